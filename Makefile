@@ -1,0 +1,39 @@
+# Every target sets up .venv first if it is missing or older than pyproject.toml. Needs Python 3.11 or later, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test serve lint types check format clean
+
+demo: $(READY)  ## run the quickstart on the embedded engine
+	@$(BIN)/python examples/quickstart.py
+
+test: $(READY)  ## run every test, warnings as errors
+	@$(BIN)/python -W error -m pytest $(ARGS)
+
+serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
+	@$(BIN)/ndb-models serve $(ARGS)
+
+lint: $(READY)  ## ruff: lint and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy in strict mode, and pyright on what users see
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+
+check: lint types test  ## all of it, as CI runs it
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
+	@echo "Setting up .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

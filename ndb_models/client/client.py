@@ -1,0 +1,132 @@
+"""The raw client."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Generator, Mapping
+from types import TracebackType
+
+from ndb_models.client.in_process import open_memory
+from ndb_models.client.keys import KeyCommands
+from ndb_models.client.sessions import SessionCommands
+from ndb_models.client.transport import Transport
+from ndb_models.client.uri import MemoryUri, parse_uri
+from ndb_models.client.websocket import Options, WebSocketTransport
+from ndb_models.errors import ConnectError
+from ndb_models.types import JsonValue
+
+_logger = logging.getLogger("ndb_models")
+
+
+class NdbClient(KeyCommands, SessionCommands):
+    """A client of a NemesisDB, of this package's server, or of an engine in this process.
+
+    It may be used by many tasks of one event loop at once; each gets the answers to its own requests. Names, arguments
+    and results are those of NemesisDB's own Python API, so that a program written for that runs with the import
+    changed. Preferred for new code:
+
+        async with NdbClient.connect("ws://127.0.0.1:1987/") as client:
+            await client.kv_set({"username": "billy"})
+
+    Args:
+        debug: log commands and sizes to standard error; never values, never tokens.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__()
+        if debug:
+            _log_to_stderr()
+
+    @classmethod
+    def connect(
+        cls,
+        uri: str,
+        *,
+        open_timeout: float = 10.0,
+        request_timeout: float = 30.0,
+        keepalive: float | None = 20.0,
+        ssl: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        debug: bool = False,
+    ) -> Connecting:
+        """Return a client that is open, and closed again at the end: `async with NdbClient.connect(...) as client`.
+
+        `await NdbClient.connect(...)` returns one that is yours to close.
+
+        Args:
+            uri: `memory://`, `memory://NAME`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
+            open_timeout: seconds for the connection and its handshake.
+            request_timeout: seconds for the answer to each request.
+            keepalive: seconds between two looks whether the other side still lives; None for none.
+            ssl: the TLS context for `wss://`; None for the system's trusted certificates.
+            headers: more headers for the handshake. Never shown.
+            debug: see the class.
+
+        Raises (when awaited or entered):
+            InvalidArgumentError: the URI names nothing that can be opened.
+            ConnectError: no connection can be made.
+        """
+        options = Options(open_timeout, request_timeout, keepalive, ssl, headers or {})
+        return Connecting(cls(debug), uri, options)
+
+    async def open(self, uri: str) -> bool:
+        """Connect; return whether that was possible. A client that is open is closed first.
+
+        Raises:
+            ValueError: the URI is empty, or names nothing that can be opened.
+        """
+        try:
+            await self._open(uri, Options())
+        except ConnectError as exc:
+            _logger.debug("%s", exc)
+            return False
+        return True
+
+    async def _open(self, uri: str, options: Options) -> None:
+        target = parse_uri(uri)
+        await self.close()
+        transport: Transport
+        if isinstance(target, MemoryUri):
+            transport = open_memory(target)
+        else:
+            transport = await WebSocketTransport.open(target, options)
+        self._transport = transport
+
+    async def close(self) -> None:
+        """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    async def sv_info(self) -> dict[str, JsonValue]:
+        """Return what the server says of itself: `serverVersion`, `persistEnabled`."""
+        return await self._describe("SV_INFO")
+
+
+class Connecting:
+    """A client on its way: enter it with `async with`, or await it."""
+
+    def __init__(self, client: NdbClient, uri: str, options: Options) -> None:
+        self._client = client
+        self._uri = uri
+        self._options = options
+
+    async def __aenter__(self) -> NdbClient:
+        await self._client._open(self._uri, self._options)  # noqa: SLF001 - the two are one
+        return self._client
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    def __await__(self) -> Generator[None, None, NdbClient]:
+        return self.__aenter__().__await__()
+
+
+def _log_to_stderr() -> None:
+    """Switch debug output on, once for the process."""
+    _logger.setLevel(logging.DEBUG)
+    if not any(type(handler) is logging.StreamHandler for handler in _logger.handlers):
+        _logger.addHandler(logging.StreamHandler())

@@ -1,0 +1,43 @@
+"""The way to an engine in this process: no socket, no copy. The one place that joins client and engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ndb_models.client.transport import Transport
+from ndb_models.client.uri import MemoryUri
+from ndb_models.engine import Engine
+from ndb_models.errors import ConnectError
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.wire.commands import Command
+
+_named: dict[str, Engine] = {}
+
+
+class InProcessTransport(Transport):
+    """Hands frames to an engine. Closing it leaves the engine to those who share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def request(self, command: Command, frame: bytes) -> bytes:  # noqa: ARG002 - the engine reads it from the frame
+        return await self._engine.handle(frame)
+
+    async def aclose(self) -> None:
+        """Let go of the engine; one that nobody shares is forgotten with its data."""
+
+
+def open_memory(uri: MemoryUri) -> InProcessTransport:
+    """Return a way to the engine that the URI names: a new one, or the one of that name in this process.
+
+    Raises:
+        ConnectError: the persist path is not a directory.
+    """
+    if uri.name in _named:
+        return InProcessTransport(_named[uri.name])
+    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
+        raise ConnectError(uri.text, "persist_path is not a directory")
+    engine = Engine(MemoryStore(), persist_path=Path(uri.persist_path) if uri.persist_path is not None else None)
+    if uri.name:
+        _named[uri.name] = engine
+    return InProcessTransport(engine)

@@ -1,0 +1,103 @@
+"""The `kv_*` methods: the keys that all clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, overload
+
+from ndb_models.client.requester import Requester
+from ndb_models.types import JsonInput, JsonValue
+
+
+class KeyCommands(Requester):
+    """Commands on the shared keys.
+
+    All raise `ResponseError` where the server refuses, `InvalidArgumentError` for what JSON cannot hold, and the
+    connection errors of `Requester.request`.
+    """
+
+    async def kv_set(self, keys: Mapping[str, JsonInput]) -> bool:
+        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        return await self._done("KV_SET", keys=keys)
+
+    async def kv_add(self, keys: Mapping[str, JsonInput]) -> bool:
+        """Write those keys that do not exist yet. Others are left alone; which, the protocol does not say."""
+        return await self._done("KV_ADD", keys=keys)
+
+    async def kv_get(self, keys: Sequence[str]) -> dict[str, JsonValue]:
+        """Return the values of these keys; those that do not exist are left out."""
+        return await self._ask("KV_GET", "keys", dict, keys=keys)
+
+    async def kv_rmv(self, keys: Sequence[str]) -> bool:
+        """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
+        return await self._done("KV_RMV", keys=keys)
+
+    async def kv_count(self) -> int:
+        """Return how many keys there are."""
+        return await self._ask("KV_COUNT", "cnt", int)
+
+    async def kv_contains(self, keys: Sequence[str]) -> list[str]:
+        """Return those of these keys that exist, in their order."""
+        return await self._ask("KV_CONTAINS", "contains", list, keys=keys)
+
+    async def kv_keys(self) -> list[str]:
+        """Return the names of all keys, in no particular order."""
+        return await self._ask("KV_KEYS", "keys", list)
+
+    async def kv_clear(self) -> int:
+        """Remove all keys; return how many there were."""
+        return await self._ask("KV_CLEAR", "cnt", int)
+
+    async def kv_clear_set(self, keys: Mapping[str, JsonInput]) -> int:
+        """Remove all keys, then write these; return how many were removed."""
+        return await self._ask("KV_CLEAR_SET", "cnt", int, keys=keys)
+
+    @overload
+    async def kv_find(
+        self, path: str, rsp: Literal["keys", "paths"] = "keys", keys: Sequence[str] = ()
+    ) -> list[str]: ...
+    @overload
+    async def kv_find(self, path: str, rsp: Literal["kv"], keys: Sequence[str] = ()) -> dict[str, JsonValue]: ...
+    async def kv_find(
+        self, path: str, rsp: Literal["keys", "paths", "kv"] = "keys", keys: Sequence[str] = ()
+    ) -> list[str] | dict[str, JsonValue]:
+        """Search values by JSONPath (RFC 9535).
+
+        Args:
+            path: applied to the value of each key. An invalid one is status 4.
+            rsp: what to return: the `keys` in whose values the path leads somewhere, these as `kv` with their values,
+                or the `paths` of all the places.
+            keys: search only these; all where there are none.
+        """
+        body: dict[str, object] = {"path": path, "rsp": rsp}
+        if keys:
+            body["keys"] = keys
+        match rsp:
+            case "paths":
+                return await self._ask("KV_FIND", "paths", list, **body)
+            case "kv":
+                return await self._ask("KV_FIND", "keys", dict, **body)
+            case _:
+                return await self._ask("KV_FIND", "keys", list, **body)
+
+    async def kv_update(self, key: str, path: str, value: JsonInput) -> int:
+        """Replace what a JSONPath leads to in a key's value; return how many places. An unknown key is status 22."""
+        return await self._ask("KV_UPDATE", "cnt", int, key=key, path=path, value=value)
+
+    async def kv_arr_append(self, key: str, items: Sequence[JsonInput], name: str | None = None) -> bool:
+        """Append items to an array: the key's value, or its member `name`.
+
+        An unknown key is status 22, anything but an array status 1000.
+        """
+        body: dict[str, object] = {"key": key, "items": items}
+        if name is not None:
+            body["name"] = name
+        return await self._done("KV_ARR_APPEND", **body)
+
+    async def kv_save(self, name: str) -> bool:
+        """Save all keys to a data set of this name. The server must have a persist path (status 14)."""
+        return await self._done("KV_SAVE", name=name)
+
+    async def kv_load(self, name: str) -> int:
+        """Write the keys of a data set over those that are there; return how many. An unknown one is status 142."""
+        return await self._ask("KV_LOAD", "keys", int, name=name)

@@ -1,0 +1,138 @@
+"""The `sh_*` methods: sessions, and the keys inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ndb_models.client.requester import Requester
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.types import JsonInput, JsonValue, SessionToken
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that was created: its token, which is never shown in a repr."""
+
+    tkn: SessionToken = field(repr=False)
+
+    @property
+    def isValid(self) -> bool:  # noqa: N802 - the name that NemesisDB's API gives it
+        """Whether there is a token."""
+        return self.tkn > 0
+
+
+class SessionCommands(Requester):
+    """Commands on sessions.
+
+    All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
+    was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
+    """
+
+    async def sh_create_session(
+        self,
+        durationSeconds: int = 0,  # noqa: N803 - the names that NemesisDB's API gives them
+        deleteSessionOnExpire: bool = False,  # noqa: N803
+        extendOnSetAdd: bool = False,  # noqa: N803
+        extendOnGet: bool = False,  # noqa: N803
+    ) -> Session:
+        """Create a session without keys.
+
+        Args:
+            durationSeconds: after so many seconds it expires; 0 for never.
+            deleteSessionOnExpire: when it expires it ends. Otherwise it only loses its keys, and the time starts again.
+            extendOnSetAdd: `sh_set` and `sh_add` start the time anew.
+            extendOnGet: `sh_get` starts the time anew.
+
+        Raises:
+            ValueError: the duration is negative, or 0 with a flag that then means nothing.
+        """
+        if durationSeconds < 0:
+            raise InvalidArgumentError("durationSeconds must not be negative; 0 is a session that never expires")
+        if not durationSeconds:
+            if deleteSessionOnExpire or extendOnSetAdd or extendOnGet:
+                raise InvalidArgumentError("a session of durationSeconds 0 never expires: the flags mean nothing")
+            return Session(await self._ask("SH_NEW", "tkn", int))
+        expiry = {
+            "duration": durationSeconds,
+            "deleteSession": deleteSessionOnExpire,
+            "extendOnSetAdd": extendOnSetAdd,
+            "extendOnGet": extendOnGet,
+        }
+        return Session(await self._ask("SH_NEW", "tkn", int, expiry=expiry))
+
+    async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
+        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        return await self._done("SH_SET", tkn=tkn, keys=keys)
+
+    async def sh_add(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
+        """Write those keys that do not exist yet. Others are left alone; which, the protocol does not say."""
+        return await self._done("SH_ADD", tkn=tkn, keys=keys)
+
+    async def sh_get(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
+        """Return the values of these keys; those that do not exist are left out."""
+        return await self._ask("SH_GET", "keys", dict, tkn=tkn, keys=keys)
+
+    async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
+        """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
+        return await self._done("SH_RMV", tkn=tkn, keys=keys)
+
+    async def sh_count(self, tkn: SessionToken) -> int:
+        """Return how many keys the session has."""
+        return await self._ask("SH_COUNT", "cnt", int, tkn=tkn)
+
+    async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
+        """Return those of these keys that exist, in their order."""
+        return await self._ask("SH_CONTAINS", "contains", list, tkn=tkn, keys=keys)
+
+    async def sh_keys(self, tkn: SessionToken) -> list[str]:
+        """Return the names of all keys, in no particular order."""
+        return await self._ask("SH_KEYS", "keys", list, tkn=tkn)
+
+    async def sh_clear(self, tkn: SessionToken) -> int:
+        """Remove all keys of the session, which stays; return how many there were."""
+        return await self._ask("SH_CLEAR", "cnt", int, tkn=tkn)
+
+    async def sh_clear_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> int:
+        """Remove all keys, then write these; return how many were removed. Does not extend the expiry."""
+        return await self._ask("SH_CLEAR_SET", "cnt", int, tkn=tkn, keys=keys)
+
+    async def sh_end(self, tkn: SessionToken) -> bool:
+        """End the session: it is gone with its keys."""
+        return await self._done("SH_END", tkn=tkn)
+
+    async def sh_end_all(self) -> int:
+        """End all sessions of the server; return how many there were."""
+        return await self._ask("SH_END_ALL", "cnt", int)
+
+    async def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
+        """Return those of these tokens that name a session, in their order."""
+        return await self._ask("SH_EXISTS", "exist", list, tkns=tkns)
+
+    async def sh_info(self, tkn: SessionToken) -> dict[str, JsonValue]:
+        """Return what the server knows of a session: `keyCnt`, `expires`, and where it does, `expiry` (in seconds)."""
+        return await self._describe("SH_INFO", tkn=tkn)
+
+    async def sh_info_all(self) -> dict[str, JsonValue]:
+        """Return how much there is: `totalSessions` and `totalKeys`."""
+        return await self._describe("SH_INFO_ALL")
+
+    async def sh_save(self, name: str, tkns: Sequence[SessionToken] = ()) -> bool:
+        """Save all sessions, or only those of these tokens, to a data set of this name.
+
+        The server must have a persist path (status 14).
+
+        Raises:
+            ValueError: the name is empty.
+        """
+        if not name:
+            raise InvalidArgumentError("the name of a data set must not be empty")
+        return await (self._done("SH_SAVE", name=name, tkns=tkns) if tkns else self._done("SH_SAVE", name=name))
+
+    async def sh_load(self, name: str) -> dict[str, JsonValue]:
+        """Restore the sessions of a data set under their old tokens, their time started afresh.
+
+        Sessions that exist are left alone. Returns `name`, and how many `sessions` and `keys` were restored. An unknown
+        data set is status 142.
+        """
+        return await self._describe("SH_LOAD", name=name)

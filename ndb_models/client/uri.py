@@ -1,0 +1,58 @@
+"""Reading a URI: which way to which server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+from ndb_models.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUri:
+    """`memory://`, private to its client, or `memory://NAME`, shared in this process; `?persist_path=DIR` to save."""
+
+    text: str
+    name: str
+    persist_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketUri:
+    """`ws://` or `wss://`. `text` may hold a user and a password; `shown` does not."""
+
+    text: str
+    shown: str
+
+
+Uri: TypeAlias = MemoryUri | WebSocketUri
+
+
+def parse_uri(text: str) -> Uri:
+    """Return what a URI names.
+
+    Raises:
+        InvalidArgumentError: it names nothing that this package can open.
+    """
+    if not text:
+        raise InvalidArgumentError("the URI is empty; try 'memory://' or 'ws://127.0.0.1:1987/'")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise InvalidArgumentError("the URI is malformed; try 'memory://' or 'ws://127.0.0.1:1987/'") from None
+    match parts.scheme:
+        case "memory":
+            options = parse_qs(parts.query, keep_blank_values=True)
+            persist_path = options.pop("persist_path", [None])[-1]
+            if options:
+                raise InvalidArgumentError(f"unknown option {min(options)!r} in the URI; memory:// has 'persist_path'")
+            return MemoryUri(text, parts.netloc + parts.path.rstrip("/"), persist_path)
+        case "ws" | "wss":
+            if not parts.hostname:
+                raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}")
+        case scheme:
+            raise InvalidArgumentError(f"the URI's scheme is {scheme!r}; it can be memory, ws or wss")

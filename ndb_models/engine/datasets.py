@@ -1,0 +1,96 @@
+"""Saving to and loading from data sets: from the store to the disk and back, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
+from ndb_models.stores.contract import SHARED, Store
+from ndb_models.types import SessionToken
+from ndb_models.wire.statuses import Status
+
+
+class DataSets:
+    """The data sets of one engine. Without a directory, every command on them is answered `COMMAND_DISABLED`."""
+
+    def __init__(self, store: Store, directory: Path | None) -> None:
+        self._store = store
+        self._snapshots = None if directory is None else Snapshots(directory)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a directory to save to."""
+        return self._snapshots is not None
+
+    async def save_keys(self, name: str) -> Mapping[str, Any]:
+        """Save the shared map as it is at this moment."""
+        if self._snapshots is None:
+            return _DISABLED
+        texts = keys_texts(await self._store.get_all(SHARED))
+        return await _save(self._snapshots, name, Kind.KEYS, texts)
+
+    async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> Mapping[str, Any]:
+        """Save all sessions, or those of these tokens that exist, as they are at this moment."""
+        if self._snapshots is None:
+            return _DISABLED
+        texts = sessions_texts(await self._store.export(tokens))
+        return await _save(self._snapshots, name, Kind.SESSIONS, texts)
+
+    async def load_keys(self, name: str) -> Mapping[str, Any]:
+        """Write the keys of a data set over those of the shared map. A data set that cannot be read changes nothing."""
+        if self._snapshots is None:
+            return _DISABLED
+        started = time.perf_counter()
+        try:
+            keys = await asyncio.to_thread(self._snapshots.load_keys, name)
+        except SnapshotError as exc:
+            answer = {"m": str(exc), "st": Status.LOAD_ERROR}
+            return answer if exc.found else {**answer, "name": name}
+        await self._store.set(SHARED, keys)
+        return {
+            "duration": _milliseconds_since(started),
+            "keys": len(keys),
+            "name": name,
+            "sessions": 0,
+            "st": Status.LOAD_COMPLETE,
+        }
+
+    async def load_sessions(self, name: str) -> Mapping[str, Any]:
+        """Restore the sessions of a data set under their old tokens, their timers started afresh.
+
+        Those that exist are left alone. A data set that cannot be read changes nothing.
+        """
+        if self._snapshots is None:
+            return _DISABLED
+        try:
+            records = await asyncio.to_thread(self._snapshots.load_sessions, name)
+        except SnapshotError as exc:
+            answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
+            return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
+        restored = [record for record in records if await self._store.restore(record)]
+        return {
+            "keys": sum(len(record.keys) for record in restored),
+            "name": name,
+            "sessions": len(restored),
+            "st": Status.LOAD_COMPLETE,
+        }
+
+
+_DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
+
+
+async def _save(snapshots: Snapshots, name: str, kind: Kind, texts: Iterable[bytes]) -> Mapping[str, Any]:
+    started = time.perf_counter()
+    try:
+        await asyncio.to_thread(snapshots.save, name, kind, texts)
+    except SnapshotError as exc:
+        return {"m": str(exc), "name": name, "st": Status.SAVE_ERROR}
+    return {"duration": _milliseconds_since(started), "name": name, "st": Status.SAVE_COMPLETE}
+
+
+def _milliseconds_since(started: float) -> int:
+    return int((time.perf_counter() - started) * 1000)

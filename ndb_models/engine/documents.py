@@ -1,0 +1,79 @@
+"""Looking into values by JSONPath (RFC 9535), and changing parts of them.
+
+The functions `match` and `search` are left out: their patterns come from the client, and a regular expression can keep
+a server busy for as long as its writer likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from jsonpath import JSONPathEnvironment
+from jsonpath.exceptions import JSONPathError
+
+_ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
+for _function in ("match", "search"):
+    del _ENVIRONMENT.function_extensions[_function]
+
+_decode = msgspec.json.Decoder().decode
+# Numbers that a change does not touch keep their digits.
+_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class PathError(ValueError):
+    """The path is not a JSONPath of RFC 9535."""
+
+
+Location = tuple[str | int, ...]
+
+
+class Path:
+    """A compiled JSONPath.
+
+    Raises:
+        PathError: `text` is not one.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            self._path = _ENVIRONMENT.compile(text)
+        except (JSONPathError, RecursionError) as exc:
+            raise PathError from exc
+
+    def locate(self, value: bytes) -> list[tuple[str, Location]]:
+        """Return where the path leads in a value: each place as a normalised path and as its steps."""
+        try:
+            return [(match.path, match.parts) for match in self._path.finditer(_decode(value))]
+        except (JSONPathError, RecursionError) as exc:
+            raise PathError from exc
+
+
+def replace_at(value: bytes, places: Sequence[Location], new: bytes) -> bytes:
+    """Return the value with `new` in each of these places; the deepest come first, so that none is lost on the way."""
+    document = _decode_exactly(value)
+    replacement = msgspec.Raw(new)
+    for place in sorted(places, key=len, reverse=True):
+        if not place:
+            return new
+        *above, last = place
+        parent: Any = document
+        for step in above:
+            parent = parent[step]
+        parent[last] = replacement
+    return _encode(document)
+
+
+def append(value: bytes, name: str | None, items: Iterable[bytes]) -> bytes | None:
+    """Return the array with the items at its end: the value itself, or its member `name`. None where it is no array."""
+    document = _decode_exactly(value)
+    array: Any = document
+    if name is not None:
+        array = document.get(name) if isinstance(document, Mapping) else None
+    if not isinstance(array, list):
+        return None
+    array.extend(msgspec.Raw(item) for item in items)
+    return _encode(document)

@@ -1,0 +1,73 @@
+"""The engine: the bytes of one frame in, the bytes of its answer out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ndb_models.engine.datasets import DataSets
+from ndb_models.engine.handlers import HANDLERS, Context, scope_of
+from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.stores.contract import Store, UnknownSessionError
+from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.statuses import Status
+
+_logger = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+def refusal(name: str, status: Status, message: str = "") -> bytes:
+    """Return the answer to a request that is refused; `name` is the command's, or `UNKNOWN_COMMAND`."""
+    if name == UNKNOWN_COMMAND:
+        return _encode({UNKNOWN_COMMAND: {"m": message, "st": status}})
+    return _encode({f"{name}_RSP": {"m": message, "st": status, TOKEN: None}})
+
+
+BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
+"""The answer to a binary frame."""
+
+
+class Engine:
+    """Answers requests from a store.
+
+    Args:
+        store: where the keys live.
+        persist_path: the directory for data sets (`*_SAVE`, `*_LOAD`), which must exist; None for none.
+    """
+
+    def __init__(self, store: Store, *, persist_path: Path | None = None) -> None:
+        self._store = store
+        self._context = Context(store, DataSets(store, persist_path))
+
+    async def handle(self, frame: bytes) -> bytes:
+        """Return the answer to the text frame of one request. There always is one.
+
+        Where the store does not wait, neither does this, except for saving and loading.
+        """
+        try:
+            call = parse(frame)
+        except RefusedError as exc:
+            return refusal(exc.name, exc.status, exc.message)
+        name = call.command.name
+        try:
+            body: Mapping[str, Any] = await HANDLERS[name](self._context, scope_of(call), call)
+        except RefusedError as exc:
+            return refusal(exc.name, exc.status, exc.message)
+        except UnknownSessionError:
+            return refusal(name, Status.SESSION_NOT_EXIST)
+        except Exception:
+            _logger.exception("%s failed", name)
+            return refusal(name, Status.UNKNOWN)
+        return _encode({call.command.answer_name: body})
+
+    async def sweep(self) -> None:
+        """Free what expired sessions occupy."""
+        await self._store.sweep()
+
+    async def aclose(self) -> None:
+        """Close the store. Closing twice does no harm."""
+        await self._store.aclose()

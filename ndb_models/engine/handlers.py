@@ -1,0 +1,274 @@
+"""What each command does. A handler gets a call whose parameters fit the command's row, and returns the answer's body.
+
+The commands on a map of keys have one handler each; `KV_*` runs it on the shared map, `SH_*` on a session's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ndb_models.engine.datasets import DataSets
+from ndb_models.engine.documents import Path, PathError, append, replace_at
+from ndb_models.engine.requests import Call, RefusedError
+from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
+from ndb_models.version import VERSION
+from ndb_models.wire.commands import TOKEN, is_token
+from ndb_models.wire.statuses import Status
+
+Body: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What handlers work on."""
+
+    store: Store
+    data_sets: DataSets
+
+
+Handler: TypeAlias = Callable[[Context, Scope, Call], Awaitable[Body]]
+
+_OK: Final[Body] = {"st": Status.OK}
+
+
+def _strings(items: list[object]) -> list[str]:
+    """Return what of a `keys` array counts: entries that are not strings are passed over."""
+    return [item for item in items if type(item) is str]
+
+
+# On a map of keys
+
+
+async def _set(context: Context, scope: Scope, call: Call) -> Body:
+    await context.store.set(scope, call.values)
+    return _OK
+
+
+async def _add(context: Context, scope: Scope, call: Call) -> Body:
+    await context.store.add(scope, call.values)
+    return _OK
+
+
+async def _get(context: Context, scope: Scope, call: Call) -> Body:
+    keys = await context.store.get(scope, _strings(call.body["keys"]))
+    return {"keys": {name: msgspec.Raw(value) for name, value in keys.items()}, "st": Status.OK}
+
+
+async def _rmv(context: Context, scope: Scope, call: Call) -> Body:
+    await context.store.remove(scope, _strings(call.body["keys"]))
+    return _OK
+
+
+async def _clear(context: Context, scope: Scope, _call: Call) -> Body:
+    return {"cnt": await context.store.clear(scope), "st": Status.OK}
+
+
+async def _clear_set(context: Context, scope: Scope, call: Call) -> Body:
+    return {"cnt": await context.store.replace(scope, call.values), "st": Status.OK}
+
+
+async def _count(context: Context, scope: Scope, _call: Call) -> Body:
+    return {"cnt": await context.store.count(scope), "st": Status.OK}
+
+
+async def _contains(context: Context, scope: Scope, call: Call) -> Body:
+    return {"contains": await context.store.contains(scope, _strings(call.body["keys"])), "st": Status.OK}
+
+
+async def _keys(context: Context, scope: Scope, _call: Call) -> Body:
+    return {"keys": await context.store.names(scope), "st": Status.OK}
+
+
+# On the shared map alone
+
+
+async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
+    names = _strings(call.body.get("keys", []))
+    searched = await (context.store.get(SHARED, names) if names else context.store.get_all(SHARED))
+    try:
+        path = Path(call.body["path"])
+        found = {name: places for name, value in searched.items() if (places := path.locate(value))}
+    except PathError:
+        return {"st": Status.PATH_INVALID}
+    match call.body["rsp"]:
+        case "paths":
+            return {"paths": [text for places in found.values() for text, _ in places], "st": Status.OK}
+        case "kv":
+            return {"keys": {name: msgspec.Raw(searched[name]) for name in found}, "st": Status.OK}
+        case _:
+            return {"keys": list(found), "st": Status.OK}
+
+
+async def _change(context: Context, name: str, change: Callable[[bytes], bytes | None]) -> Status:
+    """Change one shared key's value in place, whatever others do meanwhile. `change` returns None to leave it."""
+    while True:
+        old = (await context.store.get(SHARED, [name])).get(name)
+        if old is None:
+            return Status.KEY_NOT_EXIST
+        new = change(old)
+        if new is None or await context.store.swap(SHARED, name, old, new):
+            return Status.OK
+
+
+async def _kv_update(context: Context, _scope: Scope, call: Call) -> Body:
+    updated = 0
+
+    def update(old: bytes) -> bytes | None:
+        nonlocal updated
+        places = [place for _, place in Path(call.body["path"]).locate(old)]
+        updated = len(places)
+        return replace_at(old, places, call.values) if places else None
+
+    try:
+        status = await _change(context, call.body["key"], update)
+    except PathError:
+        return {"cnt": 0, "st": Status.PATH_INVALID}
+    return {"cnt": updated, "st": status}
+
+
+async def _kv_arr_append(context: Context, _scope: Scope, call: Call) -> Body:
+    appended = False
+
+    def extend(old: bytes) -> bytes | None:
+        nonlocal appended
+        new = append(old, call.body.get("name"), call.values)
+        appended = new is not None
+        return new
+
+    status = await _change(context, call.body["key"], extend)
+    return {"st": Status.UNKNOWN if status is Status.OK and not appended else status}
+
+
+# On sessions
+
+
+async def _sh_new(context: Context, _scope: Scope, call: Call) -> Body:
+    given = call.body.get("expiry")
+    expiry = NEVER
+    if given is not None:
+        expiry = ExpirySettings(
+            given["duration"],
+            given.get("deleteSession", False),
+            given.get("extendOnSetAdd", False),
+            given.get("extendOnGet", False),
+        )
+    while True:
+        token = secrets.randbits(64)
+        if token and await context.store.create(token, expiry):
+            return {"st": Status.OK, TOKEN: token}
+
+
+async def _sh_end(context: Context, scope: Scope, _call: Call) -> Body:
+    assert scope is not None
+    ended = await context.store.end(scope)
+    return {"st": Status.OK if ended else Status.SESSION_NOT_EXIST, TOKEN: scope}
+
+
+async def _sh_end_all(context: Context, _scope: Scope, _call: Call) -> Body:
+    return {"cnt": await context.store.end_all(), "st": Status.OK}
+
+
+async def _sh_exists(context: Context, _scope: Scope, call: Call) -> Body:
+    return {"exist": await context.store.exist(filter(is_token, call.body["tkns"])), "st": Status.OK}
+
+
+async def _sh_info(context: Context, scope: Scope, _call: Call) -> Body:
+    assert scope is not None
+    try:
+        info = await context.store.info(scope)
+    except UnknownSessionError:
+        return {"keyCnt": None, "shared": None, "st": Status.SESSION_NOT_EXIST, TOKEN: scope}
+    answer: dict[str, Any] = {"expires": info.remaining is not None, "keyCnt": info.key_count, "shared": False}
+    if info.remaining is not None:
+        answer["expiry"] = {
+            "deleteSession": info.expiry.delete_session,
+            "duration": info.expiry.duration,
+            "extendOnGet": info.expiry.extend_on_get,
+            "extendOnSetAdd": info.expiry.extend_on_set_add,
+            "remaining": int(info.remaining),
+        }
+    return {**answer, "st": Status.OK, TOKEN: scope}
+
+
+async def _sh_info_all(context: Context, _scope: Scope, _call: Call) -> Body:
+    sessions, keys = await context.store.totals()
+    return {"st": Status.OK, "totalKeys": keys, "totalSessions": sessions}
+
+
+# On the server
+
+
+async def _sv_info(context: Context, _scope: Scope, _call: Call) -> Body:
+    return {"persistEnabled": context.data_sets.enabled, "serverVersion": VERSION, "st": Status.OK}
+
+
+# On data sets
+
+
+async def _kv_save(context: Context, _scope: Scope, call: Call) -> Body:
+    return await context.data_sets.save_keys(call.body["name"])
+
+
+async def _kv_load(context: Context, _scope: Scope, call: Call) -> Body:
+    return await context.data_sets.load_keys(call.body["name"])
+
+
+async def _sh_save(context: Context, _scope: Scope, call: Call) -> Body:
+    return await context.data_sets.save_sessions(call.body["name"], call.body.get("tkns"))
+
+
+async def _sh_load(context: Context, _scope: Scope, call: Call) -> Body:
+    return await context.data_sets.load_sessions(call.body["name"])
+
+
+_ON_A_MAP: Final[Mapping[str, Handler]] = {
+    "SET": _set,
+    "ADD": _add,
+    "GET": _get,
+    "RMV": _rmv,
+    "CLEAR": _clear,
+    "CLEAR_SET": _clear_set,
+    "COUNT": _count,
+    "CONTAINS": _contains,
+    "KEYS": _keys,
+}
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    **{f"{prefix}_{name}": handler for prefix in ("KV", "SH") for name, handler in _ON_A_MAP.items()},
+    "KV_FIND": _kv_find,
+    "KV_UPDATE": _kv_update,
+    "KV_ARR_APPEND": _kv_arr_append,
+    "KV_SAVE": _kv_save,
+    "KV_LOAD": _kv_load,
+    "SH_NEW": _sh_new,
+    "SH_END": _sh_end,
+    "SH_END_ALL": _sh_end_all,
+    "SH_EXISTS": _sh_exists,
+    "SH_INFO": _sh_info,
+    "SH_INFO_ALL": _sh_info_all,
+    "SH_SAVE": _sh_save,
+    "SH_LOAD": _sh_load,
+    "SV_INFO": _sv_info,
+}
+"""The handler of every command in the table."""
+
+
+def scope_of(call: Call) -> Scope:
+    """Return the map that a call is about.
+
+    Raises:
+        RefusedError: the call is about a session, and what it has for a token cannot be one.
+    """
+    if not call.command.of_session:
+        return SHARED
+    if call.command.name == "SH_INFO" and len(call.body) != 1:
+        raise RefusedError(call.command.name, Status.COMMAND_SYNTAX, "'tkn' stands alone")
+    token = call.body.get(TOKEN)
+    if not is_token(token):
+        raise RefusedError(call.command.name, Status.SESSION_NOT_EXIST)
+    return token

@@ -1,0 +1,115 @@
+"""Reading a request: from the bytes of a frame to a command of the table and parameters that fit it.
+
+What cannot be kept exactly as it came is refused here, before any handler sees it: JSON that is not RFC 8259's, numbers
+beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTING`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from ndb_models.wire.codec import MAX_NESTING
+from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command
+from ndb_models.wire.statuses import Status
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that fits its command. `values` holds the parameter whose JSON text is kept, where the command has one:
+    an object as its members' texts, an array as its items' texts, anything else as one text."""
+
+    command: Command
+    body: dict[str, Any] = field(repr=False)
+    values: Any = field(default=None, repr=False)
+
+
+class RefusedError(Exception):
+    """A request that no handler gets. `name` is that of the answer, without its `_RSP`."""
+
+    def __init__(self, name: str, status: Status, message: str = "") -> None:
+        self.name = name
+        self.status = status
+        self.message = message
+        super().__init__(name, status, message)
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_raw = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def parse(frame: bytes) -> Call:
+    """Return the call that a frame makes.
+
+    Raises:
+        RefusedError: it makes none; holds the answer that it gets.
+    """
+    if frame.startswith(_BOM):
+        frame = frame[len(_BOM) :]
+    request = parse_json(frame)
+    if type(request) is not dict or len(request) != 1:
+        raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
+    ((name, body),) = request.items()
+    command = COMMANDS.get(name)
+    if type(body) is not dict:
+        raise RefusedError(name, Status.COMMAND_SYNTAX, "the command's parameters are an object")
+    if command is None:
+        raise _unknown(name)
+    rejection = command.reject(body)
+    if rejection is not None:
+        raise RefusedError(name, rejection.status, rejection.message)
+    if command.stores_values is None:
+        return Call(command, body)
+    return Call(command, body, _texts(_decode_raw(frame)[name][command.stores_values], body[command.stores_values]))
+
+
+def parse_json(text: bytes) -> Any:
+    """Return the value of a JSON text that can be kept exactly.
+
+    Raises:
+        RefusedError: it cannot be, or is not JSON.
+    """
+    if text.count(b"[") + text.count(b"{") > MAX_NESTING and _nesting(text) > MAX_NESTING:
+        raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {MAX_NESTING} levels")
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
+
+
+def _nesting(text: bytes) -> int:
+    deepest = depth = 0
+    for token in _BRACKETS.finditer(text):
+        first = text[token.start()]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _unknown(name: str) -> RefusedError:
+    """Answer an unknown command as NemesisDB does: under its own name, but for names without a prefix and for `KV_`."""
+    prefix, underscore, _ = name.partition("_")
+    if not underscore:
+        return RefusedError(name, Status.COMMAND_SYNTAX)
+    return RefusedError(UNKNOWN_COMMAND if prefix == "KV" else name, Status.COMMAND_NOT_EXIST)
+
+
+def _texts(raw: msgspec.Raw, value: object) -> Mapping[str, bytes] | list[bytes] | bytes:
+    """Return the texts in a parameter, whose parsed value tells what it is, each as bytes of its own."""
+    if type(value) is dict:
+        return {name: bytes(text) for name, text in _decode_object(raw).items()}
+    if type(value) is list:
+        return [bytes(text) for text in _decode_array(raw)]
+    return bytes(raw)

@@ -1,0 +1,237 @@
+"""Data sets on disk, in NemesisDB's format, so that either server loads what the other saved.
+
+    <directory>/<name>/<nanoseconds>/md/md.json      what it is, and whether it is complete
+    <directory>/<name>/<nanoseconds>/data/0, 1, ...  the data; a new file starts past 10 MiB
+
+A data set is written under a temporary name, flushed to the disk, and renamed: what has its name is whole. These
+functions block; the engine runs them in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from ndb_models.engine.requests import RefusedError, parse_json
+from ndb_models.stores.contract import ExpirySettings, SessionRecord
+from ndb_models.wire.commands import MAX_TOKEN
+
+_FORMAT_VERSION: Final = 2
+_FILE_SIZE: Final = 10 * 1024 * 1024
+_COMPLETE: Final = 1
+_TEMPORARY: Final = ".ndb-models-"
+
+
+class Kind(IntEnum):
+    """What a data set holds: `saveDataType` in its metadata."""
+
+    KEYS = 0
+    SESSIONS = 1
+
+
+class SnapshotError(Exception):
+    """A data set cannot be written or read. `found` tells whether there is one of that name."""
+
+    def __init__(self, reason: str, *, found: bool = True) -> None:
+        self.found = found
+        super().__init__(reason)
+
+
+class _Expiry(msgspec.Struct, rename="camel"):
+    duration: int
+    delete_session: bool
+    extend_on_set_add: bool
+    extend_on_get: bool
+
+
+class _Header(msgspec.Struct):
+    tkn: int
+    expiry: _Expiry
+    shared: bool = False
+
+
+class _Session(msgspec.Struct):
+    sh: _Header | None = None
+    keys: dict[str, msgspec.Raw] = {}
+
+
+class _Keys(msgspec.Struct):
+    keys: dict[str, msgspec.Raw]
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    status: int
+    save_data_type: Kind
+
+
+_S = TypeVar("_S")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def keys_texts(keys: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Return keys as the texts that a data set of `Kind.KEYS` is made of."""
+    for name, value in keys.items():
+        yield _encode(name) + b":" + value
+
+
+def sessions_texts(records: Iterable[SessionRecord]) -> Iterator[bytes]:
+    """Return sessions as the texts that a data set of `Kind.SESSIONS` is made of."""
+    for record in records:
+        settings = record.expiry
+        expiry = _Expiry(settings.duration, settings.delete_session, settings.extend_on_set_add, settings.extend_on_get)
+        keys = {name: msgspec.Raw(value) for name, value in record.keys.items()}
+        yield _encode(_Session(_Header(record.token, expiry), keys))
+
+
+_AROUND: Final = {Kind.KEYS: (b'{"keys":{', b"}}"), Kind.SESSIONS: (b"[", b"]")}
+
+
+class Snapshots:
+    """The data sets below one directory, which must exist."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _named(self, name: str) -> Path:
+        if not name or name.startswith(".") or not name.isprintable() or set("/\\:") & set(name) or len(name) > 200:
+            raise SnapshotError("a data set's name is one path segment that does not start with a dot", found=False)
+        return self._directory / name
+
+    def save(self, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
+        """Write a data set, whole or not at all.
+
+        Raises:
+            SnapshotError: the name is none, or the directory cannot be written to.
+        """
+        home = self._named(name)
+        made = str(time.time_ns())
+        temporary = self._directory / f"{_TEMPORARY}{made}-{os.getpid()}"
+        try:
+            (temporary / "md").mkdir(parents=True)
+            (temporary / "data").mkdir()
+            started = time.time_ns() // 1_000_000
+            for number, part in enumerate(_parts(texts)):
+                opening, closing = _AROUND[kind]
+                _write(temporary / "data" / str(number), opening + part + closing)
+            metadata = {
+                "name": name,
+                "version": _FORMAT_VERSION,
+                "status": _COMPLETE,
+                "start": started,
+                "complete": time.time_ns() // 1_000_000,
+                "saveDataType": kind,
+            }
+            _write(temporary / "md" / "md.json", _encode(metadata))
+            for folder in (temporary / "md", temporary / "data", temporary):
+                _sync(folder)
+            home.mkdir(exist_ok=True)
+            temporary.rename(home / made)
+            _sync(home)
+            _sync(self._directory)
+        except OSError as exc:
+            raise SnapshotError("the data set cannot be written") from exc
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def load_keys(self, name: str) -> dict[str, bytes]:
+        """Return the keys of the newest data set of this name.
+
+        Raises:
+            SnapshotError: there is none, or it is incomplete, damaged, or holds sessions.
+        """
+        keys: dict[str, bytes] = {}
+        for part in self._read(name, Kind.KEYS):
+            texts = _convert(part, _Keys).keys
+            keys.update((key, bytes(text)) for key, text in texts.items())
+        return keys
+
+    def load_sessions(self, name: str) -> list[SessionRecord]:
+        """Return the sessions of the newest data set of this name.
+
+        Raises:
+            SnapshotError: there is none, or it is incomplete, damaged, or holds keys.
+        """
+        return [
+            _record(session.sh, session.keys)
+            for part in self._read(name, Kind.SESSIONS)
+            for session in _convert(part, list[_Session])
+            if session.sh is not None  # NemesisDB writes an empty object where it has no session
+        ]
+
+    def _read(self, name: str, kind: Kind) -> Iterator[bytes]:
+        try:
+            made = max(
+                (int(entry.name) for entry in self._named(name).iterdir() if entry.name.isdecimal()), default=None
+            )
+        except OSError:
+            made = None
+        if made is None:
+            raise SnapshotError("there is no data set of this name", found=False)
+        root = self._directory / name / str(made)
+        try:
+            metadata = _convert((root / "md" / "md.json").read_bytes(), _Metadata)
+            if metadata.status != _COMPLETE:
+                raise SnapshotError("the data set is incomplete")
+            if metadata.save_data_type is not kind:
+                raise SnapshotError(f"the data set holds {metadata.save_data_type.name.lower()}")
+            for path in sorted((root / "data").iterdir(), key=lambda path: (len(path.name), path.name)):
+                yield path.read_bytes()
+        except OSError as exc:
+            raise SnapshotError("the data set cannot be read") from exc
+
+
+def _convert(text: bytes, shape: type[_S]) -> _S:
+    try:
+        parse_json(text)
+        return msgspec.json.decode(text, type=shape)
+    except (RefusedError, msgspec.MsgspecError) as exc:
+        raise SnapshotError("the data set is damaged") from exc
+
+
+def _record(header: _Header, keys: Mapping[str, msgspec.Raw]) -> SessionRecord:
+    if not 0 <= header.tkn <= MAX_TOKEN or header.expiry.duration < 0:
+        raise SnapshotError("the data set is damaged")
+    expiry = header.expiry
+    settings = ExpirySettings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
+    return SessionRecord(header.tkn, settings, {name: bytes(text) for name, text in keys.items()})
+
+
+def _parts(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join texts into files: a new one starts past `_FILE_SIZE`."""
+    part: list[bytes] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        size += len(text) + 1
+        if size >= _FILE_SIZE:
+            yield b",".join(part)
+            part, size = [], 0
+    if part:
+        yield b",".join(part)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make a folder's entries durable, where the system lets a folder be opened."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows: renames are durable there without it
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

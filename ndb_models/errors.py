@@ -1,0 +1,179 @@
+"""Every error that this package raises on purpose.
+
+    NdbError (also importable as NdbException, its name in NemesisDB's own Python API)
+    |-- InvalidArgumentError (ValueError)      a call was wrong before anything was sent
+    |-- NotConnectedError (ConnectionError)    the client was never opened, or was closed
+    |-- ConnectError (ConnectionError)         no connection could be made
+    |-- ConnectionLostError (ConnectionError)  the connection failed while requests were waiting
+    |-- RequestTimeoutError (TimeoutError)     no answer in time
+    |-- ProtocolError                          the server answered something that cannot be an answer
+    |-- ResponseError                          the server refused or failed the request
+    |-- SchemaError (TypeError)                a model cannot be stored as it is declared
+    |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
+    |-- StoredDataError                        what is stored does not fit the model
+    `-- SessionError                           this session cannot be used like that
+        |-- NotSavedError                      it has no token yet
+        |-- SessionGoneError                   it has ended or expired, or never was
+        |-- WrongSchemaError                   the token is that of a session of another model
+        |-- IncompleteSessionError             its creation was cut short, or it was emptied
+        `-- ForeignSessionError                it was not written by a repository
+
+Messages are built from the fields. They name models, fields, keys and statuses; they never hold a value, nor more of a
+token than its last four digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ndb_models.types import JsonValue, SessionToken, redact
+
+
+class NdbError(Exception):
+    """The root of all."""
+
+
+NdbException = NdbError
+
+
+class InvalidArgumentError(NdbError, ValueError):
+    """A call was wrong. Nothing was sent, nothing has changed."""
+
+
+class NotConnectedError(NdbError, ConnectionError):
+    """The client has no connection: `open` was not called, or did not succeed, or `close` was called."""
+
+
+class ConnectError(NdbError, ConnectionError):
+    """No connection could be made. The cause says why. Attribute: `uri`, without user and password."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        self.uri = uri
+        super().__init__(f"cannot connect to {uri}: {reason}; is the server running there?")
+
+
+class ConnectionLostError(NdbError, ConnectionError):
+    """The connection failed before the answer came. Attributes: `command`, `maybe_done`.
+
+    `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
+    """
+
+    def __init__(self, command: str, *, maybe_done: bool, reason: str = "the connection was lost") -> None:
+        self.command = command
+        self.maybe_done = maybe_done
+        fate = "may or may not have been carried out" if maybe_done else "was not sent"
+        super().__init__(f"{reason}; {command} {fate}")
+
+
+class RequestTimeoutError(NdbError, TimeoutError):
+    """No answer came in time. The request may or may not have been carried out. Attributes: `command`, `timeout` in s."""
+
+    def __init__(self, command: str, timeout: float) -> None:
+        self.command = command
+        self.timeout = timeout
+        super().__init__(f"no answer to {command} within {timeout:g} s; it may or may not have been carried out")
+
+
+class ProtocolError(NdbError):
+    """The server sent something that cannot be the answer to what was asked. Nothing of it was used."""
+
+
+class ResponseError(NdbError):
+    """The server refused or failed a request.
+
+    Attributes: `command`, its name; `status`, the number (see `ndb_models.wire.statuses.Status`); `rsp`, the whole
+    answer as the server gave it, the object under the answer's name.
+    """
+
+    def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
+        self.command = command
+        self.rsp = dict(rsp)
+        status = rsp.get("st")
+        self.status = status if isinstance(status, int) else 0
+        detail = rsp.get("m")
+        super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
+
+
+class SchemaError(NdbError, TypeError):
+    """A model cannot be stored as it is declared. Attributes: `model`, the class name; `field`, or None."""
+
+    def __init__(self, model: str, field: str | None, problem: str) -> None:
+        self.model = model
+        self.field = field
+        super().__init__(f"{model}{f'.{field}' if field else ''}: {problem}")
+
+
+class UnstorableError(NdbError, ValueError):
+    """A model holds values that do not fit it, or would not come back as they are. Nothing was stored.
+
+    Attributes: `model`, the class name; `problems`: (field, reason), without values.
+    """
+
+    def __init__(self, model: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.model = model
+        self.problems = tuple(problems)
+        super().__init__(f"{model} cannot be stored: {_listed(problems)}")
+
+
+class StoredDataError(NdbError):
+    """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
+
+    The cause is Pydantic's `ValidationError`, which does hold the values.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
+        self.model = model
+        self.tkn = tkn
+        self.problems = tuple(problems)
+        super().__init__(f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}")
+
+
+def _listed(problems: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{field}: {reason}" for field, reason in problems)
+
+
+class SessionError(NdbError):
+    """A session cannot be used like that. Attributes: `model`, the class name; `tkn`, or None."""
+
+    def __init__(self, model: str, tkn: SessionToken | None, problem: str) -> None:
+        self.model = model
+        self.tkn = tkn
+        super().__init__(f"{model} {redact(tkn)}: {problem}" if tkn is not None else f"{model}: {problem}")
+
+
+class NotSavedError(SessionError):
+    """The model was never saved, so that it has no token."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model, None, "it has no token yet: save it first")
+
+
+class SessionGoneError(SessionError):
+    """There is no such session: it ended, or expired, or never was. Only saving a model without a token creates one."""
+
+    def __init__(self, model: str, tkn: SessionToken) -> None:
+        super().__init__(
+            model, tkn, "there is no such session; it has ended or expired. To start anew, save a new model"
+        )
+
+
+class WrongSchemaError(SessionError):
+    """The token is that of a session of another model. Attribute: `stored`, the name of that model's schema."""
+
+    def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
+        self.stored = stored
+        super().__init__(model, tkn, f"this is a session of schema {stored!r}; use the repository of that model")
+
+
+class IncompleteSessionError(SessionError):
+    """The session exists without its keys: its creation was cut short, or another client emptied it."""
+
+    def __init__(self, model: str, tkn: SessionToken) -> None:
+        super().__init__(model, tkn, "it has no keys: its creation was cut short, or it was emptied; delete it")
+
+
+class ForeignSessionError(SessionError):
+    """The session was not written by a repository, so that nothing says of which model it is."""
+
+    def __init__(self, model: str, tkn: SessionToken) -> None:
+        super().__init__(model, tkn, "it was not written by a repository; read it with the raw client")

@@ -1,0 +1,5 @@
+"""Repositories: where models are stored as sessions and given back."""
+
+from ndb_models.repository.repository import Repository
+
+__all__ = ["Repository"]

@@ -1,0 +1,41 @@
+"""The reserved key of a typed session: of which schema it is, in which version, and under which token it is stored.
+
+It is written last, and so commits a creation. That it holds the token makes a read prove that it is the session asked
+for; that it holds the schema keeps one model's token from being read as another's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ndb_models.types import SessionToken
+
+RESERVED_KEY: Final = "__ndb__"
+
+_VERSION: Final = 1
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What the reserved key holds."""
+
+    schema: str
+    version: int
+    tkn: SessionToken
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def write_envelope(schema: str, tkn: SessionToken) -> bytes:
+    """Return the JSON text of the reserved key."""
+    return msgspec.json.encode(Envelope(schema, _VERSION, tkn))
+
+
+def read_envelope(text: bytes) -> Envelope | None:
+    """Return what the reserved key holds, or None if it is not one of ours."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError:
+        return None

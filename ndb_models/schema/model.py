@@ -1,0 +1,133 @@
+"""`SessionModel`: the Pydantic model that a session is declared as."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from ndb_models.errors import NotSavedError, SchemaError
+from ndb_models.schema.expiry import Expiry
+from ndb_models.types import SessionToken
+
+_M = TypeVar("_M", bound="SessionModel")
+
+_Inherited: TypeAlias = Literal["inherited"]
+
+_RESERVED: Final = frozenset({"tkn", "is_saved", "session_options"})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session class is declared with. `schema` is the name under which its sessions are stored."""
+
+    schema: str
+    expiry: Expiry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """That a model is stored: under which token, and its keys as they were when it was read or written."""
+
+    tkn: SessionToken
+    keys: bytes
+
+
+class SessionModel(BaseModel):
+    """The base of session models: a Pydantic model that a `Repository` can store.
+
+        class UserSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30))):
+            username: str
+            roles: list[str] = []
+
+    Instances are made like those of any model, anywhere; they hold no connection. One that was saved or read knows its
+    token, `tkn`; copies and pickles know it too. The token is no field: it does not count when models are compared, and
+    it is not shown.
+
+    Class keywords:
+        expiry: when sessions end by themselves; inherited; None for never.
+        schema: the name under which sessions are stored; the class name if it is not given. A session is only ever read
+            as the schema that it was written as.
+
+    Raises (at class definition):
+        SchemaError: the class cannot be stored as it is declared.
+    """
+
+    __slots__ = ("__ndb_stored__",)
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    session_options: ClassVar[SessionOptions] = SessionOptions("SessionModel", None)
+
+    def __init_subclass__(
+        cls, *, expiry: Expiry | None | _Inherited = "inherited", schema: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        _refuse_reserved(cls, cls.__dict__.get("__annotations__", {}))
+        if schema is not None and (not schema or not schema.isprintable()):
+            raise SchemaError(cls.__name__, None, "the name of a schema is printable and not empty")
+        inherited = cls.session_options.expiry
+        cls.session_options = SessionOptions(schema or cls.__name__, inherited if expiry == "inherited" else expiry)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        _refuse_reserved(cls, cls.__pydantic_fields__)
+        if cls.model_config.get("extra") == "allow":
+            raise SchemaError(
+                cls.__name__, None, "extra='allow' is not supported: declare the fields, or one of type dict"
+            )
+
+    @property
+    def tkn(self) -> SessionToken:
+        """The token under which this session is stored.
+
+        Raises:
+            NotSavedError: it was never saved.
+        """
+        stored = stored_of(self)
+        if stored is None:
+            raise NotSavedError(type(self).__name__)
+        return stored.tkn
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether this model has a token. The session may have ended since."""
+        return stored_of(self) is not None
+
+    def __copy__(self) -> Self:
+        return _with_stored(super().__copy__(), stored_of(self))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return _with_stored(super().__deepcopy__(memo), copy.copy(stored_of(self)))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "__ndb_stored__": stored_of(self)}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__({name: part for name, part in state.items() if name != "__ndb_stored__"})
+        _with_stored(self, state.get("__ndb_stored__"))
+
+
+def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
+    for name in _RESERVED.intersection(names):
+        raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give the field another one")
+
+
+def stored_of(model: SessionModel) -> Stored | None:
+    """Return what is known of a model's session, or None if it has none."""
+    stored: Stored | None = getattr(model, "__ndb_stored__", None)
+    return stored
+
+
+def set_stored(model: SessionModel, stored: Stored) -> None:
+    """Note under which token a model is stored, and as what. Works for frozen models too."""
+    object.__setattr__(model, "__ndb_stored__", stored)
+
+
+def _with_stored(model: _M, stored: Stored | None) -> _M:
+    if stored is not None:
+        set_stored(model, stored)
+    return model

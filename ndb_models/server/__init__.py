@@ -1,0 +1,5 @@
+"""The engine behind a port."""
+
+from ndb_models.server.server import NdbServer
+
+__all__ = ["NdbServer"]

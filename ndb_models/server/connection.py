@@ -1,0 +1,172 @@
+"""One client's connection: frames in, their answers out, in order.
+
+Where the engine does not have to wait, a frame is answered in the very callback that read it from the socket, and all
+answers of one callback go out in one write. Where it has to (saving, loading), later frames wait their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import types
+from collections import deque
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import Event, State
+from websockets.server import ServerProtocol
+
+from ndb_models.engine import Engine
+from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.wire.messages import MessageAssembler
+
+
+class NdbServerConnection(ServerConnection):
+    """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
+
+    `send_timeout` is how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many of
+    its requests may wait before no more are read from it.
+    """
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        *,
+        engine: Engine,
+        send_timeout: float,
+        most_waiting: int = 64,
+        **options: Any,
+    ) -> None:
+        super().__init__(protocol, server, **options)
+        self._engine = engine
+        self._send_timeout = send_timeout
+        self._most_waiting = most_waiting
+        self._assembler = MessageAssembler()
+        self._binary = False
+        # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
+        self._inbox: deque[tuple[bytes, bool]] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what came in, then write all answers at once."""
+        super().data_received(data)
+        self._write()
+
+    def process_event(self, event: Event) -> None:
+        """Take what came in: data frames here, everything else to websockets."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        if event.opcode is not Opcode.CONT:
+            self._binary = event.opcode is Opcode.BINARY
+        message = self._assembler.add(bytes(event.data), final=event.fin)
+        if message is not None:
+            self._inbox.append((message, self._binary))
+            self._work()
+
+    def _work(self) -> None:
+        """Answer what waits, until something has to wait longer."""
+        while self._inbox and self._answering is None and not self.paused:
+            if self.protocol.state is not State.OPEN:
+                self._inbox.clear()
+                return
+            message, binary = self._inbox.popleft()
+            if binary:
+                self.protocol.send_text(BINARY_FRAME)
+            elif _is_utf8(message):
+                self._answer(message)
+            else:
+                self.protocol.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+                self.send_data()
+        self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
+
+    def _answer(self, message: bytes) -> None:
+        answering = self._engine.handle(message)
+        try:
+            waits_for = answering.send(None)
+        except StopIteration as done:
+            self.protocol.send_text(done.value)
+        else:
+            self._answering = self.loop.create_task(self._finish(answering, waits_for))
+
+    async def _finish(self, answering: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
+        try:
+            answer = await _resume(answering, waits_for)
+        finally:
+            self._answering = None
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_text(answer)
+            self._work()
+            self._write()
+
+    async def answer_all(self) -> None:
+        """Wait until everything that was accepted has been answered."""
+        while self._answering is not None:
+            await asyncio.wait([self._answering])
+
+    def _write(self) -> None:
+        # Nothing is left to write once the state has changed: closing writes all that there is.
+        if self.protocol.state is State.OPEN:
+            answers = b"".join(self.protocol.data_to_send())
+            if answers:
+                self.transport.write(answers)
+
+    def _read_on(self, go_on: bool) -> None:
+        if not self.transport.is_closing():
+            if go_on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Stop answering a client that does not read; cut it off if it does not start again."""
+        super().pause_writing()
+        self._cut_off = self.loop.call_later(self._send_timeout, self.transport.abort)
+        self._read_on(False)
+
+    def resume_writing(self) -> None:
+        """Go on answering."""
+        super().resume_writing()
+        self._stop_timer()
+        self._work()
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was not begun."""
+        self._stop_timer()
+        self._inbox.clear()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None
+
+
+def _is_utf8(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@types.coroutine
+def _resume(started: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
+    """Go on with a coroutine that has been started outside of a task and waits for something."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as exc:  # noqa: BLE001 - whatever is thrown in, cancellation too, is the coroutine's
+            resume = functools.partial(started.throw, exc)
+        else:
+            resume = functools.partial(started.send, sent)
+        try:
+            waits_for = resume()
+        except StopIteration as done:
+            answer: bytes = done.value
+            return answer

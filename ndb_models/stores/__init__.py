@@ -1,0 +1,1 @@
+"""Where keys live: one contract, and the stores that keep it. They know neither the wire nor each other."""

@@ -1,0 +1,129 @@
+"""What a store promises.
+
+A store keeps maps of keys: one that all share, and one for each session. Both are worked by the same verbs, whose first
+argument says which map: a session's token, or `SHARED`. A value is the UTF-8 text of one JSON value; a store keeps it
+to the byte and never looks inside.
+
+Every verb is atomic: it is carried out whole or not at all, and no other verb sees it half done. A verb on the map of a
+session that does not exist, or no longer, raises `UnknownSessionError` and changes nothing.
+
+Expiry is exact: a session whose time has come is gone, or emptied, for every verb from that moment on, whether or not it
+has been swept. At `expiry.duration` seconds after its timer was started, a session ends (`delete_session`), or it loses
+its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` start the timer anew, and only
+where the session's `extend_on_set_add` or `extend_on_get` say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
+
+from ndb_models.types import SessionToken
+
+Scope: TypeAlias = SessionToken | None
+"""Which map of keys: that of a session, or the one that all share."""
+
+SHARED: Final = None
+
+
+class UnknownSessionError(LookupError):
+    """No session has this token: it never was, or has ended, or expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpirySettings:
+    """How a session expires: `duration` in seconds; 0 is never."""
+
+    duration: int = 0
+    delete_session: bool = False
+    extend_on_set_add: bool = False
+    extend_on_get: bool = False
+
+
+NEVER: Final = ExpirySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session from outside. `remaining` in seconds, None for one that never expires."""
+
+    key_count: int
+    expiry: ExpirySettings
+    remaining: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session whole, as it is saved and restored."""
+
+    token: SessionToken
+    expiry: ExpirySettings
+    keys: Mapping[str, bytes] = field(repr=False)
+
+
+class Store(Protocol):
+    """The verbs. See the module for what holds for all of them."""
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """Write these keys over what is there; the others stay."""
+
+    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """Write those of these keys that are not there yet."""
+
+    async def get(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
+        """Return the keys of these names, in the order of the names; those that are missing are left out."""
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        """Return all keys. Never extends the expiry."""
+
+    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        """Remove the keys of these names; those that are missing do no harm."""
+
+    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        """Replace the key's value if it is still `old`; tell whether it was. Never extends the expiry."""
+
+    async def clear(self, scope: Scope) -> int:
+        """Remove all keys; return how many there were."""
+
+    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        """Remove all keys, then write these; return how many were removed. Never extends the expiry."""
+
+    async def count(self, scope: Scope) -> int:
+        """Return how many keys there are."""
+
+    async def names(self, scope: Scope) -> list[str]:
+        """Return the names of all keys, in no particular order."""
+
+    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        """Return those of these names that are there, in their order, repeated where they are repeated."""
+
+    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
+        """Create a session without keys and start its timer. Return False, and leave it alone, if it exists."""
+
+    async def restore(self, record: SessionRecord) -> bool:
+        """Create a session with its keys and start its timer. Return False, and leave it alone, if it exists."""
+
+    async def end(self, token: SessionToken) -> bool:
+        """End a session. Return False if there is none."""
+
+    async def end_all(self) -> int:
+        """End all sessions; return how many there were."""
+
+    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        """Return those of these tokens that name a session, in their order, repeated where they are repeated."""
+
+    async def info(self, token: SessionToken) -> SessionInfo:
+        """Return a session from outside. Never extends the expiry."""
+
+    async def totals(self) -> tuple[int, int]:
+        """Return how many sessions there are, and how many keys they hold together."""
+
+    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
+        """Return all sessions, or those of these tokens that exist, as of one moment."""
+
+    async def sweep(self) -> None:
+        """Free what expired sessions occupy. Nothing that can be seen changes."""
+
+    async def aclose(self) -> None:
+        """Let go of files and connections. Closing twice does no harm."""

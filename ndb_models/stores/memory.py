@@ -1,0 +1,216 @@
+"""The store in memory: dictionaries, and a heap of when sessions expire.
+
+Nothing here waits, so that every verb is atomic among the tasks of one event loop. It is not meant to be shared by
+threads.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from ndb_models.stores.contract import (
+    NEVER,
+    ExpirySettings,
+    Scope,
+    SessionInfo,
+    SessionRecord,
+    Store,
+    UnknownSessionError,
+)
+from ndb_models.types import Clock, SessionToken
+
+
+class _Session:
+    """A session: its keys, how it expires, and when; `deadline` is infinite where it never does."""
+
+    __slots__ = ("deadline", "expiry", "keys")
+
+    def __init__(self, keys: dict[str, bytes], expiry: ExpirySettings, deadline: float) -> None:
+        self.keys = keys
+        self.expiry = expiry
+        self.deadline = deadline
+
+
+class MemoryStore(Store):
+    """Keeps everything in this process. `clock` tells the time in seconds; only differences matter."""
+
+    # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.
+    _SWEPT_PER_CREATION = 16
+    # Beyond so many different expiry settings, each session keeps its own.
+    _SHARED_SETTINGS = 1024
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._shared: dict[str, bytes] = {}
+        self._sessions: dict[SessionToken, _Session] = {}
+        # When to look at a session next: every session that expires has an entry that is due no later than it does.
+        # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
+        self._agenda: list[tuple[float, SessionToken]] = []
+        self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
+
+    def _live(self, token: SessionToken) -> _Session | None:
+        """Return a session as it is now, or None: the one place where expiry happens."""
+        session = self._sessions.get(token)
+        if session is None:
+            return None
+        now = self._clock()
+        if now < session.deadline:
+            return session
+        if session.expiry.delete_session:
+            del self._sessions[token]
+            return None
+        session.keys.clear()
+        duration = session.expiry.duration
+        session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
+        return session
+
+    def _require(self, token: SessionToken) -> _Session:
+        session = self._live(token)
+        if session is None:
+            raise UnknownSessionError
+        return session
+
+    def _keys(self, scope: Scope) -> dict[str, bytes]:
+        return self._shared if scope is None else self._require(scope).keys
+
+    def _keys_to_write(self, scope: Scope) -> dict[str, bytes]:
+        if scope is None:
+            return self._shared
+        session = self._require(scope)
+        if session.expiry.extend_on_set_add:
+            session.deadline = self._clock() + session.expiry.duration
+        return session.keys
+
+    def _keys_to_get(self, scope: Scope) -> dict[str, bytes]:
+        if scope is None:
+            return self._shared
+        session = self._require(scope)
+        if session.expiry.extend_on_get:
+            session.deadline = self._clock() + session.expiry.duration
+        return session.keys
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        self._keys_to_write(scope).update(keys)
+
+    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        there = self._keys_to_write(scope)
+        for name, value in keys.items():
+            there.setdefault(name, value)
+
+    async def get(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
+        there = self._keys_to_get(scope)
+        return {name: there[name] for name in names if name in there}
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        return self._keys(scope).copy()
+
+    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        there = self._keys(scope)
+        for name in names:
+            there.pop(name, None)
+
+    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        there = self._keys(scope)
+        if there.get(name) != old:
+            return False
+        there[name] = new
+        return True
+
+    async def clear(self, scope: Scope) -> int:
+        return await self.replace(scope, {})
+
+    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        there = self._keys(scope)
+        removed = len(there)
+        there.clear()
+        there.update(keys)
+        return removed
+
+    async def count(self, scope: Scope) -> int:
+        return len(self._keys(scope))
+
+    async def names(self, scope: Scope) -> list[str]:
+        return list(self._keys(scope))
+
+    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        there = self._keys(scope)
+        return [name for name in names if name in there]
+
+    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
+        return self._start(token, expiry, {})
+
+    async def restore(self, record: SessionRecord) -> bool:
+        return self._start(record.token, record.expiry, dict(record.keys))
+
+    def _start(self, token: SessionToken, expiry: ExpirySettings, keys: dict[str, bytes]) -> bool:
+        self._sweep(self._SWEPT_PER_CREATION)
+        if self._live(token) is not None:
+            return False
+        if len(self._settings) < self._SHARED_SETTINGS:
+            # A million sessions have but a handful of settings: keep one of each.
+            expiry = self._settings.setdefault(expiry, expiry)
+        deadline = math.inf
+        if expiry.duration:
+            deadline = self._clock() + expiry.duration
+            heapq.heappush(self._agenda, (deadline, token))
+        self._sessions[token] = _Session(keys, expiry, deadline)
+        return True
+
+    async def end(self, token: SessionToken) -> bool:
+        if self._live(token) is None:
+            return False
+        del self._sessions[token]
+        return True
+
+    async def end_all(self) -> int:
+        await self.sweep()
+        ended = len(self._sessions)
+        self._sessions.clear()
+        self._agenda.clear()
+        return ended
+
+    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        return [token for token in tokens if self._live(token) is not None]
+
+    async def info(self, token: SessionToken) -> SessionInfo:
+        session = self._require(token)
+        remaining = session.deadline - self._clock() if session.expiry.duration else None
+        return SessionInfo(len(session.keys), session.expiry, remaining)
+
+    async def totals(self) -> tuple[int, int]:
+        await self.sweep()
+        return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
+
+    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
+        await self.sweep()
+        chosen = self._sessions if tokens is None else dict.fromkeys(tokens)
+        return [
+            SessionRecord(token, session.expiry, session.keys.copy())
+            for token in chosen
+            if (session := self._live(token)) is not None
+        ]
+
+    async def sweep(self) -> None:
+        self._sweep(None)
+
+    def _sweep(self, most: int | None) -> None:
+        """Free expired sessions, at most so many agenda entries; drop the agenda's dead weight when it outgrows us."""
+        now = self._clock()
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= now and most != 0:
+            _, token = heapq.heappop(agenda)
+            session = self._live(token)
+            if session is not None and session.expiry.duration:
+                heapq.heappush(agenda, (session.deadline, token))
+            most = None if most is None else most - 1
+        if len(agenda) > 2 * len(self._sessions) + 64:
+            self._agenda = [
+                (session.deadline, token) for token, session in self._sessions.items() if session.expiry.duration
+            ]
+            heapq.heapify(self._agenda)
+
+    async def aclose(self) -> None:
+        """Keep the data: a store in memory has nothing to let go of."""

@@ -1,0 +1,218 @@
+"""The commands of the protocol, one row each: parameters and their types, what success is, whether repeating is safe.
+
+The client reads the rows to name, send and repeat requests, the engine to check and answer them. The commands that work
+on a map of keys exist twice on the wire, as `KV_*` on the one map that all share and as `SH_*` on a session's own; they
+are made here from one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Final
+
+from ndb_models.wire.statuses import Status
+
+MAX_TOKEN: Final = 2**64 - 1
+TOKEN: Final = "tkn"
+UNKNOWN_COMMAND: Final = "ERR"
+"""The name of an answer to a request whose command the server could not tell."""
+
+
+def is_token(value: object) -> bool:
+    """Tell whether a value can be a session token: an unsigned 64-bit integer, and neither a float nor a bool."""
+    return type(value) is int and 0 <= value <= MAX_TOKEN
+
+
+class ParamType(Enum):
+    """The JSON types that parameters have; each knows the values that it takes."""
+
+    ANY = "any"
+    STRING = "string"
+    BOOL = "bool"
+    UINT = "unsigned integer"
+    ARRAY = "array"
+    OBJECT = "object"
+
+    def takes(self, value: object) -> bool:
+        """Tell whether a parsed JSON value is of this type."""
+        return _TAKES[self](value)
+
+
+_TAKES: Final[dict[ParamType, Callable[[object], bool]]] = {
+    ParamType.ANY: lambda _value: True,
+    ParamType.STRING: lambda value: type(value) is str,
+    ParamType.BOOL: lambda value: type(value) is bool,
+    ParamType.UINT: is_token,  # what an unsigned 64-bit integer is, whatever it counts
+    ParamType.ARRAY: lambda value: type(value) is list,
+    ParamType.OBJECT: lambda value: type(value) is dict,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter: its name, its type, whether it must be there, and those inside it where it is an object."""
+
+    name: str
+    type: ParamType
+    required: bool = True
+    inner: tuple[Param, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What must hold for a parameter (where it is given) beyond its type, and the answer when it does not."""
+
+    param: str
+    holds: Callable[[Any], bool]
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a request's parameters are refused."""
+
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row: a command as both sides see it.
+
+    `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
+    when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
+    `stores_values` names the parameter whose JSON text is kept as it came, if there is one.
+    """
+
+    name: str
+    params: tuple[Param, ...] = ()
+    checks: tuple[Check, ...] = ()
+    success: Status = Status.OK
+    repeatable: bool = False
+    of_session: bool = False
+    stores_values: str | None = None
+    answer_name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answer_name", self.name + "_RSP")
+
+    def reject(self, body: Mapping[str, object]) -> Rejection | None:
+        """Return why the parameters in `body` are not those of this command, or None where they are.
+
+        Names that the row does not list are ignored, as NemesisDB ignores them. Types come first, by the parameters'
+        names in alphabetical order, then the checks.
+        """
+        rejection = _reject_params(self.params, body)
+        if rejection is None:
+            for check in self.checks:
+                if check.param in body and not check.holds(body[check.param]):
+                    return Rejection(check.status, check.message)
+        return rejection
+
+
+def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejection | None:
+    for param in params:
+        if param.name not in body:
+            if param.required:
+                return Rejection(Status.PARAM_MISSING, f"Missing parameter '{param.name}'")
+            continue
+        value = body[param.name]
+        if not _TAKES[param.type](value):
+            return Rejection(Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.type.value}")
+        if param.inner and isinstance(value, dict):
+            rejection = _reject_params(param.inner, value)
+            if rejection is not None:
+                return rejection
+    return None
+
+
+_KEYS_OBJECT = Param("keys", ParamType.OBJECT)
+_KEYS_ARRAY = Param("keys", ParamType.ARRAY)
+_NAME = Param("name", ParamType.STRING)
+_SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
+
+_MAP_COMMANDS: Final = (
+    Command("SET", (_KEYS_OBJECT,), (_SOME_KEYS,), repeatable=True, stores_values="keys"),
+    Command("ADD", (_KEYS_OBJECT,), stores_values="keys"),
+    Command("GET", (_KEYS_ARRAY,), repeatable=True),
+    Command("RMV", (_KEYS_ARRAY,), (_SOME_KEYS,), repeatable=True),
+    Command("CLEAR"),
+    Command("CLEAR_SET", (_KEYS_OBJECT,), stores_values="keys"),
+    Command("COUNT", repeatable=True),
+    Command("CONTAINS", (_KEYS_ARRAY,), repeatable=True),
+    Command("KEYS", repeatable=True),
+)
+
+_EXPIRY: Final = (
+    Param("deleteSession", ParamType.BOOL, required=False),
+    Param("duration", ParamType.UINT),
+    Param("extendOnGet", ParamType.BOOL, required=False),
+    Param("extendOnSetAdd", ParamType.BOOL, required=False),
+)
+
+_OTHER_COMMANDS: Final = (
+    Command(
+        "KV_FIND",
+        (
+            Param("keys", ParamType.ARRAY, required=False),
+            Param("path", ParamType.STRING),
+            Param("rsp", ParamType.STRING),
+        ),
+        (
+            Check("rsp", {"keys", "kv", "paths"}.__contains__, Status.COMMAND_SYNTAX, "'rsp' invalid value"),
+            Check("path", bool, Status.VALUE_SIZE, "'path' is empty"),
+        ),
+        repeatable=True,
+    ),
+    Command(
+        "KV_UPDATE",
+        (Param("key", ParamType.STRING), Param("path", ParamType.STRING), Param("value", ParamType.ANY)),
+        stores_values="value",
+    ),
+    Command(
+        "KV_ARR_APPEND",
+        (
+            Param("items", ParamType.ARRAY),
+            Param("key", ParamType.STRING),
+            Param("name", ParamType.STRING, required=False),
+        ),
+        stores_values="items",
+    ),
+    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE),
+    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE),
+    Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
+    Command("SH_END", of_session=True),
+    Command("SH_END_ALL"),
+    Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True),
+    Command("SH_INFO", repeatable=True, of_session=True),
+    Command("SH_INFO_ALL", repeatable=True),
+    Command(
+        "SH_SAVE",
+        (_NAME, Param("tkns", ParamType.ARRAY, required=False)),
+        (
+            Check("tkns", bool, Status.VALUE_SIZE, "'tkns' empty"),
+            Check(
+                "tkns",
+                lambda tokens: all(map(is_token, tokens)),
+                Status.VALUE_TYPE_INVALID,
+                "'tkns' contains invalid token",
+            ),
+        ),
+        success=Status.SAVE_COMPLETE,
+    ),
+    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE),
+    Command("SV_INFO", repeatable=True),
+)
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    command.name: command
+    for command in (
+        *(replace(row, name=f"KV_{row.name}") for row in _MAP_COMMANDS),
+        *(replace(row, name=f"SH_{row.name}", of_session=True) for row in _MAP_COMMANDS),
+        *_OTHER_COMMANDS,
+    )
+}
+"""Every command by its name."""

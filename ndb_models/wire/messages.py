@@ -1,0 +1,23 @@
+"""Putting messages together from WebSocket frames (RFC 6455, section 5.4)."""
+
+from __future__ import annotations
+
+
+class MessageAssembler:
+    """Joins the frames of one direction of a connection into messages. Most messages are one frame."""
+
+    __slots__ = ("_fragments",)
+
+    def __init__(self) -> None:
+        self._fragments: list[bytes] = []
+
+    def add(self, data: bytes, *, final: bool) -> bytes | None:
+        """Take the payload of a frame; return the message if this was its last."""
+        if final and not self._fragments:
+            return data
+        self._fragments.append(data)
+        if not final:
+            return None
+        message = b"".join(self._fragments)
+        self._fragments.clear()
+        return message
