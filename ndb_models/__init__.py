@@ -33,7 +33,7 @@ from ndb_models.errors import (
 from ndb_models.repository import Repository
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
-from ndb_models.version import VERSION as __version__
+from ndb_models.version import __version__
 
 __all__ = [
     "Clock",

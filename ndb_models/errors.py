@@ -66,7 +66,7 @@ class ConnectionLostError(NdbError, ConnectionError):
 
 
 class RequestTimeoutError(NdbError, TimeoutError):
-    """No answer came in time. The request may or may not have been carried out. Attributes: `command`, `timeout` in s."""
+    """No answer came in time; the request may have been carried out. Attributes: `command`, `timeout` (seconds)."""
 
     def __init__(self, command: str, timeout: float) -> None:
         self.command = command
@@ -87,9 +87,9 @@ class ResponseError(NdbError):
 
     def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
         self.command = command
-        self.rsp = dict(rsp)
+        self.rsp: dict[str, JsonValue] = dict(rsp)
         status = rsp.get("st")
-        self.status = status if isinstance(status, int) else 0
+        self.status: int = status if isinstance(status, int) else 0
         detail = rsp.get("m")
         super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
 
@@ -111,7 +111,7 @@ class UnstorableError(NdbError, ValueError):
 
     def __init__(self, model: str, problems: Sequence[tuple[str, str]]) -> None:
         self.model = model
-        self.problems = tuple(problems)
+        self.problems: tuple[tuple[str, str], ...] = tuple(problems)
         super().__init__(f"{model} cannot be stored: {_listed(problems)}")
 
 
@@ -124,7 +124,7 @@ class StoredDataError(NdbError):
     def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
         self.model = model
         self.tkn = tkn
-        self.problems = tuple(problems)
+        self.problems: tuple[tuple[str, str], ...] = tuple(problems)
         super().__init__(f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}")
 
 

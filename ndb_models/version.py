@@ -1,3 +1,3 @@
 """The version of this package; the server answers it as its own."""
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"

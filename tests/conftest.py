@@ -43,9 +43,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NdbServer]:
 @pytest.fixture(params=["memory", "server"])
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NdbClient]:
     """An open client of an empty engine, by each way to reach one."""
-    if request.param == "memory":
-        uri = f"memory://?persist_path={tmp_path}"
-    else:
-        uri = request.getfixturevalue("server").uri
+    in_memory = request.param == "memory"
+    uri = f"memory://?persist_path={tmp_path}" if in_memory else request.getfixturevalue("server").uri
     async with NdbClient.connect(uri) as client:
         yield client

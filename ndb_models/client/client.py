@@ -113,7 +113,7 @@ class Connecting:
         self._options = options
 
     async def __aenter__(self) -> NdbClient:
-        await self._client._open(self._uri, self._options)  # noqa: SLF001 - the two are one
+        await self._client._open(self._uri, self._options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the two are one
         return self._client
 
     async def __aexit__(

@@ -20,7 +20,7 @@ class InProcessTransport(Transport):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def request(self, command: Command, frame: bytes) -> bytes:  # noqa: ARG002 - the engine reads it from the frame
+    async def request(self, command: Command, frame: bytes) -> bytes:
         return await self._engine.handle(frame)
 
     async def aclose(self) -> None:

@@ -35,7 +35,7 @@ class Options:
     request_timeout: float = 30.0
     keepalive: float | None = 20.0
     ssl: ssl.SSLContext | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 class WebSocketTransport(Transport):

@@ -16,7 +16,7 @@ from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
 from ndb_models.engine.requests import Call, RefusedError
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
-from ndb_models.version import VERSION
+from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.statuses import Status
 
@@ -204,7 +204,7 @@ async def _sh_info_all(context: Context, _scope: Scope, _call: Call) -> Body:
 
 
 async def _sv_info(context: Context, _scope: Scope, _call: Call) -> Body:
-    return {"persistEnabled": context.data_sets.enabled, "serverVersion": VERSION, "st": Status.OK}
+    return {"persistEnabled": context.data_sets.enabled, "serverVersion": __version__, "st": Status.OK}
 
 
 # On data sets

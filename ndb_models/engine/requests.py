@@ -23,8 +23,11 @@ _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits its command. `values` holds the parameter whose JSON text is kept, where the command has one:
-    an object as its members' texts, an array as its items' texts, anything else as one text."""
+    """A request that fits its command.
+
+    `values` holds the parameter whose JSON text is kept, where the command has one: an object as its members' texts, an
+    array as its items' texts, anything else as one text.
+    """
 
     command: Command
     body: dict[str, Any] = field(repr=False)

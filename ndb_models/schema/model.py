@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 
@@ -57,15 +58,15 @@ class SessionModel(BaseModel):
 
     __slots__ = ("__ndb_stored__",)
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(hide_input_in_errors=True)
 
     session_options: ClassVar[SessionOptions] = SessionOptions("SessionModel", None)
 
     def __init_subclass__(
-        cls, *, expiry: Expiry | None | _Inherited = "inherited", schema: str | None = None, **kwargs: Any
+        cls, *, expiry: Expiry | _Inherited | None = "inherited", schema: str | None = None, **kwargs: Any
     ) -> None:
         super().__init_subclass__(**kwargs)
-        _refuse_reserved(cls, cls.__dict__.get("__annotations__", {}))
+        _refuse_reserved(cls, inspect.get_annotations(cls))
         if schema is not None and (not schema or not schema.isprintable()):
             raise SchemaError(cls.__name__, None, "the name of a schema is printable and not empty")
         inherited = cls.session_options.expiry

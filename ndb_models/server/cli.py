@@ -6,14 +6,14 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ndb_models.engine import Engine
 from ndb_models.errors import NdbError
 from ndb_models.server.server import NdbServer, ServerOptions
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.version import VERSION
+from ndb_models.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     defaults = ServerOptions()
     parser = argparse.ArgumentParser(prog="ndb-models", description="A server that speaks NemesisDB's protocol.")
-    parser.add_argument("--version", action="version", version=f"ndb-models {VERSION}")
+    parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the server until it is told to stop (SIGINT or SIGTERM)")
     serve.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
@@ -51,16 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(least: int, most: int) -> type[int]:
-    class Number(int):
-        def __new__(cls, text: str) -> Number:
-            value = int.__new__(cls, text)
-            if not least <= value <= most:
-                raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-            return value
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+        return value
 
-    Number.__name__ = "number"  # what argparse calls it
-    return Number
+    return number
 
 
 def _directory(text: str) -> Path:
@@ -80,7 +78,7 @@ async def _serve(options: argparse.Namespace) -> None:
         ServerOptions(host=options.host, port=options.port, max_payload=options.max_payload, insecure=options.insecure),
     )
     async with server:
-        sys.stdout.write(f"ndb-models {VERSION} is ready on {server.uri}\n")
+        sys.stdout.write(f"ndb-models {__version__} is ready on {server.uri}\n")
         sys.stdout.flush()
         await stopping.wait()
     sys.stdout.write("ndb-models stopped\n")

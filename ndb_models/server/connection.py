@@ -26,8 +26,8 @@ from ndb_models.wire.messages import MessageAssembler
 class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
-    `send_timeout` is how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many of
-    its requests may wait before no more are read from it.
+    `send_timeout` is how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many
+    of its requests may wait before no more are read from it.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ to the byte and never looks inside.
 Every verb is atomic: it is carried out whole or not at all, and no other verb sees it half done. A verb on the map of a
 session that does not exist, or no longer, raises `UnknownSessionError` and changes nothing.
 
-Expiry is exact: a session whose time has come is gone, or emptied, for every verb from that moment on, whether or not it
+Expiry is exact: a session whose time has come is gone, or emptied, for every verb from then on, whether or not it
 has been swept. At `expiry.duration` seconds after its timer was started, a session ends (`delete_session`), or it loses
 its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` start the timer anew, and only
 where the session's `extend_on_set_add` or `extend_on_get` say so.

@@ -1,4 +1,4 @@
-"""The frames of a session's keys as text, for those who have the JSON already and do not want it turned into objects."""
+"""The frames of a session's keys as text, for those who have the JSON and want no objects made of it."""
 
 from __future__ import annotations
 

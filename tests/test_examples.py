@@ -1,0 +1,64 @@
+"""The examples, and the code in the README, run and print what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ndb_models.server import NdbServer
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"), key=lambda path: path.name)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_on_the_embedded_default(example: Path) -> None:
+    assert run(str(example))
+
+
+def test_quickstart_shows_what_the_package_promises() -> None:
+    printed = run("examples/quickstart.py")
+    assert "equal to what was saved: True" in printed
+    assert "email='billy@example.com', roles=['admin']" in printed
+    assert "UnstorableError: UserSession cannot be stored: roles" in printed
+    assert "SessionGoneError" in printed
+
+
+def test_one_time_password_works_once_and_only_while_it_lives() -> None:
+    printed = run("examples/one_time_password.py").splitlines()
+    outcomes = [line.partition(":")[2].strip().partition(":")[0] for line in printed]
+    assert outcomes == ["wrong code", "welcome, billy", "no such password", "no such password"]
+
+
+def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    ten_lines = re.search(r"```python\n(import asyncio.*?)```", readme, re.DOTALL)
+    expected = re.search(r"```text\n(.*?)```", readme, re.DOTALL)
+    assert ten_lines
+    assert expected
+    script = tmp_path / "ten_lines.py"
+    script.write_text(ten_lines[1], "utf-8")
+    assert run(str(script)) == expected[1]
+
+
+async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "examples/raw_client.py", server.uri, cwd=ROOT, stdout=subprocess.PIPE
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert b"{'fname': 'James'}" in printed
