@@ -6,6 +6,7 @@
     |-- ConnectError (ConnectionError)         no connection could be made
     |-- ConnectionLostError (ConnectionError)  the connection failed while requests were waiting
     |-- RequestTimeoutError (TimeoutError)     no answer in time
+    |-- PayloadTooLargeError (ValueError)      a request is larger than the server takes
     |-- ProtocolError                          the server answered something that cannot be an answer
     |-- ResponseError                          the server refused or failed the request
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
@@ -61,17 +62,40 @@ class ConnectionLostError(NdbError, ConnectionError):
     def __init__(self, command: str, *, maybe_done: bool, reason: str = "the connection was lost") -> None:
         self.command = command
         self.maybe_done = maybe_done
-        fate = "may or may not have been carried out" if maybe_done else "was not sent"
-        super().__init__(f"{reason}; {command} {fate}")
+        super().__init__(f"{reason}; {command} {_fate(maybe_done)}")
+
+
+def _fate(maybe_done: bool) -> str:
+    return "may or may not have been carried out" if maybe_done else "was not sent"
 
 
 class RequestTimeoutError(NdbError, TimeoutError):
-    """No answer came in time; the request may have been carried out. Attributes: `command`, `timeout` (seconds)."""
+    """No answer came in time. Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`."""
 
-    def __init__(self, command: str, timeout: float) -> None:
+    def __init__(self, command: str, timeout: float, *, maybe_done: bool) -> None:
         self.command = command
         self.timeout = timeout
-        super().__init__(f"no answer to {command} within {timeout:g} s; it may or may not have been carried out")
+        self.maybe_done = maybe_done
+        super().__init__(f"no answer to {command} within {timeout:g} s; it {_fate(maybe_done)}")
+
+
+class PayloadTooLargeError(NdbError, ValueError):
+    """A request is larger than the server takes. Nothing was sent.
+
+    Attributes: `command`; `size` and `limit` in bytes; `largest`: the keys that make it so, as (name, bytes).
+    """
+
+    def __init__(self, command: str, size: int, limit: int, largest: Sequence[tuple[str, int]]) -> None:
+        self.command = command
+        self.size = size
+        self.limit = limit
+        self.largest = tuple(largest)
+        keys = ", ".join(f"{name!r} ({count} bytes)" for name, count in largest)
+        super().__init__(
+            f"{command} has {size} bytes, and the server takes {limit}"
+            + (f"; the largest keys are {keys}" if keys else "")
+            + "; store less, write in several calls, or raise max_payload here and on the server"
+        )
 
 
 class ProtocolError(NdbError):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Generator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
 
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
+from ndb_models.client.options import Options
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import MemoryUri, parse_uri
-from ndb_models.client.websocket import Options, WebSocketTransport
+from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError
 from ndb_models.types import JsonValue
 
@@ -45,6 +47,9 @@ class NdbClient(KeyCommands, SessionCommands):
         *,
         open_timeout: float = 10.0,
         request_timeout: float = 30.0,
+        max_payload: int = 1024 * 1024,
+        max_in_flight: int = 64,
+        reconnect: bool = True,
         keepalive: float | None = 20.0,
         ssl: ssl.SSLContext | None = None,
         headers: Mapping[str, str] | None = None,
@@ -56,18 +61,33 @@ class NdbClient(KeyCommands, SessionCommands):
 
         Args:
             uri: `memory://`, `memory://NAME`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
-            open_timeout: seconds for the connection and its handshake.
-            request_timeout: seconds for the answer to each request.
+            open_timeout: seconds for a connection and its handshake.
+            request_timeout: seconds for a request, from the call to the answer, reconnecting and repeating included.
+            max_payload: bytes of the largest frame that the server takes; larger ones are refused before they are sent.
+                A NemesisDB takes 1,024 in its default configuration, and 8,192 at the most.
+            max_in_flight: the most requests that are sent before they are answered.
+            reconnect: connect again when the connection is lost, and repeat what is safe to repeat.
             keepalive: seconds between two looks whether the other side still lives; None for none.
             ssl: the TLS context for `wss://`; None for the system's trusted certificates.
             headers: more headers for the handshake. Never shown.
             debug: see the class.
 
+        All but `debug` are for `ws://` and `wss://`.
+
         Raises (when awaited or entered):
             InvalidArgumentError: the URI names nothing that can be opened.
             ConnectError: no connection can be made.
         """
-        options = Options(open_timeout, request_timeout, keepalive, ssl, headers or {})
+        options = Options(
+            open_timeout=open_timeout,
+            request_timeout=request_timeout,
+            max_payload=max_payload,
+            max_in_flight=max_in_flight,
+            reconnect=reconnect,
+            keepalive=keepalive,
+            ssl=ssl,
+            headers=headers or {},
+        )
         return Connecting(cls(debug), uri, options)
 
     async def open(self, uri: str) -> bool:
@@ -98,6 +118,11 @@ class NdbClient(KeyCommands, SessionCommands):
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        transport: Transport | None = getattr(self, "_transport", None)
+        if transport is not None and transport.abandon():
+            warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     async def sv_info(self) -> dict[str, JsonValue]:
         """Return what the server says of itself: `serverVersion`, `persistEnabled`."""

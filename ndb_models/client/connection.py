@@ -1,14 +1,14 @@
-"""One WebSocket connection to a server, with its requests in flight.
+"""One WebSocket connection to a server, with its requests.
 
 websockets keeps the handshake, the framing, TLS, keepalive and closing. What is taken over here is where frames come in
-and go out: an answer resolves its waiter in the very callback that read it from the socket, and requests that are made
-in one turn of the event loop go out in one write.
+and go out: an answer resolves its waiter in the very callback that read it from the socket, and the requests of one
+turn of the event loop go out in one write. Which frames go out, and whose answer is whose, the pipeline decides.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
@@ -16,9 +16,14 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.wire.commands import Command
+from ndb_models.wire.framing import FrameReader, MaskedFrameWriter
 from ndb_models.wire.messages import MessageAssembler
-from ndb_models.wire.pending import PendingRequests, Request
+from ndb_models.wire.pipeline import Pipeline, Request
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where websockets was installed without its C extension
+    from websockets.utils import apply_mask
 
 Waiter: TypeAlias = asyncio.Future[bytes]
 
@@ -27,115 +32,123 @@ class NdbConnection(ClientConnection):
     """A connection whose answers go to those who asked. Made by websockets' `connect(create_connection=...)`."""
 
     def __init__(
-        self,
-        protocol: ClientProtocol,
-        *,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
-        close_timeout: float | None = 10,
-        max_queue: int | None | tuple[int | None, int | None] = 16,
-        write_limit: int | tuple[int, int | None] = 2**15,
+        self, protocol: ClientProtocol, *, max_in_flight: int, request_timeout: float, max_answer: int, **options: Any
     ) -> None:
-        super().__init__(
-            protocol,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
-        self._pending: PendingRequests[Waiter] = PendingRequests()
-        # Set while requests wait for the end of this turn of the loop to be written together.
-        self._flush_scheduled = False
-        # Runs while requests are in flight, and looks whether the oldest is overdue.
-        self._watch: asyncio.TimerHandle | None = None
+        super().__init__(protocol, **options)
+        self._request_timeout = request_timeout
+        self._pipeline: Pipeline[Waiter] = Pipeline(max_in_flight)
+        self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
+        self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
-        # Why the connection failed, once it has.
+        # Set while requests wait for the end of this turn of the loop, to be written together.
+        self._flush_scheduled = False
+        # Runs while there are requests, and looks whether the oldest is overdue.
+        self._watch: asyncio.TimerHandle | None = None
+        # Why the connection was dropped, once it was.
         self._failure: NdbError | None = None
 
-    async def ask(self, command: Command, frame: bytes, timeout: float) -> bytes:
-        """Send a request and return its answer. See `Transport.request`; `timeout` in seconds."""
-        if self.protocol.state is not State.OPEN or self._failure is not None:
-            raise ConnectionLostError(command.name, maybe_done=False) from self._failure
-        waiter: Waiter = self.loop.create_future()
-        request = Request(command, waiter, self.loop.time() + timeout)
-        alone = not self._pending
-        self._pending.push(request)
-        self.protocol.send_text(frame)
-        if alone and not self._flush_scheduled:
-            self._write()
+    @property
+    def usable(self) -> bool:
+        """Whether requests can be sent."""
+        return self._failure is None and self.protocol.state is State.OPEN
+
+    def submit(self, request: Request[Waiter]) -> None:
+        """Send a request; its waiter, a new future, gets the answer or the error. The connection must be usable."""
+        pipeline = self._pipeline
+        alone = pipeline.idle and not self._flush_scheduled
+        pipeline.push(request)
+        if alone:
+            self._send()
         elif not self._flush_scheduled:
             self._flush_scheduled = True
             self.loop.call_soon(self._flush)
         if self._watch is None:
-            self._watch = self.loop.call_at(request.deadline, self._look_for_overdue, timeout)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            request.abandon()
-            raise
+            self._watch = self.loop.call_at(request.deadline, self._look_for_overdue)
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        self._write()
+        self._send()
 
-    def _write(self) -> None:
-        # Nothing is left to write once the state has changed: closing writes all that there is.
-        if self.protocol.state is State.OPEN:
-            self.transport.write(b"".join(self.protocol.data_to_send()))
+    def _send(self) -> None:
+        """Write what the pipeline lets go, all at once."""
+        frames = self._pipeline.take()
+        if frames and self.usable:
+            text_frame = self._writer.text_frame
+            self.transport.write(b"".join([text_frame(frame) for frame in frames]))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over the answers that came in, then send what they made room for."""
+        if self.response is None:
+            super().data_received(data)
+            return
+        for is_answer, part in self._reader.feed(data):
+            if is_answer:
+                self._receive(part)
+            else:
+                super().data_received(part)
+        if not self._flush_scheduled:
+            self._send()
 
     def process_event(self, event: Event) -> None:
-        """Take what came in: data frames here, everything else to websockets."""
+        """Take what websockets made of frames that are no whole text messages."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             answer = self._assembler.add(bytes(event.data), final=event.fin)
-            if answer is not None and self._failure is None:
-                self._resolve(answer)
+            if answer is not None:
+                self._receive(answer)
         else:
             super().process_event(event)
 
-    def _resolve(self, answer: bytes) -> None:
+    def _receive(self, answer: bytes) -> None:
+        if self._failure is not None:
+            return
         try:
-            request = self._pending.resolve(answer)
+            answered = self._pipeline.receive(answer)
         except ProtocolError as exc:
-            self._fail(exc)
+            self.drop(exc)
             return
-        if request.waiter is not None and not request.waiter.done():
-            request.waiter.set_result(answer)
+        for request, frame in answered:
+            if request.waiter is not None and not request.waiter.done():
+                request.waiter.set_result(frame)
 
-    def _look_for_overdue(self, timeout: float) -> None:
+    def _look_for_overdue(self) -> None:
         self._watch = None
-        head = self._pending.head
-        if head is None:
+        oldest = self._pipeline.oldest
+        if oldest is None:
             return
-        if head.deadline <= self.loop.time():
-            # Later answers cannot be told from this one, should it still come.
-            self._fail(RequestTimeoutError(head.command.name, timeout))
+        if oldest.deadline <= self.loop.time():
+            # Should its answer still come, it could not be told from later ones.
+            self.drop(RequestTimeoutError(oldest.command.name, self._request_timeout, maybe_done=True))
         else:
-            self._watch = self.loop.call_at(head.deadline, self._look_for_overdue, timeout)
+            self._watch = self.loop.call_at(oldest.deadline, self._look_for_overdue)
 
-    def _fail(self, failure: NdbError) -> None:
-        """Drop the connection: nothing that still comes in on it can be trusted."""
-        if self._failure is None:
-            self._failure = failure
-        self._fail_pending()
+    def drop(self, failure: NdbError) -> None:
+        """Drop the connection, and fail its requests: nothing that still comes in on it can be trusted."""
+        self.fail_requests(failure)
         self.transport.abort()
 
-    def _fail_pending(self) -> None:
+    def fail_requests(self, failure: NdbError) -> None:
+        """Fail all requests, and take no more."""
+        if self._failure is None:
+            self._failure = failure
+        self._fail_requests()
+
+    def _fail_requests(self) -> None:
         now = self.loop.time()
-        for request in self._pending.drain():
+        for request, sent in self._pipeline.drain():
             if request.waiter is None or request.waiter.done():
                 continue
+            error: NdbError
             if isinstance(self._failure, RequestTimeoutError) and request.deadline <= now:
-                error: NdbError = RequestTimeoutError(request.command.name, self._failure.timeout)
+                error = RequestTimeoutError(request.command.name, self._request_timeout, maybe_done=sent)
             else:
-                error = ConnectionLostError(request.command.name, maybe_done=True)
-            error.__cause__ = self._failure or self.connection_exc
+                error = ConnectionLostError(request.command.name, maybe_done=sent)
+            error.__cause__ = self._failure or self.protocol.close_exc
             request.waiter.set_exception(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is in flight: its answers will not come."""
+        """Fail the requests: their answers will not come."""
         super().connection_lost(exc)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        self._fail_pending()
+        self._fail_requests()

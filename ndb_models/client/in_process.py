@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ndb_models.client.transport import Transport
@@ -20,11 +21,14 @@ class InProcessTransport(Transport):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def request(self, command: Command, frame: bytes) -> bytes:
+    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool]) -> bytes:
         return await self._engine.handle(frame)
 
     async def aclose(self) -> None:
         """Let go of the engine; one that nobody shares is forgotten with its data."""
+
+    def abandon(self) -> bool:
+        return False
 
 
 def open_memory(uri: MemoryUri) -> InProcessTransport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
-from ndb_models.client.requester import Requester
+from ndb_models.client.requester import NAMES, OBJECT, Requester
 from ndb_models.types import JsonInput, JsonValue
 
 
@@ -26,7 +26,7 @@ class KeyCommands(Requester):
 
     async def kv_get(self, keys: Sequence[str]) -> dict[str, JsonValue]:
         """Return the values of these keys; those that do not exist are left out."""
-        return await self._ask("KV_GET", "keys", dict, keys=keys)
+        return await self._ask("KV_GET", "keys", OBJECT, keys=keys)
 
     async def kv_rmv(self, keys: Sequence[str]) -> bool:
         """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
@@ -38,11 +38,11 @@ class KeyCommands(Requester):
 
     async def kv_contains(self, keys: Sequence[str]) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("KV_CONTAINS", "contains", list, keys=keys)
+        return await self._ask("KV_CONTAINS", "contains", NAMES, keys=keys)
 
     async def kv_keys(self) -> list[str]:
         """Return the names of all keys, in no particular order."""
-        return await self._ask("KV_KEYS", "keys", list)
+        return await self._ask("KV_KEYS", "keys", NAMES)
 
     async def kv_clear(self) -> int:
         """Remove all keys; return how many there were."""
@@ -74,11 +74,11 @@ class KeyCommands(Requester):
             body["keys"] = keys
         match rsp:
             case "paths":
-                return await self._ask("KV_FIND", "paths", list, **body)
+                return await self._ask("KV_FIND", "paths", NAMES, **body)
             case "kv":
-                return await self._ask("KV_FIND", "keys", dict, **body)
+                return await self._ask("KV_FIND", "keys", OBJECT, **body)
             case _:
-                return await self._ask("KV_FIND", "keys", list, **body)
+                return await self._ask("KV_FIND", "keys", NAMES, **body)
 
     async def kv_update(self, key: str, path: str, value: JsonInput) -> int:
         """Replace what a JSONPath leads to in a key's value; return how many places. An unknown key is status 22."""

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from ndb_models.client.transport import Transport
 from ndb_models.errors import NotConnectedError, ProtocolError, ResponseError
-from ndb_models.types import JsonValue
+from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.codec import decode_answer, encode_request
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.statuses import describe
 
-_logger = logging.getLogger("ndb_models.client")
-
 T = TypeVar("T")
+
+# What `_ask` is told to expect: it looks at the outermost type, and that only.
+OBJECT: Final[type[dict[str, JsonValue]]] = dict
+NAMES: Final[type[list[str]]] = list
+TOKENS: Final[type[list[SessionToken]]] = list
+
+
+def _any_fits(_frame: bytes) -> bool:
+    return True
+
+
+class Exchange:
+    """A request and what was read of its answer, which is decoded once: to see whether it fits, and to be used."""
+
+    __slots__ = ("_answer", "_body", "_command", "_frame")
+
+    def __init__(self, command: Command, body: Mapping[str, object]) -> None:
+        self._command = command
+        self._body = body
+        self._frame = b""
+        self._answer: dict[str, JsonValue] = {}
+
+    def fits(self, frame: bytes) -> bool:
+        """Tell whether a frame can be the answer, by what it repeats of the request."""
+        try:
+            answer = self.read(frame)
+        except ProtocolError:
+            return False
+        return answer["st"] != self._command.success or self._command.echo(self._body, answer)
+
+    def read(self, frame: bytes) -> dict[str, JsonValue]:
+        """Return the body of the answer."""
+        if frame is not self._frame:
+            self._frame, self._answer = frame, decode_answer(frame)
+        return self._answer
 
 
 class Requester:
@@ -23,28 +56,26 @@ class Requester:
     def __init__(self) -> None:
         self._transport: Transport | None = None
 
-    async def request(self, command: Command, frame: bytes) -> bytes:
+    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool] = _any_fits) -> bytes:
         """Send a request's frame and return the frame that answers it, whatever its status.
 
-        For layers that read and write frames themselves; everyone else has a method for each command.
-
-        Raises:
-            NotConnectedError: the client is not open.
-            ConnectionLostError: the connection failed before the answer came.
-            RequestTimeoutError: no answer came in time.
-            ProtocolError: what came cannot be the answer.
+        For layers that read and write frames themselves; everyone else has a method for each command. See
+        `Transport.request` for `fits`, and for what is raised besides `NotConnectedError`: the client is not open.
         """
+        return await self._transport_in_use.request(command, frame, fits)
+
+    @property
+    def _transport_in_use(self) -> Transport:
         if self._transport is None:
             raise NotConnectedError("the client is not open: call open(), or use NdbClient.connect()")
-        answer = await self._transport.request(command, frame)
-        if _logger.isEnabledFor(logging.DEBUG):
-            _logger.debug("%s: %d bytes sent, %d received", command.name, len(frame), len(answer))
-        return answer
+        return self._transport
 
     async def _call(self, name: str, /, **body: object) -> dict[str, JsonValue]:
         """Send a command and return the body of its answer, if that says that it was carried out."""
         command = COMMANDS[name]
-        answer = decode_answer(await self.request(command, encode_request(command, body)))
+        exchange = Exchange(command, body)
+        frame = encode_request(command, body)
+        answer = exchange.read(await self._transport_in_use.request(command, frame, exchange.fits))
         if answer["st"] != command.success:
             raise failure(command, answer)
         return answer

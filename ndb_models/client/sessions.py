@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ndb_models.client.requester import Requester
+from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 
@@ -71,7 +71,7 @@ class SessionCommands(Requester):
 
     async def sh_get(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
         """Return the values of these keys; those that do not exist are left out."""
-        return await self._ask("SH_GET", "keys", dict, tkn=tkn, keys=keys)
+        return await self._ask("SH_GET", "keys", OBJECT, tkn=tkn, keys=keys)
 
     async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
         """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
@@ -83,11 +83,11 @@ class SessionCommands(Requester):
 
     async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("SH_CONTAINS", "contains", list, tkn=tkn, keys=keys)
+        return await self._ask("SH_CONTAINS", "contains", NAMES, tkn=tkn, keys=keys)
 
     async def sh_keys(self, tkn: SessionToken) -> list[str]:
         """Return the names of all keys, in no particular order."""
-        return await self._ask("SH_KEYS", "keys", list, tkn=tkn)
+        return await self._ask("SH_KEYS", "keys", NAMES, tkn=tkn)
 
     async def sh_clear(self, tkn: SessionToken) -> int:
         """Remove all keys of the session, which stays; return how many there were."""
@@ -107,7 +107,7 @@ class SessionCommands(Requester):
 
     async def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
         """Return those of these tokens that name a session, in their order."""
-        return await self._ask("SH_EXISTS", "exist", list, tkns=tkns)
+        return await self._ask("SH_EXISTS", "exist", TOKENS, tkns=tkns)
 
     async def sh_info(self, tkn: SessionToken) -> dict[str, JsonValue]:
         """Return what the server knows of a session: `keyCnt`, `expires`, and where it does, `expiry` (in seconds)."""

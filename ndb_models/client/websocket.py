@@ -1,49 +1,56 @@
-"""The way to a server over a WebSocket: opening the connection, and what it is opened with."""
+"""The way to a server over WebSocket connections: one at a time, made anew when it is lost."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import asyncio
+import functools
+import random
+from collections.abc import Callable
 from typing import Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from ndb_models.client.connection import NdbConnection
+from ndb_models.client.connection import NdbConnection, Waiter
+from ndb_models.client.options import Options
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import WebSocketUri
-from ndb_models.errors import ConnectError
+from ndb_models.errors import (
+    ConnectError,
+    ConnectionLostError,
+    NotConnectedError,
+    ProtocolError,
+    RequestTimeoutError,
+)
 from ndb_models.wire.commands import Command
+from ndb_models.wire.payload import too_large
+from ndb_models.wire.pipeline import Request
 
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to talk to a server. Times in seconds.
-
-    Args:
-        open_timeout: for the connection and its handshake.
-        request_timeout: for the answer to each request.
-        keepalive: how often to ask whether the other side still lives; None for never.
-        ssl: the TLS context for `wss://`; None for the system's trusted certificates.
-        headers: more headers for the handshake, such as `Authorization`. Never shown.
-    """
-
-    open_timeout: float = 10.0
-    request_timeout: float = 30.0
-    keepalive: float | None = 20.0
-    ssl: ssl.SSLContext | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+# How often a request is repeated after an answer that could not be right, before it is given up.
+_ANOMALIES_FORGIVEN: Final = 2
 
 
 class WebSocketTransport(Transport):
-    """Carries requests over one connection."""
+    """Carries requests over a connection, and connects again when it is lost.
 
-    def __init__(self, connection: NdbConnection, options: Options) -> None:
-        self._connection = connection
+    What was in flight then is repeated if that is safe, and fails otherwise; what was not sent yet waits for the new
+    connection. All within the request's own time.
+    """
+
+    def __init__(self, uri: WebSocketUri, options: Options) -> None:
+        self._uri = uri
         self._options = options
+        self._connection: NdbConnection | None = None
+        # Connects again, for all who wait; ends when nobody does.
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._waiting = 0
+        self._why_not: ConnectError | None = None
+        # Before the next attempt, in seconds: grows with each, until a request was answered.
+        self._pause = 0.0
+        self._closed = False
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:
@@ -52,10 +59,21 @@ class WebSocketTransport(Transport):
         Raises:
             ConnectError: nothing answers there, or what answers does not speak WebSocket or refuses us.
         """
+        transport = cls(uri, options)
+        transport._connection = await transport._connect()
+        return transport
+
+    async def _connect(self) -> NdbConnection:
+        options = self._options
         try:
             connection = await connect(
-                uri.text,
-                create_connection=NdbConnection,
+                self._uri.text,
+                create_connection=functools.partial(  # type: ignore[arg-type]  # asked for as a class, only called
+                    NdbConnection,
+                    max_in_flight=options.max_in_flight,
+                    request_timeout=options.request_timeout,
+                    max_answer=_LARGEST_ANSWER,
+                ),
                 additional_headers=options.headers,
                 compression=None,
                 max_size=_LARGEST_ANSWER,
@@ -66,19 +84,95 @@ class WebSocketTransport(Transport):
                 ssl=options.ssl,
             )
         except TimeoutError as exc:
-            raise ConnectError(uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
+            raise ConnectError(self._uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
         except InvalidStatus as exc:
             reason = f"the server answered the handshake with HTTP status {exc.response.status_code}"
-            raise ConnectError(uri.shown, reason) from exc
+            raise ConnectError(self._uri.shown, reason) from exc
         except WebSocketException as exc:
-            raise ConnectError(uri.shown, "what answers there does not speak WebSocket") from exc
+            raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
         except (OSError, EOFError) as exc:
-            raise ConnectError(uri.shown, getattr(exc, "strerror", None) or type(exc).__name__) from exc
+            raise ConnectError(self._uri.shown, getattr(exc, "strerror", None) or type(exc).__name__) from exc
         assert isinstance(connection, NdbConnection)
-        return cls(connection, options)
+        return connection
 
-    async def request(self, command: Command, frame: bytes) -> bytes:
-        return await self._connection.ask(command, frame, self._options.request_timeout)
+    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool]) -> bytes:
+        if len(frame) > self._options.max_payload:
+            raise too_large(command, frame, self._options.max_payload)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.request_timeout
+        anomalies = 0
+        while True:
+            connection = self._connection
+            if connection is None or not connection.usable:
+                connection = await self._reconnected(command, deadline)
+            waiter: Waiter = loop.create_future()
+            request = Request(command, frame, fits, waiter, deadline)
+            try:
+                connection.submit(request)
+                answer = await waiter
+            except asyncio.CancelledError:
+                request.abandon()
+                raise
+            except ConnectionLostError as exc:
+                safe = command.repeatable or not exc.maybe_done
+                anomalies += isinstance(exc.__cause__, ProtocolError)
+                if not safe or self._closed or not self._options.reconnect or anomalies > _ANOMALIES_FORGIVEN:
+                    raise
+            else:
+                self._pause = 0.0
+                return answer
+
+    async def _reconnected(self, command: Command, deadline: float) -> NdbConnection:
+        """Return a new connection, for which many may wait while one is made."""
+        if self._closed or not self._options.reconnect:
+            raise ConnectionLostError(command.name, maybe_done=False) from self._why_not
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                while self._connection is None or not self._connection.usable:
+                    if self._closed:
+                        raise ConnectionLostError(command.name, maybe_done=False)
+                    if self._reconnecting is None:
+                        self._reconnecting = asyncio.create_task(self._reconnect())
+                    await asyncio.shield(self._reconnecting)
+        except TimeoutError:
+            raise RequestTimeoutError(command.name, self._options.request_timeout, maybe_done=False) from self._why_not
+        finally:
+            self._waiting -= 1
+        return self._connection
+
+    async def _reconnect(self) -> None:
+        """Connect, again and again while somebody waits: with pauses that grow, and differ from client to client."""
+        try:
+            while self._waiting and not self._closed:
+                await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+                self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+                try:
+                    self._connection = await self._connect()
+                except ConnectError as exc:
+                    self._why_not = exc
+                else:
+                    return
+        finally:
+            self._reconnecting = None
 
     async def aclose(self) -> None:
-        await self._connection.close()
+        self._closed = True
+        try:
+            if self._reconnecting is not None:
+                self._reconnecting.cancel()
+                await asyncio.wait([self._reconnecting])
+            if self._connection is not None:
+                self._connection.fail_requests(NotConnectedError("the client was closed"))
+                await self._connection.close()
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    def abandon(self) -> bool:
+        self._closed = True
+        connection = self._connection
+        if connection is None or connection.transport.is_closing() or connection.loop.is_closed():
+            return False
+        connection.transport.abort()
+        return True

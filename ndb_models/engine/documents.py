@@ -4,6 +4,9 @@ The functions `match` and `search` are left out: their patterns come from the cl
 a server busy for as long as its writer likes.
 """
 
+# JSON that is being taken apart has no types yet.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +17,11 @@ import msgspec
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
+from ndb_models.wire.codec import MAX_NESTING
+
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
+# Else one value that is deeper than the library's own limit fails every search with `..`.
+_ENVIRONMENT.max_recursion_depth = MAX_NESTING
 for _function in ("match", "search"):
     del _ENVIRONMENT.function_extensions[_function]
 
@@ -41,13 +48,19 @@ class Path:
     def __init__(self, text: str) -> None:
         try:
             self._path = _ENVIRONMENT.compile(text)
-        except (JSONPathError, RecursionError) as exc:
+        except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # the last two for odd numbers
             raise PathError from exc
 
     def locate(self, value: bytes) -> list[tuple[str, Location]]:
         """Return where the path leads in a value: each place as a normalised path and as its steps."""
         try:
-            return [(match.path, match.parts) for match in self._path.finditer(_decode(value))]
+            matches = self._path.finditer(_decode(value))
+            # The library's slices cut strings too; in RFC 9535 a string has no children.
+            return [
+                (match.path, match.parts)
+                for match in matches
+                if not (match.parent and isinstance(match.parent.obj, str))
+            ]
         except (JSONPathError, RecursionError) as exc:
             raise PathError from exc
 

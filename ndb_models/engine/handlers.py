@@ -14,7 +14,7 @@ import msgspec
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
-from ndb_models.engine.requests import Call, RefusedError
+from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
@@ -88,8 +88,8 @@ async def _keys(context: Context, scope: Scope, _call: Call) -> Body:
 
 
 async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
-    names = _strings(call.body.get("keys", []))
-    searched = await (context.store.get(SHARED, names) if names else context.store.get_all(SHARED))
+    names = call.body.get("keys")
+    searched = await (context.store.get(SHARED, _strings(names)) if names else context.store.get_all(SHARED))
     try:
         path = Path(call.body["path"])
         found = {name: places for name, value in searched.items() if (places := path.locate(value))}
@@ -105,12 +105,17 @@ async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
 
 
 async def _change(context: Context, name: str, change: Callable[[bytes], bytes | None]) -> Status:
-    """Change one shared key's value in place, whatever others do meanwhile. `change` returns None to leave it."""
+    """Change one shared key's value in place, whatever others do meanwhile. `change` returns None to leave it.
+
+    It is left too where it would become too deep for an answer or a data set to hold it.
+    """
     while True:
         old = (await context.store.get(SHARED, [name])).get(name)
         if old is None:
             return Status.KEY_NOT_EXIST
         new = change(old)
+        if new is not None and is_nested_deeper(new, MAX_VALUE_NESTING):
+            return Status.VALUE_SIZE
         if new is None or await context.store.swap(SHARED, name, old, new):
             return Status.OK
 
@@ -128,7 +133,7 @@ async def _kv_update(context: Context, _scope: Scope, call: Call) -> Body:
         status = await _change(context, call.body["key"], update)
     except PathError:
         return {"cnt": 0, "st": Status.PATH_INVALID}
-    return {"cnt": updated, "st": status}
+    return {"cnt": updated if status is Status.OK else 0, "st": status}
 
 
 async def _kv_arr_append(context: Context, _scope: Scope, call: Call) -> Body:

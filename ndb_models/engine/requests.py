@@ -4,6 +4,9 @@ What cannot be kept exactly as it came is refused here, before any handler sees 
 beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTING`.
 """
 
+# JSON that is being taken apart has no types yet.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import re
@@ -14,19 +17,30 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.wire.codec import MAX_NESTING
-from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command
+from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 
 _BOM: Final = b"\xef\xbb\xbf"
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, and content with a string that never ends: whatever the text, it is walked through once.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+MAX_VALUE_NESTING: Final = MAX_NESTING - 3
+"""How deep a value may be nested, so that what is around it in an answer or a data set stays within `MAX_NESTING`."""
+
+_STORED_TYPES: Final = {
+    command.name: param.type
+    for command in COMMANDS.values()
+    for param in command.params
+    if param.name == command.stores_values
+}
+"""The type of the parameter whose text is kept, for the commands that have one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request that fits its command.
 
-    `values` holds the parameter whose JSON text is kept, where the command has one: an object as its members' texts, an
-    array as its items' texts, anything else as one text.
+    `values` holds the parameter whose JSON text is kept, where the command has one: members' texts where it
+    takes an object, items' texts where it takes an array, one text where it takes any value.
     """
 
     command: Command
@@ -72,7 +86,11 @@ def parse(frame: bytes) -> Call:
         raise RefusedError(name, rejection.status, rejection.message)
     if command.stores_values is None:
         return Call(command, body)
-    return Call(command, body, _texts(_decode_raw(frame)[name][command.stores_values], body[command.stores_values]))
+    try:
+        raw = _decode_raw(frame)[name][command.stores_values]
+    except msgspec.ValidationError:  # it is named twice, and what came first is no object
+        raise RefusedError(name, Status.COMMAND_SYNTAX, "the command's parameters are an object") from None
+    return Call(command, body, _texts(raw, _STORED_TYPES[name]))
 
 
 def parse_json(text: bytes) -> Any:
@@ -81,12 +99,17 @@ def parse_json(text: bytes) -> Any:
     Raises:
         RefusedError: it cannot be, or is not JSON.
     """
-    if text.count(b"[") + text.count(b"{") > MAX_NESTING and _nesting(text) > MAX_NESTING:
+    if is_nested_deeper(text, MAX_NESTING):
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {MAX_NESTING} levels")
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
+
+
+def is_nested_deeper(text: bytes, levels: int) -> bool:
+    """Tell whether arrays and objects are nested deeper than this in a JSON text."""
+    return text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
 
 
 def _nesting(text: bytes) -> int:
@@ -109,10 +132,10 @@ def _unknown(name: str) -> RefusedError:
     return RefusedError(UNKNOWN_COMMAND if prefix == "KV" else name, Status.COMMAND_NOT_EXIST)
 
 
-def _texts(raw: msgspec.Raw, value: object) -> Mapping[str, bytes] | list[bytes] | bytes:
-    """Return the texts in a parameter, whose parsed value tells what it is, each as bytes of its own."""
-    if type(value) is dict:
+def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | list[bytes] | bytes:
+    """Return the texts in a parameter, each as bytes of its own."""
+    if kept_as is ParamType.OBJECT:
         return {name: bytes(text) for name, text in _decode_object(raw).items()}
-    if type(value) is list:
+    if kept_as is ParamType.ARRAY:
         return [bytes(text) for text in _decode_array(raw)]
     return bytes(raw)

@@ -10,6 +10,7 @@ functions block; the engine runs them in a thread.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,12 +22,13 @@ import msgspec
 
 from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.wire.commands import MAX_TOKEN
+from ndb_models.wire.commands import ParamType, is_token
 
 _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024
 _COMPLETE: Final = 1
 _TEMPORARY: Final = ".ndb-models-"
+_NONE: Final = -1
 
 
 class Kind(IntEnum):
@@ -112,8 +114,7 @@ class Snapshots:
             SnapshotError: the name is none, or the directory cannot be written to.
         """
         home = self._named(name)
-        made = str(time.time_ns())
-        temporary = self._directory / f"{_TEMPORARY}{made}-{os.getpid()}"
+        temporary = self._directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
             (temporary / "md").mkdir(parents=True)
             (temporary / "data").mkdir()
@@ -133,7 +134,8 @@ class Snapshots:
             for folder in (temporary / "md", temporary / "data", temporary):
                 _sync(folder)
             home.mkdir(exist_ok=True)
-            temporary.rename(home / made)
+            # A clock that went back must not put the new behind the old.
+            temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
             _sync(home)
             _sync(self._directory)
         except OSError as exc:
@@ -168,12 +170,10 @@ class Snapshots:
 
     def _read(self, name: str, kind: Kind) -> Iterator[bytes]:
         try:
-            made = max(
-                (int(entry.name) for entry in self._named(name).iterdir() if entry.name.isdecimal()), default=None
-            )
+            made = _newest(self._named(name))
         except OSError:
-            made = None
-        if made is None:
+            made = _NONE
+        if made == _NONE:
             raise SnapshotError("there is no data set of this name", found=False)
         root = self._directory / name / str(made)
         try:
@@ -188,6 +188,11 @@ class Snapshots:
             raise SnapshotError("the data set cannot be read") from exc
 
 
+def _newest(home: Path) -> int:
+    """Return when the newest data set in a folder was made, `_NONE` where there is none."""
+    return max((int(entry.name) for entry in home.iterdir() if entry.name.isdecimal()), default=_NONE)
+
+
 def _convert(text: bytes, shape: type[_S]) -> _S:
     try:
         parse_json(text)
@@ -197,7 +202,7 @@ def _convert(text: bytes, shape: type[_S]) -> _S:
 
 
 def _record(header: _Header, keys: Mapping[str, msgspec.Raw]) -> SessionRecord:
-    if not 0 <= header.tkn <= MAX_TOKEN or header.expiry.duration < 0:
+    if not (is_token(header.tkn) and ParamType.UINT.takes(header.expiry.duration)):
         raise SnapshotError("the data set is damaged")
     expiry = header.expiry
     settings = ExpirySettings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, get_args
 
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+import msgspec
+from pydantic import PydanticUndefinedAnnotation, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
-from ndb_models.errors import StoredDataError, UnstorableError
+from ndb_models.errors import SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
 from ndb_models.wire.session_frames import join_keys, split_keys
@@ -24,50 +25,79 @@ M = TypeVar("M", bound=SessionModel)
 _TELLTALE: Final = frozenset({"value_error", "assertion_error", "union_tag_invalid", "uuid_parsing", "url_parsing"})
 _HARMLESS: Final = frozenset(get_args(ErrorType)) - _TELLTALE
 
+_NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
+
+_WHOLE: Final = "(model)"
+_NO_JSON: Final = "it cannot be written as JSON"
+_WAY_OUT: Final = "it would not come back as it is from JSON; give it a type, or a serializer, that does"
+_ABSENT: Final = object()
+
 
 class ModelCodec(Generic[M]):
-    """Turns models of one class into keys and back. Built once per repository."""
+    """Turns models of one class into keys and back. Built once per repository.
+
+    Raises:
+        SchemaError: the class names a type that is not defined.
+    """
 
     def __init__(self, model: type[M]) -> None:
         self._model = model
         self._name = model.__name__
+        try:
+            model.model_rebuild()
+        except PydanticUndefinedAnnotation as exc:
+            raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
         self._validator = model.__pydantic_validator__
         self._serializer = model.__pydantic_serializer__
+        self._fields: tuple[str, ...] = tuple(model.__pydantic_fields__)
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
         """The keys of a session of this class."""
+        self._names = frozenset(self.names)
 
     def dump(self, model: M) -> dict[str, bytes]:
-        """Return a model's keys, in the order of its fields.
+        """Return a model's keys.
 
         Raises:
             UnstorableError: the model holds values that do not fit it, or that would not come back equal.
         """
-        text = self._serialize(model)
+        text, keys = self._serialize(model)
+        if keys.keys() != self._names:
+            raise UnstorableError(self._name, self._misnamed(keys))
         try:
             read = self._validator.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as exc:
-            raise UnstorableError(self._name, problems_of(exc)) from exc
-        lost = [name for name in self.names if getattr(model, name) != getattr(read, name)]
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
+        lost = [name for name in self._fields if getattr(model, name, _ABSENT) != getattr(read, name)]
         if lost:
-            way_out = "it would not come back as it is from JSON; give it a type, or a serializer, that does"
-            raise UnstorableError(self._name, [(name, way_out) for name in lost])
-        return split_keys(text)
+            raise UnstorableError(self._name, [(name, _WAY_OUT) for name in lost])
+        return keys
 
-    def _serialize(self, model: M) -> bytes:
+    def _serialize(self, model: M) -> tuple[bytes, dict[str, bytes]]:
         try:
-            return self._to_json(model)
-        except (PydanticSerializationError, UnicodeError) as exc:
-            problems = [(name, "it cannot be written as JSON") for name in self.names if not self._writes(model, name)]
-            raise UnstorableError(self._name, problems or [("(model)", "it cannot be written as JSON")]) from exc
+            text = self._to_json(model)
+            return text, split_keys(text)
+        except _NOT_JSON as exc:
+            problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
+            raise UnstorableError(self._name, problems or [(_WHOLE, _NO_JSON)]) from exc
 
     def _writes(self, model: M, name: str) -> bool:
         try:
-            self._to_json(model, include={name})
-        except (PydanticSerializationError, UnicodeError):
+            split_keys(self._to_json(model, include={name}))
+        except msgspec.ValidationError:
+            return True  # JSON, but no object: that is the whole model's serializer
+        except _NOT_JSON:
             return False
         return True
+
+    def _misnamed(self, keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
+        left_out = [
+            (name, "it has no value, or is left out when the model is written")
+            for name in self.names
+            if name not in keys
+        ]
+        return left_out or [(_WHOLE, "its serializer writes keys that are not its fields")]
 
     def _to_json(self, model: M, include: set[str] | None = None) -> bytes:
         return self._serializer.to_json(model, include=include, by_alias=False, round_trip=True, warnings="none")
@@ -93,6 +123,17 @@ class ModelCodec(Generic[M]):
         return {name: text for name, text in keys.items() if unchanged.get(name) != text}
 
 
+def _unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
+    """Return the keys whose text is beyond what Pydantic's parser reads."""
+    problems: list[tuple[str, str]] = []
+    for name, text in keys.items():
+        try:
+            from_json(join_keys({name: text}))
+        except ValueError:
+            problems.append((name, "it is nested too deep, or holds a number of too many digits"))
+    return problems
+
+
 def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
     """Return what is wrong as (field, reason), without anything of the values.
 
@@ -100,7 +141,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
     validator of the user wrote it.
     """
     return [
-        (str(problem["loc"][0]) if problem["loc"] else "(model)", _reason(problem))
+        (str(problem["loc"][0]) if problem["loc"] else _WHOLE, _reason(problem))
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 

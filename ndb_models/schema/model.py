@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
 from ndb_models.schema.expiry import Expiry
@@ -32,10 +32,12 @@ class SessionOptions:
 class Stored:
     """That a model is stored: under which token, and its keys as they were when it was read or written."""
 
-    tkn: SessionToken
-    keys: bytes
+    tkn: SessionToken = field(repr=False)
+    keys: bytes = field(repr=False)
 
 
+# Said again of this class, so that checkers take it for neither frozen nor not, and allow `frozen=True` below it.
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class SessionModel(BaseModel):
     """The base of session models: a Pydantic model that a `Repository` can store.
 
@@ -67,8 +69,7 @@ class SessionModel(BaseModel):
     ) -> None:
         super().__init_subclass__(**kwargs)
         _refuse_reserved(cls, inspect.get_annotations(cls))
-        if schema is not None and (not schema or not schema.isprintable()):
-            raise SchemaError(cls.__name__, None, "the name of a schema is printable and not empty")
+        _check_options(cls, expiry, schema)
         inherited = cls.session_options.expiry
         cls.session_options = SessionOptions(schema or cls.__name__, inherited if expiry == "inherited" else expiry)
 
@@ -110,6 +111,13 @@ class SessionModel(BaseModel):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__({name: part for name, part in state.items() if name != "__ndb_stored__"})
         _with_stored(self, state.get("__ndb_stored__"))
+
+
+def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> None:
+    if not (expiry is None or expiry == "inherited" or isinstance(expiry, Expiry)):
+        raise SchemaError(cls.__name__, None, f"expiry= is an Expiry or None, not a {type(expiry).__name__}")
+    if schema is not None and not (isinstance(schema, str) and schema and schema.isprintable()):
+        raise SchemaError(cls.__name__, None, "the name of a schema is a printable string and not empty")
 
 
 def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import functools
 import types
 from collections import deque
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
@@ -20,7 +20,20 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.wire.framing import FrameReader, text_frame
 from ndb_models.wire.messages import MessageAssembler
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where websockets was installed without its C extension
+    from websockets.utils import apply_mask
+
+
+# Enough to be worth a system call, few enough that the client has something to do meanwhile.
+_WRITTEN_TOGETHER: Final = 16
+# So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
+# bytes may ask for large values.
+_WRITTEN_AT_ONCE: Final = 64 * 1024
 
 
 class NdbServerConnection(ServerConnection):
@@ -36,6 +49,7 @@ class NdbServerConnection(ServerConnection):
         server: Server,
         *,
         engine: Engine,
+        max_payload: int,
         send_timeout: float,
         most_waiting: int = 64,
         **options: Any,
@@ -44,20 +58,37 @@ class NdbServerConnection(ServerConnection):
         self._engine = engine
         self._send_timeout = send_timeout
         self._most_waiting = most_waiting
+        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=max_payload)
         self._assembler = MessageAssembler()
         self._binary = False
         # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
         self._inbox: deque[tuple[bytes, bool]] = deque()
         self._answering: asyncio.Task[None] | None = None
+        # Frames that go out together.
+        self._outbox: list[bytes] = []
+        self._outbox_size = 0
+        # Set once the server stops: what comes from then on is not accepted.
+        self._leaving = False
+        self._reading = True
         self._cut_off: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""
-        super().data_received(data)
+        if self.response is None:
+            super().data_received(data)
+            return
+        for is_request, part in self._reader.feed(data):
+            if is_request:
+                self._receive(part, binary=False)
+                if len(self._outbox) >= _WRITTEN_TOGETHER:
+                    self._write()
+            else:
+                self._write()  # what websockets answers, a close above all, comes after what was answered before
+                super().data_received(part)
         self._write()
 
     def process_event(self, event: Event) -> None:
-        """Take what came in: data frames here, everything else to websockets."""
+        """Take what websockets made of frames that are no whole text messages."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
@@ -65,31 +96,33 @@ class NdbServerConnection(ServerConnection):
             self._binary = event.opcode is Opcode.BINARY
         message = self._assembler.add(bytes(event.data), final=event.fin)
         if message is not None:
-            self._inbox.append((message, self._binary))
-            self._work()
+            self._receive(message, binary=self._binary)
 
-    def _work(self) -> None:
-        """Answer what waits, until something has to wait longer."""
-        while self._inbox and self._answering is None and not self.paused:
-            if self.protocol.state is not State.OPEN:
-                self._inbox.clear()
-                return
-            message, binary = self._inbox.popleft()
-            if binary:
-                self.protocol.send_text(BINARY_FRAME)
-            elif _is_utf8(message):
-                self._answer(message)
-            else:
-                self.protocol.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
-                self.send_data()
-        self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
+    def _receive(self, message: bytes, *, binary: bool) -> None:
+        if self._leaving:
+            return
+        if self._inbox or self._answering is not None or self.paused:
+            self._inbox.append((message, binary))
+            self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
+        else:
+            self._answer(message, binary=binary)
 
-    def _answer(self, message: bytes) -> None:
+    def _answer(self, message: bytes, *, binary: bool) -> None:
+        if self.protocol.state is not State.OPEN:
+            return
+        if binary:
+            self._put(BINARY_FRAME)
+            return
+        if not _is_utf8(message):
+            self._write()
+            self.protocol.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+            self.send_data()
+            return
         answering = self._engine.handle(message)
         try:
             waits_for = answering.send(None)
         except StopIteration as done:
-            self.protocol.send_text(done.value)
+            self._put(done.value)
         else:
             self._answering = self.loop.create_task(self._finish(answering, waits_for))
 
@@ -98,25 +131,41 @@ class NdbServerConnection(ServerConnection):
             answer = await _resume(answering, waits_for)
         finally:
             self._answering = None
-        if self.protocol.state is State.OPEN:
-            self.protocol.send_text(answer)
-            self._work()
+        self._put(answer)
+        self._work_off()
+
+    def _put(self, answer: bytes) -> None:
+        frame = text_frame(answer)
+        self._outbox.append(frame)
+        self._outbox_size += len(frame)
+        if self._outbox_size >= _WRITTEN_AT_ONCE:
             self._write()
 
+    def _work_off(self) -> None:
+        """Answer what waits, until something has to wait longer."""
+        while self._inbox and self._answering is None and not self.paused:
+            message, binary = self._inbox.popleft()
+            self._answer(message, binary=binary)
+        self._write()
+        self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
+
     async def answer_all(self) -> None:
-        """Wait until everything that was accepted has been answered."""
+        """Accept no more, and wait until everything that was accepted has been answered."""
+        self._leaving = True
         while self._answering is not None:
             await asyncio.wait([self._answering])
 
     def _write(self) -> None:
-        # Nothing is left to write once the state has changed: closing writes all that there is.
-        if self.protocol.state is State.OPEN:
-            answers = b"".join(self.protocol.data_to_send())
-            if answers:
-                self.transport.write(answers)
+        if self._outbox:
+            frames = b"".join(self._outbox)
+            self._outbox.clear()
+            self._outbox_size = 0
+            if self.protocol.state is State.OPEN:
+                self.transport.write(frames)
 
     def _read_on(self, go_on: bool) -> None:
-        if not self.transport.is_closing():
+        if go_on is not self._reading and not self.transport.is_closing():
+            self._reading = go_on
             if go_on:
                 self.transport.resume_reading()
             else:
@@ -132,8 +181,7 @@ class NdbServerConnection(ServerConnection):
         """Go on answering."""
         super().resume_writing()
         self._stop_timer()
-        self._work()
-        self._write()
+        self._work_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
@@ -17,6 +18,10 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.connection import NdbServerConnection
 
 _SWEEP_EVERY: Final = 1.0
+
+# At DEBUG, websockets logs the frames: values and tokens, in an application that turns its root logger up.
+_websocket_logger = logging.getLogger("ndb_models.server.websocket")
+_websocket_logger.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,18 @@ class NdbServer:
             _stay,
             options.host,
             options.port,
-            create_connection=functools.partial(  # type: ignore[arg-type]  # asked for as a class, but only called
-                NdbServerConnection, engine=self._engine, send_timeout=options.send_timeout
+            # Asked for as a class, but only called.
+            create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                NdbServerConnection,
+                engine=self._engine,
+                max_payload=options.max_payload,
+                send_timeout=options.send_timeout,
             ),
             compression=None,
             max_size=options.max_payload,
             origins=[None],
             server_header=None,
+            logger=_websocket_logger,
         )
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -99,9 +109,9 @@ class NdbServer:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-        for connection in server.connections:
-            if isinstance(connection, NdbServerConnection):
-                await connection.answer_all()
+        await asyncio.gather(
+            *(each.answer_all() for each in server.connections if isinstance(each, NdbServerConnection))
+        )
         server.close()
         await server.wait_closed()
         await self._engine.aclose()

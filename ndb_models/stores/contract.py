@@ -13,6 +13,9 @@ its keys and its timer starts again, as often as it takes. Only `set`, `add` and
 where the session's `extend_on_set_add` or `extend_on_get` say so.
 """
 
+# A protocol's methods have no bodies.
+# pyright: reportReturnType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,7 +123,7 @@ class Store(Protocol):
         """Return how many sessions there are, and how many keys they hold together."""
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        """Return all sessions, or those of these tokens that exist, as of one moment."""
+        """Return all sessions, or those of these tokens that exist, each once, as of one moment."""
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy. Nothing that can be seen changes."""

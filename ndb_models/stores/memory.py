@@ -81,7 +81,7 @@ class MemoryStore(Store):
             return self._shared
         session = self._require(scope)
         if session.expiry.extend_on_set_add:
-            session.deadline = self._clock() + session.expiry.duration
+            self._start_timer(session)
         return session.keys
 
     def _keys_to_get(self, scope: Scope) -> dict[str, bytes]:
@@ -89,8 +89,12 @@ class MemoryStore(Store):
             return self._shared
         session = self._require(scope)
         if session.expiry.extend_on_get:
-            session.deadline = self._clock() + session.expiry.duration
+            self._start_timer(session)
         return session.keys
+
+    def _start_timer(self, session: _Session) -> None:
+        if session.expiry.duration:
+            session.deadline = self._clock() + session.expiry.duration
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         self._keys_to_write(scope).update(keys)

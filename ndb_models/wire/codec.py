@@ -4,6 +4,9 @@ Writing is strict: what JSON cannot hold, or would hold as something else (names
 refused with the path to it, and nothing is written.
 """
 
+# JSON that is being taken apart has no types yet.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import math
@@ -14,7 +17,7 @@ import msgspec
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonValue
-from ndb_models.wire.commands import UNKNOWN_COMMAND, Command
+from ndb_models.wire.commands import Command
 
 MAX_NESTING: Final = 512
 """How deep arrays and objects may be nested in a frame. Well below what Python's own stack takes."""
@@ -54,7 +57,10 @@ def _require_json(value: Any, path: str, depth: int) -> None:
     """Refuse what JSON cannot hold. `path` and `depth` say where in the frame the value stands."""
     if depth > MAX_NESTING:
         raise InvalidArgumentError(f"{path[:80]}...: nested deeper than {MAX_NESTING} levels")
-    if isinstance(value, (dict, Mapping)):
+    kind = type(value)
+    if kind is list or kind is tuple:
+        _require_json_items(value, path, depth)
+    elif kind is dict or isinstance(value, Mapping):
         for name, item in value.items():
             if not isinstance(name, str):
                 raise InvalidArgumentError(
@@ -65,28 +71,22 @@ def _require_json(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgumentError(f"{path}: JSON has no NaN and no infinity")
-    elif isinstance(value, (str, int)):
-        pass
-    elif isinstance(value, (list, tuple, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
-        for index, item in enumerate(value):
-            if type(item) not in _PLAIN:
-                _require_json(item, f"{path}[{index}]", depth + 1)
-    else:
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+        _require_json_items(value, path, depth)
+    elif not isinstance(value, (str, int)):
         raise InvalidArgumentError(
-            f"{path}: a {type(value).__name__} is not a JSON value; store a str, int, float, bool, None, list or dict"
+            f"{path}: a value of type {kind.__name__} is not JSON; store a str, int, float, bool, None, list or dict"
         )
 
 
-def answers(frame: bytes, command: Command) -> bool:
-    """Tell whether a frame is, by its name, an answer to this command: its own or the one for unknown commands."""
-    start = frame[: len(command.answer_name) + 4]
-    if start.startswith(b'{"') and start.endswith(b'":') and start[2:-2] == command.answer_name.encode():
-        return True
-    name = _name_of(frame)
-    return name in (command.answer_name, UNKNOWN_COMMAND)
+def _require_json_items(value: Sequence[Any], path: str, depth: int) -> None:
+    for index, item in enumerate(value):
+        if type(item) not in _PLAIN:
+            _require_json(item, f"{path}[{index}]", depth + 1)
 
 
-def _name_of(frame: bytes) -> str | None:
+def name_of(frame: bytes) -> str | None:
+    """Return the name of an answer, or None where the frame is none."""
     try:
         answer = _decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

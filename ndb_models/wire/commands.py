@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ndb_models.wire.statuses import Status
 
@@ -70,6 +70,29 @@ class Check:
     message: str
 
 
+Echo: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+"""Whether an answer, given second, can be the one to a request, given first."""
+
+
+def _no_echo(_request: Mapping[str, Any], _answer: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _repeats(name: str) -> Echo:
+    """The answer repeats a parameter as it was."""
+    return lambda request, answer: answer.get(name) == request.get(name)
+
+
+def _chooses(answer_name: str, name: str) -> Echo:
+    """The answer holds, under `answer_name`, nothing that was not asked for under `name`."""
+
+    def chooses(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+        asked = request[name]
+        return all(chosen in asked for chosen in answer.get(answer_name, ()))
+
+    return chooses
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a request's parameters are refused."""
@@ -84,7 +107,8 @@ class Command:
 
     `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
     when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
-    `stores_values` names the parameter whose JSON text is kept as it came, if there is one.
+    `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
+    answer that says success can be the one to a request, by what it repeats of it.
     """
 
     name: str
@@ -94,10 +118,13 @@ class Command:
     repeatable: bool = False
     of_session: bool = False
     stores_values: str | None = None
+    echo: Echo = _no_echo
     answer_name: str = field(init=False)
+    answer_start: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer_name", self.name + "_RSP")
+        object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
 
     def reject(self, body: Mapping[str, object]) -> Rejection | None:
         """Return why the parameters in `body` are not those of this command, or None where they are.
@@ -123,7 +150,7 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
         if not _TAKES[param.type](value):
             return Rejection(Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.type.value}")
         if param.inner and isinstance(value, dict):
-            rejection = _reject_params(param.inner, value)
+            rejection = _reject_params(param.inner, value)  # pyright: ignore[reportUnknownArgumentType]
             if rejection is not None:
                 return rejection
     return None
@@ -137,12 +164,12 @@ _SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
 _MAP_COMMANDS: Final = (
     Command("SET", (_KEYS_OBJECT,), (_SOME_KEYS,), repeatable=True, stores_values="keys"),
     Command("ADD", (_KEYS_OBJECT,), stores_values="keys"),
-    Command("GET", (_KEYS_ARRAY,), repeatable=True),
+    Command("GET", (_KEYS_ARRAY,), repeatable=True, echo=_chooses("keys", "keys")),
     Command("RMV", (_KEYS_ARRAY,), (_SOME_KEYS,), repeatable=True),
     Command("CLEAR"),
     Command("CLEAR_SET", (_KEYS_OBJECT,), stores_values="keys"),
     Command("COUNT", repeatable=True),
-    Command("CONTAINS", (_KEYS_ARRAY,), repeatable=True),
+    Command("CONTAINS", (_KEYS_ARRAY,), repeatable=True, echo=_chooses("contains", "keys")),
     Command("KEYS", repeatable=True),
 )
 
@@ -181,13 +208,13 @@ _OTHER_COMMANDS: Final = (
         ),
         stores_values="items",
     ),
-    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE),
-    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE),
+    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE, echo=_repeats("name")),
+    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, echo=_repeats("name")),
     Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
-    Command("SH_END", of_session=True),
+    Command("SH_END", of_session=True, echo=_repeats(TOKEN)),
     Command("SH_END_ALL"),
-    Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True),
-    Command("SH_INFO", repeatable=True, of_session=True),
+    Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True, echo=_chooses("exist", "tkns")),
+    Command("SH_INFO", repeatable=True, of_session=True, echo=_repeats(TOKEN)),
     Command("SH_INFO_ALL", repeatable=True),
     Command(
         "SH_SAVE",
@@ -202,8 +229,9 @@ _OTHER_COMMANDS: Final = (
             ),
         ),
         success=Status.SAVE_COMPLETE,
+        echo=_repeats("name"),
     ),
-    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE),
+    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, echo=_repeats("name")),
     Command("SV_INFO", repeatable=True),
 )
 

@@ -1,0 +1,177 @@
+"""Requests in flight on one connection, and whose answer is whose: decided here, without I/O.
+
+The protocol has no request ids. The server answers a connection's requests in order, so that answers are matched first
+in, first out; one answer too few or too many would shift all later ones to the wrong requests. These rules keep that
+from happening:
+
+- A request that nobody waits for any longer keeps its place; its answer is dropped.
+- An answer must belong to the request at the head: by its name, and by what of the request it repeats.
+- Requests that are in flight together end with a fence: an unknown command of the session prefix, with a number of its
+  own, which the server answers by that very name. Their answers are handed over once the fence's has come in its place;
+  so an answer that is missing, or one too many, shows before any of them is believed.
+- A request that is alone in flight from first to last needs no fence: the next answer can only be its own.
+- What is in flight is bounded. A NemesisDB silently drops answers once more than 128 KiB of them wait to be read: the
+  window starts at one request, grows with each answer, and shrinks so that as many of the largest recent answers fit.
+
+Whatever breaks a rule raises `ProtocolError`, after which nothing on the connection can be trusted.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+from ndb_models.errors import ProtocolError
+from ndb_models.wire.codec import name_of
+from ndb_models.wire.commands import UNKNOWN_COMMAND, Command
+
+W = TypeVar("W")
+
+_UNREAD_LIMIT: Final = 128 * 1024
+# Short enough that the first answers of a long burst are handed over while the server works on the last.
+_FENCE_EVERY: Final = 16
+
+
+class Request(Generic[W]):
+    """A request, which outlives its waiter: `waiter` is None once nobody waits for the answer.
+
+    `fits` tells whether a frame of the right name can be the answer, by what it repeats of the request. `deadline` is
+    when the answer is overdue, on the clock of whoever sends it.
+    """
+
+    __slots__ = ("command", "deadline", "fits", "frame", "waiter")
+
+    def __init__(
+        self, command: Command, frame: bytes, fits: Callable[[bytes], bool], waiter: W, deadline: float
+    ) -> None:
+        self.command = command
+        self.frame = frame
+        self.fits = fits
+        self.waiter: W | None = waiter
+        self.deadline = deadline
+
+    def abandon(self) -> None:
+        """Wait no longer. If the request was sent it keeps its place, so that its answer cannot become another's."""
+        self.waiter = None
+
+
+class Window:
+    """How many requests may be in flight, learnt from how large the answers are."""
+
+    __slots__ = ("_largest", "_limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._largest = 1
+        self.size = 1
+
+    def note(self, answer_size: int) -> None:
+        """Take note of an answer. One that was large is forgotten slowly, over a few hundred small ones."""
+        largest = self._largest
+        self._largest = answer_size if answer_size > largest else largest - (largest >> 6)
+        self.size = max(1, min(self.size + 1, self._limit, _UNREAD_LIMIT // self._largest))
+
+
+class Pipeline(Generic[W]):
+    """The requests of one connection: those that wait to be sent, those in flight, and answers not yet believed."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._window = Window(max_in_flight)
+        self._outbox: deque[Request[W]] = deque()
+        # In the order in which they were sent: requests, and the answer names of fences.
+        self._in_flight: deque[Request[W] | str] = deque()
+        self._held: list[tuple[Request[W], bytes]] = []
+        self._flying = 0
+        # How many requests were sent since the last fence, or since one was answered alone.
+        self._unfenced = 0
+        self._fence_name = f"SH_FENCE{secrets.token_hex(4).upper()}N"
+        self._fences = 0
+
+    def push(self, request: Request[W]) -> None:
+        """Take a request, to be sent when there is room."""
+        self._outbox.append(request)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self._in_flight
+
+    @property
+    def oldest(self) -> Request[W] | None:
+        """The request that has waited longest."""
+        if self._held:
+            return self._held[0][0]
+        for entry in self._in_flight:
+            if isinstance(entry, Request):
+                return entry
+        return self._outbox[0] if self._outbox else None
+
+    def take(self) -> list[bytes]:
+        """Return the frames to send now: requests as far as there is room, and fences."""
+        frames: list[bytes] = []
+        while self._outbox and self._flying < self._window.size:
+            request = self._outbox.popleft()
+            if request.waiter is None:
+                continue
+            frames.append(request.frame)
+            self._in_flight.append(request)
+            self._flying += 1
+            self._unfenced += 1
+            if self._unfenced >= _FENCE_EVERY:
+                frames.append(self._fence())
+        if self._unfenced > 1:
+            frames.append(self._fence())
+        return frames
+
+    def _fence(self) -> bytes:
+        self._fences += 1
+        self._unfenced = 0
+        name = f"{self._fence_name}{self._fences}"
+        self._in_flight.append(name + "_RSP")
+        return b'{"%s":{}}' % name.encode()
+
+    def receive(self, frame: bytes) -> list[tuple[Request[W], bytes]]:
+        """Take an answer; return the requests that are answered now, each with its answer.
+
+        Raises:
+            ProtocolError: the answer cannot be right. The connection must be dropped.
+        """
+        if not self._in_flight:
+            raise ProtocolError("the server answered although nothing was asked")
+        entry = self._in_flight.popleft()
+        if isinstance(entry, str):
+            if not _is_named(frame, entry):
+                raise ProtocolError("the server's answers are out of step: one is missing, or one is too many")
+            answered, self._held = self._held, []
+            return answered
+        self._held.append((entry, frame))
+        command = entry.command
+        if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
+            raise ProtocolError(f"the server's answer is not one to {command.name}")
+        if not entry.fits(frame):
+            raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
+        self._flying -= 1
+        self._window.note(len(frame))
+        if self._in_flight or len(self._held) > 1:
+            return []
+        self._unfenced = 0
+        answered, self._held = self._held, []
+        return answered
+
+    def drain(self) -> Iterator[tuple[Request[W], bool]]:
+        """Take all requests off, oldest first, each with whether it was sent: the connection is lost."""
+        for request, _ in self._held:
+            yield request, True
+        self._held.clear()
+        while self._in_flight:
+            entry = self._in_flight.popleft()
+            if isinstance(entry, Request):
+                yield entry, True
+        while self._outbox:
+            yield self._outbox.popleft(), False
+
+
+def _is_named(frame: bytes, name: str) -> bool:
+    return frame.startswith(b'{"%s":' % name.encode()) or name_of(frame) == name
