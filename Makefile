@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test serve lint types check format clean
+.PHONY: demo test serve lint types bench check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -21,6 +21,9 @@ lint: $(READY)  ## ruff: lint and format
 types: $(READY)  ## mypy in strict mode, and pyright on what users see
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright
+
+bench: $(READY)  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: lint types test  ## all of it, as CI runs it
 

@@ -37,6 +37,7 @@ class NdbClient(KeyCommands, SessionCommands):
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__()
+        self._shown_uri = ""
         if debug:
             _log_to_stderr()
 
@@ -106,6 +107,7 @@ class NdbClient(KeyCommands, SessionCommands):
     async def _open(self, uri: str, options: Options) -> None:
         target = parse_uri(uri)
         await self.close()
+        self._shown_uri = target.shown
         transport: Transport
         if isinstance(target, MemoryUri):
             transport = open_memory(target)
@@ -118,6 +120,9 @@ class NdbClient(KeyCommands, SessionCommands):
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()
+
+    def __repr__(self) -> str:
+        return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self._transport else ', not open'}>"
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         transport: Transport | None = getattr(self, "_transport", None)

@@ -40,7 +40,7 @@ def open_memory(uri: MemoryUri) -> InProcessTransport:
     if uri.name in _named:
         return InProcessTransport(_named[uri.name])
     if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
-        raise ConnectError(uri.text, "persist_path is not a directory")
+        raise ConnectError(uri.shown, "persist_path is not a directory")
     engine = Engine(MemoryStore(), persist_path=Path(uri.persist_path) if uri.persist_path is not None else None)
     if uri.name:
         _named[uri.name] = engine

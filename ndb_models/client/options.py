@@ -33,7 +33,7 @@ class Options:
     reconnect: bool = True
     keepalive: float | None = 20.0
     ssl: ssl.SSLContext | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def __post_init__(self) -> None:
         for name in ("open_timeout", "request_timeout", "max_payload", "max_in_flight"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -11,6 +12,8 @@ from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.codec import decode_answer, encode_request
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.statuses import describe
+
+_logger = logging.getLogger("ndb_models.client")
 
 T = TypeVar("T")
 
@@ -62,7 +65,10 @@ class Requester:
         For layers that read and write frames themselves; everyone else has a method for each command. See
         `Transport.request` for `fits`, and for what is raised besides `NotConnectedError`: the client is not open.
         """
-        return await self._transport_in_use.request(command, frame, fits)
+        answer = await self._transport_in_use.request(command, frame, fits)
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("%s: %d bytes sent, %d received", command.name, len(frame), len(answer))
+        return answer
 
     @property
     def _transport_in_use(self) -> Transport:
@@ -74,8 +80,7 @@ class Requester:
         """Send a command and return the body of its answer, if that says that it was carried out."""
         command = COMMANDS[name]
         exchange = Exchange(command, body)
-        frame = encode_request(command, body)
-        answer = exchange.read(await self._transport_in_use.request(command, frame, exchange.fits))
+        answer = exchange.read(await self.request(command, encode_request(command, body), exchange.fits))
         if answer["st"] != command.success:
             raise failure(command, answer)
         return answer

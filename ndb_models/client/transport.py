@@ -1,5 +1,8 @@
 """What carries requests: a frame out, the frame that answers it back."""
 
+# A protocol's methods have no bodies.
+# pyright: reportReturnType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -13,9 +13,13 @@ from ndb_models.errors import InvalidArgumentError
 class MemoryUri:
     """`memory://`, private to its client, or `memory://NAME`, shared in this process; `?persist_path=DIR` to save."""
 
-    text: str
     name: str
     persist_path: str | None
+
+    @property
+    def shown(self) -> str:
+        """The URI without its options."""
+        return f"memory://{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def parse_uri(text: str) -> Uri:
             persist_path = options.pop("persist_path", [None])[-1]
             if options:
                 raise InvalidArgumentError(f"unknown option {min(options)!r} in the URI; memory:// has 'persist_path'")
-            return MemoryUri(text, parts.netloc + parts.path.rstrip("/"), persist_path)
+            return MemoryUri(parts.netloc + parts.path.rstrip("/"), persist_path)
         case "ws" | "wss":
             if not parts.hostname:
                 raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")

@@ -68,7 +68,8 @@ class WebSocketTransport(Transport):
         try:
             connection = await connect(
                 self._uri.text,
-                create_connection=functools.partial(  # type: ignore[arg-type]  # asked for as a class, only called
+                # Asked for as a class, but only called.
+                create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
                     NdbConnection,
                     max_in_flight=options.max_in_flight,
                     request_timeout=options.request_timeout,

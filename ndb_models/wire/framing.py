@@ -38,9 +38,9 @@ class FrameReader:
         self._masked = masked
         self._apply_mask = apply_mask
         self._max_size = max_size
-        self._rest = b""
+        self._rest: bytes = b""
         # How long the frame is that is coming in, once its header has come.
-        self._awaited = 0
+        self._awaited: int = 0
         # Whether a message has begun whose last frame has not come: a whole message is then a breach of the rules.
         self._fragmented = False
 

@@ -1,5 +1,8 @@
 """What to say of a request that is larger than the server takes."""
 
+# JSON that is being taken apart has no types yet.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -15,7 +18,7 @@ _NAMED: Final = 3
 def too_large(command: Command, frame: bytes, limit: int) -> PayloadTooLargeError:
     """Return the error for a frame that is too large; it names the keys that make it so."""
     body: dict[str, Any] = msgspec.json.decode(frame)[command.name]
-    keys = body.get("keys")
-    sizes = {name: len(msgspec.json.encode(value)) for name, value in keys.items()} if isinstance(keys, dict) else {}
+    keys: Any = body.get("keys")
+    sizes: dict[str, int] = {name: len(msgspec.json.encode(value)) for name, value in keys.items()} if isinstance(keys, dict) else {}
     largest = sorted(sizes.items(), key=lambda item: item[1], reverse=True)[:_NAMED]
     return PayloadTooLargeError(command.name, len(frame), limit, largest)
