@@ -1,0 +1,25 @@
+"""An engine on a store in memory, a clock that the test moves, and a persist path that nothing else uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ndb_models.engine import Engine
+from ndb_models.stores.memory import MemoryStore
+from tests.conftest import VirtualClock
+from tests.engine.asking import Asker
+
+
+@pytest.fixture
+def persist_path(tmp_path: Path) -> Path:
+    path = tmp_path / "persist"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def ask(clock: VirtualClock, persist_path: Path) -> Asker:
+    """Asks an engine that has nothing stored."""
+    return Asker(Engine(MemoryStore(clock=clock), persist_path=persist_path))

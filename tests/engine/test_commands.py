@@ -1,0 +1,161 @@
+"""The table of commands and the engine agree: each row is carried out, and its parameters are checked as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ndb_models.wire.commands import COMMANDS, Command, Param, ParamType
+from tests.engine.asking import Asker
+
+RIGHT: dict[ParamType, Any] = {
+    ParamType.ANY: 1,
+    ParamType.STRING: "$",
+    ParamType.BOOL: True,
+    ParamType.UINT: 60,
+    ParamType.ARRAY: ["a"],
+    ParamType.OBJECT: {"a": [1]},
+}
+WRONG: dict[ParamType, list[Any]] = {
+    ParamType.ANY: [],
+    ParamType.STRING: [None, True, 0, 1.5, [], {}],
+    ParamType.BOOL: [None, 0, 1, "true", [], {}],
+    ParamType.UINT: [None, True, -1, 1.0, 1.5, "1", [], {}, 2**64],
+    ParamType.ARRAY: [None, False, 0, "", {}],
+    ParamType.OBJECT: [None, False, 0, "", []],
+}
+# Where a parameter takes less than its type.
+RIGHT_FOR = {"rsp": "keys", "tkns": [1], "name": "data_set", "key": "a"}
+
+ROWS = list(COMMANDS.values())
+PARAMS = [(command, param) for command in ROWS for param in command.params]
+INNER = [(command, param, inner) for command, param in PARAMS for inner in param.inner]
+
+
+def right(param: Param) -> Any:
+    if param.inner:
+        return {inner.name: right(inner) for inner in param.inner}
+    return RIGHT_FOR.get(param.name, RIGHT[param.type])
+
+
+async def right_body(ask: Asker, command: Command) -> dict[str, Any]:
+    """Return parameters that the command takes."""
+    body = {param.name: right(param) for param in command.params}
+    if command.name == "KV_ARR_APPEND":
+        del body["name"]
+    return {**body, "tkn": await ask.new()} if command.of_session else body
+
+
+def named(value: object) -> str:
+    return value.name if isinstance(value, Command | Param) else repr(value)
+
+
+def test_every_type_of_parameter_has_right_and_wrong_values() -> None:
+    assert set(RIGHT) == set(WRONG) == set(ParamType)
+
+
+@pytest.mark.parametrize("command", ROWS, ids=named)
+async def test_every_command_is_carried_out(ask: Asker, command: Command) -> None:
+    await ask("KV_SET", keys={"a": [1]})
+    if command.name.endswith("_LOAD"):
+        await ask(command.name.replace("LOAD", "SAVE"), name="data_set")
+    assert await ask.status(command.name, **await right_body(ask, command)) == command.success
+
+
+@pytest.mark.parametrize(("command", "param"), [(row, param) for row, param in PARAMS if param.required], ids=named)
+async def test_a_required_parameter_that_is_missing_is_asked_for(ask: Asker, command: Command, param: Param) -> None:
+    body = await right_body(ask, command)
+    del body[param.name]
+    answer = await ask(command.name, **body)
+    assert (answer["st"], answer["tkn"]) == (26, None)
+    assert param.name in answer["m"]
+
+
+@pytest.mark.parametrize(("command", "param"), [(row, param) for row, param in PARAMS if not param.required], ids=named)
+async def test_an_optional_parameter_may_be_missing(ask: Asker, command: Command, param: Param) -> None:
+    await ask("KV_SET", keys={"a": [1]})
+    body = await right_body(ask, command)
+    body.pop(param.name, None)
+    assert await ask.status(command.name, **body) == command.success
+
+
+@pytest.mark.parametrize(
+    ("command", "param", "value"),
+    [(command, param, value) for command, param in PARAMS for value in WRONG[param.type]],
+    ids=named,
+)
+async def test_a_parameter_of_the_wrong_type_is_refused_and_changes_nothing(
+    ask: Asker, command: Command, param: Param, value: object
+) -> None:
+    await ask("KV_SET", keys={"a": [1]})
+    body = {**await right_body(ask, command), param.name: value}
+    before = await ask("SH_INFO_ALL")
+    answer = await ask(command.name, **body)
+    assert (answer["st"], answer["tkn"]) == (41, None)
+    assert param.name in answer["m"]
+    assert await ask.shared() == {"a": [1]}
+    assert await ask("SH_INFO_ALL") == before
+
+
+@pytest.mark.parametrize(("command", "param", "inner"), INNER, ids=named)
+async def test_the_parameters_inside_a_parameter_are_checked_too(
+    ask: Asker, command: Command, param: Param, inner: Param
+) -> None:
+    body = await right_body(ask, command)
+    without = {name: value for name, value in body[param.name].items() if name != inner.name}
+    expected = 26 if inner.required else command.success
+    assert await ask.status(command.name, **{**body, param.name: without}) == expected
+    for value in WRONG[inner.type]:
+        wrong = {**body[param.name], inner.name: value}
+        assert await ask.status(command.name, **{**body, param.name: wrong}) == 41
+
+
+@pytest.mark.parametrize("command", [row for row in ROWS if row.of_session], ids=named)
+@pytest.mark.parametrize("token", [None, True, -1, 1.5, 2**64, "5", "", [], {}, 12345])
+async def test_a_token_that_names_no_session_is_refused(ask: Asker, command: Command, token: object) -> None:
+    body = {**await right_body(ask, command), "tkn": token}
+    assert await ask.status(command.name, **body) == 100
+
+
+@pytest.mark.parametrize("command", [row for row in ROWS if row.of_session and row.name != "SH_INFO"], ids=named)
+async def test_a_command_on_a_session_without_a_token_is_refused(ask: Asker, command: Command) -> None:
+    body = await right_body(ask, command)
+    del body["tkn"]
+    assert await ask.status(command.name, **body) == 100
+
+
+@pytest.mark.parametrize("name", ["KV_SET", "KV_RMV"])
+async def test_an_empty_keys_is_refused_where_there_must_be_some(ask: Asker, name: str) -> None:
+    token = await ask.new()
+    empty: object = {} if name == "KV_SET" else []
+    assert await ask.status(name, keys=empty) == 42
+    assert await ask.status(name.replace("KV", "SH"), keys=empty, tkn=token) == 42
+
+
+@pytest.mark.parametrize(("params", "status"), [({"tkns": []}, 42), ({"tkns": ["5"]}, 41), ({"tkns": [1, -1]}, 41)])
+async def test_saving_sessions_checks_every_token(ask: Asker, params: dict[str, Any], status: int) -> None:
+    assert await ask.status("SH_SAVE", name="data_set", **params) == status
+
+
+async def test_entries_of_keys_and_tkns_that_cannot_be_any_are_passed_over(ask: Asker) -> None:
+    await ask("KV_SET", keys={"a": 1, "b": 2})
+    token = await ask.new()
+    odd = [5, None, True, ["a"], {"a": 1}]
+    assert await ask("KV_GET", keys=[*odd, "a"]) == {"keys": {"a": 1}, "st": 1}
+    assert await ask("KV_CONTAINS", keys=["a", *odd]) == {"contains": ["a"], "st": 1}
+    assert await ask("SH_EXISTS", tkns=[*odd, -1, 1.5, token]) == {"exist": [token], "st": 1}
+    assert await ask("KV_RMV", keys=[*odd, "a"]) == {"st": 1}
+    assert await ask.shared() == {"b": 2}
+
+
+async def test_session_info_takes_a_token_alone(ask: Asker) -> None:
+    assert await ask.status("SH_INFO", tkn=await ask.new(), keys=[]) == 13
+
+
+async def test_tokens_are_not_given_out_twice(ask: Asker) -> None:
+    tokens = {await ask.new() for _ in range(200)}
+    assert len(tokens) == 200
+    assert all(0 < token < 2**64 for token in tokens)
+    # 64 random bits: a token of fewer than 48 comes once in 65,536.
+    assert sum(token.bit_length() > 48 for token in tokens) > 190

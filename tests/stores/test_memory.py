@@ -1,0 +1,136 @@
+"""What is the memory store's own: what nobody can reach is not kept either."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.memory import MemoryStore
+from tests.conftest import VirtualClock
+
+VALUE_SIZE = 10_000
+
+
+@pytest.fixture
+def store(clock: VirtualClock) -> MemoryStore:
+    return MemoryStore(clock=clock)
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+def occupied() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+async def fill(store: MemoryStore, tokens: range, settings: ExpirySettings) -> None:
+    for token in tokens:
+        await store.create(token, settings)
+        await store.set(token, {"a": bytes(VALUE_SIZE)})
+
+
+@pytest.mark.parametrize("delete_session", [True, False])
+async def test_creations_free_what_has_expired_without_anyone_asking(
+    store: MemoryStore, clock: VirtualClock, delete_session: bool
+) -> None:
+    with tracing():
+        before = occupied()
+        await fill(store, range(400), ExpirySettings(60, delete_session))
+        assert occupied() - before > 400 * VALUE_SIZE
+        clock.move(60)
+        for token in range(1000, 1050):
+            await store.create(token, ExpirySettings(60, delete_session))
+        assert occupied() - before < 40 * VALUE_SIZE
+
+
+@pytest.mark.parametrize("delete_session", [True, False])
+async def test_a_sweep_frees_all_that_has_expired(
+    store: MemoryStore, clock: VirtualClock, delete_session: bool
+) -> None:
+    with tracing():
+        before = occupied()
+        await fill(store, range(400), ExpirySettings(60, delete_session))
+        clock.move(60)
+        await store.sweep()
+        assert occupied() - before < 40 * VALUE_SIZE
+
+
+async def test_sessions_that_were_extended_are_freed_too(store: MemoryStore, clock: VirtualClock) -> None:
+    with tracing():
+        before = occupied()
+        await fill(store, range(400), ExpirySettings(60, delete_session=True, extend_on_get=True))
+        clock.move(59)
+        for token in range(400):
+            assert await store.get(token, ["a"])
+        clock.move(30)
+        await store.sweep()
+        assert occupied() - before > 400 * VALUE_SIZE
+        clock.move(30)
+        await store.sweep()
+        assert occupied() - before < 40 * VALUE_SIZE
+
+
+@pytest.mark.parametrize("settings", [ExpirySettings(), ExpirySettings(3600, delete_session=True), ExpirySettings(1)])
+async def test_sessions_that_come_and_go_leave_nothing_behind(
+    store: MemoryStore, clock: VirtualClock, settings: ExpirySettings
+) -> None:
+    async def churn(count: int) -> None:
+        for token in range(count):
+            await store.create(token, settings)
+            await store.set(token, {"a": b"1"})
+            clock.move(0.001)
+            await store.end(token)
+
+    await churn(1000)
+    with tracing():
+        before = occupied()
+        await churn(20_000)
+        assert occupied() - before < 50_000
+
+
+async def test_one_token_that_comes_and_goes_leaves_nothing_behind(store: MemoryStore) -> None:
+    async def churn(count: int) -> None:
+        for _ in range(count):
+            await store.create(1, ExpirySettings(3600))
+            await store.end(1)
+
+    await churn(1000)
+    with tracing():
+        before = occupied()
+        await churn(20_000)
+        assert occupied() - before < 50_000
+
+
+async def test_ending_all_frees_all(store: MemoryStore) -> None:
+    with tracing():
+        before = occupied()
+        await fill(store, range(400), ExpirySettings(60))
+        await store.end_all()
+        assert occupied() - before < 40 * VALUE_SIZE
+
+
+async def test_closing_keeps_the_data(store: MemoryStore) -> None:
+    await store.create(1, ExpirySettings())
+    await store.set(1, {"a": b"1"})
+    await store.aclose()
+    assert await store.get_all(1) == {"a": b"1"}
+
+
+async def test_time_is_its_own_where_no_clock_is_given() -> None:
+    store = MemoryStore()
+    await store.create(1, ExpirySettings(3600, delete_session=True))
+    remaining = (await store.info(1)).remaining
+    assert remaining is not None
+    assert 3590 < remaining <= 3600
