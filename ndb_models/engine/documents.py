@@ -9,6 +9,7 @@ a server busy for as long as its writer likes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -31,8 +32,13 @@ _decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
+# Each `..` visits all that lies below each place that the one before found: their number is the power of the work.
+_MOST_DESCENTS: Final = 2
+_DESCENTS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(\.\.)""")
+
+
 class PathError(ValueError):
-    """The path is not a JSONPath of RFC 9535."""
+    """The path is not a JSONPath of RFC 9535, or asks for more than a server can be asked for."""
 
 
 Location = tuple[str | int, ...]
@@ -42,10 +48,12 @@ class Path:
     """A compiled JSONPath.
 
     Raises:
-        PathError: `text` is not one.
+        PathError: `text` is not one, or has more than two `..`.
     """
 
     def __init__(self, text: str) -> None:
+        if sum(1 for match in _DESCENTS.finditer(text) if match[1]) > _MOST_DESCENTS:
+            raise PathError
         try:
             self._path = _ENVIRONMENT.compile(text)
         except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # the last two for odd numbers

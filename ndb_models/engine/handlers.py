@@ -31,6 +31,9 @@ class Context:
     data_sets: DataSets
 
 
+MAX_VALUE_SIZE: Final = 64 * 1024 * 1024
+"""How large, in bytes, a value may become by `KV_UPDATE`, which can write one value in many places."""
+
 Handler: TypeAlias = Callable[[Context, Scope, Call], Awaitable[Body]]
 
 _OK: Final[Body] = {"st": Status.OK}
@@ -127,6 +130,8 @@ async def _kv_update(context: Context, _scope: Scope, call: Call) -> Body:
         nonlocal updated
         places = [place for _, place in Path(call.body["path"]).locate(old)]
         updated = len(places)
+        if len(old) + updated * len(call.values) > MAX_VALUE_SIZE:
+            raise RefusedError(call.command.name, Status.VALUE_SIZE, "the value would become too large")
         return replace_at(old, places, call.values) if places else None
 
     try:

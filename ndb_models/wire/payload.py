@@ -19,6 +19,8 @@ def too_large(command: Command, frame: bytes, limit: int) -> PayloadTooLargeErro
     """Return the error for a frame that is too large; it names the keys that make it so."""
     body: dict[str, Any] = msgspec.json.decode(frame)[command.name]
     keys: Any = body.get("keys")
-    sizes: dict[str, int] = {name: len(msgspec.json.encode(value)) for name, value in keys.items()} if isinstance(keys, dict) else {}
+    sizes: dict[str, int] = (
+        {name: len(msgspec.json.encode(value)) for name, value in keys.items()} if isinstance(keys, dict) else {}
+    )
     largest = sorted(sizes.items(), key=lambda item: item[1], reverse=True)[:_NAMED]
     return PayloadTooLargeError(command.name, len(frame), limit, largest)

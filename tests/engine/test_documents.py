@@ -219,3 +219,16 @@ class TestDepth:
         too_deep = json.loads("[" * (DEEPEST_VALUE - 1) + "]" * (DEEPEST_VALUE - 1))
         assert await ask.status("KV_ARR_APPEND", key="a", name="b", items=[too_deep]) == 42
         assert await ask.shared() == {"a": {"b": []}}
+
+
+class TestLimits:
+    async def test_a_path_that_descends_again_and_again_is_refused(self, ask: Asker) -> None:
+        await ask("KV_SET", keys={"a": [[[["..", "..", ".."]]]]})
+        assert await ask.status("KV_FIND", rsp="paths", path="$..[0]..[0]") == 1
+        assert await ask.status("KV_FIND", rsp="paths", path="$..[?@ == '......']") == 1
+        assert await ask.status("KV_FIND", rsp="paths", path="$..*..*..*") == 4
+
+    async def test_an_update_cannot_make_a_value_larger_than_the_server_holds(self, ask: Asker) -> None:
+        await ask("KV_SET", keys={"a": [0] * 1000})
+        assert await ask.status("KV_UPDATE", key="a", path="$[*]", value="x" * 100_000) == 42
+        assert json.loads(await ask.text("a")) == [0] * 1000
