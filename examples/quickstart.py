@@ -1,7 +1,7 @@
 """A login session, from the cradle to the grave. Runs on the engine in this process; give a URI to use a server.
 
-    python examples/quickstart.py
-    python examples/quickstart.py ws://127.0.0.1:1987/
+python examples/quickstart.py
+python examples/quickstart.py ws://127.0.0.1:1987/
 """
 
 import asyncio
@@ -42,7 +42,8 @@ async def main(uri: str = "memory://") -> None:
         print(f"   {await repo.get(session.tkn)!r}")
 
         print("\n4. What does not fit the model is refused, before anything is stored.")
-        session.roles = "admin"  # type: ignore[assignment]  # the mistake that is shown here
+        # The mistake that is shown here; a type checker would have found it.
+        session.roles = "admin"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         try:
             await repo.save(session)
         except UnstorableError as exc:

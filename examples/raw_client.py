@@ -1,7 +1,7 @@
 """The raw client: NemesisDB's commands as coroutines, with the names of NemesisDB's own Python API.
 
-    python examples/raw_client.py
-    python examples/raw_client.py ws://127.0.0.1:1987/
+python examples/raw_client.py
+python examples/raw_client.py ws://127.0.0.1:1987/
 """
 
 import asyncio

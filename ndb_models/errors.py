@@ -50,7 +50,7 @@ class ConnectError(NdbError, ConnectionError):
 
     def __init__(self, uri: str, reason: str) -> None:
         self.uri = uri
-        super().__init__(f"cannot connect to {uri}: {reason}; is the server running there?")
+        super().__init__(f"cannot connect to {uri}: {reason}")
 
 
 class ConnectionLostError(NdbError, ConnectionError):
@@ -89,7 +89,7 @@ class PayloadTooLargeError(NdbError, ValueError):
         self.command = command
         self.size = size
         self.limit = limit
-        self.largest = tuple(largest)
+        self.largest: tuple[tuple[str, int], ...] = tuple(largest)
         keys = ", ".join(f"{name!r} ({count} bytes)" for name, count in largest)
         super().__init__(
             f"{command} has {size} bytes, and the server takes {limit}"

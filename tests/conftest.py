@@ -41,9 +41,17 @@ async def server(tmp_path: Path) -> AsyncIterator[NdbServer]:
 
 
 @pytest.fixture(params=["memory", "server"])
-async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NdbClient]:
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each way to reach an empty engine."""
+    if request.param == "memory":
+        return f"memory://?persist_path={tmp_path}"
+    # Asked for here, where no loop runs yet: an async fixture cannot start another.
+    server: NdbServer = request.getfixturevalue("server")
+    return server.uri
+
+
+@pytest.fixture
+async def client(uri: str) -> AsyncIterator[NdbClient]:
     """An open client of an empty engine, by each way to reach one."""
-    in_memory = request.param == "memory"
-    uri = f"memory://?persist_path={tmp_path}" if in_memory else request.getfixturevalue("server").uri
     async with NdbClient.connect(uri) as client:
         yield client

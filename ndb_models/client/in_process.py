@@ -12,7 +12,8 @@ from ndb_models.errors import ConnectError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.commands import Command
 
-_named: dict[str, Engine] = {}
+# The engines that have a name, with their persist paths. They live as long as the process.
+_named: dict[str, tuple[Engine, str | None]] = {}
 
 
 class InProcessTransport(Transport):
@@ -38,10 +39,13 @@ def open_memory(uri: MemoryUri) -> InProcessTransport:
         ConnectError: the persist path is not a directory.
     """
     if uri.name in _named:
-        return InProcessTransport(_named[uri.name])
+        engine, persist_path = _named[uri.name]
+        if uri.persist_path not in (None, persist_path):
+            raise ConnectError(uri.shown, "it is open with another persist_path")
+        return InProcessTransport(engine)
     if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
         raise ConnectError(uri.shown, "persist_path is not a directory")
     engine = Engine(MemoryStore(), persist_path=Path(uri.persist_path) if uri.persist_path is not None else None)
     if uri.name:
-        _named[uri.name] = engine
+        _named[uri.name] = engine, uri.persist_path
     return InProcessTransport(engine)

@@ -14,7 +14,7 @@ class Options:
     """How to talk to a server over a WebSocket. Times in seconds, sizes in bytes.
 
     Args:
-        open_timeout: for a connection and its handshake.
+        open_timeout: for a connection and its handshake, and for the other side to agree to closing it.
         request_timeout: for a request, from the call to the answer, reconnecting and repeating included.
         max_payload: the largest frame that the server takes. A NemesisDB takes 1,024 in its default configuration, and
             8,192 at the most; it cuts the connection beyond that.

@@ -93,7 +93,7 @@ class Requester:
     async def _ask(self, name: str, answer_field: str, expected: type[T], /, **body: object) -> T:
         """Send a command and return one field of its answer, of the type that it must have."""
         value: Any = (await self._call(name, **body)).get(answer_field)
-        if not isinstance(value, expected):
+        if type(value) is not expected:
             raise ProtocolError(f"the answer to {name} has no {answer_field!r} of type {expected.__name__}")
         return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +26,10 @@ from ndb_models.errors import (
 from ndb_models.wire.commands import Command
 from ndb_models.wire.payload import too_large
 from ndb_models.wire.pipeline import Request
+
+# At DEBUG websockets logs whole frames and headers: values, tokens, credentials.
+_websockets_logger: Final = logging.getLogger("ndb_models.client.websockets")
+_websockets_logger.setLevel(logging.INFO)
 
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _FIRST_PAUSE: Final = 0.05
@@ -76,7 +81,9 @@ class WebSocketTransport(Transport):
                     max_answer=_LARGEST_ANSWER,
                 ),
                 additional_headers=options.headers,
+                close_timeout=options.open_timeout,
                 compression=None,
+                logger=_websockets_logger,
                 max_size=_LARGEST_ANSWER,
                 open_timeout=options.open_timeout,
                 ping_interval=options.keepalive,
@@ -92,7 +99,9 @@ class WebSocketTransport(Transport):
         except WebSocketException as exc:
             raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
         except (OSError, EOFError) as exc:
-            raise ConnectError(self._uri.shown, getattr(exc, "strerror", None) or type(exc).__name__) from exc
+            raise ConnectError(
+                self._uri.shown, f"{getattr(exc, 'strerror', None) or type(exc).__name__}; is the server running there?"
+            ) from exc
         assert isinstance(connection, NdbConnection)
         return connection
 

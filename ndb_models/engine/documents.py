@@ -18,7 +18,7 @@ import msgspec
 from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
-from ndb_models.wire.codec import MAX_NESTING
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
 # Else one value that is deeper than the library's own limit fails every search with `..`.

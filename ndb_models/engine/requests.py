@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ndb_models.wire.codec import MAX_NESTING
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _BOM: Final = b"\xef\xbb\xbf"
 # Possessive, and content with a string that never ends: whatever the text, it is walked through once.

@@ -149,11 +149,12 @@ class NdbServerConnection(ServerConnection):
         self._write()
         self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
 
-    async def answer_all(self) -> None:
-        """Accept no more, and wait until everything that was accepted has been answered."""
+    async def leave(self) -> None:
+        """Accept no more, answer everything that was accepted, and close the connection (code 1001)."""
         self._leaving = True
         while self._answering is not None:
             await asyncio.wait([self._answering])
+        await self.close(CloseCode.GOING_AWAY)
 
     def _write(self) -> None:
         if self._outbox:
@@ -174,8 +175,20 @@ class NdbServerConnection(ServerConnection):
     def pause_writing(self) -> None:
         """Stop answering a client that does not read; cut it off if it does not start again."""
         super().pause_writing()
-        self._cut_off = self.loop.call_later(self._send_timeout, self.transport.abort)
         self._read_on(False)
+        self._wait_for_progress(self.transport.get_write_buffer_size())
+
+    def _wait_for_progress(self, unread: int) -> None:
+        """Cut the client off unless it has read something by then, again and again until it has caught up."""
+
+        def look() -> None:
+            still_unread = self.transport.get_write_buffer_size()
+            if still_unread < unread:
+                self._wait_for_progress(still_unread)
+            else:
+                self.transport.abort()
+
+        self._cut_off = self.loop.call_later(self._send_timeout, look)
 
     def resume_writing(self) -> None:
         """Go on answering."""

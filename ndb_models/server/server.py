@@ -109,10 +109,8 @@ class NdbServer:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-        await asyncio.gather(
-            *(each.answer_all() for each in server.connections if isinstance(each, NdbServerConnection))
-        )
-        server.close()
+        server.close(close_connections=False)
+        await asyncio.gather(*(each.leave() for each in server.connections if isinstance(each, NdbServerConnection)))
         await server.wait_closed()
         await self._engine.aclose()
 

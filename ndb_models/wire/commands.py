@@ -87,8 +87,8 @@ def _chooses(answer_name: str, name: str) -> Echo:
     """The answer holds, under `answer_name`, nothing that was not asked for under `name`."""
 
     def chooses(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-        asked = request[name]
-        return all(chosen in asked for chosen in answer.get(answer_name, ()))
+        asked, chosen = request[name], answer.get(answer_name)
+        return isinstance(chosen, (list, dict)) and all(item in asked for item in chosen)
 
     return chooses
 

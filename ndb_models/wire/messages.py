@@ -6,16 +6,19 @@ from __future__ import annotations
 class MessageAssembler:
     """Joins the frames of one direction of a connection into messages. Most messages are one frame."""
 
-    __slots__ = ("_fragments",)
+    __slots__ = ("_fragments", "_partial")
 
     def __init__(self) -> None:
         self._fragments: list[bytes] = []
+        self._partial = False
 
     def add(self, data: bytes, *, final: bool) -> bytes | None:
         """Take the payload of a frame; return the message if this was its last."""
-        if final and not self._fragments:
+        if final and not self._partial:
             return data
-        self._fragments.append(data)
+        self._partial = not final
+        if data:  # empty ones, of which there may be any number, leave nothing behind
+            self._fragments.append(data)
         if not final:
             return None
         message = b"".join(self._fragments)

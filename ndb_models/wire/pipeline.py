@@ -46,11 +46,11 @@ class Request(Generic[W]):
     def __init__(
         self, command: Command, frame: bytes, fits: Callable[[bytes], bool], waiter: W, deadline: float
     ) -> None:
-        self.command = command
-        self.frame = frame
-        self.fits = fits
+        self.command: Command = command
+        self.frame: bytes = frame
+        self.fits: Callable[[bytes], bool] = fits
         self.waiter: W | None = waiter
-        self.deadline = deadline
+        self.deadline: float = deadline
 
     def abandon(self) -> None:
         """Wait no longer. If the request was sent it keeps its place, so that its answer cannot become another's."""
@@ -65,7 +65,7 @@ class Window:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._largest = 1
-        self.size = 1
+        self.size: int = 1
 
     def note(self, answer_size: int) -> None:
         """Take note of an answer. One that was large is forgotten slowly, over a few hundred small ones."""

@@ -1,0 +1,112 @@
+"""Creating a session takes two requests: one that is cut short between them leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from ndb_models import NdbClient, NdbError, PayloadTooLargeError, Repository, ResponseError
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
+from ndb_models.stores.contract import ExpirySettings, Scope
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.types import SessionToken
+from tests.repository.models import EternalUser, User
+
+
+class HeldStore(MemoryStore):
+    """Keeps whoever creates or writes waiting; once it is full it refuses to write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.creating = asyncio.Event()
+        self.writing = asyncio.Event()
+        self.may_create = asyncio.Event()
+        self.may_write = asyncio.Event()
+        self.may_create.set()
+        self.may_write.set()
+        self.full = False
+
+    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
+        self.creating.set()
+        await self.may_create.wait()
+        return await super().create(token, expiry)
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        self.writing.set()
+        await self.may_write.wait()
+        if self.full:
+            raise OSError("no space left on device")
+        await super().set(scope, keys)
+
+
+@pytest.fixture
+def store() -> HeldStore:
+    return HeldStore()
+
+
+@pytest.fixture
+async def held(store: HeldStore) -> AsyncIterator[NdbServer]:
+    async with NdbServer(Engine(store), ServerOptions(port=0, max_payload=2048)) as server:
+        yield server
+
+
+async def test_a_refused_write_leaves_no_session_behind(store: HeldStore, held: NdbServer) -> None:
+    store.full = True
+    async with NdbClient.connect(held.uri) as client:
+        user = User(username="b")
+        with pytest.raises(ResponseError):
+            await Repository(client, User).save(user)
+        assert not user.is_saved
+        assert (await client.sh_info_all())["totalSessions"] == 0
+        store.full = False
+        await Repository(client, User).save(user)
+        assert user.is_saved
+
+
+async def test_a_write_that_the_client_finds_too_large_leaves_no_session_behind(held: NdbServer) -> None:
+    async with NdbClient.connect(held.uri, max_payload=2048) as client:
+        with pytest.raises(PayloadTooLargeError):
+            await Repository(client, EternalUser).save(EternalUser(username="b" * 4096))
+        assert (await client.sh_info_all())["totalSessions"] == 0
+
+
+async def test_a_write_that_the_server_finds_too_large_leaves_no_session_behind(held: NdbServer) -> None:
+    async with NdbClient.connect(held.uri, request_timeout=1.0) as client:
+        with pytest.raises(NdbError):
+            await Repository(client, EternalUser).save(EternalUser(username="b" * 4096))
+        assert (await client.sh_info_all())["totalSessions"] == 0
+
+
+async def test_a_creation_that_is_cancelled_while_it_writes_leaves_no_session_behind(
+    store: HeldStore, held: NdbServer
+) -> None:
+    store.may_write.clear()
+    async with NdbClient.connect(held.uri) as client:
+        user = EternalUser(username="b")
+        saving = asyncio.ensure_future(Repository(client, EternalUser).save(user))
+        await store.writing.wait()
+        saving.cancel()
+        store.may_write.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        assert not user.is_saved
+        assert (await client.sh_info_all())["totalSessions"] == 0
+
+
+async def test_a_creation_that_is_cancelled_before_its_token_is_known_leaves_no_session_behind(
+    store: HeldStore, held: NdbServer
+) -> None:
+    store.may_create.clear()
+    async with NdbClient.connect(held.uri) as client:
+        saving = asyncio.ensure_future(Repository(client, EternalUser).save(EternalUser(username="b")))
+        await store.creating.wait()
+        saving.cancel()
+        store.may_create.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        # The second request is answered after whatever the first has left to be done.
+        assert (await client.sh_info_all(), await client.sh_info_all())[1]["totalSessions"] == 0

@@ -1,0 +1,61 @@
+"""When a session ends by itself: what may be said, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ndb_models import Expiry, InvalidArgumentError
+
+
+@pytest.mark.parametrize(
+    ("idle", "seconds"),
+    [(timedelta(minutes=30), 1800), (60, 60), (60.0, 60), (1, 1), (timedelta(days=365_000), 365_000 * 86_400)],
+)
+def test_idle_is_whole_seconds_or_a_timedelta_of_them(idle: timedelta | float, seconds: int) -> None:
+    assert Expiry(idle=idle).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [0, 0.5, -1, 1.5, 2**53, float("nan"), float("inf"), timedelta(0), timedelta(seconds=-1), timedelta(seconds=1.5)],
+)
+def test_idle_that_is_no_whole_second_is_refused(idle: timedelta | float) -> None:
+    with pytest.raises(InvalidArgumentError, match="idle"):
+        Expiry(idle=idle)
+
+
+@pytest.mark.parametrize("idle", [None, "60", True, [60], {"minutes": 1}])
+def test_idle_of_another_type_is_refused_and_the_type_named(idle: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=type(idle).__name__):
+        Expiry(idle=idle)
+
+
+@pytest.mark.parametrize("on", ["", "reads", "READ", None, True, ["read"]])
+def test_use_is_reading_writing_or_both(on: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="'read', 'write' or 'both'"):
+        Expiry(idle=60, on=on)
+
+
+def test_both_count_as_use_by_default() -> None:
+    assert (Expiry(idle=60).extends_on_read, Expiry(idle=60).extends_on_write) == (True, True)
+
+
+def test_only_what_is_named_counts_as_use() -> None:
+    read, write = Expiry(idle=60, on="read"), Expiry(idle=60, on="write")
+    assert (read.extends_on_read, read.extends_on_write) == (True, False)
+    assert (write.extends_on_read, write.extends_on_write) == (False, True)
+
+
+def test_expiries_that_say_the_same_are_equal_and_do_not_change() -> None:
+    expiry = Expiry(idle=60)
+    assert expiry == Expiry(idle=60, on="both")
+    with pytest.raises(AttributeError):
+        expiry.idle = 5  # type: ignore[misc]  # that it cannot be assigned is the point
+
+
+def test_arguments_are_named() -> None:
+    with pytest.raises(TypeError):
+        Expiry(60)  # type: ignore[call-arg]  # that it must be named is the point

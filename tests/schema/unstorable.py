@@ -1,0 +1,148 @@
+"""Example models with values that would not come back equal: refused, by the names of their fields.
+
+To add one: list it in `UNSTORABLE`, with the fields that the refusal names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretBytes,
+    SecretStr,
+    SerializeAsAny,
+    model_serializer,
+)
+
+from ndb_models import SessionModel
+from tests.zoo import Cat, Dog, Infinite, Point, Remembering, Scalars, Times
+
+
+class Secretive(SessionModel):
+    """Secrets are written as asterisks."""
+
+    user: str = "b"
+    password: SecretStr = SecretStr("")
+    key: SecretBytes = SecretBytes(b"")
+
+
+class Anything(SessionModel):
+    value: Any = None
+    other: int = 0
+
+
+class Numbers(SessionModel):
+    ratio: float = 0.0
+    ratios: list[float | None] = []
+
+
+class Constants(SessionModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    ratio: float = 0.0
+
+
+class OneWay(SessionModel):
+    """What is written is not what is read."""
+
+    shout: Annotated[str, PlainSerializer(str.upper)] = ""
+    quiet: int | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class Kennel(SessionModel):
+    """Pydantic writes the declared class only, what a subclass adds is lost."""
+
+    dog: Dog = Dog()
+    open: SerializeAsAny[Dog] = Dog()
+
+
+class Puppy(Dog):
+    age: int = 0
+
+
+class Scalar(SessionModel):
+    """Is written as something that has no keys."""
+
+    name: str = "x"
+
+    @model_serializer
+    def _written(self) -> str:
+        return self.name
+
+
+class Renamed(SessionModel):
+    name: str = "x"
+
+    @model_serializer
+    def _written(self) -> dict[str, str]:
+        return {"name": self.name, "names": self.name}
+
+
+class _Custom:
+    pass
+
+
+def _circle() -> list[object]:
+    circle: list[object] = []
+    circle.append(circle)
+    return circle
+
+
+def _nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def _unchecked(model: type[BaseModel], **values: Any) -> Any:
+    return model.model_construct(**values)
+
+
+_NAN = float("nan")
+
+UNSTORABLE: list[tuple[SessionModel, Sequence[str]]] = [
+    (Secretive(password=SecretStr("canary")), ["password"]),
+    (Secretive(key=SecretBytes(b"canary"), password=SecretStr("canary")), ["password", "key"]),
+    (Numbers(ratio=_NAN), ["ratio"]),
+    (Numbers(ratio=float("inf")), ["ratio"]),
+    (Numbers(ratios=[1.0, _NAN]), ["ratios"]),
+    (Constants(ratio=_NAN), ["ratio"]),
+    (Constants(ratio=float("inf")), ["ratio"]),
+    (Infinite(ratio=_NAN), ["ratio"]),
+    (Scalars(blob=b"canary\xff"), ["blob"]),
+    (Scalars(number=10**4400), ["number"]),
+    (Anything(value="canary\ud800"), ["value"]),
+    (Anything(value={"canary\udfff": 1}), ["value"]),
+    (Anything(value={"canary": [_NAN]}), ["value"]),
+    (Anything(value=b"canary"), ["value"]),
+    (Anything(value=("canary",)), ["value"]),
+    (Anything(value={"canary"}), ["value"]),
+    (Anything(value={1: "canary"}), ["value"]),
+    (Anything(value=Decimal("1.5")), ["value"]),
+    (Anything(value=datetime(2024, 1, 1, tzinfo=UTC)), ["value"]),
+    (Anything(value=_Custom()), ["value"]),
+    (Anything(value=_circle()), ["value"]),
+    (Anything(value=_nested(210)), ["value"]),
+    (Anything(value=_nested(5000)), ["value"]),
+    (Anything(value=Cat()), ["value"]),
+    (OneWay(shout="canary", quiet=1), ["shout"]),
+    (OneWay(shout="CANARY"), ["quiet"]),
+    (Kennel(dog=Puppy(age=1)), ["dog"]),
+    (Kennel(open=Puppy(age=1)), ["open"]),
+    (Scalar(name="canary"), ["(model)"]),
+    (Renamed(name="canary"), ["(model)"]),
+    (Remembering(passing=1), ["passing"]),
+    (Times(at=datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Zurich"))), ["at"]),
+    (_unchecked(Scalars, number="canary"), ["number"]),
+    (_unchecked(Point, x=1), ["y"]),
+]
+"""Instances that would not come back equal, each with the fields that the refusal names. `canary` is never shown."""

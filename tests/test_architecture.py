@@ -1,0 +1,165 @@
+"""The house stands as it was drawn: who may import whom, that the public is documented, and that rooms stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+import ndb_models
+
+ROOT: Final = Path(ndb_models.__file__).parent
+PACKAGE: Final = ROOT.name
+
+# What each part may import of this package, as paths: a name allows all below it. A row for a module comes before the
+# row of the part that it is in.
+ALLOWED: Final[dict[str, frozenset[str]]] = {
+    part: frozenset(allowed.split())
+    for part, allowed in {
+        "types": "",
+        "version": "",
+        "errors": "types",
+        "wire": "wire errors types",
+        "stores.contract": "types",
+        "stores": "stores.contract types",
+        "schema": "schema errors types wire",
+        "client.in_process": "client errors types wire engine stores",
+        "client": "client errors types wire",
+        "engine": "engine errors types version wire stores.contract",
+        "server.cli": "server engine errors types wire version stores",
+        "server": "server engine errors types wire version",
+        "repository": "repository schema client errors types wire",
+        "": "client errors repository schema types version",
+    }.items()
+}
+
+# What a part may not import from outside, with all below it. "" is every part that is not listed.
+FORBIDDEN: Final[dict[str, frozenset[str]]] = {
+    "wire": frozenset({"asyncio", "pathlib", "select", "selectors", "socket", "ssl", "threading", "websockets"}),
+    "client": frozenset(),
+    "server": frozenset(),
+    "": frozenset({"websockets"}),
+}
+
+MAX_MODULE_LINES: Final = 400
+MAX_BODY_LINES: Final = 50
+
+CONTRACTS: Final = frozenset({"Store", "Transport"})
+
+FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+FILES: Final = sorted(ROOT.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """Return a module's name below the package: `client.uri`, `client` for its `__init__`, and "" for the package's."""
+    names = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+MODULES: Final = {part_of(path): path for path in FILES}
+
+
+def is_within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, wherever in it that stands."""
+    package = (PACKAGE, *path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> Iterator[str]:
+    """Yield the modules of this package that a module imports, by their names below the package."""
+    for name in imports(path):
+        if is_within(name, PACKAGE):
+            below = name[len(PACKAGE) + 1 :]
+            yield below if below in MODULES else below.rpartition(".")[0]
+
+
+def row_for(part: str, table: dict[str, frozenset[str]]) -> frozenset[str]:
+    return next(row for name, row in table.items() if name == "" or is_within(part, name))
+
+
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """An overload is documented where it is carried out."""
+    return any(ast.unparse(mark) == "overload" for mark in node.decorator_list)
+
+
+def keeps_a_promise(node: ast.ClassDef) -> bool:
+    """The methods of a contract are documented once, in the contract."""
+    return any(ast.unparse(base) in CONTRACTS for base in node.bases)
+
+
+def documented(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
+    """Yield the public classes and functions of a module, methods too, that need a docstring of their own."""
+
+    def below(body: list[ast.stmt], prefix: str, promised: bool) -> Iterator[tuple[str, Documented]]:
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield prefix + node.name, node
+                yield from below(node.body, f"{prefix}{node.name}.", keeps_a_promise(node))
+            elif isinstance(node, FUNCTION) and not (node.name.startswith("_") or promised or is_overload(node)):
+                yield prefix + node.name, node
+
+    return below(tree.body, "", False)
+
+
+@pytest.mark.parametrize("part", MODULES, ids=lambda part: part or PACKAGE)
+def test_a_module_imports_only_what_its_part_may(part: str) -> None:
+    allowed = row_for(part, ALLOWED)
+    wrong = {name for name in own_imports(MODULES[part]) if not any(is_within(name, other) for other in allowed)}
+    assert not wrong, f"{part or PACKAGE} must not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("part", MODULES, ids=lambda part: part or PACKAGE)
+def test_a_module_leaves_to_others_what_is_theirs(part: str) -> None:
+    forbidden = row_for(part, FORBIDDEN)
+    wrong = {name for name in imports(MODULES[part]) if any(is_within(name, other) for other in forbidden)}
+    assert not wrong, f"{part or PACKAGE} must not import {sorted(wrong)}"
+
+
+def test_every_part_of_the_house_has_its_arrows() -> None:
+    parts = {part.partition(".")[0] for part in MODULES if part}
+    assert parts <= ALLOWED.keys()
+
+
+def test_the_names_in_the_tables_are_those_of_the_house() -> None:
+    named = {*ALLOWED, *FORBIDDEN, *(name for row in ALLOWED.values() for name in row)}
+    assert named <= MODULES.keys()
+
+
+@pytest.mark.parametrize("part", MODULES, ids=lambda part: part or PACKAGE)
+def test_all_that_is_public_has_a_docstring(part: str) -> None:
+    tree = ast.parse(MODULES[part].read_text())
+    assert ast.get_docstring(tree)
+    bare = [name for name, node in documented(tree) if not ast.get_docstring(node)]
+    assert not bare
+
+
+@pytest.mark.parametrize("part", MODULES, ids=lambda part: part or PACKAGE)
+def test_a_module_and_its_functions_are_small(part: str) -> None:
+    text = MODULES[part].read_text()
+    assert len(text.splitlines()) <= MAX_MODULE_LINES
+    long = [
+        node.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, FUNCTION) and (node.end_lineno or 0) - node.body[0].lineno + 1 > MAX_BODY_LINES
+    ]
+    assert not long
+
+
+def test_what_the_package_exports_is_what_it_names() -> None:
+    assert all(hasattr(ndb_models, name) for name in ndb_models.__all__)
+    assert sorted(ndb_models.__all__) == list(ndb_models.__all__)
