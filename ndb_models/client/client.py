@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
+from typing import Final
 
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
@@ -17,6 +19,9 @@ from ndb_models.client.uri import MemoryUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError
 from ndb_models.types import JsonValue
+
+# How many seconds closing waits for what is still being done for callers who have gone.
+_LONGEST_FAREWELL: Final = 1.0
 
 _logger = logging.getLogger("ndb_models")
 
@@ -117,6 +122,8 @@ class NdbClient(KeyCommands, SessionCommands):
 
     async def close(self) -> None:
         """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
+        if self._background and self._transport is not None:
+            await asyncio.wait(self._background, timeout=_LONGEST_FAREWELL)
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()

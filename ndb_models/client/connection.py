@@ -109,6 +109,8 @@ class NdbConnection(ClientConnection):
         for request, frame in answered:
             if request.waiter is not None and not request.waiter.done():
                 request.waiter.set_result(frame)
+            else:
+                request.exchange.orphaned(frame)
 
     def _look_for_overdue(self) -> None:
         self._watch = None
@@ -117,7 +119,7 @@ class NdbConnection(ClientConnection):
             return
         if oldest.deadline <= self.loop.time():
             # Should its answer still come, it could not be told from later ones.
-            self.drop(RequestTimeoutError(oldest.command.name, self._request_timeout, maybe_done=True))
+            self.drop(RequestTimeoutError(oldest.exchange.command.name, self._request_timeout, maybe_done=True))
         else:
             self._watch = self.loop.call_at(oldest.deadline, self._look_for_overdue)
 
@@ -139,9 +141,9 @@ class NdbConnection(ClientConnection):
                 continue
             error: NdbError
             if isinstance(self._failure, RequestTimeoutError) and request.deadline <= now:
-                error = RequestTimeoutError(request.command.name, self._request_timeout, maybe_done=sent)
+                error = RequestTimeoutError(request.exchange.command.name, self._request_timeout, maybe_done=sent)
             else:
-                error = ConnectionLostError(request.command.name, maybe_done=sent)
+                error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
             error.__cause__ = self._failure or self.protocol.close_exc
             request.waiter.set_exception(error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ndb_models.client.transport import Transport
@@ -10,7 +9,7 @@ from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.commands import Command
+from ndb_models.wire.exchange import Exchange
 
 # The engines that have a name, with their persist paths. They live as long as the process.
 _named: dict[str, tuple[Engine, str | None]] = {}
@@ -22,8 +21,8 @@ class InProcessTransport(Transport):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool]) -> bytes:
-        return await self._engine.handle(frame)
+    async def request(self, exchange: Exchange) -> bytes:
+        return await self._engine.handle(exchange.frame)
 
     async def aclose(self) -> None:
         """Let go of the engine; one that nobody shares is forgotten with its data."""

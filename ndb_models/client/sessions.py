@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester
-from ndb_models.errors import InvalidArgumentError
+from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of
+from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
+from ndb_models.wire.commands import COMMANDS
+from ndb_models.wire.exchange import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,20 @@ class Session:
     def isValid(self) -> bool:  # noqa: N802 - the name that NemesisDB's API gives it
         """Whether there is a token."""
         return self.tkn > 0
+
+
+class _Creation(Call):
+    """`SH_NEW`, whose session is ended again when nobody waits for its token: else it would be in nobody's hands."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, body: Mapping[str, object], end: Callable[[SessionToken], None]) -> None:
+        super().__init__(COMMANDS["SH_NEW"], body)
+        self._end = end
+
+    def orphaned(self, answer: bytes) -> None:
+        with contextlib.suppress(ProtocolError):
+            self._end(field_of(self.read(answer), "tkn", int))
 
 
 class SessionCommands(Requester):
@@ -44,6 +61,8 @@ class SessionCommands(Requester):
             extendOnSetAdd: `sh_set` and `sh_add` start the time anew.
             extendOnGet: `sh_get` starts the time anew.
 
+        If this is cancelled, a session that was created all the same is ended again in the background.
+
         Raises:
             ValueError: the duration is negative, or 0 with a flag that then means nothing.
         """
@@ -52,14 +71,22 @@ class SessionCommands(Requester):
         if not durationSeconds:
             if deleteSessionOnExpire or extendOnSetAdd or extendOnGet:
                 raise InvalidArgumentError("a session of durationSeconds 0 never expires: the flags mean nothing")
-            return Session(await self._ask("SH_NEW", "tkn", int))
+            return await self._create({})
         expiry = {
             "duration": durationSeconds,
             "deleteSession": deleteSessionOnExpire,
             "extendOnSetAdd": extendOnSetAdd,
             "extendOnGet": extendOnGet,
         }
-        return Session(await self._ask("SH_NEW", "tkn", int, expiry=expiry))
+        return await self._create({"expiry": expiry})
+
+    async def _create(self, body: Mapping[str, object]) -> Session:
+        answer = await self._perform(_Creation(body, self.end_soon))
+        return Session(field_of(answer, "tkn", int))
+
+    def end_soon(self, tkn: SessionToken) -> None:
+        """End a session in the background, for a caller who cannot wait; if it cannot be ended, it is left."""
+        self.in_background(self.sh_end(tkn))
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
         """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""

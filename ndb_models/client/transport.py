@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from ndb_models.wire.commands import Command
+from ndb_models.wire.exchange import Exchange
 
 
 class Transport(Protocol):
     """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
 
-    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool]) -> bytes:
-        """Send the frame of a request, and return the frame that answers it.
+    async def request(self, exchange: Exchange) -> bytes:
+        """Send a request, and return the frame that answers it.
 
-        `fits` tells whether a frame of the right name can be the answer, by what it repeats of the request; it may be
-        called before the frame is believed. Cancelling is safe: the answer, when it comes, is dropped.
+        Cancelling is safe: the answer, when it comes, goes to `exchange.orphaned`.
 
         Raises:
             PayloadTooLargeError: the frame is larger than the server takes. Nothing was sent.

@@ -6,11 +6,11 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Callable
 from typing import Final
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 
 from ndb_models.client.connection import NdbConnection, Waiter
 from ndb_models.client.options import Options
@@ -24,6 +24,7 @@ from ndb_models.errors import (
     RequestTimeoutError,
 )
 from ndb_models.wire.commands import Command
+from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
 from ndb_models.wire.pipeline import Request
 
@@ -105,9 +106,10 @@ class WebSocketTransport(Transport):
         assert isinstance(connection, NdbConnection)
         return connection
 
-    async def request(self, command: Command, frame: bytes, fits: Callable[[bytes], bool]) -> bytes:
-        if len(frame) > self._options.max_payload:
-            raise too_large(command, frame, self._options.max_payload)
+    async def request(self, exchange: Exchange) -> bytes:
+        command = exchange.command
+        if len(exchange.frame) > self._options.max_payload:
+            raise too_large(command, exchange.frame, self._options.max_payload)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.request_timeout
         anomalies = 0
@@ -116,7 +118,7 @@ class WebSocketTransport(Transport):
             if connection is None or not connection.usable:
                 connection = await self._reconnected(command, deadline)
             waiter: Waiter = loop.create_future()
-            request = Request(command, frame, fits, waiter, deadline)
+            request = Request(exchange, waiter, deadline)
             try:
                 connection.submit(request)
                 answer = await waiter
@@ -126,7 +128,9 @@ class WebSocketTransport(Transport):
             except ConnectionLostError as exc:
                 safe = command.repeatable or not exc.maybe_done
                 anomalies += isinstance(exc.__cause__, ProtocolError)
-                if not safe or self._closed or not self._options.reconnect or anomalies > _ANOMALIES_FORGIVEN:
+                if anomalies > _ANOMALIES_FORGIVEN or _is_too_large_for_it(exc.__cause__):
+                    raise
+                if not safe or self._closed or not self._options.reconnect:
                     raise
             else:
                 self._pause = 0.0
@@ -186,3 +190,10 @@ class WebSocketTransport(Transport):
             return False
         connection.transport.abort()
         return True
+
+
+def _is_too_large_for_it(cause: BaseException | None) -> bool:
+    """Tell whether the server closed the connection because a message was too large: the same would happen again."""
+    return (
+        isinstance(cause, ConnectionClosed) and cause.rcvd is not None and cause.rcvd.code == CloseCode.MESSAGE_TOO_BIG
+    )

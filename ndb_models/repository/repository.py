@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
@@ -9,10 +10,12 @@ from typing import Final, Generic, TypeVar
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import (
+    ConnectionLostError,
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
+    RequestTimeoutError,
     ResponseError,
     SessionGoneError,
     WrongSchemaError,
@@ -23,6 +26,7 @@ from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.types import SessionToken
 from ndb_models.wire.codec import decode_answer
 from ndb_models.wire.commands import COMMANDS, Command, is_token
+from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.session_frames import join_keys, keys_answer, read_request, write_request
 from ndb_models.wire.statuses import Status
 
@@ -53,6 +57,9 @@ class Repository(Generic[M]):
     """
 
     def __init__(self, client: NdbClient, model: type[M]) -> None:
+        owner: object = client
+        if not isinstance(owner, NdbClient):
+            raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
         candidate: object = model
         if not (isinstance(candidate, type) and issubclass(candidate, SessionModel)):
             raise InvalidArgumentError(
@@ -94,6 +101,9 @@ class Repository(Generic[M]):
             )
         try:
             await self._write(_SH_SET, new.tkn, {**keys, RESERVED_KEY: self._envelope(new.tkn)})
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(new.tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+            raise
         except BaseException:
             with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
                 await self._client.sh_end(new.tkn)
@@ -167,7 +177,7 @@ class Repository(Generic[M]):
         return write_envelope(self._model.session_options.schema, tkn)
 
     async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
-        answer = decode_answer(await self._client.request(command, write_request(command, tkn, keys)))
+        answer = decode_answer(await self._client.request(Exchange(command, write_request(command, tkn, keys))))
         if answer["st"] == Status.SESSION_NOT_EXIST:
             raise SessionGoneError(self._name, tkn)
         if answer["st"] != command.success:
@@ -192,7 +202,7 @@ class Repository(Generic[M]):
         raise ForeignSessionError(self._name, tkn)
 
     async def _read_once(self, tkn: SessionToken, names: tuple[str, ...]) -> dict[str, bytes]:
-        frame = await self._client.request(_SH_GET, read_request(_SH_GET, tkn, names))
+        frame = await self._client.request(Exchange(_SH_GET, read_request(_SH_GET, tkn, names)))
         answer = keys_answer(frame)
         if answer.status == Status.SESSION_NOT_EXIST:
             raise SessionGoneError(self._name, tkn)

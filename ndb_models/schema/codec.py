@@ -30,6 +30,7 @@ _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecErr
 _WHOLE: Final = "(model)"
 _NO_JSON: Final = "it cannot be written as JSON"
 _WAY_OUT: Final = "it would not come back as it is from JSON; give it a type, or a serializer, that does"
+_NOT_STORED: Final = "private attributes are not stored; make it a field, or leave it at its default"
 _ABSENT: Final = object()
 
 
@@ -69,9 +70,12 @@ class ModelCodec(Generic[M]):
             read = self._validator.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as exc:
             raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
-        lost = [name for name in self._fields if getattr(model, name, _ABSENT) != getattr(read, name)]
+        lost = [(name, _WAY_OUT) for name in self._fields if getattr(model, name, _ABSENT) != getattr(read, name)]
+        private: Mapping[str, Any] = model.__pydantic_private__ or {}
+        as_read: Mapping[str, Any] = read.__pydantic_private__ or {}
+        lost += [(name, _NOT_STORED) for name, value in private.items() if as_read.get(name, _ABSENT) != value]
         if lost:
-            raise UnstorableError(self._name, [(name, _WAY_OUT) for name in lost])
+            raise UnstorableError(self._name, lost)
         return keys
 
     def _serialize(self, model: M) -> tuple[bytes, dict[str, bytes]]:

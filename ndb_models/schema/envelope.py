@@ -24,6 +24,9 @@ class Envelope(msgspec.Struct, frozen=True):
     version: int
     tkn: SessionToken
 
+    def __repr__(self) -> str:
+        return f"Envelope(schema={self.schema!r}, version={self.version})"
+
 
 _decoder = msgspec.json.Decoder(Envelope)
 

@@ -1,5 +1,8 @@
 """Frames: a request as the bytes of a text frame, and an answer as what it names and holds."""
 
+# JSON that is being looked at has no types yet.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -87,8 +87,9 @@ def _chooses(answer_name: str, name: str) -> Echo:
     """The answer holds, under `answer_name`, nothing that was not asked for under `name`."""
 
     def chooses(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-        asked, chosen = request[name], answer.get(answer_name)
-        return isinstance(chosen, (list, dict)) and all(item in asked for item in chosen)
+        asked: Any = request[name]
+        chosen: Any = answer.get(answer_name)
+        return type(chosen) in (list, dict) and all(item in asked for item in chosen)
 
     return chooses
 

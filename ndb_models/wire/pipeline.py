@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.wire.codec import name_of
-from ndb_models.wire.commands import UNKNOWN_COMMAND, Command
+from ndb_models.wire.commands import UNKNOWN_COMMAND
+from ndb_models.wire.exchange import Exchange
 
 W = TypeVar("W")
 
@@ -35,20 +36,15 @@ _FENCE_EVERY: Final = 16
 
 
 class Request(Generic[W]):
-    """A request, which outlives its waiter: `waiter` is None once nobody waits for the answer.
+    """A request on its way, which outlives its waiter: `waiter` is None once nobody waits for the answer.
 
-    `fits` tells whether a frame of the right name can be the answer, by what it repeats of the request. `deadline` is
-    when the answer is overdue, on the clock of whoever sends it.
+    `deadline` is when the answer is overdue, on the clock of whoever sends it.
     """
 
-    __slots__ = ("command", "deadline", "fits", "frame", "waiter")
+    __slots__ = ("deadline", "exchange", "waiter")
 
-    def __init__(
-        self, command: Command, frame: bytes, fits: Callable[[bytes], bool], waiter: W, deadline: float
-    ) -> None:
-        self.command: Command = command
-        self.frame: bytes = frame
-        self.fits: Callable[[bytes], bool] = fits
+    def __init__(self, exchange: Exchange, waiter: W, deadline: float) -> None:
+        self.exchange: Exchange = exchange
         self.waiter: W | None = waiter
         self.deadline: float = deadline
 
@@ -115,7 +111,7 @@ class Pipeline(Generic[W]):
             request = self._outbox.popleft()
             if request.waiter is None:
                 continue
-            frames.append(request.frame)
+            frames.append(request.exchange.frame)
             self._in_flight.append(request)
             self._flying += 1
             self._unfenced += 1
@@ -147,10 +143,11 @@ class Pipeline(Generic[W]):
             answered, self._held = self._held, []
             return answered
         self._held.append((entry, frame))
-        command = entry.command
+        exchange = entry.exchange
+        command = exchange.command
         if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
             raise ProtocolError(f"the server's answer is not one to {command.name}")
-        if not entry.fits(frame):
+        if not exchange.fits(frame):
             raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
         self._flying -= 1
         self._window.note(len(frame))

@@ -3,6 +3,9 @@
 Mappings, sequences, and subclasses of `str`, `int` and `float` are written as what they are.
 """
 
+# JSON that is being looked at has no types yet.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import math
@@ -62,18 +65,19 @@ def _require_json(value: object, path: str) -> None:
                 waiting.append((item, f"{path}[{place!r}]", depth + 1))
 
 
-def _members(value: object, path: str) -> Iterable[tuple[object, object]]:
+def _members(value: Any, path: str) -> Iterable[tuple[object, object]]:
     """Return what an array or an object holds, as (index or name, item); nothing for what holds nothing."""
     kind = type(value)
     if kind is list or kind is tuple:
-        return enumerate(value)  # type: ignore[arg-type]  # one of the two
+        return enumerate(value)
     if kind is dict or isinstance(value, Mapping):
-        for name in value:  # type: ignore[attr-defined]  # one of the two
+        for name in value:
             if not isinstance(name, str):
                 raise InvalidArgumentError(
                     f"{path}: the names in a JSON object are strings, and one here is of type {type(name).__name__}"
                 )
-        return value.items()  # type: ignore[attr-defined,no-any-return]  # one of the two
+        items: Iterable[tuple[object, object]] = value.items()
+        return items
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgumentError(f"{path}: JSON has no NaN and no infinity")

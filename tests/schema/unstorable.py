@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from ndb_models import SessionModel
-from tests.zoo import Cat, Dog, Infinite, Point, Remembering, Scalars, Times
+from tests.zoo import Cat, Dog, Infinite, Point, Remembering, Scalars, Times, Untouched
 
 
 class Secretive(SessionModel):
@@ -107,6 +107,12 @@ def _unchecked(model: type[BaseModel], **values: Any) -> Any:
     return model.model_construct(**values)
 
 
+def _touched(**cached: int) -> Untouched:
+    model = Untouched()
+    model._cache.update(cached)
+    return model
+
+
 _NAN = float("nan")
 
 UNSTORABLE: list[tuple[SessionModel, Sequence[str]]] = [
@@ -141,6 +147,7 @@ UNSTORABLE: list[tuple[SessionModel, Sequence[str]]] = [
     (Scalar(name="canary"), ["(model)"]),
     (Renamed(name="canary"), ["(model)"]),
     (Remembering(passing=1), ["passing"]),
+    (_touched(canary=1), ["_cache"]),
     (Times(at=datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Zurich"))), ["at"]),
     (_unchecked(Scalars, number="canary"), ["number"]),
     (_unchecked(Point, x=1), ["y"]),

@@ -45,8 +45,7 @@ async def exchange_over_websocket(server: NdbServer) -> AsyncIterator[Exchange]:
                 await websocket.send(text.encode() if binary else text)
                 return json.loads(await websocket.recv())
             except ConnectionClosed as closed:
-                assert closed.rcvd is not None
-                return {"closed": closed.rcvd.code}
+                return {"closed": closed.rcvd.code if closed.rcvd else None}
 
         yield exchange
 

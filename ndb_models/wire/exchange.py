@@ -1,0 +1,61 @@
+"""A request and its answer: what goes out, what may come back, and what to do with what comes too late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ndb_models.errors import ProtocolError
+from ndb_models.types import JsonValue
+from ndb_models.wire.codec import decode_answer, encode_request
+from ndb_models.wire.commands import Command
+
+
+class Exchange:
+    """A request's frame, for those who read its answer themselves."""
+
+    __slots__ = ("command", "frame")
+
+    def __init__(self, command: Command, frame: bytes) -> None:
+        self.command: Command = command
+        self.frame: bytes = frame
+
+    def fits(self, answer: bytes) -> bool:
+        """Tell whether a frame of the right name can be the answer, by what it repeats of the request."""
+        return True
+
+    def orphaned(self, answer: bytes) -> None:
+        """Take the answer when nobody waits for it any longer."""
+
+
+class Call(Exchange):
+    """A command with its parameters. The answer is decoded once: to see whether it fits, and to be used.
+
+    Raises:
+        InvalidArgumentError: the parameters hold something that is not JSON; the message says where.
+    """
+
+    __slots__ = ("_answer", "_body", "_read")
+
+    def __init__(self, command: Command, body: Mapping[str, object]) -> None:
+        super().__init__(command, encode_request(command, body))
+        self._body = body
+        self._read = b""
+        self._answer: dict[str, JsonValue] = {}
+
+    def fits(self, answer: bytes) -> bool:
+        """Tell whether a frame of the right name can be the answer, by what it repeats of the request."""
+        try:
+            body = self.read(answer)
+        except ProtocolError:
+            return False
+        return body["st"] != self.command.success or self.command.echo(self._body, body)
+
+    def read(self, answer: bytes) -> dict[str, JsonValue]:
+        """Return the body of the answer.
+
+        Raises:
+            ProtocolError: it is not an answer.
+        """
+        if answer is not self._read:
+            self._read, self._answer = answer, decode_answer(answer)
+        return self._answer
