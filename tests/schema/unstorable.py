@@ -109,7 +109,7 @@ def _unchecked(model: type[BaseModel], **values: Any) -> Any:
 
 def _touched(**cached: int) -> Untouched:
     model = Untouched()
-    model._cache.update(cached)
+    model._cache.update(cached)  # noqa: SLF001 - what a user of the class would do within it
     return model
 
 
