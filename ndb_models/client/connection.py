@@ -8,13 +8,14 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
+from ndb_models.client.waiter import Waiter
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter
 from ndb_models.wire.messages import MessageAssembler
@@ -24,8 +25,6 @@ try:
     from websockets.speedups import apply_mask
 except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
-
-Waiter: TypeAlias = asyncio.Future[bytes]
 
 
 class NdbConnection(ClientConnection):
@@ -40,8 +39,9 @@ class NdbConnection(ClientConnection):
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
-        # Set while requests wait for the end of this turn of the loop, to be written together.
-        self._flush_scheduled = False
+        # Set while requests wait to be written together: at the end of this turn of the loop, or of the call that hands
+        # over answers.
+        self._sends_soon = False
         # Runs while there are requests, and looks whether the oldest is overdue.
         self._watch: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
@@ -53,20 +53,21 @@ class NdbConnection(ClientConnection):
         return self._failure is None and self.protocol.state is State.OPEN
 
     def submit(self, request: Request[Waiter]) -> None:
-        """Send a request; its waiter, a new future, gets the answer or the error. The connection must be usable."""
+        """Send a request; its waiter gets the answer or the error. The connection must be usable."""
         pipeline = self._pipeline
-        alone = pipeline.idle and not self._flush_scheduled
+        idle = pipeline.idle
         pipeline.push(request)
-        if alone:
-            self._send()
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
-            self.loop.call_soon(self._flush)
+        if not self._sends_soon:
+            if idle:
+                self._send()
+            else:
+                self._sends_soon = True
+                self.loop.call_soon(self._send_now)
         if self._watch is None:
             self._watch = self.loop.call_at(request.deadline, self._look_for_overdue)
 
-    def _flush(self) -> None:
-        self._flush_scheduled = False
+    def _send_now(self) -> None:
+        self._sends_soon = False
         self._send()
 
     def _send(self) -> None:
@@ -81,13 +82,14 @@ class NdbConnection(ClientConnection):
         if self.response is None:
             super().data_received(data)
             return
+        scheduled, self._sends_soon = self._sends_soon, True
         for is_answer, part in self._reader.feed(data):
             if is_answer:
                 self._receive(part)
             else:
                 super().data_received(part)
-        if not self._flush_scheduled:
-            self._send()
+        self._sends_soon = scheduled
+        self._send()
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -107,10 +109,10 @@ class NdbConnection(ClientConnection):
             self.drop(exc)
             return
         for request, frame in answered:
-            if request.waiter is not None and not request.waiter.done():
-                request.waiter.set_result(frame)
-            else:
+            if request.waiter is None or request.waiter.done:
                 request.exchange.orphaned(frame)
+            else:
+                request.waiter.deliver(frame)
 
     def _look_for_overdue(self) -> None:
         self._watch = None
@@ -137,7 +139,7 @@ class NdbConnection(ClientConnection):
     def _fail_requests(self) -> None:
         now = self.loop.time()
         for request, sent in self._pipeline.drain():
-            if request.waiter is None or request.waiter.done():
+            if request.waiter is None or request.waiter.done:
                 continue
             error: NdbError
             if isinstance(self._failure, RequestTimeoutError) and request.deadline <= now:
@@ -145,7 +147,7 @@ class NdbConnection(ClientConnection):
             else:
                 error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
             error.__cause__ = self._failure or self.protocol.close_exc
-            request.waiter.set_exception(error)
+            request.waiter.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the requests: their answers will not come."""

@@ -12,10 +12,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 
-from ndb_models.client.connection import NdbConnection, Waiter
+from ndb_models.client.connection import NdbConnection
 from ndb_models.client.options import Options
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import WebSocketUri
+from ndb_models.client.waiter import Waiter
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
@@ -117,7 +118,7 @@ class WebSocketTransport(Transport):
             connection = self._connection
             if connection is None or not connection.usable:
                 connection = await self._reconnected(command, deadline)
-            waiter: Waiter = loop.create_future()
+            waiter = Waiter(loop)
             request = Request(exchange, waiter, deadline)
             try:
                 connection.submit(request)

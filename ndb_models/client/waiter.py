@@ -1,0 +1,86 @@
+"""Waiting for an answer, and going on in the very call that delivers it.
+
+A future of asyncio resumes whoever awaits it in the next turn of the event loop, which costs a system call and a handle
+for each answer. A `Waiter` is awaited like a future, by the protocol that asyncio has for objects that are none
+(`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its task
+goes on, and the task's next request is written, all in one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any
+
+
+class Waiter:
+    """What one task awaits. It ends once: by an answer, an error, or cancellation; whatever comes later is ignored."""
+
+    __slots__ = ("_answer", "_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "done")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asyncio_future_blocking = False
+        self._resume: Callable[[Waiter], object] | None = None
+        self._context: Context | None = None
+        self._answer = b""
+        self._error: BaseException | None = None
+        self.done: bool = False
+
+    def deliver(self, answer: bytes) -> None:
+        """End with an answer. The task goes on before this returns, up to where it waits for something else."""
+        if self.done:
+            return
+        self.done = True
+        self._answer = answer
+        resume, context = self._resume, self._context
+        if resume is None or context is None:
+            return
+        if asyncio.current_task(self._loop) is None:
+            context.run(resume, self)
+        else:  # a task is running: another cannot run inside it
+            self._loop.call_soon(resume, self, context=context)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error. The task goes on in the next turn of the loop."""
+        if self.done:
+            return
+        self.done = True
+        self._error = error
+        if self._resume is not None:
+            self._loop.call_soon(self._resume, self, context=self._context)
+
+    def __await__(self) -> Generator[Waiter, None, bytes]:
+        if not self.done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    # What asyncio's tasks ask of what they wait for
+
+    def result(self) -> bytes:
+        """Return the answer, or raise the error."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop whose tasks may wait."""
+        return self._loop
+
+    def add_done_callback(self, resume: Callable[[Waiter], object], *, context: Context) -> None:
+        """Take how to resume the task that waits."""
+        self._resume, self._context = resume, context
+
+    def remove_done_callback(self, _resume: Callable[[Waiter], object]) -> int:
+        """Forget how to resume the task."""
+        self._resume = None
+        return 1
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """End because the task is cancelled. Return False if this has ended already."""
+        if self.done:
+            return False
+        self.fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
+        return True
