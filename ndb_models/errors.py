@@ -15,6 +15,7 @@
     `-- SessionError                           this session cannot be used like that
         |-- NotSavedError                      it has no token yet
         |-- SessionGoneError                   it has ended or expired, or never was
+        |   `-- SessionExpiredError            it is known that it expired
         |-- WrongSchemaError                   the token is that of a session of another model
         |-- IncompleteSessionError             its creation was cut short, or it was emptied
         `-- ForeignSessionError                it was not written by a repository
@@ -181,6 +182,10 @@ class SessionGoneError(SessionError):
         )
 
 
+class SessionExpiredError(SessionGoneError):
+    """The session has expired: its absolute time is over, or it was emptied by its expiry."""
+
+
 class WrongSchemaError(SessionError):
     """The token is that of a session of another model. Attribute: `stored`, the name of that model's schema."""
 
@@ -193,11 +198,11 @@ class IncompleteSessionError(SessionError):
     """The session exists without its keys: its creation was cut short, or another client emptied it."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, "it has no keys: its creation was cut short, or it was emptied; delete it")
+        super().__init__(model, tkn, "its creation was cut short, or it was emptied; delete it")
 
 
 class ForeignSessionError(SessionError):
     """The session was not written by a repository, so that nothing says of which model it is."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, "it was not written by a repository; read it with the raw client")
+        super().__init__(model, tkn, "it was not written by a repository; read it with foreign=True")

@@ -15,7 +15,7 @@ from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
-from ndb_models.client.uri import MemoryUri, parse_uri
+from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError
 from ndb_models.types import JsonValue
@@ -43,6 +43,8 @@ class NdbClient(KeyCommands, SessionCommands):
     def __init__(self, debug: bool = False) -> None:
         super().__init__()
         self._shown_uri = ""
+        # What the connection was opened with, where there is one.
+        self._options: Options | None = None
         if debug:
             _log_to_stderr()
 
@@ -113,6 +115,7 @@ class NdbClient(KeyCommands, SessionCommands):
         target = parse_uri(uri)
         await self.close()
         self._shown_uri = target.shown
+        self._options = options if isinstance(target, WebSocketUri) else None
         transport: Transport
         if isinstance(target, MemoryUri):
             transport = open_memory(target)
@@ -127,6 +130,11 @@ class NdbClient(KeyCommands, SessionCommands):
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()
+
+    @property
+    def max_payload(self) -> int | None:
+        """Bytes of the largest frame that the server takes; None where there is no limit, as in this process."""
+        return self._options.max_payload if self._options is not None else None
 
     def __repr__(self) -> str:
         return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self._transport else ', not open'}>"

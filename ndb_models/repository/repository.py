@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
-from ndb_models.client.requester import failure
 from ndb_models.errors import (
-    ConnectionLostError,
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
-    RequestTimeoutError,
-    ResponseError,
     SessionGoneError,
+    StoredDataError,
     WrongSchemaError,
 )
+from ndb_models.repository.access import Session, SessionAccess, check_token
+from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.envelope import RESERVED_KEY, read_envelope, write_envelope
+from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
-from ndb_models.types import SessionToken
-from ndb_models.wire.codec import decode_answer
-from ndb_models.wire.commands import COMMANDS, Command, is_token
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.session_frames import join_keys, keys_answer, read_request, write_request
-from ndb_models.wire.statuses import Status
+from ndb_models.schema.projection import check_view
+from ndb_models.types import Clock, SessionToken
+from ndb_models.wire.session_frames import join_keys
 
 M = TypeVar("M", bound=SessionModel)
-
-_SH_GET: Final = COMMANDS["SH_GET"]
-_SH_SET: Final = COMMANDS["SH_SET"]
-_SH_ADD: Final = COMMANDS["SH_ADD"]
-
-# What holds another session's token is read again: an answer that went astray does not come twice, a session whose keys
-# were copied by hand does.
-_READS: Final = 2
+V = TypeVar("V", bound=BaseModel)
 
 
 class Repository(Generic[M]):
@@ -49,89 +40,100 @@ class Repository(Generic[M]):
         session = await repo.get(session.tkn)
 
     It may be used by many tasks at once. Besides the errors that are named below, every method raises the connection
-    errors of `NdbClient`, and `ResponseError` where the server refuses.
+    errors of `NdbClient`, `ResponseError` where the server refuses, and `InvalidArgumentError` for what cannot be a
+    token. Every method that takes a token raises, unless it says otherwise:
+
+    - `SessionGoneError`: there is no such session; as `SessionExpiredError` where it is known that it expired.
+    - `WrongSchemaError`: it is a session of another model.
+    - `IncompleteSessionError`: its creation was cut short, or it was emptied.
+    - `ForeignSessionError`: it was not written by a repository.
+
+    Nothing is changed then. A call that is cancelled may or may not have been carried out, but for creations: what
+    nobody waits for any longer is ended again.
 
     Args:
         client: an open client, which stays yours to close.
         model: the class; what is read is of this class.
+        foreign: take sessions that other clients wrote too, as far as their keys fit the model.
+        on_invalid: what becomes of a session whose data does not fit the model: `"raise"` raises `StoredDataError` and
+            leaves it, `"end"` ends it and raises `SessionGoneError`.
+        clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
     """
 
-    def __init__(self, client: NdbClient, model: type[M]) -> None:
-        owner: object = client
-        if not isinstance(owner, NdbClient):
-            raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
-        candidate: object = model
-        if not (isinstance(candidate, type) and issubclass(candidate, SessionModel)):
-            raise InvalidArgumentError(
-                "a Repository stores a subclass of SessionModel: Repository(client, UserSession)"
-            )
-        self._client = client
+    def __init__(
+        self,
+        client: NdbClient,
+        model: type[M],
+        *,
+        foreign: bool = False,
+        on_invalid: Literal["raise", "end"] = "raise",
+        clock: Clock = time.time,
+    ) -> None:
+        _check_arguments(client, model, on_invalid)
         self._model = model
         self._name = model.__name__
+        self._ends_invalid = on_invalid == "end"
+        self._options = model.session_options
         self._codec: ModelCodec[M] = ModelCodec(model)
-        self._names = (*self._codec.names, RESERVED_KEY)
+        self._access = SessionAccess(client, self._name, self._options.schema, foreign=foreign, clock=clock)
+        self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
 
-    async def save(self, session: M) -> M:
-        """Store a model, and return it.
+    # One session
 
-        A model without a token becomes a new session, and has its token from then on. Of one with a token, the fields
-        that changed since it was read or saved are written, and no others; a session that has ended stays ended. If
-        this is cancelled or fails half-way, a new session is ended again; of an existing one, either all changes are
-        written or none.
+    async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model as a new session, and return it with its token.
+
+        A model that has a token already is left with it: a copy is returned.
+
+        Args:
+            session: the model.
+            expiry: for this session, in place of that of the class.
 
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            SessionGoneError: the session has ended or expired since it was read.
+            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
         """
-        if type(session) is not self._model:
-            raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
-        keys = self._codec.dump(session)
-        stored = stored_of(session)
-        tkn = await self._create(keys) if stored is None else await self._update(stored, keys)
-        set_stored(session, Stored(tkn, join_keys(keys)))
+        keys = self._codec.dump(self._checked(session))
+        tkn, deadline = await self._access.create(keys, expiry or self._options.expiry)
+        if session.is_saved:
+            session = session.model_copy(deep=True)
+        set_stored(session, Stored(tkn, join_keys(keys), deadline))
         return session
 
-    async def _create(self, keys: Mapping[str, bytes]) -> SessionToken:
-        expiry = self._model.session_options.expiry
-        if expiry is None:
-            new = await self._client.sh_create_session()
-        else:
-            new = await self._client.sh_create_session(
-                expiry.seconds, True, expiry.extends_on_write, expiry.extends_on_read
-            )
-        try:
-            await self._write(_SH_SET, new.tkn, {**keys, RESERVED_KEY: self._envelope(new.tkn)})
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-            self._client.end_soon(new.tkn)  # whoever cancels, or has lost the connection, is not kept waiting
-            raise
-        except BaseException:
-            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
-                await self._client.sh_end(new.tkn)
-            raise
-        return new.tkn
+    async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model, and return it.
 
-    async def _update(self, stored: Stored, keys: Mapping[str, bytes]) -> SessionToken:
-        changes = self._codec.changes(keys, stored.keys)
-        if changes:
-            await self._write(_SH_SET, stored.tkn, changes)
-        else:
-            # Counts as a write and finds out whether the session lives, and changes nothing.
-            await self._write(_SH_ADD, stored.tkn, {RESERVED_KEY: self._envelope(stored.tkn)})
-        return stored.tkn
+        A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
+        since it was read or saved are written, and no others; where none did, it is only found out whether the session
+        lives. Either way it counts as a write. A session that has ended stays ended.
 
-    async def get(self, tkn: SessionToken) -> M:
-        """Return the session of this token. Extends its expiry where the class says so.
+        Args:
+            session: the model.
+            expiry: for a new session, in place of that of the class.
 
         Raises:
-            SessionGoneError: it has ended or expired, or never was.
-            WrongSchemaError: it is a session of another model.
-            IncompleteSessionError: it has no keys.
-            ForeignSessionError: it was not written by a repository.
+            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
+            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            SessionGoneError: the session has ended or expired since it was read.
+        """
+        stored = stored_of(self._checked(session))
+        if stored is None:
+            return await self.create(session, expiry=expiry)
+        if expiry is not None:
+            raise InvalidArgumentError("the expiry of a session that exists cannot be changed; rotate it instead")
+        keys = self._codec.dump(session)
+        changed, removed = self._codec.changes(keys, stored.keys)
+        await self._access.change(stored.tkn, changed, removed)
+        set_stored(session, Stored(stored.tkn, join_keys(keys), stored.deadline))
+        return session
+
+    async def get(self, tkn: SessionToken) -> M:
+        """Return the session of this token. Counts as a read.
+
+        Raises:
             StoredDataError: what is stored does not fit the model.
         """
-        keys = await self._read(tkn, self._names)
-        session, text = self._codec.load(keys, tkn)
-        set_stored(session, Stored(tkn, text))
+        session, _ = await self._load(tkn)
         return session
 
     async def get_or_none(self, tkn: SessionToken) -> M | None:
@@ -142,13 +144,12 @@ class Repository(Generic[M]):
             return None
 
     async def exists(self, tkn: SessionToken) -> bool:
-        """Tell whether there is a session of this model under this token.
+        """Tell whether there is a session of this model under this token. Counts as a read.
 
-        A session of another model, a foreign one and one without keys do not count. It is a read, and extends the
-        expiry like one.
+        A session of another model, a foreign one and an incomplete one do not count.
         """
         try:
-            await self._read(tkn, (RESERVED_KEY,))
+            await self._access.read(tkn, ())
         except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
             return False
         return True
@@ -156,65 +157,180 @@ class Repository(Generic[M]):
     async def delete(self, tkn: SessionToken) -> bool:
         """End a session. Return False if there is none any more: ending twice does no harm.
 
-        One whose creation was cut short is ended too.
-
-        Raises:
-            WrongSchemaError: it is a session of another model; it is left alone.
-            ForeignSessionError: it was not written by a repository; it is left alone.
+        One whose creation was cut short is ended too. One of another model, and a foreign one, is left alone.
         """
         try:
-            with contextlib.suppress(IncompleteSessionError):
-                await self._read(tkn, self._names)
-            return await self._client.sh_end(tkn)
+            await self._access.read(tkn, self._codec.names)
         except SessionGoneError:
             return False
-        except ResponseError as exc:
-            if exc.status == Status.SESSION_NOT_EXIST:
-                return False
-            raise
+        except IncompleteSessionError:
+            pass  # nobody has its token but who is cleaning up
+        return await self._access.end(tkn)
 
-    def _envelope(self, tkn: SessionToken) -> bytes:
-        return write_envelope(self._model.session_options.schema, tkn)
+    async def refresh(self, session: M) -> M:
+        """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
+        fresh, _ = await self._load(self._checked(session).tkn)
+        for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__ndb_stored__"):
+            object.__setattr__(session, name, getattr(fresh, name))
+        return session
 
-    async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
-        answer = decode_answer(await self._client.request(Exchange(command, write_request(command, tkn, keys))))
-        if answer["st"] == Status.SESSION_NOT_EXIST:
-            raise SessionGoneError(self._name, tkn)
-        if answer["st"] != command.success:
-            raise failure(command, answer)
+    async def touch(self, tkn: SessionToken) -> None:
+        """Count as a read and as a write, and neither read nor write any data: extends the expiry."""
+        await self._access.read(tkn, ())
+        await self._access.change(tkn, {}, ())
 
-    async def _read(self, tkn: SessionToken, names: tuple[str, ...]) -> dict[str, bytes]:
-        """Return a session's keys without the reserved one, which must say that it is the session asked for."""
-        if not is_token(tkn):
-            raise InvalidArgumentError(f"a token is an unsigned 64-bit integer; this is a {type(tkn).__name__}")
-        for _ in range(_READS):
-            keys = await self._read_once(tkn, names)
-            reserved = keys.pop(RESERVED_KEY, None)
-            if reserved is None and not keys and await self._is_empty(tkn):
-                raise IncompleteSessionError(self._name, tkn)
-            envelope = None if reserved is None else read_envelope(reserved)
-            if envelope is None:
-                break
-            if envelope.tkn == tkn:
-                if envelope.schema != self._model.session_options.schema:
-                    raise WrongSchemaError(self._name, tkn, envelope.schema)
-                return keys
-        raise ForeignSessionError(self._name, tkn)
+    async def ttl(self, tkn: SessionToken) -> float | None:
+        """Return how many seconds the session has left if it is not used, or None if it never ends.
 
-    async def _read_once(self, tkn: SessionToken, names: tuple[str, ...]) -> dict[str, bytes]:
-        frame = await self._client.request(Exchange(_SH_GET, read_request(_SH_GET, tkn, names)))
-        answer = keys_answer(frame)
-        if answer.status == Status.SESSION_NOT_EXIST:
-            raise SessionGoneError(self._name, tkn)
-        if answer.status != Status.OK:
-            raise failure(_SH_GET, decode_answer(frame))
-        return dict(answer.keys)
+        Counts as a read only where the class, or the session, has an absolute time: that has to be read.
+        """
+        check_token(tkn)
+        remaining = await self._access.remaining(tkn, None)
+        expiry = self._options.expiry
+        if remaining is None or expiry is None or expiry.absolute is None:
+            return remaining
+        deadline = (await self._access.read(tkn, ())).deadline
+        return await self._access.remaining(tkn, deadline)
 
-    async def _is_empty(self, tkn: SessionToken) -> bool:
-        """Tell whether a session that has none of our keys has none at all: another client's may have others."""
+    # Changing a session
+
+    async def update(self, tkn: SessionToken, **changes: Any) -> M:
+        """Change fields of a session, and return it as it is then. What is equal to what is there is not written.
+
+        Every change is validated by its field, and the whole by the model's validators, as in the constructor.
+
+        Raises:
+            InvalidArgumentError: a name is not that of a field.
+            UnstorableError: a value does not fit its field, or would not come back equal. Nothing was written.
+            StoredDataError: what is stored does not fit the model.
+        """
+        session, stored = await self._load(tkn)
+        changed = self._codec.with_changes(session, changes)
+        set_stored(changed, stored)
+        return await self.save(changed)
+
+    def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
+        """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
+
+        On a clean exit the whole is validated, and the fields that changed are written, nested changes included. On an
+        exception, cancellation too, nothing is. Two edits of different fields that overlap both survive.
+
+        Raises (on entry as `get`, on exit as `save`).
+        """
+        return self._edit(tkn)
+
+    @asynccontextmanager
+    async def _edit(self, tkn: SessionToken) -> AsyncGenerator[M]:
+        session = await self.get(tkn)
+        yield session
+        await self.save(session)
+
+    async def rotate(self, session: M) -> M:
+        """Give a session a new token, with its data as it is stored, and end the old one; return it.
+
+        The model has the new token from then on; changes of its own that were not saved stay unsaved. The absolute end
+        stays what it was, the idle time starts anew. If it is cut short, the old session still exists.
+
+        Raises:
+            SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
+        """
+        old = self._checked(session).tkn
+        names = await self._names(old)
+        current = await self._access.read(old, names)
+        tkn, deadline = await self._access.create(current.keys, self._options.expiry, current.deadline)
+        if not await self._access.end(old):
+            await self._access.end(tkn)
+            raise SessionGoneError(self._name, old)
+        stored = stored_of(session)
+        assert stored is not None
+        set_stored(session, Stored(tkn, stored.keys, deadline))
+        return session
+
+    # Looking at a session
+
+    async def project(self, tkn: SessionToken, view: type[V]) -> V:
+        """Return a part of a session, as another model whose fields are some of this one's. Counts as a read.
+
+        Only the keys of these fields are read. What is returned has no token, and cannot be saved.
+
+        Raises:
+            SchemaError: the view does not fit this repository's model. Found out the first time, before anything is
+                sent.
+            StoredDataError: what is stored does not fit the view.
+        """
+        codec: ModelCodec[V] | None = self._views.get(view)
+        if codec is None:
+            check_view(view, self._model)
+            codec = self._views[view] = ModelCodec(view)
+        read = await self._access.read(tkn, codec.names)
+        shown, _ = codec.load(read.keys, tkn)
+        return shown
+
+    async def raw(self, tkn: SessionToken) -> dict[str, str]:
+        """Return all keys of a session as their JSON text, the reserved one too, for repair. Counts as a read.
+
+        The session may be of any model, foreign or incomplete.
+        """
+        return {name: text.decode() for name, text in (await self._access.raw(tkn)).items()}
+
+    # Many sessions
+
+    async def get_many(self, tkns: Iterable[SessionToken], *, progress: Progress | None = None) -> list[M | NdbError]:
+        """Return the sessions of these tokens, in their order; where `get` would raise, the error in its place.
+
+        Requests are pipelined, so many at a time that memory does not grow with their number.
+
+        Args:
+            tkns: the tokens.
+            progress: is called now and then, and at the end, with how many are done.
+        """
+        return await in_bulk(self.get, tkns, progress)
+
+    async def save_many(
+        self, sessions: Iterable[M], *, expiry: Expiry | None = None, progress: Progress | None = None
+    ) -> list[M | NdbError]:
+        """Save models, as `save`, and return them in their order; where it would raise, the error in its place."""
+
+        async def save(session: M) -> M:
+            return await self.save(session, expiry=expiry)
+
+        return await in_bulk(save, sessions, progress)
+
+    async def delete_many(
+        self, tkns: Iterable[SessionToken], *, progress: Progress | None = None
+    ) -> list[bool | NdbError]:
+        """End sessions, as `delete`; return for each in their order whether there was one, or the error."""
+        return await in_bulk(self.delete, tkns, progress)
+
+    # What the verbs stand on
+
+    def _checked(self, session: M) -> M:
+        if type(session) is not self._model:
+            raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
+        return session
+
+    async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
+        """Return which keys a session has: those of the fields, and whatever there is where the class is open."""
+        return tuple(await self._access.names(tkn)) if self._codec.open else self._codec.names
+
+    async def _load(self, tkn: SessionToken) -> tuple[M, Stored]:
+        read: Session = await self._access.read(tkn, await self._names(tkn))
         try:
-            return await self._client.sh_count(tkn) == 0
-        except ResponseError as exc:
-            if exc.status == Status.SESSION_NOT_EXIST:
-                raise SessionGoneError(self._name, tkn) from exc
-            raise
+            session, text = self._codec.load(read.keys, tkn)
+        except StoredDataError as exc:
+            if not self._ends_invalid:
+                raise
+            await self._access.end(tkn)
+            raise SessionGoneError(self._name, tkn) from exc
+        stored = Stored(tkn, text, read.deadline)
+        set_stored(session, stored)
+        return session, stored
+
+
+def _check_arguments(client: object, model: object, on_invalid: object) -> None:
+    if not isinstance(client, NdbClient):
+        raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
+    if not (isinstance(model, type) and issubclass(model, SessionModel)):
+        raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
+    if on_invalid not in ("raise", "end"):
+        raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

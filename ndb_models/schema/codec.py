@@ -6,20 +6,21 @@ name. Names are those of the fields, at every depth, whatever aliases a model ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
-from pydantic import PydanticUndefinedAnnotation, ValidationError
+from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
-from ndb_models.errors import SchemaError, StoredDataError, UnstorableError
-from ndb_models.schema.model import SessionModel
+from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
+from ndb_models.schema.envelope import RESERVED_KEY
+from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.types import SessionToken
 from ndb_models.wire.session_frames import join_keys, split_keys
 
-M = TypeVar("M", bound=SessionModel)
+B = TypeVar("B", bound=BaseModel)
 
 # Pydantic's own messages name limits and types, which the class knows. These have room for something of the value.
 _TELLTALE: Final = frozenset({"value_error", "assertion_error", "union_tag_invalid", "uuid_parsing", "url_parsing"})
@@ -34,14 +35,14 @@ _NOT_STORED: Final = "private attributes are not stored; make it a field, or lea
 _ABSENT: Final = object()
 
 
-class ModelCodec(Generic[M]):
-    """Turns models of one class into keys and back. Built once per repository.
+class ModelCodec(Generic[B]):
+    """Turns models of one class into keys and back. Built once per class and repository.
 
     Raises:
         SchemaError: the class names a type that is not defined.
     """
 
-    def __init__(self, model: type[M]) -> None:
+    def __init__(self, model: type[B]) -> None:
         self._model = model
         self._name = model.__name__
         try:
@@ -49,36 +50,47 @@ class ModelCodec(Generic[M]):
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
         self._validator = model.__pydantic_validator__
-        self._serializer = model.__pydantic_serializer__
-        self._fields: tuple[str, ...] = tuple(model.__pydantic_fields__)
+        self._serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
-        """The keys of a session of this class."""
+        """The keys of a session of this class, but for those that `open` ones have beyond their fields."""
+        self.open: bool = model.model_config.get("extra") == "allow"
+        """Whether sessions may have keys that are no fields."""
         self._names = frozenset(self.names)
 
-    def dump(self, model: M) -> dict[str, bytes]:
+    def dump(self, model: B) -> dict[str, bytes]:
         """Return a model's keys.
 
         Raises:
             UnstorableError: the model holds values that do not fit it, or that would not come back equal.
         """
         text, keys = self._serialize(model)
-        if keys.keys() != self._names:
+        if keys.keys() != self._names and not (self.open and keys.keys() >= self._names and RESERVED_KEY not in keys):
             raise UnstorableError(self._name, self._misnamed(keys))
         try:
             read = self._validator.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as exc:
             raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
-        lost = [(name, _WAY_OUT) for name in self._fields if getattr(model, name, _ABSENT) != getattr(read, name)]
-        private: Mapping[str, Any] = model.__pydantic_private__ or {}
-        as_read: Mapping[str, Any] = read.__pydantic_private__ or {}
-        lost += [(name, _NOT_STORED) for name, value in private.items() if as_read.get(name, _ABSENT) != value]
-        if lost:
-            raise UnstorableError(self._name, lost)
+        if model.__dict__ != read.__dict__ or model.__pydantic_private__ != read.__pydantic_private__ or self.open:
+            lost = list(self._lost(model, read))
+            if lost:
+                raise UnstorableError(self._name, lost)
         return keys
 
-    def _serialize(self, model: M) -> tuple[bytes, dict[str, bytes]]:
+    def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
+        for name in self._model.__pydantic_fields__:
+            if getattr(model, name, _ABSENT) != getattr(read, name):
+                yield name, _WAY_OUT
+        for values, as_read, reason in (
+            (model.__pydantic_extra__, read.__pydantic_extra__, _WAY_OUT),
+            (model.__pydantic_private__, read.__pydantic_private__, _NOT_STORED),
+        ):
+            for name, value in (values or {}).items():
+                if (as_read or {}).get(name, _ABSENT) != value:
+                    yield name, reason
+
+    def _serialize(self, model: B) -> tuple[bytes, dict[str, bytes]]:
         try:
             text = self._to_json(model)
             return text, split_keys(text)
@@ -86,7 +98,7 @@ class ModelCodec(Generic[M]):
             problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
             raise UnstorableError(self._name, problems or [(_WHOLE, _NO_JSON)]) from exc
 
-    def _writes(self, model: M, name: str) -> bool:
+    def _writes(self, model: B, name: str) -> bool:
         try:
             split_keys(self._to_json(model, include={name}))
         except msgspec.ValidationError:
@@ -96,6 +108,8 @@ class ModelCodec(Generic[M]):
         return True
 
     def _misnamed(self, keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
+        if RESERVED_KEY in keys:
+            return [(RESERVED_KEY, "this key is reserved")]
         left_out = [
             (name, "it has no value, or is left out when the model is written")
             for name in self.names
@@ -103,10 +117,10 @@ class ModelCodec(Generic[M]):
         ]
         return left_out or [(_WHOLE, "its serializer writes keys that are not its fields")]
 
-    def _to_json(self, model: M, include: set[str] | None = None) -> bytes:
+    def _to_json(self, model: B, include: set[str] | None = None) -> bytes:
         return self._serializer.to_json(model, include=include, by_alias=False, round_trip=True, warnings="none")
 
-    def load(self, keys: Mapping[str, bytes], tkn: SessionToken) -> tuple[M, bytes]:
+    def load(self, keys: Mapping[str, bytes], tkn: SessionToken) -> tuple[B, bytes]:
         """Return the model that keys make, and the keys as one text, to compare with later.
 
         Raises:
@@ -118,13 +132,33 @@ class ModelCodec(Generic[M]):
         except ValidationError as exc:
             raise StoredDataError(self._name, tkn, problems_of(exc)) from exc
 
-    def changes(self, keys: Mapping[str, bytes], before: bytes) -> dict[str, bytes]:
-        """Return those of a model's keys that say something else than `before`, the text that the model was read from.
+    def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
+        """Compare a model's keys with `before`, the text that it was read from.
 
-        Both sides are what this class writes: how a server, or another version, formats JSON makes no change.
+        Returns those that say something else now, and the names of those that are no longer there. Both sides are what
+        this class writes: how a server, or another version, formats JSON makes no change.
         """
         unchanged = split_keys(self._to_json(self._validator.validate_json(before, by_alias=False, by_name=True)))
-        return {name: text for name, text in keys.items() if unchanged.get(name) != text}
+        changed = {name: text for name, text in keys.items() if unchanged.get(name) != text}
+        return changed, [name for name in unchanged if name not in keys]
+
+    def with_changes(self, model: B, changes: Mapping[str, object]) -> B:
+        """Return a copy of a model with these fields changed, each validated as in the constructor, and all together.
+
+        Raises:
+            InvalidArgumentError: a name is not that of a field.
+            UnstorableError: a value does not fit its field, or they do not fit together.
+        """
+        unknown = sorted(set(changes) - set(self._model.__pydantic_fields__))
+        if unknown and not self.open:
+            known = ", ".join(self._model.__pydantic_fields__)
+            raise InvalidArgumentError(f"{self._name} has no field {unknown[0]!r}; it has {known}")
+        values = {**model.__dict__, **(model.__pydantic_extra__ or {}), **changes}
+        try:
+            changed: B = self._validator.validate_python(values, by_alias=False, by_name=True)
+        except ValidationError as exc:
+            raise UnstorableError(self._name, problems_of(exc)) from exc
+        return changed
 
 
 def _unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:

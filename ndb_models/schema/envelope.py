@@ -1,7 +1,8 @@
 """The reserved key of a typed session: of which schema it is, in which version, and under which token it is stored.
 
-It is written last, and so commits a creation. That it holds the token makes a read prove that it is the session asked
-for; that it holds the schema keeps one model's token from being read as another's.
+It is written last, and so commits a creation; until then, where a creation takes several writes, it holds no token.
+That it holds the token makes a read prove that it is the session asked for; that it holds the schema keeps one model's
+token from being read as another's.
 """
 
 from __future__ import annotations
@@ -17,23 +18,29 @@ RESERVED_KEY: Final = "__ndb__"
 _VERSION: Final = 1
 
 
-class Envelope(msgspec.Struct, frozen=True):
-    """What the reserved key holds."""
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the reserved key holds.
+
+    `tkn` is None while the session is being created. `deadline` is when it ends at the latest, used or not, in
+    milliseconds since 1970; NemesisDB cannot keep it itself.
+    """
 
     schema: str
     version: int
-    tkn: SessionToken
+    tkn: SessionToken | None = None
+    deadline: int | None = None
 
     def __repr__(self) -> str:
         return f"Envelope(schema={self.schema!r}, version={self.version})"
 
 
 _decoder = msgspec.json.Decoder(Envelope)
+_encode = msgspec.json.Encoder().encode
 
 
-def write_envelope(schema: str, tkn: SessionToken) -> bytes:
+def write_envelope(schema: str, tkn: SessionToken | None, deadline: int | None) -> bytes:
     """Return the JSON text of the reserved key."""
-    return msgspec.json.encode(Envelope(schema, _VERSION, tkn))
+    return _encode(Envelope(schema, _VERSION, tkn, deadline))
 
 
 def read_envelope(text: bytes) -> Envelope | None:

@@ -11,40 +11,62 @@ from ndb_models.errors import InvalidArgumentError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """When a session ends by itself.
+    """When a session ends by itself. Times are a `timedelta` or seconds, whole seconds of at least one.
 
     Args:
-        idle: ends when it was not used for so long: a `timedelta` or seconds, whole seconds of at least one (the
-            protocol counts in seconds).
+        idle: ends when it was not used for so long.
+        absolute: ends so long after its creation, used or not.
         on: what counts as use: `"read"`, `"write"` or `"both"`.
 
     Raises:
-        InvalidArgumentError: `idle` is not a whole number of seconds of at least one, or `on` is none of these.
+        InvalidArgumentError: neither time is given, or one is not a whole number of seconds of at least one (the
+            protocol counts in seconds), or `on` is none of these.
     """
 
-    idle: timedelta | float
+    idle: timedelta | float | None = None
+    absolute: timedelta | float | None = None
     on: Literal["read", "write", "both"] = "both"
 
     def __post_init__(self) -> None:
-        seconds = self.idle.total_seconds() if isinstance(self.idle, timedelta) else self.idle
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise InvalidArgumentError(f"Expiry(idle=) is a timedelta or seconds, not a {type(self.idle).__name__}")
-        if not (1 <= seconds < 2**53 and float(seconds).is_integer()):
-            raise InvalidArgumentError("Expiry(idle=) is a whole number of seconds, at least 1")
+        if self.idle is None and self.absolute is None:
+            raise InvalidArgumentError("Expiry needs idle= or absolute=, or both; a session without Expiry never ends")
+        for name in ("idle", "absolute"):
+            _check(name, getattr(self, name))
         if self.on not in ("read", "write", "both"):
             raise InvalidArgumentError("Expiry(on=) is 'read', 'write' or 'both'")
 
     @property
-    def seconds(self) -> int:
-        """`idle` in seconds."""
-        return int(self.idle.total_seconds() if isinstance(self.idle, timedelta) else self.idle)
+    def duration(self) -> int:
+        """What the server is told: seconds until a session ends that is not used."""
+        return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)
+
+    @property
+    def absolute_seconds(self) -> int | None:
+        """`absolute` in seconds."""
+        return _seconds(self.absolute)
 
     @property
     def extends_on_read(self) -> bool:
         """Whether reading starts the time anew."""
-        return self.on != "write"
+        return self.idle is not None and self.on != "write"
 
     @property
     def extends_on_write(self) -> bool:
         """Whether writing starts the time anew."""
-        return self.on != "read"
+        return self.idle is not None and self.on != "read"
+
+
+def _seconds(time: timedelta | float | None) -> int | None:
+    if time is None:
+        return None
+    return int(time.total_seconds() if isinstance(time, timedelta) else time)
+
+
+def _check(name: str, time: object) -> None:
+    if time is None:
+        return
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise InvalidArgumentError(f"Expiry({name}=) is a timedelta or seconds, not a {type(time).__name__}")
+    if not (1 <= seconds < 2**53 and float(seconds).is_integer()):
+        raise InvalidArgumentError(f"Expiry({name}=) is a whole number of seconds, at least 1")

@@ -30,10 +30,11 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """That a model is stored: under which token, and its keys as they were when it was read or written."""
+    """That a model is stored: under which token, its keys as they were when it was read or written, its deadline."""
 
     tkn: SessionToken = field(repr=False)
     keys: bytes = field(repr=False)
+    deadline: int | None = None
 
 
 # Said again of this class, so that checkers take it for neither frozen nor not, and allow `frozen=True` below it.
@@ -77,10 +78,9 @@ class SessionModel(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         _refuse_reserved(cls, cls.__pydantic_fields__)
-        if cls.model_config.get("extra") == "allow":
-            raise SchemaError(
-                cls.__name__, None, "extra='allow' is not supported: declare the fields, or one of type dict"
-            )
+        for name, declared in cls.__pydantic_fields__.items():
+            if declared.exclude is True and declared.is_required():
+                raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
 
     @property
     def tkn(self) -> SessionToken:

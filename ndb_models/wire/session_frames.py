@@ -9,7 +9,7 @@ import msgspec
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import SessionToken
-from ndb_models.wire.commands import Command
+from ndb_models.wire.commands import MAX_TOKEN, Command
 from ndb_models.wire.statuses import Status
 
 
@@ -66,3 +66,13 @@ def keys_answer(frame: bytes) -> KeysAnswer:
 def is_no_session(status: int) -> bool:
     """Tell whether a status says that there is no such session."""
     return status == Status.SESSION_NOT_EXIST
+
+
+def overhead(command: Command) -> int:
+    """Return how many bytes the frame of a write has at the most, besides its keys."""
+    return len(b'{"%s":{"tkn":%d,"keys":{}}}' % (command.name.encode(), MAX_TOKEN))
+
+
+def key_size(name: str, text: bytes) -> int:
+    """Return how many bytes a key takes in a frame, with the comma before it."""
+    return len(_encode(name)) + 1 + len(text) + 1

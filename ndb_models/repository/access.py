@@ -1,0 +1,237 @@
+"""A repository's way to its sessions: reading and writing keys, and finding out what a token stands for.
+
+The verbs stand on this; it knows of keys and of the reserved key, and nothing of models but their names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from ndb_models.client import NdbClient
+from ndb_models.client.requester import failure
+from ndb_models.errors import (
+    ConnectionLostError,
+    ForeignSessionError,
+    IncompleteSessionError,
+    InvalidArgumentError,
+    NdbError,
+    RequestTimeoutError,
+    ResponseError,
+    SessionExpiredError,
+    SessionGoneError,
+    WrongSchemaError,
+)
+from ndb_models.repository.splitting import split_by_size
+from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
+from ndb_models.schema.expiry import Expiry
+from ndb_models.types import Clock, SessionToken
+from ndb_models.wire.codec import decode_answer
+from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, Command, is_token
+from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.session_frames import keys_answer, read_request, write_request
+from ndb_models.wire.statuses import Status
+
+T = TypeVar("T")
+
+_SH_GET: Final = COMMANDS["SH_GET"]
+_SH_SET: Final = COMMANDS["SH_SET"]
+_SH_ADD: Final = COMMANDS["SH_ADD"]
+
+# What holds another session's token is read again: an answer that went astray does not come twice, a session whose keys
+# were copied by hand does.
+_READS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What was read of a session: its keys without the reserved one, and what that says; None for a foreign session."""
+
+    keys: Mapping[str, bytes] = field(repr=False)
+    envelope: Envelope | None
+
+    @property
+    def deadline(self) -> int | None:
+        """When it ends at the latest, in milliseconds since 1970."""
+        return self.envelope.deadline if self.envelope is not None else None
+
+
+class SessionAccess:
+    """Reads and writes the sessions of one schema.
+
+    Args:
+        client: an open client.
+        model: the name of the class, for errors.
+        schema: the name under which its sessions are stored.
+        foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
+        clock: tells the time in seconds since 1970, for deadlines.
+    """
+
+    def __init__(
+        self, client: NdbClient, model: str, schema: str, *, foreign: bool = False, clock: Clock = time.time
+    ) -> None:
+        self._client = client
+        self._name = model
+        self._schema = schema
+        self._foreign = foreign
+        self._clock = clock
+
+    async def create(
+        self, keys: Mapping[str, bytes], expiry: Expiry | None, deadline: int | None = None
+    ) -> tuple[SessionToken, int | None]:
+        """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
+
+        What cannot be written is refused before there is a session; one that cannot be written to the end is ended
+        again.
+        """
+        if deadline is None and expiry is not None and expiry.absolute_seconds is not None:
+            deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
+        pending = (RESERVED_KEY, write_envelope(self._schema, None, deadline))
+        widest = (RESERVED_KEY, write_envelope(self._schema, MAX_TOKEN, deadline))
+        parts = split_by_size(self._name, _SH_SET, (pending, *keys.items(), widest), self._client.max_payload)
+        if expiry is None:
+            new = await self._client.sh_create_session()
+        else:
+            new = await self._client.sh_create_session(
+                expiry.duration, True, expiry.extends_on_write, expiry.extends_on_read
+            )
+        tkn = new.tkn
+        parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
+        try:
+            for part in parts:
+                await self._write(_SH_SET, tkn, part)
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+            raise
+        except BaseException:
+            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
+                await self._client.sh_end(tkn)
+            raise
+        return tkn, deadline
+
+    async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
+        """Write keys of a session, and remove others; where there are none of either, find out whether it lives.
+
+        Counts as a write in any case.
+        """
+        if not changed and not removed:
+            await self._write(_SH_ADD, tkn, {})
+        for part in split_by_size(self._name, _SH_SET, changed.items(), self._client.max_payload) if changed else ():
+            await self._write(_SH_SET, tkn, part)
+        if removed:
+            await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
+
+    async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+        answer = decode_answer(await self._client.request(Exchange(command, write_request(command, tkn, keys))))
+        if answer["st"] == Status.SESSION_NOT_EXIST:
+            raise SessionGoneError(self._name, tkn)
+        if answer["st"] != command.success:
+            raise failure(command, answer)
+
+    async def read(self, tkn: SessionToken, names: Sequence[str]) -> Session:
+        """Return the keys of these names, of a session that must be one of this schema. Counts as a read.
+
+        Raises:
+            InvalidArgumentError: the token is none.
+            SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: see
+                there.
+        """
+        check_token(tkn)
+        for _ in range(_READS):
+            keys = await self._read_once(tkn, (*names, RESERVED_KEY))
+            reserved = keys.pop(RESERVED_KEY, None)
+            if reserved is None:
+                if not keys:
+                    await self._refuse_empty(tkn)
+                if self._foreign:
+                    return Session(keys, None)
+                break
+            envelope = read_envelope(reserved)
+            if envelope is None:
+                break
+            if envelope.schema != self._schema:
+                raise WrongSchemaError(self._name, tkn, envelope.schema)
+            if envelope.tkn is None:
+                raise IncompleteSessionError(self._name, tkn)
+            if envelope.tkn == tkn:
+                await self._refuse_overdue(tkn, envelope.deadline)
+                return Session(keys, envelope)
+        raise ForeignSessionError(self._name, tkn)
+
+    async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
+        frame = await self._client.request(Exchange(_SH_GET, read_request(_SH_GET, tkn, names)))
+        answer = keys_answer(frame)
+        if answer.status == Status.SESSION_NOT_EXIST:
+            raise SessionGoneError(self._name, tkn)
+        if answer.status != Status.OK:
+            raise failure(_SH_GET, decode_answer(frame))
+        return dict(answer.keys)
+
+    async def _refuse_empty(self, tkn: SessionToken) -> None:
+        """Refuse a session that has no keys at all; one that has none of ours may have another client's."""
+        info = await self._of_session(tkn, self._client.sh_info(tkn))
+        if info["keyCnt"] == 0:
+            expiry = info.get("expiry")
+            if isinstance(expiry, dict) and not expiry.get("deleteSession"):
+                raise SessionExpiredError(self._name, tkn)
+            raise IncompleteSessionError(self._name, tkn)
+
+    async def _refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
+        if deadline is not None and deadline <= self._clock() * 1000:
+            with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
+                await self._client.sh_end(tkn)
+            raise SessionExpiredError(self._name, tkn)
+
+    async def names(self, tkn: SessionToken) -> list[str]:
+        """Return the names of all keys of a session but the reserved one."""
+        check_token(tkn)
+        names = await self._of_session(tkn, self._client.sh_keys(tkn))
+        return [name for name in names if name != RESERVED_KEY]
+
+    async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
+        """Return all keys of a session, whatever it is, as their JSON text."""
+        check_token(tkn)
+        return await self._read_once(tkn, await self._of_session(tkn, self._client.sh_keys(tkn)))
+
+    async def end(self, tkn: SessionToken) -> bool:
+        """End a session, whatever it is. Return False if there is none."""
+        try:
+            return await self._client.sh_end(tkn)
+        except ResponseError as exc:
+            if exc.status == Status.SESSION_NOT_EXIST:
+                return False
+            raise
+
+    async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
+        """Return how many seconds a session has left if it is not used, or None if it never ends."""
+        info = await self._of_session(tkn, self._client.sh_info(tkn))
+        expiry = info.get("expiry")
+        left = expiry.get("remaining") if isinstance(expiry, dict) else None
+        seconds = float(left) if isinstance(left, int) else math.inf
+        if deadline is not None:
+            seconds = min(seconds, deadline / 1000 - self._clock())
+        return None if seconds == math.inf else seconds
+
+    async def _of_session(self, tkn: SessionToken, asking: Coroutine[Any, Any, T]) -> T:
+        """Ask the raw client about a session, which may have ended."""
+        try:
+            return await asking
+        except ResponseError as exc:
+            if exc.status == Status.SESSION_NOT_EXIST:
+                raise SessionGoneError(self._name, tkn) from exc
+            raise
+
+
+def check_token(tkn: object) -> None:
+    """Refuse what cannot be a token.
+
+    Raises:
+        InvalidArgumentError: it is no unsigned 64-bit integer.
+    """
+    if not is_token(tkn):
+        raise InvalidArgumentError(f"a token is an unsigned 64-bit integer; this is a {type(tkn).__name__}")

@@ -1,0 +1,44 @@
+"""Storing secrets: `SecretStr` and its kin are written as what they hold, where Pydantic writes asterisks.
+
+Only into the store. Everywhere else, in reprs, logs and errors, they stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Secret, SecretBytes, SecretStr
+from pydantic_core import SchemaSerializer
+
+_PYDANTICS_OWN = "_serialize_secret"
+
+
+def _reveal(secret: SecretStr | SecretBytes | Secret[Any]) -> Any:
+    return secret.get_secret_value()
+
+
+def revealing_serializer(core_schema: Any) -> SchemaSerializer | None:
+    """Return a serializer that writes secrets as what they hold, or None where there are none."""
+    revealed, found = _replace(core_schema)
+    # Prebuilt serializers of nested models are those that write asterisks.
+    return SchemaSerializer(revealed, None, False) if found else None
+
+
+def _replace(node: Any) -> tuple[Any, bool]:
+    """Return a core schema with the serializers of secrets replaced, and whether there were any."""
+    if isinstance(node, dict):
+        if _hides(node.get("serialization")):
+            plain = {"type": "function-plain", "function": _reveal, "when_used": "unless-none"}
+            return {**node, "serialization": plain}, True
+        replaced = {name: _replace(part) for name, part in node.items() if name != "metadata"}
+        return {name: part for name, (part, _) in replaced.items()}, any(found for _, found in replaced.values())
+    if isinstance(node, (list, tuple)):
+        parts = [_replace(part) for part in node]
+        return type(node)(part for part, _ in parts), any(found for _, found in parts)
+    return node, False
+
+
+def _hides(serialization: Any) -> bool:
+    function: Any = serialization.get("function") if isinstance(serialization, dict) else None
+    module, name = getattr(function, "__module__", ""), getattr(function, "__name__", "")
+    return bool(module == "pydantic.types" and name.startswith(_PYDANTICS_OWN))
