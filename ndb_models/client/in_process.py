@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import MemoryUri
@@ -10,6 +12,7 @@ from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.prepared import Prepared
 
 # The engines that have a name, with their persist paths. They live as long as the process.
 _named: dict[str, tuple[Engine, str | None]] = {}
@@ -23,6 +26,9 @@ class InProcessTransport(Transport):
 
     async def request(self, exchange: Exchange) -> bytes:
         return await self._engine.handle(exchange.frame)
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        return self._engine.perform(prepared.command, prepared.body, prepared.texts)
 
     async def aclose(self) -> None:
         """Let go of the engine; one that nobody shares is forgotten with its data."""

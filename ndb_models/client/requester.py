@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 from ndb_models.client.transport import Transport
@@ -13,6 +13,7 @@ from ndb_models.errors import NdbError, NotConnectedError, ProtocolError, Respon
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.exchange import Call, Exchange
+from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import describe
 
 _logger = logging.getLogger("ndb_models.client")
@@ -42,6 +43,20 @@ class Requester:
         answer = await self._transport_in_use.request(exchange)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: %d bytes sent, %d received", exchange.command.name, len(exchange.frame), len(answer))
+        return answer
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """Send a prepared request and return the body of its answer, whatever its status, values as their texts.
+
+        Raises as `request`.
+        """
+        performing = self._transport_in_use.perform(prepared)
+        return self._logged(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
+
+    async def _logged(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+        answer = await performing
+        sizes = [sum(map(len, texts.values())) for texts in (prepared.texts or {}, answer.get("keys") or {})]
+        _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
         return answer
 
     @property
@@ -99,7 +114,7 @@ def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T
     return value
 
 
-def failure(command: Command, answer: dict[str, JsonValue]) -> ResponseError:
+def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
     status = answer["st"]
     return ResponseError(command.name, answer, describe(status if isinstance(status, int) else 0))

@@ -11,6 +11,7 @@ from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
+from ndb_models.wire.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class _Creation(Call):
         self._end = end
 
     def orphaned(self, answer: bytes) -> None:
+        with contextlib.suppress(ProtocolError):
+            self._end(field_of(self.read(answer), "tkn", int))
+
+
+class PreparedCreation(Prepared):
+    """`SH_NEW` for those who bring the parameters as they are on the wire; orphans as `sh_create_session`."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, body: Mapping[str, object], end: Callable[[SessionToken], None]) -> None:
+        super().__init__(COMMANDS["SH_NEW"], body)
+        self._end = end
+
+    def orphaned(self, answer: bytes) -> None:
+        """End the session that nobody waits for any longer."""
         with contextlib.suppress(ProtocolError):
             self._end(field_of(self.read(answer), "tkn", int))
 

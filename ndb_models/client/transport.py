@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
 
 from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.prepared import Prepared
 
 
 class Transport(Protocol):
@@ -23,6 +25,9 @@ class Transport(Protocol):
             ConnectionLostError: the connection failed before the answer came, and the request could not be repeated.
             RequestTimeoutError: no answer came in time.
         """
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """Send a prepared request, and return the body of its answer, values as their texts. Else as `request`."""
 
     async def aclose(self) -> None:
         """Close. Requests in flight fail with `ConnectionLostError`. Closing twice does no harm."""

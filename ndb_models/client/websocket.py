@@ -6,7 +6,8 @@ import asyncio
 import functools
 import logging
 import random
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -28,6 +29,7 @@ from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
 from ndb_models.wire.pipeline import Request
+from ndb_models.wire.prepared import Prepared
 
 # At DEBUG websockets logs whole frames and headers: values, tokens, credentials.
 _websockets_logger: Final = logging.getLogger("ndb_models.client.websockets")
@@ -136,6 +138,9 @@ class WebSocketTransport(Transport):
             else:
                 self._pause = 0.0
                 return answer
+
+    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
+        return prepared.read(await self.request(prepared.to_frame()))
 
     async def _reconnected(self, command: Command, deadline: float) -> NdbConnection:
         """Return a new connection, for which many may wait while one is made."""

@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, Context, scope_of
-from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.engine.handlers import HANDLERS, Context, Texts, scope_of
+from ndb_models.engine.requests import Call, RefusedError, parse
 from ndb_models.stores.contract import Store, UnknownSessionError
-from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND, Command
 from ndb_models.wire.statuses import Status
 
 _logger = logging.getLogger(__name__)
@@ -54,15 +54,36 @@ class Engine:
             return refusal(exc.name, exc.status, exc.message)
         name = call.command.name
         try:
-            body: Mapping[str, Any] = await HANDLERS[name](self._context, scope_of(call), call)
-        except RefusedError as exc:
-            return refusal(exc.name, exc.status, exc.message)
+            body = await HANDLERS[name](self._context, scope_of(call), call)
         except UnknownSessionError:
             return refusal(name, Status.SESSION_NOT_EXIST)
+        except RefusedError as exc:
+            return refusal(exc.name, exc.status, exc.message)
         except Exception:
             _logger.exception("%s failed", name)
             return refusal(name, Status.UNKNOWN)
+        keys = body.get("keys")
+        if type(keys) is Texts:
+            body = {**body, "keys": {name: msgspec.Raw(text) for name, text in keys.items()}}
         return _encode({call.command.answer_name: body})
+
+    async def perform(
+        self, command: Command, body: Mapping[str, Any], texts: Mapping[str, bytes] | None
+    ) -> Mapping[str, Any]:
+        """Carry out a command without frames; return the body of the answer, values as their texts.
+
+        For callers in this process, who answer for it that the parameters fit the command and the texts are JSON.
+        """
+        call = Call(command, body, texts)
+        try:
+            return await HANDLERS[command.name](self._context, scope_of(call), call)
+        except UnknownSessionError:
+            return {"st": Status.SESSION_NOT_EXIST}
+        except RefusedError as exc:
+            return {"m": exc.message, "st": exc.status}
+        except Exception:
+            _logger.exception("%s failed", command.name)
+            return {"st": Status.UNKNOWN}
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy."""

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
 from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
@@ -36,6 +34,11 @@ MAX_VALUE_SIZE: Final = 64 * 1024 * 1024
 
 Handler: TypeAlias = Callable[[Context, Scope, Call], Awaitable[Body]]
 
+
+class Texts(dict[str, bytes]):
+    """Values by their names, as JSON texts."""
+
+
 _OK: Final[Body] = {"st": Status.OK}
 
 
@@ -58,8 +61,7 @@ async def _add(context: Context, scope: Scope, call: Call) -> Body:
 
 
 async def _get(context: Context, scope: Scope, call: Call) -> Body:
-    keys = await context.store.get(scope, _strings(call.body["keys"]))
-    return {"keys": {name: msgspec.Raw(value) for name, value in keys.items()}, "st": Status.OK}
+    return {"keys": Texts(await context.store.get(scope, _strings(call.body["keys"]))), "st": Status.OK}
 
 
 async def _rmv(context: Context, scope: Scope, call: Call) -> Body:
@@ -102,7 +104,7 @@ async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
         case "paths":
             return {"paths": [text for places in found.values() for text, _ in places], "st": Status.OK}
         case "kv":
-            return {"keys": {name: msgspec.Raw(searched[name]) for name in found}, "st": Status.OK}
+            return {"keys": Texts((name, searched[name]) for name in found), "st": Status.OK}
         case _:
             return {"keys": list(found), "st": Status.OK}
 
@@ -168,7 +170,7 @@ async def _sh_new(context: Context, _scope: Scope, call: Call) -> Body:
             given.get("extendOnGet", False),
         )
     while True:
-        token = secrets.randbits(64)
+        token = int.from_bytes(secrets.token_bytes(8))
         if token and await context.store.create(token, expiry):
             return {"st": Status.OK, TOKEN: token}
 

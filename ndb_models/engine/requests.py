@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -35,8 +34,7 @@ _STORED_TYPES: Final = {
 """The type of the parameter whose text is kept, for the commands that have one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request that fits its command.
 
     `values` holds the parameter whose JSON text is kept, where the command has one: members' texts where it
@@ -44,8 +42,8 @@ class Call:
     """
 
     command: Command
-    body: dict[str, Any] = field(repr=False)
-    values: Any = field(default=None, repr=False)
+    body: Mapping[str, Any]
+    values: Any = None
 
 
 class RefusedError(Exception):

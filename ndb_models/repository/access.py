@@ -10,11 +10,11 @@ import contextlib
 import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
+from ndb_models.client.sessions import PreparedCreation
 from ndb_models.errors import (
     ConnectionLostError,
     ForeignSessionError,
@@ -31,14 +31,13 @@ from ndb_models.repository.splitting import split_by_size
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
 from ndb_models.schema.expiry import Expiry
 from ndb_models.types import Clock, SessionToken
-from ndb_models.wire.codec import decode_answer
-from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, Command, is_token
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.session_frames import keys_answer, read_request, write_request
+from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, is_token
+from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
 T = TypeVar("T")
 
+_SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
@@ -48,11 +47,10 @@ _SH_ADD: Final = COMMANDS["SH_ADD"]
 _READS: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Read(NamedTuple):
     """What was read of a session: its keys without the reserved one, and what that says; None for a foreign session."""
 
-    keys: Mapping[str, bytes] = field(repr=False)
+    keys: dict[str, bytes]
     envelope: Envelope | None
 
     @property
@@ -91,16 +89,8 @@ class SessionAccess:
         """
         if deadline is None and expiry is not None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        pending = (RESERVED_KEY, write_envelope(self._schema, None, deadline))
-        widest = (RESERVED_KEY, write_envelope(self._schema, MAX_TOKEN, deadline))
-        parts = split_by_size(self._name, _SH_SET, (pending, *keys.items(), widest), self._client.max_payload)
-        if expiry is None:
-            new = await self._client.sh_create_session()
-        else:
-            new = await self._client.sh_create_session(
-                expiry.duration, True, expiry.extends_on_write, expiry.extends_on_read
-            )
-        tkn = new.tkn
+        parts = self._parts(keys, deadline)
+        tkn = await self._new(expiry)
         parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
         try:
             for part in parts:
@@ -114,12 +104,29 @@ class SessionAccess:
             raise
         return tkn, deadline
 
+    def _parts(self, keys: Mapping[str, bytes], deadline: int | None) -> list[dict[str, bytes]]:
+        """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
+        if self._client.max_payload is None:
+            return [{**keys}]
+        pending = write_envelope(self._schema, None, deadline)
+        widest = write_envelope(self._schema, MAX_TOKEN, deadline)
+        items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
+        return split_by_size(self._name, _SH_SET, items, self._client.max_payload)
+
+    async def _new(self, expiry: Expiry | None) -> SessionToken:
+        body = {} if expiry is None else {"expiry": expiry.on_the_wire}
+        answer = await self._client.perform(PreparedCreation(body, self._client.end_soon))
+        tkn = answer.get(TOKEN)
+        if answer["st"] != Status.OK or type(tkn) is not int:
+            raise failure(_SH_NEW, answer)
+        return tkn
+
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Write keys of a session, and remove others; where there are none of either, find out whether it lives.
 
         Counts as a write in any case.
         """
-        if not changed and not removed:
+        if not changed:  # removing does not extend the expiry
             await self._write(_SH_ADD, tkn, {})
         for part in split_by_size(self._name, _SH_SET, changed.items(), self._client.max_payload) if changed else ():
             await self._write(_SH_SET, tkn, part)
@@ -127,13 +134,16 @@ class SessionAccess:
             await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
-        answer = decode_answer(await self._client.request(Exchange(command, write_request(command, tkn, keys))))
-        if answer["st"] == Status.SESSION_NOT_EXIST:
-            raise SessionGoneError(self._name, tkn)
-        if answer["st"] != command.success:
-            raise failure(command, answer)
+        answer = await self._client.perform(Prepared(command, {TOKEN: tkn}, keys))
+        if answer["st"] != Status.OK:
+            raise self._refusal(command, tkn, answer)
 
-    async def read(self, tkn: SessionToken, names: Sequence[str]) -> Session:
+    def _refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
+        if answer["st"] == Status.SESSION_NOT_EXIST:
+            return SessionGoneError(self._name, tkn)
+        return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
+
+    async def read(self, tkn: SessionToken, names: Sequence[str]) -> Read:
         """Return the keys of these names, of a session that must be one of this schema. Counts as a read.
 
         Raises:
@@ -143,13 +153,13 @@ class SessionAccess:
         """
         check_token(tkn)
         for _ in range(_READS):
-            keys = await self._read_once(tkn, (*names, RESERVED_KEY))
+            keys = await self._read_once(tkn, [*names, RESERVED_KEY])
             reserved = keys.pop(RESERVED_KEY, None)
             if reserved is None:
                 if not keys:
                     await self._refuse_empty(tkn)
                 if self._foreign:
-                    return Session(keys, None)
+                    return Read(keys, None)
                 break
             envelope = read_envelope(reserved)
             if envelope is None:
@@ -159,18 +169,16 @@ class SessionAccess:
             if envelope.tkn is None:
                 raise IncompleteSessionError(self._name, tkn)
             if envelope.tkn == tkn:
-                await self._refuse_overdue(tkn, envelope.deadline)
-                return Session(keys, envelope)
+                await self.refuse_overdue(tkn, envelope.deadline)
+                return Read(keys, envelope)
         raise ForeignSessionError(self._name, tkn)
 
     async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
-        frame = await self._client.request(Exchange(_SH_GET, read_request(_SH_GET, tkn, names)))
-        answer = keys_answer(frame)
-        if answer.status == Status.SESSION_NOT_EXIST:
-            raise SessionGoneError(self._name, tkn)
-        if answer.status != Status.OK:
-            raise failure(_SH_GET, decode_answer(frame))
-        return dict(answer.keys)
+        answer = await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": names}))
+        if answer["st"] != Status.OK:
+            raise self._refusal(_SH_GET, tkn, answer)
+        keys: dict[str, bytes] = answer["keys"]
+        return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session that has no keys at all; one that has none of ours may have another client's."""
@@ -181,7 +189,8 @@ class SessionAccess:
                 raise SessionExpiredError(self._name, tkn)
             raise IncompleteSessionError(self._name, tkn)
 
-    async def _refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
+    async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
+        """End and refuse a session that is past its absolute end, of which the server knows nothing."""
         if deadline is not None and deadline <= self._clock() * 1000:
             with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
                 await self._client.sh_end(tkn)
@@ -206,6 +215,31 @@ class SessionAccess:
             if exc.status == Status.SESSION_NOT_EXIST:
                 return False
             raise
+
+    async def replace(self, old: SessionToken, new: SessionToken) -> None:
+        """End a session of which there is a copy; where that cannot be done to the end, end the copy.
+
+        Raises:
+            SessionGoneError: the old one has ended already.
+        """
+        try:
+            ended = await self.end(old)
+        except BaseException:
+            self._client.end_soon(new)  # nobody will learn its token
+            raise
+        if not ended:
+            await self.end(new)
+            raise SessionGoneError(self._name, old)
+
+    async def expiry(self, tkn: SessionToken) -> Expiry | None:
+        """Return how a session expires, which may be otherwise than its class says."""
+        info = await self._of_session(tkn, self._client.sh_info(tkn))
+        match info.get("expiry"):
+            case {"duration": int(seconds), "extendOnGet": bool(read), "extendOnSetAdd": bool(write)} if seconds:
+                if not (read or write):
+                    return Expiry(absolute=seconds)
+                return Expiry(idle=seconds, on="both" if read and write else "read" if read else "write")
+        return None
 
     async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
         """Return how many seconds a session has left if it is not used, or None if it never ends."""

@@ -19,14 +19,13 @@ from ndb_models.errors import (
     StoredDataError,
     WrongSchemaError,
 )
-from ndb_models.repository.access import Session, SessionAccess, check_token
+from ndb_models.repository.access import SessionAccess, check_token
 from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.schema.projection import check_view
 from ndb_models.types import Clock, SessionToken
-from ndb_models.wire.session_frames import join_keys
 
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
@@ -93,11 +92,13 @@ class Repository(Generic[M]):
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
         """
-        keys = self._codec.dump(self._checked(session))
+        if expiry is not None and not isinstance(expiry, Expiry):
+            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
+        keys, text = self._codec.dump(self._checked(session))
         tkn, deadline = await self._access.create(keys, expiry or self._options.expiry)
-        if session.is_saved:
+        if stored_of(session) is not None:
             session = session.model_copy(deep=True)
-        set_stored(session, Stored(tkn, join_keys(keys), deadline))
+        set_stored(session, Stored(tkn, text, deadline))
         return session
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
@@ -120,11 +121,12 @@ class Repository(Generic[M]):
         if stored is None:
             return await self.create(session, expiry=expiry)
         if expiry is not None:
-            raise InvalidArgumentError("the expiry of a session that exists cannot be changed; rotate it instead")
-        keys = self._codec.dump(session)
+            raise InvalidArgumentError("the expiry of a session that exists cannot be changed; create() makes a new one of it")
+        keys, text = self._codec.dump(session)
+        await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
         await self._access.change(stored.tkn, changed, removed)
-        set_stored(session, Stored(stored.tkn, join_keys(keys), stored.deadline))
+        set_stored(session, Stored(stored.tkn, text, stored.deadline))
         return session
 
     async def get(self, tkn: SessionToken) -> M:
@@ -229,18 +231,17 @@ class Repository(Generic[M]):
         """Give a session a new token, with its data as it is stored, and end the old one; return it.
 
         The model has the new token from then on; changes of its own that were not saved stay unsaved. The absolute end
-        stays what it was, the idle time starts anew. If it is cut short, the old session still exists.
+        stays what it was, the idle time starts anew. If it is cut short, there is no new session, and the old one may or
+        may not have been ended.
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
         """
         old = self._checked(session).tkn
-        names = await self._names(old)
-        current = await self._access.read(old, names)
-        tkn, deadline = await self._access.create(current.keys, self._options.expiry, current.deadline)
-        if not await self._access.end(old):
-            await self._access.end(tkn)
-            raise SessionGoneError(self._name, old)
+        current = await self._access.read(old, await self._access.names(old))
+        expiry = await self._access.expiry(old)
+        tkn, deadline = await self._access.create(current.keys, expiry, current.deadline)
+        await self._access.replace(old, tkn)
         stored = stored_of(session)
         assert stored is not None
         set_stored(session, Stored(tkn, stored.keys, deadline))
@@ -258,10 +259,13 @@ class Repository(Generic[M]):
                 sent.
             StoredDataError: what is stored does not fit the view.
         """
+        if not (isinstance(view, type) and issubclass(view, BaseModel)):
+            raise InvalidArgumentError("a view is a Pydantic model, whose fields are some of the session's")
         codec: ModelCodec[V] | None = self._views.get(view)
         if codec is None:
+            codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
             check_view(view, self._model)
-            codec = self._views[view] = ModelCodec(view)
+            self._views[view] = codec
         read = await self._access.read(tkn, codec.names)
         shown, _ = codec.load(read.keys, tkn)
         return shown
@@ -314,7 +318,7 @@ class Repository(Generic[M]):
         return tuple(await self._access.names(tkn)) if self._codec.open else self._codec.names
 
     async def _load(self, tkn: SessionToken) -> tuple[M, Stored]:
-        read: Session = await self._access.read(tkn, await self._names(tkn))
+        read = await self._access.read(tkn, await self._names(tkn))
         try:
             session, text = self._codec.load(read.keys, tkn)
         except StoredDataError as exc:

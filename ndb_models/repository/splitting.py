@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ndb_models.errors import PayloadTooLargeError
-from ndb_models.wire.commands import Command
-from ndb_models.wire.session_frames import key_size, overhead
+from ndb_models.wire.commands import MAX_TOKEN, TOKEN, Command
+from ndb_models.wire.prepared import Prepared, key_size
 
 
 def split_by_size(
@@ -19,7 +19,7 @@ def split_by_size(
     """
     if max_payload is None:
         return [dict(keys)]
-    fixed = overhead(command)
+    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN}, {}).to_frame().frame)
     parts: list[dict[str, bytes]] = [{}]
     size = fixed
     for name, text in keys:

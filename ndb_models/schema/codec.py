@@ -18,7 +18,7 @@ from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.types import SessionToken
-from ndb_models.wire.session_frames import join_keys, split_keys
+from ndb_models.wire.prepared import join_keys, split_keys
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -59,8 +59,8 @@ class ModelCodec(Generic[B]):
         """Whether sessions may have keys that are no fields."""
         self._names = frozenset(self.names)
 
-    def dump(self, model: B) -> dict[str, bytes]:
-        """Return a model's keys.
+    def dump(self, model: B) -> tuple[dict[str, bytes], bytes]:
+        """Return a model's keys, and the same as one text.
 
         Raises:
             UnstorableError: the model holds values that do not fit it, or that would not come back equal.
@@ -76,7 +76,7 @@ class ModelCodec(Generic[B]):
             lost = list(self._lost(model, read))
             if lost:
                 raise UnstorableError(self._name, lost)
-        return keys
+        return keys, text
 
     def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
         for name in self._model.__pydantic_fields__:

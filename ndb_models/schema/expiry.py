@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
 from ndb_models.errors import InvalidArgumentError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Expiry:
     """When a session ends by itself. Times are a `timedelta` or seconds, whole seconds of at least one.
 
@@ -44,6 +45,16 @@ class Expiry:
     def absolute_seconds(self) -> int | None:
         """`absolute` in seconds."""
         return _seconds(self.absolute)
+
+    @cached_property
+    def on_the_wire(self) -> dict[str, int | bool]:
+        """What `SH_NEW` is told."""
+        return {
+            "duration": self.duration,
+            "deleteSession": True,
+            "extendOnSetAdd": self.extends_on_write,
+            "extendOnGet": self.extends_on_read,
+        }
 
     @property
     def extends_on_read(self) -> bool:

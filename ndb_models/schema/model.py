@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -28,13 +28,15 @@ class SessionOptions:
     expiry: Expiry | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """That a model is stored: under which token, its keys as they were when it was read or written, its deadline."""
 
-    tkn: SessionToken = field(repr=False)
-    keys: bytes = field(repr=False)
+    tkn: SessionToken
+    keys: bytes
     deadline: int | None = None
+
+    def __repr__(self) -> str:
+        return "Stored()"
 
 
 # Said again of this class, so that checkers take it for neither frozen nor not, and allow `frozen=True` below it.
@@ -125,15 +127,21 @@ def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
         raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give the field another one")
 
 
+_slot: Any = SessionModel.__dict__["__ndb_stored__"]
+
+
 def stored_of(model: SessionModel) -> Stored | None:
     """Return what is known of a model's session, or None if it has none."""
-    stored: Stored | None = getattr(model, "__ndb_stored__", None)
+    try:
+        stored: Stored | None = _slot.__get__(model)
+    except AttributeError:  # straight from the slot: Pydantic would look for it elsewhere too
+        return None
     return stored
 
 
 def set_stored(model: SessionModel, stored: Stored) -> None:
     """Note under which token a model is stored, and as what. Works for frozen models too."""
-    object.__setattr__(model, "__ndb_stored__", stored)
+    _slot.__set__(model, stored)
 
 
 def _with_stored(model: _M, stored: Stored | None) -> _M:

@@ -5,7 +5,7 @@ Only into the store. Everywhere else, in reprs, logs and errors, they stay what 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Secret, SecretBytes, SecretStr
 from pydantic_core import SchemaSerializer
@@ -24,21 +24,26 @@ def revealing_serializer(core_schema: Any) -> SchemaSerializer | None:
     return SchemaSerializer(revealed, None, False) if found else None
 
 
-def _replace(node: Any) -> tuple[Any, bool]:
+def _replace(node: object) -> tuple[Any, bool]:
     """Return a core schema with the serializers of secrets replaced, and whether there were any."""
+    # A core schema is JSON-like, with functions and classes for leaves.
     if isinstance(node, dict):
-        if _hides(node.get("serialization")):
+        members = cast("dict[str, object]", node)
+        if _hides(members.get("serialization")):
             plain = {"type": "function-plain", "function": _reveal, "when_used": "unless-none"}
-            return {**node, "serialization": plain}, True
-        replaced = {name: _replace(part) for name, part in node.items() if name != "metadata"}
+            return {**members, "serialization": plain}, True
+        replaced = {name: _replace(part) for name, part in members.items() if name != "metadata"}
         return {name: part for name, (part, _) in replaced.items()}, any(found for _, found in replaced.values())
     if isinstance(node, (list, tuple)):
-        parts = [_replace(part) for part in node]
-        return type(node)(part for part, _ in parts), any(found for _, found in parts)
+        items = cast("list[object] | tuple[object, ...]", node)
+        parts = [_replace(part) for part in items]
+        return type(items)(part for part, _ in parts), any(found for _, found in parts)
     return node, False
 
 
-def _hides(serialization: Any) -> bool:
-    function: Any = serialization.get("function") if isinstance(serialization, dict) else None
+def _hides(serialization: object) -> bool:
+    if not isinstance(serialization, dict):
+        return False
+    function = cast("dict[str, object]", serialization).get("function")
     module, name = getattr(function, "__module__", ""), getattr(function, "__name__", "")
     return bool(module == "pydantic.types" and name.startswith(_PYDANTICS_OWN))

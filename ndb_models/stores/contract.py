@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from ndb_models.types import SessionToken
 
@@ -34,8 +34,7 @@ class UnknownSessionError(LookupError):
     """No session has this token: it never was, or has ended, or expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpirySettings:
+class ExpirySettings(NamedTuple):
     """How a session expires: `duration` in seconds; 0 is never."""
 
     duration: int = 0
