@@ -22,7 +22,7 @@ types: $(READY)  ## mypy in strict mode, and pyright on what users see
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright
 
-bench: $(READY)  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
+bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: lint types test  ## all of it, as CI runs it
@@ -39,4 +39,8 @@ $(READY): pyproject.toml
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/.ready-bench: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@

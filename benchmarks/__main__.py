@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import transport
+from benchmarks import repository, transport
 from benchmarks.servers import measured_server
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     scale = 0.1 if options.quick else 1.0
     with measured_server() as server:
         transport.bench(server, scale=scale, rounds=options.rounds)
+        repository.bench(server, scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

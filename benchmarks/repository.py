@@ -1,0 +1,266 @@
+"""The repository against the same frames without it, against Redis, and against Pydantic alone.
+
+What is measured is to save a new session of six fields and to get it back, validation on both ways included.
+
+- bare: the three frames of that (`SH_NEW`, `SH_SET`, `SH_GET`), ready-made, over websockets, no parsing, no validation.
+- redis-py: what one writes by hand: `SET` of `model_dump_json()` with an expiry, `GETEX`, `model_validate_json()`.
+- redis-om: a `HashModel` with an expiry.
+- pydantic: `model_dump_json()` and `model_validate_json()`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+from websockets.asyncio.client import connect
+
+from benchmarks.harness import Side, compare, table
+from benchmarks.servers import MeasuredServer, redis_server
+from ndb_models import Expiry, NdbClient, Repository, SessionModel
+
+IDLE = 1800
+DEPTH = 64
+REDIS_TASKS = 50
+SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Plain(BaseModel):
+    """Six fields, as a session has them."""
+
+    username: str
+    email: str
+    roles: list[str]
+    visits: int
+    ratio: float
+    since: datetime
+
+
+class Measured(SessionModel, expiry=Expiry(idle=IDLE)):
+    """The same as a session."""
+
+    username: str
+    email: str
+    roles: list[str]
+    visits: int
+    ratio: float
+    since: datetime
+
+
+def measured(visits: int) -> Measured:
+    """Return an example."""
+    return Measured(username="billy", email="billy@example.org", roles=["admin"], visits=visits, ratio=0.5, since=SINCE)
+
+
+async def _in_tasks(work: Callable[[int], Awaitable[object]], operations: int, tasks: int) -> float:
+    async def task(first: int) -> None:
+        for number in range(first, operations, tasks):
+            await work(number)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(task(first) for first in range(tasks)))
+    return operations / (time.perf_counter() - started)
+
+
+def ours(operations: int, tasks: int) -> Callable[[str], Awaitable[float]]:
+    """Save and get, from so many tasks on one client."""
+
+    async def run(uri: str) -> float:
+        async with NdbClient.connect(uri) as client:
+            repo = Repository(client, Measured)
+
+            async def save_and_get(number: int) -> None:
+                session = await repo.save(measured(number))
+                await repo.get(session.tkn)
+
+            return await _in_tasks(save_and_get, operations, tasks)
+
+    return run
+
+
+async def _frames(uri: str) -> list[str]:
+    """Return the frames of one save and get, for a session that exists."""
+    async with NdbClient.connect(uri) as client:
+        session = await Repository(client, Measured).save(measured(0))
+        keys = await client.sh_get([*Measured.model_fields, "__ndb__"], session.tkn)
+    expiry = {"duration": IDLE, "deleteSession": True, "extendOnSetAdd": True, "extendOnGet": True}
+    return [
+        json.dumps(frame, separators=(",", ":"))
+        for frame in (
+            {"SH_NEW": {"expiry": expiry}},
+            {"SH_SET": {"tkn": session.tkn, "keys": keys}},
+            {"SH_GET": {"tkn": session.tkn, "keys": list(keys)}},
+        )
+    ]
+
+
+def bare(operations: int, depth: int) -> Callable[[str], Awaitable[float]]:
+    """The same frames, so many in flight."""
+
+    async def run(uri: str) -> float:
+        frames = await _frames(uri) * operations
+        async with connect(uri, compression=None, proxy=None) as websocket:
+            started = time.perf_counter()
+            for frame in frames[:depth]:
+                await websocket.send(frame)
+            for frame in frames[depth:]:
+                await websocket.recv()
+                await websocket.send(frame)
+            for _ in range(depth):
+                await websocket.recv()
+            return operations / (time.perf_counter() - started)
+
+    return run
+
+
+def redis_by_hand(operations: int) -> Callable[[str], Awaitable[float]]:
+    """redis-py and Pydantic, as one writes it."""
+
+    async def run(uri: str) -> float:
+        from redis.asyncio import Redis
+
+        async with Redis.from_url(uri) as redis:
+
+            async def save_and_get(number: int) -> None:
+                token = secrets.token_hex(8)
+                await redis.set(f"session:{token}", measured(number).model_dump_json(), ex=IDLE)
+                Plain.model_validate_json(await redis.getex(f"session:{token}", ex=IDLE))
+
+            return await _in_tasks(save_and_get, operations, REDIS_TASKS)
+
+    return run
+
+
+def redis_om(operations: int) -> Callable[[str], Awaitable[float]]:
+    """redis-om-python, as its documentation has it."""
+
+    async def run(uri: str) -> float:
+        from aredis_om import HashModel
+        from redis.asyncio import Redis
+
+        redis = Redis.from_url(uri, decode_responses=True)
+
+        class OmSession(HashModel, index=True):
+            username: str
+            email: str
+            visits: int
+            ratio: float
+            since: datetime
+            roles: str
+
+            class Meta:
+                database = redis
+
+        async def save_and_get(number: int) -> None:
+            example = measured(number)
+            session = OmSession(**example.model_dump(exclude={"roles"}), roles=",".join(example.roles))
+            await session.save()
+            await session.expire(IDLE)
+            await OmSession.get(session.pk)
+
+        try:
+            return await _in_tasks(save_and_get, operations, REDIS_TASKS)
+        finally:
+            await redis.aclose()
+
+    return run
+
+
+def pydantic_alone(operations: int) -> Callable[[str], Awaitable[float]]:
+    """Pydantic's own dump and validate."""
+
+    async def run(_uri: str) -> float:
+        models = [measured(number) for number in range(operations)]
+        started = time.perf_counter()
+        for model in models:
+            Measured.model_validate_json(model.model_dump_json())
+        return operations / (time.perf_counter() - started)
+
+    return run
+
+
+def ours_in_process(operations: int) -> Callable[[str], Awaitable[float]]:
+    """The repository on the engine in this process; the models are made before."""
+
+    async def run(_uri: str) -> float:
+        async with NdbClient.connect("memory://") as client:
+            repo = Repository(client, Measured)
+            models = [measured(number) for number in range(operations)]
+            started = time.perf_counter()
+            for model in models:
+                session = await repo.save(model)
+                await repo.get(session.tkn)
+            return operations / (time.perf_counter() - started)
+
+    return run
+
+
+def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
+    """Run all comparisons."""
+    few, many = max(DEPTH, int(1_500 * scale)), max(DEPTH, int(6_400 * scale))
+    compare("Save and get, one at a time", [Side("bare", bare(few, 1)), Side("ours", ours(few, 1))], server.uri, rounds)
+    compare(
+        "Save and get, 64 in flight",
+        [Side("bare", bare(many, DEPTH)), Side("ours", ours(many, DEPTH))],
+        server.uri,
+        rounds,
+    )
+    compare(
+        "Save and get, in this process",
+        [Side("pydantic", pydantic_alone(many)), Side("ours", ours_in_process(many))],
+        "memory://",
+        rounds,
+    )
+    _bench_redis(server, few, rounds)
+    asyncio.run(_bulk(scale))
+
+
+def _bench_redis(server: MeasuredServer, operations: int, rounds: int) -> None:
+    with redis_server() as redis_uri:
+        if redis_uri is None:
+            table("Save and get, 50 tasks, against Redis", ("side", ""), [("not measured", "pip install .[bench]")])
+            return
+
+        def at(side: Callable[[str], Awaitable[float]]) -> Callable[[str], Awaitable[float]]:
+            return lambda _uri: side(redis_uri)
+
+        compare(
+            "Save and get, 50 tasks, against Redis",
+            [
+                Side("redis-py", at(redis_by_hand(operations))),
+                Side("redis-om", at(redis_om(operations))),
+                Side("ours", ours(operations, REDIS_TASKS)),
+            ],
+            server.uri,
+            rounds,
+        )
+
+
+async def _bulk(scale: float) -> None:
+    """Save and get many at once: time and memory for each, which must not grow with their number."""
+    rows = []
+    for count in (int(10_000 * scale), int(100_000 * scale)):
+        async with NdbClient.connect("memory://") as client:
+            repo = Repository(client, Measured)
+            models = [measured(number) for number in range(count)]
+            started = time.perf_counter()
+            saved = await repo.save_many(models)
+            tokens = [session.tkn for session in saved if isinstance(session, Measured)]
+            saved_in = time.perf_counter() - started
+            tracemalloc.start()
+            started = time.perf_counter()
+            read = await repo.get_many(tokens)
+            read_in = time.perf_counter() - started
+            size, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert len(read) == count
+            microseconds = [f"{seconds / count * 1e6:.1f}" for seconds in (saved_in, read_in)]
+            rows.append((f"{count:,} sessions", *microseconds, f"{size / count:,.0f}"))
+    head = ("how many", "save_many, us each", "get_many, us each (traced)", "bytes each, of what was read")
+    table("Many at once, in this process", head, rows)
