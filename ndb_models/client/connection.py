@@ -8,6 +8,7 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -63,8 +64,8 @@ class NdbConnection(ClientConnection):
             else:
                 self._sends_soon = True
                 self.loop.call_soon(self._send_now)
-        if self._watch is None:
-            self._watch = self.loop.call_at(request.deadline, self._look_for_overdue)
+        if self._watch is None or request.deadline < self._watch.when():
+            self._watch_until(request.deadline)
 
     def _send_now(self) -> None:
         self._sends_soon = False
@@ -72,24 +73,33 @@ class NdbConnection(ClientConnection):
 
     def _send(self) -> None:
         """Write what the pipeline lets go, all at once."""
-        frames = self._pipeline.take()
-        if frames and self.usable:
-            text_frame = self._writer.text_frame
-            self.transport.write(b"".join([text_frame(frame) for frame in frames]))
+        if self.usable:
+            frames = self._pipeline.take()
+            if frames:
+                text_frame = self._writer.text_frame
+                self.transport.write(b"".join([text_frame(frame) for frame in frames]))
 
     def data_received(self, data: bytes) -> None:
         """Hand over the answers that came in, then send what they made room for."""
         if self.response is None:
             super().data_received(data)
-            return
+        else:
+            self._take_in(iter(self._reader.feed(data)))
+
+    def _take_in(self, parts: Iterator[tuple[bool, bytes]]) -> None:
         scheduled, self._sends_soon = self._sends_soon, True
-        for is_answer, part in self._reader.feed(data):
-            if is_answer:
-                self._receive(part)
-            else:
-                super().data_received(part)
-        self._sends_soon = scheduled
-        self._send()
+        try:
+            for is_answer, part in parts:
+                if is_answer:
+                    self._receive(part)
+                else:
+                    super().data_received(part)
+        except BaseException:  # a task that went on has left the loop: the others get theirs if it goes on
+            self.loop.call_soon(self._take_in, parts)
+            raise
+        finally:
+            self._sends_soon = scheduled
+            self._send()
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -108,22 +118,35 @@ class NdbConnection(ClientConnection):
         except ProtocolError as exc:
             self.drop(exc)
             return
-        for request, frame in answered:
-            if request.waiter is None or request.waiter.done:
-                request.exchange.orphaned(frame)
-            else:
-                request.waiter.deliver(frame)
+        self._hand_over(iter(answered))
+
+    def _hand_over(self, answered: Iterator[tuple[Request[Waiter], bytes]]) -> None:
+        try:
+            for request, frame in answered:
+                if request.waiter is None or request.waiter.done:
+                    request.exchange.orphaned(frame)
+                else:
+                    request.waiter.deliver(frame)
+        except BaseException:
+            self.loop.call_soon(self._hand_over, answered)
+            raise
+
+    def _watch_until(self, deadline: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self.loop.call_at(deadline, self._look_for_overdue)
 
     def _look_for_overdue(self) -> None:
         self._watch = None
-        oldest = self._pipeline.oldest
-        if oldest is None:
+        most_urgent = self._pipeline.most_urgent
+        if most_urgent is None:
             return
-        if oldest.deadline <= self.loop.time():
+        if most_urgent.deadline <= self.loop.time():
             # Should its answer still come, it could not be told from later ones.
-            self.drop(RequestTimeoutError(oldest.exchange.command.name, self._request_timeout, maybe_done=True))
+            name = most_urgent.exchange.command.name
+            self.drop(RequestTimeoutError(name, self._request_timeout, maybe_done=True))
         else:
-            self._watch = self.loop.call_at(oldest.deadline, self._look_for_overdue)
+            self._watch_until(most_urgent.deadline)
 
     def drop(self, failure: NdbError) -> None:
         """Drop the connection, and fail its requests: nothing that still comes in on it can be trusted."""

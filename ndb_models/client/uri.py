@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
+
+from websockets.exceptions import WebSocketException
+from websockets.uri import parse_uri as websockets_parse_uri
 
 from ndb_models.errors import InvalidArgumentError
 
@@ -24,9 +27,9 @@ class MemoryUri:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketUri:
-    """`ws://` or `wss://`. `text` may hold a user and a password; `shown` does not."""
+    """`ws://` or `wss://`. `text` may hold credentials; `shown` does not."""
 
-    text: str
+    text: str = field(repr=False)
     shown: str
 
 
@@ -56,6 +59,10 @@ def parse_uri(text: str) -> Uri:
         case "ws" | "wss":
             if not parts.hostname:
                 raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")
+            try:
+                websockets_parse_uri(text)
+            except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
+                raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
             return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}")
         case scheme:

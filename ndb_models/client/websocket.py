@@ -102,11 +102,13 @@ class WebSocketTransport(Transport):
             raise ConnectError(self._uri.shown, reason) from exc
         except WebSocketException as exc:
             raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
-        except (OSError, EOFError) as exc:
+        except (OSError, EOFError, UnicodeError) as exc:
             raise ConnectError(
                 self._uri.shown, f"{getattr(exc, 'strerror', None) or type(exc).__name__}; is the server running there?"
             ) from exc
         assert isinstance(connection, NdbConnection)
+        if self._closed:  # meanwhile; nobody else will close it
+            connection.transport.abort()
         return connection
 
     async def request(self, exchange: Exchange) -> bytes:
@@ -116,10 +118,11 @@ class WebSocketTransport(Transport):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.request_timeout
         anomalies = 0
+        maybe_done = False
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
-                connection = await self._reconnected(command, deadline)
+                connection = await self._reconnected(command, deadline, maybe_done)
             waiter = Waiter(loop)
             request = Request(exchange, waiter, deadline)
             try:
@@ -128,35 +131,41 @@ class WebSocketTransport(Transport):
             except asyncio.CancelledError:
                 request.abandon()
                 raise
+            except RequestTimeoutError as exc:
+                if maybe_done and not exc.maybe_done:
+                    raise RequestTimeoutError(command.name, exc.timeout, maybe_done=True) from exc
+                raise
             except ConnectionLostError as exc:
-                safe = command.repeatable or not exc.maybe_done
+                maybe_done = maybe_done or exc.maybe_done
                 anomalies += isinstance(exc.__cause__, ProtocolError)
                 if anomalies > _ANOMALIES_FORGIVEN or _is_too_large_for_it(exc.__cause__):
                     raise
-                if not safe or self._closed or not self._options.reconnect:
-                    raise
+                if not self._repeats(command, maybe_done):
+                    raise ConnectionLostError(command.name, maybe_done=maybe_done) from exc.__cause__
             else:
                 self._pause = 0.0
                 return answer
 
+    def _repeats(self, command: Command, maybe_done: bool) -> bool:
+        return self._options.reconnect and not self._closed and (command.repeatable or not maybe_done)
+
     async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
         return prepared.read(await self.request(prepared.to_frame()))
 
-    async def _reconnected(self, command: Command, deadline: float) -> NdbConnection:
+    async def _reconnected(self, command: Command, deadline: float, maybe_done: bool) -> NdbConnection:
         """Return a new connection, for which many may wait while one is made."""
-        if self._closed or not self._options.reconnect:
-            raise ConnectionLostError(command.name, maybe_done=False) from self._why_not
         self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
                 while self._connection is None or not self._connection.usable:
-                    if self._closed:
-                        raise ConnectionLostError(command.name, maybe_done=False)
+                    if self._closed or not self._options.reconnect:
+                        raise ConnectionLostError(command.name, maybe_done=maybe_done) from self._why_not
                     if self._reconnecting is None:
                         self._reconnecting = asyncio.create_task(self._reconnect())
-                    await asyncio.shield(self._reconnecting)
+                    await asyncio.wait([self._reconnecting])
         except TimeoutError:
-            raise RequestTimeoutError(command.name, self._options.request_timeout, maybe_done=False) from self._why_not
+            timeout = self._options.request_timeout
+            raise RequestTimeoutError(command.name, timeout, maybe_done=maybe_done) from self._why_not
         finally:
             self._waiting -= 1
         return self._connection

@@ -239,7 +239,8 @@ class SessionAccess:
                 if not (read or write):
                     return Expiry(absolute=seconds)
                 return Expiry(idle=seconds, on="both" if read and write else "read" if read else "write")
-        return None
+            case _:
+                return None
 
     async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
         """Return how many seconds a session has left if it is not used, or None if it never ends."""

@@ -121,7 +121,7 @@ class Repository(Generic[M]):
         if stored is None:
             return await self.create(session, expiry=expiry)
         if expiry is not None:
-            raise InvalidArgumentError("the expiry of a session that exists cannot be changed; create() makes a new one of it")
+            raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
         keys, text = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
@@ -231,8 +231,8 @@ class Repository(Generic[M]):
         """Give a session a new token, with its data as it is stored, and end the old one; return it.
 
         The model has the new token from then on; changes of its own that were not saved stay unsaved. The absolute end
-        stays what it was, the idle time starts anew. If it is cut short, there is no new session, and the old one may or
-        may not have been ended.
+        stays what it was, the idle time starts anew. If it is cut short, there is no new session, and the old one may
+        or may not have been ended.
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
@@ -259,8 +259,7 @@ class Repository(Generic[M]):
                 sent.
             StoredDataError: what is stored does not fit the view.
         """
-        if not (isinstance(view, type) and issubclass(view, BaseModel)):
-            raise InvalidArgumentError("a view is a Pydantic model, whose fields are some of the session's")
+        _check_is_view(view)
         codec: ModelCodec[V] | None = self._views.get(view)
         if codec is None:
             codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
@@ -329,6 +328,11 @@ class Repository(Generic[M]):
         stored = Stored(tkn, text, read.deadline)
         set_stored(session, stored)
         return session, stored
+
+
+def _check_is_view(view: object) -> None:
+    if not (isinstance(view, type) and issubclass(view, BaseModel)):
+        raise InvalidArgumentError("a view is a Pydantic model, whose fields are some of the session's")
 
 
 def _check_arguments(client: object, model: object, on_invalid: object) -> None:

@@ -157,7 +157,12 @@ class ModelCodec(Generic[B]):
         try:
             changed: B = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as exc:
-            raise UnstorableError(self._name, problems_of(exc)) from exc
+            # Some types (Json) take only what they are written as, not what they are.
+            unfit = {name for name, _ in problems_of(exc)} & self._names - changes.keys()
+            if not unfit:
+                raise UnstorableError(self._name, problems_of(exc)) from exc
+            written = self._serializer.to_python(model, mode="json", include=unfit, by_alias=False, round_trip=True)
+            return self.with_changes(model, {**written, **changes})
         return changed
 
 

@@ -43,12 +43,16 @@ class FrameReader:
         self._awaited: int = 0
         # Whether a message has begun whose last frame has not come: a whole message is then a breach of the rules.
         self._fragmented = False
+        # Whether a frame was too large: what comes behind it cannot be told from what is in it.
+        self._lost = False
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Take what came in, and return what it completes, in order.
 
         Whole text messages come as (True, payload), all other frames as (False, the bytes of the frame).
         """
+        if self._lost:
+            return [(False, data)]
         if self._rest:
             data = self._rest + data
         if len(data) < self._awaited:
@@ -76,6 +80,7 @@ class FrameReader:
             if length > self._max_size:
                 complete.append((False, data[start:]))
                 start = end
+                self._lost = True
                 break
             if stop > end:
                 self._awaited = stop - start

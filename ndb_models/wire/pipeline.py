@@ -21,7 +21,8 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Generic, TypeVar
+from itertools import chain
+from typing import Any, Final, Generic, TypeVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.wire.codec import name_of
@@ -31,6 +32,9 @@ from ndb_models.wire.exchange import Exchange
 W = TypeVar("W")
 
 _UNREAD_LIMIT: Final = 128 * 1024
+# What may come with each answer: its header, and a fence.
+_WITH_AN_ANSWER: Final = 100
+_REMEMBERED: Final = 256
 # Short enough that the first answers of a long burst are handed over while the server works on the last.
 _FENCE_EVERY: Final = 16
 
@@ -56,18 +60,25 @@ class Request(Generic[W]):
 class Window:
     """How many requests may be in flight, learnt from how large the answers are."""
 
-    __slots__ = ("_largest", "_limit", "size")
+    __slots__ = ("_answers", "_largest", "_largest_before", "_limit", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._largest = 1
+        self._answers = 0
+        # The largest answer of the last few hundred, and of as many before: what was large is forgotten late.
+        self._largest = 0
+        self._largest_before = 0
         self.size: int = 1
 
     def note(self, answer_size: int) -> None:
-        """Take note of an answer. One that was large is forgotten slowly, over a few hundred small ones."""
-        largest = self._largest
-        self._largest = answer_size if answer_size > largest else largest - (largest >> 6)
-        self.size = max(1, min(self.size + 1, self._limit, _UNREAD_LIMIT // self._largest))
+        """Take note of an answer."""
+        self._answers += 1
+        if self._answers % _REMEMBERED == 0:
+            self._largest, self._largest_before = 0, self._largest
+        if answer_size > self._largest:
+            self._largest = answer_size
+        fitting = _UNREAD_LIMIT // (max(self._largest, self._largest_before) + _WITH_AN_ANSWER)
+        self.size = max(1, min(self.size + 1, self._limit, fitting))
 
 
 class Pipeline(Generic[W]):
@@ -95,14 +106,12 @@ class Pipeline(Generic[W]):
         return not self._in_flight
 
     @property
-    def oldest(self) -> Request[W] | None:
-        """The request that has waited longest."""
-        if self._held:
-            return self._held[0][0]
-        for entry in self._in_flight:
-            if isinstance(entry, Request):
-                return entry
-        return self._outbox[0] if self._outbox else None
+    def most_urgent(self) -> Request[W] | None:
+        """The request that is overdue first. Mostly that is the oldest, but for those that were sent before."""
+        held = (request for request, _ in self._held)
+        in_flight = (entry for entry in self._in_flight if isinstance(entry, Request))
+        waiting = (request for request in self._outbox if request.waiter is not None)
+        return min(chain(held, in_flight, waiting), key=_deadline, default=None)
 
     def take(self) -> list[bytes]:
         """Return the frames to send now: requests as far as there is room, and fences."""
@@ -172,3 +181,7 @@ class Pipeline(Generic[W]):
 
 def _is_named(frame: bytes, name: str) -> bool:
     return frame.startswith(b'{"%s":' % name.encode()) or name_of(frame) == name
+
+
+def _deadline(request: Request[Any]) -> float:
+    return request.deadline

@@ -1,0 +1,220 @@
+"""Frames as this package reads and writes them, against websockets' own serialiser and parser."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, text_frame
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where websockets was installed without its C extension
+    from websockets.utils import apply_mask
+
+MAX_SIZE = 70_000
+# On both sides of where the header changes its form.
+SIZES = [0, 1, 124, 125, 126, 127, 65_535, 65_536]
+
+
+def reader(*, masked: bool = False, max_size: int = MAX_SIZE) -> FrameReader:
+    return FrameReader(masked=masked, apply_mask=apply_mask, max_size=max_size)
+
+
+def written(opcode: Opcode, data: bytes, *, fin: bool = True, masked: bool = False) -> bytes:
+    """Write a frame as websockets does."""
+    return Frame(opcode, data, fin=fin).serialize(mask=masked)
+
+
+def parsed(stream: bytes, *, side: Side = Side.CLIENT) -> list[tuple[Opcode, bytes, bool]]:
+    """Read frames as websockets does."""
+    protocol = Protocol(side)
+    protocol.receive_data(stream)
+    assert protocol.state is State.OPEN
+    return [
+        (event.opcode, bytes(event.data), event.fin) for event in protocol.events_received() if isinstance(event, Frame)
+    ]
+
+
+def fed(to: FrameReader, stream: bytes, cuts: Iterable[int] = ()) -> list[tuple[bool, bytes]]:
+    """Feed a stream in pieces, cut at these places."""
+    places = [0, *sorted({cut for cut in cuts if 0 < cut < len(stream)}), len(stream)]
+    pieces = [stream[start:end] for start, end in itertools.pairwise(places)]
+    return [part for piece in pieces for part in to.feed(piece)]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_message_of_any_length_is_read(size: int, masked: bool) -> None:
+    payload = b"x" * size
+    assert reader(masked=masked).feed(written(Opcode.TEXT, payload, masked=masked)) == [(True, payload)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_message_of_a_server_is_written_as_websockets_writes_it(size: int) -> None:
+    payload = b"x" * size
+    assert text_frame(payload) == written(Opcode.TEXT, payload)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_message_of_a_client_is_read_by_websockets(size: int) -> None:
+    payload = b"x" * size
+    frame = MaskedFrameWriter(apply_mask).text_frame(payload)
+    assert len(frame) == len(written(Opcode.TEXT, payload, masked=True))
+    assert parsed(frame, side=Side.SERVER) == [(Opcode.TEXT, payload, True)]
+
+
+def test_each_frame_has_a_mask_of_its_own_that_no_other_writer_has() -> None:
+    frames = {writer.text_frame(b"0000") for writer in [MaskedFrameWriter(apply_mask) for _ in range(3)] for _ in "ab"}
+    assert len(frames) == 6
+    writer = MaskedFrameWriter(apply_mask)
+    masks = {writer.text_frame(b"0000")[2:6] for _ in range(5000)}
+    # Four random bytes are the same by chance once in a while, but not often.
+    assert len(masks) > 4990
+
+
+def test_what_a_masked_frame_holds_is_not_on_the_wire() -> None:
+    payload = b"a value of a session"
+    writer = MaskedFrameWriter(apply_mask)
+    assert not any(payload in writer.text_frame(payload) for _ in range(100))
+
+
+frames = st.one_of(
+    st.builds(written, st.just(Opcode.TEXT), st.sampled_from(SIZES).map(lambda size: b"x" * size)),
+    st.builds(written, st.just(Opcode.TEXT), st.binary(max_size=200)),
+    st.builds(written, st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_size=125)),
+    st.builds(
+        written, st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT]), st.binary(max_size=200), fin=st.booleans()
+    ),
+)
+
+
+def expected(stream: Iterable[bytes]) -> list[tuple[bool, bytes]]:
+    """Tell what a reader makes of frames: whole text messages outside of a fragmented one, and all else as it is."""
+    parts: list[tuple[bool, bytes]] = []
+    fragmented = False
+    for frame in stream:
+        opcode, final = frame[0] & 0x0F, bool(frame[0] & 0x80)
+        header = {126: 4, 127: 10}.get(frame[1], 2)
+        whole = opcode == Opcode.TEXT and final and not fragmented
+        parts.append((True, frame[header:]) if whole else (False, frame))
+        if opcode < Opcode.CLOSE:
+            fragmented = not final
+    return parts
+
+
+@settings(deadline=None)
+@given(st.lists(frames, max_size=8), st.lists(st.integers(0, 70_000), max_size=8))
+def test_however_the_stream_is_cut_the_frames_are_the_same(stream: list[bytes], cuts: list[int]) -> None:
+    assert fed(reader(), b"".join(stream), cuts) == expected(stream)
+
+
+@settings(deadline=None)
+@given(st.lists(frames, max_size=3).map(b"".join).filter(lambda stream: len(stream) < 1000))
+def test_a_stream_that_comes_byte_by_byte_is_read_as_if_it_came_at_once(stream: bytes) -> None:
+    assert fed(reader(), stream, range(len(stream))) == reader().feed(stream)
+
+
+def test_a_frame_is_read_as_soon_as_its_last_byte_is_here_and_not_before() -> None:
+    for size in SIZES:
+        frame = text_frame(b"x" * size)
+        incoming = reader()
+        assert incoming.feed(frame[:-1]) == []
+        assert incoming.feed(frame[-1:]) == [(True, b"x" * size)]
+
+
+def test_control_frames_between_messages_are_handed_on_in_their_place() -> None:
+    ping = written(Opcode.PING, b"1")
+    close = written(Opcode.CLOSE, b"\x03\xe8")
+    assert reader().feed(text_frame(b"a") + ping + text_frame(b"b") + close) == [
+        (True, b"a"),
+        (False, ping),
+        (True, b"b"),
+        (False, close),
+    ]
+
+
+def test_a_fragmented_message_is_handed_on_frame_by_frame_with_what_comes_between() -> None:
+    stream = [
+        written(Opcode.TEXT, b"{", fin=False),
+        written(Opcode.PING, b""),
+        written(Opcode.CONT, b"}", fin=False),
+        written(Opcode.CONT, b"", fin=True),
+    ]
+    assert reader().feed(b"".join(stream) + text_frame(b"next")) == [
+        *((False, frame) for frame in stream),
+        (True, b"next"),
+    ]
+
+
+def test_a_binary_message_is_handed_on() -> None:
+    frame = written(Opcode.BINARY, b"{}")
+    assert reader().feed(frame) == [(False, frame)]
+
+
+def test_a_whole_text_message_amid_a_fragmented_one_is_not_accepted() -> None:
+    first, amid = written(Opcode.TEXT, b"{", fin=False), text_frame(b"{}")
+    assert reader().feed(first + amid) == [(False, first), (False, amid)]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_text_message_that_is_masked_the_wrong_way_is_not_accepted(masked: bool) -> None:
+    frame = written(Opcode.TEXT, b"{}", masked=not masked)
+    assert reader(masked=masked).feed(frame) == [(False, frame)]
+
+
+@pytest.mark.parametrize("bits", [0x40, 0x20, 0x10])
+def test_a_text_message_with_an_extension_bit_is_not_accepted(bits: int) -> None:
+    frame = bytes([0x81 | bits]) + text_frame(b"{}")[1:]
+    assert reader().feed(frame) == [(False, frame)]
+
+
+@pytest.mark.parametrize("size", [100, 126, 65_536])
+def test_a_message_of_the_largest_size_is_accepted_and_one_byte_more_is_not(size: int) -> None:
+    assert reader(max_size=size).feed(text_frame(b"x" * size)) == [(True, b"x" * size)]
+    frame = text_frame(b"x" * (size + 1))
+    assert reader(max_size=size).feed(frame) == [(False, frame)]
+
+
+def test_a_message_that_is_too_large_is_handed_on_as_soon_as_its_header_is_here() -> None:
+    incoming = reader(max_size=100)
+    header = text_frame(b"x" * 70_000)[:10]
+    assert incoming.feed(header[:9]) == []
+    assert incoming.feed(header[9:]) == [(False, header)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=6))
+def test_whatever_a_message_that_is_too_large_holds_none_of_it_is_accepted(cuts: list[int]) -> None:
+    # Its bytes look like messages, wherever the stream is cut: they are not, and the stream cannot go on behind it.
+    too_large = text_frame(text_frame(b"{}") * 100)
+    parts = fed(reader(max_size=100), text_frame(b"before") + too_large + text_frame(b"behind"), cuts)
+    assert parts[0] == (True, b"before")
+    assert not any(accepted for accepted, _ in parts[1:])
+    assert b"".join(part for _, part in parts[1:]) == too_large + text_frame(b"behind")
+
+
+@settings(deadline=None)
+@given(st.lists(frames, max_size=8), st.lists(st.integers(0, 70_000), max_size=8))
+def test_reader_and_library_together_accept_what_the_library_alone_accepts(
+    stream: list[bytes], cuts: list[int]
+) -> None:
+    alone, together = Protocol(Side.CLIENT, max_size=MAX_SIZE), Protocol(Side.CLIENT, max_size=MAX_SIZE)
+    alone.receive_data(b"".join(stream))
+    accepted: list[object] = []
+    for whole, part in fed(reader(), b"".join(stream), cuts):
+        if together.state is not State.OPEN:
+            break  # what comes behind a breach is nobody's
+        if whole:
+            accepted.append(Frame(Opcode.TEXT, part))
+        else:
+            together.receive_data(part)
+            accepted += together.events_received()
+    assert accepted == alone.events_received()
+    assert together.state is alone.state
