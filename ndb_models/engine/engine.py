@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, Context, Texts, scope_of
+from ndb_models.engine.handlers import HANDLERS, OK, Context, Texts, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse
 from ndb_models.stores.contract import Store, UnknownSessionError
 from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND, Command
@@ -62,6 +62,8 @@ class Engine:
         except Exception:
             _logger.exception("%s failed", name)
             return refusal(name, Status.UNKNOWN)
+        if body is OK:
+            return call.command.bare_success
         keys = body.get("keys")
         if type(keys) is Texts:
             body = {**body, "keys": {name: msgspec.Raw(text) for name, text in keys.items()}}

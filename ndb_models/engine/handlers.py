@@ -39,7 +39,8 @@ class Texts(dict[str, bytes]):
     """Values by their names, as JSON texts."""
 
 
-_OK: Final[Body] = {"st": Status.OK}
+OK: Final[Body] = {"st": Status.OK}
+"""The body of an answer that says success and nothing else."""
 
 
 def _strings(items: list[object]) -> list[str]:
@@ -52,12 +53,12 @@ def _strings(items: list[object]) -> list[str]:
 
 async def _set(context: Context, scope: Scope, call: Call) -> Body:
     await context.store.set(scope, call.values)
-    return _OK
+    return OK
 
 
 async def _add(context: Context, scope: Scope, call: Call) -> Body:
     await context.store.add(scope, call.values)
-    return _OK
+    return OK
 
 
 async def _get(context: Context, scope: Scope, call: Call) -> Body:
@@ -66,7 +67,7 @@ async def _get(context: Context, scope: Scope, call: Call) -> Body:
 
 async def _rmv(context: Context, scope: Scope, call: Call) -> Body:
     await context.store.remove(scope, _strings(call.body["keys"]))
-    return _OK
+    return OK
 
 
 async def _clear(context: Context, scope: Scope, _call: Call) -> Body:

@@ -26,7 +26,7 @@ MAX_VALUE_NESTING: Final = MAX_NESTING - 3
 """How deep a value may be nested, so that what is around it in an answer or a data set stays within `MAX_NESTING`."""
 
 _STORED_TYPES: Final = {
-    command.name: param.type
+    command.name: param.kind
     for command in COMMANDS.values()
     for param in command.params
     if param.name == command.stores_values

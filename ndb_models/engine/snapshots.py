@@ -22,7 +22,7 @@ import msgspec
 
 from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.wire.commands import ParamType, is_token
+from ndb_models.wire.commands import MAX_TOKEN, is_token
 
 _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024
@@ -202,7 +202,7 @@ def _convert(text: bytes, shape: type[_S]) -> _S:
 
 
 def _record(header: _Header, keys: Mapping[str, msgspec.Raw]) -> SessionRecord:
-    if not (is_token(header.tkn) and ParamType.UINT.takes(header.expiry.duration)):
+    if not (is_token(header.tkn) and 0 <= header.expiry.duration <= MAX_TOKEN):
         raise SnapshotError("the data set is damaged")
     expiry = header.expiry
     settings = ExpirySettings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)

@@ -40,10 +40,10 @@ async def in_bulk(
             except NdbError as exc:
                 results[index] = exc
             done += 1
-            if done % _AT_ONCE == 0:
-                await asyncio.sleep(0)  # where nothing waits, as in this process, others get their turn too
             if progress is not None and done % _TOLD_EVERY == 0:
                 progress(done)
+            if done % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # where nothing waits, as in this process, others get their turn too
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):

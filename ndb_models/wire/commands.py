@@ -35,18 +35,12 @@ class ParamType(Enum):
     ARRAY = "array"
     OBJECT = "object"
 
-    def takes(self, value: object) -> bool:
-        """Tell whether a parsed JSON value is of this type."""
-        return _TAKES[self](value)
 
-
-_TAKES: Final[dict[ParamType, Callable[[object], bool]]] = {
-    ParamType.ANY: lambda _value: True,
-    ParamType.STRING: lambda value: type(value) is str,
-    ParamType.BOOL: lambda value: type(value) is bool,
-    ParamType.UINT: is_token,  # what an unsigned 64-bit integer is, whatever it counts
-    ParamType.ARRAY: lambda value: type(value) is list,
-    ParamType.OBJECT: lambda value: type(value) is dict,
+_PYTHON_TYPES: Final[Mapping[ParamType, type]] = {
+    ParamType.STRING: str,
+    ParamType.BOOL: bool,
+    ParamType.ARRAY: list,
+    ParamType.OBJECT: dict,
 }
 
 
@@ -55,9 +49,20 @@ class Param:
     """A parameter: its name, its type, whether it must be there, and those inside it where it is an object."""
 
     name: str
-    type: ParamType
+    kind: ParamType
     required: bool = True
     inner: tuple[Param, ...] = ()
+    # The type of its parsed values; None for any.
+    python_type: type | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "python_type", _PYTHON_TYPES.get(self.kind))
+
+    def takes(self, value: object) -> bool:
+        """Tell whether a parsed JSON value is of this type."""
+        if self.kind is ParamType.UINT:
+            return is_token(value)  # what an unsigned 64-bit integer is, whatever it counts
+        return self.python_type is None or type(value) is self.python_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ class Command:
     when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
     `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
     answer that says success can be the one to a request, by what it repeats of it.
+
+    Made of the name: `answer_name`; `answer_start`, the bytes that an answer begins with; `bare_success`, an answer
+    that says success and nothing else.
     """
 
     name: str
@@ -122,10 +130,12 @@ class Command:
     echo: Echo = _no_echo
     answer_name: str = field(init=False)
     answer_start: bytes = field(init=False)
+    bare_success: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer_name", self.name + "_RSP")
         object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
+        object.__setattr__(self, "bare_success", b'{"%s_RSP":{"st":%d}}' % (self.name.encode(), self.success))
 
     def reject(self, body: Mapping[str, object]) -> Rejection | None:
         """Return why the parameters in `body` are not those of this command, or None where they are.
@@ -148,8 +158,8 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
                 return Rejection(Status.PARAM_MISSING, f"Missing parameter '{param.name}'")
             continue
         value = body[param.name]
-        if not _TAKES[param.type](value):
-            return Rejection(Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.type.value}")
+        if not param.takes(value):
+            return Rejection(Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.value}")
         if param.inner and isinstance(value, dict):
             rejection = _reject_params(param.inner, value)  # pyright: ignore[reportUnknownArgumentType]
             if rejection is not None:

@@ -36,7 +36,7 @@ INNER = [(command, param, inner) for command, param in PARAMS for inner in param
 def right(param: Param) -> Any:
     if param.inner:
         return {inner.name: right(inner) for inner in param.inner}
-    return RIGHT_FOR.get(param.name, RIGHT[param.type])
+    return RIGHT_FOR.get(param.name, RIGHT[param.kind])
 
 
 async def right_body(ask: Asker, command: Command) -> dict[str, Any]:
@@ -82,7 +82,7 @@ async def test_an_optional_parameter_may_be_missing(ask: Asker, command: Command
 
 @pytest.mark.parametrize(
     ("command", "param", "value"),
-    [(command, param, value) for command, param in PARAMS for value in WRONG[param.type]],
+    [(command, param, value) for command, param in PARAMS for value in WRONG[param.kind]],
     ids=named,
 )
 async def test_a_parameter_of_the_wrong_type_is_refused_and_changes_nothing(
@@ -106,7 +106,7 @@ async def test_the_parameters_inside_a_parameter_are_checked_too(
     without = {name: value for name, value in body[param.name].items() if name != inner.name}
     expected = 26 if inner.required else command.success
     assert await ask.status(command.name, **{**body, param.name: without}) == expected
-    for value in WRONG[inner.type]:
+    for value in WRONG[inner.kind]:
         wrong = {**body[param.name], inner.name: value}
         assert await ask.status(command.name, **{**body, param.name: wrong}) == 41
 
