@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test serve lint types bench check format clean
+.PHONY: demo test debug serve lint types bench check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## run every test, warnings as errors
 	@$(BIN)/python -W error -m pytest $(ARGS)
+
+debug: $(READY)  ## the tests of everything asynchronous again, in asyncio's debug mode
+	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/wire \
+		--deselect tests/transport/test_chaos.py $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)
