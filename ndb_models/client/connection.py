@@ -8,7 +8,6 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -83,23 +82,15 @@ class NdbConnection(ClientConnection):
         """Hand over the answers that came in, then send what they made room for."""
         if self.response is None:
             super().data_received(data)
-        else:
-            self._take_in(iter(self._reader.feed(data)))
-
-    def _take_in(self, parts: Iterator[tuple[bool, bytes]]) -> None:
+            return
         scheduled, self._sends_soon = self._sends_soon, True
-        try:
-            for is_answer, part in parts:
-                if is_answer:
-                    self._receive(part)
-                else:
-                    super().data_received(part)
-        except BaseException:  # a task that went on has left the loop: the others get theirs if it goes on
-            self.loop.call_soon(self._take_in, parts)
-            raise
-        finally:
-            self._sends_soon = scheduled
-            self._send()
+        for is_answer, part in self._reader.feed(data):
+            if is_answer:
+                self._receive(part)
+            else:
+                super().data_received(part)
+        self._sends_soon = scheduled
+        self._send()
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -111,25 +102,18 @@ class NdbConnection(ClientConnection):
             super().process_event(event)
 
     def _receive(self, answer: bytes) -> None:
-        if self._failure is not None:
+        if not self.usable:  # after a breach of the framing, or a close, nothing is an answer
             return
         try:
             answered = self._pipeline.receive(answer)
         except ProtocolError as exc:
             self.drop(exc)
             return
-        self._hand_over(iter(answered))
-
-    def _hand_over(self, answered: Iterator[tuple[Request[Waiter], bytes]]) -> None:
-        try:
-            for request, frame in answered:
-                if request.waiter is None or request.waiter.done:
-                    request.exchange.orphaned(frame)
-                else:
-                    request.waiter.deliver(frame)
-        except BaseException:
-            self.loop.call_soon(self._hand_over, answered)
-            raise
+        for request, frame in answered:
+            if request.waiter is None or request.waiter.done:
+                request.exchange.orphaned(frame)
+            else:
+                request.waiter.deliver(frame)
 
     def _watch_until(self, deadline: float) -> None:
         if self._watch is not None:

@@ -38,7 +38,10 @@ class Waiter:
         if resume is None or context is None:
             return
         if asyncio.current_task(self._loop) is None:
-            context.run(resume, self)
+            try:
+                context.run(resume, self)
+            except (SystemExit, KeyboardInterrupt) as exc:  # leaves the loop, but not the caller amid other answers
+                self._loop.call_soon(_leave, exc)
         else:  # a task is running: another cannot run inside it
             self._loop.call_soon(resume, self, context=context)
 
@@ -84,3 +87,7 @@ class Waiter:
             return False
         self.fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
         return True
+
+
+def _leave(exc: BaseException) -> None:
+    raise exc

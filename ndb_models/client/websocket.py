@@ -138,9 +138,8 @@ class WebSocketTransport(Transport):
             except ConnectionLostError as exc:
                 maybe_done = maybe_done or exc.maybe_done
                 anomalies += isinstance(exc.__cause__, ProtocolError)
-                if anomalies > _ANOMALIES_FORGIVEN or _is_too_large_for_it(exc.__cause__):
-                    raise
-                if not self._repeats(command, maybe_done):
+                hopeless = anomalies > _ANOMALIES_FORGIVEN or _is_too_large(exc.__cause__)
+                if hopeless or not self._repeats(command, maybe_done):
                     raise ConnectionLostError(command.name, maybe_done=maybe_done) from exc.__cause__
             else:
                 self._pause = 0.0
@@ -162,7 +161,10 @@ class WebSocketTransport(Transport):
                         raise ConnectionLostError(command.name, maybe_done=maybe_done) from self._why_not
                     if self._reconnecting is None:
                         self._reconnecting = asyncio.create_task(self._reconnect())
-                    await asyncio.wait([self._reconnecting])
+                    reconnecting = self._reconnecting
+                    await asyncio.wait([reconnecting])
+                    if not reconnecting.cancelled():
+                        reconnecting.result()
         except TimeoutError:
             timeout = self._options.request_timeout
             raise RequestTimeoutError(command.name, timeout, maybe_done=maybe_done) from self._why_not
@@ -207,8 +209,7 @@ class WebSocketTransport(Transport):
         return True
 
 
-def _is_too_large_for_it(cause: BaseException | None) -> bool:
-    """Tell whether the server closed the connection because a message was too large: the same would happen again."""
-    return (
-        isinstance(cause, ConnectionClosed) and cause.rcvd is not None and cause.rcvd.code == CloseCode.MESSAGE_TOO_BIG
-    )
+def _is_too_large(cause: BaseException | None) -> bool:
+    """Tell whether a side closed the connection because a message was too large: the same would happen again."""
+    closes = (cause.rcvd, cause.sent) if isinstance(cause, ConnectionClosed) else ()
+    return any(close is not None and close.code == CloseCode.MESSAGE_TOO_BIG for close in closes)

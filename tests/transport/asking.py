@@ -30,9 +30,9 @@ class Question(Exchange):
         return self._marker in answer
 
 
-def ask(key: str, *, trusting: bool = False) -> Request[str]:
+def ask(key: str, *, trusting: bool = False, deadline: float = 0.0) -> Request[str]:
     """Return a request for a key, for which the key itself waits."""
-    return Request(Question(key, trusting=trusting), key, 0.0)
+    return Request(Question(key, trusting=trusting), key, deadline)
 
 
 def frame_of(request: Request[str]) -> bytes:

@@ -243,3 +243,17 @@ def test_the_most_urgent_request_is_the_first_that_has_no_believed_answer() -> N
     assert pipeline.most_urgent is requests[2], "it has not been sent"
     deliver(pipeline, answers_to(pipeline.take()))
     assert pipeline.most_urgent is None
+
+
+def test_what_is_overdue_first_is_most_urgent_wherever_it_stands_if_an_answer_must_come() -> None:
+    pipeline = opened(2)
+    requests = [ask(key, deadline=deadline) for key, deadline in zip(keys(4), (3.0, 4.0, 1.0, 2.0), strict=True)]
+    for request in requests:
+        pipeline.push(request)
+    pipeline.take()
+    assert pipeline.most_urgent is requests[2], "it has not been sent"
+    requests[2].abandon()
+    assert pipeline.most_urgent is requests[3], "nobody waits for the one before, and it was not sent"
+    requests[3].abandon()
+    requests[0].abandon()
+    assert pipeline.most_urgent is requests[0], "nobody waits for it, but it was sent"
