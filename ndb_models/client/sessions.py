@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError
@@ -12,6 +13,8 @@ from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
 from ndb_models.wire.prepared import Prepared
+
+C = TypeVar("C", Call, Prepared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +27,6 @@ class Session:
     def isValid(self) -> bool:  # noqa: N802 - the name that NemesisDB's API gives it
         """Whether there is a token."""
         return self.tkn > 0
-
-
-class _Creation(Call):
-    """`SH_NEW`, whose session is ended again when nobody waits for its token: else it would be in nobody's hands."""
-
-    __slots__ = ("_end",)
-
-    def __init__(self, body: Mapping[str, object], end: Callable[[SessionToken], None]) -> None:
-        super().__init__(COMMANDS["SH_NEW"], body)
-        self._end = end
-
-    def orphaned(self, answer: bytes) -> None:
-        with contextlib.suppress(ProtocolError):
-            self._end(field_of(self.read(answer), "tkn", int))
-
-
-class PreparedCreation(Prepared):
-    """`SH_NEW` for those who bring the parameters as they are on the wire; orphans as `sh_create_session`."""
-
-    __slots__ = ("_end",)
-
-    def __init__(self, body: Mapping[str, object], end: Callable[[SessionToken], None]) -> None:
-        super().__init__(COMMANDS["SH_NEW"], body)
-        self._end = end
-
-    def orphaned(self, answer: bytes) -> None:
-        """End the session that nobody waits for any longer."""
-        with contextlib.suppress(ProtocolError):
-            self._end(field_of(self.read(answer), "tkn", int))
 
 
 class SessionCommands(Requester):
@@ -97,8 +71,18 @@ class SessionCommands(Requester):
         return await self._create({"expiry": expiry})
 
     async def _create(self, body: Mapping[str, object]) -> Session:
-        answer = await self._perform(_Creation(body, self.end_soon))
+        answer = await self._perform(self.ending_orphans(Call(COMMANDS["SH_NEW"], body)))
         return Session(field_of(answer, "tkn", int))
+
+    def ending_orphans(self, creation: C) -> C:
+        """Let a `SH_NEW` end its session when nobody waits for the token any longer: else it would be in nobody's hands."""
+
+        def end(answer: bytes) -> None:
+            with contextlib.suppress(ProtocolError):
+                self.end_soon(field_of(creation.read(answer), "tkn", int))
+
+        creation.on_orphan = end
+        return creation
 
     def end_soon(self, tkn: SessionToken) -> None:
         """End a session in the background, for a caller who cannot wait; if it cannot be ended, it is left."""

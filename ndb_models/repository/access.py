@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
-from ndb_models.client.sessions import PreparedCreation
 from ndb_models.errors import (
     ConnectionLostError,
     ForeignSessionError,
@@ -115,7 +114,7 @@ class SessionAccess:
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         body = {} if expiry is None else {"expiry": expiry.on_the_wire}
-        answer = await self._client.perform(PreparedCreation(body, self._client.end_soon))
+        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, body)))
         tkn = answer.get(TOKEN)
         if answer["st"] != Status.OK or type(tkn) is not int:
             raise failure(_SH_NEW, answer)

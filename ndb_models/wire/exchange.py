@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
@@ -13,11 +13,12 @@ from ndb_models.wire.commands import Command
 class Exchange:
     """A request's frame, for those who read its answer themselves."""
 
-    __slots__ = ("command", "frame")
+    __slots__ = ("command", "frame", "on_orphan")
 
     def __init__(self, command: Command, frame: bytes) -> None:
         self.command: Command = command
         self.frame: bytes = frame
+        self.on_orphan: Callable[[bytes], None] | None = None
 
     def fits(self, answer: bytes) -> bool:
         """Tell whether a frame of the right name can be the answer, by what it repeats of the request."""
@@ -25,6 +26,8 @@ class Exchange:
 
     def orphaned(self, answer: bytes) -> None:
         """Take the answer when nobody waits for it any longer."""
+        if self.on_orphan is not None:
+            self.on_orphan(answer)
 
 
 class Call(Exchange):

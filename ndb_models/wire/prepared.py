@@ -42,6 +42,7 @@ class Prepared(Exchange):
         self.command = command
         self.body: Mapping[str, Any] = body
         self.texts: Mapping[str, bytes] | None = texts
+        self.on_orphan = None
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
