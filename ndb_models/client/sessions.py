@@ -75,7 +75,7 @@ class SessionCommands(Requester):
         return Session(field_of(answer, "tkn", int))
 
     def ending_orphans(self, creation: C) -> C:
-        """Let a `SH_NEW` end its session when nobody waits for the token any longer: else it would be in nobody's hands."""
+        """Let a `SH_NEW` end its session when nobody waits for the token: else it would be in nobody's hands."""
 
         def end(answer: bytes) -> None:
             with contextlib.suppress(ProtocolError):
