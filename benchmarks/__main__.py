@@ -1,8 +1,14 @@
-"""`python -m benchmarks [--quick]`: measure, and print tables. `NDB_URI=ws://...` measures a server that is running."""
+"""`python -m benchmarks`: measure, and print tables. `NDB_URI=ws://...` measures a server that is running.
+
+With `--one-core` everything runs on one core: what is compared then is the work that each side makes, and not how long
+a scheduler takes to wake a sleeping core, which on a virtual machine can be longer than a whole request.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from benchmarks import repository, transport
 from benchmarks.servers import measured_server
@@ -13,7 +19,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, to see that it runs")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one-core", action="store_true", help="run everything on one core")
     options = parser.parse_args()
+    pinned = options.one_core and hasattr(os, "sched_setaffinity")
+    if pinned:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # what is started from here inherits it
+    sys.stdout.write(
+        f"{'All on one core' if pinned else 'On all cores'}; medians of {options.rounds} rounds, in turn\n"
+    )
     scale = 0.1 if options.quick else 1.0
     with measured_server() as server:
         transport.bench(server, scale=scale, rounds=options.rounds)

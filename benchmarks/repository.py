@@ -17,6 +17,7 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
@@ -141,35 +142,36 @@ def redis_om(operations: int) -> Callable[[str], Awaitable[float]]:
     """redis-om-python, as its documentation has it."""
 
     async def run(uri: str) -> float:
-        from aredis_om import HashModel
         from redis.asyncio import Redis
 
-        redis = Redis.from_url(uri, decode_responses=True)
-
-        class OmSession(HashModel, index=True):
-            username: str
-            email: str
-            visits: int
-            ratio: float
-            since: datetime
-            roles: str
-
-            class Meta:
-                database = redis
-
-        async def save_and_get(number: int) -> None:
-            example = measured(number)
-            session = OmSession(**example.model_dump(exclude={"roles"}), roles=",".join(example.roles))
-            await session.save()
-            await session.expire(IDLE)
-            await OmSession.get(session.pk)
-
-        try:
-            return await _in_tasks(save_and_get, operations, REDIS_TASKS)
-        finally:
-            await redis.aclose()
+        async with Redis.from_url(uri, decode_responses=True) as redis:
+            return await _with_redis_om(redis, operations)
 
     return run
+
+
+async def _with_redis_om(redis: Any, operations: int) -> float:
+    from aredis_om import HashModel
+
+    class OmSession(HashModel, index=True):
+        username: str
+        email: str
+        visits: int
+        ratio: float
+        since: datetime
+        roles: str
+
+        class Meta:
+            database = redis
+
+    async def save_and_get(number: int) -> None:
+        example = measured(number)
+        session = OmSession(**example.model_dump(exclude={"roles"}), roles=",".join(example.roles))
+        await session.save()
+        await session.expire(IDLE)
+        await OmSession.get(session.pk)
+
+    return await _in_tasks(save_and_get, operations, REDIS_TASKS)
 
 
 def pydantic_alone(operations: int) -> Callable[[str], Awaitable[float]]:

@@ -102,7 +102,7 @@ def ours(requests: int, tasks: int) -> Callable[[str], Awaitable[float]]:
 
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
-            return await _from_tasks(lambda: client.kv_get((KEY,)), requests, tasks)
+            return await _reads(client, requests, tasks)
 
     return run
 
@@ -113,17 +113,17 @@ def ours_on_connections(requests: int, connections: int) -> Callable[[str], Awai
     async def run(uri: str) -> float:
         clients = [await NdbClient.connect(uri) for _ in range(connections)]
         try:
-            tasks = max(1, DEPTH // connections)
             started = time.perf_counter()
-            each = requests // connections
-            await asyncio.gather(
-                *(_from_tasks(lambda client=client: client.kv_get((KEY,)), each, tasks) for client in clients)
-            )
+            await asyncio.gather(*(_reads(client, requests // connections, DEPTH // connections) for client in clients))
             return requests / (time.perf_counter() - started)
         finally:
             await asyncio.gather(*(client.close() for client in clients))
 
     return run
+
+
+async def _reads(client: NdbClient, requests: int, tasks: int) -> float:
+    return await _from_tasks(lambda: client.kv_get((KEY,)), requests, tasks)
 
 
 async def _from_tasks(call: Callable[[], Awaitable[object]], requests: int, tasks: int) -> float:

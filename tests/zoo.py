@@ -27,6 +27,9 @@ from pydantic import (
     Json,
     PlainSerializer,
     PrivateAttr,
+    Secret,
+    SecretBytes,
+    SecretStr,
     computed_field,
 )
 from pydantic.alias_generators import to_camel
@@ -34,6 +37,10 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
 from ndb_models import Expiry, SessionModel
+from tests.zoo_containers import CONTAINERS
+from tests.zoo_models import MODELS
+from tests.zoo_pydantic import PYDANTIC
+from tests.zoo_standard import STANDARD
 
 T = TypeVar("T")
 
@@ -274,6 +281,45 @@ class Untouched(SessionModel):
     _cache: dict[str, int] = PrivateAttr(default_factory=dict)
 
 
+class Login(BaseModel):
+    user: str
+    password: SecretStr
+
+
+class Secretive(SessionModel):
+    """Secrets are stored as their value, at every depth; everywhere else they stay hidden."""
+
+    password: SecretStr = SecretStr("")
+    key: SecretBytes = SecretBytes(b"")
+    pin: Secret[int] = Secret(0)
+    born: Secret[date] | None = None
+    recovery: list[SecretStr] = []
+    by_site: dict[str, SecretStr] = {}
+    login: Login | None = None
+    pair: tuple[SecretStr, Login] | None = None
+    short: Annotated[SecretStr, Field(min_length=2)] = SecretStr("ab")
+
+
+class StrictSecretive(SessionModel):
+    model_config = ConfigDict(strict=True)
+
+    password: SecretStr = SecretStr("")
+    key: SecretBytes = SecretBytes(b"")
+    login: Login | None = None
+
+
+class Open(SessionModel, extra="allow"):
+    """Fields that the class does not know are stored too."""
+
+    name: str = ""
+
+
+class OpenNumbers(SessionModel, extra="allow"):
+    """What is not known is still typed."""
+
+    __pydantic_extra__: dict[str, int]
+
+
 ZOO: list[tuple[type[SessionModel], list[SessionModel]]] = [
     (Nothing, [Nothing()]),
     (
@@ -358,5 +404,36 @@ ZOO: list[tuple[type[SessionModel], list[SessionModel]]] = [
     (Infinite, [Infinite(ratio=float("inf")), Infinite(ratio=float("-inf"))]),
     (Remembering, [Remembering(kept=1)]),
     (Untouched, [Untouched(kept=1)]),
+    (
+        Secretive,
+        [
+            Secretive(),
+            Secretive(password=SecretStr('"canary" \u2603'), key=SecretBytes(b"canary"), pin=Secret(5)),
+            Secretive(born=Secret(date(2000, 2, 29)), recovery=[SecretStr("a"), SecretStr("a")]),
+            Secretive(
+                by_site={"a": SecretStr("b")},
+                login=Login(user="b", password=SecretStr("canary")),
+                pair=(SecretStr("canary"), Login(user="c", password=SecretStr(""))),
+                short=SecretStr("abc"),
+            ),
+        ],
+    ),
+    (
+        StrictSecretive,
+        [
+            StrictSecretive(),
+            StrictSecretive(
+                password=SecretStr("canary"),
+                key=SecretBytes(b"canary"),
+                login=Login(user="b", password=SecretStr("canary")),
+            ),
+        ],
+    ),
+    (Open, [Open(), Open.model_validate({"name": "b", "theme": "dark", "tabs": [1, {"a": [None, 1.5]}], "": 0})]),
+    (OpenNumbers, [OpenNumbers.model_validate({}), OpenNumbers.model_validate({"a": 1, "b": -(2**70)})]),
+    *STANDARD,
+    *CONTAINERS,
+    *PYDANTIC,
+    *MODELS,
 ]
 """Each model with instances that come back equal."""

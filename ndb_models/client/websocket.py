@@ -113,10 +113,11 @@ class WebSocketTransport(Transport):
 
     async def request(self, exchange: Exchange) -> bytes:
         command = exchange.command
-        if len(exchange.frame) > self._options.max_payload:
-            raise too_large(command, exchange.frame, self._options.max_payload)
+        options = self._options
+        if len(exchange.frame) > options.max_payload:
+            raise too_large(command, exchange.frame, options.max_payload)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.request_timeout
+        deadline = loop.time() + options.request_timeout
         anomalies = 0
         maybe_done = False
         while True:

@@ -26,7 +26,7 @@ from ndb_models.errors import (
     SessionGoneError,
     WrongSchemaError,
 )
-from ndb_models.repository.splitting import split_by_size
+from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
 from ndb_models.schema.expiry import Expiry
 from ndb_models.types import Clock, SessionToken
@@ -105,12 +105,13 @@ class SessionAccess:
 
     def _parts(self, keys: Mapping[str, bytes], deadline: int | None) -> list[dict[str, bytes]]:
         """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
-        if self._client.max_payload is None:
+        limit = self._client.max_payload
+        if limit is None or fits(keys, limit):
             return [{**keys}]
         pending = write_envelope(self._schema, None, deadline)
         widest = write_envelope(self._schema, MAX_TOKEN, deadline)
         items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
-        return split_by_size(self._name, _SH_SET, items, self._client.max_payload)
+        return split_by_size(self._name, _SH_SET, items, limit)
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         body = {} if expiry is None else {"expiry": expiry.on_the_wire}
@@ -127,7 +128,12 @@ class SessionAccess:
         """
         if not changed:  # removing does not extend the expiry
             await self._write(_SH_ADD, tkn, {})
-        for part in split_by_size(self._name, _SH_SET, changed.items(), self._client.max_payload) if changed else ():
+        limit = self._client.max_payload
+        if limit is None or fits(changed, limit):
+            parts = [changed] if changed else []
+        else:
+            parts = [*split_by_size(self._name, _SH_SET, changed.items(), limit)]
+        for part in parts:
             await self._write(_SH_SET, tkn, part)
         if removed:
             await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
@@ -173,10 +179,12 @@ class SessionAccess:
         raise ForeignSessionError(self._name, tkn)
 
     async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
-        answer = await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": names}))
-        if answer["st"] != Status.OK:
-            raise self._refusal(_SH_GET, tkn, answer)
-        keys: dict[str, bytes] = answer["keys"]
+        keys: dict[str, bytes] = {}
+        for part in split_names(_SH_GET, names, self._client.max_payload):
+            answer = await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part}))
+            if answer["st"] != Status.OK:
+                raise self._refusal(_SH_GET, tkn, answer)
+            keys.update(answer["keys"])
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
@@ -243,6 +251,7 @@ class SessionAccess:
 
     async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
         """Return how many seconds a session has left if it is not used, or None if it never ends."""
+        check_token(tkn)
         info = await self._of_session(tkn, self._client.sh_info(tkn))
         expiry = info.get("expiry")
         left = expiry.get("remaining") if isinstance(expiry, dict) else None

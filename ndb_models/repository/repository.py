@@ -15,11 +15,12 @@ from ndb_models.errors import (
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
+    NotSavedError,
     SessionGoneError,
     StoredDataError,
     WrongSchemaError,
 )
-from ndb_models.repository.access import SessionAccess, check_token
+from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
@@ -181,18 +182,23 @@ class Repository(Generic[M]):
         await self._access.read(tkn, ())
         await self._access.change(tkn, {}, ())
 
-    async def ttl(self, tkn: SessionToken) -> float | None:
-        """Return how many seconds the session has left if it is not used, or None if it never ends.
+    async def ttl(self, session: M | SessionToken) -> float | None:
+        """Return how many seconds a session has left if it is not used, or None if it never ends.
 
-        Counts as a read only where the class, or the session, has an absolute time: that has to be read.
+        A model that was saved or read knows its absolute end, so that this is not a read and extends nothing. Of a
+        token only the server is asked, which does not know whose session it is, nor its absolute end; where the class
+        has `Expiry(absolute=)`, that is read, and counts as a read.
         """
-        check_token(tkn)
-        remaining = await self._access.remaining(tkn, None)
+        if isinstance(session, SessionModel):
+            stored = stored_of(self._checked(session))
+            if stored is None:
+                raise NotSavedError(self._name)
+            return await self._access.remaining(stored.tkn, stored.deadline)
+        remaining = await self._access.remaining(session, None)
         expiry = self._options.expiry
         if remaining is None or expiry is None or expiry.absolute is None:
             return remaining
-        deadline = (await self._access.read(tkn, ())).deadline
-        return await self._access.remaining(tkn, deadline)
+        return await self._access.remaining(session, (await self._access.read(session, ())).deadline)
 
     # Changing a session
 

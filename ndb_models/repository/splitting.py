@@ -1,24 +1,54 @@
-"""Large sessions: dividing keys among frames that the server takes."""
+"""Large sessions: dividing keys, and their names, among frames that the server takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from ndb_models.errors import PayloadTooLargeError
 from ndb_models.wire.commands import MAX_TOKEN, TOKEN, Command
 from ndb_models.wire.prepared import Prepared, key_size
 
+# More than a frame has besides its keys, and a name besides its characters, of which each is six at the most.
+_FRAME: Final = 400
+_NAME: Final = 4
+_CHARACTER: Final = 6
+
+
+def _most_bytes(names: Iterable[str]) -> int:
+    return _FRAME + sum([_NAME + _CHARACTER * len(name) for name in names])
+
+
+def fits(keys: Mapping[str, bytes], max_payload: int | None) -> bool:
+    """Tell at a glance whether one frame surely holds these keys and the reserved one."""
+    return max_payload is None or _most_bytes(keys) + sum(map(len, keys.values())) <= max_payload
+
+
+def split_names(command: Command, names: Sequence[str], max_payload: int | None) -> list[Sequence[str]]:
+    """Return names in their order, in as many parts as it takes for each frame to fit."""
+    if max_payload is None or _most_bytes(names) <= max_payload:
+        return [names]
+    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": []}).to_frame().frame)
+    parts: list[list[str]] = [[]]
+    size = fixed
+    for name in names:
+        needed = key_size(name, b"")
+        if size + needed > max_payload and parts[-1]:
+            parts.append([])
+            size = fixed
+        parts[-1].append(name)
+        size += needed
+    return list(parts)
+
 
 def split_by_size(
-    model: str, command: Command, keys: Iterable[tuple[str, bytes]], max_payload: int | None
+    model: str, command: Command, keys: Iterable[tuple[str, bytes]], max_payload: int
 ) -> list[dict[str, bytes]]:
     """Return keys, given as (name, text), in their order and in as many parts as it takes for each frame to fit.
 
     Raises:
         PayloadTooLargeError: one key alone does not fit.
     """
-    if max_payload is None:
-        return [dict(keys)]
     fixed = len(Prepared(command, {TOKEN: MAX_TOKEN}, {}).to_frame().frame)
     parts: list[dict[str, bytes]] = [{}]
     size = fixed

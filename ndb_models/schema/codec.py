@@ -6,7 +6,9 @@ name. Names are those of the fields, at every depth, whatever aliases a model ha
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
@@ -15,6 +17,7 @@ from pydantic_core import PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
+from ndb_models.schema.assignment import FieldsValidator
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.types import SessionToken
@@ -80,7 +83,8 @@ class ModelCodec(Generic[B]):
 
     def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
         for name in self._model.__pydantic_fields__:
-            if getattr(model, name, _ABSENT) != getattr(read, name):
+            # Not as attributes: whoever saves a deprecated field has not used it.
+            if model.__dict__.get(name, _ABSENT) != read.__dict__.get(name, _ABSENT):
                 yield name, _WAY_OUT
         for values, as_read, reason in (
             (model.__pydantic_extra__, read.__pydantic_extra__, _WAY_OUT),
@@ -138,7 +142,10 @@ class ModelCodec(Generic[B]):
         Returns those that say something else now, and the names of those that are no longer there. Both sides are what
         this class writes: how a server, or another version, formats JSON makes no change.
         """
-        unchanged = split_keys(self._to_json(self._validator.validate_json(before, by_alias=False, by_name=True)))
+        # It fitted when it was read; validators may ask for the time, or for what lies outside.
+        with contextlib.suppress(ValidationError):
+            before = self._to_json(self._validator.validate_json(before, by_alias=False, by_name=True))
+        unchanged = split_keys(before)
         changed = {name: text for name, text in keys.items() if unchanged.get(name) != text}
         return changed, [name for name in unchanged if name not in keys]
 
@@ -153,17 +160,35 @@ class ModelCodec(Generic[B]):
         if unknown and not self.open:
             known = ", ".join(self._model.__pydantic_fields__)
             raise InvalidArgumentError(f"{self._name} has no field {unknown[0]!r}; it has {known}")
-        values = {**model.__dict__, **(model.__pydantic_extra__ or {}), **changes}
+        values: dict[str, object] = {}
+        problems: list[tuple[str, str]] = []
+        cause: ValidationError | None = None
+        for name, value in changes.items():
+            try:
+                values[name] = self._fields_validator.validate(model.__dict__, name, value)
+            except ValidationError as exc:
+                problems += problems_of(exc)
+                cause = cause or exc
+        if cause is not None:
+            raise UnstorableError(self._name, problems) from cause
+        # The whole is validated as it is read: fields that did not change are not coerced once more.
+        return self._reread(model.model_copy(update=values), values)
+
+    @cached_property
+    def _fields_validator(self) -> FieldsValidator:
+        return FieldsValidator(self._model)
+
+    def _reread(self, model: B, changed: Mapping[str, object]) -> B:
+        text, keys = self._serialize(model)
         try:
-            changed: B = self._validator.validate_python(values, by_alias=False, by_name=True)
+            read: B = self._validator.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as exc:
-            # Some types (Json) take only what they are written as, not what they are.
-            unfit = {name for name, _ in problems_of(exc)} & self._names - changes.keys()
-            if not unfit:
-                raise UnstorableError(self._name, problems_of(exc)) from exc
-            written = self._serializer.to_python(model, mode="json", include=unfit, by_alias=False, round_trip=True)
-            return self.with_changes(model, {**written, **changes})
-        return changed
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
+        as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
+        lost = [(name, _WAY_OUT) for name, value in changed.items() if as_read.get(name, _ABSENT) != value]
+        if lost:
+            raise UnstorableError(self._name, lost)
+        return read
 
 
 def _unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:

@@ -6,13 +6,14 @@ They need no frame where there is no wire: an engine in the same process takes t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ndb_models.errors import ProtocolError
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.statuses import Status
 
 
 class _Answer(msgspec.Struct):
@@ -24,6 +25,9 @@ class _Answer(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+_SUCCESS: Final[Mapping[str, Any]] = {"st": Status.OK}
 
 
 class Prepared(Exchange):
@@ -46,9 +50,9 @@ class Prepared(Exchange):
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
-        body: dict[str, Any] = {**self.body}
+        body = self.body
         if self.texts is not None:
-            body["keys"] = {name: msgspec.Raw(text) for name, text in self.texts.items()}
+            body = {**body, "keys": {name: msgspec.Raw(text) for name, text in self.texts.items()}}
         self.frame = _encode({self.command.name: body})
         return self
 
@@ -58,6 +62,8 @@ class Prepared(Exchange):
         Raises:
             ProtocolError: it is none.
         """
+        if answer == self.command.bare_success:
+            return _SUCCESS
         try:
             ((_, body),) = _decode(answer).items()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:

@@ -13,11 +13,6 @@ from tests.repository.models import Address, User
 from tests.schema.unstorable import OneWay
 
 
-@pytest.fixture
-def users(client: NdbClient) -> Repository[User]:
-    return Repository(client, User)
-
-
 def rename(user: User) -> None:
     user.username = "changed"
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
 
 from ndb_models import NdbClient, Repository, SessionGoneError
-from ndb_models.engine import Engine
-from ndb_models.server import NdbServer
-from ndb_models.server.server import ServerOptions
-from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.repository.models import EternalUser, Otp, ReadUser, User, WrittenUser
 
 Use: TypeAlias = Callable[[Repository[User], User], Awaitable[object]]
-
-
-@pytest.fixture
-async def timed(clock: VirtualClock) -> AsyncIterator[NdbClient]:
-    """A client of a server whose time stands still until the test moves it."""
-    server = NdbServer(Engine(MemoryStore(clock=clock)), ServerOptions(port=0))
-    async with server, NdbClient.connect(server.uri) as client:
-        yield client
 
 
 async def save_changed(repo: Repository[User], user: User) -> None:

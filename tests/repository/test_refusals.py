@@ -25,11 +25,6 @@ from tests.repository.models import Otp, User
 from tests.zoo import Nothing, Owner
 
 
-@pytest.fixture
-def users(client: NdbClient) -> Repository[User]:
-    return Repository(client, User)
-
-
 async def everything(client: NdbClient, tkn: int) -> Mapping[str, JsonInput]:
     return await client.sh_get(await client.sh_keys(tkn), tkn)
 

@@ -11,11 +11,6 @@ from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionGoneE
 from tests.repository.models import Address, EternalUser, Frozen, Otp, User
 
 
-@pytest.fixture
-def users(client: NdbClient) -> Repository[User]:
-    return Repository(client, User)
-
-
 async def test_a_saved_model_is_read_back_equal(users: Repository[User]) -> None:
     saved = await users.save(User(username="billy", roles=["a"], address=Address(street="S", lines=["1"])))
     read = await users.get(saved.tkn)

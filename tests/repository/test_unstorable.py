@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from ndb_models import NdbClient, NdbError, Repository, UnstorableError
 from tests.repository.models import Address, User
-from tests.schema.unstorable import Secretive
 from tests.zoo import Collections, Scalars
 
 Spoil = tuple[str, Any]
@@ -96,14 +95,6 @@ async def test_a_collection_of_another_kind_is_not_converted_silently(
     setattr(model, field, value)
     with pytest.raises(UnstorableError, match=field):
         await Repository(client, Collections).save(model)
-
-
-async def test_a_secret_is_neither_stored_nor_shown(client: NdbClient) -> None:
-    secret = Secretive.model_validate({"user": "b", "password": "canary"})
-    with pytest.raises(UnstorableError, match="password") as caught:
-        await Repository(client, Secretive).save(secret)
-    assert "canary" not in str(caught.value)
-    assert await client.sh_info_all() == {"totalSessions": 0, "totalKeys": 0}
 
 
 async def test_the_refusal_can_be_caught_as_ours_and_as_a_value_error(client: NdbClient) -> None:

@@ -39,17 +39,41 @@ def test_a_mixin_may_not_bring_a_reserved_name_in() -> None:
         declare("Declared", SessionModel, Mixin, annotations={})
 
 
-def test_fields_that_are_not_declared_are_refused_at_definition() -> None:
-    with pytest.raises(SchemaError, match="extra='allow'"):
-        declare(annotations={"user": str}, extra="allow")
+@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options"])
+def test_a_model_that_takes_any_field_may_not_declare_a_reserved_name_either(name: str) -> None:
+    with pytest.raises(SchemaError, match=rf"Declared\.{name}"):
+        declare(annotations={name: int}, extra="allow")
 
 
-def test_extra_allow_is_refused_when_it_is_inherited_too() -> None:
+async def test_fields_that_are_not_declared_are_stored_where_the_class_allows_them(client: NdbClient) -> None:
+    model = declare(annotations={"user": str}, extra="allow")
+    repo: Repository[SessionModel] = Repository(client, model)
+    saved = await repo.save(model(user="b", theme="dark", tabs=[1, {"a": None}]))
+    read = await repo.get(saved.tkn)
+    assert read == saved
+    assert read.model_extra == {"theme": "dark", "tabs": [1, {"a": None}]}
+
+
+async def test_fields_that_are_not_declared_are_stored_where_a_base_allows_them(client: NdbClient) -> None:
     class Open(BaseModel):
         model_config = ConfigDict(extra="allow")
 
-    with pytest.raises(SchemaError, match="extra='allow'"):
-        declare("Declared", SessionModel, Open, annotations={})
+    model = declare("Declared", SessionModel, Open, annotations={})
+    repo: Repository[SessionModel] = Repository(client, model)
+    saved = await repo.save(model(theme="dark"))
+    assert (await repo.get(saved.tkn)).model_extra == {"theme": "dark"}
+    assert await repo.get(saved.tkn) == saved
+
+
+@pytest.mark.parametrize("extra", ["ignore", "forbid"])
+async def test_keys_that_are_no_fields_are_not_read_where_the_class_does_not_allow_them(
+    client: NdbClient, extra: str
+) -> None:
+    model = declare(annotations={"user": str}, extra=extra)
+    repo: Repository[SessionModel] = Repository(client, model)
+    saved = await repo.save(model(user="b"))
+    await client.sh_set({"theirs": 1}, saved.tkn)
+    assert await repo.get(saved.tkn) == saved
 
 
 @pytest.mark.parametrize("schema", ["", "a\nb", "a\0", "\ud800", 5, b"user", ["user"]])

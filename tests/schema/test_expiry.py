@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,22 +15,47 @@ from ndb_models import Expiry, InvalidArgumentError
     [(timedelta(minutes=30), 1800), (60, 60), (60.0, 60), (1, 1), (timedelta(days=365_000), 365_000 * 86_400)],
 )
 def test_idle_is_whole_seconds_or_a_timedelta_of_them(idle: timedelta | float, seconds: int) -> None:
-    assert Expiry(idle=idle).seconds == seconds
+    assert Expiry(idle=idle).duration == seconds
+    assert Expiry(absolute=idle).absolute_seconds == seconds
+
+
+def test_the_server_is_told_the_shorter_of_the_two_times() -> None:
+    assert Expiry(idle=60, absolute=100).duration == 60
+    assert Expiry(idle=timedelta(days=2), absolute=timedelta(days=1)).duration == 86_400
+    assert Expiry(absolute=100).duration == 100
+    assert Expiry(idle=60).absolute_seconds is None
+
+
+def test_one_of_the_two_times_must_be_given() -> None:
+    with pytest.raises(InvalidArgumentError, match="idle= or absolute=, or both"):
+        Expiry()
+    with pytest.raises(InvalidArgumentError, match="idle= or absolute=, or both"):
+        Expiry(idle=None, absolute=None)
+
+
+@pytest.mark.parametrize("on", ["read", "write", "both"])
+def test_an_absolute_time_alone_is_extended_by_nothing(on: Literal["read", "write", "both"]) -> None:
+    expiry = Expiry(absolute=60, on=on)
+    assert (expiry.extends_on_read, expiry.extends_on_write) == (False, False)
 
 
 @pytest.mark.parametrize(
     "idle",
     [0, 0.5, -1, 1.5, 2**53, float("nan"), float("inf"), timedelta(0), timedelta(seconds=-1), timedelta(seconds=1.5)],
 )
-def test_idle_that_is_no_whole_second_is_refused(idle: timedelta | float) -> None:
-    with pytest.raises(InvalidArgumentError, match="idle"):
+def test_a_time_that_is_no_whole_second_is_refused_by_name(idle: timedelta | float) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"Expiry\(idle=\)"):
         Expiry(idle=idle)
+    with pytest.raises(InvalidArgumentError, match=r"Expiry\(absolute=\)"):
+        Expiry(idle=60, absolute=idle)
 
 
-@pytest.mark.parametrize("idle", [None, "60", True, [60], {"minutes": 1}])
-def test_idle_of_another_type_is_refused_and_the_type_named(idle: Any) -> None:
+@pytest.mark.parametrize("idle", ["60", True, [60], {"minutes": 1}])
+def test_a_time_of_another_type_is_refused_and_the_type_named(idle: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=type(idle).__name__):
         Expiry(idle=idle)
+    with pytest.raises(InvalidArgumentError, match=type(idle).__name__):
+        Expiry(absolute=idle)
 
 
 @pytest.mark.parametrize("on", ["", "reads", "READ", None, True, ["read"]])

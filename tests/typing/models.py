@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel
+
 from ndb_models import Expiry, SessionModel
 
 T = TypeVar("T")
@@ -21,3 +23,15 @@ class OneTimePassword(SessionModel, schema="otp"):
 
 class Page(SessionModel, Generic[T]):
     items: list[T]
+
+
+class NameView(BaseModel):
+    """A part of a `UserSession`."""
+
+    username: str
+
+
+class NoModel:
+    """Has the field, and is no model."""
+
+    username: str = ""

@@ -1,0 +1,39 @@
+"""Validating single fields of a model as its constructor does: the others are left alone, the whole is not checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import SchemaValidator
+
+
+class FieldsValidator:
+    """Validates single fields of models of one class; the validators of the model as a whole do not run."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        schema: Any = model.__pydantic_core_schema__
+        definitions: list[Any] = []
+        config: Any = None
+        while schema["type"] != "model-fields":
+            definitions = schema.get("definitions", definitions)
+            config = schema.get("config", config)
+            if schema["type"] == "definition-ref":
+                schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
+            else:
+                schema = schema["schema"]
+        # A field that is frozen is so in an instance; this makes another one.
+        fields: Any = {name: {**field, "frozen": False} for name, field in schema["fields"].items()}
+        whole: Any = {"type": "definitions", "schema": {**schema, "fields": fields}, "definitions": definitions}
+        self._validator = SchemaValidator(whole, config)
+
+    def validate(self, values: Mapping[str, object], name: str, value: object) -> object:
+        """Return what becomes of a value given for a field, beside the values of the others.
+
+        Raises:
+            ValidationError: it does not fit.
+        """
+        result: Any = self._validator.validate_assignment(dict(values), name, value)
+        validated, extra, _ = result
+        return validated[name] if name in validated else extra[name]

@@ -1,0 +1,104 @@
+"""What a checker knows of each verb of a repository: what goes in, and what comes out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import assert_type
+
+from ndb_models import Expiry, NdbClient, NdbError, Repository
+from tests.typing.models import NameView, NoModel, OneTimePassword, Page, UserSession
+
+
+async def creating_and_changing_give_back_the_model(repo: Repository[UserSession]) -> None:
+    user = await repo.create(UserSession(username="b"), expiry=Expiry(idle=60, absolute=timedelta(days=1)))
+    assert_type(user, UserSession)
+    assert_type(await repo.save(user, expiry=Expiry(absolute=60)), UserSession)
+    assert_type(await repo.refresh(user), UserSession)
+    assert_type(await repo.rotate(user), UserSession)
+    assert_type(await repo.update(user.tkn, username="c"), UserSession)
+
+
+async def an_edit_is_of_the_model(repo: Repository[UserSession]) -> None:
+    assert_type(repo.edit(5), AbstractAsyncContextManager[UserSession])
+    async with repo.edit(5) as user:
+        assert_type(user, UserSession)
+        user.roles.append("admin")
+        user.roles.append(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        user.rolls = []  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    with repo.edit(5):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+
+async def what_keeps_a_session_alive_has_types(repo: Repository[UserSession]) -> None:
+    await repo.touch(5)
+    left = await repo.ttl(5)
+    assert_type(left, float | None)
+    assert_type(await repo.ttl(await repo.get(5)), float | None)
+    await repo.ttl(OneTimePassword(code=1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    _ = left + 1  # type: ignore[operator]  # pyright: ignore[reportOptionalOperand, reportUnknownVariableType]
+
+
+async def a_projection_is_typed_as_the_view(repo: Repository[UserSession]) -> None:
+    view = await repo.project(5, NameView)
+    assert_type(view, NameView)
+    assert_type(view.username, str)
+    _ = view.usrname  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+    _ = view.roles  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+    _ = view.tkn  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+
+
+async def what_is_no_view_is_an_error(repo: Repository[UserSession]) -> None:
+    await repo.project(5, NoModel)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    await repo.project(5, NameView(username="b"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.project(5, "NameView")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    _: UserSession = await repo.project(5, NameView)  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
+    await repo.save(await repo.project(5, NameView))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def raw_is_text_by_key(repo: Repository[UserSession]) -> None:
+    assert_type(await repo.raw(5), dict[str, str])
+
+
+async def many_are_models_or_errors(repo: Repository[UserSession]) -> None:
+    got = await repo.get_many([1, 2], progress=print)
+    assert_type(got, list[UserSession | NdbError])
+    for user in got:
+        _ = user.username  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+        if not isinstance(user, NdbError):
+            assert_type(user, UserSession)
+    assert_type(await repo.save_many(UserSession(username="b") for _ in range(2)), list[UserSession | NdbError])
+    assert_type(await repo.delete_many({1, 2}), list[bool | NdbError])
+
+
+async def wrong_models_among_many_are_an_error(repo: Repository[UserSession]) -> None:
+    await repo.save_many([OneTimePassword(code=1)])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await repo.get_many(["5"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await repo.get_many(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.delete_many([UserSession(username="b")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+async def a_wrong_model_is_an_error(repo: Repository[UserSession]) -> None:
+    otp = OneTimePassword(code=1)
+    await repo.create(otp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.rotate(otp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.refresh(otp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.rotate(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.save(NameView(username="b"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def a_wrong_option_is_an_error(client: NdbClient, repo: Repository[UserSession]) -> None:
+    Repository(client, UserSession, foreign=True, on_invalid="end", clock=lambda: 0.0)
+    Repository(client, UserSession, on_invalid="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Repository(client, UserSession, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await repo.save(UserSession(username="b"), expiry=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await repo.update(5, {"username": "b"})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await repo.touch(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def a_generic_model_keeps_its_argument_through_every_verb(client: NdbClient) -> None:
+    pages = Repository(client, Page[int])
+    assert_type(await pages.save(Page[int](items=[1])), Page[int])
+    assert_type(await pages.get_many([5]), list[Page[int] | NdbError])
+    async with pages.edit(5) as page:
+        assert_type(page.items, list[int])
