@@ -15,6 +15,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
+from ndb_models.client.lingering import Lingering
 from ndb_models.client.waiter import Waiter
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter
@@ -39,6 +40,7 @@ class NdbConnection(ClientConnection):
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
+        self._lingering = Lingering(self.loop)
         # Set while requests wait to be written together: at the end of this turn of the loop, or of the call that hands
         # over answers.
         self._sends_soon = False
@@ -77,6 +79,8 @@ class NdbConnection(ClientConnection):
             if frames:
                 text_frame = self._writer.text_frame
                 self.transport.write(b"".join([text_frame(frame) for frame in frames]))
+                if len(frames) == 1:
+                    self._lingering.sent()
 
     def data_received(self, data: bytes) -> None:
         """Hand over the answers that came in, then send what they made room for."""
@@ -109,6 +113,8 @@ class NdbConnection(ClientConnection):
         except ProtocolError as exc:
             self.drop(exc)
             return
+        if len(answered) == 1:
+            self._lingering.answered()
         for request, frame in answered:
             if request.waiter is None or request.waiter.done:
                 request.exchange.orphaned(frame)

@@ -34,15 +34,18 @@ class Requester:
         # What is done for callers who have gone.
         self._background: set[asyncio.Task[object]] = set()
 
-    async def request(self, exchange: Exchange) -> bytes:
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request and return the frame that answers it, whatever its status.
 
         For layers that read and write frames themselves; everyone else has a method for each command. See
         `Transport.request` for what is raised, besides `NotConnectedError`: the client is not open.
         """
-        answer = await self._transport_in_use.request(exchange)
-        if _logger.isEnabledFor(logging.DEBUG):
-            _logger.debug("%s: %d bytes sent, %d received", exchange.command.name, len(exchange.frame), len(answer))
+        requesting = self._transport_in_use.request(exchange)
+        return self._logged(exchange, requesting) if _logger.isEnabledFor(logging.DEBUG) else requesting
+
+    async def _logged(self, exchange: Exchange, requesting: Awaitable[bytes]) -> bytes:
+        answer = await requesting
+        _logger.debug("%s: %d bytes sent, %d received", exchange.command.name, len(exchange.frame), len(answer))
         return answer
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
@@ -51,9 +54,9 @@ class Requester:
         Raises as `request`.
         """
         performing = self._transport_in_use.perform(prepared)
-        return self._logged(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
+        return self._logged_texts(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
 
-    async def _logged(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    async def _logged_texts(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
         answer = await performing
         sizes = [sum(map(len, texts.values())) for texts in (prepared.texts or {}, answer.get("keys") or {})]
         _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
@@ -71,18 +74,18 @@ class Requester:
 
     async def _perform(self, call: Call) -> dict[str, JsonValue]:
         answer = call.read(await self.request(call))
-        if answer["st"] != call.command.success:
+        if answer["st"] != call.success:
             raise failure(call.command, answer)
         return answer
 
     async def _done(self, name: str, /, **body: object) -> bool:
         """Send a command that only succeeds or fails; True, so that it can be asked with `if`."""
-        await self._call(name, **body)
+        await self._perform(Call(COMMANDS[name], body))
         return True
 
     async def _ask(self, name: str, answer_field: str, expected: type[T], /, **body: object) -> T:
         """Send a command and return one field of its answer, of the type that it must have."""
-        return field_of(await self._call(name, **body), answer_field, expected)
+        return field_of(await self._perform(Call(COMMANDS[name], body)), answer_field, expected)
 
     async def _describe(self, name: str, /, **body: object) -> dict[str, JsonValue]:
         """Send a command and return its answer without the status."""

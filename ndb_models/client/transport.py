@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from ndb_models.wire.exchange import Exchange
@@ -15,7 +15,7 @@ from ndb_models.wire.prepared import Prepared
 class Transport(Protocol):
     """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
 
-    async def request(self, exchange: Exchange) -> bytes:
+    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
         """Send a request, and return the frame that answers it.
 
         Cancelling is safe: the answer, when it comes, goes to `exchange.orphaned`.

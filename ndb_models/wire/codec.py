@@ -1,29 +1,16 @@
-"""Frames: a request as the bytes of a text frame, and an answer as what it names and holds."""
+"""Answers: the name of one, and what it holds."""
 
 # JSON that is being looked at has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
-from ndb_models.wire.commands import Command
-from ndb_models.wire.strict_json import encode_command
 
 _decode = msgspec.json.Decoder().decode
-
-
-def encode_request(command: Command, body: Mapping[str, object]) -> bytes:
-    """Return the text frame of a request.
-
-    Raises:
-        InvalidArgumentError: `body` holds something that is not JSON; the message says where.
-    """
-    return encode_command(command.name, body)
 
 
 def name_of(frame: bytes) -> str | None:

@@ -94,7 +94,12 @@ def _chooses(answer_name: str, name: str) -> Echo:
     def chooses(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
         asked: Any = request[name]
         chosen: Any = answer.get(answer_name)
-        return type(chosen) in (list, dict) and all(item in asked for item in chosen)
+        if type(chosen) is not dict and type(chosen) is not list:
+            return False
+        for item in chosen:  # noqa: SIM110 - half the time of all()
+            if item not in asked:
+                return False
+        return True
 
     return chooses
 
@@ -131,10 +136,13 @@ class Command:
     answer_name: str = field(init=False)
     answer_start: bytes = field(init=False)
     bare_success: bytes = field(init=False)
+    # As a plain integer: comparing with it is several times as fast.
+    success_status: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer_name", self.name + "_RSP")
         object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
+        object.__setattr__(self, "success_status", int(self.success))
         object.__setattr__(self, "bare_success", b'{"%s_RSP":{"st":%d}}' % (self.name.encode(), self.success))
 
     def reject(self, body: Mapping[str, object]) -> Rejection | None:

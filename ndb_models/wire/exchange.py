@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
-from ndb_models.wire.codec import decode_answer, encode_request
+from ndb_models.wire.codec import decode_answer
 from ndb_models.wire.commands import Command
+from ndb_models.wire.strict_json import encode_command
 
 
 class Exchange:
@@ -37,10 +38,13 @@ class Call(Exchange):
         InvalidArgumentError: the parameters hold something that is not JSON; the message says where.
     """
 
-    __slots__ = ("_answer", "_body", "_read")
+    __slots__ = ("_answer", "_body", "_read", "success")
 
     def __init__(self, command: Command, body: Mapping[str, object]) -> None:
-        super().__init__(command, encode_request(command, body))
+        self.command = command
+        self.frame = encode_command(command.name, body)
+        self.on_orphan = None
+        self.success: int = command.success_status
         self._body = body
         self._read = b""
         self._answer: dict[str, JsonValue] = {}
@@ -51,7 +55,7 @@ class Call(Exchange):
             body = self.read(answer)
         except ProtocolError:
             return False
-        return body["st"] != self.command.success or self.command.echo(self._body, body)
+        return body["st"] != self.success or self.command.echo(self._body, body)
 
     def read(self, answer: bytes) -> dict[str, JsonValue]:
         """Return the body of the answer.

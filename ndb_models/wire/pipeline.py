@@ -73,8 +73,11 @@ class Window:
     def note(self, answer_size: int) -> None:
         """Take note of an answer."""
         self._answers += 1
-        if self._answers % _REMEMBERED == 0:
+        if self._answers == _REMEMBERED:
+            self._answers = 0
             self._largest, self._largest_before = 0, self._largest
+        elif answer_size <= self._largest and self.size == self._limit:
+            return
         if answer_size > self._largest:
             self._largest = answer_size
         fitting = _UNREAD_LIMIT // (max(self._largest, self._largest_before) + _WITH_AN_ANSWER)
