@@ -25,6 +25,9 @@ lint: $(READY)  ## ruff: lint and format
 types: $(READY)  ## mypy in strict mode, and pyright on what users see
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright
+	@PYTHONPATH=. PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes ndb_models --ignoreexternal \
+		> .venv/verifytypes.txt || (cat .venv/verifytypes.txt; exit 1)
+	@grep "completeness score" .venv/verifytypes.txt
 
 bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -75,9 +75,10 @@ def ours(operations: int, tasks: int) -> Callable[[str], Awaitable[float]]:
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
             repo = Repository(client, Measured)
+            models = [measured(number) for number in range(operations)]
 
             async def save_and_get(number: int) -> None:
-                session = await repo.save(measured(number))
+                session = await repo.save(models[number])
                 await repo.get(session.tkn)
 
             return await _in_tasks(save_and_get, operations, tasks)
@@ -127,10 +128,11 @@ def redis_by_hand(operations: int) -> Callable[[str], Awaitable[float]]:
         from redis.asyncio import Redis
 
         async with Redis.from_url(uri) as redis:
+            models = [measured(number) for number in range(operations)]
 
             async def save_and_get(number: int) -> None:
                 token = secrets.token_hex(8)
-                await redis.set(f"session:{token}", measured(number).model_dump_json(), ex=IDLE)
+                await redis.set(f"session:{token}", models[number].model_dump_json(), ex=IDLE)
                 Plain.model_validate_json(await redis.getex(f"session:{token}", ex=IDLE))
 
             return await _in_tasks(save_and_get, operations, REDIS_TASKS)

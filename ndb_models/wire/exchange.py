@@ -41,9 +41,7 @@ class Call(Exchange):
     __slots__ = ("_answer", "_body", "_read", "success")
 
     def __init__(self, command: Command, body: Mapping[str, object]) -> None:
-        self.command = command
-        self.frame = encode_command(command.name, body)
-        self.on_orphan = None
+        super().__init__(command, encode_command(command.name, body))
         self.success: int = command.success_status
         self._body = body
         self._read = b""

@@ -42,18 +42,16 @@ class Prepared(Exchange):
     __slots__ = ("body", "texts")
 
     def __init__(self, command: Command, body: Mapping[str, Any], texts: Mapping[str, bytes] | None = None) -> None:
-        # No frame yet: see `to_frame`.
-        self.command = command
+        super().__init__(command, b"")  # no frame yet: see `to_frame`
         self.body: Mapping[str, Any] = body
         self.texts: Mapping[str, bytes] | None = texts
-        self.on_orphan = None
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
         body = self.body
         if self.texts is not None:
             body = {**body, "keys": {name: msgspec.Raw(text) for name, text in self.texts.items()}}
-        self.frame = _encode({self.command.name: body})
+        self.frame: bytes = _encode({self.command.name: body})
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:
