@@ -150,7 +150,9 @@ class StoredDataError(NdbError):
         self.model = model
         self.tkn = tkn
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
-        super().__init__(f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}")
+        super().__init__(
+            f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}; raw(tkn) shows what is stored"
+        )
 
 
 def _listed(problems: Sequence[tuple[str, str]]) -> str:
@@ -176,14 +178,16 @@ class NotSavedError(SessionError):
 class SessionGoneError(SessionError):
     """There is no such session: it ended, or expired, or never was. Only saving a model without a token creates one."""
 
+    _PROBLEM = "there is no such session; it has ended or expired. To start anew, save a new model"
+
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(
-            model, tkn, "there is no such session; it has ended or expired. To start anew, save a new model"
-        )
+        super().__init__(model, tkn, self._PROBLEM)
 
 
 class SessionExpiredError(SessionGoneError):
     """The session has expired: its absolute time is over, or it was emptied by its expiry."""
+
+    _PROBLEM = "it has expired. To start anew, save a new model"
 
 
 class WrongSchemaError(SessionError):
@@ -205,4 +209,4 @@ class ForeignSessionError(SessionError):
     """The session was not written by a repository, so that nothing says of which model it is."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, "it was not written by a repository; read it with foreign=True")
+        super().__init__(model, tkn, "it was not written by a repository; Repository(..., foreign=True) takes it")

@@ -17,7 +17,7 @@ from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
-from ndb_models.errors import ConnectError
+from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.types import JsonValue
 
 # How many seconds closing waits for what is still being done for callers who have gone.
@@ -42,6 +42,9 @@ class NdbClient(KeyCommands, SessionCommands):
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__()
+        given: object = debug
+        if not isinstance(given, bool):
+            raise InvalidArgumentError("NdbClient() takes no URI: use NdbClient.connect(uri), or open(uri)")
         self._shown_uri = ""
         # What the connection was opened with, where there is one.
         self._options: Options | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
-from ndb_models.client.requester import NAMES, OBJECT, Requester
+from ndb_models.client.requester import NAMES, OBJECT, Requester, names_of
 from ndb_models.types import JsonInput, JsonValue
 
 
@@ -26,11 +26,11 @@ class KeyCommands(Requester):
 
     async def kv_get(self, keys: Sequence[str]) -> dict[str, JsonValue]:
         """Return the values of these keys; those that do not exist are left out."""
-        return await self._ask("KV_GET", "keys", OBJECT, keys=keys)
+        return await self._ask("KV_GET", "keys", OBJECT, keys=names_of(keys))
 
     async def kv_rmv(self, keys: Sequence[str]) -> bool:
         """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
-        return await self._done("KV_RMV", keys=keys)
+        return await self._done("KV_RMV", keys=names_of(keys))
 
     async def kv_count(self) -> int:
         """Return how many keys there are."""
@@ -38,7 +38,7 @@ class KeyCommands(Requester):
 
     async def kv_contains(self, keys: Sequence[str]) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("KV_CONTAINS", "contains", NAMES, keys=keys)
+        return await self._ask("KV_CONTAINS", "contains", NAMES, keys=names_of(keys))
 
     async def kv_keys(self) -> list[str]:
         """Return the names of all keys, in no particular order."""
@@ -71,7 +71,7 @@ class KeyCommands(Requester):
         """
         body: dict[str, object] = {"path": path, "rsp": rsp}
         if keys:
-            body["keys"] = keys
+            body["keys"] = names_of(keys)
         match rsp:
             case "paths":
                 return await self._ask("KV_FIND", "paths", NAMES, **body)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
 
@@ -37,7 +39,30 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("open_timeout", "request_timeout", "max_payload", "max_in_flight"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgumentError(f"{name} must be greater than 0")
-        if self.keepalive is not None and not self.keepalive > 0:
-            raise InvalidArgumentError("keepalive must be greater than 0; None is for never")
+            _check_number(name, getattr(self, name))
+        if self.keepalive is not None:
+            _check_number("keepalive", self.keepalive)
+        given: object = self.ssl
+        if given is not None and not isinstance(given, ssl.SSLContext):
+            raise InvalidArgumentError(f"ssl is an ssl.SSLContext or None, not a {type(given).__name__}")
+        for name, value in self.headers.items():
+            _check_header(name, value)
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgumentError(f"{name} is a number, not a {type(value).__name__}")
+    if not value > 0:
+        raise InvalidArgumentError(f"{name} must be greater than 0")
+
+
+def _check_header(name: object, value: object) -> None:
+    if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+        raise InvalidArgumentError("the name of a header is not valid (RFC 9110, section 5.1)")
+    if not (isinstance(value, str) and value.isascii() and (value.isprintable() or not value)):
+        raise InvalidArgumentError(
+            f"headers[{name!r}] is not valid: a line break, or not ASCII? (RFC 9110, section 5.5)"
+        )
+
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

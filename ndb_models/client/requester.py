@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.client.transport import Transport
-from ndb_models.errors import NdbError, NotConnectedError, ProtocolError, ResponseError
+from ndb_models.errors import InvalidArgumentError, NdbError, NotConnectedError, ProtocolError, ResponseError
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.exchange import Call, Exchange
@@ -121,3 +121,14 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
     status = answer["st"]
     return ResponseError(command.name, answer, describe(status if isinstance(status, int) else 0))
+
+
+def names_of(keys: Sequence[str]) -> Sequence[str]:
+    """Return the names of keys, which are not to be confused with one name.
+
+    Raises:
+        InvalidArgumentError: it is a string: each of its characters would be a name.
+    """
+    if isinstance(keys, str):
+        raise InvalidArgumentError('keys is a list or a tuple of names, not a str: ("name",)')
+    return keys

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of
+from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
@@ -98,11 +98,11 @@ class SessionCommands(Requester):
 
     async def sh_get(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
         """Return the values of these keys; those that do not exist are left out."""
-        return await self._ask("SH_GET", "keys", OBJECT, tkn=tkn, keys=keys)
+        return await self._ask("SH_GET", "keys", OBJECT, tkn=tkn, keys=names_of(keys))
 
     async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
         """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
-        return await self._done("SH_RMV", tkn=tkn, keys=keys)
+        return await self._done("SH_RMV", tkn=tkn, keys=names_of(keys))
 
     async def sh_count(self, tkn: SessionToken) -> int:
         """Return how many keys the session has."""
@@ -110,7 +110,7 @@ class SessionCommands(Requester):
 
     async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("SH_CONTAINS", "contains", NAMES, tkn=tkn, keys=keys)
+        return await self._ask("SH_CONTAINS", "contains", NAMES, tkn=tkn, keys=names_of(keys))
 
     async def sh_keys(self, tkn: SessionToken) -> list[str]:
         """Return the names of all keys, in no particular order."""

@@ -32,6 +32,11 @@ class WebSocketUri:
     text: str = field(repr=False)
     shown: str
 
+    @property
+    def secure(self) -> bool:
+        """Whether it is `wss://`."""
+        return self.shown.startswith("wss:")
+
 
 Uri: TypeAlias = MemoryUri | WebSocketUri
 
@@ -42,6 +47,9 @@ def parse_uri(text: str) -> Uri:
     Raises:
         InvalidArgumentError: it names nothing that this package can open.
     """
+    given: object = text
+    if not isinstance(given, str):
+        raise InvalidArgumentError(f"a URI is a str, not a {type(given).__name__}")
     if not text:
         raise InvalidArgumentError("the URI is empty; try 'memory://' or 'ws://127.0.0.1:1987/'")
     try:
@@ -66,4 +74,4 @@ def parse_uri(text: str) -> Uri:
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
             return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}")
         case scheme:
-            raise InvalidArgumentError(f"the URI's scheme is {scheme!r}; it can be memory, ws or wss")
+            raise InvalidArgumentError(f"the URI's scheme is {scheme!r}; try 'memory://', 'ws://...' or 'wss://...'")

@@ -21,6 +21,7 @@ from ndb_models.client.waiter import Waiter
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
+    InvalidArgumentError,
     NotConnectedError,
     ProtocolError,
     RequestTimeoutError,
@@ -60,6 +61,7 @@ class WebSocketTransport(Transport):
         # Before the next attempt, in seconds: grows with each, until a request was answered.
         self._pause = 0.0
         self._closed = False
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:
@@ -68,6 +70,8 @@ class WebSocketTransport(Transport):
         Raises:
             ConnectError: nothing answers there, or what answers does not speak WebSocket or refuses us.
         """
+        if options.ssl is not None and not uri.secure:
+            raise InvalidArgumentError("ssl= is for wss://, and the URI is ws://")
         transport = cls(uri, options)
         transport._connection = await transport._connect()
         return transport
@@ -93,7 +97,7 @@ class WebSocketTransport(Transport):
                 ping_interval=options.keepalive,
                 ping_timeout=options.keepalive,
                 proxy=None,
-                ssl=options.ssl,
+                ssl=(options.ssl or True) if self._uri.secure else None,
             )
         except TimeoutError as exc:
             raise ConnectError(self._uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
@@ -120,6 +124,8 @@ class WebSocketTransport(Transport):
         deadline = loop.time() + options.request_timeout
         anomalies = 0
         maybe_done = False
+        if loop is not self._loop:
+            raise InvalidArgumentError("this client was opened in another event loop; open one in each")
         while True:
             connection = self._connection
             if connection is None or not connection.usable:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from pydantic import BaseModel
+
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import (
@@ -276,5 +278,11 @@ def check_token(tkn: object) -> None:
     Raises:
         InvalidArgumentError: it is no unsigned 64-bit integer.
     """
-    if not is_token(tkn):
-        raise InvalidArgumentError(f"a token is an unsigned 64-bit integer; this is a {type(tkn).__name__}")
+    if is_token(tkn):
+        return
+    if type(tkn) is int:
+        raise InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
+    hint = "; from a cookie or a URL, use int(...)" if isinstance(tkn, str) else ""
+    if isinstance(tkn, BaseModel):
+        hint = "; pass its tkn"
+    raise InvalidArgumentError(f"a token is an unsigned 64-bit integer, not a value of type {type(tkn).__name__}{hint}")

@@ -60,6 +60,9 @@ class Repository(Generic[M]):
         clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
     """
 
+    def __repr__(self) -> str:
+        return f"<Repository of {self._name}>"
+
     def __init__(
         self,
         client: NdbClient,
@@ -202,7 +205,7 @@ class Repository(Generic[M]):
 
     # Changing a session
 
-    async def update(self, tkn: SessionToken, **changes: Any) -> M:
+    async def update(self, tkn: SessionToken, /, **changes: Any) -> M:
         """Change fields of a session, and return it as it is then. What is equal to what is there is not written.
 
         Every change is validated by its field, and the whole by the model's validators, as in the constructor.
@@ -346,5 +349,7 @@ def _check_arguments(client: object, model: object, on_invalid: object) -> None:
         raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
     if not (isinstance(model, type) and issubclass(model, SessionModel)):
         raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
+    if model is SessionModel:
+        raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
     if on_invalid not in ("raise", "end"):
         raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
@@ -32,8 +32,12 @@ _HARMLESS: Final = frozenset(get_args(ErrorType)) - _TELLTALE
 _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
 
 _WHOLE: Final = "(model)"
-_NO_JSON: Final = "it cannot be written as JSON"
-_WAY_OUT: Final = "it would not come back as it is from JSON; give it a type, or a serializer, that does"
+_NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
+_WAY_OUT: Final = (
+    "it would not come back as it is from JSON; assign what the field declares, or declare a type, or a serializer,"
+    " that does"
+)
+_EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
 _NOT_STORED: Final = "private attributes are not stored; make it a field, or leave it at its default"
 _ABSENT: Final = object()
 
@@ -85,7 +89,7 @@ class ModelCodec(Generic[B]):
         for name in self._model.__pydantic_fields__:
             # Not as attributes: whoever saves a deprecated field has not used it.
             if model.__dict__.get(name, _ABSENT) != read.__dict__.get(name, _ABSENT):
-                yield name, _WAY_OUT
+                yield name, _WAY_OUT if name in self._names else _EXCLUDED
         for values, as_read, reason in (
             (model.__pydantic_extra__, read.__pydantic_extra__, _WAY_OUT),
             (model.__pydantic_private__, read.__pydantic_private__, _NOT_STORED),
@@ -134,7 +138,8 @@ class ModelCodec(Generic[B]):
         try:
             return self._validator.validate_json(text, by_alias=False, by_name=True), text
         except ValidationError as exc:
-            raise StoredDataError(self._name, tkn, problems_of(exc)) from exc
+            shows_values = not self._model.model_config.get("hide_input_in_errors")
+            raise StoredDataError(self._name, tkn, problems_of(exc)) from (_hidden(exc) if shows_values else exc)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -212,6 +217,15 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
         (str(problem["loc"][0]) if problem["loc"] else _WHOLE, _reason(problem))
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _hidden(error: ValidationError) -> ValidationError:
+    """Return the error without the values: those that are stored are not what a traceback should show."""
+    problems: list[InitErrorDetails] = [
+        {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
+        for name, reason in problems_of(error)
+    ]
+    return ValidationError.from_exception_data(error.title, problems, hide_input=True)
 
 
 def _reason(problem: Any) -> str:

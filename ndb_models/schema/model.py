@@ -70,7 +70,13 @@ class SessionModel(BaseModel):
     def __init_subclass__(
         cls, *, expiry: Expiry | _Inherited | None = "inherited", schema: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init_subclass__(**kwargs)
+        if kwargs:
+            raise SchemaError(
+                cls.__name__,
+                None,
+                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema= and Pydantic's own",
+            )
+        super().__init_subclass__()
         _refuse_reserved(cls, inspect.get_annotations(cls))
         _check_options(cls, expiry, schema)
         inherited = cls.session_options.expiry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, EmailStr, Field, RootModel, SecretSt
 
 from ndb_models import InvalidArgumentError, NdbClient, Repository, SchemaError, SessionModel, StoredDataError
 from ndb_models.schema.envelope import RESERVED_KEY
-from tests.repository.models import Address
+from tests.repository.models import Address, User
 from tests.repository.recording import RecordingEngine
 
 
@@ -260,3 +261,15 @@ async def test_a_views_own_validators_run(client: NdbClient) -> None:
     saved = await repo.save(account())
     with pytest.raises(StoredDataError, match="username"):
         await repo.project(saved.tkn, Choosy)
+
+
+async def test_what_is_stored_is_not_shown_where_it_does_not_fit_a_view(client: NdbClient) -> None:
+    class Name(BaseModel):
+        username: str
+
+    repo = Repository(client, User)
+    user = await repo.save(User(username="b"))
+    await client.sh_set({"username": ["canary"]}, user.tkn)
+    with pytest.raises(StoredDataError, match="username") as refused:
+        await repo.project(user.tkn, Name)
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
