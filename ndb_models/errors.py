@@ -32,7 +32,17 @@ from ndb_models.types import JsonValue, SessionToken, redact
 
 
 class NdbError(Exception):
-    """The root of all."""
+    """The root of all. Can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[NdbError], args: tuple[object, ...], fields: dict[str, object]) -> NdbError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 NdbException = NdbError

@@ -15,7 +15,7 @@ from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
-from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
+from ndb_models.client.uri import MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.types import JsonValue
@@ -46,6 +46,8 @@ class NdbClient(KeyCommands, SessionCommands):
         if not isinstance(given, bool):
             raise InvalidArgumentError("NdbClient() takes no URI: use NdbClient.connect(uri), or open(uri)")
         self._shown_uri = ""
+        # Held while opening and closing: two at once would leave a connection in nobody's hands.
+        self._opening = asyncio.Lock()
         # What the connection was opened with, where there is one.
         self._options: Options | None = None
         if debug:
@@ -116,7 +118,11 @@ class NdbClient(KeyCommands, SessionCommands):
 
     async def _open(self, uri: str, options: Options) -> None:
         target = parse_uri(uri)
-        await self.close()
+        async with self._opening:
+            await self._open_anew(target, options)
+
+    async def _open_anew(self, target: Uri, options: Options) -> None:
+        await self._close()
         self._shown_uri = target.shown
         self._options = options if isinstance(target, WebSocketUri) else None
         transport: Transport
@@ -128,6 +134,10 @@ class NdbClient(KeyCommands, SessionCommands):
 
     async def close(self) -> None:
         """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
+        async with self._opening:
+            await self._close()
+
+    async def _close(self) -> None:
         if self._background and self._transport is not None:
             await asyncio.wait(self._background, timeout=_LONGEST_FAREWELL)
         transport, self._transport = self._transport, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import random
 from collections.abc import Mapping
 from typing import Any, Final
@@ -43,6 +44,13 @@ _LONGEST_PAUSE: Final = 2.0
 _ANOMALIES_FORGIVEN: Final = 2
 
 
+class _Connect(connect):
+    """Follows no redirects: they would take headers, and the sessions, to a server that nobody named."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class WebSocketTransport(Transport):
     """Carries requests over a connection, and connects again when it is lost.
 
@@ -61,7 +69,9 @@ class WebSocketTransport(Transport):
         # Before the next attempt, in seconds: grows with each, until a request was answered.
         self._pause = 0.0
         self._closed = False
+        # A connection belongs to one event loop, and its answers to one process: a fork would share them.
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:
@@ -79,7 +89,7 @@ class WebSocketTransport(Transport):
     async def _connect(self) -> NdbConnection:
         options = self._options
         try:
-            connection = await connect(
+            connection = await _Connect(
                 self._uri.text,
                 # Asked for as a class, but only called.
                 create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -124,8 +134,8 @@ class WebSocketTransport(Transport):
         deadline = loop.time() + options.request_timeout
         anomalies = 0
         maybe_done = False
-        if loop is not self._loop:
-            raise InvalidArgumentError("this client was opened in another event loop; open one in each")
+        if loop is not self._loop or os.getpid() != self._process:
+            raise InvalidArgumentError("this client was opened in another event loop or process; open one in each")
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
@@ -190,12 +200,16 @@ class WebSocketTransport(Transport):
                 except ConnectError as exc:
                     self._why_not = exc
                 else:
+                    self._why_not = None
                     return
         finally:
             self._reconnecting = None
 
     async def aclose(self) -> None:
         self._closed = True
+        if asyncio.get_running_loop() is not self._loop or os.getpid() != self._process:
+            self.abandon()
+            return
         try:
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
@@ -212,7 +226,8 @@ class WebSocketTransport(Transport):
         connection = self._connection
         if connection is None or connection.transport.is_closing() or connection.loop.is_closed():
             return False
-        connection.transport.abort()
+        if os.getpid() == self._process:  # after a fork the connection is the parent's
+            connection.transport.abort()
         return True
 
 

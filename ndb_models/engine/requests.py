@@ -45,6 +45,9 @@ class Call(NamedTuple):
     body: Mapping[str, Any]
     values: Any = None
 
+    def __repr__(self) -> str:
+        return f"Call({self.command.name})"
+
 
 class RefusedError(Exception):
     """A request that no handler gets. `name` is that of the answer, without its `_RSP`."""

@@ -22,6 +22,7 @@ from ndb_models.errors import (
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
+    ProtocolError,
     RequestTimeoutError,
     ResponseError,
     SessionExpiredError,
@@ -53,6 +54,9 @@ class Read(NamedTuple):
 
     keys: dict[str, bytes]
     envelope: Envelope | None
+
+    def __repr__(self) -> str:
+        return f"Read({len(self.keys)} keys)"
 
     @property
     def deadline(self) -> int | None:
@@ -118,9 +122,11 @@ class SessionAccess:
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         body = {} if expiry is None else {"expiry": expiry.on_the_wire}
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, body)))
-        tkn = answer.get(TOKEN)
-        if answer["st"] != Status.OK or type(tkn) is not int:
+        if answer["st"] != Status.OK:
             raise failure(_SH_NEW, answer)
+        tkn = answer.get(TOKEN)
+        if type(tkn) is not int or not is_token(tkn):
+            raise ProtocolError("the server's answer to SH_NEW has no token")
         return tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
@@ -160,7 +166,7 @@ class SessionAccess:
         """
         check_token(tkn)
         for _ in range(_READS):
-            keys = await self._read_once(tkn, [*names, RESERVED_KEY])
+            keys = await self._read_once(tkn, names)
             reserved = keys.pop(RESERVED_KEY, None)
             if reserved is None:
                 if not keys:
@@ -182,11 +188,15 @@ class SessionAccess:
 
     async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
         keys: dict[str, bytes] = {}
-        for part in split_names(_SH_GET, names, self._client.max_payload):
+        reserved: set[bytes | None] = set()
+        for part in split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload):
             answer = await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part}))
             if answer["st"] != Status.OK:
                 raise self._refusal(_SH_GET, tkn, answer)
             keys.update(answer["keys"])
+            reserved.add(answer["keys"].get(RESERVED_KEY))
+        if len(reserved) > 1:  # parts of several sessions: none of them proves whose the others are
+            raise ProtocolError("the server's answers are about several sessions")
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
@@ -199,6 +209,7 @@ class SessionAccess:
             raise IncompleteSessionError(self._name, tkn)
 
     async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
+        """End a session whose absolute time is over, and raise `SessionExpiredError`."""
         """End and refuse a session that is past its absolute end, of which the server knows nothing."""
         if deadline is not None and deadline <= self._clock() * 1000:
             with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
@@ -214,7 +225,8 @@ class SessionAccess:
     async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""
         check_token(tkn)
-        return await self._read_once(tkn, await self._of_session(tkn, self._client.sh_keys(tkn)))
+        names = await self._of_session(tkn, self._client.sh_keys(tkn))
+        return await self._read_once(tkn, [name for name in names if name != RESERVED_KEY])
 
     async def end(self, tkn: SessionToken) -> bool:
         """End a session, whatever it is. Return False if there is none."""
@@ -237,7 +249,7 @@ class SessionAccess:
             self._client.end_soon(new)  # nobody will learn its token
             raise
         if not ended:
-            await self.end(new)
+            self._client.end_soon(new)
             raise SessionGoneError(self._name, old)
 
     async def expiry(self, tkn: SessionToken) -> Expiry | None:

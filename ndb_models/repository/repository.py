@@ -129,6 +129,9 @@ class Repository(Generic[M]):
         keys, text = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
+        changed.update((name, keys[name]) for name in stored.unsure if name in keys)
+        # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
+        set_stored(session, stored._replace(unsure=stored.unsure.union(changed, removed)))
         await self._access.change(stored.tkn, changed, removed)
         set_stored(session, Stored(stored.tkn, text, stored.deadline))
         return session
@@ -175,9 +178,10 @@ class Repository(Generic[M]):
 
     async def refresh(self, session: M) -> M:
         """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
-        fresh, _ = await self._load(self._checked(session).tkn)
-        for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__ndb_stored__"):
+        fresh, stored = await self._load(self._checked(session).tkn)
+        for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
             object.__setattr__(session, name, getattr(fresh, name))
+        set_stored(session, stored)
         return session
 
     async def touch(self, tkn: SessionToken) -> None:
@@ -196,6 +200,7 @@ class Repository(Generic[M]):
             stored = stored_of(self._checked(session))
             if stored is None:
                 raise NotSavedError(self._name)
+            await self._access.refuse_overdue(stored.tkn, stored.deadline)
             return await self._access.remaining(stored.tkn, stored.deadline)
         remaining = await self._access.remaining(session, None)
         expiry = self._options.expiry
@@ -241,7 +246,7 @@ class Repository(Generic[M]):
 
         The model has the new token from then on; changes of its own that were not saved stay unsaved. The absolute end
         stays what it was, the idle time starts anew. If it is cut short, there is no new session, and the old one may
-        or may not have been ended.
+        or may not have been ended. What others write to the old session meanwhile is lost with it.
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.

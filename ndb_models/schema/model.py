@@ -34,6 +34,8 @@ class Stored(NamedTuple):
     tkn: SessionToken
     keys: bytes
     deadline: int | None = None
+    # Names whose last write was not acknowledged: what is stored under them nobody knows.
+    unsure: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return "Stored()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 from dataclasses import dataclass
@@ -18,6 +17,10 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.connection import NdbServerConnection
 
 _SWEEP_EVERY: Final = 1.0
+# Longer than a client whose requests wait for a save is not read from, its pongs neither.
+_PONG_WITHIN: Final = 120.0
+
+_logger = logging.getLogger(__name__)
 
 # At DEBUG, websockets logs the frames: values and tokens, in an application that turns its root logger up.
 _websocket_logger = logging.getLogger("ndb_models.server.websocket")
@@ -83,6 +86,7 @@ class NdbServer:
             compression=None,
             max_size=options.max_payload,
             origins=[None],
+            ping_timeout=_PONG_WITHIN,
             server_header=None,
             logger=_websocket_logger,
         )
@@ -107,8 +111,7 @@ class NdbServer:
             return
         if self._sweeper is not None:
             self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+            await asyncio.wait([self._sweeper])
         server.close(close_connections=False)
         await asyncio.gather(*(each.leave() for each in server.connections if isinstance(each, NdbServerConnection)))
         await server.wait_closed()
@@ -117,7 +120,10 @@ class NdbServer:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
-            await self._engine.sweep()
+            try:
+                await self._engine.sweep()
+            except Exception:
+                _logger.exception("sweeping failed, and will be tried again")
 
     async def __aenter__(self) -> NdbServer:
         await self.start()

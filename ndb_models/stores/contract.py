@@ -59,7 +59,7 @@ class SessionInfo:
 class SessionRecord:
     """A session whole, as it is saved and restored."""
 
-    token: SessionToken
+    token: SessionToken = field(repr=False)
     expiry: ExpirySettings
     keys: Mapping[str, bytes] = field(repr=False)
 

@@ -38,9 +38,10 @@ class FrameReader:
         self._masked = masked
         self._apply_mask = apply_mask
         self._max_size = max_size
-        self._rest: bytes = b""
-        # How long the frame is that is coming in, once its header has come.
-        self._awaited: int = 0
+        # What came of the frame that is coming in, in pieces, and how long it is at the least.
+        self._pieces: list[bytes] = []
+        self._have = 0
+        self._awaited = 2
         # Whether a message has begun whose last frame has not come: a whole message is then a breach of the rules.
         self._fragmented = False
         # Whether a frame was too large: what comes behind it cannot be told from what is in it.
@@ -53,14 +54,16 @@ class FrameReader:
         """
         if self._lost:
             return [(False, data)]
-        if self._rest:
-            data = self._rest + data
-        if len(data) < self._awaited:
-            self._rest = data
-            return []
+        if self._pieces:
+            self._pieces.append(data)
+            self._have += len(data)
+            if self._have < self._awaited:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces = []
         complete: list[tuple[bool, bytes]] = []
         start, end = 0, len(data)
-        self._awaited = 0
+        self._awaited = 2
         while end - start >= 2:
             second = data[start + 1]
             length = second & _LENGTH
@@ -75,6 +78,7 @@ class FrameReader:
             if masked:
                 payload += 4
             if payload > end:
+                self._awaited = payload - start
                 break
             stop = payload + length
             if length > self._max_size:
@@ -95,7 +99,10 @@ class FrameReader:
             else:
                 complete.append((True, data[payload:stop]))
             start = stop
-        self._rest = data[start:]
+            self._awaited = 2
+        if start < end:
+            self._pieces = [data[start:]]
+            self._have = end - start
         return complete
 
 

@@ -60,7 +60,7 @@ class Prepared(Exchange):
         Raises:
             ProtocolError: it is none.
         """
-        if answer == self.command.bare_success:
+        if self.texts is not None and answer == self.command.bare_success:
             return _SUCCESS
         try:
             ((_, body),) = _decode(answer).items()
