@@ -46,6 +46,8 @@ class NdbConnection(ClientConnection):
         self._sends_soon = False
         # Runs while there are requests, and looks whether the oldest is overdue.
         self._watch: asyncio.TimerHandle | None = None
+        # Runs while the server does not read.
+        self._stalled: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
         self._failure: NdbError | None = None
 
@@ -162,10 +164,27 @@ class NdbConnection(ClientConnection):
             error.__cause__ = self._failure or self.protocol.close_exc
             request.waiter.fail(error)
 
+    def pause_writing(self) -> None:
+        """Drop a server that does not read: what is sent to it would pile up."""
+        super().pause_writing()
+        unread = ProtocolError("the server does not read what it is sent")
+        self._stalled = self.loop.call_later(self._request_timeout, self.drop, unread)
+
+    def resume_writing(self) -> None:
+        """Go on: the server reads."""
+        super().resume_writing()
+        self._stop_stalled()
+
+    def _stop_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the requests: their answers will not come."""
         super().connection_lost(exc)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._stop_stalled()
         self._fail_requests()

@@ -247,3 +247,13 @@ async def test_many_who_find_out_at_once_all_hear_that_it_is_over(
     assert all(isinstance(result, SessionGoneError) for result in results)
     assert "SH_END" in engine.commands()
     assert await timed.sh_info_all() == NOTHING
+
+
+async def test_the_time_left_of_a_model_whose_absolute_end_is_past_is_none(
+    timed: NdbClient, clock: VirtualClock
+) -> None:
+    repo = of(User, timed, clock)
+    user = await repo.save(User(username="b"), expiry=Expiry(idle=1000, absolute=10))
+    clock.move(11)
+    with pytest.raises(SessionExpiredError):
+        await repo.ttl(user)

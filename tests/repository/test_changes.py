@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from pydantic import Field
 
-from ndb_models import NdbClient, Repository, SessionGoneError, SessionModel, UnstorableError
+from ndb_models import NdbClient, Repository, ResponseError, SessionGoneError, SessionModel, UnstorableError
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
+from ndb_models.stores.contract import Scope
+from ndb_models.stores.memory import MemoryStore
 from tests.repository.models import Address, User
 from tests.schema.unstorable import OneWay
 
@@ -166,3 +171,29 @@ async def test_of_many_savers_and_one_deleter_nothing_is_left(users: Repository[
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(result) for result in results} <= {User, bool, SessionGoneError}
     assert (await client.sh_info_all())["totalSessions"] == 0
+
+
+class Unsure(MemoryStore):
+    """Carries a write out, and says that it failed."""
+
+    fails = False
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        await super().set(scope, keys)
+        if self.fails:
+            raise OSError("the answer is lost")
+
+
+async def test_a_change_that_was_perhaps_written_is_undone_by_the_next_save() -> None:
+    store = Unsure()
+    async with NdbServer(Engine(store), ServerOptions(port=0)) as server, NdbClient.connect(server.uri) as client:
+        repo = Repository(client, User)
+        user = await repo.save(User(username="b", visits=1))
+        user.visits = 2
+        store.fails = True
+        with pytest.raises(ResponseError):
+            await repo.save(user)
+        store.fails = False
+        user.visits = 1
+        await repo.save(user)
+        assert (await repo.get(user.tkn)).visits == 1

@@ -1,0 +1,37 @@
+"""Errors travel: between processes, and into copies."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from ndb_models import errors
+from ndb_models.errors import NdbError
+
+ERRORS: list[NdbError] = [
+    NdbError("plain"),
+    errors.ConnectError("ws://127.0.0.1/", "refused"),
+    errors.ConnectionLostError("KV_SET", maybe_done=True),
+    errors.RequestTimeoutError("KV_SET", 1.5, maybe_done=False),
+    errors.PayloadTooLargeError("KV_SET", 10, 5, [("a", 4)]),
+    errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
+    errors.SchemaError("User", "name", "no"),
+    errors.UnstorableError("User", [("name", "no")]),
+    errors.StoredDataError("User", 12345678, [("name", "no")]),
+    errors.NotSavedError("User"),
+    errors.SessionGoneError("User", 12345678),
+    errors.SessionExpiredError("User", 12345678),
+    errors.WrongSchemaError("User", 12345678, "Otp"),
+    errors.IncompleteSessionError("User", 12345678),
+    errors.ForeignSessionError("User", 12345678),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_is_the_same_after_a_journey(error: NdbError) -> None:
+    for arrived in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(arrived) is type(error)
+        assert str(arrived) == str(error)
+        assert vars(arrived) == vars(error)
