@@ -54,13 +54,8 @@ class FrameReader:
         """
         if self._lost:
             return [(False, data)]
-        if self._pieces:
-            self._pieces.append(data)
-            self._have += len(data)
-            if self._have < self._awaited:
-                return []
-            data = b"".join(self._pieces)
-            self._pieces = []
+        if self._pieces and not (data := self._gathered(data)):
+            return []
         complete: list[tuple[bool, bytes]] = []
         start, end = 0, len(data)
         self._awaited = 2
@@ -104,6 +99,16 @@ class FrameReader:
             self._pieces = [data[start:]]
             self._have = end - start
         return complete
+
+    def _gathered(self, data: bytes) -> bytes:
+        """Return all that came of a frame, or nothing as long as it is less than is awaited: else joining would add up."""
+        self._pieces.append(data)
+        self._have += len(data)
+        if self._have < self._awaited:
+            return b""
+        data = b"".join(self._pieces)
+        self._pieces = []
+        return data
 
 
 def text_frame(payload: bytes) -> bytes:
