@@ -87,8 +87,7 @@ class FrameReader:
             first = data[start]
             if first != WHOLE_TEXT or self._fragmented or bool(masked) is not self._masked:
                 complete.append((False, data[start:stop]))
-                if first & _OPCODE < _FIRST_CONTROL_OPCODE:
-                    self._fragmented = not first & _FINAL
+                self._note_fragments(first)
             elif masked:
                 complete.append((True, self._apply_mask(data[payload:stop], data[payload - 4 : payload])))
             else:
@@ -100,8 +99,13 @@ class FrameReader:
             self._have = end - start
         return complete
 
+    def _note_fragments(self, first: int) -> None:
+        """Remember whether a frame leaves its message open; control frames may come between (RFC 6455, section 5.4)."""
+        if first & _OPCODE < _FIRST_CONTROL_OPCODE:
+            self._fragmented = not first & _FINAL
+
     def _gathered(self, data: bytes) -> bytes:
-        """Return all that came of a frame, or nothing as long as it is less than is awaited: else joining would add up."""
+        """Return all that came of a frame, or nothing while it is less than is awaited: else joining would add up."""
         self._pieces.append(data)
         self._have += len(data)
         if self._have < self._awaited:
