@@ -11,6 +11,9 @@ Expiry is exact: a session whose time has come is gone, or emptied, for every ve
 has been swept. At `expiry.duration` seconds after its timer was started, a session ends (`delete_session`), or it loses
 its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` start the timer anew, and only
 where the session's `extend_on_set_add` or `extend_on_get` say so.
+
+The server steps a request to its end outside of any task where nothing has to be waited for. A verb must therefore not
+need the current task before its first await that is not done at once.
 """
 
 # A protocol's methods have no bodies.
