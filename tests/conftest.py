@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,13 @@ async def client(uri: str) -> AsyncIterator[NdbClient]:
     """An open client of an empty engine, by each way to reach one."""
     async with NdbClient.connect(uri) as client:
         yield client
+
+
+@pytest.fixture
+def restored_logger() -> Iterator[None]:
+    """Undo what `debug=True` does to the process: its handler writes to a stream that ends with the test."""
+    logger = logging.getLogger("ndb_models")
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)

@@ -159,6 +159,8 @@ async def test_closing_twice_or_without_opening_does_no_harm(client: NdbClient) 
     await NdbClient().close()
     await client.close()
     await client.close()
+    with pytest.raises(NotConnectedError):
+        await client.kv_count()
 
 
 async def test_a_closed_client_opens_again(server: NdbServer) -> None:

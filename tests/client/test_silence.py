@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,20 +16,12 @@ from ndb_models.errors import ConnectionLostError, RequestTimeoutError
 from ndb_models.server import NdbServer
 from tests.client.scripted_server import answer_nothing, answering, scripted
 
+pytestmark = pytest.mark.usefixtures("restored_logger")
+
 VALUE = f"value-{secrets.token_hex()}"
 TOKEN = 2**63 + secrets.randbits(62)
 NO_JSON: Any = {1: VALUE}
 PASSWORD = f"password-{secrets.token_hex()}"
-
-
-@pytest.fixture(autouse=True)
-def restored_logger() -> Iterator[None]:
-    """Undo what `debug=True` does to the process: its handler writes to a stream that ends with the test."""
-    logger = logging.getLogger("ndb_models")
-    handlers, level = logger.handlers[:], logger.level
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
 
 
 def require_silence(text: str) -> None:

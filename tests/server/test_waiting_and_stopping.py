@@ -150,8 +150,12 @@ async def test_a_stopped_server_accepts_nobody(gated: NdbServer) -> None:
 
 async def test_stopping_twice_or_before_starting_does_no_harm(gated: NdbServer, store: GatedStore) -> None:
     await NdbServer(Engine(store)).stop()
+    uri = gated.uri
     await gated.stop()
     await gated.stop()
+    with pytest.raises(ConnectionRefusedError):
+        async with plain(uri):
+            pass
 
 
 async def test_a_port_that_is_taken_is_an_os_error(gated: NdbServer, store: GatedStore) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,19 +15,11 @@ from ndb_models.client.uri import parse_uri
 from ndb_models.errors import NdbError
 from tests.transport.servers import GUARD, Host, deadly, honest, refusing_port
 
+pytestmark = pytest.mark.usefixtures("restored_logger")
+
 VALUE = f"value-{secrets.token_hex()}"
 PASSWORD = f"password-{secrets.token_hex()}"
 BEARER = f"Bearer {secrets.token_hex()}"
-
-
-@pytest.fixture(autouse=True)
-def restored_logger() -> Iterator[None]:
-    """Undo what `debug=True` does to the process: its handler writes to a stream that ends with the test."""
-    logger = logging.getLogger("ndb_models")
-    handlers, level = logger.handlers[:], logger.level
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
 
 
 def require_silence(text: str) -> None:
