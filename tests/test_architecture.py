@@ -20,18 +20,19 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     part: frozenset(allowed.split())
     for part, allowed in {
         "types": "",
+        "texts": "",
         "version": "",
         "errors": "types",
-        "wire": "wire errors types",
+        "wire": "wire errors texts types",
         "stores.contract": "types",
-        "stores": "stores.contract types",
-        "schema": "schema errors types wire",
+        "stores": "stores.contract texts types",
+        "schema": "schema errors texts types wire",
         "client.in_process": "client errors types wire engine stores",
         "client": "client errors types wire",
-        "engine": "engine errors types version wire stores.contract",
+        "engine": "engine errors texts types version wire stores.contract",
         "server.cli": "server engine errors types wire version stores",
         "server": "server engine errors types wire version",
-        "repository": "repository schema client errors types wire",
+        "repository": "repository schema client errors texts types wire",
         "": "client errors repository schema types version",
     }.items()
 }
