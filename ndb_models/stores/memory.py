@@ -98,17 +98,17 @@ class MemoryStore(Store):
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         if scope is None:
-            self._shared.update(keys)
+            self._shared.update(_parted(keys))
             return
         session = self._session_to_write(scope)
         if session.keys:
-            session.parted().update(keys)
+            session.parted().update(_parted(keys))
         else:
             session.keys = _kept(keys)
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         there = self._shared if scope is None else self._session_to_write(scope).parted()
-        for name, value in keys.items():
+        for name, value in _parted(keys).items():
             there.setdefault(name, value)
 
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
@@ -144,7 +144,7 @@ class MemoryStore(Store):
         there = self._keys(scope)
         removed = len(there)
         there.clear()
-        there.update(keys)
+        there.update(_parted(keys))
         return removed
 
     async def count(self, scope: Scope) -> int:
@@ -237,6 +237,10 @@ class MemoryStore(Store):
 
 def _chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
     return {name: keys[name] for name in names if name in keys}
+
+
+def _parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return keys.split() if isinstance(keys, ObjectText) else keys
 
 
 def _kept(keys: Mapping[str, bytes]) -> dict[str, bytes] | ObjectText:
