@@ -2,7 +2,9 @@
 
 What is measured is to save a new session of six fields and to get it back, validation on both ways included.
 
-- bare: the three frames of that (`SH_NEW`, `SH_SET`, `SH_GET`), ready-made, over websockets, no parsing, no validation.
+- bare: the two frames of that (`SH_NEW_SET`, `SH_GET`), ready-made, over websockets, no parsing, no validation.
+- bare, three: the frames that a NemesisDB takes for it (`SH_NEW`, `SH_SET`, `SH_GET`), in the same way.
+- ours, three: ours with those frames, as against a NemesisDB.
 - redis-py: what one writes by hand: `SET` of `model_dump_json()` with an expiry, `GETEX`, `model_validate_json()`.
 - redis-om: a `HashModel` with an expiry.
 - pydantic: `model_dump_json()` and `model_validate_json()`, and nothing else.
@@ -69,11 +71,12 @@ async def _in_tasks(work: Callable[[int], Awaitable[object]], operations: int, t
     return operations / (time.perf_counter() - started)
 
 
-def ours(operations: int, tasks: int) -> Callable[[str], Awaitable[float]]:
-    """Save and get, from so many tasks on one client."""
+def ours(operations: int, tasks: int, *, whole: bool = True) -> Callable[[str], Awaitable[float]]:
+    """Save and get, from so many tasks on one client; not `whole` as against a NemesisDB."""
 
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
+            client.creates_whole = whole
             repo = Repository(client, Measured)
             models = [measured(number) for number in range(operations)]
 
@@ -86,26 +89,29 @@ def ours(operations: int, tasks: int) -> Callable[[str], Awaitable[float]]:
     return run
 
 
-async def _frames(uri: str) -> list[str]:
-    """Return the frames of one save and get, for a session that exists."""
+async def _frames(uri: str, operations: int, *, whole: bool) -> list[str]:
+    """Return the frames of so many saves and gets."""
     async with NdbClient.connect(uri) as client:
         session = await Repository(client, Measured).save(measured(0))
         keys = await client.sh_get([*Measured.model_fields, "__ndb__"], session.tkn)
     expiry = {"duration": IDLE, "deleteSession": True, "extendOnSetAdd": True, "extendOnGet": True}
-    return [
-        json.dumps(frame, separators=(",", ":"))
-        for frame in (
-            {"SH_NEW_SET": {"tkn": session.tkn, "expiry": expiry, "keys": keys}},
-            {"SH_GET": {"tkn": session.tkn, "keys": list(keys)}},
-        )
-    ]
+    frames: list[dict[str, object]] = []
+    for _ in range(operations):
+        tkn = secrets.randbits(64) if whole else session.tkn
+        if whole:
+            frames.append({"SH_NEW_SET": {"tkn": tkn, "expiry": expiry, "keys": keys}})
+        else:
+            frames.append({"SH_NEW": {"expiry": expiry}})
+            frames.append({"SH_SET": {"tkn": tkn, "keys": keys}})
+        frames.append({"SH_GET": {"tkn": tkn, "keys": list(keys)}})
+    return [json.dumps(frame, separators=(",", ":")) for frame in frames]
 
 
-def bare(operations: int, depth: int) -> Callable[[str], Awaitable[float]]:
+def bare(operations: int, depth: int, *, whole: bool = True) -> Callable[[str], Awaitable[float]]:
     """The same frames, so many in flight."""
 
     async def run(uri: str) -> float:
-        frames = await _frames(uri) * operations
+        frames = await _frames(uri, operations, whole=whole)
         async with connect(uri, compression=None, proxy=None) as websocket:
             started = time.perf_counter()
             for frame in frames[:depth]:
@@ -207,13 +213,22 @@ def ours_in_process(operations: int) -> Callable[[str], Awaitable[float]]:
 def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
     """Run all comparisons."""
     few, many = max(DEPTH, int(1_500 * scale)), max(DEPTH, int(6_400 * scale))
-    compare("Save and get, one at a time", [Side("bare", bare(few, 1)), Side("ours", ours(few, 1))], server.uri, rounds)
-    compare(
-        "Save and get, 64 in flight",
-        [Side("bare", bare(many, DEPTH)), Side("ours", ours(many, DEPTH))],
-        server.uri,
-        rounds,
-    )
+    for title, operations, depth in (("one at a time", few, 1), ("64 in flight", many, DEPTH)):
+        compare(
+            f"Save and get, {title}",
+            [Side("bare", bare(operations, depth)), Side("ours", ours(operations, depth))],
+            server.uri,
+            rounds,
+        )
+        compare(
+            f"Save and get as of a NemesisDB, {title}",
+            [
+                Side("bare, three", bare(operations, depth, whole=False)),
+                Side("ours, three", ours(operations, depth, whole=False)),
+            ],
+            server.uri,
+            rounds,
+        )
     compare(
         "Save and get, in this process",
         [Side("pydantic", pydantic_alone(many)), Side("ours", ours_in_process(many))],

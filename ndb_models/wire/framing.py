@@ -8,6 +8,7 @@ or a limit) is handed on, frame by frame and to the byte, to the library that ho
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -138,9 +139,10 @@ class MaskedFrameWriter:
             position = 0
         self._next = position + 4
         mask = self._masks[position : position + 4]
-        return _header(len(payload), _MASKED) + mask + self._apply_mask(payload, mask)
+        return b"%b%b%b" % (_header(len(payload), _MASKED), mask, self._apply_mask(payload, mask))
 
 
+_MEDIUM_HEADER: Final = struct.Struct(">BBH").pack
 _SMALL_HEADERS: Final = {
     masked: [bytes((WHOLE_TEXT, masked | length)) for length in range(_TWO_BYTES)] for masked in (0, _MASKED)
 }
@@ -150,5 +152,5 @@ def _header(length: int, masked: int) -> bytes:
     if length < _TWO_BYTES:
         return _SMALL_HEADERS[masked][length]
     if length < 1 << 16:
-        return bytes((WHOLE_TEXT, masked | _TWO_BYTES)) + length.to_bytes(2)
+        return _MEDIUM_HEADER(WHOLE_TEXT, masked | _TWO_BYTES, length)
     return bytes((WHOLE_TEXT, masked | _EIGHT_BYTES)) + length.to_bytes(8)
