@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, RootModel
-from pydantic_core import from_json
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
@@ -17,18 +16,13 @@ from ndb_models.errors import (
     StoredDataError,
     UnstorableError,
 )
-from ndb_models.repository.keyspace import KeySpace
+from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.comparison import differing
-from ndb_models.wire.prepared import join_keys
 
 C = TypeVar("C", bound=BaseModel)
 
 _NO_TOKEN: Final = 0
-_UNREADABLE: Final = (
-    "it cannot be read: it is no JSON, holds half of a surrogate pair, is nested too deep, or has a number of too many"
-    " digits"
-)
 _UNKNOWN: Final = "no field has this name"
 
 
@@ -73,11 +67,11 @@ class ConfigAccess(Generic[C]):
 
     def _problems(self, texts: Mapping[str, bytes], found: Sequence[tuple[str, str]]) -> list[ConfigProblem]:
         """Return what is wrong by keys. A text that cannot be read hides what is wrong with the others."""
-        unreadable = [name for name, text in texts.items() if not _is_readable(name, text)]
-        if unreadable:
-            readable = {name: text for name, text in texts.items() if name not in unreadable}
-            found = [(name, reason) for name, reason in self._misfits(readable) if name not in unreadable]
-        named = [*((name, _UNREADABLE) for name in unreadable), *found]
+        hiding = unreadable(texts)
+        if hiding:
+            readable = {name: text for name, text in texts.items() if name not in hiding}
+            found = [(name, reason) for name, reason in self._misfits(readable) if name not in hiding]
+        named = [*((name, UNREADABLE) for name in hiding), *found]
         return [self._problem(name, reason, missing=name not in texts) for name, reason in named]
 
     def _misfits(self, texts: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
@@ -140,14 +134,6 @@ class ConfigAccess(Generic[C]):
                 ]
                 raise UnstorableError(self.name, problems) from exc.__cause__
         await self.write(changed)
-
-
-def _is_readable(name: str, text: bytes) -> bool:
-    try:
-        from_json(join_keys({name: text}))
-    except ValueError:
-        return False
-    return True
 
 
 def _check_model(model: object) -> None:

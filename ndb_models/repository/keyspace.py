@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic_core import from_json
+
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError
@@ -18,6 +20,12 @@ from ndb_models.wire.statuses import Status
 
 SEPARATOR: Final = ":"
 """Stands between a namespace and a field's name, and between the parts of a namespace."""
+
+UNREADABLE: Final = (
+    "it cannot be read: it is no JSON, holds half of a surrogate pair, is nested too deep, or has a number of too many"
+    " digits"
+)
+"""The reason for those that `unreadable` names."""
 
 _KV_GET: Final = COMMANDS["KV_GET"]
 _KV_SET: Final = COMMANDS["KV_SET"]
@@ -55,7 +63,7 @@ class KeySpace:
         _check_namespace(namespace)
         self._client = client
         self._model = model
-        self._prefix = f"{namespace}{SEPARATOR}" if namespace is not None else ""
+        self._prefix = key_of("", namespace)
         for name in names:
             if self._prefix and SEPARATOR in name:
                 raise SchemaError(model, name, f"in a namespace, the name of a field has no {SEPARATOR!r}")
@@ -108,6 +116,24 @@ class KeySpace:
             for key in await self._client.kv_keys()
             if key.startswith(self._prefix) and SEPARATOR not in key[start:] and key not in self._names
         )
+
+
+def key_of(name: str, namespace: str | None) -> str:
+    """Return the key of a field in a namespace, or without one."""
+    return f"{namespace}{SEPARATOR}{name}" if namespace is not None else name
+
+
+def unreadable(texts: Mapping[str, bytes]) -> list[str]:
+    """Return the names of those texts that Pydantic's parser does not read."""
+    return [name for name, text in texts.items() if not _is_readable(text)]
+
+
+def _is_readable(text: bytes) -> bool:
+    try:
+        from_json(b"[%b]" % text)  # as deep in something else as it will be in the model
+    except ValueError:
+        return False
+    return True
 
 
 def _check_namespace(namespace: object) -> None:
