@@ -21,10 +21,7 @@ from ndb_models.wire.statuses import Status
 SEPARATOR: Final = ":"
 """Stands between a namespace and a field's name, and between the parts of a namespace."""
 
-UNREADABLE: Final = (
-    "it cannot be read: it is no JSON, holds half of a surrogate pair, is nested too deep, or has a number of too many"
-    " digits"
-)
+UNREADABLE: Final = "it cannot be read: it is nested too deep, or holds a number of too many digits"
 """The reason for those that `unreadable` names."""
 
 _KV_GET: Final = COMMANDS["KV_GET"]
@@ -41,7 +38,7 @@ class _Lookup(Prepared):
         try:
             body = self.read(answer)
         except ProtocolError:
-            return False
+            return True  # whoever reads it is told why
         return body["st"] != Status.OK or self.command.echo(self.body, body)
 
 

@@ -10,13 +10,14 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic
+from typing import Final, Generic
 
 from ndb_models.errors import (
     ConfigProblem,
     ConnectionLostError,
     InvalidArgumentError,
     NdbError,
+    ProtocolError,
     RequestTimeoutError,
     StoredConfigError,
 )
@@ -24,6 +25,9 @@ from ndb_models.repository.config_access import C, ConfigAccess
 from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
+
+# What may be otherwise at the next look. That the client is closed, or the server refuses, is not.
+_PASSING: Final = (ConnectionLostError, ProtocolError, RequestTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class ConfigWatch(AsyncIterator[ConfigChange[C]]):
       stays, and `on_invalid` is called (or a warning is logged), once for each set of problems. When it fits again,
       that is a change if it differs from the last good one.
     - Another formatting of the same values is no change, nor is a key written that says what the default says.
-    - A connection that is lost, or a server that is not there, is logged, once, and waited for.
+    - A connection that is lost, a server that is not there, and an answer that cannot be read are logged, once, and
+      waited out.
 
     The first step looks at once. Without `since` it only takes what is stored for the last good configuration, and
     raises `StoredConfigError` where that does not fit: there would be none.
@@ -122,21 +127,23 @@ class ConfigWatch(AsyncIterator[ConfigChange[C]]):
         return self._compare(texts) if texts is not None else None
 
     async def _read(self) -> Mapping[str, bytes] | None:
-        """Return what is stored, or None if the store cannot be reached."""
+        """Return what is stored, or None if the store gives no answer."""
         try:
             texts = await self._access.read()
-        except (ConnectionLostError, RequestTimeoutError) as exc:
+        except _PASSING as exc:
             self._note_lost(exc)
             return None
         if self._lost:
             self._lost = False
-            _logger.info("%s: the store can be reached again", self._access.name)
+            _logger.info("%s: the store answers again", self._access.name)
         return texts
 
     def _note_lost(self, error: NdbError) -> None:
         if not self._lost:
             self._lost = True
-            _logger.warning("%s: the store cannot be reached, what is known is kept: %s", self._access.name, error)
+            _logger.warning(
+                "%s: the store gives no answer, the last good configuration is kept: %s", self._access.name, error
+            )
 
     def _compare(self, texts: Mapping[str, bytes]) -> ConfigChange[C] | None:
         if texts == self._seen:
