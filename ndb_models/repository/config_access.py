@@ -93,10 +93,18 @@ class ConfigAccess(Generic[C]):
             InvalidArgumentError: it is of another class.
             UnstorableError: it holds values that do not fit it, or that would not come back equal.
         """
+        texts, _ = self.codec.dump(self.checked(config))
+        return texts
+
+    def checked(self, config: C) -> C:
+        """Return what was given, if it is of this class.
+
+        Raises:
+            InvalidArgumentError: it is of another class.
+        """
         if type(config) is not self.model:
             raise InvalidArgumentError(f"this repository stores {self.name}, not {type(config).__name__}")
-        texts, _ = self.codec.dump(config)
-        return texts
+        return config
 
     def differing(self, one: C, other: C) -> tuple[str, ...]:
         """Return the fields that differ between two configurations."""

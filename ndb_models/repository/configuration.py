@@ -180,7 +180,7 @@ class ConfigRepository(Generic[C]):
         since: C | None = None,
         *,
         interval: float = 1.0,
-        on_invalid: Callable[[StoredConfigError], object] | None = None,
+        on_invalid: Callable[[StoredConfigError], None] | None = None,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> ConfigWatch[C]:

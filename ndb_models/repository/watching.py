@@ -66,20 +66,18 @@ class ConfigWatch(AsyncIterator[ConfigChange[C]]):
         *,
         since: C | None,
         interval: float,
-        on_invalid: Callable[[StoredConfigError], object] | None,
+        on_invalid: Callable[[StoredConfigError], None] | None,
         clock: Clock,
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         _check_interval(interval)
-        if since is not None:
-            access.dump(since)
         self._access = access
         self._interval = interval
         self._on_invalid = on_invalid or _log_invalid
         self._clock = clock
         self._sleep = sleep
         # The last good configuration, in nobody's hands.
-        self._good: C | None = since.model_copy(deep=True) if since is not None else None
+        self._good: C | None = access.checked(since).model_copy(deep=True) if since is not None else None
         # What was stored at the last look.
         self._seen: Mapping[str, bytes] | None = None
         self._problems: tuple[ConfigProblem, ...] = ()

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 
 from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient, SchemaError, SessionModel, UnstorableError
 from tests.configuration.models import App, Pool, Required
+from tests.configuration.stepping import Time, observed
 from tests.repository.recording import RecordingEngine
 from tests.schema.unstorable import UNSTORABLE
 from tests.zoo import ZOO
@@ -120,6 +121,22 @@ async def test_what_is_saved_is_loaded_equal(client: NdbClient, model: SessionMo
     assert [type(value) for _, value in loaded] == [type(value) for _, value in model]
     assert await config.diff(model) == []
     assert await config.check() == []
+
+
+@pytest.mark.parametrize("model", INSTANCES, ids=lambda model: type(model).__name__)
+async def test_what_was_loaded_can_be_edited_and_watched_and_is_no_change(
+    client: NdbClient, model: SessionModel, time: Time
+) -> None:
+    config = ConfigRepository(client, type(model), namespace="zoo")
+    await config.save(model.model_copy(deep=True))
+    keys = await client.kv_keys()
+    before = await client.kv_get(keys)
+    async with config.edit() as edited:
+        assert edited == model
+    assert await client.kv_get(keys) == before
+    async with observed(config.watch(model, clock=time, sleep=time.sleep), time) as observer:
+        assert observer.changes == []
+        assert observer.watch.current == model
 
 
 @pytest.mark.parametrize(("model", "fields"), REFUSED, ids=lambda each: type(each).__name__)
