@@ -26,10 +26,10 @@ from ndb_models.repository.keyspace import UNREADABLE, KeySpace, key_of, unreada
 
 try:
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-except ImportError as exc:
+except ImportError as _missing:
     raise ImportError(
         "ndb_models.integrations.settings needs pydantic-settings: pip install 'ndb_models[settings]'"
-    ) from exc
+    ) from _missing
 
 S = TypeVar("S", bound=BaseSettings)
 

@@ -36,8 +36,8 @@ class ConfigAccess(Generic[C]):
 
     def __init__(self, client: NdbClient, model: type[C], namespace: str | None) -> None:
         _check_model(model)
-        self.model = model
-        self.name = model.__name__
+        self.model: type[C] = model
+        self.name: str = model.__name__
         self.codec: ModelCodec[C] = ModelCodec(model)
         self._space = KeySpace(client, self.name, self.codec.names, namespace)
 
