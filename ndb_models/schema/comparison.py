@@ -9,6 +9,7 @@ Equal in Python is not enough: `True == 1 == 1.0`, and a configuration in which 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -31,5 +32,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return all(map(_same, one, other))
     if isinstance(one, BaseModel):
-        return _same(one.__dict__, other.__dict__)
+        return _same(one.__dict__, other.__dict__) and _same(one.__pydantic_extra__, other.__pydantic_extra__)
+    if is_dataclass(one):
+        return all(_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     return True

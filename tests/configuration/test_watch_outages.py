@@ -50,7 +50,9 @@ async def test_a_watch_outlives_a_server_that_restarts_and_reports_what_changed_
                     await other.kv_set({"app:debug": True})
             assert [change.fields for change in changes] == [("debug",)]
             assert len(warnings_in(caplog)) == 1
-    await server.stop()
+            await server.stop()
+            assert await observer.look() == []
+            assert len(warnings_in(caplog)) == 2  # another outage
 
 
 async def test_a_connection_that_is_cut_between_two_looks_is_not_noticed(time: Time) -> None:

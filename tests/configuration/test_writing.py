@@ -133,6 +133,7 @@ async def test_edit_sees_that_true_is_not_one(config: ConfigRepository[App], eng
 async def test_edit_that_changes_nothing_writes_nothing(config: ConfigRepository[App], engine: RecordingEngine) -> None:
     async with config.edit():
         pass
+    assert len(engine.frames) == 1  # the read on entry
     assert written(engine) == []
 
 
