@@ -39,7 +39,7 @@ class _Lookup(Prepared):
             body = self.read(answer)
         except ProtocolError:
             return True  # whoever reads it is told why
-        return body["st"] != Status.OK or self.command.echo(self.body, body)
+        return body["st"] != Status.OK or frozenset(self.body["keys"]).issuperset(body["keys"])
 
 
 class KeySpace:
