@@ -95,8 +95,7 @@ async def _frames(uri: str) -> list[str]:
     return [
         json.dumps(frame, separators=(",", ":"))
         for frame in (
-            {"SH_NEW": {"expiry": expiry}},
-            {"SH_SET": {"tkn": session.tkn, "keys": keys}},
+            {"SH_NEW_SET": {"tkn": session.tkn, "expiry": expiry, "keys": keys}},
             {"SH_GET": {"tkn": session.tkn, "keys": list(keys)}},
         )
     ]

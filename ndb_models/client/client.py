@@ -38,6 +38,9 @@ class NdbClient(KeyCommands, SessionCommands):
 
     Args:
         debug: log commands and sizes to standard error; never values, never tokens.
+
+    Attributes:
+        max_payload: bytes of the largest frame that the server takes; None where there is no limit, as in this process.
     """
 
     def __init__(self, debug: bool = False) -> None:
@@ -48,8 +51,7 @@ class NdbClient(KeyCommands, SessionCommands):
         self._shown_uri = ""
         # Held while opening and closing: two at once would leave a connection in nobody's hands.
         self._opening = asyncio.Lock()
-        # What the connection was opened with, where there is one.
-        self._options: Options | None = None
+        self.max_payload: int | None = None
         if debug:
             _log_to_stderr()
 
@@ -124,7 +126,8 @@ class NdbClient(KeyCommands, SessionCommands):
     async def _open_anew(self, target: Uri, options: Options) -> None:
         await self._close()
         self._shown_uri = target.shown
-        self._options = options if isinstance(target, WebSocketUri) else None
+        self.creates_whole = True
+        self.max_payload = options.max_payload if isinstance(target, WebSocketUri) else None
         transport: Transport
         if isinstance(target, MemoryUri):
             transport = open_memory(target)
@@ -143,11 +146,6 @@ class NdbClient(KeyCommands, SessionCommands):
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()
-
-    @property
-    def max_payload(self) -> int | None:
-        """Bytes of the largest frame that the server takes; None where there is no limit, as in this process."""
-        return self._options.max_payload if self._options is not None else None
 
     def __repr__(self) -> str:
         return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self._transport else ', not open'}>"

@@ -28,7 +28,7 @@ class InProcessTransport(Transport):
         return await self._engine.handle(exchange.frame)
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        return self._engine.perform(prepared.command, prepared.body, prepared.texts)
+        return self._engine.perform(prepared)
 
     async def aclose(self) -> None:
         """Let go of the engine; one that nobody shares is forgotten with its data."""

@@ -53,12 +53,12 @@ class Requester:
 
         Raises as `request`.
         """
-        performing = self._transport_in_use.perform(prepared)
-        return self._logged_texts(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
+        performing = (self._transport or self._transport_in_use).perform(prepared)
+        return self._logged_values(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
 
-    async def _logged_texts(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    async def _logged_values(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
         answer = await performing
-        sizes = [sum(map(len, texts.values())) for texts in (prepared.texts or {}, answer.get("keys") or {})]
+        sizes = [len(keys.text) if keys else 0 for keys in (prepared.values, answer.get("keys"))]
         _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
         return answer
 

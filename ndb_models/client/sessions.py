@@ -34,7 +34,12 @@ class SessionCommands(Requester):
 
     All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
     was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
+
+    Attributes:
+        creates_whole: whether the server may know `SH_NEW_SET`, which a NemesisDB does not.
     """
+
+    creates_whole = True
 
     async def sh_create_session(
         self,

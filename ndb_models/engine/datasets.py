@@ -71,7 +71,7 @@ class DataSets:
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
-        restored = [record for record in records if await self._store.restore(record)]
+        restored = [record for record in records if await self._store.create(record.token, record.expiry, record.keys)]
         return {
             "keys": sum(len(record.keys) for record in restored),
             "name": name,

@@ -10,10 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Context, Texts, scope_of
-from ndb_models.engine.requests import Call, RefusedError, parse
-from ndb_models.stores.contract import Store, UnknownSessionError
-from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND, Command
+from ndb_models.engine.handlers import HANDLERS, OK, Context, scope_of
+from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.stores.contract import SHARED, Store, UnknownSessionError
+from ndb_models.texts import ObjectText
+from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
 _logger = logging.getLogger(__name__)
@@ -65,20 +67,19 @@ class Engine:
         if body is OK:
             return call.command.bare_success
         keys = body.get("keys")
-        if type(keys) is Texts:
-            body = {**body, "keys": {name: msgspec.Raw(text) for name, text in keys.items()}}
+        if type(keys) is ObjectText:
+            body = {**body, "keys": msgspec.Raw(keys.text)}
         return _encode({call.command.answer_name: body})
 
-    async def perform(
-        self, command: Command, body: Mapping[str, Any], texts: Mapping[str, bytes] | None
-    ) -> Mapping[str, Any]:
-        """Carry out a command without frames; return the body of the answer, values as their texts.
+    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
+        """Carry out a command without frames; return the body of the answer, its values as text.
 
-        For callers in this process, who answer for it that the parameters fit the command and the texts are JSON.
+        For callers in this process, who answer for it that the parameters fit the command and the values are JSON.
         """
-        call = Call(command, body, texts)
+        command = prepared.command
         try:
-            return await HANDLERS[command.name](self._context, scope_of(call), call)
+            scope = prepared.body[TOKEN] if command.of_session else SHARED
+            return await HANDLERS[command.name](self._context, scope, prepared)
         except UnknownSessionError:
             return {"st": Status.SESSION_NOT_EXIST}
         except RefusedError as exc:

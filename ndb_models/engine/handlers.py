@@ -8,14 +8,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
 from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
+from ndb_models.texts import ObjectText
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
+from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
 Body: TypeAlias = Mapping[str, Any]
@@ -32,68 +35,71 @@ class Context:
 MAX_VALUE_SIZE: Final = 64 * 1024 * 1024
 """How large, in bytes, a value may become by `KV_UPDATE`, which can write one value in many places."""
 
-Handler: TypeAlias = Callable[[Context, Scope, Call], Awaitable[Body]]
+AnyCall: TypeAlias = Call | Prepared
+"""A request, from a frame or from this process."""
 
-
-class Texts(dict[str, bytes]):
-    """Values by their names, as JSON texts."""
+Handler: TypeAlias = Callable[[Context, Scope, AnyCall], Awaitable[Body]]
 
 
 OK: Final[Body] = {"st": Status.OK}
 """The body of an answer that says success and nothing else."""
 
 
-def _strings(items: list[object]) -> list[str]:
-    """Return what of a `keys` array counts: entries that are not strings are passed over."""
-    return [item for item in items if type(item) is str]
+def _strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return what of a `keys` array counts: entries that are not strings are passed over.
+
+    A tuple never comes from a frame; whoever gives one answers for it that it holds strings.
+    """
+    return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
 
 
 # On a map of keys
 
 
-async def _set(context: Context, scope: Scope, call: Call) -> Body:
+async def _set(context: Context, scope: Scope, call: AnyCall) -> Body:
     await context.store.set(scope, call.values)
     return OK
 
 
-async def _add(context: Context, scope: Scope, call: Call) -> Body:
+async def _add(context: Context, scope: Scope, call: AnyCall) -> Body:
     await context.store.add(scope, call.values)
     return OK
 
 
-async def _get(context: Context, scope: Scope, call: Call) -> Body:
-    return {"keys": Texts(await context.store.get(scope, _strings(call.body["keys"]))), "st": Status.OK}
+async def _get(context: Context, scope: Scope, call: AnyCall) -> Body:
+    keys = await context.store.get(scope, _strings(call.body["keys"]))
+    return {"keys": keys if type(keys) is ObjectText else ObjectText.joined(keys), "st": Status.OK}
 
 
-async def _rmv(context: Context, scope: Scope, call: Call) -> Body:
+async def _rmv(context: Context, scope: Scope, call: AnyCall) -> Body:
     await context.store.remove(scope, _strings(call.body["keys"]))
     return OK
 
 
-async def _clear(context: Context, scope: Scope, _call: Call) -> Body:
+async def _clear(context: Context, scope: Scope, _call: AnyCall) -> Body:
     return {"cnt": await context.store.clear(scope), "st": Status.OK}
 
 
-async def _clear_set(context: Context, scope: Scope, call: Call) -> Body:
+async def _clear_set(context: Context, scope: Scope, call: AnyCall) -> Body:
     return {"cnt": await context.store.replace(scope, call.values), "st": Status.OK}
 
 
-async def _count(context: Context, scope: Scope, _call: Call) -> Body:
+async def _count(context: Context, scope: Scope, _call: AnyCall) -> Body:
     return {"cnt": await context.store.count(scope), "st": Status.OK}
 
 
-async def _contains(context: Context, scope: Scope, call: Call) -> Body:
+async def _contains(context: Context, scope: Scope, call: AnyCall) -> Body:
     return {"contains": await context.store.contains(scope, _strings(call.body["keys"])), "st": Status.OK}
 
 
-async def _keys(context: Context, scope: Scope, _call: Call) -> Body:
+async def _keys(context: Context, scope: Scope, _call: AnyCall) -> Body:
     return {"keys": await context.store.names(scope), "st": Status.OK}
 
 
 # On the shared map alone
 
 
-async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
+async def _kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
     names = call.body.get("keys")
     searched = await (context.store.get(SHARED, _strings(names)) if names else context.store.get_all(SHARED))
     try:
@@ -105,7 +111,7 @@ async def _kv_find(context: Context, _scope: Scope, call: Call) -> Body:
         case "paths":
             return {"paths": [text for places in found.values() for text, _ in places], "st": Status.OK}
         case "kv":
-            return {"keys": Texts((name, searched[name]) for name in found), "st": Status.OK}
+            return {"keys": ObjectText.joined({name: searched[name] for name in found}), "st": Status.OK}
         case _:
             return {"keys": list(found), "st": Status.OK}
 
@@ -126,7 +132,7 @@ async def _change(context: Context, name: str, change: Callable[[bytes], bytes |
             return Status.OK
 
 
-async def _kv_update(context: Context, _scope: Scope, call: Call) -> Body:
+async def _kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
     updated = 0
 
     def update(old: bytes) -> bytes | None:
@@ -144,7 +150,7 @@ async def _kv_update(context: Context, _scope: Scope, call: Call) -> Body:
     return {"cnt": updated if status is Status.OK else 0, "st": status}
 
 
-async def _kv_arr_append(context: Context, _scope: Scope, call: Call) -> Body:
+async def _kv_arr_append(context: Context, _scope: Scope, call: AnyCall) -> Body:
     appended = False
 
     def extend(old: bytes) -> bytes | None:
@@ -160,37 +166,50 @@ async def _kv_arr_append(context: Context, _scope: Scope, call: Call) -> Body:
 # On sessions
 
 
-async def _sh_new(context: Context, _scope: Scope, call: Call) -> Body:
-    given = call.body.get("expiry")
-    expiry = NEVER
-    if given is not None:
-        expiry = ExpirySettings(
-            given["duration"],
-            given.get("deleteSession", False),
-            given.get("extendOnSetAdd", False),
-            given.get("extendOnGet", False),
-        )
+# There are but a handful, for any number of sessions.
+_settings = lru_cache(maxsize=256)(ExpirySettings)
+
+
+def _expiry(given: Mapping[str, Any] | None) -> ExpirySettings:
+    if given is None:
+        return NEVER
+    return _settings(
+        given["duration"],
+        given.get("deleteSession", False),
+        given.get("extendOnSetAdd", False),
+        given.get("extendOnGet", False),
+    )
+
+
+async def _sh_new(context: Context, _scope: Scope, call: AnyCall) -> Body:
+    expiry = _expiry(call.body.get("expiry"))
     while True:
         token = int.from_bytes(secrets.token_bytes(8))
         if token and await context.store.create(token, expiry):
             return {"st": Status.OK, TOKEN: token}
 
 
-async def _sh_end(context: Context, scope: Scope, _call: Call) -> Body:
+async def _sh_new_set(context: Context, scope: Scope, call: AnyCall) -> Body:
+    assert scope is not None
+    created = await context.store.create(scope, _expiry(call.body.get("expiry")), call.values)
+    return OK if created else {"m": "there is a session of this token", "st": Status.SESSION_NEW_FAIL}
+
+
+async def _sh_end(context: Context, scope: Scope, _call: AnyCall) -> Body:
     assert scope is not None
     ended = await context.store.end(scope)
     return {"st": Status.OK if ended else Status.SESSION_NOT_EXIST, TOKEN: scope}
 
 
-async def _sh_end_all(context: Context, _scope: Scope, _call: Call) -> Body:
+async def _sh_end_all(context: Context, _scope: Scope, _call: AnyCall) -> Body:
     return {"cnt": await context.store.end_all(), "st": Status.OK}
 
 
-async def _sh_exists(context: Context, _scope: Scope, call: Call) -> Body:
+async def _sh_exists(context: Context, _scope: Scope, call: AnyCall) -> Body:
     return {"exist": await context.store.exist(filter(is_token, call.body["tkns"])), "st": Status.OK}
 
 
-async def _sh_info(context: Context, scope: Scope, _call: Call) -> Body:
+async def _sh_info(context: Context, scope: Scope, _call: AnyCall) -> Body:
     assert scope is not None
     try:
         info = await context.store.info(scope)
@@ -208,7 +227,7 @@ async def _sh_info(context: Context, scope: Scope, _call: Call) -> Body:
     return {**answer, "st": Status.OK, TOKEN: scope}
 
 
-async def _sh_info_all(context: Context, _scope: Scope, _call: Call) -> Body:
+async def _sh_info_all(context: Context, _scope: Scope, _call: AnyCall) -> Body:
     sessions, keys = await context.store.totals()
     return {"st": Status.OK, "totalKeys": keys, "totalSessions": sessions}
 
@@ -216,26 +235,26 @@ async def _sh_info_all(context: Context, _scope: Scope, _call: Call) -> Body:
 # On the server
 
 
-async def _sv_info(context: Context, _scope: Scope, _call: Call) -> Body:
+async def _sv_info(context: Context, _scope: Scope, _call: AnyCall) -> Body:
     return {"persistEnabled": context.data_sets.enabled, "serverVersion": __version__, "st": Status.OK}
 
 
 # On data sets
 
 
-async def _kv_save(context: Context, _scope: Scope, call: Call) -> Body:
+async def _kv_save(context: Context, _scope: Scope, call: AnyCall) -> Body:
     return await context.data_sets.save_keys(call.body["name"])
 
 
-async def _kv_load(context: Context, _scope: Scope, call: Call) -> Body:
+async def _kv_load(context: Context, _scope: Scope, call: AnyCall) -> Body:
     return await context.data_sets.load_keys(call.body["name"])
 
 
-async def _sh_save(context: Context, _scope: Scope, call: Call) -> Body:
+async def _sh_save(context: Context, _scope: Scope, call: AnyCall) -> Body:
     return await context.data_sets.save_sessions(call.body["name"], call.body.get("tkns"))
 
 
-async def _sh_load(context: Context, _scope: Scope, call: Call) -> Body:
+async def _sh_load(context: Context, _scope: Scope, call: AnyCall) -> Body:
     return await context.data_sets.load_sessions(call.body["name"])
 
 
@@ -259,6 +278,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "KV_SAVE": _kv_save,
     "KV_LOAD": _kv_load,
     "SH_NEW": _sh_new,
+    "SH_NEW_SET": _sh_new_set,
     "SH_END": _sh_end,
     "SH_END_ALL": _sh_end_all,
     "SH_EXISTS": _sh_exists,

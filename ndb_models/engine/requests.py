@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ndb_models.texts import members_of
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -61,7 +62,6 @@ class RefusedError(Exception):
 
 _decode = msgspec.json.Decoder().decode
 _decode_raw = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -136,7 +136,7 @@ def _unknown(name: str) -> RefusedError:
 def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | list[bytes] | bytes:
     """Return the texts in a parameter, each as bytes of its own."""
     if kept_as is ParamType.OBJECT:
-        return {name: bytes(text) for name, text in _decode_object(raw).items()}
+        return members_of(raw)
     if kept_as is ParamType.ARRAY:
         return [bytes(text) for text in _decode_array(raw)]
     return bytes(raw)

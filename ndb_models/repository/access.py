@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
+import msgspec
 from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
@@ -30,8 +32,9 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.splitting import fits, split_by_size, split_names
-from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
+from ndb_models.schema.envelope import NOT_OURS, RESERVED_KEY, Envelope, sealed, unsealed, write_envelope
 from ndb_models.schema.expiry import Expiry
+from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.types import Clock, SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, is_token
 from ndb_models.wire.prepared import Prepared
@@ -40,6 +43,7 @@ from ndb_models.wire.statuses import Status
 T = TypeVar("T")
 
 _SH_NEW: Final = COMMANDS["SH_NEW"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
@@ -49,14 +53,17 @@ _SH_ADD: Final = COMMANDS["SH_ADD"]
 _READS: Final = 2
 
 
-class Read(NamedTuple):
-    """What was read of a session: its keys without the reserved one, and what that says; None for a foreign session."""
+class Read(msgspec.Struct, frozen=True):
+    """What was read of a session: its keys without the reserved one, as the text of an object, and what that says.
 
-    keys: dict[str, bytes]
+    `envelope` is None for a foreign session.
+    """
+
+    text: bytes
     envelope: Envelope | None
 
     def __repr__(self) -> str:
-        return f"Read({len(self.keys)} keys)"
+        return f"Read({len(self.text)} bytes)"
 
     @property
     def deadline(self) -> int | None:
@@ -85,35 +92,61 @@ class SessionAccess:
         self._clock = clock
 
     async def create(
-        self, keys: Mapping[str, bytes], expiry: Expiry | None, deadline: int | None = None
+        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None = None
     ) -> tuple[SessionToken, int | None]:
         """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
 
         What cannot be written is refused before there is a session; one that cannot be written to the end is ended
         again.
         """
-        if deadline is None and expiry is not None and expiry.absolute_seconds is not None:
+        if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        parts = self._parts(keys, deadline)
+        client = self._client
+        limit = client.max_payload
+        if limit is not None and not fits(keys, limit):
+            return await self._create_in_parts(self._parts(keys, deadline, limit), expiry, deadline), deadline
+        if client.creates_whole:
+            tkn = secrets.randbits(64)
+            if tkn and await self._created_whole(tkn, sealed(keys, self._schema, tkn, deadline), expiry):
+                return tkn, deadline
+        return await self._create_in_parts([{**keys}], expiry, deadline), deadline
+
+    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
+        """Create a session by one request; return False where the server cannot, or has one of this token."""
+        body = {TOKEN: tkn} if expiry is None else {TOKEN: tkn, "expiry": expiry.on_the_wire}
+        try:
+            answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+            raise
+        status = answer["st"]
+        if status == Status.OK:
+            return True
+        if status == Status.COMMAND_NOT_EXIST:
+            self._client.creates_whole = False
+        elif status != Status.SESSION_NEW_FAIL:
+            raise self._refusal(_SH_NEW_SET, tkn, answer)
+        return False
+
+    async def _create_in_parts(
+        self, parts: list[dict[str, bytes]], expiry: Expiry | None, deadline: int | None
+    ) -> SessionToken:
         tkn = await self._new(expiry)
         parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
         try:
             for part in parts:
-                await self._write(_SH_SET, tkn, part)
+                await self._write(_SH_SET, tkn, ObjectText.joined(part))
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+            self._client.end_soon(tkn)
             raise
         except BaseException:
             with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
                 await self._client.sh_end(tkn)
             raise
-        return tkn, deadline
+        return tkn
 
-    def _parts(self, keys: Mapping[str, bytes], deadline: int | None) -> list[dict[str, bytes]]:
+    def _parts(self, keys: ObjectText, deadline: int | None, limit: int) -> list[dict[str, bytes]]:
         """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
-        limit = self._client.max_payload
-        if limit is None or fits(keys, limit):
-            return [{**keys}]
         pending = write_envelope(self._schema, None, deadline)
         widest = write_envelope(self._schema, MAX_TOKEN, deadline)
         items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
@@ -134,19 +167,19 @@ class SessionAccess:
 
         Counts as a write in any case.
         """
-        if not changed:  # removing does not extend the expiry
-            await self._write(_SH_ADD, tkn, {})
         limit = self._client.max_payload
-        if limit is None or fits(changed, limit):
-            parts = [changed] if changed else []
+        keys = ObjectText.joined(changed)
+        if not changed:  # removing does not extend the expiry
+            await self._write(_SH_ADD, tkn, keys)
+        elif limit is None or fits(keys, limit):
+            await self._write(_SH_SET, tkn, keys)
         else:
-            parts = [*split_by_size(self._name, _SH_SET, changed.items(), limit)]
-        for part in parts:
-            await self._write(_SH_SET, tkn, part)
+            for part in split_by_size(self._name, _SH_SET, changed.items(), limit):
+                await self._write(_SH_SET, tkn, ObjectText.joined(part))
         if removed:
             await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
 
-    async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+    async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, {TOKEN: tkn}, keys))
         if answer["st"] != Status.OK:
             raise self._refusal(command, tkn, answer)
@@ -156,7 +189,7 @@ class SessionAccess:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
 
-    async def read(self, tkn: SessionToken, names: Sequence[str]) -> Read:
+    async def read(self, tkn: SessionToken, names: tuple[str, ...]) -> Read:
         """Return the keys of these names, of a session that must be one of this schema. Counts as a read.
 
         Raises:
@@ -164,39 +197,50 @@ class SessionAccess:
             SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: see
                 there.
         """
-        check_token(tkn)
+        if not is_token(tkn):
+            raise not_a_token(tkn)
+        client = self._client
+        parts = split_names(_SH_GET, names, RESERVED_KEY, client.max_payload)
         for _ in range(_READS):
-            keys = await self._read_once(tkn, names)
-            reserved = keys.pop(RESERVED_KEY, None)
+            if len(parts) == 1:
+                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
+            else:
+                keys = await self._read_parts(tkn, parts)
+            text, reserved = unsealed(keys)
+            if reserved is not None and reserved.tkn == tkn and reserved.schema == self._schema:
+                if reserved.deadline is not None:
+                    await self.refuse_overdue(tkn, reserved.deadline)
+                return Read(text, reserved)
             if reserved is None:
-                if not keys:
+                if text == NO_MEMBERS:
                     await self._refuse_empty(tkn)
                 if self._foreign:
-                    return Read(keys, None)
+                    return Read(text, None)
                 break
-            envelope = read_envelope(reserved)
-            if envelope is None:
+            if reserved is NOT_OURS:
                 break
-            if envelope.schema != self._schema:
-                raise WrongSchemaError(self._name, tkn, envelope.schema)
-            if envelope.tkn is None:
+            if reserved.schema != self._schema:
+                raise WrongSchemaError(self._name, tkn, reserved.schema)
+            if reserved.tkn is None:
                 raise IncompleteSessionError(self._name, tkn)
-            if envelope.tkn == tkn:
-                await self.refuse_overdue(tkn, envelope.deadline)
-                return Read(keys, envelope)
         raise ForeignSessionError(self._name, tkn)
 
-    async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
+    async def _read_parts(self, tkn: SessionToken, parts: Iterable[tuple[str, ...]]) -> ObjectText:
+        """Return what is read in parts, each with the reserved key, as one."""
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
-        for part in split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload):
-            answer = await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part}))
-            if answer["st"] != Status.OK:
-                raise self._refusal(_SH_GET, tkn, answer)
-            keys.update(answer["keys"])
-            reserved.add(answer["keys"].get(RESERVED_KEY))
+        for part in parts:
+            read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part})))
+            keys.update(read)
+            reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:  # parts of several sessions: none of them proves whose the others are
             raise ProtocolError("the server's answers are about several sessions")
+        return ObjectText.joined(keys)
+
+    def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
+        if answer["st"] != Status.OK:
+            raise self._refusal(_SH_GET, tkn, answer)
+        keys: ObjectText = answer["keys"]
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
@@ -209,24 +253,23 @@ class SessionAccess:
             raise IncompleteSessionError(self._name, tkn)
 
     async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
-        """End a session whose absolute time is over, and raise `SessionExpiredError`."""
         """End and refuse a session that is past its absolute end, of which the server knows nothing."""
         if deadline is not None and deadline <= self._clock() * 1000:
             with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
                 await self._client.sh_end(tkn)
             raise SessionExpiredError(self._name, tkn)
 
-    async def names(self, tkn: SessionToken) -> list[str]:
+    async def names(self, tkn: SessionToken) -> tuple[str, ...]:
         """Return the names of all keys of a session but the reserved one."""
         check_token(tkn)
         names = await self._of_session(tkn, self._client.sh_keys(tkn))
-        return [name for name in names if name != RESERVED_KEY]
+        return tuple([name for name in names if name != RESERVED_KEY])
 
     async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""
-        check_token(tkn)
-        names = await self._of_session(tkn, self._client.sh_keys(tkn))
-        return await self._read_once(tkn, [name for name in names if name != RESERVED_KEY])
+        limit = self._client.max_payload
+        parts = split_names(_SH_GET, await self.names(tkn), RESERVED_KEY, limit)
+        return (await self._read_parts(tkn, parts)).split()
 
     async def end(self, tkn: SessionToken) -> bool:
         """End a session, whatever it is. Return False if there is none."""
@@ -290,11 +333,17 @@ def check_token(tkn: object) -> None:
     Raises:
         InvalidArgumentError: it is no unsigned 64-bit integer.
     """
-    if is_token(tkn):
-        return
+    if not is_token(tkn):
+        raise not_a_token(tkn)
+
+
+def not_a_token(tkn: object) -> InvalidArgumentError:
+    """Return the error for what cannot be a token."""
     if type(tkn) is int:
-        raise InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
+        return InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
     hint = "; from a cookie or a URL, use int(...)" if isinstance(tkn, str) else ""
     if isinstance(tkn, BaseModel):
         hint = "; pass its tkn"
-    raise InvalidArgumentError(f"a token is an unsigned 64-bit integer, not a value of type {type(tkn).__name__}{hint}")
+    return InvalidArgumentError(
+        f"a token is an unsigned 64-bit integer, not a value of type {type(tkn).__name__}{hint}"
+    )

@@ -19,6 +19,7 @@ from ndb_models.errors import (
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.comparison import differing
+from ndb_models.texts import join_members
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -60,10 +61,9 @@ class ConfigAccess(Generic[C]):
             StoredConfigError: they do not fit.
         """
         try:
-            config, _ = self.codec.load(texts, _NO_TOKEN)
+            return self.codec.load(join_members(texts), _NO_TOKEN)
         except StoredDataError as exc:
             raise StoredConfigError(self.name, self._problems(texts, exc.problems)) from exc.__cause__
-        return config
 
     def _problems(self, texts: Mapping[str, bytes], found: Sequence[tuple[str, str]]) -> list[ConfigProblem]:
         """Return what is wrong by keys. A text that cannot be read hides what is wrong with the others."""
@@ -76,7 +76,7 @@ class ConfigAccess(Generic[C]):
 
     def _misfits(self, texts: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
         try:
-            self.codec.load(texts, _NO_TOKEN)
+            self.codec.load(join_members(texts), _NO_TOKEN)
         except StoredDataError as exc:
             return exc.problems
         return ()
@@ -86,15 +86,14 @@ class ConfigAccess(Generic[C]):
             return ConfigProblem(name, "invalid", reason)
         return ConfigProblem(self._space.key(name), "missing" if missing else "invalid", reason)
 
-    def dump(self, config: C) -> dict[str, bytes]:
+    def dump(self, config: C) -> Mapping[str, bytes]:
         """Return a model's fields.
 
         Raises:
             InvalidArgumentError: it is of another class.
             UnstorableError: it holds values that do not fit it, or that would not come back equal.
         """
-        texts, _ = self.codec.dump(self.checked(config))
-        return texts
+        return self.codec.dump(self.checked(config))
 
     def checked(self, config: C) -> C:
         """Return what was given, if it is of this class.

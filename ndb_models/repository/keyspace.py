@@ -14,6 +14,7 @@ from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError
 from ndb_models.repository.splitting import fits, split_by_size, split_names
+from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
@@ -78,7 +79,7 @@ class KeySpace:
         texts: dict[str, bytes] = {}
         if not self._names:
             return texts
-        for part in split_names(_KV_GET, [*self._names], None, self._client.max_payload):
+        for part in split_names(_KV_GET, tuple(self._names), None, self._client.max_payload):
             answer = await self._client.perform(_Lookup(_KV_GET, {"keys": part}))
             if answer["st"] != Status.OK:
                 raise failure(_KV_GET, {"st": answer["st"], "m": answer.get("m")})
@@ -93,10 +94,10 @@ class KeySpace:
         """
         keys = {self.key(name): text for name, text in texts.items()}
         limit = self._client.max_payload
-        whole = limit is None or fits(keys, limit)
+        whole = limit is None or fits(ObjectText.joined(keys), limit)
         parts = [keys] if whole else split_by_size(self._model, _KV_SET, keys.items(), limit or 0)
         for part in parts if keys else ():
-            answer = await self._client.perform(Prepared(_KV_SET, {}, part))
+            answer = await self._client.perform(Prepared(_KV_SET, {}, ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, Literal, TypeVar
 
+import msgspec
 from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
@@ -26,6 +27,7 @@ from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.schema.projection import check_view
+from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -96,13 +98,18 @@ class Repository(Generic[M]):
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
         """
-        if expiry is not None and not isinstance(expiry, Expiry):
+        return await self._create(self._checked(session), expiry)
+
+    async def _create(self, session: M, expiry: Expiry | None) -> M:
+        if expiry is None:
+            expiry = self._options.expiry
+        elif not isinstance(expiry, Expiry):
             raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
-        keys, text = self._codec.dump(self._checked(session))
-        tkn, deadline = await self._access.create(keys, expiry or self._options.expiry)
-        if stored_of(session) is not None:
+        keys = self._codec.dump(session)
+        tkn, deadline = await self._access.create(keys, expiry)
+        if stored_of(session) is not None:  # before, or meanwhile
             session = session.model_copy(deep=True)
-        set_stored(session, Stored(tkn, text, deadline))
+        set_stored(session, Stored(tkn, keys.text, deadline))
         return session
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
@@ -123,17 +130,17 @@ class Repository(Generic[M]):
         """
         stored = stored_of(self._checked(session))
         if stored is None:
-            return await self.create(session, expiry=expiry)
+            return await self._create(session, expiry)
         if expiry is not None:
             raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
-        keys, text = self._codec.dump(session)
+        keys = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
         changed.update((name, keys[name]) for name in stored.unsure if name in keys)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
-        set_stored(session, stored._replace(unsure=stored.unsure.union(changed, removed)))
+        set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
         await self._access.change(stored.tkn, changed, removed)
-        set_stored(session, Stored(stored.tkn, text, stored.deadline))
+        set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
         return session
 
     async def get(self, tkn: SessionToken) -> M:
@@ -142,7 +149,17 @@ class Repository(Generic[M]):
         Raises:
             StoredDataError: what is stored does not fit the model.
         """
-        session, _ = await self._load(tkn)
+        codec = self._codec
+        names = await self._access.names(tkn) if codec.open else codec.names
+        read = await self._access.read(tkn, names)
+        try:
+            session = codec.load(read.text, tkn)
+        except StoredDataError as exc:
+            if not self._ends_invalid:
+                raise
+            await self._access.end(tkn)
+            raise SessionGoneError(self._name, tkn) from exc
+        set_stored(session, Stored(tkn, read.text, read.deadline))
         return session
 
     async def get_or_none(self, tkn: SessionToken) -> M | None:
@@ -178,10 +195,10 @@ class Repository(Generic[M]):
 
     async def refresh(self, session: M) -> M:
         """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
-        fresh, stored = await self._load(self._checked(session).tkn)
+        fresh = await self.get(self._checked(session).tkn)
         for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
             object.__setattr__(session, name, getattr(fresh, name))
-        set_stored(session, stored)
+        set_stored(session, _stored(fresh))
         return session
 
     async def touch(self, tkn: SessionToken) -> None:
@@ -197,9 +214,7 @@ class Repository(Generic[M]):
         has `Expiry(absolute=)`, that is read, and counts as a read.
         """
         if isinstance(session, SessionModel):
-            stored = stored_of(self._checked(session))
-            if stored is None:
-                raise NotSavedError(self._name)
+            stored = _stored(self._checked(session))
             await self._access.refuse_overdue(stored.tkn, stored.deadline)
             return await self._access.remaining(stored.tkn, stored.deadline)
         remaining = await self._access.remaining(session, None)
@@ -220,9 +235,9 @@ class Repository(Generic[M]):
             UnstorableError: a value does not fit its field, or would not come back equal. Nothing was written.
             StoredDataError: what is stored does not fit the model.
         """
-        session, stored = await self._load(tkn)
+        session = await self.get(tkn)
         changed = self._codec.with_changes(session, changes)
-        set_stored(changed, stored)
+        set_stored(changed, _stored(session))
         return await self.save(changed)
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
@@ -254,11 +269,9 @@ class Repository(Generic[M]):
         old = self._checked(session).tkn
         current = await self._access.read(old, await self._access.names(old))
         expiry = await self._access.expiry(old)
-        tkn, deadline = await self._access.create(current.keys, expiry, current.deadline)
+        tkn, deadline = await self._access.create(ObjectText(current.text), expiry, current.deadline)
         await self._access.replace(old, tkn)
-        stored = stored_of(session)
-        assert stored is not None
-        set_stored(session, Stored(tkn, stored.keys, deadline))
+        set_stored(session, Stored(tkn, _stored(session).keys, deadline))
         return session
 
     # Looking at a session
@@ -280,8 +293,7 @@ class Repository(Generic[M]):
             check_view(view, self._model)
             self._views[view] = codec
         read = await self._access.read(tkn, codec.names)
-        shown, _ = codec.load(read.keys, tkn)
-        return shown
+        return codec.load(read.text, tkn)
 
     async def raw(self, tkn: SessionToken) -> dict[str, str]:
         """Return all keys of a session as their JSON text, the reserved one too, for repair. Counts as a read.
@@ -326,22 +338,13 @@ class Repository(Generic[M]):
             raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
         return session
 
-    async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
-        """Return which keys a session has: those of the fields, and whatever there is where the class is open."""
-        return tuple(await self._access.names(tkn)) if self._codec.open else self._codec.names
 
-    async def _load(self, tkn: SessionToken) -> tuple[M, Stored]:
-        read = await self._access.read(tkn, await self._names(tkn))
-        try:
-            session, text = self._codec.load(read.keys, tkn)
-        except StoredDataError as exc:
-            if not self._ends_invalid:
-                raise
-            await self._access.end(tkn)
-            raise SessionGoneError(self._name, tkn) from exc
-        stored = Stored(tkn, text, read.deadline)
-        set_stored(session, stored)
-        return session, stored
+def _stored(session: SessionModel) -> Stored:
+    """Return what is known of the session of a model that has one."""
+    stored = stored_of(session)
+    if stored is None:
+        raise NotSavedError(type(session).__name__)
+    return stored
 
 
 def _check_is_view(view: object) -> None:

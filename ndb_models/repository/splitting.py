@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from ndb_models.errors import PayloadTooLargeError
+from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.wire.commands import MAX_TOKEN, TOKEN, Command
 from ndb_models.wire.prepared import Prepared, key_size
 
@@ -15,20 +17,23 @@ _NAME: Final = 4
 _CHARACTER: Final = 6
 
 
-def _most_bytes(names: Iterable[str]) -> int:
+@lru_cache(maxsize=256)
+def _most_bytes(names: tuple[str, ...]) -> int:
     return _FRAME + sum([_NAME + _CHARACTER * len(name) for name in names])
 
 
-def fits(keys: Mapping[str, bytes], max_payload: int | None) -> bool:
+def fits(keys: ObjectText, max_payload: int) -> bool:
     """Tell at a glance whether one frame surely holds these keys and the reserved one."""
-    return max_payload is None or _most_bytes(keys) + sum(map(len, keys.values())) <= max_payload
+    return _FRAME + len(keys.text) <= max_payload
 
 
-def split_names(command: Command, names: Sequence[str], always: str | None, max_payload: int | None) -> list[list[str]]:
+def split_names(
+    command: Command, names: tuple[str, ...], always: str | None, max_payload: int | None
+) -> Sequence[tuple[str, ...]]:
     """Return names in their order, in as many parts as it takes for each frame to fit, each with `always` too."""
-    also = [] if always is None else [always]
+    also = () if always is None else (always,)
     if max_payload is None or _most_bytes(names) <= max_payload:
-        return [[*names, *also]]
+        return ((*names, *also),)
     fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": also}).to_frame().frame)
     parts: list[list[str]] = [[]]
     size = fixed
@@ -39,7 +44,7 @@ def split_names(command: Command, names: Sequence[str], always: str | None, max_
             size = fixed
         parts[-1].append(name)
         size += needed
-    return [[*part, *also] for part in parts]
+    return tuple([(*part, *also) for part in parts])
 
 
 def split_by_size(
@@ -50,7 +55,7 @@ def split_by_size(
     Raises:
         PayloadTooLargeError: one key alone does not fit.
     """
-    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN}, {}).to_frame().frame)
+    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN}, ObjectText(NO_MEMBERS)).to_frame().frame)
     parts: list[dict[str, bytes]] = [{}]
     size = fixed
     for name, text in keys:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from ndb_models.texts import ObjectText, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -38,13 +39,35 @@ _decoder = msgspec.json.Decoder(Envelope)
 _encode = msgspec.json.Encoder().encode
 
 
+NOT_OURS: Final = Envelope("", 0)
+"""Stands for a reserved key that holds something else."""
+
+_START: Final = b',"%b":' % RESERVED_KEY.encode()
+
+
 def write_envelope(schema: str, tkn: SessionToken | None, deadline: int | None) -> bytes:
     """Return the JSON text of the reserved key."""
     return _encode(Envelope(schema, _VERSION, tkn, deadline))
 
 
-def read_envelope(text: bytes) -> Envelope | None:
-    """Return what the reserved key holds, or None if it is not one of ours."""
+def sealed(keys: ObjectText, schema: str, tkn: SessionToken, deadline: int | None) -> ObjectText:
+    """Return a session's keys with the reserved one, which they do not have yet."""
+    return keys.with_last(RESERVED_KEY, write_envelope(schema, tkn, deadline))
+
+
+def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None]:
+    """Return a session's keys without the reserved one, and what that holds; None where there is none."""
+    parts = before_last(keys.text, _START)
+    if parts is not None:
+        envelope = _read_envelope(parts[1])
+        if envelope is not None:
+            return parts[0], envelope
+    members = keys.split()
+    reserved = members.pop(RESERVED_KEY, None)
+    return join_members(members), None if reserved is None else _read_envelope(reserved) or NOT_OURS
+
+
+def _read_envelope(text: bytes) -> Envelope | None:
     try:
         return _decoder.decode(text)
     except msgspec.MsgspecError:

@@ -41,7 +41,7 @@ class Expiry:
         """What the server is told: seconds until a session ends that is not used."""
         return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)
 
-    @property
+    @cached_property
     def absolute_seconds(self) -> int | None:
         """`absolute` in seconds."""
         return _seconds(self.absolute)

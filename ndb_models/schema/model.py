@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
@@ -28,7 +30,7 @@ class SessionOptions:
     expiry: Expiry | None
 
 
-class Stored(NamedTuple):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """That a model is stored: under which token, its keys as they were when it was read or written, its deadline."""
 
     tkn: SessionToken
@@ -135,21 +137,24 @@ def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
         raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give the field another one")
 
 
+# Straight to the slot: Pydantic would look for it elsewhere too.
 _slot: Any = SessionModel.__dict__["__ndb_stored__"]
+_get_stored: Callable[[SessionModel], Stored | None] = _slot.__get__
+_set_stored: Callable[[SessionModel, Stored | None], None] = _slot.__set__
 
 
 def stored_of(model: SessionModel) -> Stored | None:
     """Return what is known of a model's session, or None if it has none."""
     try:
-        stored: Stored | None = _slot.__get__(model)
-    except AttributeError:  # straight from the slot: Pydantic would look for it elsewhere too
+        return _get_stored(model)
+    except AttributeError:
+        _set_stored(model, None)  # what is not there takes long to find
         return None
-    return stored
 
 
 def set_stored(model: SessionModel, stored: Stored) -> None:
     """Note under which token a model is stored, and as what. Works for frozen models too."""
-    _slot.__set__(model, stored)
+    _set_stored(model, stored)
 
 
 def _with_stored(model: _M, stored: Stored | None) -> _M:

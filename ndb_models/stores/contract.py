@@ -2,7 +2,8 @@
 
 A store keeps maps of keys: one that all share, and one for each session. Both are worked by the same verbs, whose first
 argument says which map: a session's token, or `SHARED`. A value is the UTF-8 text of one JSON value; a store keeps it
-to the byte and never looks inside.
+to the byte and never looks inside. Keys may be given, and returned, as an `ObjectText`: a mapping like any other, which
+is one text already.
 
 Every verb is atomic: it is carried out whole or not at all, and no other verb sees it half done. A verb on the map of a
 session that does not exist, or no longer, raises `UnknownSessionError` and changes nothing.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from ndb_models.types import SessionToken
@@ -47,6 +49,8 @@ class ExpirySettings(NamedTuple):
 
 
 NEVER: Final = ExpirySettings()
+
+NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Store(Protocol):
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         """Write those of these keys that are not there yet."""
 
-    async def get(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
+    async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the keys of these names, in the order of the names; those that are missing are left out."""
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
@@ -103,11 +107,8 @@ class Store(Protocol):
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         """Return those of these names that are there, in their order, repeated where they are repeated."""
 
-    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
-        """Create a session without keys and start its timer. Return False, and leave it alone, if it exists."""
-
-    async def restore(self, record: SessionRecord) -> bool:
-        """Create a session with its keys and start its timer. Return False, and leave it alone, if it exists."""
+    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        """Create a session with these keys and start its timer. Return False, and leave it alone, if it exists."""
 
     async def end(self, token: SessionToken) -> bool:
         """End a session. Return False if there is none."""

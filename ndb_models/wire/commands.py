@@ -247,6 +247,12 @@ _OTHER_COMMANDS: Final = (
     Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE, echo=_repeats("name")),
     Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, echo=_repeats("name")),
     Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
+    Command(
+        "SH_NEW_SET",
+        (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY), _KEYS_OBJECT),
+        of_session=True,
+        stores_values="keys",
+    ),
     Command("SH_END", of_session=True, echo=_repeats(TOKEN)),
     Command("SH_END_ALL"),
     Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True, echo=_chooses("exist", "tkns")),

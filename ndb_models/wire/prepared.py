@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import ProtocolError
+from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import Status
@@ -19,7 +20,7 @@ from ndb_models.wire.statuses import Status
 class _Answer(msgspec.Struct):
     st: int
     tkn: int | None = None
-    keys: dict[str, msgspec.Raw] = {}
+    keys: msgspec.Raw = msgspec.Raw(NO_MEMBERS)
     m: str = ""
 
 
@@ -36,51 +37,42 @@ class Prepared(Exchange):
     Args:
         command: the row of the table.
         body: the parameters, as parsed JSON; for a command that stores values, without them.
-        texts: what it stores, as JSON texts by name.
+        values: what it stores, as a JSON object.
     """
 
-    __slots__ = ("body", "texts")
+    __slots__ = ("body", "values")
 
-    def __init__(self, command: Command, body: Mapping[str, Any], texts: Mapping[str, bytes] | None = None) -> None:
-        super().__init__(command, b"")  # no frame yet: see `to_frame`
+    def __init__(self, command: Command, body: Mapping[str, Any], values: ObjectText | None = None) -> None:
+        self.command = command
+        self.frame = b""  # none yet: see `to_frame`
+        self.on_orphan = None
         self.body: Mapping[str, Any] = body
-        self.texts: Mapping[str, bytes] | None = texts
+        self.values: Any = values
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
-        body = self.body
-        if self.texts is not None:
-            body = {**body, "keys": {name: msgspec.Raw(text) for name, text in self.texts.items()}}
-        self.frame: bytes = _encode({self.command.name: body})
+        body = _encode(self.body)
+        if self.values is not None:
+            body = b'%b%b"keys":%b}' % (body[:-1], b"," if self.body else b"", self.values.text)
+        self.frame = b'{"%b":%b}' % (self.command.name.encode(), body)
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:
-        """Return the body of an answer's frame, values as their texts.
+        """Return the body of an answer's frame; its `keys` as text.
 
         Raises:
             ProtocolError: it is none.
         """
-        if self.texts is not None and answer == self.command.bare_success:
+        if answer == self.command.bare_success:
             return _SUCCESS
         try:
             ((_, body),) = _decode(answer).items()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
             raise ProtocolError(f"the server's answer to {self.command.name} cannot be read") from exc
-        keys = {name: bytes(text) for name, text in body.keys.items()}
-        return {"st": body.st, "tkn": body.tkn, "keys": keys, "m": body.m}
-
-
-def join_keys(keys: Mapping[str, bytes]) -> bytes:
-    """Return the JSON object of these names and texts."""
-    return _encode({name: msgspec.Raw(text) for name, text in keys.items()})
-
-
-_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def split_keys(text: bytes) -> dict[str, bytes]:
-    """Return the texts of a JSON object's members."""
-    return {name: bytes(value) for name, value in _split(text).items()}
+        keys = bytes(body.keys)
+        if keys[:1] != b"{":
+            raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
+        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m}
 
 
 def key_size(name: str, text: bytes) -> int:

@@ -44,7 +44,9 @@ async def right_body(ask: Asker, command: Command) -> dict[str, Any]:
     body = {param.name: right(param) for param in command.params}
     if command.name == "KV_ARR_APPEND":
         del body["name"]
-    return {**body, "tkn": await ask.new()} if command.of_session else body
+    if command.of_session:
+        body["tkn"] = await ask.new() if command.name != "SH_NEW_SET" else 7
+    return body
 
 
 def named(value: object) -> str:
@@ -115,7 +117,8 @@ async def test_the_parameters_inside_a_parameter_are_checked_too(
 @pytest.mark.parametrize("token", [None, True, -1, 1.5, 2**64, "5", "", [], {}, 12345])
 async def test_a_token_that_names_no_session_is_refused(ask: Asker, command: Command, token: object) -> None:
     body = {**await right_body(ask, command), "tkn": token}
-    assert await ask.status(command.name, **body) == 100
+    created = command.name == "SH_NEW_SET" and token == 12345
+    assert await ask.status(command.name, **body) == (1 if created else 100)
 
 
 @pytest.mark.parametrize("command", [row for row in ROWS if row.of_session and row.name != "SH_INFO"], ids=named)
@@ -159,3 +162,27 @@ async def test_tokens_are_not_given_out_twice(ask: Asker) -> None:
     assert all(0 < token < 2**64 for token in tokens)
     # 64 random bits: a token of fewer than 48 comes once in 65,536.
     assert sum(token.bit_length() > 48 for token in tokens) > 190
+
+
+class TestCreatingASessionWithItsKeys:
+    """`SH_NEW_SET` is this engine's own; a NemesisDB answers that it does not know it."""
+
+    async def test_the_session_is_there_whole(self, ask: Asker) -> None:
+        expiry = {"duration": 60, "deleteSession": True, "extendOnGet": True}
+        assert await ask("SH_NEW_SET", tkn=7, expiry=expiry, keys={"a": 1, "b": [2]}) == {"st": 1}
+        assert (await ask("SH_GET", tkn=7, keys=["b", "a"]))["keys"] == {"b": [2], "a": 1}
+        info = await ask("SH_INFO", tkn=7)
+        assert (info["keyCnt"], info["expires"]) == (2, True)
+        assert info["expiry"].items() >= {**expiry, "extendOnSetAdd": False}.items()
+
+    async def test_a_session_that_exists_is_left_alone(self, ask: Asker) -> None:
+        tkn = await ask.new()
+        await ask("SH_SET", tkn=tkn, keys={"a": 1})
+        assert await ask.status("SH_NEW_SET", tkn=tkn, expiry={"duration": 60}, keys={"a": 2}) == 103
+        assert (await ask("SH_GET", tkn=tkn, keys=["a"]))["keys"] == {"a": 1}
+        assert not (await ask("SH_INFO", tkn=tkn))["expires"]
+
+    async def test_what_is_refused_creates_nothing(self, ask: Asker) -> None:
+        assert await ask.status("SH_NEW_SET", tkn=7, expiry={}, keys={"a": 1}) == 26
+        assert await ask.status("SH_NEW_SET", tkn=7, keys=[]) == 41
+        assert (await ask("SH_INFO_ALL"))["totalSessions"] == 0

@@ -7,13 +7,28 @@ import json
 from typing import Any
 
 from ndb_models.engine import Engine
+from ndb_models.engine.engine import refusal
+from ndb_models.wire.statuses import Status
 
 
-class RecordingEngine(Engine):
+class LikeNemesisDb(Engine):
+    """Knows no command that a NemesisDB does not, while `like_nemesisdb` says so."""
+
+    like_nemesisdb = True
+
+    async def handle(self, frame: bytes) -> bytes:
+        if self.like_nemesisdb and _name(frame) == "SH_NEW_SET":
+            return refusal("SH_NEW_SET", Status.COMMAND_NOT_EXIST)
+        return await super().handle(frame)
+
+
+class RecordingEngine(LikeNemesisDb):
     """Behind a server it sees every frame. `frames` are the requests, in their order.
 
-    While `held` names commands, requests of these wait, before or after they are carried out, until `release`.
+    While commands are held, requests of these wait, before or after they are carried out, until `release`.
     """
+
+    like_nemesisdb = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +82,8 @@ class RecordingEngine(Engine):
 
 
 _COMMANDS = frozenset(
-    f"SH_{name}" for name in ("NEW", "SET", "ADD", "GET", "RMV", "KEYS", "INFO", "INFO_ALL", "END", "EXISTS", "CLEAR")
+    f"SH_{name}"
+    for name in ("NEW", "NEW_SET", "SET", "ADD", "GET", "RMV", "KEYS", "INFO", "INFO_ALL", "END", "EXISTS", "CLEAR")
 )
 
 

@@ -1,4 +1,4 @@
-"""Creating a session takes two requests: one that is cut short between them leaves nothing behind."""
+"""Creating a session, which takes two requests of a NemesisDB: where it is cut short, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ndb_models import ConnectionLostError, NdbClient, PayloadTooLargeError, Rep
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.contract import ExpirySettings, Scope
+from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Scope
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.types import SessionToken
 from tests.repository.models import EternalUser, User
+from tests.repository.recording import LikeNemesisDb, RecordingEngine
 
 
 class HeldStore(MemoryStore):
@@ -30,17 +31,22 @@ class HeldStore(MemoryStore):
         self.may_write.set()
         self.full = False
 
-    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
+    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
         self.creating.set()
         await self.may_create.wait()
-        return await super().create(token, expiry)
+        if keys:
+            await self._write()
+        return await super().create(token, expiry, keys)
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        await self._write()
+        await super().set(scope, keys)
+
+    async def _write(self) -> None:
         self.writing.set()
         await self.may_write.wait()
         if self.full:
             raise OSError("no space left on device")
-        await super().set(scope, keys)
 
 
 @pytest.fixture
@@ -48,9 +54,9 @@ def store() -> HeldStore:
     return HeldStore()
 
 
-@pytest.fixture
-async def held(store: HeldStore) -> AsyncIterator[NdbServer]:
-    async with NdbServer(Engine(store), ServerOptions(port=0, max_payload=2048)) as server:
+@pytest.fixture(params=[Engine, LikeNemesisDb], ids=["whole", "in parts"])
+async def held(request: pytest.FixtureRequest, store: HeldStore) -> AsyncIterator[NdbServer]:
+    async with NdbServer(request.param(store), ServerOptions(port=0, max_payload=2048)) as server:
         yield server
 
 
@@ -111,3 +117,31 @@ async def test_a_creation_that_is_cancelled_before_its_token_is_known_leaves_no_
             await saving
         # The second request is answered after whatever the first has left to be done.
         assert (await client.sh_info_all(), await client.sh_info_all())[1]["totalSessions"] == 0
+
+
+async def test_a_server_that_cannot_create_whole_is_asked_but_once(
+    watched: Repository[User], engine: RecordingEngine
+) -> None:
+    engine.like_nemesisdb = True
+    first = await watched.save(User(username="a"))
+    assert engine.commands() == ["SH_NEW_SET", "SH_NEW", "SH_SET"]
+    second = await watched.save(User(username="b"))
+    assert engine.commands() == ["SH_NEW", "SH_SET"]
+    assert [await watched.get(first.tkn), await watched.get(second.tkn)] == [User(username="a"), User(username="b")]
+
+
+async def test_a_server_that_can_is_asked_nothing_else(watched: Repository[User], engine: RecordingEngine) -> None:
+    user = await watched.save(User(username="a"))
+    assert engine.commands() == ["SH_NEW_SET"]
+    assert await watched.get(user.tkn) == User(username="a")
+
+
+async def test_a_token_that_is_taken_is_not_written_over(
+    users: Repository[User], client: NdbClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await users.save(User(username="a"))
+    monkeypatch.setattr("secrets.randbits", lambda _bits: first.tkn)
+    second = await users.save(User(username="b"))
+    assert second.tkn != first.tkn
+    assert (await users.get(first.tkn), await users.get(second.tkn)) == (User(username="a"), User(username="b"))
+    assert (await client.sh_info_all())["totalSessions"] == 2

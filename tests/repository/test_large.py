@@ -105,6 +105,15 @@ async def test_a_session_that_fits_is_written_in_one(narrow: NdbClient, engine: 
     assert body["keys"][RESERVED_KEY]["tkn"] == saved.tkn
 
 
+async def test_a_session_that_fits_with_room_to_spare_is_created_by_one_request(
+    narrow: NdbClient, engine: RecordingEngine
+) -> None:
+    saved = await Repository(narrow, Large).save(Large(a="a" * 300))
+    ((name, body),) = engine.requests()
+    assert name == "SH_NEW_SET"
+    assert body["tkn"] == body["keys"][RESERVED_KEY]["tkn"] == saved.tkn
+
+
 @pytest.mark.parametrize("size", range(860, 960))
 async def test_no_frame_is_too_large_whatever_the_sizes(narrow: NdbClient, engine: RecordingEngine, size: int) -> None:
     repo = Repository(narrow, Large)

@@ -129,7 +129,7 @@ async def test_no_more_are_in_flight_than_a_window(watched: Repository[User], en
             taken += 1
             yield user
 
-    engine.hold("SH_NEW")
+    engine.hold("SH_NEW_SET")
     saving = asyncio.ensure_future(watched.save_many(given()))
     await engine.waiting.wait()
     assert 1 <= taken <= 64
@@ -140,9 +140,11 @@ async def test_no_more_are_in_flight_than_a_window(watched: Repository[User], en
     assert 1 <= engine.most_at_once <= 64
 
 
+@pytest.mark.parametrize("command", ["SH_NEW_SET", "SH_SET"])
 async def test_once_cancelled_none_is_begun_any_more(
-    watched: Repository[User], timed: NdbClient, engine: RecordingEngine
+    watched: Repository[User], timed: NdbClient, engine: RecordingEngine, command: str
 ) -> None:
+    engine.like_nemesisdb = command == "SH_SET"
     taken = 0
 
     def given() -> Iterator[User]:
@@ -151,7 +153,7 @@ async def test_once_cancelled_none_is_begun_any_more(
             taken += 1
             yield user
 
-    engine.hold("SH_SET")
+    engine.hold(command)
     saving = asyncio.ensure_future(watched.save_many(given()))
     await engine.waiting.wait()
     saving.cancel()

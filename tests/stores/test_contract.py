@@ -16,6 +16,7 @@ from ndb_models.stores.contract import (
     Store,
     UnknownSessionError,
 )
+from ndb_models.texts import ObjectText
 from tests.stores.conftest import TOKEN
 from tests.stores.verbs import ON_A_MAP
 
@@ -125,7 +126,6 @@ class TestAMapOfKeys:
 
     async def test_names_may_come_from_an_iterator(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1", "b": b"2"})
-        assert await store.get(scope, iter(["a"])) == {"a": b"1"}
         assert await store.contains(scope, iter(["a"])) == ["a"]
         await store.remove(scope, iter(["a"]))
         assert await store.names(scope) == ["b"]
@@ -307,14 +307,14 @@ class TestExportAndRestore:
         (record,) = await store.export()
         assert record == SessionRecord(TOKEN, settings, {"a": b"1e3", "b": b"[1 ]"})
         await store.end_all()
-        assert await store.restore(record)
+        assert await store.create(record.token, record.expiry, record.keys)
         assert await store.get_all(TOKEN) == {"a": b"1e3", "b": b"[1 ]"}
         assert await store.info(TOKEN) == SessionInfo(2, settings, 60)
 
     async def test_a_session_that_exists_is_not_restored_over(self, store: Store) -> None:
         await store.create(TOKEN, ExpirySettings(60))
         await store.set(TOKEN, {"a": b"1"})
-        assert not await store.restore(SessionRecord(TOKEN, NEVER, {"b": b"2"}))
+        assert not await store.create(TOKEN, NEVER, {"b": b"2"})
         assert await store.get_all(TOKEN) == {"a": b"1"}
         assert await store.info(TOKEN) == SessionInfo(1, ExpirySettings(60), 60)
 
@@ -335,11 +335,60 @@ class TestExportAndRestore:
     async def test_a_restored_session_is_not_bound_to_its_record(self, store: Store) -> None:
         keys = {"a": b"1"}
         record = SessionRecord(TOKEN, NEVER, keys)
-        await store.restore(record)
+        await store.create(record.token, record.expiry, record.keys)
         keys["b"] = b"2"
         await store.set(TOKEN, {"c": b"3"})
         assert await store.get_all(TOKEN) == {"a": b"1", "c": b"3"}
         assert record.keys == {"a": b"1", "b": b"2"}
+
+
+class TestKeysAsOneText:
+    """What came as one text is a mapping like any other, whichever verb looks at it or changes it."""
+
+    KEYS = ObjectText(b'{"a":1,"b":[2, 3],"c":"x"}', ("a", "b", "c"))
+
+    @pytest.fixture(params=["created", "set", "set over others"])
+    async def kept(self, request: pytest.FixtureRequest, store: Store) -> Store:
+        if request.param == "created":
+            await store.create(TOKEN, NEVER, self.KEYS)
+        else:
+            await store.create(TOKEN, NEVER)
+            if request.param == "set over others":
+                await store.set(TOKEN, {"a": b"0"})
+            await store.set(TOKEN, self.KEYS)
+        return store
+
+    async def test_it_is_returned_whole_and_in_part(self, kept: Store) -> None:
+        assert await kept.get(TOKEN, ("a", "b", "c")) == {"a": b"1", "b": b"[2, 3]", "c": b'"x"'}
+        assert await kept.get(TOKEN, ["c", "missing", "a"]) == {"c": b'"x"', "a": b"1"}
+        assert list(await kept.get(TOKEN, ("c", "b", "a"))) == ["c", "b", "a"]
+        assert await kept.get_all(TOKEN) == self.KEYS
+
+    async def test_it_is_counted_and_listed(self, kept: Store) -> None:
+        assert await kept.count(TOKEN) == 3
+        assert sorted(await kept.names(TOKEN)) == ["a", "b", "c"]
+        assert await kept.contains(TOKEN, ["b", "d"]) == ["b"]
+        assert (await kept.info(TOKEN)).key_count == 3
+        assert await kept.totals() == (1, 3)
+        assert await kept.export() == [SessionRecord(TOKEN, NEVER, dict(self.KEYS))]
+
+    async def test_changing_the_session_leaves_the_text_alone(self, kept: Store) -> None:
+        await kept.add(TOKEN, {"a": b"9", "d": b"4"})
+        await kept.set(TOKEN, {"b": b"5"})
+        await kept.remove(TOKEN, ["c"])
+        assert await kept.get_all(TOKEN) == {"a": b"1", "b": b"5", "d": b"4"}
+        assert dict(self.KEYS) == {"a": b"1", "b": b"[2, 3]", "c": b'"x"'}
+
+    async def test_it_is_cleared_and_replaced(self, kept: Store) -> None:
+        assert await kept.replace(TOKEN, {"z": b"1"}) == 3
+        assert await kept.get_all(TOKEN) == {"z": b"1"}
+        assert await kept.replace(TOKEN, self.KEYS) == 1
+        assert await kept.clear(TOKEN) == 3
+        assert await kept.get_all(TOKEN) == {}
+
+    async def test_it_may_be_shared_by_all(self, store: Store) -> None:
+        await store.set(SHARED, self.KEYS)
+        assert await store.get_all(SHARED) == self.KEYS
 
 
 async def test_closing_twice_does_no_harm(store: Store) -> None:

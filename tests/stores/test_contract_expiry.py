@@ -31,7 +31,7 @@ def create(store: Store) -> Create:
     """Creates the session `TOKEN` with one key."""
 
     async def create_with_a_key(settings: ExpirySettings) -> None:
-        assert await store.restore(SessionRecord(TOKEN, settings, {"a": b"1"}))
+        assert await store.create(TOKEN, settings, {"a": b"1"})
 
     return create_with_a_key
 
@@ -175,7 +175,7 @@ class TestAStayingSession:
             await store.sweep()
         assert await store.exist([TOKEN]) == [TOKEN]
         assert not await store.create(TOKEN, NEVER)
-        assert not await store.restore(SessionRecord(TOKEN, NEVER, {"b": b"2"}))
+        assert not await store.create(TOKEN, NEVER, {"b": b"2"})
         assert await store.export() == [SessionRecord(TOKEN, STAYING, {})]
         assert await store.end(TOKEN)
         assert await store.exist([TOKEN]) == []
@@ -292,7 +292,7 @@ async def test_a_restored_session_starts_its_timer_afresh(store: Store, clock: V
     clock.move(59)
     (record,) = await store.export()
     await store.end(TOKEN)
-    await store.restore(record)
+    await store.create(record.token, record.expiry, record.keys)
     assert await remaining(store) == 60
 
 

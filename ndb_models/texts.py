@@ -1,0 +1,124 @@
+"""JSON objects as text: taken apart into their members' texts only where somebody asks, and put together again.
+
+What a model is written as, what a frame carries and what a store keeps is mostly one and the same text, all its members
+together. A leaf: it imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+NO_MEMBERS: Final = b"{}"
+
+
+class ObjectText(Mapping[str, bytes]):
+    """A JSON object as its text, and as a mapping of its members' texts by their names.
+
+    Args:
+        text: a valid JSON object; where a store is to keep it, without repeated names.
+        names: those of its members in their order, where they are known.
+    """
+
+    __slots__ = ("_members", "_names", "text")
+
+    def __init__(self, text: bytes, names: tuple[str, ...] | None = None) -> None:
+        self.text: Final = text
+        self._names = names
+        self._members: dict[str, bytes] | None = None
+
+    @classmethod
+    def joined(cls, members: Mapping[str, bytes]) -> ObjectText:
+        """Return the object of these names and texts."""
+        return cls(join_members(members), tuple(members))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the members, in their order."""
+        if self._names is None:
+            self._names = names_in(self.text)
+        return self._names
+
+    def with_last(self, name: str, text: bytes) -> ObjectText:
+        """Return the object with one member more, of a name that needs no escaping and is not there yet."""
+        names = self.names
+        text = b'%b%b"%b":%b}' % (self.text[:-1], b"," if names else b"", name.encode(), text)
+        return ObjectText(text, _and_last(names, name))
+
+    def split(self) -> dict[str, bytes]:
+        """Return the members' texts, as a dict of its own."""
+        return split_members(self.text)
+
+    def __getitem__(self, name: str) -> bytes:
+        if self._members is None:
+            self._members = self.split()
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"<ObjectText of {len(self.text)} bytes>"
+
+
+# There may be millions of objects, but of a few kinds: those of a kind share the tuple of their names.
+@lru_cache(maxsize=256)
+def _and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return (*names, name)
+
+
+@lru_cache(maxsize=256)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
+
+
+def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
+    """Return the members' texts of a valid JSON object, of those of one name the last: as one text if it can stay one.
+
+    It can if its text is the shortest that there is: without spaces between, escapes in names, and repeated names. All
+    of these make it longer than its members, with their quotes, colons and commas, are together.
+    """
+    members = _split(text)
+    shortest = sum(map(len, members)) + sum(map(len, members.values())) + 4 * len(members) + 1
+    if members and shortest == len(text):
+        return ObjectText(bytes(text), _shared(tuple(members)))
+    return {name: bytes(value) for name, value in members.items()}
+
+
+def names_in(text: bytes) -> tuple[str, ...]:
+    """Return the names of a JSON object's members.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it is not a JSON object.
+    """
+    return tuple(_split(text))
+
+
+def split_members(text: bytes) -> dict[str, bytes]:
+    """Return the texts of a JSON object's members. Raises as `names_in`."""
+    return {name: bytes(value) for name, value in _split(text).items()}
+
+
+def join_members(members: Mapping[str, bytes]) -> bytes:
+    """Return the JSON object of these names and texts."""
+    return _encode({name: msgspec.Raw(text) for name, text in members.items()})
+
+
+def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:
+    """Return a valid JSON object without its last member, and that member's text; None if they do not tell apart so.
+
+    `start` is what the member begins with: a comma, its name, a colon. What follows it is not looked at: only if that
+    is one JSON value, which the caller has to see, it is the member. Text that is valid as a whole cannot be inside of
+    a string there, since the name's first quote would end it; nor deeper, since the rest ends the object and no more.
+    """
+    before, found, last = text.rpartition(start)
+    return (before + b"}", last[:-1]) if found else None
