@@ -161,6 +161,18 @@ async def test_an_answer_that_is_no_json_is_a_breach_of_the_protocol() -> None:
             await ConfigRepository(client, App, namespace="app").load()
 
 
+@pytest.mark.parametrize("keys", ["5", "null", "[]", '["app:title"]', '"canary"'])
+async def test_an_answer_whose_keys_are_no_object_is_a_breach_of_the_protocol(keys: str) -> None:
+    async def confused(visit: Visit) -> None:
+        while True:
+            await visit.next_request()
+            await visit.send(b'{"KV_GET_RSP":{"keys":%b,"st":1}}' % keys.encode())
+
+    async with asyncio.timeout(GUARD), Host(confused) as host, NdbClient.connect(host.uri) as client:
+        with pytest.raises(ProtocolError, match="KV_GET"):
+            await ConfigRepository(client, App, namespace="app").load()
+
+
 async def test_an_answer_about_other_keys_is_not_believed() -> None:
     async def confused(visit: Visit) -> None:
         await visit.next_request()
