@@ -11,6 +11,7 @@ async with NdbClient.connect("memory://") as client:
 
 from ndb_models.client import NdbClient, Session
 from ndb_models.errors import (
+    ConfigProblem,
     ConnectError,
     ConnectionLostError,
     ForeignSessionError,
@@ -28,17 +29,23 @@ from ndb_models.errors import (
     SessionError,
     SessionExpiredError,
     SessionGoneError,
+    StoredConfigError,
     StoredDataError,
     UnstorableError,
     WrongSchemaError,
 )
-from ndb_models.repository import Repository
+from ndb_models.repository import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch, Repository
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.version import __version__
 
 __all__ = [
     "Clock",
+    "ConfigChange",
+    "ConfigDifference",
+    "ConfigProblem",
+    "ConfigRepository",
+    "ConfigWatch",
     "ConnectError",
     "ConnectionLostError",
     "Expiry",
@@ -64,6 +71,7 @@ __all__ = [
     "SessionGoneError",
     "SessionModel",
     "SessionToken",
+    "StoredConfigError",
     "StoredDataError",
     "UnstorableError",
     "WrongSchemaError",

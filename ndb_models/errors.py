@@ -12,6 +12,7 @@
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
     |-- StoredDataError                        what is stored does not fit the model
+    |-- StoredConfigError                      a stored configuration does not fit the model
     `-- SessionError                           this session cannot be used like that
         |-- NotSavedError                      it has no token yet
         |-- SessionGoneError                   it has ended or expired, or never was
@@ -27,6 +28,7 @@ token than its last four digits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from ndb_models.types import JsonValue, SessionToken, redact
 
@@ -162,6 +164,35 @@ class StoredDataError(NdbError):
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
         super().__init__(
             f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}; raw(tkn) shows what is stored"
+        )
+
+
+class ConfigProblem(NamedTuple):
+    """What does not fit in a stored configuration.
+
+    `key` is the key as it is stored, or `(model)` where single keys fit and the whole does not. `kind`: a key is
+    `"missing"` that the model requires, its value is `"invalid"`, or it is `"unknown"`: in the namespace, and no
+    field's. `reason` never holds the value.
+    """
+
+    key: str
+    kind: Literal["missing", "invalid", "unknown"]
+    reason: str
+
+
+class StoredConfigError(NdbError):
+    """A stored configuration does not fit the model. Nothing was written. Attributes: `model`; `problems`, one or more.
+
+    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
+    """
+
+    def __init__(self, model: str, problems: Sequence[ConfigProblem]) -> None:
+        self.model = model
+        self.problems: tuple[ConfigProblem, ...] = tuple(problems)
+        listed = _listed([(problem.key, problem.reason) for problem in problems])
+        super().__init__(
+            f"the stored configuration does not fit {model}: {listed}; repair these keys with the raw client"
+            " (kv_set, kv_rmv), or write over them with save(config, replace_invalid=True)"
         )
 
 

@@ -20,6 +20,7 @@ ERRORS: list[NdbError] = [
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),
     errors.StoredDataError("User", 12345678, [("name", "no")]),
+    errors.StoredConfigError("App", [errors.ConfigProblem("app:debug", "invalid", "no")]),
     errors.NotSavedError("User"),
     errors.SessionGoneError("User", 12345678),
     errors.SessionExpiredError("User", 12345678),

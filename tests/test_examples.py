@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,30 @@ def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
     script = tmp_path / "ten_lines.py"
     script.write_text(ten_lines[1], "utf-8")
     assert run(str(script)) == expected[1]
+
+
+def test_the_page_on_configuration_is_a_program_that_prints_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    script = tmp_path / "configuration.py"
+    script.write_text(
+        f"import asyncio\nasync def main():\n{textwrap.indent(code, '    ')}\nasyncio.run(main())\n", "utf-8"
+    )
+    assert run(str(script)) == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+
+
+def test_feature_flags_follow_the_store_and_keep_the_last_good_ones() -> None:
+    printed = run("examples/feature_flags.py")
+    answers = [line.partition("gets: ")[2] for line in printed.splitlines() if "customer 7" in line]
+    assert answers == [
+        "welcome, here is the old checkout",
+        "welcome, here is the new checkout",
+        "happy new year, here is the new checkout",
+        "happy new year, here is the new checkout",
+        "happy new year, here is the old checkout",
+        "503, back in a minute",
+    ]
+    assert "ignored: shop:new_checkout_percent" in printed
 
 
 async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:

@@ -28,12 +28,13 @@ def fits(keys: ObjectText, max_payload: int) -> bool:
 
 
 def split_names(
-    command: Command, names: tuple[str, ...], always: str, max_payload: int | None
+    command: Command, names: tuple[str, ...], always: str | None, max_payload: int | None
 ) -> Sequence[tuple[str, ...]]:
     """Return names in their order, in as many parts as it takes for each frame to fit, each with `always` too."""
+    also = () if always is None else (always,)
     if max_payload is None or _most_bytes(names) <= max_payload:
-        return ((*names, always),)
-    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": [always]}).to_frame().frame)
+        return ((*names, *also),)
+    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": also}).to_frame().frame)
     parts: list[list[str]] = [[]]
     size = fixed
     for name in names:
@@ -43,7 +44,7 @@ def split_names(
             size = fixed
         parts[-1].append(name)
         size += needed
-    return tuple([(*part, always) for part in parts])
+    return tuple([(*part, *also) for part in parts])
 
 
 def split_by_size(

@@ -79,7 +79,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
         if model.__dict__ != read.__dict__ or model.__pydantic_private__ != read.__pydantic_private__ or self.open:
             lost = list(self._lost(model, read))
             if lost:
@@ -146,8 +146,10 @@ class ModelCodec(Generic[B]):
         try:
             return self._read(text)
         except ValidationError as exc:
-            shows_values = not self._model.model_config.get("hide_input_in_errors")
-            raise StoredDataError(self._name, tkn, problems_of(exc)) from (_hidden(exc) if shows_values else exc)
+            raise StoredDataError(self._name, tkn, problems_of(exc)) from self._shown(exc)
+
+    def _shown(self, error: ValidationError) -> ValidationError:
+        return error if self._model.model_config.get("hide_input_in_errors") else _hidden(error)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -183,7 +185,7 @@ class ModelCodec(Generic[B]):
                 problems += problems_of(exc)
                 cause = cause or exc
         if cause is not None:
-            raise UnstorableError(self._name, problems) from cause
+            raise UnstorableError(self._name, problems) from self._shown(cause)
         # The whole is validated as it is read: fields that did not change are not coerced once more.
         return self._reread(model.model_copy(update=values), values)
 
@@ -196,7 +198,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from exc
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
         as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
         lost = [(name, _WAY_OUT) for name, value in changed.items() if as_read.get(name, _ABSENT) != value]
         if lost:
@@ -243,7 +245,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
 
 
 def _hidden(error: ValidationError) -> ValidationError:
-    """Return the error without the values: those that are stored are not what a traceback should show."""
+    """Return the error without the values: those that are stored, or to be, are not what a traceback should show."""
     problems: list[InitErrorDetails] = [
         {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
         for name, reason in problems_of(error)

@@ -36,7 +36,7 @@ class Prepared(Exchange):
 
     Args:
         command: the row of the table.
-        body: the parameters, as parsed JSON, at least one; for a command that stores values, without them.
+        body: the parameters, as parsed JSON; for a command that stores values, without them.
         values: what it stores, as a JSON object.
     """
 
@@ -53,7 +53,7 @@ class Prepared(Exchange):
         """Make the frame, for a transport that needs it; return this."""
         body = _encode(self.body)
         if self.values is not None:
-            body = b'%b,"keys":%b}' % (body[:-1], self.values.text)
+            body = b'%b%b"keys":%b}' % (body[:-1], b"," if self.body else b"", self.values.text)
         self.frame = b'{"%b":%b}' % (self.command.name.encode(), body)
         return self
 
@@ -69,7 +69,10 @@ class Prepared(Exchange):
             ((_, body),) = _decode(answer).items()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
             raise ProtocolError(f"the server's answer to {self.command.name} cannot be read") from exc
-        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(bytes(body.keys)), "m": body.m}
+        keys = bytes(body.keys)
+        if keys[:1] != b"{":
+            raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
+        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m}
 
 
 def key_size(name: str, text: bytes) -> int:

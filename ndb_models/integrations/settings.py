@@ -1,0 +1,186 @@
+"""A configuration in the store as one more source of pydantic-settings. Needs the extra `settings`.
+
+Settings are made synchronously, often where no event loop runs yet, sometimes inside one. So there are two ways: the
+source asks the server itself, in a thread of its own, and whoever makes the settings waits; or `load_settings` reads
+with a client that is open, and makes them then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import cached_property
+from typing import Any, Final, TypeAlias, TypeVar
+
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+from pydantic_core import from_json
+
+from ndb_models.client import NdbClient
+from ndb_models.client.uri import MemoryUri, parse_uri
+from ndb_models.errors import ConfigProblem, InvalidArgumentError, SchemaError, StoredConfigError
+from ndb_models.repository.keyspace import UNREADABLE, KeySpace, key_of, unreadable
+
+try:
+    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+except ImportError as _missing:
+    raise ImportError(
+        "ndb_models.integrations.settings needs pydantic-settings: pip install 'ndb_models[settings]'"
+    ) from _missing
+
+S = TypeVar("S", bound=BaseSettings)
+
+_Read: TypeAlias = tuple[type[BaseSettings], str | None, Mapping[str, bytes]]
+
+# What `load_settings` has read, while it makes the settings: of which class, in which namespace, the texts by field.
+_read: Final[ContextVar[_Read | None]] = ContextVar("ndb_models.settings", default=None)
+
+
+class NdbSettingsSource(PydanticBaseSettingsSource):
+    """Takes the fields of settings from the keys of a configuration, as a `ConfigRepository` stores them.
+
+    To be returned by `settings_customise_sources`, before or after other sources: the earlier one wins, and models in
+    fields are merged. Fields whose keys are missing are left to the sources behind it, and to the defaults.
+
+    Each time settings are made, it connects, reads, and closes the connection, in a thread of its own, so that it works
+    inside a running event loop too; but that loop stands still meanwhile, and so would a server in it. There, and for
+    `memory://`, use `load_settings`.
+
+    Args:
+        settings_cls: the settings' class.
+        uri: `ws://HOST:PORT/` or `wss://HOST:PORT/`; None where the settings are only ever made by `load_settings`.
+        namespace: as of a `ConfigRepository`.
+        timeout: seconds for connecting, and for an answer.
+        max_payload: bytes of the largest frame that the server takes.
+        ssl: the TLS context for `wss://`; None for the system's trusted certificates.
+        headers: more headers for the handshake. Never shown.
+
+    Raises (when settings are made):
+        InvalidArgumentError: an argument is none of these, or there is no URI and nothing was loaded.
+        ConnectError, ConnectionLostError, RequestTimeoutError, ResponseError: the server was not reached, or refused.
+        StoredConfigError: a value is beyond what can be read. One that does not fit its field is, as from any source,
+            pydantic's `ValidationError`, which shows it unless the class says `hide_input_in_errors`.
+    """
+
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        uri: str | None = None,
+        *,
+        namespace: str | None = None,
+        timeout: float = 5.0,
+        max_payload: int = 1024 * 1024,
+        ssl: tls.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(settings_cls)
+        self._uri = uri
+        self._namespace = namespace
+        self._options: dict[str, Any] = {
+            "open_timeout": timeout,
+            "request_timeout": timeout,
+            "max_payload": max_payload,
+            "ssl": ssl,
+            "headers": headers,
+        }
+
+    def __repr__(self) -> str:
+        return f"NdbSettingsSource(namespace={self._namespace!r})"
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what is stored, by the names under which the settings take it. Asks the store once for each source."""
+        found: dict[str, Any] = {}
+        for name, field in self.settings_cls.model_fields.items():
+            if name in self._texts:
+                value, key, _ = self.get_field_value(field, name)
+                found[key] = value
+        return found
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return a field's value as parsed JSON, None if it is not stored; the name it is taken under; and False."""
+        text = self._texts.get(field_name)
+        return from_json(text) if text is not None else None, self._input_name(field, field_name), False
+
+    @cached_property
+    def _texts(self) -> Mapping[str, bytes]:
+        texts = self._loaded()
+        if texts is None:
+            texts = self._fetch()
+        problems = [ConfigProblem(key_of(name, self._namespace), "invalid", UNREADABLE) for name in unreadable(texts)]
+        if problems:
+            raise StoredConfigError(self.settings_cls.__name__, problems)
+        return texts
+
+    def _loaded(self) -> Mapping[str, bytes] | None:
+        """Return what `load_settings` has read for these settings, or None where it is not it who makes them."""
+        read = _read.get()
+        if read is None or read[0] is not self.settings_cls:
+            return None
+        if read[1] != self._namespace:
+            raise InvalidArgumentError(
+                f"load_settings was told namespace={read[1]!r}, and the source of {self.settings_cls.__name__} has"
+                f" {self._namespace!r}; give both the same"
+            )
+        return read[2]
+
+    def _fetch(self) -> Mapping[str, bytes]:
+        uri = self._uri
+        if uri is None:
+            raise InvalidArgumentError(
+                "this source has no URI: give it one, or make the settings with"
+                f" await load_settings(client, {self.settings_cls.__name__})"
+            )
+        if isinstance(parse_uri(uri), MemoryUri):
+            raise InvalidArgumentError(
+                "what memory:// names belongs to one event loop, and the source reads in another; use load_settings"
+            )
+
+        async def read() -> Mapping[str, bytes]:
+            async with NdbClient.connect(uri, **self._options) as client:
+                return await _key_space(client, self.settings_cls, self._namespace).read()
+
+        with ThreadPoolExecutor(1, thread_name_prefix="ndb-settings") as executor:
+            return executor.submit(lambda: asyncio.run(read())).result()
+
+    def _input_name(self, field: FieldInfo, name: str) -> str:
+        """Return the name under which a field takes its value: keys are named by fields, settings go by aliases."""
+        alias = field.validation_alias
+        if alias is None or self.config.get("validate_by_alias") is False:
+            return name
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        names = [choice for choice in choices if isinstance(choice, str)]
+        if names:
+            return names[0]
+        if self.config.get("populate_by_name") or self.config.get("validate_by_name"):
+            return name
+        problem = "it is taken by a path only, so that it cannot be given as a whole; give it an alias that is a name"
+        raise SchemaError(self.settings_cls.__name__, name, problem)
+
+
+async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: str | None = None, **init: Any) -> S:
+    """Return settings, made of all their sources: the one for this namespace takes what this client reads.
+
+    Args:
+        client: an open client, of any kind.
+        settings: the class; its `settings_customise_sources` has an `NdbSettingsSource` with this namespace.
+        namespace: as of a `ConfigRepository`.
+        init: arguments for the class.
+
+    Raises:
+        ValidationError: the sources together do not make settings.
+        And as `NdbSettingsSource`.
+    """
+    texts = await _key_space(client, settings, namespace).read()
+    token = _read.set((settings, namespace, texts))
+    try:
+        return settings(**init)
+    finally:
+        _read.reset(token)
+
+
+def _key_space(client: NdbClient, settings: type[BaseSettings], namespace: str | None) -> KeySpace:
+    names = [name for name, field in settings.model_fields.items() if field.exclude is not True]
+    return KeySpace(client, settings.__name__, names, namespace)

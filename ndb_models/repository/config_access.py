@@ -1,0 +1,162 @@
+"""A configuration's way to its keys: read, made into a model, written. The verbs and the watch stand on this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+from pydantic import BaseModel, RootModel
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import (
+    ConfigProblem,
+    InvalidArgumentError,
+    SchemaError,
+    StoredConfigError,
+    StoredDataError,
+    UnstorableError,
+)
+from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
+from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.comparison import differing
+from ndb_models.texts import join_members
+
+C = TypeVar("C", bound=BaseModel)
+
+_NO_TOKEN: Final = 0
+_UNKNOWN: Final = "no field has this name"
+
+
+class ConfigAccess(Generic[C]):
+    """Reads and writes the configuration of one model class.
+
+    Raises:
+        InvalidArgumentError: the class is no model, or the namespace is none.
+        SchemaError: the class cannot be stored as a configuration.
+    """
+
+    def __init__(self, client: NdbClient, model: type[C], namespace: str | None) -> None:
+        _check_model(model)
+        self.model: type[C] = model
+        self.name: str = model.__name__
+        self.codec: ModelCodec[C] = ModelCodec(model)
+        self._space = KeySpace(client, self.name, self.codec.names, namespace)
+
+    async def read(self) -> dict[str, bytes]:
+        """Return the texts of those fields whose keys there are."""
+        return await self._space.read()
+
+    async def write(self, texts: Mapping[str, bytes]) -> None:
+        """Write fields."""
+        await self._space.write(texts)
+
+    async def unknown(self) -> list[ConfigProblem]:
+        """Return a problem for each key in the namespace that is no field's."""
+        return [ConfigProblem(key, "unknown", _UNKNOWN) for key in await self._space.unknown()]
+
+    def load(self, texts: Mapping[str, bytes]) -> C:
+        """Return the model that fields make; those that are missing have their defaults.
+
+        Raises:
+            StoredConfigError: they do not fit.
+        """
+        try:
+            return self.codec.load(join_members(texts), _NO_TOKEN)
+        except StoredDataError as exc:
+            raise StoredConfigError(self.name, self._problems(texts, exc.problems)) from exc.__cause__
+
+    def _problems(self, texts: Mapping[str, bytes], found: Sequence[tuple[str, str]]) -> list[ConfigProblem]:
+        """Return what is wrong by keys. A text that cannot be read hides what is wrong with the others."""
+        hiding = unreadable(texts)
+        if hiding:
+            readable = {name: text for name, text in texts.items() if name not in hiding}
+            found = [(name, reason) for name, reason in self._misfits(readable) if name not in hiding]
+        named = [*((name, UNREADABLE) for name in hiding), *found]
+        return [self._problem(name, reason, missing=name not in texts) for name, reason in named]
+
+    def _misfits(self, texts: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
+        try:
+            self.codec.load(join_members(texts), _NO_TOKEN)
+        except StoredDataError as exc:
+            return exc.problems
+        return ()
+
+    def _problem(self, name: str, reason: str, *, missing: bool) -> ConfigProblem:
+        if name not in self.codec.names:  # the model as a whole
+            return ConfigProblem(name, "invalid", reason)
+        return ConfigProblem(self._space.key(name), "missing" if missing else "invalid", reason)
+
+    def dump(self, config: C) -> Mapping[str, bytes]:
+        """Return a model's fields.
+
+        Raises:
+            InvalidArgumentError: it is of another class.
+            UnstorableError: it holds values that do not fit it, or that would not come back equal.
+        """
+        return self.codec.dump(self.checked(config))
+
+    def checked(self, config: C) -> C:
+        """Return what was given, if it is of this class.
+
+        Raises:
+            InvalidArgumentError: it is of another class.
+        """
+        if type(config) is not self.model:
+            raise InvalidArgumentError(f"this repository stores {self.name}, not {type(config).__name__}")
+        return config
+
+    def differing(self, one: C, other: C) -> tuple[str, ...]:
+        """Return the fields that differ between two configurations."""
+        return differing(one, other, self.codec.names)
+
+    def with_defaults(self, config: C, texts: Mapping[str, bytes]) -> C:
+        """Return a copy of a configuration in which those fields of these that have a default are at it."""
+        fields = self.model.__pydantic_fields__
+        data = dict(config.__dict__)
+        defaults = {
+            name: fields[name].get_default(call_default_factory=True, validated_data=data)
+            for name in texts
+            if not fields[name].is_required()
+        }
+        return config.model_copy(update=defaults)
+
+    async def write_over(self, before: Mapping[str, bytes], changed: Mapping[str, bytes]) -> None:
+        """Write fields of a configuration that was valid as `before`, and may have been changed by others since.
+
+        Raises:
+            StoredConfigError: what others changed does not fit. Nothing was written.
+            UnstorableError: it does, but not together with these. Nothing was written.
+        """
+        if not changed:
+            return
+        current = await self.read()
+        if current != before:
+            self.load(current)
+            try:
+                self.load({**current, **changed})
+            except StoredConfigError as exc:
+                problems = [
+                    (problem.key, f"{problem.reason} (together with what was changed meanwhile)")
+                    for problem in exc.problems
+                ]
+                raise UnstorableError(self.name, problems) from exc.__cause__
+        await self.write(changed)
+
+
+def _check_model(model: object) -> None:
+    if not (isinstance(model, type) and issubclass(model, BaseModel)) or model is BaseModel:
+        raise InvalidArgumentError("a configuration is a Pydantic model: ConfigRepository(client, AppConfig)")
+    name = model.__name__
+    if issubclass(model, RootModel):
+        raise SchemaError(name, None, "a RootModel has no fields, and a configuration has a key for each")
+    if any(base.__name__ == "BaseSettings" and base.__module__.startswith("pydantic_") for base in model.__mro__):
+        problem = (
+            "settings read other sources whenever one is made, so that what is stored could not be told from them;"
+            " declare the fields in a BaseModel that the settings inherit from, and store that"
+        )
+        raise SchemaError(name, None, problem)
+    if model.model_config.get("extra") == "allow":
+        raise SchemaError(name, None, "extra='allow' would take every key; declare a field of type dict")
+    for field, declared in model.__pydantic_fields__.items():
+        if declared.exclude is True and declared.is_required():
+            raise SchemaError(name, field, "it is excluded, so it is not stored: give it a default")
