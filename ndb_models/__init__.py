@@ -18,8 +18,10 @@ from ndb_models.errors import (
     InvalidArgumentError,
     NdbError,
     NdbException,
+    NewerVersionError,
     NotConnectedError,
     NotSavedError,
+    OlderVersionError,
     PayloadTooLargeError,
     ProtocolError,
     RequestTimeoutError,
@@ -30,6 +32,7 @@ from ndb_models.errors import (
     SessionGoneError,
     StoredDataError,
     UnstorableError,
+    UpgradeError,
     WrongSchemaError,
 )
 from ndb_models.repository import Repository
@@ -50,8 +53,10 @@ __all__ = [
     "NdbClient",
     "NdbError",
     "NdbException",
+    "NewerVersionError",
     "NotConnectedError",
     "NotSavedError",
+    "OlderVersionError",
     "PayloadTooLargeError",
     "ProtocolError",
     "Repository",
@@ -66,6 +71,7 @@ __all__ = [
     "SessionToken",
     "StoredDataError",
     "UnstorableError",
+    "UpgradeError",
     "WrongSchemaError",
     "__version__",
 ]

@@ -30,7 +30,14 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.splitting import fits, split_by_size, split_names
-from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
+from ndb_models.schema.envelope import (
+    RESERVED_KEY,
+    Envelope,
+    is_reserved,
+    of_one_session,
+    read_envelope,
+    write_envelope,
+)
 from ndb_models.schema.expiry import Expiry
 from ndb_models.types import Clock, SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, is_token
@@ -43,10 +50,14 @@ _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
+_SH_RMV: Final = COMMANDS["SH_RMV"]
 
 # What holds another session's token is read again: an answer that went astray does not come twice, a session whose keys
 # were copied by hand does.
 _READS: Final = 2
+
+# While a session is read in parts, others may upgrade it, which takes two writes of the reserved key at the most.
+_PARTED_READS: Final = 3
 
 
 class Read(NamedTuple):
@@ -54,6 +65,7 @@ class Read(NamedTuple):
 
     keys: dict[str, bytes]
     envelope: Envelope | None
+    reserved: bytes = b""
 
     def __repr__(self) -> str:
         return f"Read({len(self.keys)} keys)"
@@ -71,35 +83,51 @@ class SessionAccess:
         client: an open client.
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
+        version: the version in which they are created. Sessions of any are read; what becomes of them is not said here.
         foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
         clock: tells the time in seconds since 1970, for deadlines.
     """
 
     def __init__(
-        self, client: NdbClient, model: str, schema: str, *, foreign: bool = False, clock: Clock = time.time
+        self,
+        client: NdbClient,
+        model: str,
+        schema: str,
+        version: int = 1,
+        *,
+        foreign: bool = False,
+        clock: Clock = time.time,
     ) -> None:
         self._client = client
         self._name = model
         self._schema = schema
+        self._version = version
         self._foreign = foreign
         self._clock = clock
 
     async def create(
-        self, keys: Mapping[str, bytes], expiry: Expiry | None, deadline: int | None = None
+        self,
+        keys: Mapping[str, bytes],
+        expiry: Expiry | None,
+        deadline: int | None = None,
+        version: int | None = None,
     ) -> tuple[SessionToken, int | None]:
         """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
+
+        The keys are of the version of the class, if no other is given.
 
         What cannot be written is refused before there is a session; one that cannot be written to the end is ended
         again.
         """
         if deadline is None and expiry is not None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        parts = self._parts(keys, deadline)
+        version = version or self._version
+        parts = self._parts(keys, version, deadline)
         tkn = await self._new(expiry)
-        parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
+        parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
         try:
             for part in parts:
-                await self._write(_SH_SET, tkn, part)
+                await self.set(tkn, part)
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
             raise
@@ -109,13 +137,13 @@ class SessionAccess:
             raise
         return tkn, deadline
 
-    def _parts(self, keys: Mapping[str, bytes], deadline: int | None) -> list[dict[str, bytes]]:
+    def _parts(self, keys: Mapping[str, bytes], version: int, deadline: int | None) -> list[dict[str, bytes]]:
         """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
         limit = self._client.max_payload
         if limit is None or fits(keys, limit):
             return [{**keys}]
-        pending = write_envelope(self._schema, None, deadline)
-        widest = write_envelope(self._schema, MAX_TOKEN, deadline)
+        pending = write_envelope(self._schema, version, None, deadline)
+        widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
         items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
         return split_by_size(self._name, _SH_SET, items, limit)
 
@@ -142,9 +170,18 @@ class SessionAccess:
         else:
             parts = [*split_by_size(self._name, _SH_SET, changed.items(), limit)]
         for part in parts:
-            await self._write(_SH_SET, tkn, part)
+            await self.set(tkn, part)
         if removed:
-            await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
+            await self.remove(tkn, removed)
+
+    async def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+        """Write keys of a session in one frame, and so at once."""
+        await self._write(_SH_SET, tkn, keys)
+
+    async def remove(self, tkn: SessionToken, names: Sequence[str]) -> None:
+        """Remove keys of a session, in as many frames as it takes. At least one must be named."""
+        for part in split_names(_SH_RMV, names, None, self._client.max_payload):
+            await self._of_session(tkn, self._client.sh_rmv(part, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
         answer = await self._client.perform(Prepared(command, {TOKEN: tkn}, keys))
@@ -183,10 +220,15 @@ class SessionAccess:
                 raise IncompleteSessionError(self._name, tkn)
             if envelope.tkn == tkn:
                 await self.refuse_overdue(tkn, envelope.deadline)
-                return Read(keys, envelope)
+                return Read(keys, envelope, reserved)
         raise ForeignSessionError(self._name, tkn)
 
-    async def _read_once(self, tkn: SessionToken, names: Sequence[str]) -> dict[str, bytes]:
+    async def read_all(self, tkn: SessionToken) -> Read:
+        """Return all keys of a session, as `read`, those too that an upgrade has put beside its own."""
+        names = await self._of_session(tkn, self._client.sh_keys(tkn))
+        return await self.read(tkn, [name for name in names if name != RESERVED_KEY])
+
+    async def _read_once(self, tkn: SessionToken, names: Sequence[str], tries: int = _PARTED_READS) -> dict[str, bytes]:
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
         for part in split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload):
@@ -195,7 +237,10 @@ class SessionAccess:
                 raise self._refusal(_SH_GET, tkn, answer)
             keys.update(answer["keys"])
             reserved.add(answer["keys"].get(RESERVED_KEY))
-        if len(reserved) > 1:  # parts of several sessions: none of them proves whose the others are
+        if len(reserved) > 1:
+            if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
+                return await self._read_once(tkn, names, tries - 1)
+            # Parts of several sessions: none of them proves whose the others are.
             raise ProtocolError("the server's answers are about several sessions")
         return keys
 
@@ -217,10 +262,10 @@ class SessionAccess:
             raise SessionExpiredError(self._name, tkn)
 
     async def names(self, tkn: SessionToken) -> list[str]:
-        """Return the names of all keys of a session but the reserved one."""
+        """Return the names of all keys of a session but the reserved ones."""
         check_token(tkn)
         names = await self._of_session(tkn, self._client.sh_keys(tkn))
-        return [name for name in names if name != RESERVED_KEY]
+        return [name for name in names if not is_reserved(name)]
 
     async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""

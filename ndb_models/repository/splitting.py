@@ -24,11 +24,12 @@ def fits(keys: Mapping[str, bytes], max_payload: int | None) -> bool:
     return max_payload is None or _most_bytes(keys) + sum(map(len, keys.values())) <= max_payload
 
 
-def split_names(command: Command, names: Sequence[str], always: str, max_payload: int | None) -> list[list[str]]:
+def split_names(command: Command, names: Sequence[str], always: str | None, max_payload: int | None) -> list[list[str]]:
     """Return names in their order, in as many parts as it takes for each frame to fit, each with `always` too."""
+    last = [always] if always is not None else []
     if max_payload is None or _most_bytes(names) <= max_payload:
-        return [[*names, always]]
-    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": [always]}).to_frame().frame)
+        return [[*names, *last]]
+    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": last}).to_frame().frame)
     parts: list[list[str]] = [[]]
     size = fixed
     for name in names:
@@ -38,7 +39,7 @@ def split_names(command: Command, names: Sequence[str], always: str, max_payload
             size = fixed
         parts[-1].append(name)
         size += needed
-    return [[*part, always] for part in parts]
+    return [[*part, *last] for part in parts]
 
 
 def split_by_size(

@@ -18,7 +18,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.envelope import RESERVED_KEY
+from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.types import SessionToken
 from ndb_models.wire.prepared import join_keys, split_keys
@@ -73,7 +73,9 @@ class ModelCodec(Generic[B]):
             UnstorableError: the model holds values that do not fit it, or that would not come back equal.
         """
         text, keys = self._serialize(model)
-        if keys.keys() != self._names and not (self.open and keys.keys() >= self._names and RESERVED_KEY not in keys):
+        if keys.keys() != self._names and not (
+            self.open and keys.keys() >= self._names and not any(map(is_reserved, keys))
+        ):
             raise UnstorableError(self._name, self._misnamed(keys))
         try:
             read = self._validator.validate_json(text, by_alias=False, by_name=True)
@@ -116,8 +118,9 @@ class ModelCodec(Generic[B]):
         return True
 
     def _misnamed(self, keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
-        if RESERVED_KEY in keys:
-            return [(RESERVED_KEY, "this key is reserved")]
+        reserved = [name for name in keys if is_reserved(name)]
+        if reserved:
+            return [(name, "this key is reserved") for name in reserved]
         left_out = [
             (name, "it has no value, or is left out when the model is written")
             for name in self.names
