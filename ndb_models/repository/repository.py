@@ -355,10 +355,11 @@ class Repository(Generic[M]):
         return tuple(await self._access.names(tkn)) if self._codec.open else self._codec.names
 
     async def _load(self, tkn: SessionToken) -> tuple[M, Stored]:
-        read = await self._access.read(tkn, await self._names(tkn))
+        whole = self._upgrading.reads_whole
+        read = await self._access.read(tkn, () if whole else await self._names(tkn))
         outdated = None
         try:
-            if self._upgrading.is_due(read):
+            if whole or self._upgrading.is_due(read):
                 read, outdated = await self._upgrading.upgraded(tkn, read)
             session, text = self._codec.load(read.keys, tkn)
         except (StoredDataError, OlderVersionError) as exc:
