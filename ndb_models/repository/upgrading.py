@@ -49,7 +49,7 @@ class Upgrading:
         self._version = upgrades.version
         self._has_been_upgraded = upgrades.version > 1
         self.reads_whole: bool = codec.open and self._has_been_upgraded
-        """Whether sessions are always read by `upgraded`: their names are asked for first, and an upgrade may follow."""
+        """Whether sessions are read by `upgraded` alone: an upgrade may come between their names and their keys."""
 
     def is_due(self, read: Read) -> bool:
         """Tell whether what was read is not to be taken as it is: it is of another version, or its upgrade unfinished.
