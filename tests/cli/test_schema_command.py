@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -259,7 +260,7 @@ def test_a_wrong_call_is_status_2(project: Project, arguments: tuple[str, ...]) 
 
 def test_it_runs_as_a_process_and_says_what_the_statuses_are(project: Project) -> None:
     command = [sys.executable, "-W", "error", "-m", "ndb_models.server.cli", "schema"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     for arguments, status in ((["freeze", "app_models"], 0), (["check", "app_models"], 0), (["check", "--help"], 0)):
         done = subprocess.run(
             [*command, *arguments], cwd=project.directory, env=environment, capture_output=True, text=True, check=False
