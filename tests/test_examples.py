@@ -82,7 +82,8 @@ def test_the_commands_on_the_page_on_versions_say_what_it_says(tmp_path: Path) -
             arguments = ["-B", "-m", "ndb_models.server.cli", *command.split()[2:]]
             done = subprocess.run(
                 [sys.executable, "-W", "error", *arguments],
-                cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+                cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True, text=True, timeout=60, check=False,
             )  # fmt: skip
             assert (done.stdout, done.stderr) == (expected, "")
             assert done.returncode == (1 if "breaking" in expected else 0)

@@ -31,11 +31,6 @@ class Plan(NamedTuple):
     removals: list[str]
 
 
-def is_unfinished(read: Read) -> bool:
-    """Tell whether the upgrade of a session was cut short after it was committed. It is to be read whole then."""
-    return (read.envelope is not None and read.envelope.staged is not None) or REMOVED in read.keys.values()
-
-
 def own_keys(whole: Read) -> dict[str, bytes]:
     """Return the keys of a session that was read whole, as they count: those that are staged in place of the others."""
     staged = _staged(whole)

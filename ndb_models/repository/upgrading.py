@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from ndb_models.client import NdbClient
 from ndb_models.errors import NewerVersionError, OlderVersionError, ProtocolError
 from ndb_models.repository.access import Read, SessionAccess
-from ndb_models.repository.staging import is_unfinished, own_keys, plan_upgrade
+from ndb_models.repository.staging import own_keys, plan_upgrade
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.envelope import REMOVED, is_reserved
 from ndb_models.schema.model import Stored
@@ -57,9 +57,11 @@ class Upgrading:
         Of the first version there are no upgrades that could be unfinished.
         """
         envelope = read.envelope
-        return envelope is not None and (
-            envelope.version != self._version or (self._has_been_upgraded and is_unfinished(read))
-        )
+        if envelope is None:
+            return False
+        if envelope.version != self._version:
+            return True
+        return self._has_been_upgraded and (envelope.staged is not None or REMOVED in read.keys.values())
 
     async def upgraded(self, tkn: SessionToken, seen: Read) -> tuple[Read, Outdated | None]:
         """Return the keys of a session in the version of the class, and what of it is to be written back.

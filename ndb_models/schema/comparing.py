@@ -79,7 +79,7 @@ class _Comparison:
     def _alternatives(self, schema: Any, root: JsonSchema) -> list[JsonSchema]:
         schema = resolved(as_schema(schema), root)
         for keyword in ("anyOf", "oneOf"):
-            if says(schema) == {keyword}:
+            if says(schema) == frozenset({keyword}):
                 return [each for part in schema[keyword] for each in self._alternatives(part, root)]
         return [schema]
 

@@ -23,7 +23,8 @@ from ndb_models.schema.json_schema import ANNOTATIONS, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator"})
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required"})
+_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator"}
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -67,8 +68,8 @@ class _StoredSchema(GenerateJsonSchema):
         "skipped-discriminator",
     }
 
-    def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
-        kind = schema.get("cls")
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        kind: object = schema.get("cls")
         return {"x-python": kind.__qualname__ if isinstance(kind, type) else schema["type"]}
 
     def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
@@ -129,23 +130,22 @@ def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[
     return {name: each for name, each in {**before.removed, **gone}.items() if name not in names}
 
 
-def _bare(schema: Any) -> Any:
+def _bare(schema: object) -> Any:
     """Return a JSON Schema without what says nothing of what fits it."""
     if isinstance(schema, list):
-        return [_bare(each) for each in schema]
+        return [_bare(each) for each in cast("list[object]", schema)]
     if not isinstance(schema, dict):
         return schema
-    return {
-        name: part
-        if name in _VALUES
-        else {below: _bare(each) for below, each in part.items()}
-        if name in _OF_NAMES
-        else part
-        if name == "required"
-        else _bare(part)
-        for name, part in cast("dict[str, Any]", schema).items()
-        if name not in ANNOTATIONS or name in ("$defs", "discriminator")
-    }
+    members = cast("dict[str, Any]", schema)
+    return {name: _bare_member(name, part) for name, part in members.items() if name not in _LEFT_OUT}
+
+
+def _bare_member(keyword: str, part: Any) -> Any:
+    if keyword in _VALUES:
+        return part
+    if keyword in _OF_NAMES:
+        return {name: _bare(each) for name, each in part.items()}
+    return _bare(part)
 
 
 def written(frozen: Frozen) -> str:

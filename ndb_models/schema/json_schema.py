@@ -37,7 +37,7 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
             if name not in root.get("$defs", {}):
                 raise InvalidArgumentError(f"the schema refers to {name!r}, which it does not define")
             schema = root["$defs"][name]
-        elif len(inner) == 1 and schema.keys() - ANNOTATIONS == {"allOf"}:
+        elif len(inner) == 1 and says(schema) == frozenset({"allOf"}):
             schema = inner[0]
         else:
             return schema

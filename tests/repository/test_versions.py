@@ -213,7 +213,12 @@ async def test_writing_an_upgrade_back_counts_as_a_write(timed: NdbClient, clock
 
 async def test_a_copy_and_a_pickle_write_the_upgrade_back_too(client: NdbClient) -> None:
     repo = Repository(client, UserV3)
-    for travel in (copy.copy, copy.deepcopy, lambda user: pickle.loads(pickle.dumps(user))):
+    travels: list[Callable[[UserV3], UserV3]] = [
+        copy.copy,
+        copy.deepcopy,
+        lambda user: pickle.loads(pickle.dumps(user)),
+    ]
+    for travel in travels:
         tkn = await old_session(client)
         await repo.save(travel(await repo.get(tkn)))
         assert await version_of(client, tkn) == 3
@@ -344,7 +349,7 @@ async def test_a_session_of_before_the_oldest_version_is_refused_and_left_as_it_
     repo = Repository(client, UserV4)
     user = await repo.save(UserV4(username="billy", role=[]))
     reserved: dict[str, JsonValue] = {"schema": "user", "version": 2, "tkn": user.tkn}
-    await client.sh_set({"role": "admin", RESERVED_KEY: reserved}, user.tkn)  # type: ignore[dict-item]  # narrower JSON
+    await client.sh_set({"role": "admin", RESERVED_KEY: reserved}, user.tkn)
     before = await stored(client, user.tkn)
     with pytest.raises(OlderVersionError, match="from version 3 on: lower oldest=") as caught:
         await LOOKING[verb](repo, user)

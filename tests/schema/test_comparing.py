@@ -110,6 +110,10 @@ class Address(TypedDict):
     street: str
 
 
+class WiderAddress(TypedDict):
+    street: str | None
+
+
 Pet: TypeAlias = Annotated[Cat | Dog, Field(discriminator="kind")]
 PetToo: TypeAlias = Annotated[Dog | Cat, Field(discriminator="kind")]
 ShyPet: TypeAlias = Annotated[Cat | ShyDog, Field(discriminator="kind")]
@@ -141,7 +145,7 @@ COMPATIBLE: dict[str, tuple[Any, Any]] = {
     "list of a wider type": (list[int], list[int | None]),
     "dict of a wider type": (dict[str, int], dict[str, float]),
     "model -> dict": (Item, dict[str, str]),
-    "typed dict -> model": (Address, TypedDict("Address", {"street": str | None})),  # in place
+    "a field of a typed dict": (Address, WiderAddress),
     "a nested field with a default": (Item, ItemWithCount),
     "a nested field less": (ItemWithCount, Item),
     "a nested field less, taken as an extra": (ItemWithCount, ItemThatTakes),
@@ -349,14 +353,36 @@ SCALARS: Any = st.sampled_from(
      Annotated[int, Field(ge=1, le=3)], Annotated[str, Field(max_length=2)], Item, ItemWithCount, ItemThatNeedsCount,
      ItemThatForbids, ItemThatTakes, Cat, Dog, Colour]
 )  # fmt: skip
+
+
+def _list(inner: Any) -> Any:
+    return list[inner]
+
+
+def _dict(inner: Any) -> Any:
+    return dict[str, inner]
+
+
+def _tuple(inner: Any) -> Any:
+    return set[int] if inner is int else tuple[inner, ...]
+
+
+def _pair(inners: tuple[Any, Any]) -> Any:
+    return tuple.__class_getitem__(inners)
+
+
+def _union(inners: tuple[Any, Any]) -> Any:
+    return inners[0] | inners[1] if inners[0] and inners[1] else inners[0]
+
+
 TYPES: Any = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
-        inner.map(lambda each: list[each]),
-        inner.map(lambda each: dict[str, each]),
-        inner.map(lambda each: set[int] if each is int else tuple[each, ...]),
-        st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1] if pair[0] and pair[1] else pair[0]),
-        st.tuples(inner, inner).map(lambda pair: tuple[pair[0], pair[1]]),
+        inner.map(_list),
+        inner.map(_dict),
+        inner.map(_tuple),
+        st.tuples(inner, inner).map(_union),
+        st.tuples(inner, inner).map(_pair),
         inner.map(lambda each: each | None if each is not None else None),
     ),
     max_leaves=3,

@@ -62,17 +62,17 @@ def a_step_stays_the_function_that_it_was() -> None:
     assert_type(narrower({}), dict[str, str])
 
 
-@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
 def without_a_result(keys: dict[str, JsonValue]) -> None:
     pass
 
 
-@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
 async def awaited(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return keys
 
 
-@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
 def without_keys() -> dict[str, JsonValue]:
     return {}
 
