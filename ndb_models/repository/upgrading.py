@@ -81,7 +81,7 @@ class Upgrading:
         """Return all keys of a session as they count, in the version that it is stored in.
 
         Raises:
-            NewerVersionError: see there.
+            NewerVersionError, OlderVersionError: see there.
             And as `SessionAccess.read`.
         """
         if not self._has_been_upgraded:

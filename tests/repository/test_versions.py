@@ -568,3 +568,12 @@ async def test_an_extra_may_not_have_a_name_that_an_upgrade_uses(client: NdbClie
     with pytest.raises(UnstorableError, match="reserved"):
         await Repository(client, Open1).save(Open1.model_validate({"name": "b", name: 1}))
     await Repository(client, Open1).save(Open1.model_validate({"name": "b", "__ndb__x": 1}))
+
+
+async def test_a_foreign_session_is_taken_by_an_open_model_that_has_versions(client: NdbClient) -> None:
+    tkn = (await client.sh_create_session()).tkn
+    await client.sh_set({"username": "billy", "theme": "dark"}, tkn)
+    repo = Repository(client, Open2, foreign=True)
+    assert await repo.get(tkn) == Open2.model_validate({"username": "billy", "theme": "dark"})
+    with pytest.raises(ForeignSessionError):
+        await Repository(client, Open2).get(tkn)
