@@ -19,8 +19,10 @@ from ndb_models.errors import (
     InvalidArgumentError,
     NdbError,
     NdbException,
+    NewerVersionError,
     NotConnectedError,
     NotSavedError,
+    OlderVersionError,
     PayloadTooLargeError,
     ProtocolError,
     RequestTimeoutError,
@@ -32,6 +34,7 @@ from ndb_models.errors import (
     StoredConfigError,
     StoredDataError,
     UnstorableError,
+    UpgradeError,
     WrongSchemaError,
 )
 from ndb_models.repository import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch, Repository
@@ -57,8 +60,10 @@ __all__ = [
     "NdbClient",
     "NdbError",
     "NdbException",
+    "NewerVersionError",
     "NotConnectedError",
     "NotSavedError",
+    "OlderVersionError",
     "PayloadTooLargeError",
     "ProtocolError",
     "Repository",
@@ -74,6 +79,7 @@ __all__ = [
     "StoredConfigError",
     "StoredDataError",
     "UnstorableError",
+    "UpgradeError",
     "WrongSchemaError",
     "__version__",
 ]

@@ -12,12 +12,15 @@
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
     |-- StoredDataError                        what is stored does not fit the model
+    |   `-- UpgradeError                       a step of an upgrade failed on it
     |-- StoredConfigError                      a stored configuration does not fit the model
     `-- SessionError                           this session cannot be used like that
         |-- NotSavedError                      it has no token yet
         |-- SessionGoneError                   it has ended or expired, or never was
         |   `-- SessionExpiredError            it is known that it expired
         |-- WrongSchemaError                   the token is that of a session of another model
+        |-- NewerVersionError                  it was written by newer code
+        |-- OlderVersionError                  it is of a version that is not upgraded any more
         |-- IncompleteSessionError             its creation was cut short, or it was emptied
         `-- ForeignSessionError                it was not written by a repository
 
@@ -167,6 +170,19 @@ class StoredDataError(NdbError):
         )
 
 
+class UpgradeError(StoredDataError):
+    """A step of an upgrade failed on a session, or returned what cannot be stored. The session is as it was.
+
+    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. What the step raised is the
+    cause, and may hold values.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:
+        self.version = version
+        step = f"upgrade({version}), from version {version} to {version + 1}"
+        super().__init__(model, tkn, [(step, reason)])
+
+
 class ConfigProblem(NamedTuple):
     """What does not fit in a stored configuration.
 
@@ -237,6 +253,40 @@ class WrongSchemaError(SessionError):
     def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
         self.stored = stored
         super().__init__(model, tkn, f"this is a session of schema {stored!r}; use the repository of that model")
+
+
+class NewerVersionError(SessionError):
+    """The session was written by newer code. It was left as it is.
+
+    Attributes: `stored`, the version of the session; `version`, that of the class.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, stored: int, version: int) -> None:
+        self.stored = stored
+        self.version = version
+        super().__init__(
+            model,
+            tkn,
+            f"it is of version {stored}, and this code knows versions up to {version}: deploy the newer code here too;"
+            " the session was left as it is",
+        )
+
+
+class OlderVersionError(SessionError):
+    """The session is of a version from which the class does not upgrade any more. It was left as it is.
+
+    Attributes: `stored`, the version of the session; `oldest`, the first that is upgraded.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, stored: int, oldest: int) -> None:
+        self.stored = stored
+        self.oldest = oldest
+        super().__init__(
+            model,
+            tkn,
+            f"it is of version {stored}, and this code upgrades from version {oldest} on: lower oldest= and add the"
+            " steps again, or delete the session",
+        )
 
 
 class IncompleteSessionError(SessionError):

@@ -21,10 +21,13 @@ ERRORS: list[NdbError] = [
     errors.UnstorableError("User", [("name", "no")]),
     errors.StoredDataError("User", 12345678, [("name", "no")]),
     errors.StoredConfigError("App", [errors.ConfigProblem("app:debug", "invalid", "no")]),
+    errors.UpgradeError("User", 12345678, 1, "it raised KeyError"),
     errors.NotSavedError("User"),
     errors.SessionGoneError("User", 12345678),
     errors.SessionExpiredError("User", 12345678),
     errors.WrongSchemaError("User", 12345678, "Otp"),
+    errors.NewerVersionError("User", 12345678, 3, 1),
+    errors.OlderVersionError("User", 12345678, 1, 2),
     errors.IncompleteSessionError("User", 12345678),
     errors.ForeignSessionError("User", 12345678),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -18,9 +19,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"), key=lambda path: path.name)
 
 
 def run(*command: str) -> str:
+    # What runs is this tree, wherever the script stands and whatever is installed.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-W", "error", *command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, "-W", "error", *command],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -78,6 +82,38 @@ def test_feature_flags_follow_the_store_and_keep_the_last_good_ones() -> None:
         "503, back in a minute",
     ]
     assert "ignored: shop:new_checkout_percent" in printed
+
+
+FENCED = re.compile(r"```(python|text|console)\n(.*?)```", re.DOTALL)
+
+
+def test_the_page_on_versions_prints_what_it_says(tmp_path: Path) -> None:
+    """Its program is all blocks that are no file's; what they print is what the page says, in that order."""
+    blocks = FENCED.findall((ROOT / "docs" / "versions.md").read_text("utf-8"))
+    script = tmp_path / "page.py"
+    script.write_text("".join(text for kind, text in blocks if kind == "python" and not text.startswith("# ")), "utf-8")
+    assert run(str(script)) == "".join(text for kind, text in blocks if kind == "text")
+
+
+def test_the_commands_on_the_page_on_versions_say_what_it_says(tmp_path: Path) -> None:
+    """A block that begins with the name of a file is what the file holds from there on."""
+    said = 0
+    for kind, text in FENCED.findall((ROOT / "docs" / "versions.md").read_text("utf-8")):
+        if kind == "python" and text.startswith("# "):
+            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text, "utf-8")
+        elif kind == "console":
+            command, _, expected = text.partition("\n")
+            assert command.startswith("$ ndb-models ")
+            arguments = ["-B", "-m", "ndb_models.server.cli", *command.split()[2:]]
+            done = subprocess.run(
+                [sys.executable, "-W", "error", *arguments],
+                cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert (done.stdout, done.stderr) == (expected, "")
+            assert done.returncode == (1 if "breaking" in expected else 0)
+            said += 1
+    assert said == 2
 
 
 async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:

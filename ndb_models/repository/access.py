@@ -5,12 +5,10 @@ The verbs stand on this; it knows of keys and of the reserved key, and nothing o
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
-import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,24 +17,29 @@ from pydantic import BaseModel
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import (
-    ConnectionLostError,
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
     ProtocolError,
-    RequestTimeoutError,
     ResponseError,
     SessionExpiredError,
     SessionGoneError,
     WrongSchemaError,
 )
 from ndb_models.repository.splitting import fits, split_by_size, split_names
-from ndb_models.schema.envelope import NOT_OURS, RESERVED_KEY, Envelope, sealed, unsealed, write_envelope
+from ndb_models.schema.envelope import (
+    NOT_OURS,
+    RESERVED_KEY,
+    Envelope,
+    is_reserved,
+    of_one_session,
+    unsealed,
+)
 from ndb_models.schema.expiry import Expiry
-from ndb_models.texts import NO_MEMBERS, ObjectText
+from ndb_models.texts import NO_MEMBERS, ObjectText, join_members, split_members
 from ndb_models.types import Clock, SessionToken
-from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, is_token
+from ndb_models.wire.commands import COMMANDS, TOKEN, Command, is_token
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
@@ -47,23 +50,37 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
+_SH_RMV: Final = COMMANDS["SH_RMV"]
 
 # What holds another session's token is read again: an answer that went astray does not come twice, a session whose keys
 # were copied by hand does.
 _READS: Final = 2
 
+# While a session is read in parts, others may upgrade it, which takes two writes of the reserved key at the most.
+_PARTED_READS: Final = 3
+
 
 class Read(msgspec.Struct, frozen=True):
     """What was read of a session: its keys without the reserved one, as the text of an object, and what that says.
 
-    `envelope` is None for a foreign session.
+    `envelope` is None for a foreign session; `reserved` is the text that it was read from.
     """
 
     text: bytes
     envelope: Envelope | None
+    reserved: bytes = b""
 
     def __repr__(self) -> str:
         return f"Read({len(self.text)} bytes)"
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """The keys one by one, in a dict of their own."""
+        return split_members(self.text)
+
+    def with_keys(self, keys: Mapping[str, bytes]) -> Read:
+        """Return the same with other keys."""
+        return msgspec.structs.replace(self, text=join_members(keys))
 
     @property
     def deadline(self) -> int | None:
@@ -83,84 +100,19 @@ class SessionAccess:
     """
 
     def __init__(
-        self, client: NdbClient, model: str, schema: str, *, foreign: bool = False, clock: Clock = time.time
+        self,
+        client: NdbClient,
+        model: str,
+        schema: str,
+        *,
+        foreign: bool = False,
+        clock: Clock = time.time,
     ) -> None:
         self._client = client
         self._name = model
         self._schema = schema
         self._foreign = foreign
         self._clock = clock
-
-    async def create(
-        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None = None
-    ) -> tuple[SessionToken, int | None]:
-        """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
-
-        What cannot be written is refused before there is a session; one that cannot be written to the end is ended
-        again.
-        """
-        if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
-            deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        client = self._client
-        limit = client.max_payload
-        if limit is not None and not fits(keys, limit):
-            return await self._create_in_parts(self._parts(keys, deadline, limit), expiry, deadline), deadline
-        if client.creates_whole:
-            tkn = secrets.randbits(64)
-            if tkn and await self._created_whole(tkn, sealed(keys, self._schema, tkn, deadline), expiry):
-                return tkn, deadline
-        return await self._create_in_parts([{**keys}], expiry, deadline), deadline
-
-    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
-        """Create a session by one request; return False where the server cannot, or has one of this token."""
-        body = {TOKEN: tkn} if expiry is None else {TOKEN: tkn, "expiry": expiry.on_the_wire}
-        try:
-            answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
-            raise
-        status = answer["st"]
-        if status == Status.OK:
-            return True
-        if status == Status.COMMAND_NOT_EXIST:
-            self._client.creates_whole = False
-        elif status != Status.SESSION_NEW_FAIL:
-            raise self._refusal(_SH_NEW_SET, tkn, answer)
-        return False
-
-    async def _create_in_parts(
-        self, parts: list[dict[str, bytes]], expiry: Expiry | None, deadline: int | None
-    ) -> SessionToken:
-        tkn = await self._new(expiry)
-        parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
-        try:
-            for part in parts:
-                await self._write(_SH_SET, tkn, ObjectText.joined(part))
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-            self._client.end_soon(tkn)
-            raise
-        except BaseException:
-            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
-                await self._client.sh_end(tkn)
-            raise
-        return tkn
-
-    def _parts(self, keys: ObjectText, deadline: int | None, limit: int) -> list[dict[str, bytes]]:
-        """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
-        pending = write_envelope(self._schema, None, deadline)
-        widest = write_envelope(self._schema, MAX_TOKEN, deadline)
-        items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
-        return split_by_size(self._name, _SH_SET, items, limit)
-
-    async def _new(self, expiry: Expiry | None) -> SessionToken:
-        body = {} if expiry is None else {"expiry": expiry.on_the_wire}
-        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, body)))
-        if answer["st"] != Status.OK:
-            raise failure(_SH_NEW, answer)
-        tkn = answer.get(TOKEN)
-        if type(tkn) is not int or not is_token(tkn):
-            raise ProtocolError("the server's answer to SH_NEW has no token")
-        return tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Write keys of a session, and remove others; where there are none of either, find out whether it lives.
@@ -175,16 +127,26 @@ class SessionAccess:
             await self._write(_SH_SET, tkn, keys)
         else:
             for part in split_by_size(self._name, _SH_SET, changed.items(), limit):
-                await self._write(_SH_SET, tkn, ObjectText.joined(part))
+                await self.set(tkn, part)
         if removed:
-            await self._of_session(tkn, self._client.sh_rmv(removed, tkn))
+            await self.remove(tkn, removed)
+
+    async def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+        """Write keys of a session in one frame, and so at once."""
+        await self._write(_SH_SET, tkn, ObjectText.joined(keys))
+
+    async def remove(self, tkn: SessionToken, names: Sequence[str]) -> None:
+        """Remove keys of a session, in as many frames as it takes. At least one must be named."""
+        for part in split_names(_SH_RMV, tuple(names), None, self._client.max_payload):
+            await self._of_session(tkn, self._client.sh_rmv(part, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, {TOKEN: tkn}, keys))
         if answer["st"] != Status.OK:
-            raise self._refusal(command, tkn, answer)
+            raise self.refusal(command, tkn, answer)
 
-    def _refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
+    def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
+        """Return the error for an answer of a session that does not say success."""
         if answer["st"] == Status.SESSION_NOT_EXIST:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
@@ -206,26 +168,37 @@ class SessionAccess:
                 keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
             else:
                 keys = await self._read_parts(tkn, parts)
-            text, reserved = unsealed(keys)
-            if reserved is not None and reserved.tkn == tkn and reserved.schema == self._schema:
-                if reserved.deadline is not None:
-                    await self.refuse_overdue(tkn, reserved.deadline)
-                return Read(text, reserved)
-            if reserved is None:
+            text, envelope, reserved = unsealed(keys)
+            if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
+                if envelope.deadline is not None:
+                    await self.refuse_overdue(tkn, envelope.deadline)
+                return Read(text, envelope, reserved)
+            if envelope is None:
                 if text == NO_MEMBERS:
                     await self._refuse_empty(tkn)
                 if self._foreign:
                     return Read(text, None)
                 break
-            if reserved is NOT_OURS:
+            if envelope is NOT_OURS:
                 break
-            if reserved.schema != self._schema:
-                raise WrongSchemaError(self._name, tkn, reserved.schema)
-            if reserved.tkn is None:
+            if envelope.schema != self._schema:
+                raise WrongSchemaError(self._name, tkn, envelope.schema)
+            if envelope.tkn is None:
                 raise IncompleteSessionError(self._name, tkn)
         raise ForeignSessionError(self._name, tkn)
 
-    async def _read_parts(self, tkn: SessionToken, parts: Iterable[tuple[str, ...]]) -> ObjectText:
+    async def read_all(self, tkn: SessionToken) -> Read:
+        """Return all keys of a session, as `read`, those too that an upgrade has put beside its own."""
+        return await self.read(tkn, await self._all_names(tkn))
+
+    async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
+        check_token(tkn)
+        names = await self._of_session(tkn, self._client.sh_keys(tkn))
+        return tuple([name for name in names if name != RESERVED_KEY])
+
+    async def _read_parts(
+        self, tkn: SessionToken, parts: Sequence[tuple[str, ...]], tries: int = _PARTED_READS
+    ) -> ObjectText:
         """Return what is read in parts, each with the reserved key, as one."""
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
@@ -233,13 +206,16 @@ class SessionAccess:
             read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part})))
             keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
-        if len(reserved) > 1:  # parts of several sessions: none of them proves whose the others are
+        if len(reserved) > 1:
+            if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
+                return await self._read_parts(tkn, parts, tries - 1)
+            # Parts of several sessions: none of them proves whose the others are.
             raise ProtocolError("the server's answers are about several sessions")
         return ObjectText.joined(keys)
 
     def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
         if answer["st"] != Status.OK:
-            raise self._refusal(_SH_GET, tkn, answer)
+            raise self.refusal(_SH_GET, tkn, answer)
         keys: ObjectText = answer["keys"]
         return keys
 
@@ -260,15 +236,13 @@ class SessionAccess:
             raise SessionExpiredError(self._name, tkn)
 
     async def names(self, tkn: SessionToken) -> tuple[str, ...]:
-        """Return the names of all keys of a session but the reserved one."""
-        check_token(tkn)
-        names = await self._of_session(tkn, self._client.sh_keys(tkn))
-        return tuple([name for name in names if name != RESERVED_KEY])
+        """Return the names of all keys of a session but the reserved ones."""
+        return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
 
     async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""
         limit = self._client.max_payload
-        parts = split_names(_SH_GET, await self.names(tkn), RESERVED_KEY, limit)
+        parts = split_names(_SH_GET, await self._all_names(tkn), RESERVED_KEY, limit)
         return (await self._read_parts(tkn, parts)).split()
 
     async def end(self, tkn: SessionToken) -> bool:

@@ -17,12 +17,16 @@ from ndb_models.errors import (
     InvalidArgumentError,
     NdbError,
     NotSavedError,
+    OlderVersionError,
     SessionGoneError,
     StoredDataError,
+    UpgradeError,
     WrongSchemaError,
 )
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.bulk import Progress, in_bulk
+from ndb_models.repository.creation import SessionCreation
+from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
@@ -49,6 +53,8 @@ class Repository(Generic[M]):
     - `WrongSchemaError`: it is a session of another model.
     - `IncompleteSessionError`: its creation was cut short, or it was emptied.
     - `ForeignSessionError`: it was not written by a repository.
+    - `NewerVersionError`, `OlderVersionError`: it is of a version of the model that this code does not take; but for
+      `exists`, `delete`, `touch`, `ttl` and `raw`, which look into no fields.
 
     Nothing is changed then. A call that is cancelled may or may not have been carried out, but for creations: what
     nobody waits for any longer is ended again.
@@ -58,7 +64,9 @@ class Repository(Generic[M]):
         model: the class; what is read is of this class.
         foreign: take sessions that other clients wrote too, as far as their keys fit the model.
         on_invalid: what becomes of a session whose data does not fit the model: `"raise"` raises `StoredDataError` and
-            leaves it, `"end"` ends it and raises `SessionGoneError`.
+            leaves it, `"end"` ends it and raises `SessionGoneError`. So with a session of a version before `oldest`.
+        rewrite: write a session of an older version back as soon as it was read and upgraded; else with its next write.
+        verify_version: before each save, find out that no newer code has upgraded the session since it was read.
         clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
     """
 
@@ -72,6 +80,8 @@ class Repository(Generic[M]):
         *,
         foreign: bool = False,
         on_invalid: Literal["raise", "end"] = "raise",
+        rewrite: bool = False,
+        verify_version: bool = False,
         clock: Clock = time.time,
     ) -> None:
         _check_arguments(client, model, on_invalid)
@@ -79,8 +89,14 @@ class Repository(Generic[M]):
         self._name = model.__name__
         self._ends_invalid = on_invalid == "end"
         self._options = model.session_options
+        self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
-        self._access = SessionAccess(client, self._name, self._options.schema, foreign=foreign, clock=clock)
+        schema, version = self._options.schema, self._options.version
+        self._access = SessionAccess(client, self._name, schema, foreign=foreign, clock=clock)
+        self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
+        self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
+        self._rewrites = rewrite
+        self._verifies_version = verify_version
         self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
 
     # One session
@@ -106,7 +122,7 @@ class Repository(Generic[M]):
         elif not isinstance(expiry, Expiry):
             raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
         keys = self._codec.dump(session)
-        tkn, deadline = await self._access.create(keys, expiry)
+        tkn, deadline = await self._creation.create(keys, expiry)
         if stored_of(session) is not None:  # before, or meanwhile
             session = session.model_copy(deep=True)
         set_stored(session, Stored(tkn, keys.text, deadline))
@@ -117,7 +133,8 @@ class Repository(Generic[M]):
 
         A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
         since it was read or saved are written, and no others; where none did, it is only found out whether the session
-        lives. Either way it counts as a write. A session that has ended stays ended.
+        lives. Either way it counts as a write. A session that has ended stays ended. Of one that was upgraded when it
+        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now.
 
         Args:
             session: the model.
@@ -139,7 +156,10 @@ class Repository(Generic[M]):
         changed.update((name, keys[name]) for name in stored.unsure if name in keys)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
-        await self._access.change(stored.tkn, changed, removed)
+        if stored.outdated is None and not self._verifies_version:
+            await self._access.change(stored.tkn, changed, removed)
+        else:
+            await self._upgrading.save(stored, changed, removed)
         set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
         return session
 
@@ -149,17 +169,24 @@ class Repository(Generic[M]):
         Raises:
             StoredDataError: what is stored does not fit the model.
         """
-        codec = self._codec
-        names = await self._access.names(tkn) if codec.open else codec.names
+        codec, upgrading = self._codec, self._upgrading
+        names = codec.names
+        if codec.open:
+            names = () if upgrading.reads_whole else await self._access.names(tkn)
         read = await self._access.read(tkn, names)
+        outdated = None
         try:
+            if upgrading.reads_whole or upgrading.is_due(read):
+                read, outdated = await upgrading.upgraded(tkn, read)
             session = codec.load(read.text, tkn)
-        except StoredDataError as exc:
-            if not self._ends_invalid:
+        except (StoredDataError, OlderVersionError) as exc:
+            if not self._ends_invalid or isinstance(exc, UpgradeError):
                 raise
             await self._access.end(tkn)
             raise SessionGoneError(self._name, tkn) from exc
-        set_stored(session, Stored(tkn, read.text, read.deadline))
+        set_stored(session, Stored(tkn, read.text, read.deadline, outdated=outdated))
+        if outdated is not None and self._rewrites:
+            await self.save(session)
         return session
 
     async def get_or_none(self, tkn: SessionToken) -> M | None:
@@ -267,11 +294,12 @@ class Repository(Generic[M]):
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
         """
         old = self._checked(session).tkn
-        current = await self._access.read(old, await self._access.names(old))
+        current = await self._upgrading.as_stored(old)
         expiry = await self._access.expiry(old)
-        tkn, deadline = await self._access.create(ObjectText(current.text), expiry, current.deadline)
+        version = current.envelope.version if current.envelope is not None else None
+        tkn, deadline = await self._creation.create(ObjectText(current.text), expiry, current.deadline, version)
         await self._access.replace(old, tkn)
-        set_stored(session, Stored(tkn, _stored(session).keys, deadline))
+        set_stored(session, msgspec.structs.replace(_stored(session), tkn=tkn, deadline=deadline))
         return session
 
     # Looking at a session
@@ -293,6 +321,9 @@ class Repository(Generic[M]):
             check_view(view, self._model)
             self._views[view] = codec
         read = await self._access.read(tkn, codec.names)
+        if self._upgrading.is_due(read):
+            read, _ = await self._upgrading.upgraded(tkn, read)
+            read = read.with_keys({name: text for name, text in read.keys.items() if name in codec.names})
         return codec.load(read.text, tkn)
 
     async def raw(self, tkn: SessionToken) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.envelope import RESERVED_KEY
+from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.texts import ObjectText, join_members, names_in, split_members
 from ndb_models.types import SessionToken
@@ -89,7 +89,7 @@ class ModelCodec(Generic[B]):
     def _takes(self, names: Sequence[str]) -> bool:
         """Tell whether a model may be written as keys of these names, in whatever order."""
         given, own = frozenset(names), frozenset(self.names)
-        return given == own or (self.open and given > own and RESERVED_KEY not in given)
+        return given == own or (self.open and given > own and not any(map(is_reserved, given)))
 
     def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
         for name in self._model.__pydantic_fields__:
@@ -124,8 +124,9 @@ class ModelCodec(Generic[B]):
         return True
 
     def _misnamed(self, keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
-        if RESERVED_KEY in keys:
-            return [(RESERVED_KEY, "this key is reserved")]
+        reserved = [name for name in keys if is_reserved(name)]
+        if reserved:
+            return [(name, "this key is reserved") for name in reserved]
         left_out = [
             (name, "it has no value, or is left out when the model is written")
             for name in self.names

@@ -3,11 +3,15 @@
 It is written last, and so commits a creation; until then, where a creation takes several writes, it holds no token.
 That it holds the token makes a read prove that it is the session asked for; that it holds the schema keeps one model's
 token from being read as another's.
+
+An upgrade that does not fit into one frame is first written beside what is stored, under names that begin with the
+reserved key. The reserved key commits it by saying which names those are, until they are moved to their places.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Annotated, Final
 
 import msgspec
 
@@ -16,59 +20,88 @@ from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
 
-_VERSION: Final = 1
+REMOVED: Final = b'{"__ndb__":"removed"}'
+"""What an upgrade writes over a key that it takes away, until the key is removed. Such a key does not count."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the reserved key holds.
 
     `tkn` is None while the session is being created. `deadline` is when it ends at the latest, used or not, in
-    milliseconds since 1970; NemesisDB cannot keep it itself.
+    milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys begin with that count
+    in place of those of the same name without it.
     """
 
     schema: str
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1)]
     tkn: SessionToken | None = None
     deadline: int | None = None
+    staged: str | None = None
 
     def __repr__(self) -> str:
         return f"Envelope(schema={self.schema!r}, version={self.version})"
 
 
 _decoder = msgspec.json.Decoder(Envelope)
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
-
-NOT_OURS: Final = Envelope("", 0)
+NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key that holds something else."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
 
 
-def write_envelope(schema: str, tkn: SessionToken | None, deadline: int | None) -> bytes:
+def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:
     """Return the JSON text of the reserved key."""
-    return _encode(Envelope(schema, _VERSION, tkn, deadline))
+    return _encode(Envelope(schema, version, tkn, deadline))
 
 
-def sealed(keys: ObjectText, schema: str, tkn: SessionToken, deadline: int | None) -> ObjectText:
+def sealed(keys: ObjectText, schema: str, version: int, tkn: SessionToken, deadline: int | None) -> ObjectText:
     """Return a session's keys with the reserved one, which they do not have yet."""
-    return keys.with_last(RESERVED_KEY, write_envelope(schema, tkn, deadline))
+    return keys.with_last(RESERVED_KEY, write_envelope(schema, version, tkn, deadline))
 
 
-def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None]:
-    """Return a session's keys without the reserved one, and what that holds; None where there is none."""
+def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
+    """Return a session's keys without the reserved one, and what that holds, read and as text.
+
+    Where there is none: None, and no text.
+    """
     parts = before_last(keys.text, _START)
     if parts is not None:
-        envelope = _read_envelope(parts[1])
+        rest, reserved = parts
+        envelope = read_envelope(reserved)
         if envelope is not None:
-            return parts[0], envelope
+            return rest, envelope, reserved
     members = keys.split()
-    reserved = members.pop(RESERVED_KEY, None)
-    return join_members(members), None if reserved is None else _read_envelope(reserved) or NOT_OURS
+    text = members.pop(RESERVED_KEY, None)
+    if text is None:
+        return join_members(members), None, b""
+    return join_members(members), read_envelope(text) or NOT_OURS, text
 
 
-def _read_envelope(text: bytes) -> Envelope | None:
+def restamped(text: bytes, version: int, staged: str | None = None) -> bytes:
+    """Return the text of a reserved key with another version; all else that it holds stays, known or not."""
+    members: Mapping[str, msgspec.Raw] = {**_decode_members(text), "version": msgspec.Raw(_encode(version))}
+    kept = {name: member for name, member in members.items() if name != "staged"}
+    return _encode(kept if staged is None else {**kept, "staged": msgspec.Raw(_encode(staged))})
+
+
+def read_envelope(text: bytes) -> Envelope | None:
+    """Return what the reserved key holds, or None if it is not one of ours."""
     try:
         return _decoder.decode(text)
     except msgspec.MsgspecError:
         return None
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a key is none of the session's own: the reserved key, or what an upgrade has put beside it."""
+    return name.startswith(RESERVED_KEY) and (len(name) == len(RESERVED_KEY) or name[len(RESERVED_KEY)] == ":")
+
+
+def of_one_session(texts: Collection[bytes | None]) -> bool:
+    """Tell whether these reserved keys, read one after the other, are those of one session that was upgraded."""
+    envelopes = [read_envelope(text or b"") for text in texts]
+    sessions = {(each.schema, each.tkn) if each is not None else None for each in envelopes}
+    return len(sessions) == 1 and all(each is not None and each.tkn is not None for each in envelopes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
@@ -13,21 +13,32 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
 
 _M = TypeVar("_M", bound="SessionModel")
+_S = TypeVar("_S", bound=UpgradeStep)
 
 _Inherited: TypeAlias = Literal["inherited"]
 
-_RESERVED: Final = frozenset({"tkn", "is_saved", "session_options"})
+_RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session class is declared with. `schema` is the name under which its sessions are stored."""
+    """What a session class is declared with.
+
+    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current.
+    """
 
     schema: str
     expiry: Expiry | None
+    upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
+
+    @property
+    def version(self) -> int:
+        """The version in which sessions of the class are stored."""
+        return self.upgrades.version
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +49,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     deadline: int | None = None
     # Names whose last write was not acknowledged: what is stored under them nobody knows.
     unsure: frozenset[str] = frozenset()
+    # Where the model was upgraded when it was read, and what is stored is not: what that is.
+    outdated: Outdated | None = None
 
     def __repr__(self) -> str:
         return "Stored()"
@@ -60,6 +73,9 @@ class SessionModel(BaseModel):
         expiry: when sessions end by themselves; inherited; None for never.
         schema: the name under which sessions are stored; the class name if it is not given. A session is only ever read
             as the schema that it was written as.
+        version: counts the changes to the class after which sessions that were stored before have to be upgraded, from
+            1; see `upgrade`. Neither this nor the steps are inherited: a subclass is another schema.
+        oldest: the oldest version that is still upgraded; sessions of older ones are refused with `OlderVersionError`.
 
     Raises (at class definition):
         SchemaError: the class cannot be stored as it is declared.
@@ -72,27 +88,64 @@ class SessionModel(BaseModel):
     session_options: ClassVar[SessionOptions] = SessionOptions("SessionModel", None)
 
     def __init_subclass__(
-        cls, *, expiry: Expiry | _Inherited | None = "inherited", schema: str | None = None, **kwargs: Any
+        cls,
+        *,
+        expiry: Expiry | _Inherited | None = "inherited",
+        schema: str | None = None,
+        version: int = 1,
+        oldest: int = 1,
+        **kwargs: Any,
     ) -> None:
         if kwargs:
             raise SchemaError(
                 cls.__name__,
                 None,
-                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema= and Pydantic's own",
+                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema=, version=, oldest= and Pydantic's"
+                " own",
             )
         super().__init_subclass__()
         _refuse_reserved(cls, inspect.get_annotations(cls))
         _check_options(cls, expiry, schema)
         inherited = cls.session_options.expiry
-        cls.session_options = SessionOptions(schema or cls.__name__, inherited if expiry == "inherited" else expiry)
+        cls.session_options = SessionOptions(
+            schema or cls.__name__,
+            inherited if expiry == "inherited" else expiry,
+            Upgrades(cls.__name__, version, oldest),
+        )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         _refuse_reserved(cls, cls.__pydantic_fields__)
+        generic = cls.__pydantic_generic_metadata__["origin"]
+        if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
+            cls.session_options = replace(cls.session_options, upgrades=generic.session_options.upgrades)
         for name, declared in cls.__pydantic_fields__.items():
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
+
+    @classmethod
+    def upgrade(cls, version: int) -> Callable[[_S], _S]:
+        """Declare how sessions of a version become those of the next: `@UserSession.upgrade(1)` above a function.
+
+        The function takes all keys of a session as they were stored in that version, decoded, without the reserved one,
+        and returns those of the next version, as JSON values. It may change what it is given. It runs when a session
+        of that version or an older one is read, before the keys are validated, once for each such read; where the
+        version is the class's, nothing runs. It must give the same for the same keys: two readers may run it at once.
+
+        Raises:
+            SchemaError: the version is not below that of the class, or is below `oldest`, or has a step already; the
+                function cannot be called, or is a coroutine function. That a step is missing is found when a
+                `Repository` of the class is made, and by `ndb-models schema check`.
+        """
+        upgrades = cls.session_options.upgrades
+        upgrades.check_start(version)
+
+        def declared(step: _S) -> _S:
+            upgrades.add(version, step)
+            return step
+
+        return declared
 
     @property
     def tkn(self) -> SessionToken:

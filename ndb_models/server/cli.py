@@ -1,4 +1,4 @@
-"""The command line: `ndb-models serve`."""
+"""The command line: `ndb-models serve`, and the subcommands that need no server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ndb_models.cli.schema import add_schema_commands
 from ndb_models.engine import Engine
 from ndb_models.errors import NdbError
 from ndb_models.server.server import NdbServer, ServerOptions
@@ -21,6 +22,11 @@ from ndb_models.version import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly."""
     options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def _run_server(options: argparse.Namespace) -> int:
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             runner.run(_serve(options))
@@ -40,7 +46,9 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _parser() -> argparse.ArgumentParser:
     defaults = ServerOptions()
-    parser = argparse.ArgumentParser(prog="ndb-models", description="A server that speaks NemesisDB's protocol.")
+    parser = argparse.ArgumentParser(
+        prog="ndb-models", description="A server that speaks NemesisDB's protocol, and tools for session models."
+    )
     parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the server until it is told to stop (SIGINT or SIGTERM)")
@@ -59,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         help="largest request in bytes (default: %(default)s)",
     )
     serve.add_argument("--insecure", action="store_true", help="allow an address that other machines can reach")
+    serve.set_defaults(run=_run_server)
+    add_schema_commands(commands)
     return parser
 
 

@@ -24,7 +24,7 @@ def declare(name: str = "Declared", /, *bases: type, annotations: dict[str, Any]
     return metaclass(name, bases or (SessionModel,), {"__annotations__": annotations}, **keywords)
 
 
-@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options"])
+@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options", "upgrade"])
 def test_a_field_may_not_take_a_name_of_session_model(name: str) -> None:
     with pytest.raises(SchemaError, match=rf"Declared\.{name}") as caught:
         declare(annotations={name: int})
@@ -39,7 +39,7 @@ def test_a_mixin_may_not_bring_a_reserved_name_in() -> None:
         declare("Declared", SessionModel, Mixin, annotations={})
 
 
-@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options"])
+@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options", "upgrade"])
 def test_a_model_that_takes_any_field_may_not_declare_a_reserved_name_either(name: str) -> None:
     with pytest.raises(SchemaError, match=rf"Declared\.{name}"):
         declare(annotations={name: int}, extra="allow")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import assert_type
 
-from ndb_models import Expiry, SessionModel
+from ndb_models import Expiry, JsonValue, SessionModel
 from tests.typing.models import UserSession
 
 
@@ -40,3 +41,46 @@ def an_expiry_is_checked() -> None:
     Expiry(idle="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Expiry(idle=60, on="reads")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Expiry(60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+class Versioned(SessionModel, version=3, oldest=1):
+    username: str
+
+
+@Versioned.upgrade(1)
+def renamed(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"username": keys["name"]}
+
+
+@Versioned.upgrade(2)
+def narrower(keys: dict[str, JsonValue]) -> dict[str, str]:
+    return {"username": str(keys["username"])}
+
+
+def a_step_stays_the_function_that_it_was() -> None:
+    assert_type(renamed({}), dict[str, JsonValue])
+    assert_type(narrower({}), dict[str, str])
+
+
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
+def without_a_result(keys: dict[str, JsonValue]) -> None:
+    pass
+
+
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
+async def awaited(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return keys
+
+
+@Versioned.upgrade(1)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]
+def without_keys() -> dict[str, JsonValue]:
+    return {}
+
+
+@Versioned.upgrade("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def from_no_version(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return keys
+
+
+def a_value_in_a_step_is_not_used_before_its_type_is_known(keys: dict[str, JsonValue]) -> None:
+    _ = keys["visits"] + 1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]

@@ -89,6 +89,8 @@ async def a_wrong_model_is_an_error(repo: Repository[UserSession]) -> None:
 
 async def a_wrong_option_is_an_error(client: NdbClient, repo: Repository[UserSession]) -> None:
     Repository(client, UserSession, foreign=True, on_invalid="end", clock=lambda: 0.0)
+    Repository(client, UserSession, rewrite=True, verify_version=True)
+    Repository(client, UserSession, rewrite="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Repository(client, UserSession, on_invalid="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Repository(client, UserSession, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await repo.save(UserSession(username="b"), expiry=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,78 @@
+"""Finding the session models that a command line names: `MODULE`, or `MODULE:NAME`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.schema.model import SessionModel
+
+
+def find_models(targets: Iterable[str]) -> list[type[SessionModel]]:
+    """Return the models of these names, by the names of their schemas; of a module, all that it has.
+
+    Modules are found as by `python -m`: from the directory where the command is run.
+
+    Raises:
+        InvalidArgumentError: there is no such module or model, the module cannot be imported, or two models have the
+            same schema.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found: dict[str, type[SessionModel]] = {}
+    for target in targets:
+        for model in _models_of(target):
+            schema = model.session_options.schema
+            if found.setdefault(schema, model) is not model:
+                raise InvalidArgumentError(
+                    f"{_path(found[schema])} and {_path(model)} have the same schema {schema!r}: give one schema="
+                )
+    return [found[schema] for schema in sorted(found)]
+
+
+def _path(model: type[SessionModel]) -> str:
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def _models_of(target: str) -> Iterator[type[SessionModel]]:
+    module_name, _, name = target.partition(":")
+    module = _imported(module_name)
+    if name:
+        yield _named(module, name)
+        return
+    models = [value for value in vars(module).values() if _is_model(value)]
+    if not models:
+        raise InvalidArgumentError(f"{module_name} has no session models; name one as {module_name}:NAME")
+    yield from models
+
+
+def _is_model(value: object) -> bool:
+    """Tell whether this is a model of sessions: neither the base of all, nor generic without its arguments."""
+    if not (isinstance(value, type) and issubclass(value, SessionModel)) or value is SessionModel:
+        return False
+    return not value.__pydantic_generic_metadata__["parameters"]
+
+
+def _imported(name: str) -> ModuleType:
+    if not name or name.startswith("."):
+        raise InvalidArgumentError("models are named as MODULE or MODULE:NAME, such as myapp.models:UserSession")
+    try:
+        return importlib.import_module(name)
+    except Exception as exc:  # whatever a module of the user's does
+        raise InvalidArgumentError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
+
+
+def _named(module: ModuleType, name: str) -> type[SessionModel]:
+    value: object = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    if not (isinstance(value, type) and issubclass(value, SessionModel)):
+        raise InvalidArgumentError(f"{module.__name__} has no session model {name!r}")
+    if not _is_model(value):
+        raise InvalidArgumentError(f"{name} is a generic model, or the base of all: name one that is stored")
+    return value

@@ -1,0 +1,162 @@
+"""`ndb-models schema freeze` and `ndb-models schema check`: noticing a change that needs a version and has none."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ndb_models.cli.models import find_models
+from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.schema.freezing import (
+    Frozen,
+    Outcome,
+    Verdict,
+    file_name,
+    frozen_of,
+    judge,
+    read_frozen,
+    written,
+)
+from ndb_models.schema.model import SessionModel
+
+_EPILOG: Final = """\
+exit status:
+  0  nothing breaks: what is stored can be read by the models as they are now
+  1  a model breaks what is stored, was never frozen, or lacks a step of its upgrades (and with check --exact, a file
+     is not what freeze would write)
+  2  called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written
+"""
+
+
+def add_schema_commands(commands: Any) -> None:
+    """Add `schema` to the subcommands of a parser."""
+    schema = commands.add_parser("schema", help="freeze the schemas of session models, and check them against that")
+    actions = schema.add_subparsers(required=True, metavar="ACTION")
+    freeze = _add(actions, "freeze", "write the schema of each model to a file, to be committed")
+    freeze.add_argument("--force", action="store_true", help="freeze a breaking change without a new version too")
+    freeze.set_defaults(run=run_freeze)
+    check = _add(actions, "check", "compare the models with the files, for CI")
+    check.add_argument("--exact", action="store_true", help="fail where a file is not what freeze would write, too")
+    check.set_defaults(run=run_check)
+
+
+def _add(actions: Any, name: str, what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name,
+        help=what,
+        description=what.capitalize() + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="+", metavar="MODULE[:NAME]", help="all session models of a module, or one")
+    parser.add_argument(
+        "--dir", type=Path, default=Path("schemas"), metavar="DIR", help="where the files are (default: %(default)s)"
+    )
+    return parser
+
+
+class _Look(NamedTuple):
+    """A model, its file, and what has become of it."""
+
+    model: type[SessionModel]
+    path: Path
+    now: Frozen
+    verdict: Verdict
+    gap: str | None
+    is_exact: bool
+
+    @property
+    def is_well(self) -> bool:
+        return self.gap is None and self.verdict.outcome.is_well
+
+
+def _look(model: type[SessionModel], directory: Path) -> _Look:
+    path = directory / file_name(model.session_options.schema)
+    text = path.read_bytes() if path.exists() else None
+    try:
+        before = read_frozen(text) if text is not None else None
+        now = frozen_of(model, before)
+        verdict = judge(before, now)
+    except InvalidArgumentError as exc:
+        raise InvalidArgumentError(f"{path}: {exc}") from exc
+    return _Look(model, path, now, verdict, _gap(model), text == written(now).encode())
+
+
+def _gap(model: type[SessionModel]) -> str | None:
+    try:
+        model.session_options.upgrades.check_chain()
+    except SchemaError as exc:
+        return str(exc)
+    return None
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Compare models with their files, and say what is breaking and what is compatible; return the exit status."""
+    return _run(options, _checked)
+
+
+def run_freeze(options: argparse.Namespace) -> int:
+    """Write the files of models, but where that would hide a breaking change; return the exit status."""
+    return _run(options, _frozen)
+
+
+def _run(options: argparse.Namespace, action: Any) -> int:
+    try:
+        looks = [_look(model, options.dir) for model in find_models(options.models)]
+        done = [action(look, options) for look in looks]
+    except (InvalidArgumentError, SchemaError, OSError) as exc:
+        sys.stderr.write(f"ndb-models: {exc}\n")
+        return 2
+    return 0 if all(done) else 1
+
+
+def _checked(look: _Look, options: argparse.Namespace) -> bool:
+    stale = options.exact and not look.is_exact and look.is_well
+    _say(look, "the file is not what freeze would write" if stale else None)
+    return look.is_well and not stale
+
+
+def _frozen(look: _Look, options: argparse.Namespace) -> bool:
+    is_new = look.verdict.outcome is Outcome.NEW
+    if look.gap is not None or not (look.is_well or is_new or options.force):
+        _say(look, "not frozen")
+        return False
+    if not look.is_exact:
+        options.dir.mkdir(parents=True, exist_ok=True)
+        look.path.write_text(written(look.now), encoding="utf-8", newline="\n")
+    name, version = look.now.schema, look.now.version
+    sys.stdout.write(f"{name}: version {version} {'is' if look.is_exact else 'was'} frozen in {look.path}\n")
+    return True
+
+
+def _say(look: _Look, problem: str | None) -> None:
+    outcome, differences = look.verdict
+    lines = [f"{look.now.schema}: {outcome.value}{f'; {problem}' if problem else ''}"]
+    for breaking, place, reason in sorted((not each.breaking, each.place, each.reason) for each in differences):
+        lines.append(f"  {'compatible' if breaking else 'breaking'}: {place} {reason}")
+    if look.gap is not None:
+        lines.append(f"  {look.gap}")
+    advice = _advice(look)
+    if advice:
+        lines.append(f"  {advice}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _advice(look: _Look) -> str | None:
+    version = look.now.version
+    match look.verdict.outcome:
+        case Outcome.BREAKING:
+            return (
+                f"sessions that are stored would break: declare version={version + 1} and @{look.model.__name__}"
+                f".upgrade({version}), or make the change compatible"
+            )
+        case Outcome.DOWNGRADED:
+            return f"the file is of a later version than {version}: a version never goes back"
+        case Outcome.NEW:
+            return "run `ndb-models schema freeze`, and commit the file"
+        case Outcome.COMPATIBLE | Outcome.UPGRADED:
+            return "run `ndb-models schema freeze` again, and commit the file"
+        case Outcome.SAME:
+            return None if look.is_exact else "the file has another format: run `ndb-models schema freeze` again"

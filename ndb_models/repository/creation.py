@@ -1,0 +1,126 @@
+"""Creating sessions: by one request where the server knows how and one frame holds them, in parts otherwise.
+
+Whatever cuts a creation short, no session is left behind that somebody could take for whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from typing import Final
+
+from ndb_models.client import NdbClient
+from ndb_models.client.requester import failure
+from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
+from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.splitting import fits, split_by_size
+from ndb_models.schema.envelope import RESERVED_KEY, sealed, write_envelope
+from ndb_models.schema.expiry import Expiry
+from ndb_models.texts import ObjectText
+from ndb_models.types import Clock, SessionToken
+from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
+from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.statuses import Status
+
+_SH_NEW: Final = COMMANDS["SH_NEW"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_SET: Final = COMMANDS["SH_SET"]
+
+
+class SessionCreation:
+    """Creates the sessions of one schema.
+
+    Args:
+        client: an open client.
+        access: the way to its sessions.
+        model: the name of the class, for errors.
+        schema: the name under which its sessions are stored.
+        version: the version in which they are created, where no other is said.
+        clock: tells the time in seconds since 1970, for deadlines.
+    """
+
+    def __init__(
+        self, client: NdbClient, access: SessionAccess, model: str, schema: str, version: int, clock: Clock
+    ) -> None:
+        self._client = client
+        self._access = access
+        self._name = model
+        self._schema = schema
+        self._version = version
+        self._clock = clock
+
+    async def create(
+        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None = None, version: int | None = None
+    ) -> tuple[SessionToken, int | None]:
+        """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
+
+        The keys are of the version of the class, if no other is given.
+
+        What cannot be written is refused before there is a session; one that cannot be written to the end is ended
+        again.
+        """
+        if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
+            deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
+        client = self._client
+        version = version or self._version
+        limit = client.max_payload
+        if limit is not None and not fits(keys, limit):
+            parts = self._parts(keys, version, deadline, limit)
+            return await self._create_in_parts(parts, expiry, version, deadline), deadline
+        if client.creates_whole:
+            tkn = secrets.randbits(64)
+            if tkn and await self._created_whole(tkn, sealed(keys, self._schema, version, tkn, deadline), expiry):
+                return tkn, deadline
+        return await self._create_in_parts([{**keys}], expiry, version, deadline), deadline
+
+    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
+        """Create a session by one request; return False where the server cannot, or has one of this token."""
+        body = {TOKEN: tkn} if expiry is None else {TOKEN: tkn, "expiry": expiry.on_the_wire}
+        try:
+            answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+            raise
+        status = answer["st"]
+        if status == Status.OK:
+            return True
+        if status == Status.COMMAND_NOT_EXIST:
+            self._client.creates_whole = False
+        elif status != Status.SESSION_NEW_FAIL:
+            raise self._access.refusal(_SH_NEW_SET, tkn, answer)
+        return False
+
+    async def _create_in_parts(
+        self, parts: list[dict[str, bytes]], expiry: Expiry | None, version: int, deadline: int | None
+    ) -> SessionToken:
+        tkn = await self._new(expiry)
+        parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
+        try:
+            for part in parts:
+                await self._access.set(tkn, part)
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)
+            raise
+        except BaseException:
+            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
+                await self._client.sh_end(tkn)
+            raise
+        return tkn
+
+    def _parts(self, keys: ObjectText, version: int, deadline: int | None, limit: int) -> list[dict[str, bytes]]:
+        """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
+        pending = write_envelope(self._schema, version, None, deadline)
+        widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
+        items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
+        return split_by_size(self._name, _SH_SET, items, limit)
+
+    async def _new(self, expiry: Expiry | None) -> SessionToken:
+        body = {} if expiry is None else {"expiry": expiry.on_the_wire}
+        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, body)))
+        if answer["st"] != Status.OK:
+            raise failure(_SH_NEW, answer)
+        tkn = answer.get(TOKEN)
+        if type(tkn) is not int or not is_token(tkn):
+            raise ProtocolError("the server's answer to SH_NEW has no token")
+        return tkn

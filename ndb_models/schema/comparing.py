@@ -1,0 +1,205 @@
+"""Two JSON Schemas of what is stored: whether all that fits the one fits the other, and means the same.
+
+What cannot be shown to be compatible is breaking. What JSON Schema does not say is not seen: validators that are
+functions, serializers, and strictness.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ndb_models.schema.constraints import RULES
+from ndb_models.schema.json_schema import (
+    NOTHING,
+    JsonSchema,
+    as_schema,
+    kinds,
+    overlap,
+    resolved,
+    says,
+    shown,
+    values_of,
+)
+
+
+class Difference(NamedTuple):
+    """A difference: where, which fields lead there; whether it is breaking; what it is."""
+
+    place: str
+    breaking: bool
+    reason: str
+
+
+def compare(old: JsonSchema, new: JsonSchema) -> list[Difference]:
+    """Return what is different in `new` for a session that was stored as `old`.
+
+    Both are schemas of a whole session, whose keys are read by the names of the fields: others do no harm there.
+    """
+    comparison = _Comparison(old, new)
+    comparison.schemas(old, new, "", top=True)
+    return comparison.differences
+
+
+def compare_field(old: JsonSchema, new_root: JsonSchema, new: JsonSchema, place: str) -> list[Difference]:
+    """Return what is different for the value of a field alone; `new_root` is where the definitions of `new` are."""
+    comparison = _Comparison(old, new_root)
+    comparison.schemas(old, new, place)
+    return comparison.differences
+
+
+class _Comparison:
+    """Collects differences, going down both schemas at once."""
+
+    def __init__(self, old_root: JsonSchema, new_root: JsonSchema) -> None:
+        self.differences: list[Difference] = []
+        self._old_root = old_root
+        self._new_root = new_root
+        # What has been compared, or is being: a definition may refer to itself.
+        self._seen: set[str] = set()
+
+    def _add(self, place: str, breaking: bool, reason: str) -> None:
+        self.differences.append(Difference(place or "(model)", breaking, reason))
+
+    def schemas(self, old: Any, new: Any, place: str, *, top: bool = False) -> None:
+        """Compare two schemas, whatever they are."""
+        pair = json.dumps([old, new, top], sort_keys=True, default=str)
+        if pair in self._seen:
+            return
+        self._seen.add(pair)
+        olds, news = self._alternatives(old, self._old_root), self._alternatives(new, self._new_root)
+        if len(olds) == len(news) == 1:
+            self._single(olds[0], news[0], place, top)
+        elif self._discriminator(old, self._old_root) != self._discriminator(new, self._new_root):
+            self._add(place, True, "what tells the alternatives of its type apart has changed")
+        else:
+            self._union(olds, news, place, self._discriminator(old, self._old_root))
+
+    def _alternatives(self, schema: Any, root: JsonSchema) -> list[JsonSchema]:
+        schema = resolved(as_schema(schema), root)
+        for keyword in ("anyOf", "oneOf"):
+            if says(schema) == frozenset({keyword}):
+                return [each for part in schema[keyword] for each in self._alternatives(part, root)]
+        return [schema]
+
+    def _discriminator(self, schema: Any, root: JsonSchema) -> Any:
+        return resolved(as_schema(schema), root).get("discriminator", {}).get("propertyName")
+
+    def _union(self, olds: Sequence[JsonSchema], news: Sequence[JsonSchema], place: str, tag: Any) -> None:
+        """Compare alternatives. Those of one JSON type must stay as many, in their order: else the first may win."""
+        for old in olds:
+            rivals = [each for each in olds if overlap(old, each, tag)]
+            takers = [each for each in news if overlap(old, each, tag)]
+            if len(takers) == 1:
+                self.schemas(old, takers[0], place)
+            elif not takers:
+                self._add(place, True, f"no longer takes {shown(old)}")
+            elif len(takers) != len(rivals):
+                self._add(place, True, f"what was {shown(old)} may be read as another alternative of its type")
+            else:
+                position = next(number for number, each in enumerate(rivals) if each is old)
+                self.schemas(old, takers[position], place)
+        if len(news) > len(olds):
+            self._add(place, False, "takes more types")
+
+    def _single(self, old: JsonSchema, new: JsonSchema, place: str, top: bool) -> None:
+        if old == NOTHING or (not says(old) and not says(new)):
+            return
+        if not says(new):
+            self._add(place, False, "takes any value now")
+        elif not says(old):
+            self._add(place, True, f"took any value, and is {shown(new)} now")
+        elif values_of(old) is not None or values_of(new) is not None:
+            self._enumerations(old, new, place)
+        elif self._types(old, new, place):
+            for rule in RULES:
+                for breaking, reason in rule(old, new):
+                    self._add(place, breaking, reason)
+            self._arrays(old, new, place)
+            self._objects(old, new, place, top)
+
+    def _enumerations(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
+        before, after = values_of(old), values_of(new)
+        if after is None:
+            fits = kinds(old) <= kinds(new) and says(new) <= {"type"}
+            self._add(place, not fits, f"took certain values only, and is {shown(new)} now")
+        elif before is None:
+            self._add(place, True, "takes certain values only now")
+        else:
+            gone, added = before - after, after - before
+            if gone:
+                self._add(place, True, f"no longer takes {', '.join(sorted(gone))}")
+            if added:
+                self._add(place, False, f"takes {', '.join(sorted(added))} too")
+
+    def _types(self, old: JsonSchema, new: JsonSchema, place: str) -> bool:
+        before, after = kinds(old), kinds(new)
+        if not before <= after:
+            self._add(place, True, f"was {shown(old)}, and is {shown(new)} now")
+            return False
+        if before != after:
+            self._add(place, False, f"was {shown(old)}, and is {shown(new)} now, which takes it")
+        return True
+
+    def _arrays(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
+        if "array" not in kinds(old):
+            return
+        count = max(len(old.get("prefixItems", ())), len(new.get("prefixItems", ())))
+        most = old.get("maxItems")
+        for position in range(count if most is None else min(count, most)):
+            self.schemas(_item(old, position), _item(new, position), f"{place}[{position}]")
+        if most is None or most > count:
+            self.schemas(_item(old, count), _item(new, count), f"{place}[]")
+
+    def _objects(self, old: JsonSchema, new: JsonSchema, place: str, top: bool) -> None:
+        if "object" not in kinds(old):
+            return
+        before, after = old.get("properties", {}), new.get("properties", {})
+        for name in dict.fromkeys([*before, *after]):
+            where = f"{place}.{name}" if place else name
+            required = name in new.get("required", ())
+            if name not in before:
+                self._added(old.get("additionalProperties"), after[name], where, required)
+            elif name not in after:
+                self._removed(before[name], new.get("additionalProperties"), where, top)
+            else:
+                self.schemas(before[name], after[name], where)
+                if required != (name in old.get("required", ())):
+                    reason = (
+                        "is required now, and may be missing from what is stored" if required else "has a default now"
+                    )
+                    self._add(where, required, reason)
+        self._extras(old.get("additionalProperties"), new.get("additionalProperties"), place, top)
+
+    def _added(self, extra: Any, new: Any, where: str, required: bool) -> None:
+        if required:
+            self._add(where, True, "is new and has no default: it is missing from what is stored")
+        elif extra in (None, False):
+            self._add(where, False, "is new and has a default")
+        else:
+            self.schemas(extra, new, where)
+
+    def _removed(self, old: Any, extra: Any, where: str, top: bool) -> None:
+        if extra is None or (extra is False and top):
+            self._add(where, False, "is gone: what is stored under this name is not read any more")
+        elif extra is False:
+            self._add(where, True, "is gone, and what is stored under this name is refused")
+        else:
+            self._add(where, False, "is gone: what is stored under this name is read as an extra")
+            self.schemas(old, extra, where)
+
+    def _extras(self, old: Any, new: Any, place: str, top: bool) -> None:
+        where = f"{place}.*" if place else "*"
+        if old in (None, False):
+            if new is False and old is None and not top:
+                self._add(where, True, "other names are refused now, and may be stored")
+        elif new in (None, False):
+            self._add(where, True, "what is stored beyond the fields is not read any more")
+        else:
+            self.schemas(old, new, where)
+
+
+def _item(schema: JsonSchema, position: int) -> Any:
+    prefix = schema.get("prefixItems", ())
+    return prefix[position] if position < len(prefix) else schema.get("items", True)

@@ -1,0 +1,190 @@
+"""Frozen schemas: what a model's sessions look like, in a file that is committed, and what has changed since.
+
+A file holds the name and the version of the schema, the JSON Schema of what is stored (by the names of the fields,
+without titles, descriptions and defaults, which do not matter to it), and the fields that there were: sessions may hold
+their values still.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import quote
+
+import msgspec
+from pydantic import PydanticUndefinedAnnotation
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import core_schema
+
+from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.schema.comparing import Difference, compare, compare_field
+from ndb_models.schema.json_schema import ANNOTATIONS, JsonSchema, root_of
+from ndb_models.schema.model import SessionModel
+
+_OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required"})
+_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator"}
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """What a file holds."""
+
+    schema: str
+    version: int
+    json_schema: dict[str, Any]
+    removed: dict[str, dict[str, Any]] = {}
+
+
+class Outcome(Enum):
+    """What has become of a schema since it was frozen."""
+
+    SAME = "unchanged"
+    COMPATIBLE = "compatible"
+    UPGRADED = "upgraded"
+    NEW = "never frozen"
+    BREAKING = "breaking"
+    DOWNGRADED = "downgraded"
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it can be deployed."""
+        return self in (Outcome.SAME, Outcome.COMPATIBLE, Outcome.UPGRADED)
+
+
+class Verdict(NamedTuple):
+    """What has become of a schema, and the differences that say so."""
+
+    outcome: Outcome
+    differences: list[Difference]
+
+
+class _StoredSchema(GenerateJsonSchema):
+    """JSON Schema for all that can be stored: what has none is named, and equal to itself only."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {
+        "skipped-choice",
+        "non-serializable-default",
+        "skipped-discriminator",
+    }
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        kind: object = schema.get("cls")
+        return {"x-python": kind.__qualname__ if isinstance(kind, type) else schema["type"]}
+
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        return {**super().date_schema(schema), **_bounds_of(schema)}
+
+    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
+        return {**super().time_schema(schema), **_bounds_of(schema)}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        return {**super().datetime_schema(schema), **_bounds_of(schema)}
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+        return {**super().timedelta_schema(schema), **_bounds_of(schema)}
+
+
+def _bounds_of(schema: Any) -> dict[str, str]:
+    """Return the bounds of times, of which JSON Schema has none."""
+    return {f"x-{name}": str(schema[name]) for name in ("ge", "gt", "le", "lt") if schema.get(name) is not None}
+
+
+def file_name(schema: str) -> str:
+    """Return the name of the file of a schema, whatever characters that has."""
+    return f"{quote(schema, safe='[]')}.json"
+
+
+def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen:
+    """Return what the file of a model is to hold; `before` is what it held.
+
+    Raises:
+        SchemaError: the class names a type that is not defined.
+    """
+    options = model.session_options
+    try:
+        model.model_rebuild()
+        schema = model.model_json_schema(by_alias=False, schema_generator=_StoredSchema)
+    except PydanticUndefinedAnnotation as exc:
+        raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
+    bare: dict[str, Any] = _bare(schema)
+    stored = _without_excluded(bare, model)
+    return Frozen(options.schema, options.version, stored, _removed_since(before, stored))
+
+
+def _without_excluded(schema: dict[str, Any], model: type[SessionModel]) -> dict[str, Any]:
+    excluded = [name for name, field in model.__pydantic_fields__.items() if field.exclude is True]
+    if not excluded:
+        return schema
+    root = dict(root_of(schema))
+    root["properties"] = {name: each for name, each in root["properties"].items() if name not in excluded}
+    return {**root, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}
+
+
+def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[str, Any]]:
+    if before is None:
+        return {}
+    names = root_of(schema).get("properties", {})
+    defs = {"$defs": before.json_schema["$defs"]} if "$defs" in before.json_schema else {}
+    gone = {name: {**each, **defs} for name, each in root_of(before.json_schema).get("properties", {}).items()}
+    return {name: each for name, each in {**before.removed, **gone}.items() if name not in names}
+
+
+def _bare(schema: object) -> Any:
+    """Return a JSON Schema without what says nothing of what fits it."""
+    if isinstance(schema, list):
+        return [_bare(each) for each in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    members = cast("dict[str, Any]", schema)
+    return {name: _bare_member(name, part) for name, part in members.items() if name not in _LEFT_OUT}
+
+
+def _bare_member(keyword: str, part: Any) -> Any:
+    if keyword in _VALUES:
+        return part
+    if keyword in _OF_NAMES:
+        return {name: _bare(each) for name, each in part.items()}
+    return _bare(part)
+
+
+def written(frozen: Frozen) -> str:
+    """Return the text of a file: the same for the same schema, whenever it is written."""
+    parts = msgspec.to_builtins(frozen)
+    return json.dumps(parts, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def read_frozen(text: bytes) -> Frozen:
+    """Return what a file holds.
+
+    Raises:
+        InvalidArgumentError: it is not the file of a frozen schema.
+    """
+    try:
+        return msgspec.json.decode(text, type=Frozen)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise InvalidArgumentError("it is not the file of a frozen schema; restore it, or freeze anew") from exc
+
+
+def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
+    """Return what has become of a schema since it was frozen."""
+    if frozen is None:
+        return Verdict(Outcome.NEW, [])
+    if now.version < frozen.version:
+        return Verdict(Outcome.DOWNGRADED, [])
+    differences = compare(frozen.json_schema, now.json_schema)
+    differences += [each for name in frozen.removed for each in _come_back(name, frozen.removed[name], now.json_schema)]
+    if now.version > frozen.version:
+        return Verdict(Outcome.UPGRADED, differences)
+    if any(difference.breaking for difference in differences):
+        return Verdict(Outcome.BREAKING, differences)
+    return Verdict(Outcome.COMPATIBLE if differences else Outcome.SAME, differences)
+
+
+def _come_back(name: str, old: JsonSchema, schema: JsonSchema) -> list[Difference]:
+    """Return what is breaking about a field that there was once before: sessions may hold what it was then."""
+    new = root_of(schema).get("properties", {}).get(name)
+    if new is None:
+        return []
+    found = compare_field(old, schema, new, name)
+    return [each._replace(reason=f"{each.reason} (there was such a field before)") for each in found if each.breaking]

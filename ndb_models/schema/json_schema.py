@@ -1,0 +1,112 @@
+"""JSON Schemas as Pydantic writes them: what they refer to, and which JSON values may fit them at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias, cast
+
+from ndb_models.errors import InvalidArgumentError
+
+JsonSchema: TypeAlias = Mapping[str, Any]
+
+ANNOTATIONS: Final = frozenset(
+    {
+        *("$comment", "$defs", "$schema", "default", "deprecated", "description", "discriminator", "examples"),
+        *("readOnly", "title", "writeOnly"),
+    }
+)
+"""Keywords that say nothing of what fits."""
+
+
+def root_of(schema: JsonSchema) -> JsonSchema:
+    """Return the schema of the object itself, where the whole is a reference to it."""
+    return resolved(schema, schema)
+
+
+def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
+    """Return the schema that is meant, where it is a reference into the definitions of the root.
+
+    Raises:
+        InvalidArgumentError: there is no such definition.
+    """
+    while True:
+        inner = schema.get("allOf", ())
+        if "$ref" in schema:
+            name = schema["$ref"].removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
+            if name not in root.get("$defs", {}):
+                raise InvalidArgumentError(f"the schema refers to {name!r}, which it does not define")
+            schema = root["$defs"][name]
+        elif len(inner) == 1 and says(schema) == frozenset({"allOf"}):
+            schema = inner[0]
+        else:
+            return schema
+
+
+def says(schema: JsonSchema) -> frozenset[str]:
+    """Return the keywords of a schema that say what fits."""
+    return frozenset(schema) - ANNOTATIONS
+
+
+NOTHING: Final[JsonSchema] = {"not": {}}
+"""What nothing fits."""
+
+
+def as_schema(schema: Any) -> JsonSchema:
+    """Return a schema as an object: it may be written as true or false."""
+    return cast("JsonSchema", schema) if isinstance(schema, Mapping) else ({} if schema else NOTHING)
+
+
+_EVERY_KIND: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
+_KIND_OF: Final[Mapping[type, str]] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def kinds(schema: JsonSchema) -> frozenset[str]:
+    """Return the JSON types that may fit a schema; an integer is a number too."""
+    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if values is not None:
+        kinds = frozenset(_KIND_OF[type(value)] for value in values)
+    else:
+        declared = schema.get("type", _EVERY_KIND)
+        kinds = frozenset([declared] if isinstance(declared, str) else declared)
+    return kinds | {"integer"} if "number" in kinds else kinds
+
+
+def values_of(schema: JsonSchema) -> frozenset[str] | None:
+    """Return the JSON texts of the only values that fit, or None where there are others."""
+    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    return None if values is None else frozenset(json.dumps(value, sort_keys=True) for value in values)
+
+
+def overlap(one: JsonSchema, other: JsonSchema, tag: str | None) -> bool:
+    """Tell whether a value may fit both, as far as its JSON type says, or a field that tells them apart.
+
+    Args:
+        one: a schema.
+        other: another one.
+        tag: the field that is looked at first where such values are read; every value has it.
+    """
+    if not kinds(one) & kinds(other):
+        return False
+    if (mine := values_of(one)) is not None and (others := values_of(other)) is not None:
+        return bool(mine & others)
+    for name in {tag, *(set(one.get("required", ())) & set(other.get("required", ())))}:
+        mine, others = (values_of(as_schema(each.get("properties", {}).get(name, True))) for each in (one, other))
+        if mine is not None and others is not None and not mine & others:
+            return False
+    return True
+
+
+def shown(schema: JsonSchema) -> str:
+    """Return what a message calls what fits a schema."""
+    declared = schema.get("type")
+    shown = declared if isinstance(declared, str) else "a value of several types"
+    return f"{shown} ({schema['format']})" if "format" in schema else shown

@@ -1,0 +1,167 @@
+"""The versions of a session class: the steps from each to the next, and the keys of older sessions run through them.
+
+Nothing here reads or writes a session. A step gets keys as they were stored in its version, and returns those of the
+next; what it returns is JSON or is refused, and a key that no step changed keeps the very text that was stored.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+import msgspec
+from pydantic_core import from_json
+
+from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError
+from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
+from ndb_models.texts import join_members
+from ndb_models.types import JsonInput, JsonValue, SessionToken
+from ndb_models.wire.strict_json import encode_command
+
+UpgradeStep: TypeAlias = Callable[[dict[str, JsonValue]], Mapping[str, JsonInput]]
+"""Takes the keys of a session of one version, decoded, and returns those of the next. May change what it is given."""
+
+MAX_VERSION: Final = 2**53 - 1
+"""The largest version: beyond it, not every server gives an integer back as it was."""
+
+_decode = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
+
+
+class Outdated(NamedTuple):
+    """What a model was made from that is not stored like that yet: all keys as they are stored, and as they became."""
+
+    stored: Mapping[str, bytes]
+    reserved: bytes
+    upgraded: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        return "Outdated()"
+
+
+class Upgrades:
+    """The steps by which sessions of one class come to its version.
+
+    Args:
+        model: the name of the class, for errors.
+        version: the version of the class as it is now.
+        oldest: the oldest version that is still upgraded.
+
+    Raises:
+        SchemaError: these are no versions, or not in this order.
+    """
+
+    def __init__(self, model: str, version: int = 1, oldest: int = 1) -> None:
+        for name, number in (("version", version), ("oldest", oldest)):
+            if type(number) is not int or not 1 <= number <= MAX_VERSION:
+                raise SchemaError(model, None, f"{name}= is a whole number from 1 on: version=2 follows version=1")
+        if oldest > version:
+            raise SchemaError(model, None, f"oldest={oldest} is above version={version}; it is at most the same")
+        self.version = version
+        self.oldest = oldest
+        self._model = model
+        self._steps: dict[int, UpgradeStep] = {}
+
+    def check_start(self, version: int) -> None:
+        """Make sure that a step from this version can be added.
+
+        Raises:
+            SchemaError: it is no version from `oldest` on and below the class's, or it has a step already.
+        """
+        if type(version) is not int:
+            raise SchemaError(self._model, None, "upgrade() takes the version that it upgrades from: @Model.upgrade(1)")
+        if not self.oldest <= version < self.version:
+            raise SchemaError(self._model, None, f"upgrade({version}) is never used: {self._range()}")
+        if version in self._steps:
+            raise SchemaError(self._model, None, f"there is an upgrade({version}) already")
+
+    def _range(self) -> str:
+        if self.oldest == self.version:
+            return f"sessions of version {self.version} are current, and older ones are not upgraded"
+        return f"the class has version={self.version}, and upgrades sessions from version {self.oldest} on"
+
+    def add(self, version: int, step: object) -> None:
+        """Add the step from a version to the next.
+
+        Raises:
+            SchemaError: as `check_start`; or the step cannot be called, or must be awaited.
+        """
+        self.check_start(version)
+        if not callable(step):
+            raise SchemaError(self._model, None, f"upgrade({version}) is given to a function: put it above a `def`")
+        if inspect.iscoroutinefunction(step) or inspect.iscoroutinefunction(getattr(step, "__call__", None)):  # noqa: B004  # asked what it is, not whether
+            raise SchemaError(self._model, None, f"upgrade({version}) is a plain function: nothing awaits it")
+        self._steps[version] = cast("UpgradeStep", step)
+
+    def check_chain(self) -> None:
+        """Make sure that there is a step from every version.
+
+        Raises:
+            SchemaError: one is missing.
+        """
+        for version in range(self.oldest, self.version):
+            if version not in self._steps:
+                raise SchemaError(
+                    self._model,
+                    None,
+                    f"nothing upgrades sessions of version {version}: add @{self._model}.upgrade({version}), or, if"
+                    f" there are none any more, say oldest={version + 1}",
+                )
+
+    def run(self, keys: Mapping[str, bytes], version: int, tkn: SessionToken) -> dict[str, bytes]:
+        """Return what keys of an older version are in this one. Each step runs once.
+
+        Raises:
+            UpgradeError: a step failed, or what it returned cannot be stored.
+        """
+        before = _Run(self._model, tkn, version).written(_Run(self._model, tkn, version).decoded(keys))
+        after: Mapping[str, bytes] = before
+        for number in range(version, self.version):
+            run = _Run(self._model, tkn, number)
+            after = run.written(run.outcome(self._steps[number], run.decoded(after)))
+        return {name: keys[name] if text == before.get(name) else text for name, text in after.items()}
+
+
+class _Run(NamedTuple):
+    """One step on one session."""
+
+    model: str
+    tkn: SessionToken
+    version: int
+
+    def failed(self, reason: str) -> UpgradeError:
+        return UpgradeError(self.model, self.tkn, self.version, reason)
+
+    def decoded(self, keys: Mapping[str, bytes]) -> dict[str, JsonValue]:
+        try:
+            return cast("dict[str, JsonValue]", from_json(join_members(keys)))
+        except ValueError as exc:
+            raise self.failed("what is stored is nested too deep, or holds a number of too many digits") from exc
+
+    def outcome(self, step: UpgradeStep, keys: dict[str, JsonValue]) -> object:
+        try:
+            return step(keys)
+        except Exception as exc:
+            raise self.failed(f"it raised {type(exc).__name__}") from exc
+
+    def written(self, outcome: object) -> dict[str, bytes]:
+        if type(outcome) is not dict:
+            if inspect.iscoroutine(outcome):
+                outcome.close()
+            raise self.failed(f"it returned a value of type {type(outcome).__name__}, not the dict of the keys")
+        keys = cast("dict[object, Any]", outcome)
+        texts: dict[str, bytes] = {}
+        for name, value in keys.items():
+            if type(name) is not str:
+                raise self.failed(f"it returned a name of type {type(name).__name__}; the names of keys are strings")
+            if is_reserved(name):
+                raise self.failed(f"it returned the reserved key {RESERVED_KEY!r}")
+            texts[name] = self._text(name, value)
+        return texts
+
+    def _text(self, name: str, value: Any) -> bytes:
+        try:
+            return bytes(_decode(encode_command("key", {name: value}))["key"][name])
+        except (InvalidArgumentError, UnicodeError, msgspec.MsgspecError) as exc:
+            shown = name if name.isprintable() else "..."
+            raise self.failed(f"what it returned for {shown!r} is not JSON, or is nested too deep") from exc

@@ -1,0 +1,270 @@
+"""`ndb-models schema freeze` and `check`: what they say of a model that changes, and with which status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ndb_models.server.cli import main
+
+FIRST = """
+    from ndb_models import SessionModel
+
+    class User(SessionModel):
+        name: str
+"""
+
+UPGRADED = """
+    from ndb_models import SessionModel
+
+    class User(SessionModel, version=2):
+        username: str
+
+    @User.upgrade(1)
+    def renamed(keys):
+        return {"username": keys["name"]}
+"""
+
+
+class Project:
+    """A directory with a module of models, in which commands are run."""
+
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.directory = directory
+        self._capsys = capsys
+
+    def write(self, models: str) -> None:
+        (self.directory / "app_models.py").write_text(textwrap.dedent(models), "utf-8")
+        for name in [name for name in sys.modules if name.startswith("app_")]:
+            del sys.modules[name]
+        # Two versions of a file that are written within a second, of one length, are one to the cache.
+        for cached in self.directory.rglob("*.pyc"):
+            cached.unlink()
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run a command; return its status, and what it wrote."""
+        try:
+            status = main(["schema", *arguments])
+        except SystemExit as exc:
+            status = exc.code if isinstance(exc.code, int) else 1
+        captured = self._capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out + captured.err
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Project]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    project = Project(tmp_path, capsys)
+    project.write(FIRST)
+    yield project
+    project.write("")
+
+
+def test_what_is_frozen_is_unchanged(project: Project) -> None:
+    assert project.run("freeze", "app_models:User") == (0, "User: version 1 was frozen in schemas/User.json\n")
+    assert project.run("freeze", "app_models:User") == (0, "User: version 1 is frozen in schemas/User.json\n")
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+
+
+def test_the_file_is_readable_and_the_same_each_time(project: Project) -> None:
+    project.run("freeze", "app_models:User")
+    text = (project.directory / "schemas" / "User.json").read_text("utf-8")
+    assert json.loads(text) == {
+        "schema": "User",
+        "version": 1,
+        "json_schema": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+        "removed": {},
+    }
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+
+
+def test_what_was_never_frozen_is_status_1(project: Project) -> None:
+    status, said = project.run("check", "app_models")
+    assert status == 1
+    assert said == "User: never frozen\n  run `ndb-models schema freeze`, and commit the file\n"
+
+
+def test_a_change_that_needs_a_version_and_has_none_is_status_1(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(FIRST.replace("name", "username"))
+    status, said = project.run("check", "app_models")
+    assert status == 1
+    assert said.splitlines() == [
+        "User: breaking",
+        "  breaking: username is new and has no default: it is missing from what is stored",
+        "  compatible: name is gone: what is stored under this name is not read any more",
+        "  sessions that are stored would break: declare version=2 and @User.upgrade(1), or make the change compatible",
+    ]
+
+
+def test_freezing_does_not_hide_such_a_change_unless_it_is_told_to(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(FIRST.replace("name", "username"))
+    before = (project.directory / "schemas" / "User.json").read_bytes()
+    status, said = project.run("freeze", "app_models")
+    assert status == 1
+    assert said.startswith("User: breaking; not frozen\n")
+    assert (project.directory / "schemas" / "User.json").read_bytes() == before
+    assert project.run("freeze", "--force", "app_models")[0] == 0
+    assert project.run("check", "app_models") == (0, "User: unchanged\n")
+
+
+def test_a_compatible_change_is_status_0_and_to_be_frozen_again(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(FIRST + "        theme: str = 'dark'\n")
+    status, said = project.run("check", "app_models")
+    assert status == 0
+    assert said.splitlines() == [
+        "User: compatible",
+        "  compatible: theme is new and has a default",
+        "  run `ndb-models schema freeze` again, and commit the file",
+    ]
+    assert project.run("check", "--exact", "app_models")[0] == 1
+    project.run("freeze", "app_models")
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+
+
+def test_a_breaking_change_with_a_version_and_its_upgrade_is_status_0(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(UPGRADED)
+    status, said = project.run("check", "app_models")
+    assert status == 0
+    assert said.splitlines()[0] == "User: upgraded"
+    assert said.splitlines()[-1] == "  run `ndb-models schema freeze` again, and commit the file"
+    assert project.run("check", "--exact", "app_models")[0] == 1
+    assert project.run("freeze", "app_models") == (0, "User: version 2 was frozen in schemas/User.json\n")
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+
+
+def test_a_gap_in_the_upgrades_is_status_1_and_not_frozen(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(UPGRADED.replace("version=2", "version=3"))
+    for action in ("check", "freeze"):
+        status, said = project.run(action, "app_models")
+        assert status == 1
+        assert "nothing upgrades sessions of version 2: add @User.upgrade(2)" in said
+    assert json.loads((project.directory / "schemas" / "User.json").read_bytes())["version"] == 1
+
+
+def test_a_version_that_goes_back_is_status_1(project: Project) -> None:
+    project.write(UPGRADED)
+    project.run("freeze", "app_models")
+    project.write(FIRST)
+    status, said = project.run("check", "app_models")
+    assert status == 1
+    assert said == "User: downgraded\n  the file is of a later version than 1: a version never goes back\n"
+    assert project.run("freeze", "app_models")[0] == 1
+
+
+def test_all_models_of_a_module_are_looked_at_and_one_that_breaks_decides(project: Project) -> None:
+    others = """
+    from typing import Generic, TypeVar
+    T = TypeVar("T")
+
+    class Page(SessionModel, Generic[T]):
+        items: list[T]
+
+    Pages = Page[int]
+
+    class Outer:
+        class Inner(SessionModel, schema="inner/../x"):
+            a: int = 0
+    """
+    project.write(FIRST + others)
+    assert project.run("freeze", "app_models", "app_models:Outer.Inner", "--dir", "here/there")[0] == 0
+    files = {path.name for path in (project.directory / "here" / "there").iterdir()}
+    assert files == {"Page[int].json", "User.json", "inner%2F..%2Fx.json"}
+    project.write((FIRST + others).replace("list[T]", "set[T]"))
+    status, said = project.run("check", "app_models", "--dir", "here/there")
+    assert status == 1
+    assert [line for line in said.splitlines() if not line.startswith(" ")] == [
+        "Page[int]: breaking",
+        "User: unchanged",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("", "models are named as MODULE or MODULE:NAME"),
+        (".models", "models are named as MODULE or MODULE:NAME"),
+        ("app_nothing", "app_nothing cannot be imported: ModuleNotFoundError"),
+        ("app_models:Nobody", "app_models has no session model 'Nobody'"),
+        ("app_models:User.name", "app_models has no session model 'User.name'"),
+        ("app_models:SessionModel", "SessionModel is a generic model, or the base of all"),
+        ("json", "json has no session models; name one as json:NAME"),
+        ("json:dumps", "json has no session model 'dumps'"),
+    ],
+)
+def test_what_is_no_model_is_status_2_with_one_line(project: Project, target: str, complaint: str) -> None:
+    for action in ("check", "freeze"):
+        status, said = project.run(action, target)
+        assert status == 2
+        assert said.startswith("ndb-models: ")
+        assert complaint in said
+        assert said.count("\n") == 1
+
+
+def test_a_module_that_fails_is_status_2(project: Project) -> None:
+    project.write("raise ZeroDivisionError('no')")
+    assert project.run("check", "app_models") == (
+        2,
+        "ndb-models: app_models cannot be imported: ZeroDivisionError: no\n",
+    )
+
+
+def test_two_models_of_one_schema_are_status_2(project: Project) -> None:
+    project.write(FIRST + "\n    class Other(SessionModel, schema='User'):\n        pass\n")
+    status, said = project.run("freeze", "app_models")
+    assert status == 2
+    assert "app_models:User and app_models:Other have the same schema 'User'" in said
+    assert not (project.directory / "schemas").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "User"}'])
+def test_a_file_that_cannot_be_read_is_status_2(project: Project, text: str) -> None:
+    (project.directory / "schemas").mkdir()
+    (project.directory / "schemas" / "User.json").write_text(text, "utf-8")
+    for action in ("check", "freeze"):
+        status, said = project.run(action, "app_models")
+        assert status == 2
+        assert "schemas/User.json: it is not the file of a frozen schema" in said
+
+
+def test_a_directory_that_is_none_is_status_2(project: Project) -> None:
+    (project.directory / "schemas").write_text("", "utf-8")
+    assert project.run("freeze", "app_models")[0] == 2
+
+
+def test_a_type_that_is_not_defined_is_status_2(project: Project) -> None:
+    project.write("from __future__ import annotations\n" + textwrap.dedent(FIRST).replace("name: str", "name: Gone"))
+    status, said = project.run("freeze", "app_models")
+    assert status == 2
+    assert "the type 'Gone' of a field is not defined" in said
+
+
+@pytest.mark.parametrize("arguments", [(), ("check",), ("freeze", "--dir"), ("thaw", "app_models")])
+def test_a_wrong_call_is_status_2(project: Project, arguments: tuple[str, ...]) -> None:
+    assert project.run(*arguments)[0] == 2
+
+
+def test_it_runs_as_a_process_and_says_what_the_statuses_are(project: Project) -> None:
+    command = [sys.executable, "-W", "error", "-m", "ndb_models.server.cli", "schema"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for arguments, status in ((["freeze", "app_models"], 0), (["check", "app_models"], 0), (["check", "--help"], 0)):
+        done = subprocess.run(
+            [*command, *arguments], cwd=project.directory, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (status, "")
+        if "--help" in arguments:
+            assert "exit status:" in done.stdout
