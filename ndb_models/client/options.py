@@ -40,6 +40,9 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("open_timeout", "request_timeout", "max_payload", "max_in_flight"):
             _check_number(name, getattr(self, name))
+        for name in ("max_payload", "max_in_flight"):
+            if not isinstance(getattr(self, name), int):
+                raise InvalidArgumentError(f"{name} is a whole number")
         if self.keepalive is not None:
             _check_number("keepalive", self.keepalive)
         given: object = self.ssl

@@ -31,6 +31,14 @@ class WebSocketUri:
 
     text: str = field(repr=False)
     shown: str
+    names_port: bool = True
+
+    @property
+    def hint(self) -> str:
+        """What to look at where nothing answers."""
+        if self.names_port:
+            return "is the server running there?"
+        return f"the URI names no port, which means {443 if self.secure else 80}; a NemesisDB's is mostly 1987"
 
     @property
     def secure(self) -> bool:
@@ -72,6 +80,6 @@ def parse_uri(text: str) -> Uri:
             except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
                 raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-            return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}")
+            return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}", bool(port))
         case scheme:
             raise InvalidArgumentError(f"the URI's scheme is {scheme!r}; try 'memory://', 'ws://...' or 'wss://...'")

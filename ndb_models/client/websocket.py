@@ -117,9 +117,8 @@ class WebSocketTransport(Transport):
         except WebSocketException as exc:
             raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
         except (OSError, EOFError, UnicodeError) as exc:
-            raise ConnectError(
-                self._uri.shown, f"{getattr(exc, 'strerror', None) or type(exc).__name__}; is the server running there?"
-            ) from exc
+            reason = getattr(exc, "strerror", None) or type(exc).__name__
+            raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
         assert isinstance(connection, NdbConnection)
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()

@@ -9,12 +9,14 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from ndb_models.client import NdbClient
+from ndb_models.client.uri import WebSocketUri, parse_uri
 from ndb_models.errors import ConnectError, ConnectionLostError, InvalidArgumentError, NdbError, NotConnectedError
 from ndb_models.server import NdbServer
 from tests.client.scripted_server import answer_nothing, scripted
@@ -246,3 +248,17 @@ async def test_memory_with_a_persist_path_saves_there(tmp_path: Path) -> None:
         assert await second.kv_count() == 0
         assert await second.kv_load("keys") == 1
         assert await second.kv_get(("a",)) == {"a": 1}
+
+
+@pytest.mark.parametrize(("uri", "port"), [("ws://example.org/", "80"), ("wss://example.org/", "443")])
+def test_a_uri_without_a_port_is_told_which_port_it_means(uri: str, port: str) -> None:
+    parsed = parse_uri(uri)
+    assert isinstance(parsed, WebSocketUri)
+    assert f"no port, which means {port}" in parsed.hint
+
+
+@pytest.mark.parametrize("name", ["max_payload", "max_in_flight"])
+async def test_what_is_counted_is_a_whole_number(name: str) -> None:
+    options: dict[str, Any] = {name: 2.5}
+    with pytest.raises(InvalidArgumentError, match=f"{name} is a whole number"):
+        await NdbClient.connect("ws://127.0.0.1:1/", **options)
