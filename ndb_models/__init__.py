@@ -13,6 +13,7 @@ from ndb_models.client import NdbClient, Session
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
+    DuplicateError,
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
@@ -32,8 +33,8 @@ from ndb_models.errors import (
     UnstorableError,
     WrongSchemaError,
 )
-from ndb_models.repository import Repository
-from ndb_models.schema import Expiry, SessionModel
+from ndb_models.repository import Reindexed, Repository
+from ndb_models.schema import Expiry, Lookup, SessionModel
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.version import __version__
 
@@ -41,12 +42,14 @@ __all__ = [
     "Clock",
     "ConnectError",
     "ConnectionLostError",
+    "DuplicateError",
     "Expiry",
     "ForeignSessionError",
     "IncompleteSessionError",
     "InvalidArgumentError",
     "JsonInput",
     "JsonValue",
+    "Lookup",
     "NdbClient",
     "NdbError",
     "NdbException",
@@ -54,6 +57,7 @@ __all__ = [
     "NotSavedError",
     "PayloadTooLargeError",
     "ProtocolError",
+    "Reindexed",
     "Repository",
     "RequestTimeoutError",
     "ResponseError",

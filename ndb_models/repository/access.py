@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel
@@ -85,21 +85,32 @@ class SessionAccess:
         self._clock = clock
 
     async def create(
-        self, keys: Mapping[str, bytes], expiry: Expiry | None, deadline: int | None = None
+        self,
+        keys: Mapping[str, bytes],
+        expiry: Expiry | None,
+        deadline: int | None = None,
+        *,
+        enter: Callable[[SessionToken], Awaitable[None]] | None = None,
+        contested: bool = False,
     ) -> tuple[SessionToken, int | None]:
         """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
 
         What cannot be written is refused before there is a session; one that cannot be written to the end is ended
-        again.
+        again. `enter` is awaited once there is a token, before anything is written. A `contested` creation is one that
+        others may `refuse`.
         """
         if deadline is None and expiry is not None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        parts = self._parts(keys, deadline)
+        parts = self._parts(keys, deadline, contested)
         tkn = await self._new(expiry)
         parts[-1][RESERVED_KEY] = write_envelope(self._schema, tkn, deadline)
         try:
-            for part in parts:
+            if enter is not None:
+                await enter(tkn)
+            for part in parts[:-1] if contested else parts:
                 await self._write(_SH_SET, tkn, part)
+            if contested:
+                await self._commit(tkn, parts[-1])
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
             raise
@@ -109,14 +120,40 @@ class SessionAccess:
             raise
         return tkn, deadline
 
-    def _parts(self, keys: Mapping[str, bytes], deadline: int | None) -> list[dict[str, bytes]]:
+    async def _commit(self, tkn: SessionToken, part: Mapping[str, bytes]) -> None:
+        """Write the last part of a creation, unless somebody refused it: of two reserved keys the first one stays."""
+        await self._write(_SH_ADD, tkn, part)
+        if not await self._is_committed(tkn):
+            raise SessionGoneError(self._name, tkn)
+
+    async def refuse(self, tkn: SessionToken) -> bool:
+        """End a session whose contested creation is not finished, so that it never will be.
+
+        Returns False, and leaves it, if it was finished meanwhile; True if there is no such session any more.
+        """
+        try:
+            await self._write(_SH_ADD, tkn, {RESERVED_KEY: write_envelope(self._schema, None, None)})
+            if await self._is_committed(tkn):
+                return False
+        except SessionGoneError:
+            return True
+        await self.end(tkn)
+        return True
+
+    async def _is_committed(self, tkn: SessionToken) -> bool:
+        envelope = read_envelope((await self._read_once(tkn, ())).get(RESERVED_KEY, b""))
+        return envelope is not None and envelope.tkn == tkn
+
+    def _parts(self, keys: Mapping[str, bytes], deadline: int | None, contested: bool) -> list[dict[str, bytes]]:
         """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
         limit = self._client.max_payload
         if limit is None or fits(keys, limit):
             return [{**keys}]
         pending = write_envelope(self._schema, None, deadline)
         widest = write_envelope(self._schema, MAX_TOKEN, deadline)
-        items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
+        # One that is contested is refused by what marks another as pending.
+        marked = () if contested else ((RESERVED_KEY, pending),)
+        items = (*marked, *keys.items(), (RESERVED_KEY, widest))
         return split_by_size(self._name, _SH_SET, items, limit)
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:

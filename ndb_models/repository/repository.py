@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, Literal, TypeVar
 
@@ -20,19 +20,23 @@ from ndb_models.errors import (
     StoredDataError,
     WrongSchemaError,
 )
-from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.bulk import Progress, in_bulk
+from ndb_models.repository.finding import Finder
+from ndb_models.repository.index import index_of
+from ndb_models.repository.lookups import LookupVerbs
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.schema.projection import check_view
 from ndb_models.types import Clock, SessionToken
+from ndb_models.wire.prepared import split_keys
 
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
 
 
-class Repository(Generic[M]):
+class Repository(LookupVerbs[M], Generic[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -80,6 +84,9 @@ class Repository(Generic[M]):
         self._codec: ModelCodec[M] = ModelCodec(model)
         self._access = SessionAccess(client, self._name, self._options.schema, foreign=foreign, clock=clock)
         self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
+        # None where no field is looked up; such a class pays for nothing here.
+        self._index = index_of(client, self._access, model, foreign=foreign, clock=clock)
+        self._finder = Finder(self._name, self._codec, self._access, self._index, self._names, self._take)
 
     # One session
 
@@ -99,7 +106,7 @@ class Repository(Generic[M]):
         if expiry is not None and not isinstance(expiry, Expiry):
             raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
         keys, text = self._codec.dump(self._checked(session))
-        tkn, deadline = await self._access.create(keys, expiry or self._options.expiry)
+        tkn, deadline = await (self._index or self._access).create(keys, expiry or self._options.expiry)
         if stored_of(session) is not None:
             session = session.model_copy(deep=True)
         set_stored(session, Stored(tkn, text, deadline))
@@ -132,7 +139,10 @@ class Repository(Generic[M]):
         changed.update((name, keys[name]) for name in stored.unsure if name in keys)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, stored._replace(unsure=stored.unsure.union(changed, removed)))
-        await self._access.change(stored.tkn, changed, removed)
+        if self._index is None:
+            await self._access.change(stored.tkn, changed, removed)
+        else:
+            await self._index.change(stored.tkn, changed, removed, split_keys(stored.keys))
         set_stored(session, Stored(stored.tkn, text, stored.deadline))
         return session
 
@@ -168,13 +178,20 @@ class Repository(Generic[M]):
 
         One whose creation was cut short is ended too. One of another model, and a foreign one, is left alone.
         """
+        keys: Mapping[str, bytes] = {}
         try:
-            await self._access.read(tkn, self._codec.names)
+            keys = (await self._access.read(tkn, self._codec.names)).keys
         except SessionGoneError:
             return False
         except IncompleteSessionError:
             pass  # nobody has its token but who is cleaning up
-        return await self._access.end(tkn)
+        return await self._end(tkn, keys)
+
+    async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
+        ended = await self._access.end(tkn)
+        if self._index is not None:
+            await self._index.forget(tkn, keys)
+        return ended
 
     async def refresh(self, session: M) -> M:
         """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
@@ -254,8 +271,13 @@ class Repository(Generic[M]):
         old = self._checked(session).tkn
         current = await self._access.read(old, await self._access.names(old))
         expiry = await self._access.expiry(old)
-        tkn, deadline = await self._access.create(current.keys, expiry, current.deadline)
+        if self._index is None:
+            tkn, deadline = await self._access.create(current.keys, expiry, current.deadline)
+        else:
+            tkn, deadline = await self._index.create(current.keys, expiry, current.deadline, heir_of=old)
         await self._access.replace(old, tkn)
+        if self._index is not None:
+            await self._index.forget(old, current.keys)
         stored = stored_of(session)
         assert stored is not None
         set_stored(session, Stored(tkn, stored.keys, deadline))
@@ -331,13 +353,16 @@ class Repository(Generic[M]):
         return tuple(await self._access.names(tkn)) if self._codec.open else self._codec.names
 
     async def _load(self, tkn: SessionToken) -> tuple[M, Stored]:
-        read = await self._access.read(tkn, await self._names(tkn))
+        return await self._take(tkn, await self._access.read(tkn, await self._names(tkn)))
+
+    async def _take(self, tkn: SessionToken, read: Read) -> tuple[M, Stored]:
+        """Make a model of what was read of a session."""
         try:
             session, text = self._codec.load(read.keys, tkn)
         except StoredDataError as exc:
             if not self._ends_invalid:
                 raise
-            await self._access.end(tkn)
+            await self._end(tkn, read.keys)
             raise SessionGoneError(self._name, tkn) from exc
         stored = Stored(tkn, text, read.deadline)
         set_stored(session, stored)

@@ -64,7 +64,9 @@ def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:
     for name, field in model.__pydantic_fields__.items():
         marks = [mark for mark in field.metadata if _is_mark(mark)]
         types = list(_types_in(field.annotation, []))
-        problem = _misplaced(marks, types) or (marks and _unfit(name, field.exclude is True, types))
+        problem = _misplaced(marks, types)
+        if marks and not problem:
+            problem = _unfit(name, field.exclude is True, types)
         if problem:
             raise SchemaError(model.__name__, name, problem)
         found.update((name, mark) for mark in marks)
