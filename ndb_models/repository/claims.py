@@ -55,7 +55,7 @@ class Claims:
             DuplicateError: another session has it.
         """
         members = await claims.members()
-        void = await self._void(members, value, tkn, heir_of)
+        void, unfinished = await self._judge(members, value, tkn, heir_of)
         key = str(int(members[-1].key) + 1) if members else "0"
         await claims.add(Member(key, tkn, self._examiner.now()))
         members = await claims.members()
@@ -63,18 +63,22 @@ class Claims:
             if any((member.key, member.tkn) == (key, tkn) for member in members):
                 await claims.remove([key])
             raise DuplicateError(self._model, value.field)
-        await claims.remove(void)
+        for member in unfinished:  # only now: who is refused finds out by whom
+            if not await self._access.refuse(member.tkn):
+                await self.give_up(claims, lambda member: (member.key, member.tkn) == (key, tkn))
+                raise DuplicateError(self._model, value.field)
+        await claims.remove(member.key for member in (*void, *unfinished))
         return key
 
-    async def _void(
+    async def _judge(
         self, members: Sequence[Member], value: Value, tkn: SessionToken, heir_of: SessionToken | None
-    ) -> list[str]:
-        """Return the claims that are void, where none of the others holds. Creations among them never come to an end.
+    ) -> tuple[list[Member], list[Member]]:
+        """Return the claims that are void, and those of unfinished creations, where none of the others holds.
 
         Raises:
             DuplicateError: another session has the value, or may have it in a moment.
         """
-        void: list[str] = []
+        void: list[Member] = []
         unfinished: list[Member] = []
         for member in members:
             if member.tkn == heir_of:
@@ -83,13 +87,11 @@ class Claims:
                 sighting = await self._examiner.examine(member.tkn, (value.field,))
                 if sighting.standing is Standing.UNFINISHED:
                     unfinished.append(member)
-                elif self._holds(sighting, member, value):
+                    continue
+                if self._holds(sighting, member, value):
                     raise DuplicateError(self._model, value.field)
-            void.append(member.key)
-        for member in unfinished:
-            if not await self._access.refuse(member.tkn):
-                raise DuplicateError(self._model, value.field)
-        return void
+            void.append(member)
+        return void, unfinished
 
     def _holds(self, sighting: Sighting, member: Member, value: Value) -> bool:
         if sighting.standing is Standing.GONE:

@@ -57,11 +57,16 @@ class IndexSet:
         self.tkn = tkn
 
     async def members(self) -> list[Member]:
-        """Return the members, in the order of the numbers that their keys are. What is no member is passed over."""
-        names = await self._ask(self._client.sh_keys(self.tkn))
-        found: dict[str, JsonValue] = {}
-        for part in self._parts(names):
-            found |= await self._ask(self._client.sh_get(part, self.tkn))
+        """Return the members, in the order of the numbers that their keys are. What is no member is passed over.
+
+        All were there at one moment, and no other that was there all the time is missing.
+        """
+        names: list[str] = []
+        found: dict[str, JsonValue] | None = None
+        while found is None or len(found) < len(names):  # one that went meanwhile may have come back as another
+            names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
+            for part in self._parts(names):
+                found |= await self._ask(self._client.sh_get(part, self.tkn))
         return sorted(filter(None, itertools.starmap(_member, found.items())), key=lambda member: int(member.key))
 
     async def has(self, key: str) -> bool:

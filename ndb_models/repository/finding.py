@@ -106,15 +106,11 @@ class Finder(Generic[M]):
         Raises:
             StoredDataError: what is stored of one does not fit the model.
         """
-        listings = await self._listings(values)
-        unique = self.is_unique(values)
-        seen = await self._each(_common(listings, claims=unique), self._read)
-        await self._prune(listings, [sighting for sighting, _ in seen])
         found: list[M] = []
-        for sighting, read in seen:
+        for sighting, read in await self._rounds(values, self._read, ()):
             if read is not None and all(map(sighting.has, values)):
                 found.append((await self._take(sighting.tkn, read))[0])
-                if unique:
+                if self.is_unique(values):
                     break
         return found
 
@@ -127,20 +123,41 @@ class Finder(Generic[M]):
 
     async def end(self, values: Sequence[Value], but: Collection[SessionToken]) -> int:
         """End the sessions that have all these values, and those that are being created with them; return how many."""
-        listings = await self._listings(values)
-        tokens = [tkn for tkn in _common(listings, claims=self.is_unique(values)) if tkn not in but]
+        ended = await self._rounds(values, partial(self._end, values), but)
+        return sum(ended_here for _, ended_here in ended)
 
-        async def end(tkn: SessionToken) -> tuple[Sighting, bool]:
-            sighting = await self.index.examiner.examine(tkn, self.index.fields)
-            if sighting.standing is Standing.UNFINISHED or all(map(sighting.has, values)):
-                ended = await self._access.end(tkn)
-                await self.index.forget(tkn, sighting.keys)
-                return sighting._replace(standing=Standing.GONE), ended
+    async def _end(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, bool]:
+        """End a session if it has the values; return whether this was what ended it."""
+        sighting = await self.index.examiner.examine(tkn, self.index.fields)
+        if sighting.standing is not Standing.UNFINISHED and not all(map(sighting.has, values)):
             return sighting, False
+        ended = await self._access.end(tkn)
+        await self.index.forget(tkn, sighting.keys)
+        return Sighting(tkn, Standing.GONE, {}), ended
 
-        ended = await self._each(tokens, end)
-        await self._prune(listings, [sighting for sighting, _ in ended])
-        return sum(was_there for _, was_there in ended)
+    async def _rounds(
+        self,
+        values: Sequence[Value],
+        work: Callable[[SessionToken], Awaitable[tuple[Sighting, R]]],
+        but: Collection[SessionToken],
+    ) -> list[tuple[Sighting, R]]:
+        """Return what `work` returns for each session that is listed under these values, and remove false entries.
+
+        A session that is gone, and not by `work` (which then returns True), may have been given another token, which
+        was listed before that: so those are looked at too that were not listed the first time.
+        """
+        seen = {*but}
+        results: list[tuple[Sighting, R]] = []
+        gone = True
+        while gone:
+            listings = await self._listings(values)
+            tokens = [tkn for tkn in _common(listings, claims=self.is_unique(values)) if tkn not in seen]
+            seen.update(tokens)
+            latest = await self._each(tokens, work)
+            await self._prune(listings, [sighting for sighting, _ in latest])
+            results += latest
+            gone = any(sighting.standing is Standing.GONE and result is not True for sighting, result in latest)
+        return results
 
     async def _listings(self, values: Sequence[Value]) -> list[Listing]:
         """Return what is listed under each value; nothing if there is nothing under one of them."""

@@ -20,7 +20,7 @@ from ndb_models.client import NdbClient
 from ndb_models.errors import DuplicateError, InvalidArgumentError, NdbError, PayloadTooLargeError, SessionGoneError
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.claims import Claims, leads
-from ndb_models.repository.directory import Directory, IndexSet, Member
+from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
 from ndb_models.repository.standing import Examiner, Value
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup, canonical, index_name, lookups_of
@@ -122,9 +122,14 @@ class Index:
             return await self.access.create(keys, expiry, deadline, enter=enter, contested=self.contested)
         except SessionGoneError as exc:
             for value in values:
-                if self._is_unique(value) and not await self.is_listed(value, entered[-1]):
+                if self._is_unique(value) and await self._is_outrun(value, entered[-1]):
                     raise DuplicateError(self._model, value.field) from exc
             raise
+
+    async def _is_outrun(self, value: Value, tkn: SessionToken) -> bool:
+        """Tell whether it was another's claim that a creation gave way to."""
+        members = await self.directory.consult(value.name, IndexSet.members) or ()
+        return bool(members) and members[-1].tkn not in (tkn, NOBODY)
 
     async def change(
         self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str], before: Mapping[str, bytes]
