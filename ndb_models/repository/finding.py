@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.errors import InvalidArgumentError, NdbError, SessionGoneError
 from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.bulk import in_bulk
 from ndb_models.repository.directory import NOBODY, IndexSet, Member, MissingSetError
@@ -109,10 +109,9 @@ class Finder(Generic[M]):
         found: list[M] = []
         for sighting, read in await self._rounds(values, self._read, ()):
             if read is not None and all(map(sighting.has, values)):
-                found.append((await self._take(sighting.tkn, read))[0])
-                if self.is_unique(values):
-                    break
-        return found
+                with contextlib.suppress(SessionGoneError):  # ended, because it does not fit
+                    found.append((await self._take(sighting.tkn, read))[0])
+        return found[:1] if self.is_unique(values) else found
 
     def is_unique(self, values: Sequence[Value]) -> bool:
         """Tell whether at most one session can have all these values."""

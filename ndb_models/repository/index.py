@@ -128,7 +128,7 @@ class Index:
 
     async def _is_outrun(self, value: Value, tkn: SessionToken) -> bool:
         """Tell whether it was another's claim that a creation gave way to."""
-        members = await self.directory.consult(value.name, IndexSet.members) or ()
+        members = await self.directory.consult(value.name, IndexSet.members) or []
         return bool(members) and members[-1].tkn not in (tkn, NOBODY)
 
     async def change(

@@ -92,7 +92,8 @@ class LookupVerbs(Generic[M]):
 def _tokens(but: Spared) -> frozenset[SessionToken]:
     if but is None:
         return frozenset()
-    several = but if isinstance(but, Iterable) and not isinstance(but, (SessionModel, str)) else (but,)
+    one: object = but
+    several = but if isinstance(but, Iterable) and not isinstance(one, (SessionModel, str, bytes)) else (but,)
     tokens = [each.tkn if isinstance(each, SessionModel) else each for each in several]
     for tkn in tokens:
         check_token(tkn)
