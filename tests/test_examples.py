@@ -1,4 +1,4 @@
-"""The examples, and the code in the README, run and print what they say."""
+"""The examples, and the code in the README and in the docs, run and print what they say."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
     script = tmp_path / "ten_lines.py"
     script.write_text(ten_lines[1], "utf-8")
     assert run(str(script)) == expected[1]
+
+
+def test_the_page_about_lookups_prints_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "lookup.md").read_text("utf-8")
+    script = tmp_path / "logging_out_everywhere.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), "utf-8")
+    assert run(str(script)) == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
 
 
 async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ndb_models.client import NdbClient
-from ndb_models.errors import NdbError, ResponseError
+from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.types import JsonValue, SessionToken, redact
 from ndb_models.wire.commands import is_token
 from ndb_models.wire.statuses import Status
@@ -32,6 +32,9 @@ NOBODY: Final = 0
 # More than a frame has besides its keys, and a key of a set in it with its value.
 _FRAME: Final = 100
 _MEMBER: Final = 80
+
+# How often what others undo is done again.
+_PATIENCE: Final = 16
 
 
 class MissingSetError(LookupError):
@@ -61,12 +64,13 @@ class IndexSet:
 
         All were there at one moment, and no other that was there all the time is missing.
         """
-        names: list[str] = []
-        found: dict[str, JsonValue] | None = None
-        while found is None or len(found) < len(names):  # one that went meanwhile may have come back as another
+        found: dict[str, JsonValue] = {}
+        for _ in range(_PATIENCE):
             names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
                 found |= await self._ask(self._client.sh_get(part, self.tkn))
+            if len(found) == len(names):  # else one has gone meanwhile, and may have come back as another
+                break
         return sorted(filter(None, itertools.starmap(_member, found.items())), key=lambda member: int(member.key))
 
     async def has(self, key: str) -> bool:
@@ -116,16 +120,24 @@ class Directory:
         self._client = client
 
     async def use(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T:
-        """Return what `work` makes of the set of a name, which is made if there is none; begun anew if it vanishes."""
-        while True:
-            for key in _numbered(name):
-                tkn = await self._named(key)
-                if tkn is None:
-                    tkn = await self._make(key)
-                try:
-                    return await work(IndexSet(self._client, tkn))
-                except MissingSetError:
-                    continue
+        """Return what `work` makes of the set of a name, which is made if there is none; begun anew if it vanishes.
+
+        Raises:
+            ProtocolError: sets are gone as soon as they are made.
+        """
+        made = 0
+        for key in _numbered(name):
+            tkn = await self._named(key)
+            if tkn is None:
+                made += 1
+                if made > _PATIENCE:
+                    break
+                tkn = await self._make(key)
+            try:
+                return await work(IndexSet(self._client, tkn))
+            except MissingSetError:
+                continue
+        raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
 
     async def consult(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T | None:
         """Return what `work` makes of the set of a name, or None if there is none, as where it vanishes."""
@@ -151,13 +163,13 @@ class Directory:
         """Create a set and name it; return the one that has the name, which may be another's."""
         mine = (await self._client.sh_create_session()).tkn
         try:
-            first = None
-            while first is None:  # none of this name: somebody removed it just now
-                await self._client.kv_add({key: mine})
-                first = await self._named(key)
+            await self._client.kv_add({key: mine})
+            first = await self._named(key)
         except BaseException:
             self._client.in_background(self._end_unnamed(key, mine))
             raise
+        if first is None:
+            raise ProtocolError("a shared key of the index was removed as soon as it was added")
         if first != mine:
             with contextlib.suppress(NdbError):  # an empty session that nobody knows does no harm
                 await self._client.sh_end(mine)

@@ -211,15 +211,9 @@ class Finder(Generic[M]):
         if false:
             await self.index.drop(listing.value, {(member.key, member.tkn) for member in false})
         for member in false:
-            await self._put_back(listing.value, seen[member.tkn])
+            if seen[member.tkn].standing is Standing.LIVING:
+                await self.index.restore(listing.value, member.tkn)
         return len(false)
-
-    async def _put_back(self, value: Value, before: Sighting) -> None:
-        """List a session again that lives, and was given the value while its entry was removed."""
-        if before.standing is Standing.LIVING:
-            now = await self.index.examiner.examine(before.tkn, (value.field,))
-            if now.has(value):
-                await self.index.keep(value, before.tkn)
 
 
 async def list_members(value: Value, entries: IndexSet) -> Listing:

@@ -23,9 +23,10 @@ from ndb_models.repository.claims import Claims, leads
 from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
 from ndb_models.repository.standing import Examiner, Value
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.lookup import Lookup, canonical, index_name, lookups_of
+from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import Clock, SessionToken
+from ndb_models.wire.prepared import split_keys
 
 _NULL = b"null"
 
@@ -87,8 +88,11 @@ class Index:
 
     def value(self, field: str, text: bytes) -> Value | None:
         """Return a value that is looked up, given as JSON, or None if it is null, which is none."""
-        form = canonical(text)
-        return None if form == _NULL else Value(field, form, index_name(self.schema, field, form))
+        return None if text.strip() == _NULL else self.hashed(field, digest(text))
+
+    def hashed(self, field: str, hashed: str) -> Value:
+        """Return a value that is given by its hash."""
+        return Value(field, hashed, index_prefix(self.schema, field) + hashed)
 
     def values(self, keys: Mapping[str, bytes]) -> dict[str, Value]:
         """Return the values that a session of these keys is listed under, by their fields."""
@@ -132,9 +136,9 @@ class Index:
         return bool(members) and members[-1].tkn not in (tkn, NOBODY)
 
     async def change(
-        self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str], before: Mapping[str, bytes]
+        self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str], before: bytes
     ) -> None:
-        """Change a session as `SessionAccess.change` does; `before` is what its keys were.
+        """Change a session as `SessionAccess.change` does; `before` is what its keys were, as one text.
 
         Raises:
             DuplicateError: a unique value is taken.
@@ -144,7 +148,8 @@ class Index:
             await self.access.change(tkn, changed, removed)
             return
         coming = self.values(moved)
-        was = self.values(before)
+        old = split_keys(before)
+        was = self.values(old)
         leaving = [was[name] for name in moved if name in was and was[name] != coming.get(name)]
         claimed: list[_Claim] = []
         try:
@@ -155,7 +160,7 @@ class Index:
         except (DuplicateError, PayloadTooLargeError):  # nothing was written
             await self._withdraw(tkn, claimed)
             raise
-        await self._settle(tkn, coming.values(), leaving, before)
+        await self._settle(tkn, coming.values(), leaving, old)
 
     # Entries
 
@@ -175,8 +180,12 @@ class Index:
         return Member(str(tkn), tkn, self.examiner.now())
 
     async def _withdraw(self, tkn: SessionToken, claimed: Sequence[_Claim]) -> None:
-        for value, key in claimed:
-            await self.drop(value, {(key, tkn)})
+        """Give up claims that came to nothing. A session may have a value already, by a write whose end nobody saw."""
+        if claimed:
+            now = await self.examiner.examine(tkn, [claim.value.field for claim in claimed])
+            for value, key in claimed:
+                if not now.has(value):
+                    await self.drop(value, {(key, tkn)})
 
     async def _settle(
         self, tkn: SessionToken, coming: Collection[Value], leaving: Collection[Value], before: Mapping[str, bytes]
@@ -191,10 +200,24 @@ class Index:
                 raise
         for value in leaving:
             await self.leave(value, tkn)
-        if leaving:
-            now = await self.examiner.examine(tkn, [value.field for value in leaving])
-            for value in filter(now.has, leaving):
-                await self._enter(value, tkn)
+        for value in leaving:
+            await self.restore(value, tkn)
+
+    async def restore(self, value: Value, tkn: SessionToken) -> None:
+        """List a session again that was given a value while its entry was removed."""
+        if (await self.examiner.examine(tkn, (value.field,))).has(value):
+            await self.keep(value, tkn)
+
+    async def add(self, value: Value, tkn: SessionToken) -> None:
+        """List a session under a value that it had when it was read; not so if it has left it since.
+
+        Raises:
+            DuplicateError: the value is unique, and another session has it.
+        """
+        await self.keep(value, tkn)
+        if not (await self.examiner.examine(tkn, (value.field,))).has(value):
+            await self.leave(value, tkn)
+            await self.restore(value, tkn)
 
     async def keep(self, value: Value, tkn: SessionToken) -> None:
         """Make sure that a session is listed under a value that it has.

@@ -90,11 +90,18 @@ class LookupVerbs(Generic[M]):
 
 
 def _tokens(but: Spared) -> frozenset[SessionToken]:
-    if but is None:
-        return frozenset()
-    one: object = but
-    several = but if isinstance(but, Iterable) and not isinstance(one, (SessionModel, str, bytes)) else (but,)
-    tokens = [each.tkn if isinstance(each, SessionModel) else each for each in several]
+    tokens = [each.tkn if isinstance(each, SessionModel) else each for each in _several(but)]
     for tkn in tokens:
         check_token(tkn)
     return frozenset(tokens)
+
+
+def _several(but: Spared) -> Iterable[SessionModel | SessionToken]:
+    if but is None:
+        return ()
+    if isinstance(but, (SessionModel, int)):
+        return (but,)
+    given: object = but
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        check_token(given)
+    return but

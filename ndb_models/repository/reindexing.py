@@ -12,7 +12,7 @@ from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.repository.directory import NOBODY, IndexSet, name_of
 from ndb_models.repository.finding import Finder, list_members
 from ndb_models.repository.standing import Sighting, Standing, Value
-from ndb_models.schema.lookup import hash_in, index_prefix
+from ndb_models.schema.lookup import digest_in, index_prefix
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
 
@@ -70,10 +70,14 @@ class Reindexing:
         return self._done
 
     def _named(self, keys: Iterable[str]) -> list[Value]:
-        """Return the values that there are sets of, without their texts, which only sessions hold."""
+        """Return the values that there are sets of."""
         names = sorted({name_of(key) for key in keys})
-        prefixes = {name: index_prefix(self._index.schema, name) for name in self._index.fields}
-        return [Value(each, b"", name) for name in names for each, prefix in prefixes.items() if hash_in(name, prefix)]
+        found = (
+            (field, digest_in(name, index_prefix(self._index.schema, field)))
+            for name in names
+            for field in self._index.fields
+        )
+        return [self._index.hashed(field, hashed) for field, hashed in found if hashed is not None]
 
     async def _mend(self, value: Value) -> None:
         listing = await self._index.directory.consult(value.name, partial(list_members, value))
@@ -84,16 +88,7 @@ class Reindexing:
             sighting = seen[tkn] = await self._index.examiner.examine(tkn, self._index.fields)
             if sighting.standing is Standing.LIVING:
                 await self._add_missing(sighting)
-        true = self._named_as(value, seen.values()) or value
-        self._done.removed += await self._finder.prune(listing._replace(value=true), seen, at_once=self._exclusive)
-
-    def _named_as(self, value: Value, seen: Iterable[Sighting]) -> Value | None:
-        """Return the value of a name, if one of these sessions has it."""
-        for sighting in seen:
-            found = self._index.values(sighting.keys).get(value.field)
-            if found is not None and found.name == value.name:
-                return found
-        return None
+        self._done.removed += await self._finder.prune(listing, seen, at_once=self._exclusive)
 
     async def _take_up(self, tkn: SessionToken) -> None:
         read = await self._index.access.read(tkn, self._index.fields)
@@ -107,7 +102,7 @@ class Reindexing:
         for value in self._index.values(sighting.keys).values():
             if not await self._index.is_listed(value, sighting.tkn):
                 try:
-                    await self._index.keep(value, sighting.tkn)
+                    await self._index.add(value, sighting.tkn)
                 except NdbError as exc:
                     self._done.problems.append(exc)
                 else:

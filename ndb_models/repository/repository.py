@@ -30,7 +30,6 @@ from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.schema.projection import check_view
 from ndb_models.types import Clock, SessionToken
-from ndb_models.wire.prepared import split_keys
 
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
@@ -102,6 +101,7 @@ class Repository(LookupVerbs[M], Generic[M]):
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            DuplicateError: another session has the value of a unique field. Nothing was stored.
         """
         if expiry is not None and not isinstance(expiry, Expiry):
             raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
@@ -126,6 +126,7 @@ class Repository(LookupVerbs[M], Generic[M]):
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            DuplicateError: another session has the value of a unique field. Nothing was stored.
             SessionGoneError: the session has ended or expired since it was read.
         """
         stored = stored_of(self._checked(session))
@@ -142,7 +143,7 @@ class Repository(LookupVerbs[M], Generic[M]):
         if self._index is None:
             await self._access.change(stored.tkn, changed, removed)
         else:
-            await self._index.change(stored.tkn, changed, removed, split_keys(stored.keys))
+            await self._index.change(stored.tkn, changed, removed, stored.keys)
         set_stored(session, Stored(stored.tkn, text, stored.deadline))
         return session
 
@@ -267,6 +268,7 @@ class Repository(LookupVerbs[M], Generic[M]):
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
+            DuplicateError: another session has the value of a unique field, which this one should not have.
         """
         old = self._checked(session).tkn
         current = await self._access.read(old, await self._access.names(old))

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from ndb_models.errors import ForeignSessionError, IncompleteSessionError, SessionGoneError, WrongSchemaError
 from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.directory import Member
-from ndb_models.schema.lookup import canonical
+from ndb_models.schema.lookup import digest
 from ndb_models.types import Clock, SessionToken
 
 SETTLING: Final = 120.0
@@ -18,10 +18,10 @@ SETTLING: Final = 120.0
 
 
 class Value(NamedTuple):
-    """A value of a field, in its canonical form, and the shared key that stands for it."""
+    """A value of a field: its hash, and the shared key that stands for it."""
 
     field: str
-    text: bytes
+    digest: str
     name: str
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class Sighting(NamedTuple):
     def has(self, value: Value) -> bool:
         """Tell whether it has this value."""
         text = self.keys.get(value.field)
-        return text is not None and canonical(text) == value.text
+        return text is not None and digest(text) == value.digest
 
     def __repr__(self) -> str:
         return f"Sighting({self.standing.name})"

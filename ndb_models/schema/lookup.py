@@ -112,23 +112,22 @@ def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
             yield from _types_in(getattr(annotation, named), seen)
 
 
-def canonical(text: bytes) -> bytes:
-    """Return the JSON text of a value in the one form in which the same value is the same text, whoever wrote it."""
-    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
+def digest(text: bytes) -> str:
+    """Return the hash of a value, given as JSON: that of the one form in which the same value is the same text.
+
+    How a server, or another version, formats JSON makes no difference.
+    """
+    form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(form.encode()).hexdigest()[:_DIGITS]
 
 
 def index_prefix(schema: str, field: str) -> str:
-    """Return what the names of all values of a field begin with. A hash follows, and what `index_name` says."""
+    """Return what the shared keys that stand for the values of a field begin with. The value's hash follows."""
     return f"__ndb__:{schema}:{field}:"
 
 
-def index_name(schema: str, field: str, value: bytes) -> str:
-    """Return the shared key that stands for a value, given in its canonical form."""
-    return index_prefix(schema, field) + hashlib.sha256(value).hexdigest()[:_DIGITS]
-
-
-def hash_in(name: str, prefix: str) -> str | None:
-    """Return the hash of a key that begins with a prefix of `index_prefix`, or None if it is not a value's."""
-    digits = name.removeprefix(prefix)
-    shaped = len(digits) == _DIGITS and all(digit in "0123456789abcdef" for digit in digits)
-    return digits if shaped and name != digits else None
+def digest_in(name: str, prefix: str) -> str | None:
+    """Return the hash in the name of a value that begins with this prefix, or None if it is no such name."""
+    hashed = name.removeprefix(prefix)
+    shaped = len(hashed) == _DIGITS and all(digit in "0123456789abcdef" for digit in hashed)
+    return hashed if shaped and name != hashed else None

@@ -1,7 +1,8 @@
 """What two or three do at once, one command at a time in every order that matters, and with one of them dying anywhere.
 
-Most of what can go wrong between two goes wrong with few switches from one to the other, so those with up to three are
-all tried; what needs more of them, or three parties, or a death, is tried at random.
+Most of what can go wrong between two goes wrong with few switches from one to the other, so orders with up to three are
+tried one by one; what needs more of them, or three parties, or a death, is tried at random. NDB_INTERLEAVINGS=10000
+tries so many at random, and leaves none of the others out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns
 
-EXAMPLES = int(os.environ.get("NDB_INTERLEAVINGS") or 600)
+# More of them, at random, and none left out where few switches are tried.
+THOROUGH = os.environ.get("NDB_INTERLEAVINGS")
+EXAMPLES = int(THOROUGH or 300)
 
 Doing: TypeAlias = Callable[[Repository[Login], int, int], Awaitable[object]]
 """What a party does, in a scene of two sessions: the first has the e-mail address "a" and user 7, the second none."""
@@ -103,12 +106,13 @@ def switching(first: int, steps: Sequence[int]) -> Choose:
     return choose
 
 
-def schedules(longest: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield who begins, and after how many steps it is the other's turn: all with up to three switches."""
+def schedules(longest: int, every: int = 1) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield who begins, and after how many steps it is the other's turn: one, two and three times."""
+    counts = range(1, longest, 1 if THOROUGH else every)
     for first in (0, 1):
         for switches in (1, 2):
-            yield from ((first, steps) for steps in itertools.product(range(1, longest), repeat=switches))
-        yield from ((first, (one, 1 + two, 1 + two)) for one in range(1, longest) for two in range(longest))
+            yield from ((first, steps) for steps in itertools.product(counts, repeat=switches))
+        yield from ((first, (one, two, two)) for one in counts for two in counts)
 
 
 async def outcome(parties: Sequence[str], choose: Choose, *, taken: bool) -> list[object]:
@@ -124,7 +128,7 @@ async def outcome(parties: Sequence[str], choose: Choose, *, taken: bool) -> lis
 
 @pytest.mark.parametrize("taken", [False, True], ids=["never taken", "taken by the dead"])
 async def test_of_two_creations_that_want_a_value_exactly_one_has_it(taken: bool) -> None:
-    for first, steps in schedules(14):
+    for first, steps in schedules(14, every=2 if taken else 3):
         results = await outcome(["create b", "create large b"], switching(first, steps), taken=taken)
         assert [type(result) for result in results if isinstance(result, NdbError)] == [DuplicateError]
 
@@ -153,18 +157,18 @@ async def test_of_two_creations_that_want_a_value_exactly_one_has_it(taken: bool
     ids=" | ".join,
 )
 async def test_whatever_two_do_at_once_the_index_says_the_truth(parties: tuple[str, str]) -> None:
-    for first, steps in schedules(9):
+    for first, steps in schedules(20, every=4):
         await outcome(parties, switching(first, steps), taken=True)
 
 
 async def test_a_session_that_is_rotated_does_not_escape_from_being_ended() -> None:
-    for first, steps in schedules(14):
+    for first, steps in schedules(26, every=3):
         scene, _ = await play(["rotate first", "end all"], switching(first, steps))
         assert [keys for keys in (await scene.living()).values() if keys["user_id"] == 7] == []
 
 
 async def test_a_creation_is_ended_with_the_others_or_begins_later() -> None:
-    for first, steps in schedules(14):
+    for first, steps in schedules(14, every=3):
         scene, (created, _) = await play(["create b", "end all"], switching(first, steps))
         assert isinstance(created, (Login, SessionGoneError))
         await scene.check()
@@ -172,7 +176,7 @@ async def test_a_creation_is_ended_with_the_others_or_begins_later() -> None:
 
 @settings(
     max_examples=EXAMPLES,
-    derandomize="NDB_INTERLEAVINGS" not in os.environ,
+    derandomize=not THOROUGH,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),

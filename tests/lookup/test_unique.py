@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 import pytest
 
 from ndb_models import (
+    ConnectionLostError,
     DuplicateError,
     InvalidArgumentError,
     Lookup,
@@ -21,7 +23,7 @@ from ndb_models import (
 from ndb_models.repository.standing import SETTLING
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
-from tests.lookup.turns import GatedTransport, TransportClient
+from tests.lookup.turns import GatedTransport, MortalTransport, TransportClient
 
 
 class Account(SessionModel):
@@ -107,6 +109,27 @@ async def test_what_is_not_written_takes_no_value() -> None:
     with pytest.raises(UnstorableError):
         await limited.update(session.tkn, name=5)
     await limited.save(Account(name="m"))
+
+
+async def test_what_is_refused_after_a_write_whose_end_nobody_saw_keeps_what_was_written() -> None:
+    lifetime, died = 0, True
+    while died:
+        scene = Scene()
+        accounts = Repository(scene.client, Account, clock=scene.clock)
+        await accounts.save(Account(email="taken"))
+        session = await accounts.save(Account(name="n"))
+        transport = MortalTransport(scene.engine, lifetime)
+        session.name = "m"
+        with contextlib.suppress(ConnectionLostError):
+            await Repository(TransportClient(transport), Account, clock=scene.clock).save(session)
+        died = transport.dead
+        session.email = "taken"
+        with pytest.raises(DuplicateError, match="email"):
+            await accounts.save(session)
+        stored = (await scene.living("Account"))[session.tkn]["name"]
+        with pytest.raises(DuplicateError, match="name"):
+            await accounts.save(Account(name=stored))
+        lifetime += 1
 
 
 async def test_a_value_that_a_session_is_about_to_take_is_taken(scene: Scene) -> None:
