@@ -1,8 +1,8 @@
 """Unique values: which of those who want one has it.
 
-The set of a unique value holds claims, numbered from 0. Whoever wants the value looks at all claims, oldest first, and
-gives up if one of their sessions has it. Else he adds a claim of the next number: of many who do, the first one's
-stays. His claim stands if it is then the highest. Rules that keep two from both winning, however late a step comes:
+The set of a unique value holds claims, numbered from 0. Whoever wants the value looks at all claims, and gives up if
+one of their sessions has it. Else he adds a claim of the next number: of many who do, the first one's stays. His claim
+stands if it is then the highest. Rules that keep two from both winning, however late a step comes:
 
 - The highest claim is never removed, only made vacant: the highest number never falls.
 - Who adds a claim of a number that others have outrun, and removed, sees a higher one, and gives up.
@@ -11,8 +11,7 @@ stays. His claim stands if it is then the highest. Rules that keep two from both
   creation was finished, and has the value, or never will be. This is why a creation that died holds nothing.
 - A session that lives, and has another value, is about to take this one, or to leave it. Nothing can keep it from
   writing, so its claim holds for `SETTLING` seconds.
-- Oldest first, because a rotation claims for the new session while the old one has the value: seen in that order, one
-  of the two always has it.
+- A rotation claims for the new session, and leaves the old one's claim until that has ended: one of the two has it.
 """
 
 from __future__ import annotations

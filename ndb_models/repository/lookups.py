@@ -29,7 +29,7 @@ class LookupVerbs(Generic[M]):
     _finder: Finder[M]
 
     async def find(self, /, **values: Any) -> list[M]:
-        """Return the sessions that have these values, all of them; the one that has had its value longest comes first.
+        """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
         Every session is read, which counts as a read, and returned only if it has the values then: one that has ended,
         or changed, or is still being created, is not. Where a field is unique there is at most one.
