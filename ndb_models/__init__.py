@@ -14,6 +14,7 @@ from ndb_models.errors import (
     ConfigProblem,
     ConnectError,
     ConnectionLostError,
+    DuplicateError,
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
@@ -37,8 +38,15 @@ from ndb_models.errors import (
     UpgradeError,
     WrongSchemaError,
 )
-from ndb_models.repository import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch, Repository
-from ndb_models.schema import Expiry, SessionModel
+from ndb_models.repository import (
+    ConfigChange,
+    ConfigDifference,
+    ConfigRepository,
+    ConfigWatch,
+    Reindexed,
+    Repository,
+)
+from ndb_models.schema import Expiry, Lookup, SessionModel
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.version import __version__
 
@@ -51,12 +59,14 @@ __all__ = [
     "ConfigWatch",
     "ConnectError",
     "ConnectionLostError",
+    "DuplicateError",
     "Expiry",
     "ForeignSessionError",
     "IncompleteSessionError",
     "InvalidArgumentError",
     "JsonInput",
     "JsonValue",
+    "Lookup",
     "NdbClient",
     "NdbError",
     "NdbException",
@@ -66,6 +76,7 @@ __all__ = [
     "OlderVersionError",
     "PayloadTooLargeError",
     "ProtocolError",
+    "Reindexed",
     "Repository",
     "RequestTimeoutError",
     "ResponseError",

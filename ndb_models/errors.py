@@ -11,6 +11,7 @@
     |-- ResponseError                          the server refused or failed the request
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
+    |-- DuplicateError (ValueError)            another session has this value of a unique field
     |-- StoredDataError                        what is stored does not fit the model
     |   `-- UpgradeError                       a step of an upgrade failed on it
     |-- StoredConfigError                      a stored configuration does not fit the model
@@ -153,6 +154,20 @@ class UnstorableError(NdbError, ValueError):
         self.model = model
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
         super().__init__(f"{model} cannot be stored: {_listed(problems)}")
+
+
+class DuplicateError(NdbError, ValueError):
+    """Another session has this value of a unique field, or takes it at this moment. Nothing was stored.
+
+    Attributes: `model`, the class name; `field`.
+    """
+
+    def __init__(self, model: str, field: str) -> None:
+        self.model = model
+        self.field = field
+        super().__init__(
+            f"{model}.{field}: another session has this value, or is taking it; find_one({field}=...) returns it"
+        )
 
 
 class StoredDataError(NdbError):

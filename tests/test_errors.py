@@ -19,6 +19,7 @@ ERRORS: list[NdbError] = [
     errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),
+    errors.DuplicateError("User", "email"),
     errors.StoredDataError("User", 12345678, [("name", "no")]),
     errors.StoredConfigError("App", [errors.ConfigProblem("app:debug", "invalid", "no")]),
     errors.UpgradeError("User", 12345678, 1, "it raised KeyError"),

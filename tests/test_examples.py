@@ -1,4 +1,4 @@
-"""The examples, and the code in the README, run and print what they say."""
+"""The examples, and the code in the README and in the docs, run and print what they say."""
 
 from __future__ import annotations
 
@@ -114,6 +114,13 @@ def test_the_commands_on_the_page_on_versions_say_what_it_says(tmp_path: Path) -
             assert done.returncode == (1 if "breaking" in expected else 0)
             said += 1
     assert said == 2
+
+
+def test_the_page_about_lookups_prints_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "lookup.md").read_text("utf-8")
+    script = tmp_path / "logging_out_everywhere.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), "utf-8")
+    assert run(str(script)) == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
 
 
 async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:

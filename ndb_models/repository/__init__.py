@@ -1,7 +1,8 @@
 """Repositories: where models are stored, as sessions or as a configuration, and given back."""
 
 from ndb_models.repository.configuration import ConfigDifference, ConfigRepository
+from ndb_models.repository.reindexing import Reindexed
 from ndb_models.repository.repository import Repository
 from ndb_models.repository.watching import ConfigChange, ConfigWatch
 
-__all__ = ["ConfigChange", "ConfigDifference", "ConfigRepository", "ConfigWatch", "Repository"]
+__all__ = ["ConfigChange", "ConfigDifference", "ConfigRepository", "ConfigWatch", "Reindexed", "Repository"]

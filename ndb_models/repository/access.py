@@ -35,6 +35,7 @@ from ndb_models.schema.envelope import (
     is_reserved,
     of_one_session,
     unsealed,
+    write_envelope,
 )
 from ndb_models.schema.expiry import Expiry
 from ndb_models.texts import NO_MEMBERS, ObjectText, join_members, split_members
@@ -113,6 +114,29 @@ class SessionAccess:
         self._schema = schema
         self._foreign = foreign
         self._clock = clock
+
+    async def refuse(self, tkn: SessionToken) -> bool:
+        """End a session whose contested creation is not finished, so that it never will be.
+
+        Returns False, and leaves it, if it was finished meanwhile; True if there is no such session any more.
+        """
+        try:
+            if await self.commit(tkn, {RESERVED_KEY: write_envelope(self._schema, 1, None, None)}):
+                return False
+        except SessionGoneError:
+            return True
+        await self.end(tkn)
+        return True
+
+    async def commit(self, tkn: SessionToken, part: Mapping[str, bytes]) -> bool:
+        """Write the last part of a creation, or what refuses it: of two reserved keys the first one stays.
+
+        Returns whether the session is whole then.
+        """
+        await self._write(_SH_ADD, tkn, ObjectText.joined(part))
+        parts = split_names(_SH_GET, (), RESERVED_KEY, self._client.max_payload)
+        _, envelope, _ = unsealed(await self._read_parts(tkn, parts))
+        return envelope is not None and envelope.tkn == tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Write keys of a session, and remove others; where there are none of either, find out whether it lives.

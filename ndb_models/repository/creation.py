@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
-from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
+from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.splitting import fits, split_by_size
 from ndb_models.schema.envelope import RESERVED_KEY, sealed, write_envelope
@@ -26,6 +27,17 @@ from ndb_models.wire.statuses import Status
 _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
+
+
+class Entry(NamedTuple):
+    """How a session is entered in an index while it is created.
+
+    `enter` is awaited once there is a token, before anything is written. A `contested` creation is one that others may
+    refuse, see `SessionAccess.refuse`.
+    """
+
+    enter: Callable[[SessionToken], Awaitable[None]]
+    contested: bool
 
 
 class SessionCreation:
@@ -51,14 +63,20 @@ class SessionCreation:
         self._clock = clock
 
     async def create(
-        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None = None, version: int | None = None
+        self,
+        keys: ObjectText,
+        expiry: Expiry | None,
+        deadline: int | None = None,
+        version: int | None = None,
+        entry: Entry | None = None,
     ) -> tuple[SessionToken, int | None]:
         """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
 
-        The keys are of the version of the class, if no other is given.
+        The keys are of the version of the class, if no other is given. What cannot be written is refused before there
+        is a session; one that cannot be written to the end is ended again.
 
-        What cannot be written is refused before there is a session; one that cannot be written to the end is ended
-        again.
+        Raises:
+            SessionGoneError: it was ended before it was whole, or refused.
         """
         if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
@@ -66,13 +84,22 @@ class SessionCreation:
         version = version or self._version
         limit = client.max_payload
         if limit is not None and not fits(keys, limit):
-            parts = self._parts(keys, version, deadline, limit)
-            return await self._create_in_parts(parts, expiry, version, deadline), deadline
-        if client.creates_whole:
+            pending = write_envelope(self._schema, version, None, deadline)
+            widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
+            # One that is contested is refused by what marks another as pending.
+            marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
+            parts = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
+        elif entry is None and client.creates_whole:
             tkn = secrets.randbits(64)
             if tkn and await self._created_whole(tkn, sealed(keys, self._schema, version, tkn, deadline), expiry):
                 return tkn, deadline
-        return await self._create_in_parts([{**keys}], expiry, version, deadline), deadline
+            parts = [{**keys}]
+        else:
+            parts = [{**keys}]
+        tkn = await self._new(expiry)
+        parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
+        await self._write(tkn, parts, entry)
+        return tkn, deadline
 
     async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
         """Create a session by one request; return False where the server cannot, or has one of this token."""
@@ -91,14 +118,17 @@ class SessionCreation:
             raise self._access.refusal(_SH_NEW_SET, tkn, answer)
         return False
 
-    async def _create_in_parts(
-        self, parts: list[dict[str, bytes]], expiry: Expiry | None, version: int, deadline: int | None
-    ) -> SessionToken:
-        tkn = await self._new(expiry)
-        parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
+    async def _write(self, tkn: SessionToken, parts: list[dict[str, bytes]], entry: Entry | None) -> None:
+        """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""
         try:
-            for part in parts:
+            if entry is not None:
+                await entry.enter(tkn)
+            for part in parts[:-1]:
                 await self._access.set(tkn, part)
+            if entry is None or not entry.contested:
+                await self._access.set(tkn, parts[-1])
+            elif not await self._access.commit(tkn, parts[-1]):
+                raise SessionGoneError(self._name, tkn)
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)
             raise
@@ -106,14 +136,6 @@ class SessionCreation:
             with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
                 await self._client.sh_end(tkn)
             raise
-        return tkn
-
-    def _parts(self, keys: ObjectText, version: int, deadline: int | None, limit: int) -> list[dict[str, bytes]]:
-        """Return what a creation writes, one write each. The reserved key of the last has no token yet."""
-        pending = write_envelope(self._schema, version, None, deadline)
-        widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
-        items = ((RESERVED_KEY, pending), *keys.items(), (RESERVED_KEY, widest))
-        return split_by_size(self._name, _SH_SET, items, limit)
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         body = {} if expiry is None else {"expiry": expiry.on_the_wire}

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel
 
-from ndb_models.client import NdbClient
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
-    NotSavedError,
-    OlderVersionError,
     SessionGoneError,
-    StoredDataError,
-    UpgradeError,
     WrongSchemaError,
 )
-from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.bulk import Progress, in_bulk
-from ndb_models.repository.creation import SessionCreation
-from ndb_models.repository.upgrading import Upgrading
+from ndb_models.repository.essentials import EssentialVerbs, known
+from ndb_models.repository.lookups import LookupVerbs
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
+from ndb_models.schema.model import SessionModel, set_stored
 from ndb_models.schema.projection import check_view
 from ndb_models.texts import ObjectText
-from ndb_models.types import Clock, SessionToken
+from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
 
 
-class Repository(Generic[M]):
+class Repository(LookupVerbs[M], EssentialVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -73,121 +66,7 @@ class Repository(Generic[M]):
     def __repr__(self) -> str:
         return f"<Repository of {self._name}>"
 
-    def __init__(
-        self,
-        client: NdbClient,
-        model: type[M],
-        *,
-        foreign: bool = False,
-        on_invalid: Literal["raise", "end"] = "raise",
-        rewrite: bool = False,
-        verify_version: bool = False,
-        clock: Clock = time.time,
-    ) -> None:
-        _check_arguments(client, model, on_invalid)
-        self._model = model
-        self._name = model.__name__
-        self._ends_invalid = on_invalid == "end"
-        self._options = model.session_options
-        self._options.upgrades.check_chain()
-        self._codec: ModelCodec[M] = ModelCodec(model)
-        schema, version = self._options.schema, self._options.version
-        self._access = SessionAccess(client, self._name, schema, foreign=foreign, clock=clock)
-        self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
-        self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
-        self._rewrites = rewrite
-        self._verifies_version = verify_version
-        self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
-
     # One session
-
-    async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
-        """Store a model as a new session, and return it with its token.
-
-        A model that has a token already is left with it: a copy is returned.
-
-        Args:
-            session: the model.
-            expiry: for this session, in place of that of the class.
-
-        Raises:
-            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
-        """
-        return await self._create(self._checked(session), expiry)
-
-    async def _create(self, session: M, expiry: Expiry | None) -> M:
-        if expiry is None:
-            expiry = self._options.expiry
-        elif not isinstance(expiry, Expiry):
-            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
-        keys = self._codec.dump(session)
-        tkn, deadline = await self._creation.create(keys, expiry)
-        if stored_of(session) is not None:  # before, or meanwhile
-            session = session.model_copy(deep=True)
-        set_stored(session, Stored(tkn, keys.text, deadline))
-        return session
-
-    async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
-        """Store a model, and return it.
-
-        A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
-        since it was read or saved are written, and no others; where none did, it is only found out whether the session
-        lives. Either way it counts as a write. A session that has ended stays ended. Of one that was upgraded when it
-        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now.
-
-        Args:
-            session: the model.
-            expiry: for a new session, in place of that of the class.
-
-        Raises:
-            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
-            SessionGoneError: the session has ended or expired since it was read.
-        """
-        stored = stored_of(self._checked(session))
-        if stored is None:
-            return await self._create(session, expiry)
-        if expiry is not None:
-            raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
-        keys = self._codec.dump(session)
-        await self._access.refuse_overdue(stored.tkn, stored.deadline)
-        changed, removed = self._codec.changes(keys, stored.keys)
-        changed.update((name, keys[name]) for name in stored.unsure if name in keys)
-        # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
-        set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
-        if stored.outdated is None and not self._verifies_version:
-            await self._access.change(stored.tkn, changed, removed)
-        else:
-            await self._upgrading.save(stored, changed, removed)
-        set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
-        return session
-
-    async def get(self, tkn: SessionToken) -> M:
-        """Return the session of this token. Counts as a read.
-
-        Raises:
-            StoredDataError: what is stored does not fit the model.
-        """
-        codec, upgrading = self._codec, self._upgrading
-        names = codec.names
-        if codec.open:
-            names = () if upgrading.reads_whole else await self._access.names(tkn)
-        read = await self._access.read(tkn, names)
-        outdated = None
-        try:
-            if upgrading.reads_whole or upgrading.is_due(read):
-                read, outdated = await upgrading.upgraded(tkn, read)
-            session = codec.load(read.text, tkn)
-        except (StoredDataError, OlderVersionError) as exc:
-            if not self._ends_invalid or isinstance(exc, UpgradeError):
-                raise
-            await self._access.end(tkn)
-            raise SessionGoneError(self._name, tkn) from exc
-        set_stored(session, Stored(tkn, read.text, read.deadline, outdated=outdated))
-        if outdated is not None and self._rewrites:
-            await self.save(session)
-        return session
 
     async def get_or_none(self, tkn: SessionToken) -> M | None:
         """Return the session of this token, or None if it has ended or expired, or never was. Else as `get`."""
@@ -212,20 +91,21 @@ class Repository(Generic[M]):
 
         One whose creation was cut short is ended too. One of another model, and a foreign one, is left alone.
         """
+        keys: Mapping[str, bytes] = {}
         try:
-            await self._access.read(tkn, self._codec.names)
+            keys = (await self._access.read(tkn, self._codec.names)).keys
         except SessionGoneError:
             return False
         except IncompleteSessionError:
             pass  # nobody has its token but who is cleaning up
-        return await self._access.end(tkn)
+        return await self._end(tkn, keys)
 
     async def refresh(self, session: M) -> M:
         """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
         fresh = await self.get(self._checked(session).tkn)
         for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
             object.__setattr__(session, name, getattr(fresh, name))
-        set_stored(session, _stored(fresh))
+        set_stored(session, known(fresh))
         return session
 
     async def touch(self, tkn: SessionToken) -> None:
@@ -241,7 +121,7 @@ class Repository(Generic[M]):
         has `Expiry(absolute=)`, that is read, and counts as a read.
         """
         if isinstance(session, SessionModel):
-            stored = _stored(self._checked(session))
+            stored = known(self._checked(session))
             await self._access.refuse_overdue(stored.tkn, stored.deadline)
             return await self._access.remaining(stored.tkn, stored.deadline)
         remaining = await self._access.remaining(session, None)
@@ -264,7 +144,7 @@ class Repository(Generic[M]):
         """
         session = await self.get(tkn)
         changed = self._codec.with_changes(session, changes)
-        set_stored(changed, _stored(session))
+        set_stored(changed, known(session))
         return await self.save(changed)
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
@@ -292,14 +172,21 @@ class Repository(Generic[M]):
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
+            DuplicateError: another session has the value of a unique field, which this one should not have.
         """
         old = self._checked(session).tkn
         current = await self._upgrading.as_stored(old)
         expiry = await self._access.expiry(old)
         version = current.envelope.version if current.envelope is not None else None
-        tkn, deadline = await self._creation.create(ObjectText(current.text), expiry, current.deadline, version)
+        keys = ObjectText(current.text)
+        if self._index is None:
+            tkn, deadline = await self._creation.create(keys, expiry, current.deadline, version)
+        else:
+            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, heir_of=old)
         await self._access.replace(old, tkn)
-        set_stored(session, msgspec.structs.replace(_stored(session), tkn=tkn, deadline=deadline))
+        if self._index is not None:
+            await self._index.forget(old, current.keys)
+        set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=deadline))
         return session
 
     # Looking at a session
@@ -362,33 +249,7 @@ class Repository(Generic[M]):
         """End sessions, as `delete`; return for each in their order whether there was one, or the error."""
         return await in_bulk(self.delete, tkns, progress)
 
-    # What the verbs stand on
-
-    def _checked(self, session: M) -> M:
-        if type(session) is not self._model:
-            raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
-        return session
-
-
-def _stored(session: SessionModel) -> Stored:
-    """Return what is known of the session of a model that has one."""
-    stored = stored_of(session)
-    if stored is None:
-        raise NotSavedError(type(session).__name__)
-    return stored
-
 
 def _check_is_view(view: object) -> None:
     if not (isinstance(view, type) and issubclass(view, BaseModel)):
         raise InvalidArgumentError("a view is a Pydantic model, whose fields are some of the session's")
-
-
-def _check_arguments(client: object, model: object, on_invalid: object) -> None:
-    if not isinstance(client, NdbClient):
-        raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
-    if not (isinstance(model, type) and issubclass(model, SessionModel)):
-        raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
-    if model is SessionModel:
-        raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
-    if on_invalid not in ("raise", "end"):
-        raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

@@ -1,6 +1,7 @@
 """What a typed session is: the model, its options, and the one place where a model becomes keys and back."""
 
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lookup import Lookup
 from ndb_models.schema.model import SessionModel
 
-__all__ = ["Expiry", "SessionModel"]
+__all__ = ["Expiry", "Lookup", "SessionModel"]

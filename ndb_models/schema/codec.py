@@ -190,6 +190,25 @@ class ModelCodec(Generic[B]):
         # The whole is validated as it is read: fields that did not change are not coerced once more.
         return self._reread(model.model_copy(update=values), values)
 
+    def field_text(self, name: str, value: object) -> bytes:
+        """Return the JSON as which a value given for a field would be stored.
+
+        Raises:
+            InvalidArgumentError: it does not fit the field.
+        """
+        try:
+            validated = self._fields_validator.validate({}, name, value)
+            blank = self._model.__new__(self._model)
+            parts = {"__dict__": {name: validated}, "__pydantic_fields_set__": {name}}
+            for part, content in {**parts, "__pydantic_extra__": {}, "__pydantic_private__": None}.items():
+                object.__setattr__(blank, part, content)
+            return split_members(self._to_json(blank, include={name}))[name]
+        except ValidationError as exc:
+            ((_, reason), *_) = problems_of(exc)
+            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from _hidden(exc)
+        except (*_NOT_JSON, KeyError) as exc:
+            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from exc
+
     @cached_property
     def _fields_validator(self) -> FieldsValidator:
         return FieldsValidator(self._model)

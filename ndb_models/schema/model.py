@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lookup import lookups_of
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
 
@@ -123,6 +124,7 @@ class SessionModel(BaseModel):
         for name, declared in cls.__pydantic_fields__.items():
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
+        lookups_of(cls)
 
     @classmethod
     def upgrade(cls, version: int) -> Callable[[_S], _S]:

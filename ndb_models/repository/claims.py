@@ -1,0 +1,120 @@
+"""Unique values: which of those who want one has it.
+
+The set of a unique value holds claims, numbered from 0. Whoever wants the value looks at all claims, and gives up if
+one of their sessions has it. Else he adds a claim of the next number: of many who do, the first one's stays. His claim
+stands if it is then the highest. Rules that keep two from both winning, however late a step comes:
+
+- The highest claim is never removed, only made vacant: the highest number never falls.
+- Who adds a claim of a number that others have outrun, and removed, sees a higher one, and gives up.
+- A creation that is not finished does not hold a value against another that wants it: that one adds the reserved key
+  under which the creation would commit, and so does the creation itself; the first one's stays, so that either the
+  creation was finished, and has the value, or never will be. This is why a creation that died holds nothing.
+- A session that lives, and has another value, is about to take this one, or to leave it. Nothing can keep it from
+  writing, so its claim holds for `SETTLING` seconds.
+- A rotation claims for the new session, and leaves the old one's claim until that has ended: one of the two has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ndb_models.errors import DuplicateError
+from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.directory import NOBODY, IndexSet, Member
+from ndb_models.repository.standing import Examiner, Sighting, Standing, Value
+from ndb_models.types import SessionToken
+
+
+class Claims:
+    """Makes, keeps and gives up claims to the unique values of one schema.
+
+    Args:
+        model: the name of the class, for errors.
+        access: to the sessions of the schema.
+        examiner: of the same sessions.
+    """
+
+    def __init__(self, model: str, access: SessionAccess, examiner: Examiner) -> None:
+        self._model = model
+        self._access = access
+        self._examiner = examiner
+
+    async def claim(
+        self, claims: IndexSet, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None
+    ) -> str:
+        """Claim a value for a session; return the number of the claim. Those that it makes void are removed.
+
+        Args:
+            claims: the set of the value.
+            value: which one.
+            tkn: the session, which has it or is about to.
+            heir_of: another one, in whose place it comes.
+
+        Raises:
+            DuplicateError: another session has it.
+        """
+        members = await claims.members()
+        void, unfinished = await self._judge(members, value, tkn, heir_of)
+        key = str(int(members[-1].key) + 1) if members else "0"
+        await claims.add(Member(key, tkn, self._examiner.now()))
+        members = await claims.members()
+        if not leads(members, tkn, key):
+            if any((member.key, member.tkn) == (key, tkn) for member in members):
+                await claims.remove([key])
+            raise DuplicateError(self._model, value.field)
+        for member in unfinished:  # only now: who is refused finds out by whom
+            if not await self._access.refuse(member.tkn):
+                await self.give_up(claims, lambda member: (member.key, member.tkn) == (key, tkn))
+                raise DuplicateError(self._model, value.field)
+        await claims.remove(member.key for member in (*void, *unfinished))
+        return key
+
+    async def _judge(
+        self, members: Sequence[Member], value: Value, tkn: SessionToken, heir_of: SessionToken | None
+    ) -> tuple[list[Member], list[Member]]:
+        """Return the claims that are void, and those of unfinished creations, where none of the others holds.
+
+        Raises:
+            DuplicateError: another session has the value, or may have it in a moment.
+        """
+        void: list[Member] = []
+        unfinished: list[Member] = []
+        for member in members:
+            if member.tkn == heir_of:
+                continue
+            if member.tkn not in (NOBODY, tkn):
+                sighting = await self._examiner.examine(member.tkn, (value.field,))
+                if sighting.standing is Standing.UNFINISHED:
+                    unfinished.append(member)
+                    continue
+                if self._holds(sighting, member, value):
+                    raise DuplicateError(self._model, value.field)
+            void.append(member)
+        return void, unfinished
+
+    def _holds(self, sighting: Sighting, member: Member, value: Value) -> bool:
+        if sighting.standing is Standing.GONE:
+            return False
+        return sighting.has(value) or not self._examiner.is_settled(member)
+
+    async def keep(self, claims: IndexSet, value: Value, tkn: SessionToken) -> None:
+        """Make sure that a session has the highest claim to the value that it has; claim it again if it has not.
+
+        Raises:
+            DuplicateError: another session has the value.
+        """
+        if not leads(await claims.members(), tkn):
+            await self.claim(claims, value, tkn)
+
+    async def give_up(self, claims: IndexSet, chosen: Callable[[Member], bool]) -> None:
+        """Give up claims: the highest one becomes vacant, others go."""
+        members = await claims.members()
+        given_up = [*filter(chosen, members)]
+        if given_up and given_up[-1] is members[-1]:
+            await claims.put(given_up.pop()._replace(tkn=NOBODY))
+        await claims.remove([member.key for member in given_up])
+
+
+def leads(members: Sequence[Member], tkn: SessionToken, key: str | None = None) -> bool:
+    """Tell whether the highest claim is a session's, and of this number if one is given."""
+    return bool(members) and members[-1].tkn == tkn and key in (None, members[-1].key)

@@ -1,0 +1,197 @@
+"""`create`, `save` and `get`: what the other verbs of a `Repository` stand on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from pydantic import BaseModel
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import (
+    InvalidArgumentError,
+    NotSavedError,
+    OlderVersionError,
+    SessionGoneError,
+    StoredDataError,
+    UpgradeError,
+)
+from ndb_models.repository.access import Read, SessionAccess
+from ndb_models.repository.creation import SessionCreation
+from ndb_models.repository.finding import Finder
+from ndb_models.repository.index import index_of
+from ndb_models.repository.upgrading import Upgrading
+from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
+from ndb_models.types import Clock, SessionToken
+
+M = TypeVar("M", bound=SessionModel)
+
+
+class EssentialVerbs(Generic[M]):
+    """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
+
+    def __init__(
+        self,
+        client: NdbClient,
+        model: type[M],
+        *,
+        foreign: bool = False,
+        on_invalid: Literal["raise", "end"] = "raise",
+        rewrite: bool = False,
+        verify_version: bool = False,
+        clock: Clock = time.time,
+    ) -> None:
+        _check_arguments(client, model, on_invalid)
+        self._model = model
+        self._name = model.__name__
+        self._ends_invalid = on_invalid == "end"
+        self._options = model.session_options
+        self._options.upgrades.check_chain()
+        self._codec: ModelCodec[M] = ModelCodec(model)
+        schema, version = self._options.schema, self._options.version
+        self._access = SessionAccess(client, self._name, schema, foreign=foreign, clock=clock)
+        self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
+        self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
+        self._rewrites = rewrite
+        self._verifies_version = verify_version
+        self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
+        # None where no field is looked up; such a class pays for nothing here.
+        self._index = index_of(client, self._access, self._creation, model, foreign=foreign, clock=clock)
+        self._finder = Finder(self._name, self._codec, self._access, self._index, self._names, self._take)
+
+    async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model as a new session, and return it with its token.
+
+        A model that has a token already is left with it: a copy is returned.
+
+        Args:
+            session: the model.
+            expiry: for this session, in place of that of the class.
+
+        Raises:
+            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
+            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            DuplicateError: another session has the value of a unique field. Nothing was stored.
+        """
+        return await self._create(self._checked(session), expiry)
+
+    async def _create(self, session: M, expiry: Expiry | None) -> M:
+        if expiry is None:
+            expiry = self._options.expiry
+        elif not isinstance(expiry, Expiry):
+            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
+        keys = self._codec.dump(session)
+        tkn, deadline = await (self._index or self._creation).create(keys, expiry)
+        if stored_of(session) is not None:  # before, or meanwhile
+            session = session.model_copy(deep=True)
+        set_stored(session, Stored(tkn, keys.text, deadline))
+        return session
+
+    async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model, and return it.
+
+        A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
+        since it was read or saved are written, and no others; where none did, it is only found out whether the session
+        lives. Either way it counts as a write. A session that has ended stays ended. Of one that was upgraded when it
+        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now.
+
+        Args:
+            session: the model.
+            expiry: for a new session, in place of that of the class.
+
+        Raises:
+            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
+            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            DuplicateError: another session has the value of a unique field. Nothing was stored.
+            SessionGoneError: the session has ended or expired since it was read.
+        """
+        stored = stored_of(self._checked(session))
+        if stored is None:
+            return await self._create(session, expiry)
+        if expiry is not None:
+            raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
+        keys = self._codec.dump(session)
+        await self._access.refuse_overdue(stored.tkn, stored.deadline)
+        changed, removed = self._codec.changes(keys, stored.keys)
+        changed.update((name, keys[name]) for name in stored.unsure if name in keys)
+        # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
+        set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
+        if stored.outdated is None and not self._verifies_version:
+            write = partial(self._access.change, stored.tkn, changed, removed)
+        else:
+            write = partial(self._upgrading.save, stored, changed, removed)
+        if self._index is None:
+            await write()
+        else:
+            await self._index.change(stored, changed if stored.outdated is None else keys, write)
+        set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
+        return session
+
+    async def get(self, tkn: SessionToken) -> M:
+        """Return the session of this token. Counts as a read.
+
+        Raises:
+            StoredDataError: what is stored does not fit the model.
+        """
+        codec = self._codec
+        names = await self._names(tkn) if codec.open else codec.names
+        return await self._take(tkn, await self._access.read(tkn, names))
+
+    async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
+        """Return which keys to read: those of the fields, and whatever there is where the class is open."""
+        if not self._codec.open:
+            return self._codec.names
+        return () if self._upgrading.reads_whole else await self._access.names(tkn)
+
+    async def _take(self, tkn: SessionToken, read: Read) -> M:
+        """Make a model of what was read of a session."""
+        upgrading = self._upgrading
+        outdated = None
+        try:
+            if upgrading.reads_whole or upgrading.is_due(read):
+                read, outdated = await upgrading.upgraded(tkn, read)
+            session = self._codec.load(read.text, tkn)
+        except (StoredDataError, OlderVersionError) as exc:
+            if not self._ends_invalid or isinstance(exc, UpgradeError):
+                raise
+            await self._end(tkn, read.keys)
+            raise SessionGoneError(self._name, tkn) from exc
+        set_stored(session, Stored(tkn, read.text, read.deadline, outdated=outdated))
+        if outdated is not None and self._rewrites:
+            await self.save(session)
+        return session
+
+    async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
+        ended = await self._access.end(tkn)
+        if self._index is not None:
+            await self._index.forget(tkn, keys)
+        return ended
+
+    def _checked(self, session: M) -> M:
+        if type(session) is not self._model:
+            raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
+        return session
+
+
+def known(session: SessionModel) -> Stored:
+    """Return what is known of the session of a model that has one."""
+    stored = stored_of(session)
+    if stored is None:
+        raise NotSavedError(type(session).__name__)
+    return stored
+
+
+def _check_arguments(client: object, model: object, on_invalid: object) -> None:
+    if not isinstance(client, NdbClient):
+        raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
+    if not (isinstance(model, type) and issubclass(model, SessionModel)):
+        raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
+    if model is SessionModel:
+        raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
+    if on_invalid not in ("raise", "end"):
+        raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

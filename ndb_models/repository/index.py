@@ -1,0 +1,307 @@
+"""The index of one schema: for every value of a field that is looked up, the sessions that have it.
+
+What holds at every moment, whoever dies between two commands: a session that can be read is listed under its values.
+So entries come before the write that makes them true, and go after the one that makes them false; what is left behind
+lists a session that is not there, or has another value, and is found out by whoever reads it (see `finding`).
+
+Two who change a field of one session at once, one away from a value and the other back to it, could meet so that the
+first one's last step removes what the second one has added. So each puts its own entry again after its write, and who
+has removed one looks once more whether it is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from functools import partial
+from typing import Final, NamedTuple
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import (
+    DuplicateError,
+    InvalidArgumentError,
+    NdbError,
+    NewerVersionError,
+    OlderVersionError,
+    PayloadTooLargeError,
+    SessionGoneError,
+    StoredDataError,
+)
+from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.claims import Claims, leads
+from ndb_models.repository.creation import Entry, SessionCreation
+from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
+from ndb_models.repository.standing import Examiner, Value
+from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
+from ndb_models.schema.model import SessionModel, Stored
+from ndb_models.texts import ObjectText, split_members
+from ndb_models.types import Clock, SessionToken
+
+_NULL: Final = b"null"
+
+_NOTHING_WRITTEN: Final = (
+    DuplicateError,
+    NewerVersionError,
+    OlderVersionError,
+    PayloadTooLargeError,
+    StoredDataError,
+)
+
+
+def index_of(
+    client: NdbClient,
+    access: SessionAccess,
+    creation: SessionCreation,
+    model: type[SessionModel],
+    *,
+    foreign: bool,
+    clock: Clock,
+) -> Index | None:
+    """Return the index of a class's sessions, or None where no field is looked up.
+
+    Raises:
+        SchemaError: a field cannot be looked up.
+        InvalidArgumentError: the class has a unique field, and sessions of other clients, who claim nothing, are taken.
+    """
+    lookups = lookups_of(model)
+    if foreign and any(lookup.unique for lookup in lookups.values()):
+        raise InvalidArgumentError(
+            f"{model.__name__} has a unique field, and other clients do not keep it so: leave foreign=True out"
+        )
+    if not lookups:
+        return None
+    return Index(client, access, creation, model.__name__, model.session_options.schema, lookups, clock)
+
+
+class _Claim(NamedTuple):
+    value: Value
+    key: str
+
+
+class Index:
+    """Writes sessions, and keeps their entries. Where it has nothing to do, it does what `SessionAccess` does.
+
+    Args:
+        client: an open client.
+        access: to the sessions of the schema.
+        creation: of the same.
+        model: the name of the class, for errors.
+        schema: the name of the schema.
+        lookups: the fields that are looked up.
+        clock: tells the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        client: NdbClient,
+        access: SessionAccess,
+        creation: SessionCreation,
+        model: str,
+        schema: str,
+        lookups: Mapping[str, Lookup],
+        clock: Clock,
+    ) -> None:
+        self.client = client
+        self.access = access
+        self._creation = creation
+        self._model = model
+        self.schema = schema
+        # Those that can be refused come first: what is entered for nothing has to be found out later.
+        self.lookups = dict(sorted(lookups.items(), key=lambda item: not item[1].unique))
+        self.fields = tuple(self.lookups)
+        self.contested = any(lookup.unique for lookup in lookups.values())
+        self.directory = Directory(client)
+        self.examiner = Examiner(access, contested=self.contested, clock=clock)
+        self._claims = Claims(model, access, self.examiner)
+
+    def value(self, field: str, text: bytes) -> Value | None:
+        """Return a value that is looked up, given as JSON, or None if it is null, which is none."""
+        return None if text.strip() == _NULL else self.hashed(field, digest(text))
+
+    def hashed(self, field: str, hashed: str) -> Value:
+        """Return a value that is given by its hash."""
+        return Value(field, hashed, index_prefix(self.schema, field) + hashed)
+
+    def values(self, keys: Mapping[str, bytes]) -> dict[str, Value]:
+        """Return the values that a session of these keys is listed under, by their fields."""
+        values = {field: self.value(field, keys[field]) for field in self.fields if field in keys}
+        return {field: value for field, value in values.items() if value is not None}
+
+    # Sessions
+
+    async def create(
+        self,
+        keys: ObjectText,
+        expiry: Expiry | None,
+        deadline: int | None = None,
+        version: int | None = None,
+        *,
+        heir_of: SessionToken | None = None,
+    ) -> tuple[SessionToken, int | None]:
+        """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
+
+        Raises:
+            DuplicateError: a unique value is taken.
+        """
+        values = [*self.values(keys).values()]
+        entered: list[SessionToken] = []
+
+        async def enter(tkn: SessionToken) -> None:
+            entered.append(tkn)
+            for value in values:
+                await self._enter(value, tkn, heir_of)
+
+        try:
+            return await self._creation.create(keys, expiry, deadline, version, Entry(enter, self.contested))
+        except SessionGoneError as exc:
+            for value in values:
+                if self._is_unique(value) and await self._is_outrun(value, entered[-1]):
+                    raise DuplicateError(self._model, value.field) from exc
+            raise
+
+    async def _is_outrun(self, value: Value, tkn: SessionToken) -> bool:
+        """Tell whether it was another's claim that a creation gave way to."""
+        members = await self.directory.consult(value.name, IndexSet.members) or []
+        return bool(members) and members[-1].tkn not in (tkn, NOBODY)
+
+    async def change(self, stored: Stored, changed: Mapping[str, bytes], write: Callable[[], Awaitable[None]]) -> None:
+        """Change a session by `write`.
+
+        Args:
+            stored: what was stored when it was read, or saved.
+            changed: all keys that may say something else afterwards.
+            write: carries the change out.
+
+        Raises:
+            DuplicateError: a unique value is taken.
+        """
+        tkn = stored.tkn
+        moved = {name: changed[name] for name in self.fields if name in changed}
+        if not moved:
+            await write()
+            return
+        coming = self.values(moved)
+        before = split_members(stored.keys)
+        was = self.values(before if stored.outdated is None else stored.outdated.stored)
+        leaving = [was[name] for name in moved if name in was and was[name] != coming.get(name)]
+        claimed: list[_Claim] = []
+        try:
+            for value in coming.values():
+                claim = await self._enter(value, tkn)
+                claimed += [] if claim is None else [_Claim(value, claim)]
+            await write()
+        except _NOTHING_WRITTEN:
+            await self._withdraw(tkn, claimed)
+            raise
+        await self._settle(tkn, coming.values(), leaving, before)
+
+    # Entries
+
+    def _is_unique(self, value: Value) -> bool:
+        return self.lookups[value.field].unique
+
+    async def _enter(self, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
+        """List a session under a value that it is about to have; return the number of its claim if it has one."""
+        if self._is_unique(value):
+            return await self.directory.use(
+                value.name, lambda claims: self._claims.claim(claims, value, tkn, heir_of=heir_of)
+            )
+        await self.directory.use(value.name, partial(_put, self._member(tkn)))
+        return None
+
+    def _member(self, tkn: SessionToken) -> Member:
+        return Member(str(tkn), tkn, self.examiner.now())
+
+    async def _withdraw(self, tkn: SessionToken, claimed: Sequence[_Claim]) -> None:
+        """Give up claims that came to nothing. A session may have a value already, by a write whose end nobody saw."""
+        if claimed:
+            now = await self.examiner.examine(tkn, tuple([claim.value.field for claim in claimed]))
+            for value, key in claimed:
+                if not now.has(value):
+                    await self.drop(value, {(key, tkn)})
+
+    async def _settle(
+        self, tkn: SessionToken, coming: Collection[Value], leaving: Collection[Value], before: Mapping[str, bytes]
+    ) -> None:
+        """Make the entries of a session those of what it has now."""
+        for value in coming:
+            try:
+                await self.keep(value, tkn)
+            except DuplicateError:  # this took longer than anyone waits
+                if value.field in before:
+                    await self.access.change(tkn, {value.field: before[value.field]}, ())
+                raise
+        for value in leaving:
+            await self.leave(value, tkn)
+        for value in leaving:
+            await self.restore(value, tkn)
+
+    async def restore(self, value: Value, tkn: SessionToken) -> None:
+        """List a session again that was given a value while its entry was removed."""
+        if (await self.examiner.examine(tkn, (value.field,))).has(value):
+            await self.keep(value, tkn)
+
+    async def add(self, value: Value, tkn: SessionToken) -> None:
+        """List a session under a value that it had when it was read; not so if it has left it since.
+
+        Raises:
+            DuplicateError: the value is unique, and another session has it.
+        """
+        await self.keep(value, tkn)
+        if not (await self.examiner.examine(tkn, (value.field,))).has(value):
+            await self.leave(value, tkn)
+            await self.restore(value, tkn)
+
+    async def keep(self, value: Value, tkn: SessionToken) -> None:
+        """Make sure that a session is listed under a value that it has.
+
+        Raises:
+            DuplicateError: the value is unique, and another session has it.
+        """
+        if self._is_unique(value):
+            await self.directory.use(value.name, lambda claims: self._claims.keep(claims, value, tkn))
+        else:
+            await self.directory.use(value.name, partial(_put, self._member(tkn)))
+
+    async def is_listed(self, value: Value, tkn: SessionToken) -> bool:
+        """Tell whether a session is listed under a value."""
+        if self._is_unique(value):
+            return leads(await self.directory.consult(value.name, IndexSet.members) or (), tkn)
+        return bool(await self.directory.consult(value.name, lambda entries: entries.has(str(tkn))))
+
+    async def leave(self, value: Value, tkn: SessionToken) -> None:
+        """List a session under a value no longer."""
+        if self._is_unique(value):
+            await self.directory.consult(
+                value.name, lambda claims: self._claims.give_up(claims, lambda member: member.tkn == tkn)
+            )
+        else:
+            await self.drop(value, {(str(tkn), tkn)})
+
+    async def drop(self, value: Value, entries: Set[tuple[str, SessionToken]]) -> None:
+        """Remove entries from under a value, given by their keys and tokens."""
+        if self._is_unique(value):
+            await self.directory.consult(
+                value.name, lambda claims: self._claims.give_up(claims, lambda member: member[:2] in entries)
+            )
+        else:
+            keys = [key for key, _ in entries]
+            await self.directory.consult(value.name, lambda listed: listed.remove(keys))
+
+    async def abandon(self, tkn: SessionToken) -> bool:
+        """End a session whose creation has come to no end; return False, and leave it, if it did meanwhile."""
+        if self.contested:
+            return await self.access.refuse(tkn)
+        await self.access.end(tkn)
+        return True
+
+    async def forget(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+        """Remove the entries of a session that has ended; `keys` is what it had. What cannot be, is found out later."""
+        with contextlib.suppress(NdbError):  # it has ended, which is what was asked for
+            for value in self.values(keys).values():
+                await self.leave(value, tkn)
+
+
+async def _put(member: Member, entries: IndexSet) -> None:
+    await entries.put(member)

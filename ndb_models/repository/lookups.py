@@ -1,0 +1,107 @@
+"""The verbs that find sessions by the values of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.repository.access import check_token
+from ndb_models.repository.bulk import Progress
+from ndb_models.repository.finding import Finder
+from ndb_models.repository.reindexing import Reindexed, Reindexing
+from ndb_models.schema.model import SessionModel
+from ndb_models.types import SessionToken
+
+M = TypeVar("M", bound=SessionModel)
+
+Spared: TypeAlias = "SessionModel | SessionToken | Iterable[SessionModel | SessionToken] | None"
+
+
+class LookupVerbs(Generic[M]):
+    """What a `Repository` can do where the class has fields with `Lookup()`.
+
+    All take values of such fields by name, as the constructor takes them, and raise `InvalidArgumentError` where there
+    is no such field, where a value does not fit it, and for None, which is not looked up. Sessions that were created
+    before a field had its `Lookup()`, or by other clients, are found once `reindex(tokens)` was told of them.
+    """
+
+    _finder: Finder[M]
+
+    async def find(self, /, **values: Any) -> list[M]:
+        """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
+
+        Every session is read, which counts as a read, and returned only if it has the values then: one that has ended,
+        or changed, or is still being created, is not. Where a field is unique there is at most one.
+
+        Raises:
+            StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
+        """
+        return await self._finder.find(self._finder.values(values))
+
+    async def find_one(self, /, **values: Any) -> M | None:
+        """Return the session that has these values, or None. Else as `find`.
+
+        Raises:
+            InvalidArgumentError: none of the fields is unique, so that there could be several.
+        """
+        looked_for = self._finder.values(values)
+        if not self._finder.is_unique(looked_for):
+            raise InvalidArgumentError(
+                "find_one() needs a field with Lookup(unique=True); find() returns all there are"
+            )
+        found = await self._finder.find(looked_for)
+        return found[0] if found else None
+
+    async def end_all_for(self, /, *, but: Spared = None, **values: Any) -> int:
+        """End the sessions that have these values, all of them, and return how many were ended.
+
+        Ended are all that have the values when this is called, those that are rotated meanwhile, and those that are
+        just being created, whose creation fails. A session whose creation begins later, and one that is just being
+        given the values, may stay. All are tried, also where ending one fails; calling again does no harm.
+
+        Args:
+            but: what is spared: a session, its token, or several.
+            values: by field.
+
+        Raises:
+            InvalidArgumentError: `but` is none of these.
+            NotSavedError: a session that is to be spared was never saved.
+        """
+        spared = _tokens(but)
+        return await self._finder.end(self._finder.values(values), spared)
+
+    async def reindex(
+        self, tokens: Iterable[SessionToken] = (), *, exclusive: bool = False, progress: Progress | None = None
+    ) -> Reindexed:
+        """Look at every session that the index lists: remove entries that are false, add those that are missing.
+
+        Nothing needs it to be right; it frees what sessions that expired have left behind, and it makes sessions known
+        that the index does not: the protocol cannot list sessions, so their tokens have to be given. Counts as a read
+        of each. May run while sessions are used, and be cut short and begun anew.
+
+        Args:
+            tokens: of sessions that the index may not know.
+            exclusive: nobody else writes sessions of this model meanwhile, which cannot be found out: then values that
+                no session has are removed for good, and creations that were cut short are ended at once.
+            progress: is called now and then, and at the end, with how many values, then tokens, are done.
+        """
+        return await Reindexing(self._finder, exclusive=exclusive).run(tokens, progress)
+
+
+def _tokens(but: Spared) -> frozenset[SessionToken]:
+    tokens = [each.tkn if isinstance(each, SessionModel) else each for each in _several(but)]
+    for tkn in tokens:
+        check_token(tkn)
+    return frozenset(tokens)
+
+
+def _several(but: Spared) -> Iterable[SessionModel | SessionToken]:
+    if but is None:
+        return ()
+    if isinstance(but, (SessionModel, int)):
+        return (but,)
+    given: object = but
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        check_token(given)
+    return but
