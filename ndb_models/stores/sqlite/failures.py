@@ -1,0 +1,56 @@
+"""What SQLite says when it fails, as errors of this package. By its codes, never by its messages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ndb_models.errors import (
+    StoreError,
+    StoreFormatError,
+    StoreFullError,
+    StoreLockedError,
+    StoreReadOnlyError,
+)
+
+_LOCKED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+_FAILURES: Final[Mapping[int, tuple[Callable[[str, str], StoreError], str]]] = {
+    **dict.fromkeys(
+        _LOCKED, (StoreLockedError, "others kept it locked for too long; try again, or raise busy_timeout")
+    ),
+    sqlite3.SQLITE_FULL: (StoreFullError, "there is no room left; nothing of this was written"),
+    sqlite3.SQLITE_READONLY: (StoreReadOnlyError, "the file or its directory cannot be written to"),
+    sqlite3.SQLITE_PERM: (StoreReadOnlyError, "the file or its directory cannot be written to"),
+    sqlite3.SQLITE_CANTOPEN: (
+        StoreError,
+        "it cannot be opened: its directory must exist and be writable, for there are files beside it, and it must be"
+        " a file",
+    ),
+    sqlite3.SQLITE_NOTADB: (StoreFormatError, "it is no SQLite database"),
+    sqlite3.SQLITE_CORRUPT: (StoreFormatError, "it is damaged; restore a backup"),
+    sqlite3.SQLITE_IOERR: (StoreError, "the system failed to read or write it; nothing of this was written"),
+    sqlite3.SQLITE_TOOBIG: (StoreError, "a value is larger than SQLite takes; nothing of this was written"),
+}
+
+
+def code_of(failure: sqlite3.Error) -> int:
+    """Return SQLite's primary code; 0 where the failure was not SQLite's own."""
+    code: int = getattr(failure, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def is_locked(failure: Exception) -> bool:
+    """Tell whether it is only that others use the file: waiting helps."""
+    return isinstance(failure, sqlite3.Error) and code_of(failure) in _LOCKED
+
+
+def translated(store: str, failure: Exception) -> Exception:
+    """Return an error of this package for one of SQLite's, which is its cause; any other error as it is."""
+    if not isinstance(failure, sqlite3.Error):
+        return failure
+    kind, reason = _FAILURES.get(code_of(failure), (StoreError, "SQLite could not do this"))
+    error = kind(store, reason)
+    error.__cause__ = failure
+    return error
