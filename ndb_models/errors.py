@@ -192,7 +192,7 @@ class StoreFormatError(StoreError):
 
 
 class StoreVersionError(StoreFormatError):
-    """It was written by a newer version of this package. Attributes: `found` and `known`, the versions of the schema."""
+    """A newer version of this package wrote it. Attributes: `found` and `known`, the versions of the schema."""
 
     def __init__(self, store: str, found: int, known: int) -> None:
         self.found = found

@@ -25,8 +25,7 @@ _FAILURES: Final[Mapping[int, tuple[Callable[[str, str], StoreError], str]]] = {
     sqlite3.SQLITE_PERM: (StoreReadOnlyError, "the file or its directory cannot be written to"),
     sqlite3.SQLITE_CANTOPEN: (
         StoreError,
-        "it cannot be opened: its directory must exist and be writable, for there are files beside it, and it must be"
-        " a file",
+        "it cannot be opened: is it a file, and its directory there and writable? SQLite puts files beside it",
     ),
     sqlite3.SQLITE_NOTADB: (StoreFormatError, "it is no SQLite database"),
     sqlite3.SQLITE_CORRUPT: (StoreFormatError, "it is damaged; restore a backup"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ndb_models.errors import InvalidArgumentError
@@ -87,11 +87,11 @@ def _read_options(given: Mapping[str, str]) -> SqliteOptions:
         raise InvalidArgumentError(
             f"unknown option {min(unknown)!r} in the URI; sqlite:// has 'synchronous', 'busy_timeout', 'persist_path'"
         )
-    try:
-        busy_timeout = float(given.get("busy_timeout", SqliteOptions.busy_timeout))
-    except ValueError:
-        raise InvalidArgumentError("busy_timeout is a number of seconds") from None
-    synchronous = given.get("synchronous", "full")
-    if synchronous != "full" and synchronous != "normal":
-        raise InvalidArgumentError("synchronous is 'full' or 'normal'")
-    return SqliteOptions(synchronous=synchronous, busy_timeout=busy_timeout)
+    options = SqliteOptions()
+    if "busy_timeout" in given:
+        try:
+            options = replace(options, busy_timeout=float(given["busy_timeout"]))
+        except ValueError:
+            raise InvalidArgumentError("busy_timeout is a number of seconds") from None
+    synchronous: Any = given.get("synchronous", options.synchronous)  # looked at by the options themselves
+    return replace(options, synchronous=synchronous)

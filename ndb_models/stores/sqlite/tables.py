@@ -10,7 +10,7 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import ExpirySettings, Scope, SessionInfo, SessionRecord, UnknownSessionError
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
@@ -23,6 +23,7 @@ _SPARE_PAGES: Final = 1024
 _PAGES_GIVEN_BACK: Final = 256
 
 _COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, deadline"
+_SELECT_SESSION: Final = f"SELECT {_COLUMNS} FROM session WHERE tkn = ?"
 _ALIVE: Final = "(deadline IS NULL OR deadline > ? OR NOT delete_session)"
 
 
@@ -36,10 +37,13 @@ class _Session:
     emptied: bool = False
 
 
-def _session(token: SessionToken, row: Sequence[float | None], now: float) -> _Session | None:
-    """Read a row of `_COLUMNS`; None for a session whose time has come to end. The one place where expiry happens."""
+_Row: TypeAlias = tuple[int, int, int, int, float | None]
+"""The `_COLUMNS` of a session."""
+
+
+def _session(token: SessionToken, row: _Row, now: float) -> _Session | None:
+    """Return what a session has become; None where its time has come to end. The one place where expiry happens."""
     duration, delete_session, on_set_add, on_get, deadline = row
-    assert isinstance(duration, int)
     expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
     if deadline is None or now < deadline:
         return _Session(token, expiry, deadline)
@@ -59,8 +63,12 @@ class Tables:
 
     def _look(self, token: SessionToken) -> _Session | None:
         """Return a session as it is now, and change nothing."""
-        row = self.connection.execute(f"SELECT {_COLUMNS} FROM session WHERE tkn = ?", (signed(token),)).fetchone()
+        row = self._row(token)
         return None if row is None else _session(token, row, self._clock())
+
+    def _row(self, token: SessionToken) -> _Row | None:
+        row: _Row | None = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
+        return row
 
     def _visible(self, scope: Scope) -> Keys | None:
         """Return a map to read; None where its session has been emptied by its expiry."""
@@ -243,7 +251,7 @@ class Tables:
 
     def _settle(self, token: SessionToken) -> _Session | None:
         """Return a session as it is now, and make it so in the tables, if its time has come."""
-        row = self.connection.execute(f"SELECT {_COLUMNS} FROM session WHERE tkn = ?", (signed(token),)).fetchone()
+        row = self._row(token)
         if row is None:
             return None
         session = _session(token, row, self._clock())
