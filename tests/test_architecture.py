@@ -32,7 +32,8 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "client.in_process": "client errors types wire engine stores",
         "client": "client errors types wire",
         "engine": "engine errors types version wire stores.contract",
-        "server.cli": "server engine errors types wire version stores",
+        "copying": "copying client engine errors types wire stores",
+        "server.cli": "server copying engine errors types wire version stores",
         "server": "server engine errors types wire version",
         "repository": "repository schema client errors types wire",
         "": "client errors repository schema types version",
@@ -50,7 +51,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Store", "Transport"})
+CONTRACTS: Final = frozenset({"Source", "Store", "Target", "Transport"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

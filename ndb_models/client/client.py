@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
 from typing import Final
 
-from ndb_models.client.embedded import open_embedded
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
@@ -130,6 +129,8 @@ class NdbClient(KeyCommands, SessionCommands):
         if isinstance(target, MemoryUri):
             transport = open_memory(target)
         elif isinstance(target, EmbeddedUri):
+            from ndb_models.client.embedded import open_embedded  # there are Pythons without sqlite3
+
             transport = await open_embedded(target.text)
         else:
             transport = await WebSocketTransport.open(target, options)

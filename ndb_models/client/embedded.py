@@ -48,6 +48,7 @@ class EmbeddedTransport(InProcessTransport):
         self._shared: _Shared | None = shared
 
     async def request(self, exchange: Exchange) -> bytes:
+        """See `Transport.request`; raises `StoreError` where the store fails."""
         if exchange.on_orphan is None:
             return await self._engine.handle(exchange.frame)
         answering = asyncio.ensure_future(self._engine.handle(exchange.frame))
@@ -58,6 +59,7 @@ class EmbeddedTransport(InProcessTransport):
             raise
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """See `Transport.perform`; raises `StoreError` where the store fails."""
         if prepared.on_orphan is None:
             return super().perform(prepared)
         return self._perform_as_frame(prepared)
@@ -72,6 +74,7 @@ class EmbeddedTransport(InProcessTransport):
             await shared.store.aclose()
 
     def abandon(self) -> bool:
+        """Let go without waiting; see `Transport.abandon`."""
         shared, self._shared = self._shared, None
         if shared is not None and _let_go(shared):
             shared.store.leave()
@@ -92,8 +95,6 @@ async def open_embedded(text: str) -> EmbeddedTransport:
             persist path is not a directory.
     """
     uri = parse_sqlite_uri(text)
-    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
-        raise ConnectError(uri.shown, "persist_path is not a directory")
     shared = _take(uri)
     try:
         await shared.store.open()
@@ -107,6 +108,8 @@ async def open_embedded(text: str) -> EmbeddedTransport:
 
 
 def _take(uri: SqliteUri) -> _Shared:
+    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
+        raise ConnectError(uri.shown, "persist_path is not a directory")
     with _lock:
         shared = _in_use.get(uri.file)
         if shared is None:

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.stores.sqlite import SqliteStore
-from ndb_models.stores.sqlite.options import parse_sqlite_uri
 
 _EXAMPLES: Final = "try 'memory://' or 'sqlite:///sessions.db'"
 
@@ -25,6 +23,9 @@ async def open_store(uri: str) -> Store:
         case "memory" if uri == "memory://":
             return MemoryStore()
         case "sqlite":
+            from ndb_models.stores.sqlite import SqliteStore  # there are Pythons without sqlite3
+            from ndb_models.stores.sqlite.options import parse_sqlite_uri
+
             parsed = parse_sqlite_uri(uri)
             if parsed.persist_path is not None:
                 raise InvalidArgumentError("persist_path is no option of a store's own: it is the engine's")
