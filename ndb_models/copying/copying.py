@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ndb_models.client import NdbClient
 from ndb_models.copying.places import Kinds, Source, Target
-from ndb_models.copying.servers import SESSIONS_GO_THROUGH_DATA_SETS, ServerPlace
+from ndb_models.copying.servers import ServerPlace
 from ndb_models.copying.snapshots import open_snapshots
 from ndb_models.copying.stores import open_sqlite
 from ndb_models.errors import InvalidArgumentError
@@ -87,7 +87,10 @@ async def _open_source(uri: str) -> Source:
         case "snapshot":
             return open_snapshots(uri)
         case "ws" | "wss":
-            raise InvalidArgumentError(f"nothing can be copied from there: {SESSIONS_GO_THROUGH_DATA_SETS}")
+            raise InvalidArgumentError(
+                "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
+                " 'snapshot:///DIR?sessions=NAME&keys=NAME'"
+            )
         case _:
             raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")
 

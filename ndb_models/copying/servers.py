@@ -17,17 +17,15 @@ from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.prepared import Prepared, key_size
 from ndb_models.wire.statuses import Status
 
-SESSIONS_GO_THROUGH_DATA_SETS = (
-    "over ws:// sessions can neither be listed nor created under their tokens: go through a data set"
-    " ('snapshot:///DIR?sessions=NAME', and SH_SAVE or SH_LOAD on the server), or copy with '--only keys'"
-)
-
 
 class ServerPlace(Target):
     """A server that takes keys."""
 
     kinds = Kinds.KEYS
-    refusal = SESSIONS_GO_THROUGH_DATA_SETS
+    refusal = (
+        "over ws:// they cannot be created under their tokens: copy them to a data set"
+        " ('snapshot:///DIR?sessions=NAME'), load it there (SH_LOAD), and copy with '--only keys'"
+    )
 
     def __init__(self, client: NdbClient) -> None:
         self._client = client

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ndb_models.errors import (
+    InvalidArgumentError,
     StoreError,
     StoreFormatError,
     StoreFullError,
@@ -47,6 +48,8 @@ def is_locked(failure: Exception) -> bool:
 
 def translated(store: str, failure: Exception) -> Exception:
     """Return an error of this package for one of SQLite's, which is its cause; any other error as it is."""
+    if isinstance(failure, UnicodeEncodeError):  # not as the cause: it holds the text
+        return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
     if not isinstance(failure, sqlite3.Error):
         return failure
     kind, reason = _FAILURES.get(code_of(failure), (StoreError, "SQLite could not do this"))

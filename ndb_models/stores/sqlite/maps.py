@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeVar
 
+from ndb_models.errors import InvalidArgumentError
 from ndb_models.stores.contract import Scope
 
 T = TypeVar("T")
@@ -19,8 +20,16 @@ _LONGEST_LIST: Final = 512
 
 
 def signed(number: int) -> int:
-    """Return the signed 64-bit integer of the same bits."""
-    return number - 2**64 if number >= 2**63 else number
+    """Return the signed 64-bit integer of the same bits.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    if 0 <= number < 2**63:
+        return number
+    if 0 < number < 2**64:
+        return number - 2**64
+    raise InvalidArgumentError("tokens and durations are unsigned 64-bit integers")
 
 
 def unsigned(number: int) -> int:

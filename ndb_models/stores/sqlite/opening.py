@@ -27,6 +27,7 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
     _make_private(path)
     connection = _connect(path)
     try:
+        connection.execute("PRAGMA synchronous = FULL")
         patiently(lambda: prepare(connection, path), patience)
         # On macOS, a plain fsync leaves the data in the disk's cache. Elsewhere these say nothing.
         for pragma in ("fullfsync = ON", "checkpoint_fullfsync = ON"):
