@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
             "copy",
             help="copy keys and sessions from one place to another",
             description="Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data sets in NemesisDB's"
-            " format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left alone: run it again"
-            " to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+            " format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left alone: run it"
+            " again to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
         )
     )
     return parser
@@ -143,11 +143,11 @@ class _Progress:
         now = self._clock()
         if now - self._written >= _SECONDS_BETWEEN_REPORTS:
             self._written = now
-            sys.stderr.write(f"ndb-models: {_described(copied)} so far\n")
+            sys.stderr.write(f"ndb-models: {_described(copied)}\n")
 
 
 def _described(copied: Copied) -> str:
-    return f"{copied.keys} keys and {copied.sessions} sessions copied, {copied.found} were there already"
+    return f"keys copied: {copied.keys}; sessions copied: {copied.sessions}; there already: {copied.found}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A disk that is slow, full, broken, or loses its power: between a process and the C library, where there is a compiler."""
+"""A disk that is slow, full, broken, or loses its power: a library between a process and the C library."""
 
 from __future__ import annotations
 

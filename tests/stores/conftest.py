@@ -9,11 +9,16 @@ from typing import TypeAlias
 
 import pytest
 
+from ndb_models import NdbClient
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
+from tests.stores.served import ServedStore
 
 OpenStore: TypeAlias = Callable[[Path, Clock], AbstractAsyncContextManager[Store]]
 """Opens an empty store, which may use an empty directory, on a clock."""
@@ -38,10 +43,32 @@ async def open_sqlite(directory: Path, clock: Clock) -> AsyncIterator[Store]:
 STORES: dict[str, OpenStore] = {"memory": open_memory, "sqlite": open_sqlite}
 
 
-@pytest.fixture(params=STORES)
+def served(open_store: OpenStore) -> OpenStore:
+    """Open a store of this kind, behind a port."""
+
+    @asynccontextmanager
+    async def open_served(directory: Path, clock: Clock) -> AsyncIterator[Store]:
+        options = ServerOptions(port=0, max_payload=LARGE)
+        async with (
+            open_store(directory, clock) as store,
+            NdbServer(Engine(store, persist_path=directory), options) as server,
+            NdbClient.connect(server.uri, max_payload=LARGE) as client,
+        ):
+            yield ServedStore(client, server, store, directory)
+
+    return open_served
+
+
+LARGE = 4 * 1024 * 1024
+
+WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(way) for name, way in STORES.items()}}
+"""Each store, in this process and through the server."""
+
+
+@pytest.fixture(params=WAYS)
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Store]:
     """An empty store."""
-    async with STORES[request.param](tmp_path, clock) as store:
+    async with WAYS[request.param](tmp_path, clock) as store:
         yield store
 
 
