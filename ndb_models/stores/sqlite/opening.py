@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from pathlib import Path
 from typing import Final
 
 from ndb_models.stores.sqlite.patience import patiently
@@ -56,8 +56,6 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _make_private(path: str) -> None:
     """Make the file, if it is not there, its owner's alone; the files that SQLite puts beside it follow it."""
-    if not Path(path).exists():
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except OSError:  # whatever it is, SQLite will meet it too, and has the words for it
-            return
+    # It mostly is there. Whatever else keeps it from being made, SQLite will meet too, and has the words for it.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
