@@ -1,4 +1,4 @@
-"""What is the SQLite store's own: it outlives its process, many write to it at once, and expired sessions leave room."""
+"""What is the SQLite store's own: it outlives its process, many write at once, and expired sessions leave room."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ class TestOpeningAndClosing:
         store = SqliteStore(path)
         await store.open()
         threads = own_threads()
-        with pytest.warns(ResourceWarning, match="unclosed SqliteStore"):
+        with pytest.warns(ResourceWarning, match="unclosed SqliteStore"):  # noqa: PT031 - the two are one
             del store
             gc.collect()
         await ended(threads)

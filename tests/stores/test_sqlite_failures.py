@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ndb_models.errors import (
 from ndb_models.stores.contract import NEVER, SHARED, SessionRecord
 from ndb_models.stores.sqlite import SqliteOptions, SqliteStore
 from ndb_models.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, prepare
+from tests.disk import build
 from tests.stores.conftest import TOKEN
 
 IMPATIENT = SqliteOptions(busy_timeout=0.05)
@@ -113,8 +115,7 @@ class TestWhatCannotBeOpened:
             path.chmod(mode[0])
             path.parent.chmod(mode[1])
             said = await asyncio.to_thread(said_to_nobody, path)
-        assert said.split(":")[0] == ("StoreReadOnlyError" if what == "file" else "StoreError")
-        assert "written to" in said or "writable" in said
+        assert said == "StoreReadOnlyError: the file or its directory cannot be written to"
 
 
 def said_to_nobody(path: Path) -> str:
@@ -181,6 +182,35 @@ class TestWhatFailsLater:
             assert "hunter2" not in f"{failed.value} {failed.value.__cause__}"
             assert str(TOKEN) not in f"{failed.value} {failed.value.__cause__}"
             assert await store.exist([TOKEN]) == []
+
+
+async def test_a_disk_that_is_full_or_broken_fails_writes_and_nothing_else_until_it_is_well_again(
+    tmp_path: Path,
+) -> None:
+    library = build(tmp_path)
+    if library is None:
+        pytest.skip("there is no compiler for a disk that fills up")
+    environment = {**os.environ, "LD_PRELOAD": library}
+    environment |= {name: str(tmp_path / name) for name in ("DISK_FULL", "DISK_BROKEN")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.stores.disk_user", str(tmp_path / "sessions.db")),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, log = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, log.decode()
+    full = "there is no room left; nothing of this was written"
+    broken = "the system failed to read or write it; nothing of this was written"
+    meaning = "KV_SET failed with status 1000 UNKNOWN: the server could not carry out the request"
+    assert output.decode().splitlines() == [
+        *[f"StoreFullError: {full}"] * 3,
+        f"{meaning} ({full})",
+        *[f"StoreError: {broken}"] * 3,
+        f"{meaning} ({broken})",
+        "['before', 'last']",
+    ]
+    assert [line.partition(":")[0] for line in log.decode().splitlines()] == ["KV_SET failed", "KV_SET failed"]
 
 
 class TestMigrations:

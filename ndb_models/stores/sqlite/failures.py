@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from ndb_models.errors import (
@@ -24,10 +26,7 @@ _FAILURES: Final[Mapping[int, tuple[Callable[[str, str], StoreError], str]]] = {
     sqlite3.SQLITE_FULL: (StoreFullError, "there is no room left; nothing of this was written"),
     sqlite3.SQLITE_READONLY: (StoreReadOnlyError, "the file or its directory cannot be written to"),
     sqlite3.SQLITE_PERM: (StoreReadOnlyError, "the file or its directory cannot be written to"),
-    sqlite3.SQLITE_CANTOPEN: (
-        StoreError,
-        "it cannot be opened: is it a file, and its directory there and writable? SQLite puts files beside it",
-    ),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, "it cannot be opened: is it a file, and its directory there?"),
     sqlite3.SQLITE_NOTADB: (StoreFormatError, "it is no SQLite database"),
     sqlite3.SQLITE_CORRUPT: (StoreFormatError, "it is damaged; restore a backup"),
     sqlite3.SQLITE_IOERR: (StoreError, "the system failed to read or write it; nothing of this was written"),
@@ -52,7 +51,16 @@ def translated(store: str, failure: Exception) -> Exception:
         return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
     if not isinstance(failure, sqlite3.Error):
         return failure
-    kind, reason = _FAILURES.get(code_of(failure), (StoreError, "SQLite could not do this"))
+    code = code_of(failure)
+    if code == sqlite3.SQLITE_CANTOPEN and not _may_write_beside(store):
+        code = sqlite3.SQLITE_READONLY
+    kind, reason = _FAILURES.get(code, (StoreError, "SQLite could not do this"))
     error = kind(store, reason)
     error.__cause__ = failure
     return error
+
+
+def _may_write_beside(store: str) -> bool:
+    """Tell whether SQLite may put its other files there; where there is no directory, that is not what is wrong."""
+    directory = Path(store).parent
+    return not directory.is_dir() or os.access(directory, os.W_OK)

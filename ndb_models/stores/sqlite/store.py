@@ -54,6 +54,7 @@ class SqliteStore(Store):
             lambda: Tables(_open_when(ready, file), clock),
             LaneOptions(file, "BEGIN", patience),
         )
+        self._writer.closes_after = self._reader.closed
         self._path = file
         self._started = self._left = False
         # Whether the last get of a session started its timer anew: then the next one is likely to, too.
