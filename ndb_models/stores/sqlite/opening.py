@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from ndb_models.stores.sqlite.patience import patiently
@@ -25,32 +26,38 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         StoreError, sqlite3.Error: it cannot be.
     """
     _make_private(path)
-    connection = _connect(path)
-    try:
+
+    def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
-        patiently(lambda: prepare(connection, path), patience)
         # On macOS, a plain fsync leaves the data in the disk's cache. Elsewhere these say nothing.
-        for pragma in ("fullfsync = ON", "checkpoint_fullfsync = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        prepare(connection, path)
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
+
+    return patiently(lambda: _connect(path, set_up), patience)
+
+
+def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
+    """Open a file that `open_for_writing` has opened; what would write is refused. Else as that."""
+
+    def set_up(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    return patiently(lambda: _connect(path, set_up), patience)
+
+
+def _connect(path: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_KIBIBYTES_OF_CACHE}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        set_up(connection)
     except BaseException:
         connection.close()
         raise
-    return connection
-
-
-def open_for_reading(path: str) -> sqlite3.Connection:
-    """Open a file that `open_for_writing` has opened; what would write is refused."""
-    connection = _connect(path)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
-    connection.execute(f"PRAGMA cache_size = -{_KIBIBYTES_OF_CACHE}")
-    connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 

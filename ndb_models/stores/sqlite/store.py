@@ -51,7 +51,7 @@ class SqliteStore(Store):
         )
         ready = self._writer.opened
         self._reader = Lane(
-            lambda: Tables(_open_when(ready, file), clock),
+            lambda: Tables(_open_when(ready, file, patience), clock),
             LaneOptions(file, "BEGIN", patience),
         )
         self._writer.closes_after = self._reader.closed
@@ -186,6 +186,6 @@ class SqliteStore(Store):
             pass
 
 
-def _open_when(ready: Future[None], file: str) -> sqlite3.Connection:
+def _open_when(ready: Future[None], file: str, patience: float) -> sqlite3.Connection:
     ready.result()
-    return open_for_reading(file)
+    return open_for_reading(file, patience)
