@@ -57,16 +57,17 @@ def prepare(connection: sqlite3.Connection, store: str, migrations: Sequence[Mig
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(store, f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or later is needed")
-    _check(connection, store, len(migrations))
+    _version(connection, store, len(migrations))
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a file that is new; it cannot be had later
-    if _number(connection, "PRAGMA journal_mode = WAL") != "wal":
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
         raise StoreError(store, "its file system cannot be used: it has no shared memory for SQLite's WAL")
-    if _version(connection) == len(migrations):
+    if _version(connection, store, len(migrations)) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        _check(connection, store, len(migrations))  # another process may have been here meanwhile
-        for migration in migrations[_version(connection) :]:
+        # Another process may have been here meanwhile.
+        for migration in migrations[_version(connection, store, len(migrations)) :]:
             for statement in migration:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -77,21 +78,19 @@ def prepare(connection: sqlite3.Connection, store: str, migrations: Sequence[Mig
         raise
 
 
-def _check(connection: sqlite3.Connection, store: str, known: int) -> None:
-    version = _version(connection)
-    if _number(connection, "PRAGMA application_id") == APPLICATION_ID:
+# In one statement, and so as of one moment.
+_WHOSE: Final = (
+    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
+    " FROM pragma_application_id, pragma_user_version"
+)
+
+
+def _version(connection: sqlite3.Connection, store: str, known: int) -> int:
+    """Return the version of the schema, 0 where there is none yet; refuse what is not ours to change."""
+    application, version, tables = connection.execute(_WHOSE).fetchone()
+    if application == APPLICATION_ID:
         if version > known:
             raise StoreVersionError(store, version, known)
-    elif version or _number(connection, "SELECT count(*) FROM sqlite_schema"):
+    elif application or version or tables:
         raise StoreFormatError(store, "it is an SQLite database, but none of this package; name another file")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version = _number(connection, "PRAGMA user_version")
-    assert isinstance(version, int)
-    return version
-
-
-def _number(connection: sqlite3.Connection, statement: str) -> int | str:
-    answer: int | str = connection.execute(statement).fetchone()[0]
-    return answer
+    return int(version)
