@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import repository, transport
+from benchmarks import repository, sqlite, transport
 from benchmarks.servers import measured_server
 
 
@@ -31,6 +31,7 @@ def main() -> None:
     with measured_server() as server:
         transport.bench(server, scale=scale, rounds=options.rounds)
         repository.bench(server, scale=scale, rounds=options.rounds)
+    sqlite.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":
