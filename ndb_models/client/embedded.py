@@ -25,9 +25,9 @@ class _Shared:
     """An engine and those who use it."""
 
     def __init__(self, uri: SqliteUri) -> None:
-        self.uri = uri
-        self.store = SqliteStore(uri.path, uri.options)
-        self.engine = Engine(
+        self.uri: SqliteUri = uri
+        self.store: SqliteStore = SqliteStore(uri.path, uri.options)
+        self.engine: Engine = Engine(
             self.store,
             persist_path=None if uri.persist_path is None else Path(uri.persist_path),
             raise_store_errors=True,

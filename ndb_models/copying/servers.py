@@ -21,8 +21,8 @@ from ndb_models.wire.statuses import Status
 class ServerPlace(Target):
     """A server that takes keys."""
 
-    kinds = Kinds.KEYS
-    refusal = (
+    kinds: Kinds = Kinds.KEYS
+    refusal: str = (
         "over ws:// they cannot be created under their tokens: copy them to a data set"
         " ('snapshot:///DIR?sessions=NAME'), load it there (SH_LOAD), and copy with '--only keys'"
     )

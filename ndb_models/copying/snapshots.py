@@ -30,13 +30,13 @@ class SnapshotPlace(Source, Target):
         names: of the data sets, by what they hold.
     """
 
-    refusal = "the URI names no data set for them: " + _EXAMPLE
+    refusal: str = "the URI names no data set for them: " + _EXAMPLE
 
     def __init__(self, directory: Path, names: Mapping[Kind, str]) -> None:
         self._directory = directory
         self._snapshots = Snapshots(directory)
         self._names = names
-        self.kinds = _kinds(names)
+        self.kinds: Kinds = _kinds(names)
         self._waiting: dict[Kind, IO[bytes]] = {}
         # What is in those files already.
         self._keys: set[str] = set()

@@ -20,8 +20,8 @@ _KEYS_TOGETHER: Final = 256
 class StorePlace(Source, Target):
     """A store. It is closed with the place."""
 
-    kinds = Kinds.KEYS | Kinds.SESSIONS
-    refusal = ""
+    kinds: Kinds = Kinds.KEYS | Kinds.SESSIONS
+    refusal: str = ""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
