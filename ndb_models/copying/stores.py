@@ -43,7 +43,8 @@ class StorePlace(Source, Target):
         return len(keys) - len(there)
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
-        return sum(await asyncio.gather(*map(self._store.restore, records)))
+        creations = (self._store.create(record.token, record.expiry, record.keys) for record in records)
+        return sum(await asyncio.gather(*creations))
 
     async def finish(self) -> None:
         return

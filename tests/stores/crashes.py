@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ndb_models.stores.contract import NEVER, SessionRecord
+from ndb_models.stores.contract import NEVER
 from ndb_models.stores.sqlite import SqliteStore
 
 FILE = "sessions.db"
@@ -49,7 +49,7 @@ async def write(store: SqliteStore, task: int, pipe: int) -> None:
             os.write(pipe, b"? %d %d\n" % (token, number))
             keys = dict.fromkeys(KEYS, value(number))
             if number == 1:
-                assert await store.restore(SessionRecord(token, NEVER, keys))
+                assert await store.create(token, NEVER, keys)
             elif number % 5 == 0:
                 assert await store.replace(token, keys) == len(KEYS)
             else:

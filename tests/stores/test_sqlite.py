@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models.errors import InvalidArgumentError, StoreError
-from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, SessionInfo, SessionRecord, UnknownSessionError
+from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, SessionInfo, UnknownSessionError
 from ndb_models.stores.sqlite import SqliteOptions, SqliteStore
 from tests.conftest import VirtualClock
 from tests.stores.conftest import TOKEN
@@ -52,7 +52,7 @@ class TestLastingLongerThanAProcess:
     ) -> None:
         async with SqliteStore(path, clock=clock) as store:
             await store.set(SHARED, {"a": b"1"})
-            await store.restore(SessionRecord(TOKEN, ENDING, {"b": b"2"}))
+            await store.create(TOKEN, ENDING, {"b": b"2"})
         clock.move(20)
         async with SqliteStore(path, clock=clock) as store:
             assert await store.get_all(SHARED) == {"a": b"1"}
@@ -61,8 +61,8 @@ class TestLastingLongerThanAProcess:
 
     async def test_sessions_expire_while_nobody_has_the_file_open(self, path: Path, clock: VirtualClock) -> None:
         async with SqliteStore(path, clock=clock) as store:
-            await store.restore(SessionRecord(1, ENDING, {"a": b"1"}))
-            await store.restore(SessionRecord(2, STAYING, {"a": b"1"}))
+            await store.create(1, ENDING, {"a": b"1"})
+            await store.create(2, STAYING, {"a": b"1"})
         clock.move(90)
         async with SqliteStore(path, clock=clock) as store:
             assert await store.exist([1, 2]) == [2]
@@ -70,7 +70,7 @@ class TestLastingLongerThanAProcess:
 
     async def test_a_timer_that_a_get_has_started_anew_goes_on(self, path: Path, clock: VirtualClock) -> None:
         async with SqliteStore(path, clock=clock) as store:
-            await store.restore(SessionRecord(TOKEN, ENDING, {"a": b"1"}))
+            await store.create(TOKEN, ENDING, {"a": b"1"})
             clock.move(50)
             assert await store.get(TOKEN, ["a"]) == {"a": b"1"}
         async with SqliteStore(path, clock=clock) as store:
@@ -91,7 +91,7 @@ class TestLastingLongerThanAProcess:
 
     async def test_the_tables_can_be_read_with_any_other_tool(self, path: Path) -> None:
         async with SqliteStore(path) as store:
-            await store.restore(SessionRecord(2**64 - 1, NEVER, {"é": b'"1"'}))
+            await store.create(2**64 - 1, NEVER, {"é": b'"1"'})
         assert look(path, "SELECT tkn, key, CAST(value AS TEXT) FROM session_key") == [(-1, "é", '"1"')]
 
 
@@ -164,7 +164,7 @@ class TestManyAtOnce:
 
     async def test_two_stores_on_one_file_see_at_once_what_the_other_did(self, path: Path, clock: VirtualClock) -> None:
         async with SqliteStore(path, clock=clock) as one, SqliteStore(path, clock=clock) as other:
-            assert await one.restore(SessionRecord(TOKEN, ENDING, {"a": b"1"}))
+            assert await one.create(TOKEN, ENDING, {"a": b"1"})
             assert await other.get(TOKEN, ["a"]) == {"a": b"1"}
             await other.set(TOKEN, {"a": b"2"})
             assert await one.get_all(TOKEN) == {"a": b"2"}
@@ -308,7 +308,7 @@ class TestSweeping:
 
 
 async def fill(store: SqliteStore, tokens: range, settings: ExpirySettings, value: bytes = b"1") -> None:
-    done = await asyncio.gather(*(store.restore(SessionRecord(token, settings, {"a": value})) for token in tokens))
+    done = await asyncio.gather(*(store.create(token, settings, {"a": value}) for token in tokens))
     assert all(done)
 
 

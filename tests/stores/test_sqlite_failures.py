@@ -20,7 +20,7 @@ from ndb_models.errors import (
     StoreLockedError,
     StoreVersionError,
 )
-from ndb_models.stores.contract import NEVER, SHARED, SessionRecord
+from ndb_models.stores.contract import NEVER, SHARED
 from ndb_models.stores.sqlite import SqliteOptions, SqliteStore
 from ndb_models.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, prepare
 from tests.disk import build
@@ -178,7 +178,7 @@ class TestWhatFailsLater:
         async with SqliteStore(path) as store:
             execute(path, "DROP TABLE session_key")
             with pytest.raises(StoreError) as failed:
-                await store.restore(SessionRecord(TOKEN, NEVER, {"secret": b'"hunter2"'}))
+                await store.create(TOKEN, NEVER, {"secret": b'"hunter2"'})
             assert "hunter2" not in f"{failed.value} {failed.value.__cause__}"
             assert str(TOKEN) not in f"{failed.value} {failed.value.__cause__}"
             assert await store.exist([TOKEN]) == []
@@ -222,7 +222,7 @@ class TestMigrations:
     async def connection(self, path: Path) -> sqlite3.Connection:
         """To a file of the present version, with a session."""
         async with SqliteStore(path) as store:
-            await store.restore(SessionRecord(TOKEN, NEVER, {"a": b"1"}))
+            await store.create(TOKEN, NEVER, {"a": b"1"})
         return sqlite3.connect(path, isolation_level=None)
 
     async def test_an_older_store_becomes_a_newer_one_with_all_that_is_in_it(

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from ndb_models.stores.contract import NEVER, SessionRecord
+from ndb_models.stores.contract import NEVER
 from ndb_models.stores.sqlite import SqliteStore
 from tests.stores.sharing import SHARED_SESSION, TASKS
 
@@ -29,7 +29,7 @@ async def test_of_what_many_processes_do_at_once_nothing_is_lost_and_nothing_don
     path = tmp_path / "sessions.db"
     counters = {f"counter{number}": b"0" for number in range(TASKS)}
     async with SqliteStore(path) as store:
-        await store.restore(SessionRecord(SHARED_SESSION, NEVER, counters))
+        await store.create(SHARED_SESSION, NEVER, counters)
         created = await asyncio.gather(*(share(path) for _ in range(PROCESSES)))
         assert sorted(token for tokens in created for token in tokens) == list(range(1, ROUNDS + 1))
         assert await store.get_all(SHARED_SESSION) == dict.fromkeys(counters, b"%d" % (PROCESSES * ROUNDS))

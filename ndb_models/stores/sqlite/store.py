@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Final
 
 from ndb_models.stores.contract import ExpirySettings, Scope, SessionInfo, SessionRecord, Store
@@ -24,6 +25,7 @@ from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import Clock, SessionToken
 
 _SWEPT_TOGETHER: Final = 128
+_NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class SqliteStore(Store):
@@ -147,12 +149,12 @@ class SqliteStore(Store):
         asked = tuple(names)
         return await self._reader.do(lambda tables: tables.contains(scope, asked))
 
-    async def create(self, token: SessionToken, expiry: ExpirySettings) -> bool:
-        return await self.restore(SessionRecord(token, expiry, {}))
+    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = _NO_KEYS) -> bool:
+        written = dict(keys)
+        return await self._writer.do(lambda tables: tables.create(token, expiry, written))
 
     async def restore(self, record: SessionRecord) -> bool:
-        kept = SessionRecord(record.token, record.expiry, dict(record.keys))
-        return await self._writer.do(lambda tables: tables.restore(kept))
+        return await self.create(record.token, record.expiry, record.keys)
 
     async def end(self, token: SessionToken) -> bool:
         return await self._writer.do(lambda tables: tables.end(token))

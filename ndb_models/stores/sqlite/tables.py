@@ -186,21 +186,19 @@ class Tables:
         there.write(keys, over=True)
         return removed
 
-    def restore(self, record: SessionRecord) -> bool:
-        """See `Store.restore`; of a record without keys, `Store.create`."""
+    def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
+        """See `Store.create`."""
         self._created += 1
         if self._created % _CREATIONS_PER_SWEEP == 0:
             self.sweep(2 * _CREATIONS_PER_SWEEP)
-        token, expiry = signed(record.token), record.expiry
         deadline = self._clock() + expiry.duration if expiry.duration else None
-        row = (token, signed(expiry.duration), *expiry[1:], deadline, deadline)
+        row = (signed(token), signed(expiry.duration), *expiry[1:], deadline, deadline)
         insert = "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         if self.connection.execute(insert, row).rowcount == 0:
-            if self._settle(record.token) is not None:
+            if self._settle(token) is not None:
                 return False
             self.connection.execute(insert, row)
-        if record.keys:
-            Keys(self.connection, record.token).write(record.keys, over=True)
+        Keys(self.connection, token).write(keys, over=True)
         return True
 
     def end(self, token: SessionToken) -> bool:
