@@ -76,8 +76,8 @@ class Lane:
     def __init__(self, open_tables: Callable[[], Tables], options: LaneOptions) -> None:
         self.opened: Future[None] = Future()
         self.closed: Future[None] = Future()
-        # What must be closed before: of two that close at once, neither would be the last, who tidies up.
-        self.closes_after: Future[None] | None = None
+        # Those that must be closed before: of two that close at once, neither would be the last, who tidies up.
+        self.closes_after: Sequence[Lane] = ()
         self._open_tables = open_tables
         self._options = options
         self._pid = os.getpid()
@@ -152,8 +152,8 @@ class Lane:
             while (requests := self._next()) is not None:
                 _answer(requests, self._carry_out(tables, requests))
         finally:
-            if self.closes_after is not None:
-                self.closes_after.result()
+            for lane in self.closes_after:
+                lane.closed.result()
             tables.connection.close()
             self.closed.set_result(None)
 

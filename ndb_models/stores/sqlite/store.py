@@ -1,8 +1,8 @@
-"""The store in a file: each verb of the contract, and which of two threads it goes to.
+"""The store in a file: each verb of the contract, and which of three threads it goes to.
 
-One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the
-disk to write. A `get` that starts a timer anew is a write, which no power loss has to be survived by: it is committed
-without waiting for the disk.
+One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the disk
+to write; a third does what goes through everything, and so keeps no reader waiting. A `get` that starts a timer anew is
+a write, but none that a power loss has to be survived by: it is committed without waiting for the disk.
 """
 
 from __future__ import annotations
@@ -52,11 +52,12 @@ class SqliteStore(Store):
             LaneOptions(file, "BEGIN IMMEDIATE", patience, options.synchronous.upper()),
         )
         ready = self._writer.opened
-        self._reader = Lane(
-            lambda: Tables(_open_when(ready, file, patience), clock),
-            LaneOptions(file, "BEGIN", patience),
+        self._reader, self._scanner = (
+            Lane(lambda: Tables(_open_when(ready, file, patience), clock), LaneOptions(file, "BEGIN", patience))
+            for _ in range(2)
         )
-        self._writer.closes_after = self._reader.closed
+        self._writer.closes_after = (self._reader, self._scanner)
+        self._lanes: Final = (self._reader, self._scanner, self._writer)
         self._path = file
         self._started = self._left = False
         # Whether the last get of a session started its timer anew: then the next one is likely to, too.
@@ -70,21 +71,21 @@ class SqliteStore(Store):
         """
         if not self._started:
             self._started = True
-            self._writer.start()
-            self._reader.start()
-        for lane in (self._writer, self._reader):
+            for lane in self._lanes:
+                lane.start()
+        for lane in self._lanes:
             await asyncio.shield(asyncio.wrap_future(lane.opened))
 
     def leave(self) -> None:
         """Close without waiting for it: what was asked for is still carried out. Twice does no harm."""
         self._left = True
-        self._reader.leave()
-        self._writer.leave()
+        for lane in self._lanes:
+            lane.leave()
 
     async def aclose(self) -> None:
         self.leave()
         if self._started:
-            for lane in (self._reader, self._writer):
+            for lane in self._lanes:
                 await asyncio.shield(asyncio.wrap_future(lane.closed))
 
     async def __aenter__(self) -> SqliteStore:
@@ -123,7 +124,8 @@ class SqliteStore(Store):
         return got
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        return await self._reader.do(lambda tables: tables.get_all(scope))
+        lane = self._scanner if scope is None else self._reader
+        return await lane.do(lambda tables: tables.get_all(scope))
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
         removed = tuple(names)
@@ -170,11 +172,11 @@ class SqliteStore(Store):
         return await self._reader.do(lambda tables: tables.info(token))
 
     async def totals(self) -> tuple[int, int]:
-        return await self._reader.do(Tables.totals)
+        return await self._scanner.do(Tables.totals)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         asked = None if tokens is None else tuple(tokens)
-        return await self._reader.do(lambda tables: tables.export(asked))
+        return await self._scanner.do(lambda tables: tables.export(asked))
 
     async def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
         """Return the tokens of so many sessions, in the file's own order: the first, or those behind `after`."""
