@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import repository, transport, versions
+from benchmarks import repository, sqlite, transport, versions
 from benchmarks.servers import measured_server
 
 
@@ -32,6 +32,7 @@ def main() -> None:
         transport.bench(server, scale=scale, rounds=options.rounds)
         repository.bench(server, scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
+    sqlite.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@
     |-- StoredDataError                        what is stored does not fit the model
     |   `-- UpgradeError                       a step of an upgrade failed on it
     |-- StoredConfigError                      a stored configuration does not fit the model
+    |-- StoreError                             a store could not be opened, or not do what it was asked
+    |   |-- StoreFormatError                   what is there is no store, or is damaged
+    |   |   `-- StoreVersionError              it is the store of a newer version of this package
+    |   |-- StoreReadOnlyError                 it cannot be written to
+    |   |-- StoreLockedError (TimeoutError)    others kept it locked for too long
+    |   `-- StoreFullError                     there is no room left
     `-- SessionError                           this session cannot be used like that
         |-- NotSavedError                      it has no token yet
         |-- SessionGoneError                   it has ended or expired, or never was
@@ -229,6 +235,45 @@ class StoredConfigError(NdbError):
 
 def _listed(problems: Sequence[tuple[str, str]]) -> str:
     return "; ".join(f"{field}: {reason}" for field, reason in problems)
+
+
+class StoreError(NdbError):
+    """A store could not be opened, or not do what it was asked. The cause says more.
+
+    What failed has changed nothing, and what was acknowledged before stays. Attributes: `store`, where it is; `reason`.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        self.store = store
+        self.reason = reason
+        super().__init__(f"{store}: {reason}")
+
+
+class StoreFormatError(StoreError):
+    """What is there is no store of this package, or it is damaged."""
+
+
+class StoreVersionError(StoreFormatError):
+    """A newer version of this package wrote it. Attributes: `found` and `known`, the versions of the schema."""
+
+    def __init__(self, store: str, found: int, known: int) -> None:
+        self.found = found
+        self.known = known
+        super().__init__(
+            store, f"a newer version of ndb_models wrote it (schema {found}, this one knows up to {known}): upgrade"
+        )
+
+
+class StoreReadOnlyError(StoreError):
+    """It cannot be written to, and a session store cannot do without: timers and sweeping write."""
+
+
+class StoreLockedError(StoreError, TimeoutError):
+    """Others kept it locked for longer than was to be waited. Trying again is safe."""
+
+
+class StoreFullError(StoreError):
+    """There is no room left. Reading goes on; writing does once there is room again."""
 
 
 class SessionError(NdbError):

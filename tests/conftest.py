@@ -41,11 +41,13 @@ async def server(tmp_path: Path) -> AsyncIterator[NdbServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "server"])
+@pytest.fixture(params=["memory", "sqlite", "server"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Each way to reach an empty engine."""
     if request.param == "memory":
         return f"memory://?persist_path={tmp_path}"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'sessions.db'}?persist_path={tmp_path}"
     # Asked for here, where no loop runs yet: an async fixture cannot start another.
     server: NdbServer = request.getfixturevalue("server")
     return server.uri

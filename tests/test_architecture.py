@@ -25,13 +25,17 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "errors": "types",
         "wire": "wire errors texts types",
         "stores.contract": "types",
+        "stores.sqlite": "stores.sqlite stores.contract errors texts types",
+        "stores.opening": "stores errors types",
         "stores": "stores.contract texts types",
         "schema": "schema errors texts types wire",
+        "client.embedded": "client errors types wire engine stores",
         "client.in_process": "client errors types wire engine stores",
         "client": "client errors types wire",
         "engine": "engine errors texts types version wire stores.contract",
+        "copying": "copying client engine errors texts types wire stores",
         "cli": "cli schema errors types",
-        "server.cli": "server engine errors types wire version stores cli",
+        "server.cli": "server cli copying engine errors types wire version stores",
         "server": "server engine errors types wire version",
         "repository": "repository schema client errors texts types wire",
         "integrations": "integrations repository client errors",
@@ -50,7 +54,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Store", "Transport"})
+CONTRACTS: Final = frozenset({"Source", "Store", "Target", "Transport"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -15,7 +15,7 @@ from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
-from ndb_models.client.uri import MemoryUri, Uri, WebSocketUri, parse_uri
+from ndb_models.client.uri import EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.types import JsonValue
@@ -75,7 +75,7 @@ class NdbClient(KeyCommands, SessionCommands):
         `await NdbClient.connect(...)` returns one that is yours to close.
 
         Args:
-            uri: `memory://`, `memory://NAME`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
+            uri: `memory://`, `memory://NAME`, `sqlite:///PATH`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
             open_timeout: seconds for a connection and its handshake.
             request_timeout: seconds for a request, from the call to the answer, reconnecting and repeating included.
             max_payload: bytes of the largest frame that the server takes; larger ones are refused before they are sent.
@@ -131,6 +131,10 @@ class NdbClient(KeyCommands, SessionCommands):
         transport: Transport
         if isinstance(target, MemoryUri):
             transport = open_memory(target)
+        elif isinstance(target, EmbeddedUri):
+            from ndb_models.client.embedded import open_embedded  # there are Pythons without sqlite3
+
+            transport = await open_embedded(target.text)
         else:
             transport = await WebSocketTransport.open(target, options)
         self._transport = transport

@@ -46,7 +46,15 @@ class WebSocketUri:
         return self.shown.startswith("wss:")
 
 
-Uri: TypeAlias = MemoryUri | WebSocketUri
+@dataclass(frozen=True, slots=True)
+class EmbeddedUri:
+    """`sqlite:///PATH`: an engine in this process whose store is elsewhere. The store reads the rest."""
+
+    text: str = field(repr=False)
+    shown: str
+
+
+Uri: TypeAlias = MemoryUri | WebSocketUri | EmbeddedUri
 
 
 def parse_uri(text: str) -> Uri:
@@ -81,5 +89,9 @@ def parse_uri(text: str) -> Uri:
                 raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
             return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}", bool(port))
+        case "sqlite":
+            return EmbeddedUri(text, text.partition("?")[0])
         case scheme:
-            raise InvalidArgumentError(f"the URI's scheme is {scheme!r}; try 'memory://', 'ws://...' or 'wss://...'")
+            raise InvalidArgumentError(
+                f"the URI's scheme is {scheme!r}; try 'memory://', 'sqlite:///...', 'ws://...' or 'wss://...'"
+            )

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
-from ndb_models.stores.contract import SHARED, Store
+from ndb_models.stores.contract import SHARED, SessionRecord, Store
 from ndb_models.types import SessionToken
 from ndb_models.wire.statuses import Status
 
@@ -71,7 +71,7 @@ class DataSets:
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
-        restored = [record for record in records if await self._store.create(record.token, record.expiry, record.keys)]
+        restored = await self._restore(records)
         return {
             "keys": sum(len(record.keys) for record in restored),
             "name": name,
@@ -79,6 +79,19 @@ class DataSets:
             "st": Status.LOAD_COMPLETE,
         }
 
+    async def _restore(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
+        """Restore sessions; return those that were not there. Many at a time: a store on a disk writes them at once."""
+        restored: list[SessionRecord] = []
+        for start in range(0, len(records), _RESTORED_TOGETHER):
+            part = records[start : start + _RESTORED_TOGETHER]
+            done = await asyncio.gather(
+                *(self._store.create(record.token, record.expiry, record.keys) for record in part)
+            )
+            restored += [record for record, was_restored in zip(part, done, strict=True) if was_restored]
+        return restored
+
+
+_RESTORED_TOGETHER: Final = 256
 
 _DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
 

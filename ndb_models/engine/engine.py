@@ -12,6 +12,7 @@ import msgspec
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, OK, Context, scope_of
 from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.errors import StoreError
 from ndb_models.stores.contract import SHARED, Store, UnknownSessionError
 from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
@@ -39,10 +40,13 @@ class Engine:
     Args:
         store: where the keys live.
         persist_path: the directory for data sets (`*_SAVE`, `*_LOAD`), which must exist; None for none.
+        raise_store_errors: raise the `StoreError` of a store that fails, for callers in this process, who can be told
+            everything; else it is logged, and answered with status 1000 and the reason.
     """
 
-    def __init__(self, store: Store, *, persist_path: Path | None = None) -> None:
+    def __init__(self, store: Store, *, persist_path: Path | None = None, raise_store_errors: bool = False) -> None:
         self._store = store
+        self._raise_store_errors = raise_store_errors
         self._context = Context(store, DataSets(store, persist_path))
 
     async def handle(self, frame: bytes) -> bytes:
@@ -61,6 +65,8 @@ class Engine:
             return refusal(name, Status.SESSION_NOT_EXIST)
         except RefusedError as exc:
             return refusal(exc.name, exc.status, exc.message)
+        except StoreError as exc:
+            return refusal(name, Status.UNKNOWN, self._reason(name, exc))
         except Exception:
             _logger.exception("%s failed", name)
             return refusal(name, Status.UNKNOWN)
@@ -84,9 +90,18 @@ class Engine:
             return {"st": Status.SESSION_NOT_EXIST}
         except RefusedError as exc:
             return {"m": exc.message, "st": exc.status}
+        except StoreError as exc:
+            return {"m": self._reason(command.name, exc), "st": Status.UNKNOWN}
         except Exception:
             _logger.exception("%s failed", command.name)
             return {"st": Status.UNKNOWN}
+
+    def _reason(self, command: str, failure: StoreError) -> str:
+        """Log a failure of the store, and return what a client may know of it: not where the store is."""
+        if self._raise_store_errors:
+            raise failure
+        _logger.error("%s failed: %s", command, failure)
+        return failure.reason
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy."""

@@ -286,11 +286,12 @@ class SessionAccess:
         """
         try:
             ended = await self.end(old)
+            if not ended:
+                await self.end(new)
         except BaseException:
             self._client.end_soon(new)  # nobody will learn its token
             raise
         if not ended:
-            self._client.end_soon(new)
             raise SessionGoneError(self._name, old)
 
     async def expiry(self, tkn: SessionToken) -> Expiry | None:

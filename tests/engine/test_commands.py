@@ -9,6 +9,13 @@ import pytest
 from ndb_models.wire.commands import COMMANDS, Command, Param, ParamType
 from tests.engine.asking import Asker
 
+
+@pytest.fixture
+def ask(ask_any: Asker) -> Asker:
+    """On every store."""
+    return ask_any
+
+
 RIGHT: dict[ParamType, Any] = {
     ParamType.ANY: 1,
     ParamType.STRING: "$",

@@ -9,6 +9,13 @@ import pytest
 from tests.conftest import VirtualClock
 from tests.engine.asking import Asker
 
+
+@pytest.fixture
+def ask(ask_any: Asker) -> Asker:
+    """On every store."""
+    return ask_any
+
+
 EXTENDING: dict[str, tuple[str, dict[str, Any]]] = {
     "SH_SET": ("extendOnSetAdd", {"keys": {"a": 1}}),
     "SH_ADD": ("extendOnSetAdd", {"keys": {"a": 1}}),

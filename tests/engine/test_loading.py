@@ -14,6 +14,13 @@ from tests.conftest import VirtualClock
 from tests.engine.asking import Asker
 from tests.engine.data_sets import KEYS, SESSIONS, metadata, session, tree, write_data_set
 
+
+@pytest.fixture
+def ask(ask_any: Asker) -> Asker:
+    """On every store."""
+    return ask_any
+
+
 TOKEN = 16204359010587816757
 A_KEY = '{"keys":{"a":1}}'
 A_SESSION = json.dumps([session(5, {"a": 1})])

@@ -23,7 +23,7 @@ async def test_what_is_saved_is_read_back_equal(client: NdbClient, model: Sessio
     read = await repo.get(saved.tkn)
     assert read == model
     assert type(read) is type(model)
-    assert [type(value) for _, value in read] == [type(value) for _, value in model]
+    assert {name: type(value) for name, value in read} == {name: type(value) for name, value in model}
 
 
 @pytest.mark.parametrize("model", INSTANCES, ids=names(INSTANCES))

@@ -4,35 +4,71 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from ndb_models import NdbClient
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
+from tests.stores.served import ServedStore
 
-OpenStore: TypeAlias = Callable[[Clock], AbstractAsyncContextManager[Store]]
+OpenStore: TypeAlias = Callable[[Path, Clock], AbstractAsyncContextManager[Store]]
+"""Opens an empty store, which may use an empty directory, on a clock."""
 
 TOKEN = 16204359010587816757
 
 
 @asynccontextmanager
-async def open_memory(clock: Clock) -> AsyncIterator[Store]:
+async def open_memory(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
     store = MemoryStore(clock=clock)
     yield store
     await store.aclose()
 
 
+@asynccontextmanager
+async def open_sqlite(directory: Path, clock: Clock) -> AsyncIterator[Store]:
+    async with SqliteStore(directory / "sessions.db", clock=clock) as store:
+        yield store
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
-STORES: dict[str, OpenStore] = {"memory": open_memory}
+STORES: dict[str, OpenStore] = {"memory": open_memory, "sqlite": open_sqlite}
 
 
-@pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, clock: VirtualClock) -> AsyncIterator[Store]:
+def served(open_store: OpenStore) -> OpenStore:
+    """Open a store of this kind, behind a port."""
+
+    @asynccontextmanager
+    async def open_served(directory: Path, clock: Clock) -> AsyncIterator[Store]:
+        options = ServerOptions(port=0, max_payload=LARGE)
+        async with (
+            open_store(directory, clock) as store,
+            NdbServer(Engine(store, persist_path=directory), options) as server,
+            NdbClient.connect(server.uri, max_payload=LARGE) as client,
+        ):
+            yield ServedStore(client, server, store, directory)
+
+    return open_served
+
+
+LARGE = 4 * 1024 * 1024
+
+WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(way) for name, way in STORES.items()}}
+"""Each store, in this process and through the server."""
+
+
+@pytest.fixture(params=WAYS)
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Store]:
     """An empty store."""
-    async with STORES[request.param](clock) as store:
+    async with WAYS[request.param](tmp_path, clock) as store:
         yield store
 
 

@@ -146,7 +146,7 @@ class TestAMapOfKeys:
             b"-0.0",
             b"0.10",
             b'"\\u00e9"',
-            '"é\0"'.encode(),
+            '"é\x7f"'.encode(),
             b"[1 ,\t2]",
             b"null",
             b'"' + b"x" * 1_000_000 + b'"',

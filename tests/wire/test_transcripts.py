@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.stores.memory import MemoryStore
+from tests.stores.conftest import STORES, OpenStore
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("transcripts.jsonl").read_text("utf-8").splitlines()]
 
@@ -27,14 +28,15 @@ ALSO_RIGHT: dict[tuple[str, int], list[Any]] = {
 Exchange = Callable[[str, bool], Awaitable[Any]]
 
 
-async def exchange_in_process(persist_path: Path) -> AsyncIterator[Exchange]:
-    engine = Engine(MemoryStore(), persist_path=persist_path)
+async def exchange_in_process(open_store: OpenStore, directory: Path) -> AsyncIterator[Exchange]:
+    async with open_store(directory, time.time) as store:
+        engine = Engine(store, persist_path=directory)
 
-    async def exchange(text: str, binary: bool) -> Any:
-        assert not binary
-        return json.loads(await engine.handle(text.encode()))
+        async def exchange(text: str, binary: bool) -> Any:
+            assert not binary
+            return json.loads(await engine.handle(text.encode()))
 
-    yield exchange
+        yield exchange
 
 
 async def exchange_over_websocket(server: NdbServer) -> AsyncIterator[Exchange]:
@@ -118,6 +120,9 @@ async def test_the_server_gives_the_recorded_answers_over_a_websocket(case: dict
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not is_about_frames(case)], ids=named)
-async def test_the_engine_gives_the_recorded_answers_in_process(case: dict[str, Any], tmp_path: Path) -> None:
-    async for exchange in exchange_in_process(tmp_path):
+@pytest.mark.parametrize("store", STORES)
+async def test_the_engine_gives_the_recorded_answers_in_process(
+    case: dict[str, Any], store: str, tmp_path: Path
+) -> None:
+    async for exchange in exchange_in_process(STORES[store], tmp_path):
         await follow(case, exchange)

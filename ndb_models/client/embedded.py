@@ -1,0 +1,129 @@
+"""The way to an engine in this process whose store is a file.
+
+All clients of a file share one engine, and with it one thread that writes: their saves go to the disk together. The
+last of them that is closed closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ndb_models.client.in_process import InProcessTransport
+from ndb_models.engine import Engine
+from ndb_models.errors import ConnectError, StoreError
+from ndb_models.stores.sqlite import SqliteStore
+from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
+from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.prepared import Prepared
+
+
+class _Shared:
+    """An engine and those who use it."""
+
+    def __init__(self, uri: SqliteUri) -> None:
+        self.uri: SqliteUri = uri
+        self.store: SqliteStore = SqliteStore(uri.path, uri.options)
+        self.engine: Engine = Engine(
+            self.store,
+            persist_path=None if uri.persist_path is None else Path(uri.persist_path),
+            raise_store_errors=True,
+        )
+        self.users = 0
+
+
+# By the file. Clients may be opened and closed in several threads.
+_in_use: dict[str, _Shared] = {}
+_lock = threading.Lock()
+
+
+class EmbeddedTransport(InProcessTransport):
+    """Hands frames to an engine that others may share."""
+
+    def __init__(self, shared: _Shared) -> None:
+        super().__init__(shared.engine)
+        self._shared: _Shared | None = shared
+
+    async def request(self, exchange: Exchange) -> bytes:
+        """See `Transport.request`; raises `StoreError` where the store fails."""
+        if exchange.on_orphan is None:
+            return await self._engine.handle(exchange.frame)
+        answering = asyncio.ensure_future(self._engine.handle(exchange.frame))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            answering.add_done_callback(lambda done: _orphan(exchange, done))
+            raise
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """See `Transport.perform`; raises `StoreError` where the store fails."""
+        if prepared.on_orphan is None:
+            return super().perform(prepared)
+        return self._perform_as_frame(prepared)
+
+    async def _perform_as_frame(self, prepared: Prepared) -> Mapping[str, Any]:
+        return prepared.read(await self.request(prepared.to_frame()))
+
+    async def aclose(self) -> None:
+        """Let go of the engine; the last who does so closes it, when all that was asked for is done."""
+        shared, self._shared = self._shared, None
+        if shared is not None and _let_go(shared):
+            await shared.store.aclose()
+
+    def abandon(self) -> bool:
+        """Let go without waiting; see `Transport.abandon`."""
+        shared, self._shared = self._shared, None
+        if shared is not None and _let_go(shared):
+            shared.store.leave()
+        return shared is not None
+
+
+def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        exchange.orphaned(done.result())
+
+
+async def open_embedded(text: str) -> EmbeddedTransport:
+    """Return a way to the engine of the file that a `sqlite://` URI names: a new one, or that of its other clients.
+
+    Raises:
+        InvalidArgumentError: the URI names no file, or has options that do not exist.
+        ConnectError: the file cannot be opened as a store, or is open in this process with other options; or the
+            persist path is not a directory.
+    """
+    uri = parse_sqlite_uri(text)
+    shared = _take(uri)
+    try:
+        await shared.store.open()
+    except BaseException as exc:
+        if _let_go(shared):
+            shared.store.leave()
+        if isinstance(exc, StoreError):
+            raise ConnectError(uri.shown, exc.reason) from exc
+        raise
+    return EmbeddedTransport(shared)
+
+
+def _take(uri: SqliteUri) -> _Shared:
+    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
+        raise ConnectError(uri.shown, "persist_path is not a directory")
+    with _lock:
+        shared = _in_use.get(uri.file)
+        if shared is None:
+            shared = _in_use[uri.file] = _Shared(uri)
+        elif (uri.options, uri.persist_path) != (shared.uri.options, shared.uri.persist_path):
+            raise ConnectError(uri.shown, "it is open in this process with other options")
+        shared.users += 1
+        return shared
+
+
+def _let_go(shared: _Shared) -> bool:
+    """Count one user less; tell whether that was the last."""
+    with _lock:
+        shared.users -= 1
+        if shared.users == 0:
+            del _in_use[shared.uri.file]
+        return shared.users == 0

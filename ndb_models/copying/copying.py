@@ -1,0 +1,114 @@
+"""Copying: one source, one target, part by part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from ndb_models.client import NdbClient
+from ndb_models.copying.places import Kinds, Source, Target
+from ndb_models.copying.servers import ServerPlace
+from ndb_models.copying.snapshots import open_snapshots
+from ndb_models.copying.stores import open_sqlite
+from ndb_models.errors import InvalidArgumentError
+
+_PLACES: Final = "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=NAME', or, for keys to be copied to, 'ws://...'"
+
+
+@dataclass(slots=True)
+class Copied:
+    """How much was copied so far. `found` counts what was there before, where that can be known."""
+
+    keys: int = 0
+    sessions: int = 0
+    found: int = 0
+
+
+async def copy(source: str, target: str, *, only: Kinds | None = None, report: Callable[[Copied], None]) -> Copied:
+    """Copy from one URI to another; return how much. What is at the target already is left alone.
+
+    Sessions keep their tokens, their settings and their keys; their timers start afresh. What was cut short is gone on
+    with by calling this again.
+
+    Args:
+        source: the URI of a place, see `_PLACES`.
+        target: the URI of another.
+        only: what to copy; None for all that the source has.
+        report: called after each part.
+
+    Raises:
+        InvalidArgumentError: a URI names no place; or the target cannot take what the source has. Nothing was copied.
+        NdbError: a place failed.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        origin = await _open_source(source)
+        stack.push_async_callback(origin.aclose)
+        destination = await _open_target(target)
+        stack.push_async_callback(destination.aclose)
+        kinds = only or origin.kinds
+        if kinds not in origin.kinds:
+            raise InvalidArgumentError(f"the source names no {_named(kinds & ~origin.kinds)}")
+        if kinds not in destination.kinds:
+            raise InvalidArgumentError(
+                f"the target takes no {_named(kinds & ~destination.kinds)}: {destination.refusal}"
+            )
+        return await _copy(origin, destination, kinds, report)
+
+
+def _named(kinds: Kinds) -> str:
+    return " and no ".join(str(kind.name).lower() for kind in kinds)
+
+
+async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[Copied], None]) -> Copied:
+    copied = Copied()
+    if Kinds.KEYS in kinds:
+        async for keys in source.keys():
+            new = await target.put_keys(keys)
+            copied.keys += len(keys) if new is None else new
+            copied.found += 0 if new is None else len(keys) - new
+            report(copied)
+    if Kinds.SESSIONS in kinds:
+        async for records in source.sessions():
+            created = await target.put_sessions(records)
+            copied.sessions += created
+            copied.found += len(records) - created
+            report(copied)
+    await target.finish()
+    return copied
+
+
+async def _open_source(uri: str) -> Source:
+    match _scheme(uri):
+        case "sqlite":
+            return await open_sqlite(uri, is_source=True)
+        case "snapshot":
+            return open_snapshots(uri)
+        case "ws" | "wss":
+            raise InvalidArgumentError(
+                "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
+                " 'snapshot:///DIR?sessions=NAME&keys=NAME'"
+            )
+        case _:
+            raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")
+
+
+async def _open_target(uri: str) -> Target:
+    match _scheme(uri):
+        case "sqlite":
+            return await open_sqlite(uri, is_source=False)
+        case "snapshot":
+            return open_snapshots(uri)
+        case "ws" | "wss":
+            return ServerPlace(await NdbClient.connect(uri))
+        case _:
+            raise InvalidArgumentError(f"nothing can be copied to there; places are {_PLACES}")
+
+
+def _scheme(uri: str) -> str:
+    try:
+        return urlsplit(uri).scheme
+    except ValueError:
+        raise InvalidArgumentError(f"a URI is malformed; places are {_PLACES}") from None

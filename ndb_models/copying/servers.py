@@ -1,0 +1,62 @@
+"""A server as a place to copy keys to.
+
+Its sessions come and go through its data sets: the protocol cannot list them, and gives out their tokens itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ndb_models.client import NdbClient
+from ndb_models.client.requester import failure
+from ndb_models.copying.places import Keys, Kinds, Target
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.stores.contract import SessionRecord
+from ndb_models.texts import ObjectText
+from ndb_models.wire.commands import COMMANDS
+from ndb_models.wire.prepared import Prepared, key_size
+from ndb_models.wire.statuses import Status
+
+
+class ServerPlace(Target):
+    """A server that takes keys."""
+
+    kinds: Kinds = Kinds.KEYS
+    refusal: str = (
+        "over ws:// they cannot be created under their tokens: copy them to a data set"
+        " ('snapshot:///DIR?sessions=NAME'), load it there (SH_LOAD), and copy with '--only keys'"
+    )
+
+    def __init__(self, client: NdbClient) -> None:
+        self._client = client
+
+    async def put_keys(self, keys: Keys) -> None:
+        for part in _parts(keys, (self._client.max_payload or 0) // 2):
+            command = COMMANDS["KV_ADD"]
+            answer: Any = await self._client.perform(Prepared(command, {}, ObjectText.joined(part)))
+            if answer["st"] != Status.OK:
+                raise failure(command, answer)
+
+    async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
+        raise InvalidArgumentError(self.refusal)
+
+    async def finish(self) -> None:
+        return
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _parts(keys: Keys, limit: int) -> Iterator[dict[str, bytes]]:
+    """Cut keys into parts of so many bytes; one that is larger is a part of its own."""
+    part: dict[str, bytes] = {}
+    size = 0
+    for name, text in keys.items():
+        size += key_size(name, text)
+        if part and size > limit:
+            yield part
+            part, size = {}, key_size(name, text)
+        part[name] = text
+    if part:
+        yield part

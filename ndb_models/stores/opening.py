@@ -1,0 +1,47 @@
+"""From a URI to a store. A kind of store that is new to the package gets a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.stores.contract import Store
+from ndb_models.stores.memory import MemoryStore
+
+_EXAMPLES: Final = "try 'memory://' or 'sqlite:///sessions.db'"
+
+
+async def open_store(uri: str) -> Store:
+    """Return the open store that a URI names: `memory://` or `sqlite:///PATH`. It is the caller's to close.
+
+    Raises:
+        InvalidArgumentError: it names none, or has options that do not exist, or that are not the store's.
+        StoreError: it cannot be opened.
+    """
+    match _scheme(uri):
+        case "memory" if uri == "memory://":
+            return MemoryStore()
+        case "sqlite":
+            from ndb_models.stores.sqlite import SqliteStore  # there are Pythons without sqlite3
+            from ndb_models.stores.sqlite.options import parse_sqlite_uri
+
+            parsed = parse_sqlite_uri(uri)
+            if parsed.persist_path is not None:
+                raise InvalidArgumentError("persist_path is no option of a store's own: it is the engine's")
+            store = SqliteStore(parsed.path, parsed.options)
+            try:
+                await store.open()
+            except BaseException:
+                store.leave()
+                raise
+            return store
+        case scheme:
+            raise InvalidArgumentError(f"there is no store at a URI of the scheme {scheme!r} like this; {_EXAMPLES}")
+
+
+def _scheme(uri: str) -> str:
+    try:
+        return urlsplit(uri).scheme
+    except ValueError:
+        raise InvalidArgumentError(f"the URI is malformed; {_EXAMPLES}") from None

@@ -1,0 +1,6 @@
+"""The store in an SQLite file: durable, and shared by as many processes as like to."""
+
+from ndb_models.stores.sqlite.options import SqliteOptions
+from ndb_models.stores.sqlite.store import SqliteStore
+
+__all__ = ["SqliteOptions", "SqliteStore"]

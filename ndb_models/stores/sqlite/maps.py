@@ -1,0 +1,143 @@
+"""The statements on a map of keys: the shared one's in `kv`, a session's own in `session_key`. None looks at expiry."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Final, TypeVar
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.stores.contract import Scope
+
+T = TypeVar("T")
+
+# So many keys go into one statement. A statement gives up the interpreter's lock and takes it again, which in a busy
+# process is what takes the time.
+_TOGETHER: Final = 16
+# Lists of names are filled up to one of a few lengths, for SQLite to know the statements again.
+_LONGEST_LIST: Final = 512
+
+
+def signed(number: int) -> int:
+    """Return the signed 64-bit integer of the same bits.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    if 0 <= number < 2**63:
+        return number
+    if 0 < number < 2**64:
+        return number - 2**64
+    raise InvalidArgumentError("tokens and durations are unsigned 64-bit integers")
+
+
+def unsigned(number: int) -> int:
+    """Return the unsigned 64-bit integer of the same bits."""
+    return number + 2**64 if number < 0 else number
+
+
+class Keys:
+    """The keys of one map.
+
+    Args:
+        connection: in a transaction, for those that write.
+        scope: whose.
+    """
+
+    __slots__ = ("_connection", "_is_session", "_of")
+
+    def __init__(self, connection: sqlite3.Connection, scope: Scope) -> None:
+        self._connection = connection
+        self._is_session = scope is not None
+        self._of: tuple[int, ...] = () if scope is None else (signed(scope),)
+
+    def write(self, keys: Mapping[str, bytes], *, over: bool) -> None:
+        """Write keys, over what is there or beside it."""
+        for part in _parts(list(keys.items()), _TOGETHER):
+            cells = [cell for item in part for cell in (*self._of, *item)]
+            self._connection.execute(_insert(self._is_session, len(part), over), cells)
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return the keys of these names, in the order of the names."""
+        found: dict[str, bytes] = {}
+        for part in _parts(names, _LONGEST_LIST):
+            select = _select(self._is_session, "key, value", _length(part))
+            found.update(self._connection.execute(select, self._list(part)))
+        return {name: found[name] for name in names if name in found}
+
+    def read_all(self) -> dict[str, bytes]:
+        """Return all keys."""
+        return dict(self._connection.execute(_select(self._is_session, "key, value"), self._of))
+
+    def contained(self, names: Sequence[str]) -> list[str]:
+        """Return those of these names that are there."""
+        found: set[str] = set()
+        for part in _parts(names, _LONGEST_LIST):
+            rows = self._connection.execute(_select(self._is_session, "key", _length(part)), self._list(part))
+            found.update(name for (name,) in rows)
+        return [name for name in names if name in found]
+
+    def names(self) -> list[str]:
+        """Return all names."""
+        return [name for (name,) in self._connection.execute(_select(self._is_session, "key"), self._of)]
+
+    def count(self) -> int:
+        """Return how many there are."""
+        ((number,),) = self._connection.execute(_select(self._is_session, "count(*)"), self._of)
+        return int(number)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove the keys of these names."""
+        for part in _parts(names, _LONGEST_LIST):
+            self._connection.execute(_delete(self._is_session, _length(part)), self._list(part))
+
+    def clear(self) -> int:
+        """Remove all; return how many there were."""
+        return self._connection.execute(_delete(self._is_session), self._of).rowcount
+
+    def swap(self, name: str, old: bytes, new: bytes) -> bool:
+        """Replace a value if it is still `old`; tell whether it was."""
+        table, condition = _TABLES[self._is_session]
+        statement = f"UPDATE {table} SET value = ? WHERE {condition} AND key = ? AND value = ?"
+        return self._connection.execute(statement, (new, *self._of, name, old)).rowcount == 1
+
+    def _list(self, names: Sequence[str]) -> list[object]:
+        return [*self._of, *names, *[names[-1]] * (_length(names) - len(names))]
+
+
+_TABLES: Final = {False: ("kv", "TRUE"), True: ("session_key", "tkn = ?")}
+
+
+@cache
+def _insert(is_session: bool, rows: int, over: bool) -> str:
+    table, _ = _TABLES[is_session]
+    row = "(?, ?, ?)" if is_session else "(?, ?)"
+    conflict = "UPDATE SET value = excluded.value" if over else "NOTHING"
+    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)} ON CONFLICT DO {conflict}"
+
+
+@cache
+def _select(is_session: bool, columns: str, names: int | None = None) -> str:
+    table, condition = _TABLES[is_session]
+    return f"SELECT {columns} FROM {table} WHERE {condition}{_among(names)}"
+
+
+@cache
+def _delete(is_session: bool, names: int | None = None) -> str:
+    table, condition = _TABLES[is_session]
+    return f"DELETE FROM {table} WHERE {condition}{_among(names)}"
+
+
+def _among(names: int | None) -> str:
+    return "" if names is None else f" AND key IN ({', '.join('?' * names)})"
+
+
+def _length(names: Sequence[str]) -> int:
+    """Return how long a list is made that holds these names: one of a few lengths."""
+    return len(names) if len(names) <= _TOGETHER else 1 << (len(names) - 1).bit_length()
+
+
+def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Cut items into parts of at most so many."""
+    return (items[start : start + most] for start in range(0, len(items), most))

@@ -1,0 +1,68 @@
+"""Connections to the file: one that writes, one that reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from ndb_models.stores.sqlite.patience import patiently
+from ndb_models.stores.sqlite.schema import prepare
+
+# Beyond so many bytes, the log that is left after a checkpoint is cut back.
+_LOG_KEPT: Final = 64 * 1024 * 1024
+# Pages of the log after which it is written back into the file.
+_PAGES_PER_CHECKPOINT: Final = 4000
+_KIBIBYTES_OF_CACHE: Final = 16 * 1024
+_STATEMENTS_KEPT: Final = 256
+
+
+def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
+    """Open the file, made if it is not there, as this package's store. Waits so many seconds for others' locks.
+
+    Raises:
+        StoreError, sqlite3.Error: it cannot be.
+    """
+    _make_private(path)
+
+    def set_up(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        # On macOS, a plain fsync leaves the data in the disk's cache. Elsewhere these say nothing.
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        prepare(connection, path)
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
+
+    return patiently(lambda: _connect(path, set_up), patience)
+
+
+def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
+    """Open a file that `open_for_writing` has opened; what would write is refused. Else as that."""
+
+    def set_up(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    return patiently(lambda: _connect(path, set_up), patience)
+
+
+def _connect(path: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_KIBIBYTES_OF_CACHE}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        set_up(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_private(path: str) -> None:
+    """Make the file, if it is not there, its owner's alone; the files that SQLite puts beside it follow it."""
+    # It mostly is there. Whatever else keeps it from being made, SQLite will meet too, and has the words for it.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

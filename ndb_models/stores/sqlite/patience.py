@@ -1,0 +1,36 @@
+"""Trying again while others hold a lock: SQLite has no queue for it, and its own way of waiting sleeps long."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ndb_models.stores.sqlite.failures import is_locked
+
+T = TypeVar("T")
+
+_SHORTEST_PAUSE: Final = 0.0005
+_LONGEST_PAUSE: Final = 0.01
+
+
+def patiently(attempt: Callable[[], T], patience: float) -> T:
+    """Return what an attempt returns, tried again for so many seconds while it fails because of others' locks.
+
+    For threads that may block. An attempt that fails must leave nothing behind.
+
+    Raises:
+        sqlite3.Error: that of the last attempt.
+    """
+    give_up = time.monotonic() + patience
+    pause = _SHORTEST_PAUSE
+    while True:
+        try:
+            return attempt()
+        except sqlite3.Error as exc:
+            if not is_locked(exc) or time.monotonic() >= give_up:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(2 * pause, _LONGEST_PAUSE)

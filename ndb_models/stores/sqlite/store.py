@@ -1,0 +1,190 @@
+"""The store in a file: each verb of the contract, and which of three threads it goes to.
+
+One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the disk
+to write; a third does what goes through everything, and so keeps no reader waiting. A `get` that starts a timer anew is
+a write, but none that a power loss has to be survived by: it is committed without waiting for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Scope, SessionInfo, SessionRecord, Store
+from ndb_models.stores.sqlite.lane import Lane, LaneOptions
+from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
+from ndb_models.stores.sqlite.options import SqliteOptions
+from ndb_models.stores.sqlite.tables import Tables
+from ndb_models.types import Clock, SessionToken
+
+_SWEPT_TOGETHER: Final = 128
+
+
+class SqliteStore(Store):
+    """Keeps everything in an SQLite file: `async with SqliteStore(path) as store`, or `open` and `aclose`.
+
+    It may be used by the tasks of several event loops. Other processes may have the same file open. Verbs on a store
+    that is not open raise `StoreError`; so do those that fail, and these have changed nothing.
+
+    Args:
+        path: the file. One that does not exist is made, readable for its owner alone.
+        options: how it is treated.
+        clock: tells the time in seconds since 1970: processes and their successors must agree on it, so that a
+            monotonic clock will not do. If it goes back, what has expired but was not swept yet lives on.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = time.time
+    ) -> None:
+        file = os.fspath(path)
+        options = options or SqliteOptions()
+        patience = options.busy_timeout
+        self._writer = Lane(
+            lambda: Tables(open_for_writing(file, patience), clock),
+            LaneOptions(file, "BEGIN IMMEDIATE", patience, options.synchronous.upper()),
+        )
+        ready = self._writer.opened
+        self._reader, self._scanner = (
+            Lane(lambda: Tables(_open_when(ready, file, patience), clock), LaneOptions(file, "BEGIN", patience))
+            for _ in range(2)
+        )
+        self._writer.closes_after = (self._reader, self._scanner)
+        self._lanes: Final = (self._reader, self._scanner, self._writer)
+        self._path = file
+        self._started = self._left = False
+        # Whether the last get of a session started its timer anew: then the next one is likely to, too.
+        self._gets_extend = False
+
+    async def open(self) -> None:
+        """Open the file, and make it a store if it is new. Whoever calls this, and how often, gets the same outcome.
+
+        Raises:
+            StoreError: it cannot be opened; the kind of the error says why.
+        """
+        if not self._started:
+            self._started = True
+            for lane in self._lanes:
+                lane.start()
+        for lane in self._lanes:
+            await asyncio.shield(asyncio.wrap_future(lane.opened))
+
+    def leave(self) -> None:
+        """Close without waiting for it: what was asked for is still carried out. Twice does no harm."""
+        self._left = True
+        for lane in self._lanes:
+            lane.leave()
+
+    async def aclose(self) -> None:
+        self.leave()
+        if self._started:
+            for lane in self._lanes:
+                await asyncio.shield(asyncio.wrap_future(lane.closed))
+
+    async def __aenter__(self) -> SqliteStore:
+        try:
+            await self.open()
+        except BaseException:
+            self.leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_started", False) and not self._left:
+            self.leave()
+            warn(f"unclosed SqliteStore on {self._path}", ResourceWarning, source=self)
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        written = dict(keys)
+        await self._writer.do(lambda tables: tables.set(scope, written))
+
+    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        written = dict(keys)
+        await self._writer.do(lambda tables: tables.set(scope, written, over=False))
+
+    async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        asked = tuple(names)
+        if scope is None or not self._gets_extend:
+            found = await self._reader.do(lambda tables: tables.get(scope, asked))
+            if found is not None:
+                return found
+        got, self._gets_extend = await self._writer.do(
+            lambda tables: tables.get_and_extend(scope, asked), durable=False
+        )
+        return got
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        lane = self._scanner if scope is None else self._reader
+        return await lane.do(lambda tables: tables.get_all(scope))
+
+    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        removed = tuple(names)
+        await self._writer.do(lambda tables: tables.remove(scope, removed))
+
+    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        return await self._writer.do(lambda tables: tables.swap(scope, name, old, new))
+
+    async def clear(self, scope: Scope) -> int:
+        return await self.replace(scope, {})
+
+    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        written = dict(keys)
+        return await self._writer.do(lambda tables: tables.replace(scope, written))
+
+    async def count(self, scope: Scope) -> int:
+        return await self._reader.do(lambda tables: tables.count(scope))
+
+    async def names(self, scope: Scope) -> list[str]:
+        return await self._reader.do(lambda tables: tables.names(scope))
+
+    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        asked = tuple(names)
+        return await self._reader.do(lambda tables: tables.contains(scope, asked))
+
+    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        written = dict(keys)
+        return await self._writer.do(lambda tables: tables.create(token, expiry, written))
+
+    async def end(self, token: SessionToken) -> bool:
+        return await self._writer.do(lambda tables: tables.end(token))
+
+    async def end_all(self) -> int:
+        return await self._writer.do(Tables.end_all)
+
+    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        asked = tuple(tokens)
+        return await self._reader.do(lambda tables: tables.exist(asked))
+
+    async def info(self, token: SessionToken) -> SessionInfo:
+        return await self._reader.do(lambda tables: tables.info(token))
+
+    async def totals(self) -> tuple[int, int]:
+        return await self._scanner.do(Tables.totals)
+
+    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
+        asked = None if tokens is None else tuple(tokens)
+        return await self._scanner.do(lambda tables: tables.export(asked))
+
+    async def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
+        """Return the tokens of so many sessions, in the file's own order: the first, or those behind `after`."""
+        return await self._reader.do(lambda tables: tables.tokens(after, most))
+
+    async def sweep(self) -> None:
+        """Free what expired sessions occupy, and what of the file has been free for long; others write in between."""
+        while await self._writer.do(lambda tables: tables.sweep(_SWEPT_TOGETHER), durable=False):
+            pass
+        while await self._writer.do(Tables.give_back, durable=False):
+            pass
+
+
+def _open_when(ready: Future[None], file: str, patience: float) -> sqlite3.Connection:
+    ready.result()
+    return open_for_reading(file, patience)
