@@ -43,6 +43,11 @@ class Subject:
         assert found is not None
         return int(found[1]) * 1024
 
+    def open_files(self) -> int | None:
+        """Return how many files and sockets the process has open; None where the system does not say."""
+        folder = Path(f"/proc/{self.pid}/fd")
+        return sum(1 for _ in folder.iterdir()) if folder.exists() else None
+
     async def emptied(self) -> int | None:
         """Remove all data, and return how much memory the process occupies without it."""
         async with NdbClient.connect(self.uri) as client:

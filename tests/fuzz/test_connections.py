@@ -1,0 +1,96 @@
+"""Connections of garbage, of those who trickle, and of those who do not read: each ends as it must, and nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fuzz.breaches import PATIENT, QUICK, Kind
+from tests.fuzz.serve import PATIENCE
+from tests.fuzz.sizes import CONNECTIONS, SEED, seeded
+from tests.fuzz.subject import Subject, subject, undisturbed
+from tests.server.raw_connection import raw
+
+AT_ONCE: Final = 40
+ENDS_WITHIN: Final = 30
+GROWS_AT_MOST: Final = 16 * 1024 * 1024
+WARMING_UP: Final = 0.2
+# Of each kind, all at the same time: what they cost is time, and most of that is waiting.
+PATIENT_ONES: Final = max(2, CONNECTIONS // 100)
+
+
+async def one(server: Subject, kind: Kind, number: int) -> str:
+    """Make one connection, and see that it ends as it must, and in time; return of what kind it was."""
+    try:
+        async with asyncio.timeout(ENDS_WITHIN), raw(server.port) as connection:
+            await kind(connection, seeded(kind.__name__, number))
+    except (AssertionError, TimeoutError, asyncio.IncompleteReadError, OSError) as exc:
+        raise AssertionError(f"seed {SEED}, connection {number}, {kind.__name__}: {exc!r}") from exc
+    return kind.__name__
+
+
+async def make(server: Subject, numbers: range) -> Counter[str]:
+    """Make connections of all kinds, some at a time; return how many of each there were."""
+    waiting = iter(numbers)
+    made: Counter[str] = Counter()
+
+    async def one_after_the_other() -> None:
+        for number in waiting:
+            made[await one(server, seeded("kind", number).choice(QUICK), number)] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(one_after_the_other())
+    return made
+
+
+async def test_garbage_ends_with_the_right_code_and_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = time.perf_counter()
+    first = int(CONNECTIONS * WARMING_UP)
+    async with subject(tmp_path) as server:
+        made = await make(server, range(first))
+        before = await server.emptied()
+        async with undisturbed(server.uri) as aside:
+            made += await make(server, range(first, CONNECTIONS))
+        after = await server.emptied()
+        open_now = server.open_files()
+    grown = (after or 0) - (before or 0)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{made.total()} connections in {time.perf_counter() - started:.1f} s, seed {SEED}; {aside};"
+            f" memory {grown / 2**20:+.1f} MiB of {(before or 0) / 2**20:.0f}; {dict(made)}\n"
+        )
+    assert made.total() == CONNECTIONS
+    assert grown < GROWS_AT_MOST
+    assert open_now is None or open_now < AT_ONCE
+
+
+async def test_whoever_is_slow_is_not_waited_for_and_memory_stays_flat(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with subject(tmp_path) as server:
+        async with undisturbed(server.uri) as aside:
+            before = server.resident_bytes()
+            started = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                for kind in PATIENT:
+                    for number in range(PATIENT_ONES):
+                        group.create_task(one(server, kind, number))
+            took = time.perf_counter() - started
+        after = await server.emptied()
+    grown = (after or 0) - (before or 0)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{len(PATIENT) * PATIENT_ONES} slow connections in {took:.1f} s, seed {SEED}; {aside};"
+            f" memory {grown / 2**20:+.1f} MiB of {(before or 0) / 2**20:.0f}\n"
+        )
+    assert took > PATIENCE * 0.9, "somebody was to be waited for"
+    assert grown < GROWS_AT_MOST
