@@ -201,7 +201,8 @@ class MemoryStore(Store):
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         await self.sweep()
-        chosen = self._sessions if tokens is None else dict.fromkeys(tokens)
+        # A list: a session whose time comes meanwhile goes.
+        chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
         return [
             SessionRecord(token, session.expiry, dict(session.keys))
             for token in chosen

@@ -304,7 +304,16 @@ async def never_ended(connection: RawConnection, rng: random.Random) -> None:
 
 
 QUICK: Final[tuple[Kind, ...]] = (
-    *(garbage, half_a_handshake, wrong_handshake, no_handshake, changed_handshake, unmasked, reserved_bits, reserved_opcode),
+    *(
+        garbage,
+        half_a_handshake,
+        wrong_handshake,
+        no_handshake,
+        changed_handshake,
+        unmasked,
+        reserved_bits,
+        reserved_opcode,
+    ),
     *(control_frame, out_of_order, bad_close, reason_that_is_no_text, text_that_is_no_text, too_large),
     *(impossible_length, random_frames, vanished, binary, well_framed),
 )

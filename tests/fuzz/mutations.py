@@ -23,7 +23,22 @@ STRINGS: Final = (
     *('"\x01"', '"\n"', '"\x7f"', r'"\x41"', r'"\u12"', r'"\u123g"', r'"\"', '"', '""', r'"\/"', "'a'", '"\\\n"'),
     *('"\ufeff"', '"\u2028"', '"' + "x" * 5000 + '"', r'"' + r"\u0041" * 200 + '"', r'"\uD800"', r'"\\ud800"'),
 )
-LITERALS: Final = ("True", "NULL", "tru", "undefined", "", ",", "{}", "[]", "{", "]", "/**/1", "1//", "[1,]", '{"a":1,}')
+LITERALS: Final = (
+    "True",
+    "NULL",
+    "tru",
+    "undefined",
+    "",
+    ",",
+    "{}",
+    "[]",
+    "{",
+    "]",
+    "/**/1",
+    "1//",
+    "[1,]",
+    '{"a":1,}',
+)
 NESTINGS: Final = (8, 64, 508, 509, 510, 511, 512, 513, 600, 5000)
 COMMAND_NAMES: Final = (
     *("", "_", "KV", "KV_", "SH_", "kv_set", "KV_SET ", "XX_SET", "SV_", "ERR", "ERR_RSP", "KV_SET_RSP", "SH_SET_RSP"),
@@ -110,7 +125,16 @@ class Mutator:
         name, body = self._requests.any()
         other, other_body = self._requests.any()
         value = self._requests.value(2)
-        shapes = (value, [{name: body}], {name: value}, {name: body, other: other_body}, {}, [], {name: [body]}, body)
+        shapes: tuple[object, ...] = (
+            value,
+            [{name: body}],
+            {name: value},
+            {name: body, other: other_body},
+            {},
+            [],
+            {name: [body]},
+            body,
+        )
         return self._written(self._rng.choice(shapes))
 
     def _repeated(self) -> str:

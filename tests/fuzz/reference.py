@@ -22,8 +22,8 @@ _SESSION: Final = frozenset({1, 100})
 _SAVED: Final = frozenset({121, 123})
 _LOADED: Final = frozenset({141, 142})
 
-# What may become of a request that fits its command. 1000, which a fault of the engine's own would get too, is NemesisDB's
-# answer to appending to what is no array.
+# What may become of a request that fits its command. 1000, which a fault of the engine's own would get too, is what
+# NemesisDB answers to appending to what is no array.
 _OUTCOMES: Final[Mapping[str, frozenset[int]]] = {
     **{name: _SESSION if command.of_session else _OK for name, command in COMMANDS.items()},
     "KV_FIND": frozenset({1, 4}),

@@ -18,7 +18,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 
 MAX_PAYLOAD: Final = 64 * 1024
-PATIENCE: Final = 3.0
+PATIENCE: Final = 2.0
 """Seconds: for a handshake, for a message to come in whole, for answers to be read, and for the end of a connection."""
 
 

@@ -83,6 +83,11 @@ async def subject(persist_path: Path) -> AsyncIterator[Subject]:
     assert (process.returncode, written) == (0, ""), f"status {process.returncode}: {written}"
 
 
+def tree(folder: Path) -> set[Path]:
+    """Return all that is below a folder."""
+    return set(folder.rglob("*"))
+
+
 class Bystander(SessionModel, expiry=Expiry(idle=3600)):
     """The session of the client beside."""
 

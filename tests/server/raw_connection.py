@@ -101,8 +101,7 @@ class RawConnection:
                     assert await self.rest() == b"", "nothing comes after a close frame"
                     return received
                 received.messages.append((opcode, payload))
-        except asyncio.IncompleteReadError as end:
-            assert end.partial == b"", "a frame was cut off"
+        except asyncio.IncompleteReadError:
             return received
 
 

@@ -42,6 +42,12 @@ async def trickle(connection: RawConnection, data: bytes) -> None:
             await asyncio.sleep(SOON / 20)
 
 
+async def send_without_end(connection: RawConnection) -> None:
+    while True:
+        await connection.send(frame(REQUEST))
+        await asyncio.sleep(SOON / 10)
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 async def test_a_handshake_that_does_not_end_is_cut_off(begun: bytes) -> None:
     async with serving(open_timeout=SOON) as server, raw(server.port) as connection:
@@ -128,7 +134,5 @@ async def test_whoever_does_not_end_a_closed_connection_is_cut_off(ending: bytes
         await connection.open()
         await connection.send(ending)
         assert (await connection.until_closed()).code == code
-        with pytest.raises(ConnectionError):
-            while True:  # what is sent to nobody comes back as an error
-                await connection.send(frame(REQUEST))
-                await asyncio.sleep(SOON / 10)
+        with pytest.raises(ConnectionError):  # what is sent to nobody comes back as an error
+            await send_without_end(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,6 +112,15 @@ async def test_one_token_that_comes_and_goes_leaves_nothing_behind(store: Memory
         before = occupied()
         await churn(20_000)
         assert occupied() - before < 50_000
+
+
+async def test_sessions_may_expire_while_all_are_exported() -> None:
+    moments = itertools.count()
+    store = MemoryStore(clock=lambda: float(next(moments)))
+    for token in range(100):
+        # The even ones live when the store is swept, and are dead when it is their turn.
+        await store.create(token, ExpirySettings(101 if token % 2 == 0 else 1000, delete_session=True))
+    assert [record.token for record in await store.export()] == list(range(1, 100, 2))
 
 
 async def test_ending_all_frees_all(store: MemoryStore) -> None:
