@@ -70,6 +70,10 @@ class ObjectText(Mapping[str, bytes]):
         return f"<ObjectText of {len(self.text)} bytes>"
 
 
+# Larger objects share nothing: the names of each would stay in memory, however long they are.
+_OF_A_KIND: Final = 16 * 1024
+
+
 # There may be millions of objects, but of a few kinds: those of a kind share the tuple of their names.
 @lru_cache(maxsize=256)
 def _and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -90,7 +94,8 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     members = _split(text)
     shortest = sum(map(len, members)) + sum(map(len, members.values())) + 4 * len(members) + 1
     if members and shortest == len(text):
-        return ObjectText(bytes(text), _shared(tuple(members)))
+        names = tuple(members)
+        return ObjectText(bytes(text), _shared(names) if shortest <= _OF_A_KIND else names)
     return {name: bytes(value) for name, value in members.items()}
 
 

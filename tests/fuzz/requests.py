@@ -60,7 +60,9 @@ class Requests:
         body = {param.name: self._right(param) for param in command.params if self._is_given(param)}
         if command.of_session:
             body[TOKEN] = self.token()
-        return body
+        names = list(body)
+        self._rng.shuffle(names)
+        return {name: body[name] for name in names}
 
     def _is_given(self, param: Param) -> bool:
         return param.required or self._rng.random() < 0.6
