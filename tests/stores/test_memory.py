@@ -12,6 +12,7 @@ import pytest
 
 from ndb_models.stores.contract import ExpirySettings
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 
 VALUE_SIZE = 10_000
@@ -144,3 +145,17 @@ async def test_time_is_its_own_where_no_clock_is_given() -> None:
     remaining = (await store.info(1)).remaining
     assert remaining is not None
     assert 3590 < remaining <= 3600
+
+
+async def test_keys_that_are_all_written_again_stay_one_text(store: MemoryStore) -> None:
+    """A million sessions that are saved over and over take as much memory as a million that were only created."""
+    names = tuple(f"key{number}" for number in range(20))
+    with tracing():
+        before = occupied()
+        for token in range(200):
+            await store.create(token, ExpirySettings(), ObjectText.joined(dict.fromkeys(names, b"1")))
+        created = occupied() - before
+        for token in range(200):
+            await store.set(token, ObjectText.joined(dict.fromkeys(names, b"2")))
+        assert occupied() - before < 1.1 * created
+    assert await store.get_all(7) == dict.fromkeys(names, b"2")
