@@ -204,7 +204,7 @@ class MemoryStore(Store):
         # A list: a session whose time comes meanwhile goes.
         chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
         return [
-            SessionRecord(token, session.expiry, dict(session.keys))
+            SessionRecord(token, session.expiry, _kept(session.keys))
             for token in chosen
             if (session := self._live(token)) is not None
         ]
