@@ -41,8 +41,9 @@ class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
     `receive_timeout` is how many seconds a message may take to come in, from its first byte to its last; `send_timeout`
-    how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many of its requests may
-    wait before no more are read from it.
+    how many seconds a client may leave answers unread before it is cut off; `close_timeout` how many seconds it may take
+    to end a connection that is being closed; `most_waiting` how many of its requests may wait before no more are read
+    from it.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class NdbServerConnection(ServerConnection):
         max_payload: int,
         receive_timeout: float,
         send_timeout: float,
+        close_timeout: float,
         most_waiting: int = 64,
         **options: Any,
     ) -> None:
-        super().__init__(protocol, server, **options)
+        super().__init__(protocol, server, close_timeout=close_timeout, **options)
         self._engine = engine
         self._send_timeout = send_timeout
         self._most_waiting = most_waiting
@@ -76,7 +78,7 @@ class NdbServerConnection(ServerConnection):
         self._cut_off: asyncio.TimerHandle | None = None
         # Runs while a message is coming in; and from when the connection is to end.
         self._whole = Deadline(self.loop, receive_timeout, self._give_up)
-        self._ended = Deadline(self.loop, self.close_timeout or 0, self._abort)
+        self._ended = Deadline(self.loop, close_timeout, self._abort)
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""

@@ -83,6 +83,23 @@ async def subject(persist_path: Path) -> AsyncIterator[Subject]:
     assert (process.returncode, written) == (0, ""), f"status {process.returncode}: {written}"
 
 
+@dataclass(frozen=True)
+class Growth:
+    """How much more memory a process occupies than before, where the system says it."""
+
+    before: int | None
+    after: int | None
+
+    @property
+    def bytes(self) -> int:
+        return (self.after or 0) - (self.before or 0)
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return "memory cannot be seen here, and was not looked at"
+        return f"memory {self.bytes / 2**20:+.1f} MiB of {self.before / 2**20:.0f}"
+
+
 def tree(folder: Path) -> set[Path]:
     """Return all that is below a folder."""
     return set(folder.rglob("*"))

@@ -14,7 +14,7 @@ import pytest
 from tests.fuzz.breaches import PATIENT, QUICK, Kind
 from tests.fuzz.serve import PATIENCE
 from tests.fuzz.sizes import CONNECTIONS, SEED, seeded
-from tests.fuzz.subject import Subject, subject, undisturbed
+from tests.fuzz.subject import Growth, Subject, subject, undisturbed
 from tests.server.raw_connection import raw
 
 AT_ONCE: Final = 40
@@ -62,14 +62,14 @@ async def test_garbage_ends_with_the_right_code_and_leaves_nothing_behind(
             made += await make(server, range(first, CONNECTIONS))
         after = await server.emptied()
         open_now = server.open_files()
-    grown = (after or 0) - (before or 0)
+    memory = Growth(before, after)
     with capsys.disabled():
         sys.stdout.write(
             f"\n{made.total()} connections in {time.perf_counter() - started:.1f} s, seed {SEED}; {aside};"
-            f" memory {grown / 2**20:+.1f} MiB of {(before or 0) / 2**20:.0f}; {dict(made)}\n"
+            f" {memory}; {dict(made)}\n"
         )
     assert made.total() == CONNECTIONS
-    assert grown < GROWS_AT_MOST
+    assert memory.bytes < GROWS_AT_MOST
     assert open_now is None or open_now < AT_ONCE
 
 
@@ -92,11 +92,10 @@ async def test_whoever_is_slow_is_not_waited_for_and_memory_stays_flat(
             await slow_ones(server, range(PATIENT_ONES, 2 * PATIENT_ONES))
         after = await server.emptied()
         took = time.perf_counter() - started
-    grown = (after or 0) - (before or 0)
+    memory = Growth(before, after)
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{2 * len(PATIENT) * PATIENT_ONES} slow connections in {took:.1f} s, seed {SEED}; {aside};"
-            f" memory {grown / 2**20:+.1f} MiB of {(before or 0) / 2**20:.0f}\n"
+            f"\n{2 * len(PATIENT) * PATIENT_ONES} slow connections in {took:.1f} s, seed {SEED}; {aside}; {memory}\n"
         )
     assert took > 2 * PATIENCE * 0.9, "somebody was to be waited for"
-    assert grown < GROWS_AT_MOST
+    assert memory.bytes < GROWS_AT_MOST

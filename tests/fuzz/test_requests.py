@@ -18,7 +18,7 @@ from tests.fuzz.reference import expected_for
 from tests.fuzz.requests import ENDS_ALL, Requests
 from tests.fuzz.serve import MAX_PAYLOAD
 from tests.fuzz.sizes import REQUESTS, SEED, seeded
-from tests.fuzz.subject import Subject, subject, tree, undisturbed
+from tests.fuzz.subject import Growth, Subject, subject, tree, undisturbed
 
 CONNECTIONS: Final = 8
 BURST: Final = 64
@@ -100,11 +100,11 @@ async def test_each_request_is_answered_once_and_memory_stays_flat(
         async with undisturbed(server.uri) as aside:
             await fuzz(server, fuzzers, REQUESTS - int(REQUESTS * WARMING_UP))
         after = await server.emptied()
-    grown = (after or 0) - (before or 0)
+    memory = Growth(before, after)
     with capsys.disabled():
         sys.stdout.write(
             f"\n{sum(fuzzer.sent for fuzzer in fuzzers)} mutated requests in {time.perf_counter() - started:.1f} s,"
-            f" seed {SEED}; {aside}; memory {grown / 2**20:+.1f} MiB of {(before or 0) / 2**20:.0f}\n"
+            f" seed {SEED}; {aside}; {memory}\n"
         )
-    assert grown < GROWS_AT_MOST
+    assert memory.bytes < GROWS_AT_MOST
     assert tree(tmp_path) - tree(persist_path) == {persist_path}
