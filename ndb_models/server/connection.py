@@ -41,7 +41,7 @@ class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
     `receive_timeout` is how many seconds a message may take to come in, from its first byte to its last; `send_timeout`
-    how many seconds a client may leave answers unread before it is cut off; `close_timeout` how many seconds it may take
+    how many seconds a client may leave answers unread before it is cut off; `close_timeout` how many it may take
     to end a connection that is being closed; `most_waiting` how many of its requests may wait before no more are read
     from it.
     """
