@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test debug serve lint types bench check format clean
+.PHONY: demo test fuzz debug serve lint types bench check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## run every test, warnings as errors
 	@$(BIN)/python -W error -m pytest $(ARGS)
+
+fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
+	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
+		$(BIN)/python -W error -m pytest tests/fuzz $(ARGS)
 
 debug: $(READY)  ## the tests of everything asynchronous again, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/wire \

@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 
-from benchmarks import repository, sqlite, transport, versions
-from benchmarks.servers import measured_server
+from benchmarks import capacity, repository, sqlite, transport, versions
+from benchmarks.servers import allow_open_files, measured_server
 
 
 def main() -> None:
@@ -28,9 +28,11 @@ def main() -> None:
         f"{'All on one core' if pinned else 'On all cores'}; medians of {options.rounds} rounds, in turn\n"
     )
     scale = 0.1 if options.quick else 1.0
+    allow_open_files(capacity.OPEN_FILES)  # here, for the server to have them too
     with measured_server() as server:
         transport.bench(server, scale=scale, rounds=options.rounds)
         repository.bench(server, scale=scale, rounds=options.rounds)
+        capacity.bench(server, scale=scale)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
 

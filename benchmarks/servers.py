@@ -31,6 +31,28 @@ class MeasuredServer:
         found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text("ascii"))
         return int(found[1]) * 1024 if found else None
 
+    def cpu_seconds(self) -> float | None:
+        """Return for how long the server's process has worked, on all cores together, where that can be seen."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        if self.pid is None or not stat.exists():
+            return None
+        of_the_user, of_the_system = stat.read_text("ascii").rpartition(")")[2].split()[11:13]
+        return (int(of_the_user) + int(of_the_system)) / os.sysconf("SC_CLK_TCK")
+
+
+def allow_open_files(count: int) -> bool:
+    """Let this process, and those that it starts from now on, open so many files; tell whether the system allows it."""
+    if importlib.util.find_spec("resource") is None:
+        return False
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        if hard != resource.RLIM_INFINITY and hard < count:
+            return False
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    return True
+
 
 @contextlib.contextmanager
 def measured_server() -> Iterator[MeasuredServer]:

@@ -76,9 +76,16 @@ def _and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     return (*names, name)
 
 
-@lru_cache(maxsize=256)
-def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
-    return names
+# Larger objects share nothing: the names of each would stay in memory, however long they are.
+_OF_A_KIND: Final = 16 * 1024
+
+
+def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+    """Return the names, and how many bytes are around the values in the shortest text of an object with these."""
+    return names, sum(map(len, names)) + 4 * len(names) + 1
+
+
+_shared_kind: Final = lru_cache(maxsize=256)(_kind)
 
 
 def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
@@ -88,9 +95,10 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     of these make it longer than its members, with their quotes, colons and commas, are together.
     """
     members = _split(text)
-    shortest = sum(map(len, members)) + sum(map(len, members.values())) + 4 * len(members) + 1
-    if members and shortest == len(text):
-        return ObjectText(bytes(text), _shared(tuple(members)))
+    size = len(text)
+    names, around = (_shared_kind if size <= _OF_A_KIND else _kind)(tuple(members))
+    if names and sum(map(len, members.values()), around) == size:
+        return ObjectText(bytes(text), names)
     return {name: bytes(value) for name, value in members.items()}
 
 

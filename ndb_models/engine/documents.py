@@ -61,8 +61,12 @@ class Path:
 
     def locate(self, value: bytes) -> list[tuple[str, Location]]:
         """Return where the path leads in a value: each place as a normalised path and as its steps."""
+        document = _decode(value)
+        if type(document) is str:
+            # The library would take it for a JSON text, and look into that: it gets one, of this string.
+            document = value.decode()
         try:
-            matches = self._path.finditer(_decode(value))
+            matches = self._path.finditer(document)
             # The library's slices cut strings too; in RFC 9535 a string has no children.
             return [
                 (match.path, match.parts)

@@ -12,6 +12,7 @@ import msgspec
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, OK, Context, scope_of
 from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import SHARED, Store, UnknownSessionError
 from ndb_models.texts import ObjectText
@@ -55,7 +56,7 @@ class Engine:
         Where the store does not wait, neither does this, except for saving and loading.
         """
         try:
-            call = parse(frame)
+            call = usual_call(frame) or parse(frame)
         except RefusedError as exc:
             return refusal(exc.name, exc.status, exc.message)
         name = call.command.name
@@ -73,8 +74,8 @@ class Engine:
         if body is OK:
             return call.command.bare_success
         keys = body.get("keys")
-        if type(keys) is ObjectText:
-            body = {**body, "keys": msgspec.Raw(keys.text)}
+        if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
+            return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
         return _encode({call.command.answer_name: body})
 
     async def perform(self, prepared: Prepared) -> Mapping[str, Any]:

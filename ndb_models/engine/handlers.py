@@ -48,7 +48,7 @@ OK: Final[Body] = {"st": Status.OK}
 def _strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
     """Return what of a `keys` array counts: entries that are not strings are passed over.
 
-    A tuple never comes from a frame; whoever gives one answers for it that it holds strings.
+    Whoever gives a tuple answers for it that it holds strings.
     """
     return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
 

@@ -110,7 +110,7 @@ def parse_json(text: bytes) -> Any:
 
 def is_nested_deeper(text: bytes, levels: int) -> bool:
     """Tell whether arrays and objects are nested deeper than this in a JSON text."""
-    return text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
+    return len(text) > levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
 
 
 def _nesting(text: bytes) -> int:

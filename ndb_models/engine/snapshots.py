@@ -15,20 +15,25 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
-from ndb_models.engine.requests import RefusedError, parse_json
+from ndb_models.engine.requests import RefusedError, is_nested_deeper, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
+from ndb_models.texts import NO_MEMBERS, ObjectText, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024
 _COMPLETE: Final = 1
 _TEMPORARY: Final = ".ndb-models-"
 _NONE: Final = -1
+# What is around a session's keys, in a data set as in an answer.
+_MAX_NESTING: Final = MAX_NESTING - 2
 
 
 class Kind(IntEnum):
@@ -61,7 +66,7 @@ class _Header(msgspec.Struct):
 
 class _Session(msgspec.Struct):
     sh: _Header | None = None
-    keys: dict[str, msgspec.Raw] = {}
+    keys: msgspec.Raw = msgspec.Raw(NO_MEMBERS)
 
 
 class _Keys(msgspec.Struct):
@@ -89,8 +94,8 @@ def sessions_texts(records: Iterable[SessionRecord]) -> Iterator[bytes]:
     for record in records:
         settings = record.expiry
         expiry = _Expiry(settings.duration, settings.delete_session, settings.extend_on_set_add, settings.extend_on_get)
-        keys = {name: msgspec.Raw(value) for name, value in record.keys.items()}
-        yield _encode(_Session(_Header(record.token, expiry), keys))
+        keys = record.keys if isinstance(record.keys, ObjectText) else ObjectText.joined(record.keys)
+        yield _encode(_Session(_Header(record.token, expiry), msgspec.Raw(keys.text)))
 
 
 _AROUND: Final = {Kind.KEYS: (b'{"keys":{', b"}}"), Kind.SESSIONS: (b"[", b"]")}
@@ -164,7 +169,7 @@ class Snapshots:
         return [
             _record(session.sh, session.keys)
             for part in self._read(name, Kind.SESSIONS)
-            for session in _convert(part, list[_Session])
+            for session in _shaped(part, list[_Session])
             if session.sh is not None  # NemesisDB writes an empty object where it has no session
         ]
 
@@ -196,17 +201,36 @@ def _newest(home: Path) -> int:
 def _convert(text: bytes, shape: type[_S]) -> _S:
     try:
         parse_json(text)
+    except RefusedError as exc:
+        raise SnapshotError("the data set is damaged") from exc
+    return _shaped(text, shape)
+
+
+def _shaped(text: bytes, shape: type[_S]) -> _S:
+    """Return a JSON text as what it holds. What stays raw in it may be anything yet."""
+    try:
         return msgspec.json.decode(text, type=shape)
-    except (RefusedError, msgspec.MsgspecError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise SnapshotError("the data set is damaged") from exc
 
 
-def _record(header: _Header, keys: Mapping[str, msgspec.Raw]) -> SessionRecord:
+# A million sessions have but a handful of settings.
+_settings: Final = lru_cache(maxsize=256)(ExpirySettings)
+
+
+def _record(header: _Header, keys: msgspec.Raw) -> SessionRecord:
     if not (is_token(header.tkn) and 0 <= header.expiry.duration <= MAX_TOKEN):
         raise SnapshotError("the data set is damaged")
     expiry = header.expiry
-    settings = ExpirySettings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
-    return SessionRecord(header.tkn, settings, {name: bytes(text) for name, text in keys.items()})
+    settings = _settings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
+    text = bytes(keys)
+    if is_nested_deeper(text, _MAX_NESTING):
+        raise SnapshotError("the data set is damaged")
+    try:
+        parse_json(text)
+        return SessionRecord(header.tkn, settings, members_of(text))
+    except (RefusedError, msgspec.MsgspecError) as exc:  # the latter where they are no object
+        raise SnapshotError("the data set is damaged") from exc
 
 
 def _parts(texts: Iterable[bytes]) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.server.deadline import Deadline
 from ndb_models.wire.framing import FrameReader, text_frame
 from ndb_models.wire.messages import MessageAssembler
 
@@ -39,8 +40,10 @@ _WRITTEN_AT_ONCE: Final = 64 * 1024
 class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
-    `send_timeout` is how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many
-    of its requests may wait before no more are read from it.
+    `receive_timeout` is how many seconds a message may take to come in, from its first byte to its last; `send_timeout`
+    how many seconds a client may leave answers unread before it is cut off; `close_timeout` how many it may take
+    to end a connection that is being closed; `most_waiting` how many of its requests may wait before no more are read
+    from it.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class NdbServerConnection(ServerConnection):
         *,
         engine: Engine,
         max_payload: int,
+        receive_timeout: float,
         send_timeout: float,
+        close_timeout: float,
         most_waiting: int = 64,
         **options: Any,
     ) -> None:
-        super().__init__(protocol, server, **options)
+        super().__init__(protocol, server, close_timeout=close_timeout, **options)
         self._engine = engine
         self._send_timeout = send_timeout
         self._most_waiting = most_waiting
@@ -71,6 +76,9 @@ class NdbServerConnection(ServerConnection):
         self._leaving = False
         self._reading = True
         self._cut_off: asyncio.TimerHandle | None = None
+        # Runs while a message is coming in; and from when the connection is to end.
+        self._whole = Deadline(self.loop, receive_timeout, self._give_up)
+        self._ended = Deadline(self.loop, close_timeout, self._abort)
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""
@@ -85,7 +93,12 @@ class NdbServerConnection(ServerConnection):
             else:
                 self._write()  # what websockets answers, a close above all, comes after what was answered before
                 super().data_received(part)
+                self._end_in_time()
         self._write()
+        if self._reader.has_begun:
+            self._whole.start()
+        else:
+            self._whole.stop()
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -99,6 +112,7 @@ class NdbServerConnection(ServerConnection):
             self._receive(message, binary=self._binary)
 
     def _receive(self, message: bytes, *, binary: bool) -> None:
+        self._whole.stop()
         if self._leaving:
             return
         if self._inbox or self._answering is not None or self.paused:
@@ -114,9 +128,7 @@ class NdbServerConnection(ServerConnection):
             self._put(BINARY_FRAME)
             return
         if not _is_utf8(message):
-            self._write()
-            self.protocol.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
-            self.send_data()
+            self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
         answering = self._engine.handle(message)
         try:
@@ -148,6 +160,27 @@ class NdbServerConnection(ServerConnection):
             self._answer(message, binary=binary)
         self._write()
         self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """End the connection with a close frame, after what was answered before."""
+        self._write()
+        self.protocol.fail(code, reason)
+        self.send_data()
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """Once there was a close frame, a client that does not end its side of the connection is cut off."""
+        if self.protocol.state is State.CLOSING:
+            self._ended.start()
+
+    def _give_up(self) -> None:
+        if self._reading:
+            self._fail(CloseCode.POLICY_VIOLATION, "the message took too long to come in")
+        else:
+            self._whole.start()  # it is not the client who is late
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     async def leave(self) -> None:
         """Accept no more, answer everything that was accepted, and close the connection (code 1001)."""
@@ -199,6 +232,8 @@ class NdbServerConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""
         self._stop_timer()
+        self._whole.stop()
+        self._ended.stop()
         self._inbox.clear()
         super().connection_lost(exc)
 

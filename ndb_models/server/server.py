@@ -36,14 +36,21 @@ class ServerOptions:
             authentication nor encryption.
         port: 0 for any that is free.
         max_payload: the largest request; a larger one closes its connection with code 1009.
+        open_timeout: how long a client may take for the handshake before it is cut off.
+        receive_timeout: how long a request may take to come in, from its first byte to its last, before its connection
+            is closed with code 1008.
         send_timeout: how long a client may leave answers unread before it is cut off.
+        close_timeout: how long a client may take to end a connection that is being closed before it is cut off.
         insecure: listen beyond this machine all the same.
     """
 
     host: str = "127.0.0.1"
     port: int = 1987
     max_payload: int = 1024 * 1024
+    open_timeout: float = 10.0
+    receive_timeout: float = 60.0
     send_timeout: float = 30.0
+    close_timeout: float = 10.0
     insecure: bool = False
 
 
@@ -81,8 +88,11 @@ class NdbServer:
                 NdbServerConnection,
                 engine=self._engine,
                 max_payload=options.max_payload,
+                receive_timeout=options.receive_timeout,
                 send_timeout=options.send_timeout,
             ),
+            open_timeout=options.open_timeout,
+            close_timeout=options.close_timeout,
             compression=None,
             max_size=options.max_payload,
             origins=[None],

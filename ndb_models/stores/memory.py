@@ -101,7 +101,7 @@ class MemoryStore(Store):
             self._shared.update(_parted(keys))
             return
         session = self._session_to_write(scope)
-        if session.keys:
+        if session.keys and not _replaces(keys, session.keys):
             session.parted().update(_parted(keys))
         else:
             session.keys = _kept(keys)
@@ -201,9 +201,10 @@ class MemoryStore(Store):
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         await self.sweep()
-        chosen = self._sessions if tokens is None else dict.fromkeys(tokens)
+        # A list: a session whose time comes meanwhile goes.
+        chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
         return [
-            SessionRecord(token, session.expiry, dict(session.keys))
+            SessionRecord(token, session.expiry, _kept(session.keys))
             for token in chosen
             if (session := self._live(token)) is not None
         ]
@@ -241,6 +242,11 @@ def _chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]
 
 def _parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return keys.split() if isinstance(keys, ObjectText) else keys
+
+
+def _replaces(keys: Mapping[str, bytes], others: Mapping[str, bytes]) -> bool:
+    """Tell whether writing these keys leaves nothing of the others. Only texts are looked at, whose names are known."""
+    return type(keys) is ObjectText and type(others) is ObjectText and keys.names == others.names
 
 
 def _kept(keys: Mapping[str, bytes]) -> dict[str, bytes] | ObjectText:

@@ -48,6 +48,11 @@ class FrameReader:
         # Whether a frame was too large: what comes behind it cannot be told from what is in it.
         self._lost = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a message, or a frame, has begun to come in whose end has not come."""
+        return self._fragmented or bool(self._pieces)
+
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Take what came in, and return what it completes, in order.
 

@@ -54,6 +54,14 @@ class TestFind:
         await ask("KV_SET", keys={"a": 1, "b": None})
         assert sorted((await ask("KV_FIND", path="$", rsp="keys"))["keys"]) == ["a", "b"]
 
+    @pytest.mark.parametrize("text", ['{"x": 1}', "[[1]]", '"x"', "{", "{{", "]", "1", "null", "NaN", ""])
+    async def test_a_string_that_looks_like_json_is_a_string(self, ask: Asker, text: str) -> None:
+        await ask("KV_SET", keys={"a": text})
+        assert await ask("KV_FIND", path="$..*", rsp="paths") == {"paths": [], "st": 1}
+        assert await ask("KV_FIND", path="$", rsp="paths") == {"paths": ["$"], "st": 1}
+        assert await ask("KV_UPDATE", key="a", path="$.x", value=2) == {"cnt": 0, "st": 1}
+        assert await ask.shared() == {"a": text}
+
     async def test_it_looks_only_into_the_keys_that_are_named(self, ask: Asker) -> None:
         await ask("KV_SET", keys={"a": {"x": 1}, "b": {"x": 2}})
         assert (await ask("KV_FIND", path="$.x", rsp="keys", keys=["b", "missing"]))["keys"] == ["b"]

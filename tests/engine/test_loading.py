@@ -135,6 +135,17 @@ DAMAGED_SESSIONS: dict[str, Any] = {
     "no object": 5,
 }
 
+DAMAGED_SESSION_KEYS = {
+    "not a number": '{"a":NaN}',
+    "beyond a double": '{"a":1e400}',
+    "a lone surrogate": '{"a":"\\ud800"}',
+    "control characters": '{"a":"\x01"}',
+    "deeper than an answer can be": '{"a":' + "[" * 510 + "]" * 510 + "}",
+    "deeper than anything": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "cut short": '{"a":',
+    "a string": '"a"',
+}
+
 
 async def assert_is_refused(ask: Asker, command: str) -> None:
     """Load a data set that cannot be, and find everything as it was."""
@@ -173,6 +184,16 @@ async def test_bytes_that_are_no_text_are_refused(ask: Asker, persist_path: Path
     root = write_data_set(persist_path, "data_set", metadata("data_set", KEYS), [])
     (root / "data" / "0").write_bytes(b'{"keys":{"a":"\xff"}}')
     await assert_is_refused(ask, "KV_LOAD")
+
+
+@pytest.mark.parametrize("keys", DAMAGED_SESSION_KEYS.values(), ids=DAMAGED_SESSION_KEYS)
+async def test_sessions_whose_keys_are_damaged_are_refused_and_none_is_restored(
+    ask: Asker, persist_path: Path, keys: str
+) -> None:
+    damaged = json.dumps(session(6, {})).replace('"keys": {}', f'"keys":{keys}')
+    text = f"[{A_SESSION[1:-1]},{damaged}]"
+    write_data_set(persist_path, "data_set", metadata("data_set", SESSIONS), [text])
+    await assert_is_refused(ask, "SH_LOAD")
 
 
 @pytest.mark.parametrize(("command", "kind", "text"), [("SH_LOAD", KEYS, A_KEY), ("KV_LOAD", SESSIONS, A_SESSION)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 
 from ndb_models.stores.contract import ExpirySettings
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 
 VALUE_SIZE = 10_000
@@ -113,6 +115,15 @@ async def test_one_token_that_comes_and_goes_leaves_nothing_behind(store: Memory
         assert occupied() - before < 50_000
 
 
+async def test_sessions_may_expire_while_all_are_exported() -> None:
+    moments = itertools.count()
+    store = MemoryStore(clock=lambda: float(next(moments)))
+    for token in range(100):
+        # The even ones live when the store is swept, and are dead when it is their turn.
+        await store.create(token, ExpirySettings(101 if token % 2 == 0 else 1000, delete_session=True))
+    assert [record.token for record in await store.export()] == list(range(1, 100, 2))
+
+
 async def test_ending_all_frees_all(store: MemoryStore) -> None:
     with tracing():
         before = occupied()
@@ -134,3 +145,17 @@ async def test_time_is_its_own_where_no_clock_is_given() -> None:
     remaining = (await store.info(1)).remaining
     assert remaining is not None
     assert 3590 < remaining <= 3600
+
+
+async def test_keys_that_are_all_written_again_stay_one_text(store: MemoryStore) -> None:
+    """A million sessions that are saved over and over take as much memory as a million that were only created."""
+    names = tuple(f"key{number}" for number in range(20))
+    with tracing():
+        before = occupied()
+        for token in range(200):
+            await store.create(token, ExpirySettings(), ObjectText.joined(dict.fromkeys(names, b"1")))
+        created = occupied() - before
+        for token in range(200):
+            await store.set(token, ObjectText.joined(dict.fromkeys(names, b"2")))
+        assert occupied() - before < 1.1 * created
+    assert await store.get_all(7) == dict.fromkeys(names, b"2")

@@ -1,0 +1,57 @@
+"""Mutated requests, to the engine alone: each is answered once, as the protocol says, and nothing in it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ndb_models.engine import Engine
+from ndb_models.engine.requests import Call, parse
+from ndb_models.engine.usual import usual_call
+from ndb_models.stores.memory import MemoryStore
+from tests.fuzz.mutations import Mutator
+from tests.fuzz.reference import expected_for
+from tests.fuzz.requests import Requests
+from tests.fuzz.sizes import REQUESTS, SEED, seeded
+from tests.fuzz.subject import tree
+
+
+def test_what_looks_usual_is_what_it_would_be_read_as_otherwise() -> None:
+    rng = seeded("usual")
+    mutator = Mutator(rng, Requests(rng), text_only=False)
+    usual = 0
+    for number in range(REQUESTS):
+        frame = mutator.frame()
+        call = usual_call(frame)
+        if call is not None:
+            usual += 1
+            assert plain(call) == plain(parse(frame)), f"seed {SEED}, request {number}: {frame[:500]!r}"
+    assert usual > REQUESTS / 100
+
+
+def plain(call: Call) -> tuple[str, object, object]:
+    """Return what a call says: names that were read at once are those of a list."""
+    keys = call.body.get("keys")
+    body = {**call.body, "keys": list(keys) if isinstance(keys, tuple) else keys}
+    return call.command.name, body, dict(call.values) if isinstance(call.values, Mapping) else call.values
+
+
+async def test_every_mutated_request_gets_the_answer_that_the_protocol_has_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    rng = seeded("engine")
+    mutator = Mutator(rng, Requests(rng), text_only=False)
+    persist_path = tmp_path / "persist"
+    persist_path.mkdir()
+    engine = Engine(MemoryStore(), persist_path=persist_path)
+    for number in range(REQUESTS):
+        frame = mutator.frame()
+        answer = await engine.handle(frame)
+        wrong = expected_for(frame).why_not(answer)
+        assert wrong is None, f"seed {SEED}, request {number}: {frame[:500]!r} was answered {answer[:500]!r}: {wrong}"
+    assert not caplog.records
+    assert tree(tmp_path) - tree(persist_path) == {persist_path}
