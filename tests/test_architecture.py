@@ -25,6 +25,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "errors": "types",
         "wire": "wire errors texts types",
         "stores.contract": "types",
+        "stores.bounded": "stores.contract stores.memory texts types",
         "stores": "stores.contract texts types",
         "schema": "schema errors texts types wire",
         "client.in_process": "client errors types wire engine stores",

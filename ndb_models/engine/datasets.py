@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
-from ndb_models.stores.contract import SHARED, Store
+from ndb_models.errors import DataSetError
+from ndb_models.stores.contract import SHARED, SessionRecord, Store, StoreFullError
 from ndb_models.types import SessionToken
 from ndb_models.wire.statuses import Status
 
@@ -71,13 +72,42 @@ class DataSets:
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
-        restored = [record for record in records if await self._store.create(record.token, record.expiry, record.keys)]
+        restored = await self._create(records)
         return {
             "keys": sum(len(record.keys) for record in restored),
             "name": name,
             "sessions": len(restored),
             "st": Status.LOAD_COMPLETE,
         }
+
+    async def _create(self, records: Iterable[SessionRecord]) -> list[SessionRecord]:
+        """Create those sessions that are not there yet, all or none; return them."""
+        created: list[SessionRecord] = []
+        try:
+            for record in records:
+                if await self._store.create(record.token, record.expiry, record.keys):
+                    created.append(record)  # noqa: PERF401 - known so far, also where the next one fails
+        except StoreFullError:
+            for record in created:
+                await self._store.end(record.token)
+            raise
+        return created
+
+    async def restore(self, name: str) -> tuple[int, int]:
+        """Load a data set, of whichever kind the newest of this name is; return how many sessions and keys.
+
+        Raises:
+            DataSetError: it cannot be loaded; nothing was.
+        """
+        assert self._snapshots is not None, "there is no directory"
+        try:
+            kind = await asyncio.to_thread(self._snapshots.kind_of, name)
+            answer = await (self.load_keys(name) if kind is Kind.KEYS else self.load_sessions(name))
+        except (SnapshotError, StoreFullError) as exc:
+            raise DataSetError(name, str(exc)) from exc
+        if answer["st"] is not Status.LOAD_COMPLETE:
+            raise DataSetError(name, answer["m"])
+        return answer["sessions"], answer["keys"]
 
 
 _DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}

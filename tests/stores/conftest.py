@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
+from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.types import Clock
@@ -25,8 +26,15 @@ async def open_memory(clock: Clock) -> AsyncIterator[Store]:
     await store.aclose()
 
 
+@asynccontextmanager
+async def open_bounded_memory(clock: Clock) -> AsyncIterator[Store]:
+    store = BoundedMemoryStore(StoreLimits(sessions=10_000, keys=10_000, size=100_000_000), clock=clock)
+    yield store
+    await store.aclose()
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
-STORES: dict[str, OpenStore] = {"memory": open_memory}
+STORES: dict[str, OpenStore] = {"memory": open_memory, "bounded memory": open_bounded_memory}
 
 
 @pytest.fixture(params=STORES)
