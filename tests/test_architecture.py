@@ -31,8 +31,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "client.in_process": "client errors types wire engine stores",
         "client": "client errors types wire",
         "engine": "engine errors texts types version wire stores.contract",
-        "server.cli": "server engine errors types wire version stores",
-        "server": "server engine errors types wire version",
+        "server.configuration": "server errors stores.bounded",
+        "server.running": "server engine errors types version stores",
+        "server": "server engine errors types wire version stores.contract",
         "repository": "repository schema client errors texts types wire",
         "": "client errors repository schema types version",
     }.items()

@@ -12,19 +12,15 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
 _TEMPORARY: Final = ".ndb-models-"
 
 
-if sys.platform != "win32":
-    import fcntl
-
-
 @contextlib.contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
+def temporary_folder(parent: Path) -> Generator[Path]:
     """Make a folder under a name of its own. At the end it is gone, unless it was renamed.
 
     Raises:
@@ -52,7 +48,7 @@ def remove_leftovers(parent: Path) -> int:
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int | None]:
+def _opened(folder: Path) -> Generator[int | None]:
     """Open a folder, and close it; None where a system opens none."""
     if sys.platform == "win32":
         yield None
@@ -68,6 +64,8 @@ def _lock(descriptor: int | None) -> bool:
     """Lock an open folder until it is closed; return False where another has, or where folders cannot be locked."""
     if sys.platform == "win32" or descriptor is None:
         return False
+    import fcntl  # where there is none, nobody comes so far
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,98 +1,89 @@
-"""The command line: `ndb-models serve`."""
+"""The command line: `ndb-models serve`, `ndb-models health`."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib
-import importlib.util
-import signal
+import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TypeAlias
 
-from ndb_models.engine import Engine
-from ndb_models.errors import NdbError
-from ndb_models.server.server import NdbServer, ServerOptions
-from ndb_models.stores.memory import MemoryStore
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.server.configuration import CONFIG_VARIABLE, Configuration, configure
+from ndb_models.server.health import is_healthy
+from ndb_models.server.running import run
+from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.version import __version__
+
+_Command: TypeAlias = Callable[[argparse.ArgumentParser, argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly."""
-    options = _parser().parse_args(arguments)
-    try:
-        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-            runner.run(_serve(options))
-    except (NdbError, OSError) as exc:
-        sys.stderr.write(f"ndb-models: {exc}\n")
-        return 1
-    return 0
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    command: _Command = options.command
+    return command(parser, options)
 
 
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes uvloop's event loops where that is installed (the extra `speed`); None for asyncio's own."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return new_event_loop
-
-
-def _parser() -> argparse.ArgumentParser:
-    defaults = ServerOptions()
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="ndb-models", description="A server that speaks NemesisDB's protocol.")
     parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run the server until it is told to stop (SIGINT or SIGTERM)")
-    serve.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
-    serve.add_argument(
-        "--port", type=_number(0, 65535), default=defaults.port, help="port; 0 for any free one (default: %(default)s)"
+    serve = commands.add_parser(
+        "serve",
+        help="run the server until it is told to stop (SIGINT or SIGTERM)",
+        description="Every option but --config is also a variable of the environment, and a key of the configuration"
+        " file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command line goes first, then the environment.",
     )
-    serve.add_argument(
-        "--persist-path", type=_directory, metavar="DIR", help="directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD"
+    _add_settings(serve)
+    serve.set_defaults(command=_serve)
+    health = commands.add_parser(
+        "health",
+        help="ask the server of this configuration, on this machine, whether it is ready: status 0 or 1",
+        description="Takes the same options, variables and file as serve.",
     )
-    serve.add_argument(
-        "--max-payload",
-        type=_number(64, 2**31 - 1),
-        default=defaults.max_payload,
-        metavar="N",
-        help="largest request in bytes (default: %(default)s)",
-    )
-    serve.add_argument("--insecure", action="store_true", help="allow an address that other machines can reach")
+    _add_settings(health)
+    health.set_defaults(command=_health)
     return parser
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-        return value
-
-    return number
+def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return run(_configuration(parser, options), os.environ)
 
 
-def _directory(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not a directory")
-    return path
+def _health(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return 0 if is_healthy(_configuration(parser, options).server) else 1
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    server = NdbServer(
-        Engine(MemoryStore(), persist_path=options.persist_path),
-        ServerOptions(host=options.host, port=options.port, max_payload=options.max_payload, insecure=options.insecure),
-    )
-    async with server:
-        sys.stdout.write(f"ndb-models {__version__} is ready on {server.uri}\n")
-        sys.stdout.flush()
-        await stopping.wait()
-    sys.stdout.write("ndb-models stopped\n")
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help=f"NemesisDB's configuration file ({CONFIG_VARIABLE})")
+    for setting in SETTINGS:
+        # Texts until all sources are together: see `configure`.
+        if setting.read is None:
+            parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
+        else:
+            parser.add_argument(
+                setting.flag,
+                metavar=setting.metavar,
+                action="append" if setting.many else "store",
+                help=setting.help + _default(setting),
+            )
+
+
+def _default(setting: Setting) -> str:
+    if setting.many:
+        return "; may be repeated"
+    return "" if setting.default is None else f" (default: {setting.default})"
+
+
+def _configuration(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Configuration:
+    """Return what all sources say; end with status 2 where one says what cannot be."""
+    try:
+        return configure(vars(options), os.environ)
+    except InvalidArgumentError as exc:
+        parser.error(str(exc))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Generator
+from time import perf_counter
+from typing import Any, Final, TypeAlias
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
@@ -20,6 +22,8 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, text_frame
 from ndb_models.wire.messages import MessageAssembler
 
@@ -29,18 +33,26 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
+_Handle: TypeAlias = Callable[[bytes], Coroutine[Any, Any, bytes]]
+
+_logger = logging.getLogger(__name__)
+
 # Enough to be worth a system call, few enough that the client has something to do meanwhile.
 _WRITTEN_TOGETHER: Final = 16
 # So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
 # bytes may ask for large values.
 _WRITTEN_AT_ONCE: Final = 64 * 1024
+# How many connections there may be beyond those of clients: in their handshakes, asking for health or metrics.
+_ENTRANCE: Final = 64
+# How often in its time a connection is looked at for being idle: so much of the time it may be longer.
+_LOOKS: Final = 4
 
 
 class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
-    `send_timeout` is how many seconds a client may leave answers unread before it is cut off; `most_waiting` how many
-    of its requests may wait before no more are read from it.
+    Who was not admitted as an admin is taken for a client that may only work on data. `present` holds the connections
+    of the server, this one too while it lasts.
     """
 
     def __init__(
@@ -49,16 +61,20 @@ class NdbServerConnection(ServerConnection):
         server: Server,
         *,
         engine: Engine,
-        max_payload: int,
-        send_timeout: float,
-        most_waiting: int = 64,
-        **options: Any,
+        options: ServerOptions,
+        traffic: Traffic,
+        present: set[NdbServerConnection],
+        **more: Any,
     ) -> None:
-        super().__init__(protocol, server, **options)
+        super().__init__(protocol, server, **more)
         self._engine = engine
-        self._send_timeout = send_timeout
-        self._most_waiting = most_waiting
-        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=max_payload)
+        self._handle: _Handle = functools.partial(engine.handle, admin=False)
+        self._options = options
+        self._traffic = traffic
+        self._present = present
+        self._admitted = False
+        self._most_waiting = options.max_in_flight
+        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
         self._binary = False
         # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
@@ -71,13 +87,68 @@ class NdbServerConnection(ServerConnection):
         self._leaving = False
         self._reading = True
         self._cut_off: asyncio.TimerHandle | None = None
+        # How often this was looked at since a request came.
+        self._idle_looks = 0
+        self._next_look: asyncio.TimerHandle | None = None
+
+    @property
+    def peer(self) -> str:
+        """Where the client is, to be logged."""
+        address: Any = self.remote_address
+        return str(address[0]) if address else "?"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or hang up where too many are waiting to be let in."""
+        super().connection_made(transport)
+        self._present.add(self)
+        if len(self._present) > self._options.max_connections + _ENTRANCE:
+            self.transport.abort()
+
+    def admit(self, *, admin: bool) -> None:
+        """Let a client in; an `admin` may use the commands that are for admins."""
+        if admin:
+            self._handle = self._engine.handle
+        self._admitted = True
+        self._traffic.admitted += 1
+
+    async def stay(self) -> None:
+        """Answer until the connection ends."""
+        self._traffic.opened += 1
+        if self._options.idle_timeout is not None:
+            self._look_again(self._options.idle_timeout / _LOOKS)
+        await self.wait_closed()
+
+    def _look_again(self, after: float) -> None:
+        """Close the connection if no request came since as many looks as make its time."""
+
+        def look() -> None:
+            self._idle_looks += 1
+            if self._idle_looks > _LOOKS and self._answering is None:
+                self._ended(Ending.IDLE)
+                self.protocol.send_close(CloseCode.GOING_AWAY, "idle")
+                self.send_data()
+                after_that = self._options.send_timeout
+                self._next_look = self.loop.call_later(after_that, self.transport.abort)
+            else:
+                self._look_again(after)
+
+        if self.protocol.state is State.OPEN:
+            self._next_look = self.loop.call_later(after, look)
+
+    def _ended(self, reason: Ending) -> None:
+        self._traffic.ended[reason] += 1
+        _logger.info("connection ended", extra={"fields": {"reason": reason.value, "peer": self.peer}})
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""
         if self.response is None:
             super().data_received(data)
             return
-        for is_request, part in self._reader.feed(data):
+        started = perf_counter()
+        traffic = self._traffic
+        traffic.received += len(data)
+        parts = self._reader.feed(data)
+        for is_request, part in parts:
             if is_request:
                 self._receive(part, binary=False)
                 if len(self._outbox) >= _WRITTEN_TOGETHER:
@@ -86,6 +157,8 @@ class NdbServerConnection(ServerConnection):
                 self._write()  # what websockets answers, a close above all, comes after what was answered before
                 super().data_received(part)
         self._write()
+        if parts:
+            traffic.batches.note(perf_counter() - started)
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -101,6 +174,7 @@ class NdbServerConnection(ServerConnection):
     def _receive(self, message: bytes, *, binary: bool) -> None:
         if self._leaving:
             return
+        self._idle_looks = 0
         if self._inbox or self._answering is not None or self.paused:
             self._inbox.append((message, binary))
             self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
@@ -118,7 +192,7 @@ class NdbServerConnection(ServerConnection):
             self.protocol.fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             self.send_data()
             return
-        answering = self._engine.handle(message)
+        answering = self._handle(message)
         try:
             waits_for = answering.send(None)
         except StopIteration as done:
@@ -127,10 +201,12 @@ class NdbServerConnection(ServerConnection):
             self._answering = self.loop.create_task(self._finish(answering, waits_for))
 
     async def _finish(self, answering: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
+        started = perf_counter()
         try:
             answer = await _resume(answering, waits_for)
         finally:
             self._answering = None
+            self._traffic.waits.note(perf_counter() - started)
         self._put(answer)
         self._work_off()
 
@@ -156,12 +232,22 @@ class NdbServerConnection(ServerConnection):
             await asyncio.wait([self._answering])
         await self.close(CloseCode.GOING_AWAY)
 
+    def cut(self) -> None:
+        """End at once, whatever is still to be answered or read."""
+        self._leaving = True
+        if self._admitted:
+            self._ended(Ending.STOPPING)
+        if self._answering is not None:
+            self._answering.cancel()
+        self.transport.abort()
+
     def _write(self) -> None:
         if self._outbox:
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self._outbox_size = 0
             if self.protocol.state is State.OPEN:
+                self._traffic.sent += len(frames)
                 self.transport.write(frames)
 
     def _read_on(self, go_on: bool) -> None:
@@ -186,9 +272,10 @@ class NdbServerConnection(ServerConnection):
             if still_unread < unread:
                 self._wait_for_progress(still_unread)
             else:
+                self._ended(Ending.UNREAD)
                 self.transport.abort()
 
-        self._cut_off = self.loop.call_later(self._send_timeout, look)
+        self._cut_off = self.loop.call_later(self._options.send_timeout, look)
 
     def resume_writing(self) -> None:
         """Go on answering."""
@@ -199,7 +286,13 @@ class NdbServerConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""
         self._stop_timer()
+        if self._next_look is not None:
+            self._next_look.cancel()
         self._inbox.clear()
+        self._present.discard(self)
+        if self._admitted:
+            self._admitted = False
+            self._traffic.admitted -= 1
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
