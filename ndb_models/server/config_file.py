@@ -5,6 +5,9 @@ and `lists` mean nothing here, and are passed over. What NemesisDB does not have
 passes over in turn. Any other key is reported.
 """
 
+# JSON that is being looked at has no types yet.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,9 @@
 What is wrong is said with the name of where it was said: the flag, the variable, or the key in the file.
 """
 
+# JSON that is being looked at has no types yet.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
