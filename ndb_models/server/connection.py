@@ -48,11 +48,29 @@ _ENTRANCE: Final = 64
 _LOOKS: Final = 4
 
 
+class Visitors:
+    """The connections that a server has, those in their handshakes too, and whether more may come."""
+
+    def __init__(self, most_clients: int) -> None:
+        self.present: set[NdbServerConnection] = set()
+        self.closed = False
+        self._most = most_clients + _ENTRANCE
+
+    def arrive(self, connection: NdbServerConnection) -> bool:
+        """Take note of a connection; return whether it may stay."""
+        self.present.add(connection)
+        return not self.closed and len(self.present) <= self._most
+
+    def cut(self) -> None:
+        """End all that are there at once."""
+        for connection in [*self.present]:
+            connection.cut()
+
+
 class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
-    Who was not admitted as an admin is taken for a client that may only work on data. `present` holds the connections
-    of the server, this one too while it lasts.
+    Who was not admitted as an admin is taken for a client that may only work on data.
     """
 
     def __init__(
@@ -63,7 +81,7 @@ class NdbServerConnection(ServerConnection):
         engine: Engine,
         options: ServerOptions,
         traffic: Traffic,
-        present: set[NdbServerConnection],
+        visitors: Visitors,
         **more: Any,
     ) -> None:
         super().__init__(protocol, server, **more)
@@ -71,7 +89,7 @@ class NdbServerConnection(ServerConnection):
         self._handle: _Handle = functools.partial(engine.handle, admin=False)
         self._options = options
         self._traffic = traffic
-        self._present = present
+        self._visitors = visitors
         self._admitted = False
         self._most_waiting = options.max_in_flight
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
@@ -100,8 +118,7 @@ class NdbServerConnection(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or hang up where too many are waiting to be let in."""
         super().connection_made(transport)
-        self._present.add(self)
-        if len(self._present) > self._options.max_connections + _ENTRANCE:
+        if not self._visitors.arrive(self):
             self.transport.abort()
 
     def admit(self, *, admin: bool) -> None:
@@ -289,7 +306,7 @@ class NdbServerConnection(ServerConnection):
         if self._next_look is not None:
             self._next_look.cancel()
         self._inbox.clear()
-        self._present.discard(self)
+        self._visitors.present.discard(self)
         if self._admitted:
             self._admitted = False
             self._traffic.admitted -= 1

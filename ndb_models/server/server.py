@@ -14,7 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.protocol import State
 
 from ndb_models.engine import Engine
-from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.connection import NdbServerConnection, Visitors
 from ndb_models.server.gate import Gate, Readiness
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
@@ -53,7 +53,7 @@ class NdbServer:
         self._prepare = prepare
         self._traffic = Traffic()
         self._gate = Gate(self._options, engine, self._traffic)
-        self._present: set[NdbServerConnection] = set()
+        self._visitors = Visitors(self._options.max_connections)
         self._server: Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -81,7 +81,7 @@ class NdbServer:
                 engine=self._engine,
                 options=options,
                 traffic=self._traffic,
-                present=self._present,
+                visitors=self._visitors,
             ),
             compression=None,
             max_size=options.max_payload,
@@ -136,25 +136,26 @@ class NdbServer:
         if server is None:
             return
         self._gate.readiness = Readiness.STOPPING
+        self._visitors.closed = True
+        server.close(close_connections=False)
         try:
             if self._sweeper is not None:
                 self._sweeper.cancel()
                 await asyncio.wait([self._sweeper])
-            server.close(close_connections=False)
             await self._say_goodbye()
-        finally:
-            for connection in [*self._present]:
-                connection.cut()
+            self._visitors.cut()
             await server.wait_closed()
+        finally:  # also where nobody waits any longer for the goodbye
+            self._visitors.cut()
             await self._engine.aclose()
         _logger.info("stopped")
 
     async def _say_goodbye(self) -> None:
         """Let every client have its answers, as long as there is time."""
-        for connection in [*self._present]:
+        for connection in [*self._visitors.present]:
             if connection.protocol.state is State.CONNECTING and connection.request is None:
                 connection.cut()  # it has not asked for anything yet
-        leaving = [asyncio.create_task(each.leave()) for each in self._present]
+        leaving = [asyncio.create_task(each.leave()) for each in self._visitors.present]
         if leaving:
             _, late = await asyncio.wait(leaving, timeout=self._options.stop_timeout)
             for each in late:
