@@ -1,0 +1,47 @@
+"""A server of several workers, each on a store of its own: what is to be seen is who answers, and who ends.
+
+`python -m tests.server.workers_program COUNT MODE`; MODE is `serve`, or `fail` for workers that cannot start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer, ServerOptions
+from ndb_models.server.workers import Supervisor, hold_port
+from ndb_models.stores.memory import MemoryStore
+
+
+async def serve(port: int) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, print, f"reload {os.getpid()}")
+    engine = Engine(MemoryStore())
+    await engine.handle(b'{"KV_SET":{"keys":{"pid":%d}}}' % os.getpid())
+    async with NdbServer(engine, ServerOptions(port=port, reuse_port=True)):
+        print(f"worker {os.getpid()} {port}", flush=True)  # noqa: T201 - this is a program
+        await stopping.wait()
+
+
+def work(port: int, mode: str) -> int:
+    if mode == "fail":
+        return 1
+    asyncio.run(serve(port))
+    return 0
+
+
+def main() -> int:
+    count, mode = int(sys.argv[1]), sys.argv[2]
+    with hold_port("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+        return Supervisor(count, lambda: work(port, mode)).run()
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream, being a program's
+    sys.exit(main())
