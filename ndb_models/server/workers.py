@@ -106,7 +106,8 @@ class Supervisor:
 
     def _replace(self, worker: int, status: int, lived: float, mask: set[signal.Signals | int]) -> None:
         if self._stopping:
-            self._status = self._status or int(status != 0)
+            # It may have been told before it could listen to that.
+            self._status = self._status or int(status not in (0, -signal.SIGTERM))
             return
         _logger.warning("worker died", extra={"fields": {"pid": worker, "status": status}})
         if status > 0 or lived < _SHORTEST_LIFE:

@@ -1,14 +1,18 @@
 """A server of several workers, each on a store of its own: what is to be seen is who answers, and who ends.
 
-`python -m tests.server.workers_program COUNT MODE`; MODE is `serve`, or `fail` for workers that cannot start.
+`python -m tests.server.workers_program COUNT MODE`; MODE is `serve`, `age` for workers that seem to live long, or
+`fail` for workers that cannot start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import os
 import signal
 import sys
+import time
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, ServerOptions
@@ -39,7 +43,8 @@ def main() -> int:
     count, mode = int(sys.argv[1]), sys.argv[2]
     with hold_port("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
-        return Supervisor(count, lambda: work(port, mode)).run()
+        clock = functools.partial(next, itertools.count(step=10.0)) if mode == "age" else time.monotonic
+        return Supervisor(count, lambda: work(port, mode), clock=clock).run()
 
 
 if __name__ == "__main__":
