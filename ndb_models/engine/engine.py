@@ -87,7 +87,10 @@ class Engine:
         if body is OK:
             self.tally.succeeded[name] += 1
             return call.command.bare_success
-        self.tally.note(call.command, body["st"])
+        if body["st"] is call.command.success:
+            self.tally.succeeded[name] += 1
+        else:
+            self.tally.note_refusal(name, body["st"])
         keys = body.get("keys")
         if type(keys) is ObjectText:
             body = {**body, "keys": msgspec.Raw(keys.text)}

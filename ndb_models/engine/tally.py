@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ndb_models.wire.commands import COMMANDS, Command
+from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.statuses import Status
 
 UNKNOWN: Final = "unknown"
@@ -14,7 +14,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Tally:
-    """How many requests were answered. Most succeed, so that those cost one addition."""
+    """How many requests were answered. Most succeed, so that those cost one addition, in `succeeded`."""
 
     __slots__ = ("_others", "succeeded")
 
@@ -22,15 +22,8 @@ class Tally:
         self.succeeded = dict.fromkeys(COMMANDS, 0)
         self._others: Counter[tuple[str, int]] = Counter()
 
-    def note(self, command: Command, status: Status) -> None:
-        """Count an answer of this status."""
-        if status is command.success:
-            self.succeeded[command.name] += 1
-        else:
-            self._others[command.name, int(status)] += 1
-
     def note_refusal(self, name: str, status: Status) -> None:
-        """Count a request that no handler got; `name` may be anything."""
+        """Count a request that did not succeed; `name` may be anything."""
         self._others[name if name in COMMANDS else UNKNOWN, int(status)] += 1
 
     def __iter__(self) -> Iterator[tuple[str, int, int]]:

@@ -46,6 +46,8 @@ _WRITTEN_AT_ONCE: Final = 64 * 1024
 _ENTRANCE: Final = 64
 # How often in its time a connection is looked at for being idle: so much of the time it may be longer.
 _LOOKS: Final = 4
+# One read in so many, and the others not, is timed: a power of two, less one.
+_UNTIMED: Final = 15
 
 
 class Visitors:
@@ -161,11 +163,11 @@ class NdbServerConnection(ServerConnection):
         if self.response is None:
             super().data_received(data)
             return
-        started = perf_counter()
         traffic = self._traffic
         traffic.received += len(data)
-        parts = self._reader.feed(data)
-        for is_request, part in parts:
+        traffic.reads += 1
+        started = None if traffic.reads & _UNTIMED else perf_counter()
+        for is_request, part in self._reader.feed(data):
             if is_request:
                 self._receive(part, binary=False)
                 if len(self._outbox) >= _WRITTEN_TOGETHER:
@@ -174,7 +176,7 @@ class NdbServerConnection(ServerConnection):
                 self._write()  # what websockets answers, a close above all, comes after what was answered before
                 super().data_received(part)
         self._write()
-        if parts:
+        if started is not None:
             traffic.batches.note(perf_counter() - started)
 
     def process_event(self, event: Event) -> None:

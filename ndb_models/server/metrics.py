@@ -45,7 +45,9 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) 
         "Requests that were answered, by command and status.",
         [({"command": command, "status": status}, number) for command, status, number in tally],
     )
-    yield _histogram("ndb_batch_seconds", "From reading what a client sent to having answered it.", traffic.batches)
+    yield _histogram(
+        "ndb_batch_seconds", "From reading what a client sent to having answered it, one read in 16.", traffic.batches
+    )
     yield _histogram("ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits)
     yield _one("ndb_sessions", "gauge", "Sessions in the store.", store.sessions)
     yield _one("ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys)
