@@ -151,11 +151,9 @@ class NdbServer:
         _logger.info("stopped")
 
     async def _say_goodbye(self) -> None:
-        """Let every client have its answers, as long as there is time."""
-        for connection in [*self._visitors.present]:
-            if connection.protocol.state is State.CONNECTING and connection.request is None:
-                connection.cut()  # it has not asked for anything yet
-        leaving = [asyncio.create_task(each.leave()) for each in self._visitors.present]
+        """Let every client have its answers, as long as there is time. Who is no client yet, or no more, has none."""
+        clients = [each for each in self._visitors.present if each.protocol.state is State.OPEN]
+        leaving = [asyncio.create_task(each.leave()) for each in clients]
         if leaving:
             _, late = await asyncio.wait(leaving, timeout=self._options.stop_timeout)
             for each in late:
