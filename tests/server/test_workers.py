@@ -22,13 +22,13 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are for
 @contextlib.asynccontextmanager
 async def program(count: int, mode: str = "serve") -> AsyncIterator[Process]:
     command = (sys.executable, "-W", "error", "-m", "tests.server.workers_program", str(count), mode)
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, start_new_session=True)
     try:
         async with asyncio.timeout(GUARD):
             yield process
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the workers too: they are in the session of their parent
             await process.communicate()
 
 

@@ -20,15 +20,20 @@ from ndb_models.server.workers import Supervisor, hold_port
 from ndb_models.stores.memory import MemoryStore
 
 
+def say(line: str) -> None:
+    """Write a line in one piece, so that those of several processes do not mix."""
+    os.write(1, f"{line}\n".encode())
+
+
 async def serve(port: int) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, print, f"reload {os.getpid()}")
+    loop.add_signal_handler(signal.SIGHUP, say, f"reload {os.getpid()}")
     engine = Engine(MemoryStore())
     await engine.handle(b'{"KV_SET":{"keys":{"pid":%d}}}' % os.getpid())
     async with NdbServer(engine, ServerOptions(port=port, reuse_port=True)):
-        print(f"worker {os.getpid()} {port}", flush=True)  # noqa: T201 - this is a program
+        say(f"worker {os.getpid()} {port}")
         await stopping.wait()
 
 
@@ -48,5 +53,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream, being a program's
     sys.exit(main())
