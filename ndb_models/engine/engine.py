@@ -55,7 +55,7 @@ class Engine:
     """
 
     def __init__(self, store: Store, *, persist_path: Path | None = None, max_nesting: int = MAX_NESTING) -> None:
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self._store = store
         self._max_nesting = min(max_nesting, MAX_NESTING)
         self._context = Context(store, DataSets(store, persist_path))

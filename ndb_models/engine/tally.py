@@ -19,7 +19,7 @@ class Tally:
     __slots__ = ("_others", "succeeded")
 
     def __init__(self) -> None:
-        self.succeeded = dict.fromkeys(COMMANDS, 0)
+        self.succeeded: dict[str, int] = dict.fromkeys(COMMANDS, 0)
         self._others: Counter[tuple[str, int]] = Counter()
 
     def note_refusal(self, name: str, status: Status) -> None:

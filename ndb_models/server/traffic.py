@@ -32,8 +32,8 @@ class Histogram:
     __slots__ = ("_counts", "bounds", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = tuple(bounds)
-        self.total = 0.0
+        self.bounds: tuple[float, ...] = tuple(bounds)
+        self.total: float = 0.0
         self._counts = [0] * (len(self.bounds) + 1)
 
     def note(self, seconds: float) -> None:
@@ -69,12 +69,12 @@ class Traffic:
     __slots__ = ("admitted", "batches", "ended", "opened", "reads", "received", "refused", "sent", "waits")
 
     def __init__(self) -> None:
-        self.admitted = 0
-        self.opened = 0
-        self.reads = 0
-        self.received = 0
-        self.sent = 0
+        self.admitted: int = 0
+        self.opened: int = 0
+        self.reads: int = 0
+        self.received: int = 0
+        self.sent: int = 0
         self.refused: Counter[Refusal] = Counter()
         self.ended: Counter[Ending] = Counter()
-        self.batches = Histogram(_QUICK)
-        self.waits = Histogram(_SLOW)
+        self.batches: Histogram = Histogram(_QUICK)
+        self.waits: Histogram = Histogram(_SLOW)
