@@ -9,6 +9,7 @@
     |-- PayloadTooLargeError (ValueError)      a request is larger than the server takes
     |-- ProtocolError                          the server answered something that cannot be an answer
     |-- ResponseError                          the server refused or failed the request
+    |-- DataSetError                           a data set cannot be loaded at the start of a server
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
     |-- DuplicateError (ValueError)            another session has this value of a unique field
@@ -139,6 +140,15 @@ class ResponseError(NdbError):
         self.status: int = status if isinstance(status, int) else 0
         detail = rsp.get("m")
         super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
+
+
+class DataSetError(NdbError):
+    """A data set cannot be loaded. Nothing of it was. Attributes: `name`, `reason`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"the data set {name!r} cannot be loaded: {reason}")
 
 
 class SchemaError(NdbError, TypeError):

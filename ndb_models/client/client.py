@@ -67,6 +67,7 @@ class NdbClient(KeyCommands, SessionCommands):
         reconnect: bool = True,
         keepalive: float | None = 20.0,
         ssl: ssl.SSLContext | None = None,
+        token: str | None = None,
         headers: Mapping[str, str] | None = None,
         debug: bool = False,
     ) -> Connecting:
@@ -84,6 +85,7 @@ class NdbClient(KeyCommands, SessionCommands):
             reconnect: connect again when the connection is lost, and repeat what is safe to repeat.
             keepalive: seconds between two looks whether the other side still lives; None for none.
             ssl: the TLS context for `wss://`; None for the system's trusted certificates.
+            token: the bearer token that opens the server; None for none. Never shown.
             headers: more headers for the handshake. Never shown.
             debug: see the class.
 
@@ -101,6 +103,7 @@ class NdbClient(KeyCommands, SessionCommands):
             reconnect=reconnect,
             keepalive=keepalive,
             ssl=ssl,
+            token=token,
             headers=headers or {},
         )
         return Connecting(cls(debug), uri, options)

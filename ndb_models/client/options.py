@@ -25,7 +25,8 @@ class Options:
         reconnect: connect again when the connection is lost, and repeat what is safe to repeat.
         keepalive: how often to ask whether the other side still lives; None for never.
         ssl: the TLS context for `wss://`; None for the system's trusted certificates.
-        headers: more headers for the handshake, such as `Authorization`. Never shown.
+        token: the bearer token that opens the server; None for none. Never shown.
+        headers: more headers for the handshake. Never shown.
     """
 
     open_timeout: float = 10.0
@@ -35,6 +36,7 @@ class Options:
     reconnect: bool = True
     keepalive: float | None = 20.0
     ssl: ssl.SSLContext | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +52,15 @@ class Options:
             raise InvalidArgumentError(f"ssl is an ssl.SSLContext or None, not a {type(given).__name__}")
         for name, value in self.headers.items():
             _check_header(name, value)
+        if self.token is not None:
+            _check_token(self.token)
+            if any(name.lower() == "authorization" for name in self.headers):
+                raise InvalidArgumentError("give token or an Authorization header, not both")
+
+    @property
+    def handshake_headers(self) -> dict[str, str]:
+        """The headers of the handshake, with the token where there is one."""
+        return {**self.headers, **({} if self.token is None else {"Authorization": f"Bearer {self.token}"})}
 
 
 def _check_number(name: str, value: object) -> None:
@@ -68,4 +79,10 @@ def _check_header(name: object, value: object) -> None:
         )
 
 
+def _check_token(token: object) -> None:
+    if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+        raise InvalidArgumentError("token is a str of letters, digits and -._~+/ (RFC 6750, section 2.1)")
+
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

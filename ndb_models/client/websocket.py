@@ -8,6 +8,7 @@ import logging
 import os
 import random
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.client import connect
@@ -98,7 +99,7 @@ class WebSocketTransport(Transport):
                     request_timeout=options.request_timeout,
                     max_answer=_LARGEST_ANSWER,
                 ),
-                additional_headers=options.headers,
+                additional_headers=options.handshake_headers,
                 close_timeout=options.open_timeout,
                 compression=None,
                 logger=_websockets_logger,
@@ -112,7 +113,8 @@ class WebSocketTransport(Transport):
         except TimeoutError as exc:
             raise ConnectError(self._uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
         except InvalidStatus as exc:
-            reason = f"the server answered the handshake with HTTP status {exc.response.status_code}"
+            status = exc.response.status_code
+            reason = f"the server answered the handshake with HTTP status {status}{self._advice(status)}"
             raise ConnectError(self._uri.shown, reason) from exc
         except WebSocketException as exc:
             raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
@@ -123,6 +125,14 @@ class WebSocketTransport(Transport):
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
         return connection
+
+    def _advice(self, status: int) -> str:
+        """Return what to do about a handshake that was refused, where the status tells."""
+        if status != HTTPStatus.UNAUTHORIZED:
+            return ""
+        return "; it takes no " + (
+            "token like this one" if self._options.token else "client without a token: token=..."
+        )
 
     async def request(self, exchange: Exchange) -> bytes:
         command = exchange.command

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
-from ndb_models.stores.contract import SHARED, SessionRecord, Store
+from ndb_models.errors import DataSetError
+from ndb_models.stores.contract import SHARED, LimitError, SessionRecord, Store
 from ndb_models.types import SessionToken
 from ndb_models.wire.statuses import Status
 
@@ -71,7 +72,7 @@ class DataSets:
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
-        restored = await self._restore(records)
+        restored = await self._create(records)
         return {
             "keys": sum(len(record.keys) for record in restored),
             "name": name,
@@ -79,19 +80,41 @@ class DataSets:
             "st": Status.LOAD_COMPLETE,
         }
 
-    async def _restore(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
-        """Restore sessions; return those that were not there. Many at a time: a store on a disk writes them at once."""
-        restored: list[SessionRecord] = []
-        for start in range(0, len(records), _RESTORED_TOGETHER):
-            part = records[start : start + _RESTORED_TOGETHER]
-            done = await asyncio.gather(
-                *(self._store.create(record.token, record.expiry, record.keys) for record in part)
-            )
-            restored += [record for record, was_restored in zip(part, done, strict=True) if was_restored]
-        return restored
+    async def _create(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
+        """Create those sessions that are not there yet, all or none; return them.
+
+        Many at a time: a store on a disk writes them at once.
+        """
+        created: list[SessionRecord] = []
+        for start in range(0, len(records), _CREATED_TOGETHER):
+            part = records[start : start + _CREATED_TOGETHER]
+            creating = (self._store.create(record.token, record.expiry, record.keys) for record in part)
+            done = await asyncio.gather(*creating, return_exceptions=True)
+            created += [record for record, outcome in zip(part, done, strict=True) if outcome is True]
+            for outcome in done:
+                if isinstance(outcome, BaseException):
+                    await asyncio.gather(*(self._store.end(record.token) for record in created))
+                    raise outcome
+        return created
+
+    async def restore(self, name: str) -> tuple[int, int]:
+        """Load a data set, of whichever kind the newest of this name is; return how many sessions and keys.
+
+        Raises:
+            DataSetError: it cannot be loaded; nothing was.
+        """
+        assert self._snapshots is not None, "there is no directory"
+        try:
+            kind = await asyncio.to_thread(self._snapshots.kind_of, name)
+            answer = await (self.load_keys(name) if kind is Kind.KEYS else self.load_sessions(name))
+        except (SnapshotError, LimitError) as exc:
+            raise DataSetError(name, str(exc)) from exc
+        if answer["st"] is not Status.LOAD_COMPLETE:
+            raise DataSetError(name, answer["m"])
+        return answer["sessions"], answer["keys"]
 
 
-_RESTORED_TOGETHER: Final = 256
+_CREATED_TOGETHER: Final = 256
 
 _DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
 

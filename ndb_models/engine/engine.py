@@ -12,13 +12,15 @@ import msgspec
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, OK, Context, scope_of
 from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
-from ndb_models.stores.contract import SHARED, Store, UnknownSessionError
+from ndb_models.stores.contract import SHARED, Limit, LimitError, Statistics, Store, UnknownSessionError
 from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -30,6 +32,13 @@ def refusal(name: str, status: Status, message: str = "") -> bytes:
         return _encode({UNKNOWN_COMMAND: {"m": message, "st": status}})
     return _encode({f"{name}_RSP": {"m": message, "st": status, TOKEN: None}})
 
+
+_FULL: Final[Mapping[Limit, Status]] = {
+    Limit.SESSIONS: Status.SESSION_NEW_FAIL,
+    Limit.KEYS: Status.VALUE_SIZE,
+    Limit.BYTES: Status.VALUE_SIZE,
+}
+"""What is answered to what a store has no room for."""
 
 BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
 """The answer to a binary frame."""
@@ -43,40 +52,67 @@ class Engine:
         persist_path: the directory for data sets (`*_SAVE`, `*_LOAD`), which must exist; None for none.
         raise_store_errors: raise the `StoreError` of a store that fails, for callers in this process, who can be told
             everything; else it is logged, and answered with status 1000 and the reason.
+        max_nesting: how deep arrays and objects may be nested in a frame, at most `MAX_NESTING`.
+
+    Attributes:
+        tally: the answers to frames, counted.
     """
 
-    def __init__(self, store: Store, *, persist_path: Path | None = None, raise_store_errors: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        persist_path: Path | None = None,
+        raise_store_errors: bool = False,
+        max_nesting: int = MAX_NESTING,
+    ) -> None:
+        self.tally: Tally = Tally()
         self._store = store
         self._raise_store_errors = raise_store_errors
+        self._max_nesting = min(max_nesting, MAX_NESTING)
         self._context = Context(store, DataSets(store, persist_path))
 
-    async def handle(self, frame: bytes) -> bytes:
+    async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         """Return the answer to the text frame of one request. There always is one.
 
-        Where the store does not wait, neither does this, except for saving and loading.
+        Where the store does not wait, neither does this, except for saving and loading. `admin` tells whether whoever
+        asks may use the commands that are for admins.
         """
         try:
-            call = usual_call(frame) or parse(frame)
+            call = usual_call(frame, self._max_nesting) or parse(frame, self._max_nesting)
         except RefusedError as exc:
-            return refusal(exc.name, exc.status, exc.message)
+            return self._refuse(exc.name, exc.status, exc.message)
         name = call.command.name
+        if call.command.for_admins and not admin:
+            return self._refuse(name, Status.COMMAND_DISABLED, "this command is for admins")
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
         except UnknownSessionError:
-            return refusal(name, Status.SESSION_NOT_EXIST)
+            return self._refuse(name, Status.SESSION_NOT_EXIST)
         except RefusedError as exc:
-            return refusal(exc.name, exc.status, exc.message)
+            return self._refuse(exc.name, exc.status, exc.message)
+        except LimitError as exc:
+            return self._refuse(name, _FULL[exc.limit], str(exc))
         except StoreError as exc:
-            return refusal(name, Status.UNKNOWN, self._reason(name, exc))
+            return self._refuse(name, Status.UNKNOWN, self._reason(name, exc))
         except Exception:
             _logger.exception("%s failed", name)
-            return refusal(name, Status.UNKNOWN)
+            return self._refuse(name, Status.UNKNOWN)
         if body is OK:
+            self.tally.succeeded[name] += 1
             return call.command.bare_success
+        if body["st"] is call.command.success:
+            self.tally.succeeded[name] += 1
+        else:
+            self.tally.note_refusal(name, body["st"])
         keys = body.get("keys")
         if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
             return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
         return _encode({call.command.answer_name: body})
+
+    def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
+        self.tally.note_refusal(name, status)
+        return refusal(name, status, message)
 
     async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
         """Carry out a command without frames; return the body of the answer, its values as text.
@@ -93,6 +129,8 @@ class Engine:
             return {"m": exc.message, "st": exc.status}
         except StoreError as exc:
             return {"m": self._reason(command.name, exc), "st": Status.UNKNOWN}
+        except LimitError as exc:
+            return {"m": str(exc), "st": _FULL[exc.limit]}
         except Exception:
             _logger.exception("%s failed", command.name)
             return {"st": Status.UNKNOWN}
@@ -103,6 +141,19 @@ class Engine:
             raise failure
         _logger.error("%s failed: %s", command, failure)
         return failure.reason
+
+    async def load(self, name: str, directory: Path) -> tuple[int, int]:
+        """Load a data set of keys or of sessions, whichever it is; return how many sessions and keys there were.
+
+        Raises:
+            DataSetError: there is none of this name in the directory, or it is incomplete or damaged, or the store has
+                no room for it. Nothing was loaded.
+        """
+        return await DataSets(self._store, directory).restore(name)
+
+    async def statistics(self) -> Statistics:
+        """Return what the store tells of itself. May take as long as looking at every session."""
+        return await self._store.statistics()
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy."""

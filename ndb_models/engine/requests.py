@@ -65,7 +65,7 @@ _decode_raw = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def parse(frame: bytes) -> Call:
+def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     """Return the call that a frame makes.
 
     Raises:
@@ -73,7 +73,7 @@ def parse(frame: bytes) -> Call:
     """
     if frame.startswith(_BOM):
         frame = frame[len(_BOM) :]
-    request = parse_json(frame)
+    request = parse_json(frame, max_nesting)
     if type(request) is not dict or len(request) != 1:
         raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
     ((name, body),) = request.items()
@@ -94,14 +94,14 @@ def parse(frame: bytes) -> Call:
     return Call(command, body, _texts(raw, _STORED_TYPES[name]))
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
     """Return the value of a JSON text that can be kept exactly.
 
     Raises:
         RefusedError: it cannot be, or is not JSON.
     """
-    if is_nested_deeper(text, MAX_NESTING):
-        raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {MAX_NESTING} levels")
+    if is_nested_deeper(text, max_nesting):
+        raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {max_nesting} levels")
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -10,8 +10,6 @@ functions block; the engine runs them in a thread.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
@@ -21,6 +19,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.requests import RefusedError, is_nested_deeper, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.texts import NO_MEMBERS, ObjectText, members_of
@@ -30,7 +29,6 @@ from ndb_models.wire.strict_json import MAX_NESTING
 _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024
 _COMPLETE: Final = 1
-_TEMPORARY: Final = ".ndb-models-"
 _NONE: Final = -1
 # What is around a session's keys, in a data set as in an answer.
 _MAX_NESTING: Final = MAX_NESTING - 2
@@ -102,10 +100,11 @@ _AROUND: Final = {Kind.KEYS: (b'{"keys":{', b"}}"), Kind.SESSIONS: (b"[", b"]")}
 
 
 class Snapshots:
-    """The data sets below one directory, which must exist."""
+    """The data sets below one directory, which must exist. What saves that were cut short have left is removed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        remove_leftovers(directory)
 
     def _named(self, name: str) -> Path:
         if not name or name.startswith(".") or not name.isprintable() or set("/\\:") & set(name) or len(name) > 200:
@@ -119,34 +118,20 @@ class Snapshots:
             SnapshotError: the name is none, or the directory cannot be written to.
         """
         home = self._named(name)
-        temporary = self._directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
-            (temporary / "md").mkdir(parents=True)
-            (temporary / "data").mkdir()
-            started = time.time_ns() // 1_000_000
-            for number, part in enumerate(_parts(texts)):
-                opening, closing = _AROUND[kind]
-                _write(temporary / "data" / str(number), opening + part + closing)
-            metadata = {
-                "name": name,
-                "version": _FORMAT_VERSION,
-                "status": _COMPLETE,
-                "start": started,
-                "complete": time.time_ns() // 1_000_000,
-                "saveDataType": kind,
-            }
-            _write(temporary / "md" / "md.json", _encode(metadata))
-            for folder in (temporary / "md", temporary / "data", temporary):
-                _sync(folder)
-            home.mkdir(exist_ok=True)
-            # A clock that went back must not put the new behind the old.
-            temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
-            _sync(home)
-            _sync(self._directory)
+            with temporary_folder(self._directory) as temporary:
+                _fill(temporary, name, kind, texts)
+                home.mkdir(exist_ok=True)
+                # A clock that went back must not put the new behind the old.
+                temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
+                _sync(home)
+                _sync(self._directory)
         except OSError as exc:
             raise SnapshotError("the data set cannot be written") from exc
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def kind_of(self, name: str) -> Kind:
+        """Return what the newest data set of this name holds. Raises as loading it does."""
+        return self._metadata(self._newest_of(name)).save_data_type
 
     def load_keys(self, name: str) -> dict[str, bytes]:
         """Return the keys of the newest data set of this name.
@@ -174,23 +159,55 @@ class Snapshots:
         ]
 
     def _read(self, name: str, kind: Kind) -> Iterator[bytes]:
+        root = self._newest_of(name)
+        held = self._metadata(root).save_data_type
+        if held is not kind:
+            raise SnapshotError(f"the data set holds {held.name.lower()}")
         try:
-            made = _newest(self._named(name))
-        except OSError:
-            made = _NONE
-        if made == _NONE:
-            raise SnapshotError("there is no data set of this name", found=False)
-        root = self._directory / name / str(made)
-        try:
-            metadata = _convert((root / "md" / "md.json").read_bytes(), _Metadata)
-            if metadata.status != _COMPLETE:
-                raise SnapshotError("the data set is incomplete")
-            if metadata.save_data_type is not kind:
-                raise SnapshotError(f"the data set holds {metadata.save_data_type.name.lower()}")
             for path in sorted((root / "data").iterdir(), key=lambda path: (len(path.name), path.name)):
                 yield path.read_bytes()
         except OSError as exc:
             raise SnapshotError("the data set cannot be read") from exc
+
+    def _newest_of(self, name: str) -> Path:
+        home = self._named(name)
+        try:
+            made = _newest(home)
+        except OSError:
+            made = _NONE
+        if made == _NONE:
+            raise SnapshotError("there is no data set of this name", found=False)
+        return home / str(made)
+
+    def _metadata(self, root: Path) -> _Metadata:
+        try:
+            metadata = _convert((root / "md" / "md.json").read_bytes(), _Metadata)
+        except OSError as exc:
+            raise SnapshotError("the data set cannot be read") from exc
+        if metadata.status != _COMPLETE:
+            raise SnapshotError("the data set is incomplete")
+        return metadata
+
+
+def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
+    """Write the files of a data set into an empty folder, and see that they are on the disk."""
+    (folder / "md").mkdir()
+    (folder / "data").mkdir()
+    started = time.time_ns() // 1_000_000
+    for number, part in enumerate(_parts(texts)):
+        opening, closing = _AROUND[kind]
+        _write(folder / "data" / str(number), opening + part + closing)
+    metadata = {
+        "name": name,
+        "version": _FORMAT_VERSION,
+        "status": _COMPLETE,
+        "start": started,
+        "complete": time.time_ns() // 1_000_000,
+        "saveDataType": kind,
+    }
+    _write(folder / "md" / "md.json", _encode(metadata))
+    for written in (folder / "md", folder / "data", folder):
+        _sync(written)
 
 
 def _newest(home: Path) -> int:

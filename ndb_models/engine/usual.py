@@ -26,8 +26,8 @@ _BEGINNING: Final = re.compile(
     rb'"keys": ?'
 )
 _END: Final = b"}}"
-# What is around the text, in the frame.
-_MAX_NESTING: Final = MAX_NESTING - 2
+# How deep the text is in the frame.
+_AROUND: Final = 2
 # Longer ones are not likely to come again, and would be kept in memory.
 _REMEMBERED: Final = 1024
 
@@ -38,7 +38,7 @@ _decode: Final = msgspec.json.Decoder().decode
 _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-def usual_call(frame: bytes) -> Call | None:
+def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
     """Return the call that a frame makes, as `parse` would; None where it is not a usual one."""
     beginning = _BEGINNING.match(frame)
     if beginning is None or not frame.endswith(_END):
@@ -59,7 +59,7 @@ def usual_call(frame: bytes) -> Call | None:
         if command.stores_values is None:
             body["keys"] = _names(text) if len(text) <= _REMEMBERED else _decode_names(text)
             return Call(command, body)
-        if is_nested_deeper(text, _MAX_NESTING):
+        if is_nested_deeper(text, max_nesting - _AROUND):
             return None
         body["keys"] = keys = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,5 +1,7 @@
 """The engine behind a port."""
 
+from ndb_models.server.options import ServerOptions
 from ndb_models.server.server import NdbServer
+from ndb_models.server.tokens import Role, Tokens
 
-__all__ = ["NdbServer"]
+__all__ = ["NdbServer", "Role", "ServerOptions", "Tokens"]

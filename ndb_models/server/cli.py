@@ -1,26 +1,27 @@
-"""The command line: `ndb-models serve`, and the subcommands that need no server."""
+"""The command line: `ndb-models serve` and `health`, and the subcommands that need no server."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
-import signal
+import functools
+import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from ndb_models.cli.schema import add_schema_commands
 from ndb_models.copying import Copied, Kinds, copy
-from ndb_models.engine import Engine
-from ndb_models.errors import NdbError
-from ndb_models.server.server import NdbServer, ServerOptions
-from ndb_models.stores.opening import open_store
+from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.server.configuration import CONFIG_VARIABLE, Configuration, configure
+from ndb_models.server.health import is_healthy
+from ndb_models.server.running import run
+from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.types import Clock
 from ndb_models.version import __version__
+
+_Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 _INTERRUPTED: Final = 130
 _SECONDS_BETWEEN_REPORTS: Final = 1.0
@@ -28,15 +29,93 @@ _SECONDS_BETWEEN_REPORTS: Final = 1.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
-    options = _parser().parse_args(arguments)
-    status: int = options.run(options)
-    return status
+    options = make_parser().parse_args(arguments)
+    command: _Command = options.run
+    return command(options)
 
 
-def _run(running: Coroutine[None, None, None]) -> int:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ndb-models",
+        description="A server that speaks NemesisDB's protocol, and tools for data and models.",
+    )
+    parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the server until it is told to stop (SIGINT or SIGTERM)",
+        description="Every option but --config is also a variable of the environment, and a key of the configuration"
+        " file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command line goes first, then the environment.",
+    )
+    _add_settings(serve)
+    serve.set_defaults(run=functools.partial(_serve, serve))
+    health = commands.add_parser(
+        "health",
+        help="ask the server of this configuration, on this machine, whether it is ready: status 0 or 1",
+        description="Takes the same options, variables and file as serve.",
+    )
+    _add_settings(health)
+    health.set_defaults(run=functools.partial(_health, health))
+    _add_copy_command(commands)
+    add_schema_commands(commands)
+    return parser
+
+
+def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return run(_configuration(parser, options), os.environ)
+
+
+def _health(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return 0 if is_healthy(_configuration(parser, options).server) else 1
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help=f"NemesisDB's configuration file ({CONFIG_VARIABLE})")
+    for setting in SETTINGS:
+        # Texts until all sources are together: see `configure`.
+        if setting.read is None:
+            parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
+        else:
+            parser.add_argument(
+                setting.flag,
+                metavar=setting.metavar,
+                action="append" if setting.many else "store",
+                help=setting.help + _default(setting),
+            )
+
+
+def _default(setting: Setting) -> str:
+    if setting.many:
+        return "; may be repeated"
+    return "" if setting.default is None else f" (default: {setting.default})"
+
+
+def _configuration(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Configuration:
+    """Return what all sources say; end with status 2 where one says what cannot be."""
     try:
-        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-            runner.run(running)
+        return configure(vars(options), os.environ)
+    except InvalidArgumentError as exc:
+        parser.error(str(exc))
+
+
+def _add_copy_command(commands: Any) -> None:
+    copying = commands.add_parser(
+        "copy",
+        help="copy keys and sessions from one place to another",
+        description="Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data sets in NemesisDB's"
+        " format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left alone: run it again to"
+        " go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+    )
+    copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")
+    copying.add_argument("--to", required=True, dest="target", metavar="URI", help="where to copy to")
+    copying.add_argument("--only", choices=["keys", "sessions"], help="copy only these (default: all that there is)")
+    copying.set_defaults(run=_run_copy)
+
+
+def _run_copy(options: argparse.Namespace) -> int:
+    try:
+        asyncio.run(_copy(options))
     except KeyboardInterrupt:
         sys.stderr.write("ndb-models: interrupted\n")
         return _INTERRUPTED
@@ -44,115 +123,6 @@ def _run(running: Coroutine[None, None, None]) -> int:
         sys.stderr.write(f"ndb-models: {exc}\n")
         return 1
     return 0
-
-
-def _run_server(options: argparse.Namespace) -> int:
-    return _run(_serve(options))
-
-
-def _run_copy(options: argparse.Namespace) -> int:
-    return _run(_copy(options))
-
-
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes uvloop's event loops where that is installed (the extra `speed`); None for asyncio's own."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return new_event_loop
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ndb-models",
-        description="A server that speaks NemesisDB's protocol, and tools for data and models.",
-    )
-    parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve_options(commands.add_parser("serve", help="run the server until it is told to stop (SIGINT or SIGTERM)"))
-    _add_copy_options(
-        commands.add_parser(
-            "copy",
-            help="copy keys and sessions from one place to another",
-            description="Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data sets in NemesisDB's"
-            " format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left alone: run it"
-            " again to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
-        )
-    )
-    add_schema_commands(commands)
-    return parser
-
-
-def _add_serve_options(serve: argparse.ArgumentParser) -> None:
-    defaults = ServerOptions()
-    serve.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
-    serve.add_argument(
-        "--port", type=_number(0, 65535), default=defaults.port, help="port; 0 for any free one (default: %(default)s)"
-    )
-    serve.add_argument(
-        "--persist-path", type=_directory, metavar="DIR", help="directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD"
-    )
-    serve.add_argument(
-        "--max-payload",
-        type=_number(64, 2**31 - 1),
-        default=defaults.max_payload,
-        metavar="N",
-        help="largest request in bytes (default: %(default)s)",
-    )
-    serve.add_argument(
-        "--store",
-        default="memory://",
-        metavar="URI",
-        help="where the data lives: memory:// or sqlite:///PATH (default: %(default)s)",
-    )
-    serve.add_argument("--insecure", action="store_true", help="allow an address that other machines can reach")
-    serve.set_defaults(run=_run_server)
-
-
-def _add_copy_options(copying: argparse.ArgumentParser) -> None:
-    copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")
-    copying.add_argument("--to", required=True, dest="target", metavar="URI", help="where to copy to")
-    copying.add_argument("--only", choices=["keys", "sessions"], help="copy only these (default: all that there is)")
-    copying.set_defaults(run=_run_copy)
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-        return value
-
-    return number
-
-
-def _directory(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not a directory")
-    return path
-
-
-async def _serve(options: argparse.Namespace) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    store = await open_store(options.store)
-    try:
-        server = NdbServer(
-            Engine(store, persist_path=options.persist_path),
-            ServerOptions(
-                host=options.host, port=options.port, max_payload=options.max_payload, insecure=options.insecure
-            ),
-        )
-        async with server:
-            sys.stdout.write(f"ndb-models {__version__} is ready on {server.uri}\n")
-            sys.stdout.flush()
-            await stopping.wait()
-    finally:
-        await store.aclose()  # the server does so too, once it has started
-    sys.stdout.write("ndb-models stopped\n")
 
 
 async def _copy(options: argparse.Namespace) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Generator
+from time import perf_counter
+from typing import Any, Final, TypeAlias
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
@@ -21,6 +23,8 @@ from websockets.server import ServerProtocol
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.server.deadline import Deadline
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, text_frame
 from ndb_models.wire.messages import MessageAssembler
 
@@ -30,20 +34,46 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
+_Handle: TypeAlias = Callable[[bytes], Coroutine[Any, Any, bytes]]
+
+_logger = logging.getLogger(__name__)
+
 # Enough to be worth a system call, few enough that the client has something to do meanwhile.
 _WRITTEN_TOGETHER: Final = 16
 # So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
 # bytes may ask for large values.
 _WRITTEN_AT_ONCE: Final = 64 * 1024
+# How many connections there may be beyond those of clients: in their handshakes, asking for health or metrics.
+_ENTRANCE: Final = 64
+# How often in its time a connection is looked at for being idle: so much of the time it may be longer.
+_LOOKS: Final = 4
+# One read in so many, and the others not, is timed: a power of two, less one.
+_UNTIMED: Final = 15
+
+
+class Visitors:
+    """The connections that a server has, those in their handshakes too, and whether more may come."""
+
+    def __init__(self, most_clients: int) -> None:
+        self.present: set[NdbServerConnection] = set()
+        self.closed = False
+        self._most = most_clients + _ENTRANCE
+
+    def arrive(self, connection: NdbServerConnection) -> bool:
+        """Take note of a connection; return whether it may stay."""
+        self.present.add(connection)
+        return not self.closed and len(self.present) <= self._most
+
+    def cut(self) -> None:
+        """End all that are there at once."""
+        for connection in [*self.present]:
+            connection.cut()
 
 
 class NdbServerConnection(ServerConnection):
     """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
 
-    `receive_timeout` is how many seconds a message may take to come in, from its first byte to its last; `send_timeout`
-    how many seconds a client may leave answers unread before it is cut off; `close_timeout` how many it may take
-    to end a connection that is being closed; `most_waiting` how many of its requests may wait before no more are read
-    from it.
+    Who was not admitted as an admin is taken for a client that may only work on data.
     """
 
     def __init__(
@@ -52,18 +82,20 @@ class NdbServerConnection(ServerConnection):
         server: Server,
         *,
         engine: Engine,
-        max_payload: int,
-        receive_timeout: float,
-        send_timeout: float,
-        close_timeout: float,
-        most_waiting: int = 64,
-        **options: Any,
+        options: ServerOptions,
+        traffic: Traffic,
+        visitors: Visitors,
+        **more: Any,
     ) -> None:
-        super().__init__(protocol, server, close_timeout=close_timeout, **options)
+        super().__init__(protocol, server, **more)
         self._engine = engine
-        self._send_timeout = send_timeout
-        self._most_waiting = most_waiting
-        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=max_payload)
+        self._handle: _Handle = functools.partial(engine.handle, admin=False)
+        self._options = options
+        self._traffic = traffic
+        self._visitors = visitors
+        self._admitted = False
+        self._most_waiting = options.max_in_flight
+        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
         self._binary = False
         # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
@@ -77,14 +109,68 @@ class NdbServerConnection(ServerConnection):
         self._reading = True
         self._cut_off: asyncio.TimerHandle | None = None
         # Runs while a message is coming in; and from when the connection is to end.
-        self._whole = Deadline(self.loop, receive_timeout, self._give_up)
-        self._ended = Deadline(self.loop, close_timeout, self._abort)
+        self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
+        self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
+        # How often this was looked at since a request came.
+        self._idle_looks = 0
+        self._next_look: asyncio.TimerHandle | None = None
+
+    @property
+    def peer(self) -> str:
+        """Where the client is, to be logged."""
+        address: Any = self.remote_address
+        return str(address[0]) if address else "?"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or hang up where too many are waiting to be let in."""
+        super().connection_made(transport)
+        if not self._visitors.arrive(self):
+            self.transport.abort()
+
+    def admit(self, *, admin: bool) -> None:
+        """Let a client in; an `admin` may use the commands that are for admins."""
+        if admin:
+            self._handle = self._engine.handle
+        self._admitted = True
+        self._traffic.admitted += 1
+
+    async def stay(self) -> None:
+        """Answer until the connection ends."""
+        self._traffic.opened += 1
+        if self._options.idle_timeout is not None:
+            self._look_again(self._options.idle_timeout / _LOOKS)
+        await self.wait_closed()
+
+    def _look_again(self, after: float) -> None:
+        """Close the connection if no request came since as many looks as make its time."""
+
+        def look() -> None:
+            self._idle_looks += 1
+            if self._idle_looks > _LOOKS and self._answering is None:
+                self._ended(Ending.IDLE)
+                self.protocol.send_close(CloseCode.GOING_AWAY, "idle")
+                self.send_data()
+                after_that = self._options.send_timeout
+                self._next_look = self.loop.call_later(after_that, self.transport.abort)
+            else:
+                self._look_again(after)
+
+        if self.protocol.state is State.OPEN:
+            self._next_look = self.loop.call_later(after, look)
+
+    def _ended(self, reason: Ending) -> None:
+        self._traffic.ended[reason] += 1
+        _logger.info("connection ended", extra={"fields": {"reason": reason.value, "peer": self.peer}})
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""
         if self.response is None:
             super().data_received(data)
             return
+        traffic = self._traffic
+        traffic.received += len(data)
+        traffic.reads += 1
+        started = None if traffic.reads & _UNTIMED else perf_counter()
         for is_request, part in self._reader.feed(data):
             if is_request:
                 self._receive(part, binary=False)
@@ -99,6 +185,8 @@ class NdbServerConnection(ServerConnection):
             self._whole.start()
         else:
             self._whole.stop()
+        if started is not None:
+            traffic.batches.note(perf_counter() - started)
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -115,6 +203,7 @@ class NdbServerConnection(ServerConnection):
         self._whole.stop()
         if self._leaving:
             return
+        self._idle_looks = 0
         if self._inbox or self._answering is not None or self.paused:
             self._inbox.append((message, binary))
             self._read_on(len(self._inbox) < self._most_waiting and not self.paused)
@@ -130,7 +219,7 @@ class NdbServerConnection(ServerConnection):
         if not _is_utf8(message):
             self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
-        answering = self._engine.handle(message)
+        answering = self._handle(message)
         try:
             waits_for = answering.send(None)
         except StopIteration as done:
@@ -139,10 +228,12 @@ class NdbServerConnection(ServerConnection):
             self._answering = self.loop.create_task(self._finish(answering, waits_for))
 
     async def _finish(self, answering: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
+        started = perf_counter()
         try:
             answer = await _resume(answering, waits_for)
         finally:
             self._answering = None
+            self._traffic.waits.note(perf_counter() - started)
         self._put(answer)
         self._work_off()
 
@@ -171,7 +262,7 @@ class NdbServerConnection(ServerConnection):
     def _end_in_time(self) -> None:
         """Once there was a close frame, a client that does not end its side of the connection is cut off."""
         if self.protocol.state is State.CLOSING:
-            self._ended.start()
+            self._end_by.start()
 
     def _give_up(self) -> None:
         if self._reading:
@@ -189,12 +280,22 @@ class NdbServerConnection(ServerConnection):
             await asyncio.wait([self._answering])
         await self.close(CloseCode.GOING_AWAY)
 
+    def cut(self) -> None:
+        """End at once, whatever is still to be answered or read."""
+        self._leaving = True
+        if self._admitted:
+            self._ended(Ending.STOPPING)
+        if self._answering is not None:
+            self._answering.cancel()
+        self.transport.abort()
+
     def _write(self) -> None:
         if self._outbox:
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self._outbox_size = 0
             if self.protocol.state is State.OPEN:
+                self._traffic.sent += len(frames)
                 self.transport.write(frames)
 
     def _read_on(self, go_on: bool) -> None:
@@ -219,9 +320,10 @@ class NdbServerConnection(ServerConnection):
             if still_unread < unread:
                 self._wait_for_progress(still_unread)
             else:
+                self._ended(Ending.UNREAD)
                 self.transport.abort()
 
-        self._cut_off = self.loop.call_later(self._send_timeout, look)
+        self._cut_off = self.loop.call_later(self._options.send_timeout, look)
 
     def resume_writing(self) -> None:
         """Go on answering."""
@@ -233,8 +335,14 @@ class NdbServerConnection(ServerConnection):
         """Forget what was not begun."""
         self._stop_timer()
         self._whole.stop()
-        self._ended.stop()
+        self._end_by.stop()
+        if self._next_look is not None:
+            self._next_look.cancel()
         self._inbox.clear()
+        self._visitors.present.discard(self)
+        if self._admitted:
+            self._admitted = False
+            self._traffic.admitted -= 1
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from dataclasses import dataclass
-from ipaddress import ip_address
+import ssl
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.protocol import State
 
 from ndb_models.engine import Engine
-from ndb_models.errors import InvalidArgumentError
-from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.connection import NdbServerConnection, Visitors
+from ndb_models.server.gate import Gate, Readiness
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.tls import replace_certificate, server_context
+from ndb_models.server.tokens import Tokens
+from ndb_models.server.traffic import Traffic
+
+__all__ = ["NdbServer", "ServerOptions"]
 
 _SWEEP_EVERY: Final = 1.0
 # Longer than a client whose requests wait for a save is not read from, its pongs neither.
@@ -27,58 +34,43 @@ _websocket_logger = logging.getLogger("ndb_models.server.websocket")
 _websocket_logger.setLevel(logging.INFO)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """What a server listens on, and what it lets clients do. Times in seconds, sizes in bytes.
-
-    Args:
-        host: the address to listen on. One beyond this machine is refused unless `insecure` is set: there is neither
-            authentication nor encryption.
-        port: 0 for any that is free.
-        max_payload: the largest request; a larger one closes its connection with code 1009.
-        open_timeout: how long a client may take for the handshake before it is cut off.
-        receive_timeout: how long a request may take to come in, from its first byte to its last, before its connection
-            is closed with code 1008.
-        send_timeout: how long a client may leave answers unread before it is cut off.
-        close_timeout: how long a client may take to end a connection that is being closed before it is cut off.
-        insecure: listen beyond this machine all the same.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 1987
-    max_payload: int = 1024 * 1024
-    open_timeout: float = 10.0
-    receive_timeout: float = 60.0
-    send_timeout: float = 30.0
-    close_timeout: float = 10.0
-    insecure: bool = False
-
-
 class NdbServer:
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
-    Browsers are refused: a handshake with an `Origin` gets HTTP status 403.
+    Browsers are refused, but for pages of the origins that are allowed. `prepare` is run once the server listens and
+    before it is ready; until then handshakes get HTTP status 503, and so does `/readyz`.
     """
 
-    def __init__(self, engine: Engine, options: ServerOptions | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        options: ServerOptions | None = None,
+        *,
+        prepare: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         self._engine = engine
         self._options = options or ServerOptions()
+        self._prepare = prepare
+        self._traffic = Traffic()
+        self._gate = Gate(self._options, engine, self._traffic)
+        self._visitors = Visitors(self._options.max_connections)
         self._server: Server | None = None
+        self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen.
+        """Listen, and be ready.
 
         Raises:
-            InvalidArgumentError: the host is beyond this machine, and `insecure` is not set.
+            InvalidArgumentError: the host is beyond this machine and not protected, and `insecure` is not set; or the
+                certificate or its key cannot be used.
             OSError: the address cannot be listened on.
+            Exception: whatever `prepare` raised; the server has stopped.
         """
         options = self._options
-        if not options.insecure and not _is_loopback(options.host):
-            raise InvalidArgumentError(
-                f"{options.host} can be reached from other machines, and there is neither authentication nor"
-                " encryption: listen on 127.0.0.1, or say that it is meant (--insecure)"
-            )
+        options.require_safe_address()
+        if options.tls_cert is not None and options.tls_key is not None:
+            self._tls = server_context(options.tls_cert, options.tls_key)
         self._server = await serve(
             _stay,
             options.host,
@@ -87,20 +79,30 @@ class NdbServer:
             create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
                 NdbServerConnection,
                 engine=self._engine,
-                max_payload=options.max_payload,
-                receive_timeout=options.receive_timeout,
-                send_timeout=options.send_timeout,
+                options=options,
+                traffic=self._traffic,
+                visitors=self._visitors,
             ),
-            open_timeout=options.open_timeout,
             close_timeout=options.close_timeout,
             compression=None,
             max_size=options.max_payload,
-            origins=[None],
+            process_request=self._gate,
+            open_timeout=options.open_timeout,
             ping_timeout=_PONG_WITHIN,
             server_header=None,
             logger=_websocket_logger,
+            ssl=self._tls,
+            reuse_port=options.reuse_port or None,
         )
         self._sweeper = asyncio.create_task(self._sweep())
+        try:
+            if self._prepare is not None:
+                await self._prepare()
+        except BaseException:
+            await self.stop()
+            raise
+        self._gate.readiness = Readiness.READY
+        _logger.info("ready", extra={"fields": {"uri": self.uri}})
 
     @property
     def port(self) -> int:
@@ -112,20 +114,52 @@ class NdbServer:
     def uri(self) -> str:
         """Where clients connect to."""
         host = self._options.host
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return f"{'wss' if self._options.secure else 'ws'}://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    def reload(self, tokens: Tokens | None) -> None:
+        """Take these tokens, and read the certificate and its key anew: both for connections from now on.
+
+        Raises:
+            InvalidArgumentError: the certificate or its key cannot be used; everything stays as it was.
+        """
+        options = self._options
+        if self._tls is not None and options.tls_cert is not None and options.tls_key is not None:
+            replace_certificate(self._tls, options.tls_cert, options.tls_key)
+        self._gate.tokens = tokens
+        _logger.info("reloaded")
 
     async def stop(self) -> None:
-        """Answer what has been accepted, close all connections (code 1001), and the engine. Twice does no harm."""
+        """Answer what has been accepted, close all connections (code 1001), and the engine. Twice does no harm.
+
+        What is not answered and read within `stop_timeout` is cut off.
+        """
         server, self._server = self._server, None
         if server is None:
             return
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait([self._sweeper])
+        self._gate.readiness = Readiness.STOPPING
+        self._visitors.closed = True
         server.close(close_connections=False)
-        await asyncio.gather(*(each.leave() for each in server.connections if isinstance(each, NdbServerConnection)))
-        await server.wait_closed()
-        await self._engine.aclose()
+        try:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+                await asyncio.wait([self._sweeper])
+            await self._say_goodbye()
+            self._visitors.cut()
+            await server.wait_closed()
+        finally:  # also where nobody waits any longer for the goodbye
+            self._visitors.cut()
+            await self._engine.aclose()
+        _logger.info("stopped")
+
+    async def _say_goodbye(self) -> None:
+        """Let every client have its answers, as long as there is time. Who is no client yet, or no more, has none."""
+        clients = [each for each in self._visitors.present if each.protocol.state is State.OPEN]
+        leaving = [asyncio.create_task(each.leave()) for each in clients]
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=self._options.stop_timeout)
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
 
     async def _sweep(self) -> None:
         while True:
@@ -147,13 +181,5 @@ class NdbServer:
 
 async def _stay(connection: ServerConnection) -> None:
     """Keep a connection open: it answers by itself."""
-    await connection.wait_closed()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    assert isinstance(connection, NdbServerConnection)
+    await connection.stay()

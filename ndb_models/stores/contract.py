@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -37,6 +38,23 @@ SHARED: Final = None
 
 class UnknownSessionError(LookupError):
     """No session has this token: it never was, or has ended, or expired."""
+
+
+class Limit(Enum):
+    """What a store may have a limit of."""
+
+    SESSIONS = "sessions"
+    KEYS = "keys in a session"
+    BYTES = "bytes of names and values"
+
+
+class LimitError(Exception):
+    """What was to be stored is beyond a limit of the store; nothing has changed. Attributes: `limit`, `most`."""
+
+    def __init__(self, limit: Limit, most: int) -> None:
+        self.limit = limit
+        self.most = most
+        super().__init__(f"the store keeps at most {most} {limit.value}")
 
 
 class ExpirySettings(NamedTuple):
@@ -69,6 +87,19 @@ class SessionRecord:
     token: SessionToken = field(repr=False)
     expiry: ExpirySettings
     keys: Mapping[str, bytes] = field(repr=False)
+
+
+class Statistics(NamedTuple):
+    """What a store tells of itself, for those who watch it; None for what it does not count.
+
+    `expired` counts how often a session was found to have expired since the store was opened; `size` is in bytes of
+    names and values.
+    """
+
+    sessions: int
+    keys: int
+    expired: int | None = None
+    size: int | None = None
 
 
 class Store(Protocol):
@@ -127,6 +158,10 @@ class Store(Protocol):
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         """Return all sessions, or those of these tokens that exist, each once, as of one moment."""
+
+    async def statistics(self) -> Statistics:
+        """Return what the store tells of itself. A store that counts no more than `totals` leaves this as it is."""
+        return Statistics(*await self.totals())
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy. Nothing that can be seen changes."""

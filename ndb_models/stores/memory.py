@@ -20,6 +20,7 @@ from ndb_models.stores.contract import (
     Scope,
     SessionInfo,
     SessionRecord,
+    Statistics,
     Store,
     UnknownSessionError,
 )
@@ -60,6 +61,7 @@ class MemoryStore(Store):
         # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
         self._agenda: list[tuple[float, SessionToken]] = []
         self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
+        self._expired = 0
 
     def _live(self, token: SessionToken) -> _Session | None:
         """Return a session as it is now, or None: the one place where expiry happens."""
@@ -69,6 +71,7 @@ class MemoryStore(Store):
         now = self._clock()
         if now < session.deadline:
             return session
+        self._note_expired(session.keys)
         if session.expiry.delete_session:
             del self._sessions[token]
             return None
@@ -76,6 +79,10 @@ class MemoryStore(Store):
         duration = session.expiry.duration
         session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
         return session
+
+    def _note_expired(self, keys: Mapping[str, bytes]) -> None:
+        """Take note of a session that has expired and loses these keys: what counts them, overrides it."""
+        self._expired += 1
 
     def _require(self, token: SessionToken) -> _Session:
         session = self._live(token)
@@ -198,6 +205,9 @@ class MemoryStore(Store):
     async def totals(self) -> tuple[int, int]:
         await self.sweep()
         return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
+
+    async def statistics(self) -> Statistics:
+        return Statistics(*await self.totals(), expired=self._expired)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         await self.sweep()

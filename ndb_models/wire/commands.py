@@ -135,6 +135,7 @@ class Command:
 
     `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
     when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
+    `for_admins` commands are refused to who may only work on data, where the server tells them apart.
     `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
     answer that says success can be the one to a request, by what it repeats of it.
 
@@ -148,6 +149,7 @@ class Command:
     success: Status = Status.OK
     repeatable: bool = False
     of_session: bool = False
+    for_admins: bool = False
     stores_values: str | None = None
     echo: Echo = _no_echo
     answer_name: str = field(init=False)
@@ -209,6 +211,9 @@ _MAP_COMMANDS: Final = (
     Command("KEYS", repeatable=True),
 )
 
+# On the map that all share: one who may do this may undo what all others have stored.
+_EMPTYING: Final = frozenset({"CLEAR", "CLEAR_SET"})
+
 _EXPIRY: Final = (
     Param("deleteSession", ParamType.BOOL, required=False),
     Param("duration", ParamType.UINT),
@@ -244,8 +249,8 @@ _OTHER_COMMANDS: Final = (
         ),
         stores_values="items",
     ),
-    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE, echo=_repeats("name")),
-    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, echo=_repeats("name")),
+    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE, for_admins=True, echo=_repeats("name")),
+    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, for_admins=True, echo=_repeats("name")),
     Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
     Command(
         "SH_NEW_SET",
@@ -254,7 +259,7 @@ _OTHER_COMMANDS: Final = (
         stores_values="keys",
     ),
     Command("SH_END", of_session=True, echo=_repeats(TOKEN)),
-    Command("SH_END_ALL"),
+    Command("SH_END_ALL", for_admins=True),
     Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True, echo=_chooses("exist", "tkns")),
     Command("SH_INFO", repeatable=True, of_session=True, echo=_repeats(TOKEN)),
     Command("SH_INFO_ALL", repeatable=True),
@@ -271,16 +276,17 @@ _OTHER_COMMANDS: Final = (
             ),
         ),
         success=Status.SAVE_COMPLETE,
+        for_admins=True,
         echo=_repeats("name"),
     ),
-    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, echo=_repeats("name")),
+    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, for_admins=True, echo=_repeats("name")),
     Command("SV_INFO", repeatable=True),
 )
 
 COMMANDS: Final[Mapping[str, Command]] = {
     command.name: command
     for command in (
-        *(replace(row, name=f"KV_{row.name}") for row in _MAP_COMMANDS),
+        *(replace(row, name=f"KV_{row.name}", for_admins=row.name in _EMPTYING) for row in _MAP_COMMANDS),
         *(replace(row, name=f"SH_{row.name}", of_session=True) for row in _MAP_COMMANDS),
         *_OTHER_COMMANDS,
     )

@@ -47,7 +47,7 @@ _MEANINGS: dict[int, str] = {
     Status.COMMAND_MULTIPLE: "a request holds exactly one command",
     Status.COMMAND_TYPE: "the command is not of a kind that the server takes",
     Status.COMMAND_SYNTAX: "the request does not have the form of this command",
-    Status.COMMAND_DISABLED: "the server is not set up for this command (saving and loading need a persist path)",
+    Status.COMMAND_DISABLED: "the server is not set up for this command, or the token does not allow it",
     Status.KEY_NOT_EXIST: "there is no such key",
     Status.PARAM_MISSING: "a parameter is missing",
     Status.VALUE_MISSING: "a value is missing",

@@ -16,10 +16,10 @@ class LikeNemesisDb(Engine):
 
     like_nemesisdb = True
 
-    async def handle(self, frame: bytes) -> bytes:
+    async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         if self.like_nemesisdb and _name(frame) == "SH_NEW_SET":
             return refusal("SH_NEW_SET", Status.COMMAND_NOT_EXIST)
-        return await super().handle(frame)
+        return await super().handle(frame, admin=admin)
 
 
 class RecordingEngine(LikeNemesisDb):
@@ -51,7 +51,7 @@ class RecordingEngine(LikeNemesisDb):
         self._held = frozenset()
         self._gate.set()
 
-    async def handle(self, frame: bytes) -> bytes:
+    async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         self.frames.append(frame)
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
@@ -59,7 +59,7 @@ class RecordingEngine(LikeNemesisDb):
         try:
             if held and self._held_back:
                 await self._wait()
-            answer = await super().handle(frame)
+            answer = await super().handle(frame, admin=admin)
             if held and not self._held_back:
                 await self._wait()
             return answer

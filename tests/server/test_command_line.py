@@ -16,12 +16,13 @@ import pytest
 
 from ndb_models import __version__
 from ndb_models.server import NdbServer
+from ndb_models.server.settings import SETTINGS
 from tests.server.plain_client import ask, plain
 
 GUARD = 15
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
-READY = re.compile(r"ndb-models \S+ is ready on (ws://127\.0\.0\.1:(\d+)/)\n")
+READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
 
 
 async def start(*arguments: str) -> Process:
@@ -119,6 +120,9 @@ async def test_the_largest_request_can_be_set() -> None:
         (("serve", "--max-payload", "1"), "--max-payload"),
         (("serve", "--persist-path", "/no/such/directory"), "/no/such/directory is not a directory"),
         (("serve", "--unknown"), "--unknown"),
+        (("serve", "--config", "/no/such/file"), "/no/such/file cannot be read"),
+        (("serve", "--load-name", "keys"), "--load-path or --persist-path"),
+        (("serve", "--max-sessions", "0"), "--max-sessions: 0 is not between"),
     ],
 )
 async def test_wrong_arguments_are_status_2_with_a_line_that_says_which(
@@ -149,8 +153,8 @@ async def test_version() -> None:
 async def test_help_names_every_option() -> None:
     status, output, _ = await run("serve", "--help")
     assert status == 0
-    for option in ("--host", "--port", "--persist-path", "--max-payload", "--insecure"):
-        assert option in output
+    for setting in SETTINGS:
+        assert setting.flag in output
 
 
 def test_the_command_is_installed_under_its_name() -> None:

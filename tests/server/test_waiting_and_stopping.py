@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
+from tests.engine.data_sets import tree
 from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD, ask, plain, receive, send
 
@@ -163,3 +164,30 @@ async def test_a_port_that_is_taken_is_an_os_error(gated: NdbServer, store: Gate
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
     await second.stop()
+
+
+async def test_what_is_not_answered_in_time_is_cut_off(store: GatedStore, tmp_path: Path) -> None:
+    options = ServerOptions(port=0, stop_timeout=0.05)
+    async with (
+        asyncio.timeout(GUARD),
+        NdbServer(Engine(store, persist_path=tmp_path), options) as server,
+        plain(server) as stuck,
+        plain(server) as other,
+    ):
+        await send(stuck, "KV_SAVE", name="keys")
+        await store.entered.wait()
+        await server.stop()
+        for websocket, code in ((stuck, 1006), (other, 1001)):
+            await websocket.wait_closed()
+            assert websocket.close_code == code
+    assert tree(tmp_path) == {}
+
+
+async def test_stopping_that_is_cancelled_cuts_off_what_is_left(gated: NdbServer, store: GatedStore) -> None:
+    async with asyncio.timeout(GUARD), plain(gated) as websocket:
+        await send(websocket, "KV_SAVE", name="keys")
+        await store.entered.wait()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(gated.stop(), 0.05)
+        await websocket.wait_closed()
+        assert websocket.close_code == 1006

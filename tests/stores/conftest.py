@@ -13,6 +13,7 @@ from ndb_models import NdbClient
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
+from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteStore
@@ -39,8 +40,19 @@ async def open_sqlite(directory: Path, clock: Clock) -> AsyncIterator[Store]:
         yield store
 
 
+@asynccontextmanager
+async def open_bounded_memory(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
+    store = BoundedMemoryStore(StoreLimits(sessions=10_000, keys=10_000, size=100_000_000), clock=clock)
+    yield store
+    await store.aclose()
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
-STORES: dict[str, OpenStore] = {"memory": open_memory, "sqlite": open_sqlite}
+STORES: dict[str, OpenStore] = {
+    "memory": open_memory,
+    "bounded memory": open_bounded_memory,
+    "sqlite": open_sqlite,
+}
 
 
 def served(open_store: OpenStore) -> OpenStore:

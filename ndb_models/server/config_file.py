@@ -1,0 +1,136 @@
+"""NemesisDB's configuration file (`server.jsonc`), as its releases 0.6.4 to 0.8 read it: JSON with comments.
+
+Of its keys `ip`, `port`, `maxPayload` and `persist` mean here what they mean there. `core`, `sessionsEnabled`, `arrays`
+and `lists` mean nothing here, and are passed over. What NemesisDB does not have stands under `ndb_models`, which it
+passes over in turn. Any other key is reported.
+"""
+
+# JSON that is being looked at has no types yet.
+# pyright: reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ndb_models.errors import InvalidArgumentError
+
+_VERSIONS: Final = (5, 6)
+_MEANINGLESS: Final = frozenset({"arrays", "core", "lists", "sessionsEnabled"})
+_OURS: Final = "ndb_models"
+_NAMES: Final[Mapping[str, str]] = {"ip": "host", "port": "port", "maxPayload": "maxPayload"}
+
+# A string is taken whole, so that what looks like a comment in it is none.
+_STRING_OR_COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_NOT_A_LINE_BREAK: Final = re.compile(r"[^\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a configuration file says.
+
+    `values` holds JSON values by the keys of settings, `places` where in the file each stands; `warnings` are what the
+    one who wrote it should know.
+    """
+
+    values: Mapping[str, object]
+    places: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """Read a configuration file.
+
+    Raises:
+        InvalidArgumentError: it cannot be read, is not JSON with comments, or not of a version that is known.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise InvalidArgumentError(f"{path} cannot be read: {reason}") from None
+    document = _parse(path, text)
+    version = document.get("version")
+    if type(version) is not int or version not in _VERSIONS:
+        wanted = " or ".join(map(str, _VERSIONS))
+        raise InvalidArgumentError(f"{path}: 'version' must be {wanted}, as NemesisDB has it since 0.6.4")
+    return _sorted_out(path, {key: value for key, value in document.items() if key != "version"})
+
+
+def without_comments(text: str) -> str:
+    """Return JSON in which comments are spaces, so that what is left stands where it stood."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match[0]
+        return found if found.startswith('"') else _NOT_A_LINE_BREAK.sub(" ", found)
+
+    return _STRING_OR_COMMENT.sub(blank, text)
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as exc:
+        raise InvalidArgumentError(f"{path}, line {exc.lineno}, column {exc.colno}: {exc.msg}") from None
+    except (ValueError, RecursionError) as exc:
+        raise InvalidArgumentError(f"{path}: {exc}") from None
+    return _members(document, f"{path}: a configuration is an object")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
+
+
+def _sorted_out(path: Path, document: Mapping[str, Any]) -> ConfigFile:
+    values: dict[str, object] = {}
+    places: dict[str, str] = {}
+    warnings: list[str] = []
+
+    def take(key: str, value: object, place: str) -> None:
+        values[key] = value
+        places[key] = f"{place} in {path}"
+
+    for key, value in document.items():
+        if key in _NAMES:
+            take(_NAMES[key], value, key)
+        elif key == "persist":
+            for name, of_persist in _object(path, key, value).items():
+                if name not in ("enabled", "path"):
+                    warnings.append(f"{path}: 'persist.{name}' is not known, and passed over")
+                elif name == "path" and _enabled(path, value):
+                    take("persistPath", of_persist, "persist.path")
+        elif key == _OURS:
+            for name, ours in _object(path, key, value).items():
+                take(name, ours, f"{_OURS}.{name}")
+        elif key not in _MEANINGLESS:
+            warnings.append(f"{path}: '{key}' is not known, and passed over")
+    return ConfigFile(values, places, tuple(warnings))
+
+
+def _object(path: Path, key: str, value: object) -> dict[str, Any]:
+    return _members(value, f"{path}: '{key}' must be an object")
+
+
+def _members(value: Any, complaint: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise InvalidArgumentError(complaint)
+    members: dict[str, Any] = value
+    return members
+
+
+def _enabled(path: Path, persist: Mapping[str, Any]) -> bool:
+    enabled = persist.get("enabled")
+    if not isinstance(enabled, bool):
+        raise InvalidArgumentError(f"{path}: 'persist.enabled' must be true or false")
+    return enabled

@@ -1,0 +1,140 @@
+"""Who gets in: every HTTP request to the port is looked at here, before it may become a WebSocket.
+
+`/healthz` and `/readyz` answer everyone; `/metrics` those who have an admin's token, where tokens are in use. All else
+is a handshake, and is refused in this order: 503 while the server is not ready, 403 for an `Origin` that is not
+allowed, 401 without a token that is known, 503 while there are as many clients as there may be.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from email.utils import formatdate
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from ndb_models.engine import Engine
+from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.metrics import CONTENT_TYPE, exposition
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.tokens import Role, Tokens
+from ndb_models.server.traffic import Refusal, Traffic
+from ndb_models.types import Clock
+
+_logger = logging.getLogger(__name__)
+
+_ENDPOINTS: Final = ("/healthz", "/readyz", "/metrics")
+_READING: Final = ("GET", "HEAD")
+_PLAIN: Final = "text/plain; charset=utf-8"
+_REALM: Final = 'Bearer realm="ndb_models"'
+
+
+class Readiness(Enum):
+    """Where a server is in its life."""
+
+    LOADING = "loading"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+class Gate:
+    """Lets requests in, or answers them. To websockets it is a `process_request`."""
+
+    def __init__(
+        self, options: ServerOptions, engine: Engine, traffic: Traffic, *, clock: Clock = time.monotonic
+    ) -> None:
+        self.readiness = Readiness.LOADING
+        self.tokens: Tokens | None = options.tokens
+        self._options = options
+        self._engine = engine
+        self._traffic = traffic
+        self._clock = clock
+        self._started = clock()
+
+    async def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Return the answer to a request that becomes no WebSocket; None for one that may."""
+        assert isinstance(connection, NdbServerConnection)
+        # websockets before 17 lets nothing but GET come so far, and does not say so.
+        method: str = getattr(request, "method", "GET")
+        path = request.path.partition("?")[0]
+        if path not in _ENDPOINTS:
+            return self._handshake(connection, request)
+        if method not in _READING:
+            return _answer(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD\n", {"Allow": ", ".join(_READING)})
+        response = await self._metrics(request) if path == "/metrics" else self._probe(path)
+        if method == "HEAD":
+            response.body = b""
+        return response
+
+    def _probe(self, path: str) -> Response:
+        if path == "/healthz":
+            return _answer(HTTPStatus.OK, "ok\n")
+        ready = self.readiness is Readiness.READY
+        return _answer(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, f"{self.readiness.value}\n")
+
+    def _handshake(self, connection: NdbServerConnection, request: Request) -> Response | None:
+        traffic = self._traffic
+        if self.readiness is not Readiness.READY:
+            return self._refuse(connection, Refusal.NOT_READY, f"The server is {self.readiness.value}.\n")
+        if any(origin not in self._options.allow_origins for origin in request.headers.get_all("Origin")):
+            return self._refuse(connection, Refusal.ORIGIN, "Pages of this origin may not connect.\n")
+        role = self._role(request)
+        if role is None:
+            return self._refuse(connection, Refusal.TOKEN, "A token that this server knows is needed.\n", request)
+        if traffic.admitted >= self._options.max_connections:
+            return self._refuse(connection, Refusal.FULL, "There are as many clients as there may be.\n")
+        connection.admit(admin=role is Role.ADMIN)
+        return None
+
+    def _role(self, request: Request) -> Role | None:
+        """Return what a request's token allows; everything where tokens are not in use."""
+        if self.tokens is None:
+            return Role.ADMIN
+        given = request.headers.get_all("Authorization")
+        return self.tokens.role_of(given[0]) if len(given) == 1 else None
+
+    def _refuse(
+        self, connection: NdbServerConnection, reason: Refusal, text: str, request: Request | None = None
+    ) -> Response:
+        self._traffic.refused[reason] += 1
+        _logger.info("handshake refused", extra={"fields": {"reason": reason.value, "peer": connection.peer}})
+        if request is not None:
+            return _unauthorized(request, text)
+        if reason is Refusal.ORIGIN:
+            return _answer(HTTPStatus.FORBIDDEN, text)
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
+
+    async def _metrics(self, request: Request) -> Response:
+        role = self._role(request)
+        if role is None:
+            return _unauthorized(request, "An admin's token is needed.\n")
+        if role is not Role.ADMIN:
+            challenge = f'{_REALM}, error="insufficient_scope"'
+            return _answer(HTTPStatus.FORBIDDEN, "An admin's token is needed.\n", {"WWW-Authenticate": challenge})
+        statistics = await self._engine.statistics()
+        text = exposition(self._traffic, self._engine.tally, statistics, self._clock() - self._started)
+        return _answer(HTTPStatus.OK, text, {"Content-Type": CONTENT_TYPE})
+
+
+def _unauthorized(request: Request, text: str) -> Response:
+    """Ask for a token (RFC 6750, section 3): why is said only to those who gave one."""
+    challenge = f'{_REALM}, error="invalid_token"' if "Authorization" in request.headers else _REALM
+    return _answer(HTTPStatus.UNAUTHORIZED, text, {"WWW-Authenticate": challenge})
+
+
+def _answer(status: HTTPStatus, text: str, more: dict[str, str] | None = None) -> Response:
+    body = text.encode()
+    headers = {
+        "Date": formatdate(usegmt=True),
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        "Content-Type": _PLAIN,
+        "Cache-Control": "no-store",
+        **(more or {}),
+    }
+    return Response(status.value, status.phrase, Headers(headers), body)

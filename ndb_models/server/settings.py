@@ -1,0 +1,189 @@
+"""The settings of `ndb-models serve`, one row each, and how the value of each is read.
+
+A setting is a flag of the command line (`--max-payload`), a variable of the environment (`NDB_MAX_PAYLOAD`) and a key
+of the configuration file (`maxPayload`), all from its one name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from ndb_models.server.options import ServerOptions
+from ndb_models.wire.strict_json import MAX_NESTING
+
+Reader: TypeAlias = Callable[[str], Any]
+"""Returns the value that a text stands for; raises `ValueError`, which says what is wrong, where it stands for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row.
+
+    Args:
+        name: as Python writes it.
+        read: how its text is read; None for a switch, which is on or off.
+        help: what it is, for `--help`.
+        metavar: what stands for its value there.
+        default: its value where nobody gives one.
+        many: whether it may be given several times; in a variable, separated by commas.
+    """
+
+    name: str
+    read: Reader | None
+    help: str
+    metavar: str | None = None
+    default: Any = None
+    many: bool = False
+
+    @property
+    def flag(self) -> str:
+        """What it is called on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """What it is called in the environment."""
+        return "NDB_" + self.name.upper()
+
+    @property
+    def key(self) -> str:
+        """What it is called in the configuration file."""
+        return re.sub(r"_(.)", lambda match: match[1].upper(), self.name)
+
+    def value_of(self, text: str) -> Any:
+        """Return what a text stands for; raises `ValueError`."""
+        if self.read is None:
+            return _switch(text)
+        if self.many:
+            return tuple(self.read(part.strip()) for part in text.split(",") if part.strip())
+        return self.read(text)
+
+
+_SWITCH: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("", "0", "false", "no", "off"), False),
+}
+
+
+def _switch(text: str) -> bool:
+    try:
+        return _SWITCH[text.lower()]
+    except KeyError:
+        raise ValueError("is not one of 1, true, yes, on, 0, false, no, off") from None
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _number(least: int, most: int) -> Reader:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"{text[:20]!r} is not a number") from None
+        if not least <= value <= most:
+            raise ValueError(f"{text[:20]} is not between {least} and {most}")
+        return value
+
+    return number
+
+
+def _seconds(least: float) -> Reader:
+    def seconds(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{text[:20]!r} is not a number of seconds") from None
+        if not least <= value <= _A_YEAR:
+            raise ValueError(f"{text[:20]} is not between {least:g} and {_A_YEAR:g} seconds")
+        return value
+
+    return seconds
+
+
+def _choice(*choices: str) -> Reader:
+    def choice(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}")
+        return text
+
+    return choice
+
+
+def _directory(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"{text} is not a directory")
+    return path
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.exists() or path.is_dir():
+        raise ValueError(f"{text} is not a file")
+    return path
+
+
+_A_YEAR: Final = 366.0 * 86400
+_ANY: Final = 2**63 - 1
+_DEFAULTS: Final = ServerOptions()
+
+SETTINGS: Final = (
+    Setting("host", _text, "address to listen on", "ADDRESS", _DEFAULTS.host),
+    Setting("port", _number(0, 65535), "port; 0 for any free one", "N", _DEFAULTS.port),
+    Setting("store", _text, "where the data lives: memory:// or sqlite:///PATH", "URI", "memory://"),
+    Setting("persist_path", _directory, "directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD", "DIR"),
+    Setting(
+        "load_name", _text, "load this data set, of keys or of sessions, before being ready", "NAME", (), many=True
+    ),
+    Setting("load_path", _directory, "directory to load it from; without it, the persist path", "DIR"),
+    Setting("token_file", _file, "file of the tokens that open the server: lines of data:TOKEN or admin:TOKEN", "FILE"),
+    Setting("tls_cert", _file, "certificate (PEM), with those between it and its root: listen with TLS", "FILE"),
+    Setting("tls_key", _file, "its key (PEM)", "FILE"),
+    Setting(
+        "allow_origin", _text, "let pages of this origin connect; without it, no browser may", "ORIGIN", (), many=True
+    ),
+    Setting("insecure", None, "allow an address that other machines can reach, without tokens or TLS", default=False),
+    Setting("max_payload", _number(64, 2**31 - 1), "largest request in bytes", "N", _DEFAULTS.max_payload),
+    Setting("max_nesting", _number(3, MAX_NESTING), "deepest nesting of a request", "N", MAX_NESTING),
+    Setting("max_connections", _number(1, 1_000_000), "most clients at a time", "N", _DEFAULTS.max_connections),
+    Setting(
+        "max_in_flight",
+        _number(1, 1_000_000),
+        "most requests of a client that wait before no more are read",
+        "N",
+        _DEFAULTS.max_in_flight,
+    ),
+    Setting("max_sessions", _number(1, _ANY), "most sessions", "N"),
+    Setting("max_keys", _number(1, _ANY), "most keys in a session", "N"),
+    Setting("max_bytes", _number(1, _ANY), "most bytes of names and values in the store", "N"),
+    Setting("open_timeout", _seconds(0.01), "time for a client's handshake", "SECONDS", _DEFAULTS.open_timeout),
+    Setting(
+        "send_timeout",
+        _seconds(0.01),
+        "time in which a client has to read something",
+        "SECONDS",
+        _DEFAULTS.send_timeout,
+    ),
+    Setting("receive_timeout", _seconds(0.01), "time for a request to come in", "SECONDS", _DEFAULTS.receive_timeout),
+    Setting(
+        "close_timeout",
+        _seconds(0.01),
+        "time in which a client has to end a closed connection",
+        "SECONDS",
+        _DEFAULTS.close_timeout,
+    ),
+    Setting("idle_timeout", _seconds(0.01), "close connections without a request for so long", "SECONDS"),
+    Setting(
+        "stop_timeout", _seconds(0), "time to answer what was accepted when stopping", "SECONDS", _DEFAULTS.stop_timeout
+    ),
+    Setting("workers", _number(1, 1024), "processes that share the port, for stores that can be shared", "N", 1),
+    Setting("log_level", _choice("debug", "info", "warning", "error"), "how much is logged", "LEVEL", "warning"),
+    Setting("log_format", _choice("text", "json"), "text, or one JSON object a line", "FORMAT", "text"),
+)
+"""Every setting, in the order of the help."""

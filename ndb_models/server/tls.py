@@ -1,0 +1,40 @@
+"""TLS for the server's port: 1.2 at the least, certificates that can be replaced while it runs."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from ndb_models.errors import InvalidArgumentError
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a context with this certificate (and those between it and its root) and this key, PEM both.
+
+    Raises:
+        InvalidArgumentError: they cannot be read, do not belong together, or the key wants a passphrase.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load(context, certificate, key)
+    return context
+
+
+def replace_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Read both anew, for connections from now on. Raises as `server_context`; then the old ones stay."""
+    server_context(certificate, key)  # what cannot be used is found out here, and not half-way through
+    _load(context, certificate, key)
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    def no_passphrase() -> str:
+        raise InvalidArgumentError(f"{key} is encrypted: nobody is there to type its passphrase; store it without")
+
+    try:
+        context.load_cert_chain(certificate, key, password=no_passphrase)
+    except ssl.SSLError as exc:
+        reason = exc.reason or "not PEM, or not a pair"
+        raise InvalidArgumentError(f"{certificate} and {key} are no certificate with its key: {reason}") from exc
+    except OSError as exc:
+        raise InvalidArgumentError(f"{certificate} or {key} cannot be read: {exc.strerror}") from exc

@@ -1,0 +1,106 @@
+"""Bearer tokens (RFC 6750) and what they allow. Nothing here shows or keeps a token: only its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from ndb_models.errors import InvalidArgumentError
+
+_SHORTEST: Final = 20
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+class Role(Enum):
+    """What a token allows: all commands on data, or those for admins too."""
+
+    DATA = "data"
+    ADMIN = "admin"
+
+
+class Tokens:
+    """The tokens that a server takes, each with its role.
+
+    Raises:
+        InvalidArgumentError: a token is too short, holds what no token may, or is given twice.
+    """
+
+    __slots__ = ("_roles",)
+
+    def __init__(self, tokens: Iterable[tuple[Role, str]]) -> None:
+        self._roles: dict[bytes, Role] = {}
+        for role, token in tokens:
+            _check(token)
+            if self._roles.setdefault(_digest(token), role) is not role:
+                raise InvalidArgumentError("one token cannot have two roles")
+
+    def __len__(self) -> int:
+        return len(self._roles)
+
+    def __repr__(self) -> str:
+        return f"<Tokens: {len(self)}>"
+
+    def role_of(self, authorization: str) -> Role | None:
+        """Return what the value of an `Authorization` header allows; None for nothing.
+
+        Takes as long for every token, whether it is known, or how much of it is right.
+        """
+        scheme, _, token = authorization.partition(" ")
+        given = _digest(token.strip() if scheme.lower() == "bearer" else "")
+        found = None
+        for digest, role in self._roles.items():
+            if hmac.compare_digest(digest, given):
+                found = role
+        return found
+
+
+def read_tokens(path: Path) -> list[tuple[Role, str]]:
+    """Return the tokens in a file: lines of `data:TOKEN` or `admin:TOKEN`. Empty ones and `#...` are passed over.
+
+    Raises:
+        InvalidArgumentError: the file cannot be read, or a line is none of these. Says which, and not what is in it.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidArgumentError(f"{path} cannot be read: {_why(exc)}") from None
+    tokens: list[tuple[Role, str]] = []
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line and not line.startswith("#"):
+            name, _, token = line.partition(":")
+            try:
+                tokens.append((Role(name.strip()), token.strip()))
+                _check(token.strip())
+            except InvalidArgumentError as exc:
+                raise InvalidArgumentError(f"{path}, line {number}: {exc}") from None
+            except ValueError:
+                raise InvalidArgumentError(f"{path}, line {number}: a line is data:TOKEN or admin:TOKEN") from None
+    if not tokens:
+        raise InvalidArgumentError(f"{path} holds no token: a line is data:TOKEN or admin:TOKEN")
+    return tokens
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Tell whether other users of this machine can read a file, where the system has a notion of that."""
+    return bool(path.stat().st_mode & 0o007)
+
+
+def _check(token: str) -> None:
+    if not _TOKEN.fullmatch(token):
+        raise InvalidArgumentError(f"a token holds letters, digits and -._~+/ only; {_ADVICE}")
+    if len(token) < _SHORTEST:
+        raise InvalidArgumentError(f"a token has {_SHORTEST} characters at least; {_ADVICE}")
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _why(exc: Exception) -> str:
+    return (exc.strerror or type(exc).__name__) if isinstance(exc, OSError) else "it is not UTF-8"

@@ -1,0 +1,80 @@
+"""What goes through a server, counted where it costs next to nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+
+class Refusal(Enum):
+    """Why a handshake was refused."""
+
+    ORIGIN = "origin"
+    TOKEN = "token"
+    FULL = "full"
+    NOT_READY = "not_ready"
+
+
+class Ending(Enum):
+    """Why the server ended a connection by itself."""
+
+    UNREAD = "unread"
+    IDLE = "idle"
+    STOPPING = "stopping"
+
+
+class Histogram:
+    """How long things took, in seconds: how many up to each bound, all of them, and their sum."""
+
+    __slots__ = ("_counts", "bounds", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds: tuple[float, ...] = tuple(bounds)
+        self.total: float = 0.0
+        self._counts = [0] * (len(self.bounds) + 1)
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def cumulative(self) -> list[int]:
+        """Return how many there were up to each bound, and last how many in all."""
+        sums: list[int] = []
+        for count in self._counts:
+            sums.append(count + (sums[-1] if sums else 0))
+        return sums
+
+
+_QUICK: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+_SLOW: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Traffic:
+    """The counters of one server.
+
+    Attributes:
+        admitted: clients that are connected.
+        opened: clients that were ever connected.
+        received, sent: bytes of requests and of answers, with their frames.
+        reads: how often something was read.
+        refused, ended: handshakes that were refused and connections that were ended, by reason.
+        batches: from reading what a client sent to having answered all of it that is answered at once; of some reads.
+        waits: from beginning to having answered a request that had to wait.
+    """
+
+    __slots__ = ("admitted", "batches", "ended", "opened", "reads", "received", "refused", "sent", "waits")
+
+    def __init__(self) -> None:
+        self.admitted: int = 0
+        self.opened: int = 0
+        self.reads: int = 0
+        self.received: int = 0
+        self.sent: int = 0
+        self.refused: Counter[Refusal] = Counter()
+        self.ended: Counter[Ending] = Counter()
+        self.batches: Histogram = Histogram(_QUICK)
+        self.waits: Histogram = Histogram(_SLOW)

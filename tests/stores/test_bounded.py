@@ -1,0 +1,191 @@
+"""A store with limits: what is beyond them changes nothing, what has expired makes room, bytes are counted exactly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
+from ndb_models.stores.contract import (
+    NEVER,
+    SHARED,
+    ExpirySettings,
+    Limit,
+    LimitError,
+    Scope,
+    Statistics,
+    UnknownSessionError,
+)
+from ndb_models.texts import ObjectText
+from tests.conftest import VirtualClock
+
+TOKEN = 7
+MINUTE = ExpirySettings(60, delete_session=True)
+
+
+def bounded(clock: VirtualClock | None = None, **limits: int) -> BoundedMemoryStore:
+    return BoundedMemoryStore(StoreLimits(**limits), clock=clock or VirtualClock())
+
+
+async def size_of(store: BoundedMemoryStore) -> int:
+    size = (await store.statistics()).size
+    assert size is not None
+    return size
+
+
+async def weighed(store: BoundedMemoryStore) -> int:
+    """Return the bytes of all names and values, by looking at each."""
+    maps: list[Any] = [await store.get_all(SHARED), *(record.keys for record in await store.export())]
+    return sum(len(name.encode()) + len(value) for keys in maps for name, value in keys.items())
+
+
+async def test_a_session_more_than_there_may_be_is_not_created() -> None:
+    store = bounded(sessions=2)
+    for token in (1, 2):
+        assert await store.create(token, NEVER)
+    with pytest.raises(LimitError, match="at most 2 sessions") as full:
+        await store.create(3, NEVER, {"a": b"1"})
+    assert (full.value.limit, full.value.most) == (Limit.SESSIONS, 2)
+    assert await store.exist([1, 2, 3]) == [1, 2]
+    assert not await store.create(2, NEVER)
+    assert await store.end(1)
+    assert await store.create(3, NEVER)
+
+
+async def test_sessions_that_have_expired_make_room(clock: VirtualClock) -> None:
+    store = bounded(clock, sessions=2, size=10)
+    await store.create(1, MINUTE, {"abcd": b"12345"})
+    await store.create(2, NEVER)
+    clock.move(60)
+    assert await store.create(3, NEVER, {"abcd": b"12345"})
+    assert await store.exist([1, 2, 3]) == [2, 3]
+
+
+@pytest.mark.parametrize("verb", ["set", "add", "replace", "create"])
+async def test_a_key_more_than_a_session_may_have_is_not_stored(verb: str) -> None:
+    store = bounded(keys=2)
+    await store.create(TOKEN, NEVER, {"a": b"1"})
+    keys = {"b": b"2", "c": b"3", "d": b"4"}
+    with pytest.raises(LimitError, match="at most 2 keys in a session"):
+        await (store.create(8, NEVER, keys) if verb == "create" else getattr(store, verb)(TOKEN, keys))
+    assert await store.get_all(TOKEN) == {"a": b"1"}
+    assert await store.exist([8]) == []
+    await store.set(TOKEN, {"a": b"3", "b": b"4"})
+    await store.add(TOKEN, {"a": b"5", "b": b"6"})
+    assert await store.get_all(TOKEN) == {"a": b"3", "b": b"4"}
+
+
+async def test_the_shared_map_may_have_any_number_of_keys() -> None:
+    store = bounded(keys=1)
+    await store.set(SHARED, {"a": b"1", "b": b"2"})
+    assert await store.count(SHARED) == 2
+
+
+@pytest.mark.parametrize("scope", [SHARED, TOKEN], ids=["shared", "session"])
+async def test_bytes_more_than_there_may_be_are_not_stored(scope: Scope) -> None:
+    store = bounded(size=20)
+    await store.create(TOKEN, NEVER)
+    await store.set(scope, {"é": b"12345678"})
+    assert await size_of(store) == 10
+    for change in (
+        store.set(scope, {"a": b"1234567890"}),
+        store.add(scope, {"a": b"1234567890"}),
+        store.replace(scope, {"a": b"12345678901234567890"}),
+        store.swap(scope, "é", b"12345678", b"1234567890123456789"),
+        store.create(8, NEVER, {"a": b"1234567890"}),
+    ):
+        with pytest.raises(LimitError, match="at most 20 bytes of names and values"):
+            await change
+    assert await store.get_all(scope) == {"é": b"12345678"}
+    assert await size_of(store) == 10
+    await store.set(scope, {"a": b"123456789"})
+    await store.set(scope, {"a": b"1"})
+    assert await size_of(store) == 12
+
+
+async def test_a_refused_write_does_not_extend_the_session(clock: VirtualClock) -> None:
+    store = bounded(clock, size=10)
+    await store.create(TOKEN, ExpirySettings(60, delete_session=True, extend_on_set_add=True))
+    clock.move(50)
+    with pytest.raises(LimitError):
+        await store.set(TOKEN, {"a": b"1234567890"})
+    assert (await store.info(TOKEN)).remaining == 10
+
+
+async def test_what_a_session_that_is_gone_would_have_held_is_not_weighed(clock: VirtualClock) -> None:
+    store = bounded(clock, size=5)
+    await store.create(TOKEN, MINUTE)
+    clock.move(60)
+    with pytest.raises(UnknownSessionError):
+        await store.set(TOKEN, {"a": b"1234567890"})
+
+
+async def test_time_stands_still_while_a_verb_is_carried_out() -> None:
+    ticking = VirtualClock()
+
+    def tick() -> float:
+        ticking.move(0.4)
+        return ticking.now
+
+    store = BoundedMemoryStore(StoreLimits(size=1000), clock=tick)
+    for token in range(300):
+        await store.create(token, ExpirySettings(1 + token % 3, delete_session=bool(token % 2)), {"abc": b"1"})
+        for verb in (store.set(token, {"d": b"23"}), store.remove(token, ["abc"]), store.clear(token)):
+            try:
+                await verb
+            except UnknownSessionError:
+                continue
+    assert await size_of(store) == await weighed(store)
+
+
+async def test_limits_that_are_not_set_are_none() -> None:
+    store = bounded()
+    await store.create(TOKEN, NEVER, {"a": b"x" * 100_000})
+    assert await store.statistics() == Statistics(1, 1, 0, 100_001)
+
+
+NAMES = st.sampled_from(["a", "b", "é", "long name"])
+KEYS = st.dictionaries(NAMES, st.sampled_from([b"1", b'"some text"', b"[1,2,3]"]), max_size=3)
+TOKENS = st.sampled_from([1, 2, 3])
+SCOPES = st.one_of(st.none(), TOKENS)
+EXPIRIES = st.sampled_from([NEVER, MINUTE, ExpirySettings(30), ExpirySettings(60, True, True, True)])
+TEXTS = KEYS.map(ObjectText.joined)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["set", "add", "replace"]), SCOPES, st.one_of(KEYS, TEXTS)),
+        st.tuples(st.just("remove"), SCOPES, st.lists(NAMES)),
+        st.tuples(st.just("swap"), SCOPES, NAMES, st.just(b"1"), st.just(b"22")),
+        st.tuples(st.sampled_from(["clear", "get_all", "count"]), SCOPES),
+        st.tuples(st.just("create"), TOKENS, EXPIRIES, st.one_of(KEYS, TEXTS)),
+        st.tuples(st.just("end"), TOKENS),
+        st.tuples(st.sampled_from(["end_all", "sweep"])),
+        st.tuples(st.just("move"), st.sampled_from([1, 29, 45])),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(STEPS)
+def test_whatever_is_done_the_bytes_are_those_that_are_there_and_never_too_many(steps: list[tuple[Any, ...]]) -> None:
+    async def run() -> None:
+        clock = VirtualClock()
+        store = bounded(clock, sessions=2, keys=3, size=60)
+        for name, *arguments in steps:
+            if name == "move":
+                clock.move(*arguments)
+                continue
+            with contextlib.suppress(LimitError, UnknownSessionError):
+                await getattr(store, name)(*arguments)
+            await store.sweep()
+            assert await size_of(store) == await weighed(store) <= 60
+            records = await store.export()
+            assert len(records) <= 2
+            assert all(len(record.keys) <= 3 for record in records)
+
+    asyncio.run(run())

@@ -1,0 +1,56 @@
+"""The documentation of the server names every setting, page and metric that there is, and none that there is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ndb_models.engine.tally import Tally
+from ndb_models.server.configuration import TOKEN_VARIABLES
+from ndb_models.server.metrics import exposition
+from ndb_models.server.settings import SETTINGS
+from ndb_models.server.traffic import Ending, Refusal, Traffic
+from ndb_models.stores.contract import Statistics
+from ndb_models.wire.commands import COMMANDS
+
+SERVER = (Path(__file__).parent.parent / "docs" / "server.md").read_text("utf-8")
+IN_NEMESISDB = {"host": "`ip`", "port": "`port`", "max_payload": "`maxPayload`", "persist_path": "`persist.path`"}
+
+
+def rows() -> dict[str, list[str]]:
+    """Return the cells of the table of settings, by the flag of each."""
+    lines = [line.strip("|").split("|") for line in SERVER.splitlines() if line.startswith("| `--")]
+    return {cells[0].strip().strip("`"): [cell.strip() for cell in cells] for cells in lines}
+
+
+def test_every_setting_stands_in_the_table_with_its_names_and_default() -> None:
+    table = rows()
+    assert table.keys() == {"--config", *(setting.flag for setting in SETTINGS)}
+    for setting in SETTINGS:
+        _, variable, key, default, _ = table[setting.flag]
+        assert variable == f"`{setting.variable}`"
+        assert key.startswith(IN_NEMESISDB.get(setting.name, f"`ndb_models.{setting.key}`"))
+        if setting.read is None:
+            assert default == "off"
+        elif isinstance(setting.default, (int, float, str)):
+            assert default == f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
+        else:
+            assert default in ("none", "the persist path")
+
+
+def test_every_variable_that_holds_a_token_is_named() -> None:
+    assert all(f"`{variable}`" in SERVER for variable in TOKEN_VARIABLES)
+
+
+def test_every_metric_and_reason_is_named() -> None:
+    text = exposition(Traffic(), Tally(), Statistics(0, 0, 0, 0), 0)
+    metrics = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    assert metrics == set(re.findall(r"`(ndb_[a-z_]+)`", SERVER)) - {"ndb_models"}
+    for reason in (*Refusal, *Ending):
+        assert f"`{reason.value}`" in SERVER
+
+
+def test_every_command_for_admins_is_named() -> None:
+    (sentence,) = re.findall(r"a client may do all but (.*?), which are answered", SERVER, re.DOTALL)
+    named = set(re.findall(r"`(\w+)`", sentence))
+    assert named == {command.name for command in COMMANDS.values() if command.for_admins}
