@@ -39,7 +39,7 @@ class SessionCommands(Requester):
         creates_whole: whether the server may know `SH_NEW_SET`, which a NemesisDB does not.
     """
 
-    creates_whole = True
+    creates_whole: bool = True
 
     async def sh_create_session(
         self,

@@ -5,7 +5,7 @@ They need no frame where there is no wire: an engine in the same process takes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -43,9 +43,9 @@ class Prepared(Exchange):
     __slots__ = ("body", "values")
 
     def __init__(self, command: Command, body: Mapping[str, Any], values: ObjectText | None = None) -> None:
-        self.command = command
-        self.frame = b""  # none yet: see `to_frame`
-        self.on_orphan = None
+        self.command: Command = command
+        self.frame: bytes = b""  # none yet: see `to_frame`
+        self.on_orphan: Callable[[bytes], None] | None = None
         self.body: Mapping[str, Any] = body
         self.values: Any = values
 
