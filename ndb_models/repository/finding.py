@@ -107,14 +107,23 @@ class Finder(Generic[M]):
         Raises:
             StoredDataError: what is stored of one does not fit the model.
         """
-        found: list[M] = []
-        for sighting, read in await self._rounds(values, self._read, ()):
-            if read is not None and all(map(sighting.has, values)):
-                with contextlib.suppress(SessionGoneError):  # ended, because it does not fit
-                    session = await self._take(sighting.tkn, read)
-                    if self._has(session, values):
-                        found.append(session)
+        found = [
+            session for _, session in await self._rounds(values, partial(self._read, values), ()) if session is not None
+        ]
         return found[:1] if self.is_unique(values) else found
+
+    async def _read(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, M | None]:
+        """Return the session of an entry, if it has the values."""
+        sighting, read = await self.index.examiner.read(tkn, self._codec.names)
+        if read is None or not all(map(sighting.has, values)):
+            return sighting, None
+        try:
+            if self._codec.open:
+                read = await self._access.read(tkn, await self._names(tkn))
+            session = await self._take(tkn, read)
+        except SessionGoneError:  # meanwhile, or because it does not fit
+            return Sighting(tkn, Standing.GONE, {}), None
+        return sighting, session if self._has(session, values) else None
 
     def _has(self, session: M, values: Sequence[Value]) -> bool:
         """Tell whether a session that has these values in the store has them in the version of the class, too."""
@@ -127,9 +136,6 @@ class Finder(Generic[M]):
     def is_unique(self, values: Sequence[Value]) -> bool:
         """Tell whether at most one session can have all these values."""
         return self.index.lookups[values[0].field].unique
-
-    async def _read(self, tkn: SessionToken) -> tuple[Sighting, Read | None]:
-        return await self.index.examiner.read(tkn, await self._names(tkn))
 
     async def end(self, values: Sequence[Value], but: Collection[SessionToken]) -> int:
         """End the sessions that have all these values, and those that are being created with them; return how many."""
