@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Iterable, Sized
+from typing import Any, Generic, Never, TypeAlias, TypeVar
+
+from pydantic import BaseModel
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.access import check_token
@@ -28,7 +30,7 @@ class LookupVerbs(Generic[M]):
 
     _finder: Finder[M]
 
-    async def find(self, /, **values: Any) -> list[M]:
+    async def find(self, /, *unnamed: Never, **values: Any) -> list[M]:
         """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
         Every session is read, which counts as a read, and returned only if it has the values then: one that has ended,
@@ -37,14 +39,16 @@ class LookupVerbs(Generic[M]):
         Raises:
             StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
         """
+        self._refuse_unnamed("find", unnamed)
         return await self._finder.find(self._finder.values(values))
 
-    async def find_one(self, /, **values: Any) -> M | None:
+    async def find_one(self, /, *unnamed: Never, **values: Any) -> M | None:
         """Return the session that has these values, or None. Else as `find`.
 
         Raises:
             InvalidArgumentError: none of the fields is unique, so that there could be several.
         """
+        self._refuse_unnamed("find_one", unnamed)
         looked_for = self._finder.values(values)
         if not self._finder.is_unique(looked_for):
             raise InvalidArgumentError(
@@ -53,7 +57,7 @@ class LookupVerbs(Generic[M]):
         found = await self._finder.find(looked_for)
         return found[0] if found else None
 
-    async def end_all_for(self, /, *, but: Spared = None, **values: Any) -> int:
+    async def end_all_for(self, /, *unnamed: Never, but: Spared = None, **values: Any) -> int:
         """End the sessions that have these values, all of them, and return how many were ended.
 
         Ended are all that have the values when this is called, those that are rotated meanwhile, and those that are
@@ -61,6 +65,7 @@ class LookupVerbs(Generic[M]):
         given the values, may stay. All are tried, also where ending one fails; calling again does no harm.
 
         Args:
+            unnamed: nothing; here to be refused.
             but: what is spared: a session, its token, or several.
             values: by field.
 
@@ -68,6 +73,7 @@ class LookupVerbs(Generic[M]):
             InvalidArgumentError: `but` is none of these.
             NotSavedError: a session that is to be spared was never saved.
         """
+        self._refuse_unnamed("end_all_for", unnamed)
         spared = _tokens(but)
         return await self._finder.end(self._finder.values(values), spared)
 
@@ -85,8 +91,19 @@ class LookupVerbs(Generic[M]):
             exclusive: nobody else writes sessions of this model meanwhile, which cannot be found out: then values that
                 no session has are removed for good, and creations that were cut short are ended at once.
             progress: is called now and then, and at the end, with how many values, then tokens, are done.
+
+        Raises:
+            InvalidArgumentError: the tokens are none, such as a single one. Nothing was done.
         """
+        given: object = tokens
+        if isinstance(given, (BaseModel, str, bytes)) or not isinstance(given, Iterable):
+            raise InvalidArgumentError("reindex() takes several tokens: reindex([tkn])")
         return await Reindexing(self._finder, exclusive=exclusive).run(tokens, progress)
+
+    def _refuse_unnamed(self, verb: str, unnamed: Sized) -> None:
+        if unnamed:
+            example = self._finder.index.fields[0]
+            raise InvalidArgumentError(f"values are given by the names of their fields: {verb}({example}=...)")
 
 
 def _tokens(but: Spared) -> frozenset[SessionToken]:
