@@ -24,8 +24,10 @@ class LookupVerbs(Generic[M]):
     """What a `Repository` can do where the class has fields with `Lookup()`.
 
     All take values of such fields by name, as the constructor takes them, and raise `InvalidArgumentError` where there
-    is no such field, where a value does not fit it, and for None, which is not looked up. Sessions that were created
-    before a field had its `Lookup()`, or by other clients, are found once `reindex(tokens)` was told of them.
+    is no such field, where a value does not fit it, and for None, which is not looked up. A session has the values that
+    the class makes of it, upgraded and with defaults. One that was written before the field had its `Lookup()`, before
+    there was the field, or by other clients, is found once `reindex(tokens)` was told of it; not by a unique value that
+    another one has, which is among the `problems`.
     """
 
     _finder: Finder[M]
@@ -38,6 +40,8 @@ class LookupVerbs(Generic[M]):
 
         Raises:
             StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
+            NewerVersionError, OlderVersionError: one that has the values as it is stored is of a version that this code
+                does not take.
         """
         self._refuse_unnamed("find", unnamed)
         return await self._finder.find(self._finder.values(values))
@@ -62,7 +66,8 @@ class LookupVerbs(Generic[M]):
 
         Ended are all that have the values when this is called, those that are rotated meanwhile, and those that are
         just being created, whose creation fails. A session whose creation begins later, and one that is just being
-        given the values, may stay. All are tried, also where ending one fails; calling again does no harm.
+        given the values, may stay. One that the class does not take, of a newer version or with data that does not fit,
+        is ended if the values are stored. All are tried, also where ending one fails; calling again does no harm.
 
         Args:
             unnamed: nothing; here to be refused.
@@ -82,9 +87,10 @@ class LookupVerbs(Generic[M]):
     ) -> Reindexed:
         """Look at every session that the index lists: remove entries that are false, add those that are missing.
 
-        Nothing needs it to be right; it frees what sessions that expired have left behind, and it makes sessions known
-        that the index does not: the protocol cannot list sessions, so their tokens have to be given. Counts as a read
-        of each. May run while sessions are used, and be cut short and begun anew.
+        What repositories of the class wrote is found without it; it frees what sessions that expired have left behind,
+        and it makes sessions known that the index does not know: the protocol cannot list sessions, so their tokens
+        have to be given. A session is listed under what is stored, and under what the class makes of it. Counts as a
+        read of each. May run while sessions are used, and be cut short and begun anew.
 
         Args:
             tokens: of sessions that the index may not know.
