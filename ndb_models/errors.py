@@ -173,7 +173,7 @@ class UnstorableError(NdbError, ValueError):
 
 
 class DuplicateError(NdbError, ValueError):
-    """Another session has this value of a unique field, or takes it at this moment. Nothing was stored.
+    """Another session has this value of a unique field, or takes or leaves it, or died at that. Nothing was stored.
 
     Attributes: `model`, the class name; `field`.
     """
@@ -182,7 +182,8 @@ class DuplicateError(NdbError, ValueError):
         self.model = model
         self.field = field
         super().__init__(
-            f"{model}.{field}: another session has this value, or is taking it; find_one({field}=...) returns it"
+            f"{model}.{field}: another session has this value, or is taking or leaving it;"
+            f" find_one({field}=...) returns the one that has it, if there is one"
         )
 
 

@@ -83,7 +83,7 @@ class Claims:
             if member.tkn == heir_of:
                 continue
             if member.tkn not in (NOBODY, tkn):
-                sighting = await self._examiner.examine(member.tkn, (value.field,))
+                sighting = await self._examiner.examine(member.tkn)
                 if sighting.standing is Standing.UNFINISHED:
                     unfinished.append(member)
                     continue

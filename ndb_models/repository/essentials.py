@@ -23,10 +23,12 @@ from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
+from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
+from ndb_models.texts import names_in
 from ndb_models.types import Clock, SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -61,7 +63,9 @@ class EssentialVerbs(Generic[M]):
         self._verifies_version = verify_version
         self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
         # None where no field is looked up; such a class pays for nothing here.
-        self._index = index_of(client, self._access, self._creation, model, foreign=foreign, clock=clock)
+        self._index = index_of(
+            client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
+        )
         self._finder = Finder(self._name, self._codec, self._access, self._index, self._names, self._take)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
@@ -119,6 +123,9 @@ class EssentialVerbs(Generic[M]):
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
         changed.update((name, keys[name]) for name in stored.unsure if name in keys)
+        if self._index is not None:  # a default that is not stored is equal, but others look for what is stored
+            before = names_in(stored.keys)
+            changed.update((name, keys[name]) for name in self._index.fields if name in keys and name not in before)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
         if stored.outdated is None and not self._verifies_version:
@@ -169,7 +176,7 @@ class EssentialVerbs(Generic[M]):
     async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
         ended = await self._access.end(tkn)
         if self._index is not None:
-            await self._index.forget(tkn, keys)
+            await self._index.forget(Sighting(tkn, Standing.LIVING, keys))
         return ended
 
     def _checked(self, session: M) -> M:

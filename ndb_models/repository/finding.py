@@ -17,10 +17,9 @@ from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.bulk import in_bulk
 from ndb_models.repository.directory import NOBODY, IndexSet, Member, MissingSetError
 from ndb_models.repository.index import Index
-from ndb_models.repository.standing import Sighting, Standing, Value
+from ndb_models.repository.standing import Sighting, Standing, Value, is_among
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.model import SessionModel, stored_of
-from ndb_models.texts import split_members
+from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -107,29 +106,31 @@ class Finder(Generic[M]):
         Raises:
             StoredDataError: what is stored of one does not fit the model.
         """
-        found: list[M] = []
-        for sighting, read in await self._rounds(values, self._read, ()):
-            if read is not None and all(map(sighting.has, values)):
-                with contextlib.suppress(SessionGoneError):  # ended, because it does not fit
-                    session = await self._take(sighting.tkn, read)
-                    if self._has(session, values):
-                        found.append(session)
+        rounds = await self._rounds(values, partial(self._read, values), ())
+        found = [session for _, session in rounds if session is not None]
         return found[:1] if self.is_unique(values) else found
 
+    async def _read(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, M | None]:
+        """Return the session of an entry, if it has the values."""
+        sighting, read = await self.index.examiner.read(tkn)
+        if read is None or not all(map(sighting.has, values)):
+            return sighting, None
+        try:
+            if self._codec.open:
+                read = await self._access.read(tkn, await self._names(tkn))
+            session = await self._take(tkn, read)
+        except SessionGoneError:  # meanwhile, or because it does not fit
+            return Sighting(tkn, Standing.GONE, {}), None
+        return sighting, session if self._has(session, values) else None
+
     def _has(self, session: M, values: Sequence[Value]) -> bool:
-        """Tell whether a session that has these values in the store has them in the version of the class, too."""
-        stored = stored_of(session)
-        if stored is None or session.session_options.version == 1:
-            return True
-        now = self.index.values(split_members(stored.keys))
-        return all(now.get(value.field) == value for value in values)
+        """Tell whether a session that has these values, maybe as it is stored alone, has them as its class reads it."""
+        texts = self._codec.texts(session, [value.field for value in values])
+        return all(is_among(value, texts) for value in values)
 
     def is_unique(self, values: Sequence[Value]) -> bool:
         """Tell whether at most one session can have all these values."""
         return self.index.lookups[values[0].field].unique
-
-    async def _read(self, tkn: SessionToken) -> tuple[Sighting, Read | None]:
-        return await self.index.examiner.read(tkn, await self._names(tkn))
 
     async def end(self, values: Sequence[Value], but: Collection[SessionToken]) -> int:
         """End the sessions that have all these values, and those that are being created with them; return how many."""
@@ -138,11 +139,11 @@ class Finder(Generic[M]):
 
     async def _end(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, bool]:
         """End a session if it has the values; return whether this was what ended it."""
-        sighting = await self.index.examiner.examine(tkn, self.index.fields)
-        if sighting.standing is not Standing.UNFINISHED and not all(map(sighting.has, values)):
+        sighting = await self.index.examiner.examine(tkn)
+        if sighting.standing is not Standing.UNFINISHED and not all(map(sighting.reads_as, values)):
             return sighting, False
         ended = await self._access.end(tkn)
-        await self.index.forget(tkn, sighting.keys)
+        await self.index.forget(sighting)
         return Sighting(tkn, Standing.GONE, {}), ended
 
     async def _rounds(

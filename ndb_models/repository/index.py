@@ -31,7 +31,8 @@ from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.claims import Claims, leads
 from ndb_models.repository.creation import Entry, SessionCreation
 from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
-from ndb_models.repository.standing import Examiner, Value
+from ndb_models.repository.standing import Examiner, Sighting, Value
+from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel, Stored
@@ -53,6 +54,7 @@ def index_of(
     client: NdbClient,
     access: SessionAccess,
     creation: SessionCreation,
+    upgrading: Upgrading,
     model: type[SessionModel],
     *,
     foreign: bool,
@@ -71,7 +73,7 @@ def index_of(
         )
     if not lookups:
         return None
-    return Index(client, access, creation, model.__name__, model.session_options.schema, lookups, clock)
+    return Index(client, access, creation, upgrading, model.__name__, model.session_options.schema, lookups, clock)
 
 
 class _Claim(NamedTuple):
@@ -86,6 +88,7 @@ class Index:
         client: an open client.
         access: to the sessions of the schema.
         creation: of the same.
+        upgrading: of the same.
         model: the name of the class, for errors.
         schema: the name of the schema.
         lookups: the fields that are looked up.
@@ -97,6 +100,7 @@ class Index:
         client: NdbClient,
         access: SessionAccess,
         creation: SessionCreation,
+        upgrading: Upgrading,
         model: str,
         schema: str,
         lookups: Mapping[str, Lookup],
@@ -112,7 +116,7 @@ class Index:
         self.fields = tuple(self.lookups)
         self.contested = any(lookup.unique for lookup in lookups.values())
         self.directory = Directory(client)
-        self.examiner = Examiner(access, contested=self.contested, clock=clock)
+        self.examiner = Examiner(access, upgrading, self.fields, contested=self.contested, clock=clock)
         self._claims = Claims(model, access, self.examiner)
 
     def value(self, field: str, text: bytes) -> Value | None:
@@ -128,6 +132,11 @@ class Index:
         values = {field: self.value(field, keys[field]) for field in self.fields if field in keys}
         return {field: value for field, value in values.items() if value is not None}
 
+    def values_of(self, session: Sighting) -> list[Value]:
+        """Return the values that a session is listed under: those that are stored, and those that its class reads."""
+        stored, made = self.values(session.keys), self.values(session.made() or {})
+        return [*dict.fromkeys((*stored.values(), *made.values()))]
+
     # Sessions
 
     async def create(
@@ -137,20 +146,21 @@ class Index:
         deadline: int | None = None,
         version: int | None = None,
         *,
-        heir_of: SessionToken | None = None,
+        heir_of: Sighting | None = None,
     ) -> tuple[SessionToken, int | None]:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
 
         Raises:
             DuplicateError: a unique value is taken.
         """
-        values = [*self.values(keys).values()]
+        values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
+        heir = None if heir_of is None else heir_of.tkn
         entered: list[SessionToken] = []
 
         async def enter(tkn: SessionToken) -> None:
             entered.append(tkn)
             for value in values:
-                await self._enter(value, tkn, heir_of)
+                await self._enter(value, tkn, heir)
 
         try:
             return await self._creation.create(keys, expiry, deadline, version, Entry(enter, self.contested))
@@ -183,17 +193,19 @@ class Index:
             return
         coming = self.values(moved)
         before = split_members(stored.keys)
-        was = self.values(before if stored.outdated is None else stored.outdated.stored)
-        leaving = [was[name] for name in moved if name in was and was[name] != coming.get(name)]
         claimed: list[_Claim] = []
         try:
             for value in coming.values():
                 claim = await self._enter(value, tkn)
                 claimed += [] if claim is None else [_Claim(value, claim)]
+            # Others may have saved since the model was read, and what it was upgraded from is listed too.
+            was = self.values_of(await self.examiner.examine(tkn))
             await write()
         except _NOTHING_WRITTEN:
             await self._withdraw(tkn, claimed)
             raise
+        was += self.values(before if stored.outdated is None else stored.outdated.stored).values()
+        leaving = [value for value in dict.fromkeys(was) if value.field in moved and value != coming.get(value.field)]
         await self._settle(tkn, coming.values(), leaving, before)
 
     # Entries
@@ -216,7 +228,7 @@ class Index:
     async def _withdraw(self, tkn: SessionToken, claimed: Sequence[_Claim]) -> None:
         """Give up claims that came to nothing. A session may have a value already, by a write whose end nobody saw."""
         if claimed:
-            now = await self.examiner.examine(tkn, tuple([claim.value.field for claim in claimed]))
+            now = await self.examiner.examine(tkn)
             for value, key in claimed:
                 if not now.has(value):
                     await self.drop(value, {(key, tkn)})
@@ -239,7 +251,7 @@ class Index:
 
     async def restore(self, value: Value, tkn: SessionToken) -> None:
         """List a session again that was given a value while its entry was removed."""
-        if (await self.examiner.examine(tkn, (value.field,))).has(value):
+        if (await self.examiner.examine(tkn)).has(value):
             await self.keep(value, tkn)
 
     async def add(self, value: Value, tkn: SessionToken) -> None:
@@ -249,7 +261,7 @@ class Index:
             DuplicateError: the value is unique, and another session has it.
         """
         await self.keep(value, tkn)
-        if not (await self.examiner.examine(tkn, (value.field,))).has(value):
+        if not (await self.examiner.examine(tkn)).has(value):
             await self.leave(value, tkn)
             await self.restore(value, tkn)
 
@@ -296,11 +308,11 @@ class Index:
         await self.access.end(tkn)
         return True
 
-    async def forget(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
-        """Remove the entries of a session that has ended; `keys` is what it had. What cannot be, is found out later."""
+    async def forget(self, ended: Sighting) -> None:
+        """Remove the entries of a session that has ended, as it was before. What cannot be, is found out later."""
         with contextlib.suppress(NdbError):  # it has ended, which is what was asked for
-            for value in self.values(keys).values():
-                await self.leave(value, tkn)
+            for value in self.values_of(ended):
+                await self.leave(value, ended.tkn)
 
 
 async def _put(member: Member, entries: IndexSet) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Iterable, Sized
+from typing import Any, Generic, Never, TypeAlias, TypeVar
+
+from pydantic import BaseModel
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.access import check_token
@@ -22,13 +24,15 @@ class LookupVerbs(Generic[M]):
     """What a `Repository` can do where the class has fields with `Lookup()`.
 
     All take values of such fields by name, as the constructor takes them, and raise `InvalidArgumentError` where there
-    is no such field, where a value does not fit it, and for None, which is not looked up. Sessions that were created
-    before a field had its `Lookup()`, or by other clients, are found once `reindex(tokens)` was told of them.
+    is no such field, where a value does not fit it, and for None, which is not looked up. A session has the values that
+    the class makes of it, upgraded and with defaults. One that was written before the field had its `Lookup()`, before
+    there was the field, or by other clients, is found once `reindex(tokens)` was told of it; not by a unique value that
+    another one has, which is among the `problems`.
     """
 
     _finder: Finder[M]
 
-    async def find(self, /, **values: Any) -> list[M]:
+    async def find(self, /, *unnamed: Never, **values: Any) -> list[M]:
         """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
         Every session is read, which counts as a read, and returned only if it has the values then: one that has ended,
@@ -36,15 +40,19 @@ class LookupVerbs(Generic[M]):
 
         Raises:
             StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
+            NewerVersionError, OlderVersionError: one that has the values as it is stored is of a version that this code
+                does not take.
         """
+        self._refuse_unnamed("find", unnamed)
         return await self._finder.find(self._finder.values(values))
 
-    async def find_one(self, /, **values: Any) -> M | None:
+    async def find_one(self, /, *unnamed: Never, **values: Any) -> M | None:
         """Return the session that has these values, or None. Else as `find`.
 
         Raises:
             InvalidArgumentError: none of the fields is unique, so that there could be several.
         """
+        self._refuse_unnamed("find_one", unnamed)
         looked_for = self._finder.values(values)
         if not self._finder.is_unique(looked_for):
             raise InvalidArgumentError(
@@ -53,14 +61,16 @@ class LookupVerbs(Generic[M]):
         found = await self._finder.find(looked_for)
         return found[0] if found else None
 
-    async def end_all_for(self, /, *, but: Spared = None, **values: Any) -> int:
+    async def end_all_for(self, /, *unnamed: Never, but: Spared = None, **values: Any) -> int:
         """End the sessions that have these values, all of them, and return how many were ended.
 
         Ended are all that have the values when this is called, those that are rotated meanwhile, and those that are
         just being created, whose creation fails. A session whose creation begins later, and one that is just being
-        given the values, may stay. All are tried, also where ending one fails; calling again does no harm.
+        given the values, may stay. One that the class does not take, of a newer version or with data that does not fit,
+        is ended if the values are stored. All are tried, also where ending one fails; calling again does no harm.
 
         Args:
+            unnamed: nothing; here to be refused.
             but: what is spared: a session, its token, or several.
             values: by field.
 
@@ -68,6 +78,7 @@ class LookupVerbs(Generic[M]):
             InvalidArgumentError: `but` is none of these.
             NotSavedError: a session that is to be spared was never saved.
         """
+        self._refuse_unnamed("end_all_for", unnamed)
         spared = _tokens(but)
         return await self._finder.end(self._finder.values(values), spared)
 
@@ -76,17 +87,29 @@ class LookupVerbs(Generic[M]):
     ) -> Reindexed:
         """Look at every session that the index lists: remove entries that are false, add those that are missing.
 
-        Nothing needs it to be right; it frees what sessions that expired have left behind, and it makes sessions known
-        that the index does not: the protocol cannot list sessions, so their tokens have to be given. Counts as a read
-        of each. May run while sessions are used, and be cut short and begun anew.
+        What repositories of the class wrote is found without it; it frees what sessions that expired have left behind,
+        and it makes sessions known that the index does not know: the protocol cannot list sessions, so their tokens
+        have to be given. A session is listed under what is stored, and under what the class makes of it. Counts as a
+        read of each. May run while sessions are used, and be cut short and begun anew.
 
         Args:
             tokens: of sessions that the index may not know.
             exclusive: nobody else writes sessions of this model meanwhile, which cannot be found out: then values that
                 no session has are removed for good, and creations that were cut short are ended at once.
             progress: is called now and then, and at the end, with how many values, then tokens, are done.
+
+        Raises:
+            InvalidArgumentError: the tokens are none, such as a single one. Nothing was done.
         """
+        given: object = tokens
+        if isinstance(given, (BaseModel, str, bytes)) or not isinstance(given, Iterable):
+            raise InvalidArgumentError("reindex() takes several tokens: reindex([tkn])")
         return await Reindexing(self._finder, exclusive=exclusive).run(tokens, progress)
+
+    def _refuse_unnamed(self, verb: str, unnamed: Sized) -> None:
+        if unnamed:
+            example = self._finder.index.fields[0]
+            raise InvalidArgumentError(f"values are given by the names of their fields: {verb}({example}=...)")
 
 
 def _tokens(but: Spared) -> frozenset[SessionToken]:

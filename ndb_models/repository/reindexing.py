@@ -85,21 +85,21 @@ class Reindexing:
             return
         seen: dict[SessionToken, Sighting] = {}
         for tkn in {member.tkn for member in listing.members} - {NOBODY}:
-            sighting = seen[tkn] = await self._index.examiner.examine(tkn, self._index.fields)
+            sighting = seen[tkn] = await self._index.examiner.examine(tkn)
             if sighting.standing is Standing.LIVING:
                 await self._add_missing(sighting)
         self._done.removed += await self._finder.prune(listing, seen, at_once=self._exclusive)
 
     async def _take_up(self, tkn: SessionToken) -> None:
-        read = await self._index.access.read(tkn, self._index.fields)
-        await self._add_missing(Sighting(tkn, Standing.LIVING, read.keys))
+        sighting, _ = await self._index.examiner.look(tkn)
+        await self._add_missing(sighting)
 
     async def _add_missing(self, sighting: Sighting) -> None:
         if sighting.tkn in self._seen:
             return
         self._seen.add(sighting.tkn)
         self._done.sessions += 1
-        for value in self._index.values(sighting.keys).values():
+        for value in self._index.values_of(sighting):
             if not await self._index.is_listed(value, sighting.tkn):
                 try:
                     await self._index.add(value, sighting.tkn)

@@ -181,11 +181,12 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         keys = ObjectText(current.text)
         if self._index is None:
             tkn, deadline = await self._creation.create(keys, expiry, current.deadline, version)
+            await self._access.replace(old, tkn)
         else:
-            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, heir_of=old)
-        await self._access.replace(old, tkn)
-        if self._index is not None:
-            await self._index.forget(old, current.keys)
+            before = self._index.examiner.sighting(old, current)
+            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, heir_of=before)
+            await self._access.replace(old, tkn)
+            await self._index.forget(before)
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=deadline))
         return session
 

@@ -1,15 +1,22 @@
-"""What a session says about an entry of the index. An entry counts for nothing by itself."""
+"""What a session says about an entry of the index. An entry counts for nothing by itself.
+
+A session may have two values of a field: the one that is stored, and the one that its class makes of it, upgraded,
+validated, and with its defaults. Both are listed, and neither is false, since older code goes by the first, and newer
+code by the second; what is found and what is ended goes by the second alone.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple
 
 from ndb_models.errors import ForeignSessionError, IncompleteSessionError, SessionGoneError, WrongSchemaError
 from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.directory import Member
+from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.lookup import digest
 from ndb_models.types import Clock, SessionToken
 
@@ -37,20 +44,38 @@ class Standing(Enum):
     STRANGE = "it is none of this schema"
 
 
+def _nothing() -> None:
+    return None
+
+
 class Sighting(NamedTuple):
-    """A session as it was seen; `keys` are those that were asked for, of one that lives."""
+    """A session as it was seen; `keys` are those that count of one that lives.
+
+    `made` returns what its class makes of the fields that are looked up, or None where the class does not take it.
+    """
 
     tkn: SessionToken
     standing: Standing
     keys: Mapping[str, bytes]
+    made: Callable[[], Mapping[str, bytes] | None] = _nothing
 
     def has(self, value: Value) -> bool:
-        """Tell whether it has this value."""
-        text = self.keys.get(value.field)
-        return text is not None and digest(text) == value.digest
+        """Tell whether it has this value: as it is stored, or as its class reads it."""
+        return is_among(value, self.keys) or is_among(value, self.made() or {})
+
+    def reads_as(self, value: Value) -> bool:
+        """Tell whether it has this value as its class reads it; where the class does not take it, as it is stored."""
+        made = self.made()
+        return is_among(value, self.keys if made is None else made)
 
     def __repr__(self) -> str:
         return f"Sighting({self.standing.name})"
+
+
+def is_among(value: Value, keys: Mapping[str, bytes]) -> bool:
+    """Tell whether a value is the one that these keys have."""
+    text = keys.get(value.field)
+    return text is not None and digest(text) == value.digest
 
 
 class Examiner:
@@ -58,23 +83,48 @@ class Examiner:
 
     Args:
         access: to the sessions of the schema.
+        upgrading: of the class.
+        fields: those that are looked up.
         contested: whether creations of the schema are.
         clock: tells the time in seconds since 1970.
     """
 
-    def __init__(self, access: SessionAccess, *, contested: bool, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        access: SessionAccess,
+        upgrading: Upgrading,
+        fields: tuple[str, ...],
+        *,
+        contested: bool,
+        clock: Clock = time.time,
+    ) -> None:
         self._access = access
+        self._upgrading = upgrading
+        self._fields = fields
         self._contested = contested
         self._clock = clock
 
-    async def examine(self, tkn: SessionToken, names: tuple[str, ...]) -> Sighting:
-        """Return what a session is, with its keys of these names. Counts as a read."""
-        return (await self.read(tkn, names))[0]
+    async def examine(self, tkn: SessionToken) -> Sighting:
+        """Return what a session is. Counts as a read."""
+        return (await self.read(tkn))[0]
 
-    async def read(self, tkn: SessionToken, names: tuple[str, ...]) -> tuple[Sighting, Read | None]:
-        """Return the same, and what was read."""
+    async def look(self, tkn: SessionToken) -> tuple[Sighting, Read]:
+        """Return a session that lives, and what was read of it.
+
+        Raises as `SessionAccess.read`.
+        """
+        read = await self._access.read(tkn, self._upgrading.names)
+        return self.sighting(tkn, await self._upgrading.counted(tkn, read)), read
+
+    def sighting(self, tkn: SessionToken, counted: Read) -> Sighting:
+        """Return a session that lives, of which this was read, as it counts."""
+        made = partial(self._upgrading.made, tkn, counted, self._fields)
+        return Sighting(tkn, Standing.LIVING, counted.keys, made)
+
+    async def read(self, tkn: SessionToken) -> tuple[Sighting, Read | None]:
+        """Return what a session is, and what was read of it."""
         try:
-            read = await self._access.read(tkn, names)
+            return await self.look(tkn)
         except SessionGoneError:
             return Sighting(tkn, Standing.GONE, {}), None
         except IncompleteSessionError:
@@ -83,7 +133,6 @@ class Examiner:
             return Sighting(tkn, Standing.UNFINISHED if self._contested else Standing.STRANGE, {}), None
         except WrongSchemaError:
             return Sighting(tkn, Standing.STRANGE, {}), None
-        return Sighting(tkn, Standing.LIVING, read.keys), read
 
     def now(self) -> int:
         """Return the time in milliseconds since 1970."""

@@ -12,7 +12,13 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ndb_models.client import NdbClient
-from ndb_models.errors import NewerVersionError, OlderVersionError, ProtocolError
+from ndb_models.errors import (
+    NewerVersionError,
+    OlderVersionError,
+    ProtocolError,
+    StoredDataError,
+    UnstorableError,
+)
 from ndb_models.repository.access import Read, SessionAccess
 from ndb_models.repository.staging import own_keys, plan_upgrade
 from ndb_models.schema.codec import ModelCodec
@@ -48,6 +54,8 @@ class Upgrading:
         self._upgrades = upgrades
         self._version = upgrades.version
         self._has_been_upgraded = upgrades.version > 1
+        self.names: tuple[str, ...] = codec.names
+        """The keys of the class's fields."""
         self.reads_whole: bool = codec.open and self._has_been_upgraded
         """Whether sessions are read by `upgraded` alone: an upgrade may come between their names and their keys."""
 
@@ -92,6 +100,34 @@ class Upgrading:
         else:
             whole = await self._whole(tkn, (await self._access.read(tkn, ())).reserved)
         return whole.with_keys(own_keys(whole))
+
+    async def counted(self, tkn: SessionToken, seen: Read) -> Read:
+        """Return the keys of a session as they count, in whatever version: all of them, if it is not the class's.
+
+        Args:
+            tkn: the token of the session.
+            seen: its fields, as they were read.
+        """
+        if not self.is_due(seen):
+            return seen
+        whole = await self._stable(tkn, seen.reserved)
+        return whole.with_keys(own_keys(whole))
+
+    def made(self, tkn: SessionToken, counted: Read, names: tuple[str, ...]) -> Mapping[str, bytes] | None:
+        """Return the texts that fields of these names have in a model of a session; None if there can be none.
+
+        Of fields that are not stored it is their default, unless that is another one each time.
+        """
+        try:
+            self._refuse(tkn, counted)
+            read, _ = self._run(tkn, counted)
+            texts = self._codec.texts(self._codec.load(read.text, tkn), names)
+            if not read.keys.keys() >= {*names}:
+                again = self._codec.texts(self._codec.load(read.text, tkn), names)
+                texts = {name: text for name, text in texts.items() if again.get(name) == text}
+        except (NewerVersionError, OlderVersionError, StoredDataError, UnstorableError):
+            return None
+        return texts
 
     async def save(self, stored: Stored, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Write keys of a session, and remove others, in the version of the class; write the upgrade back where due.
@@ -147,11 +183,20 @@ class Upgrading:
     async def _whole(self, tkn: SessionToken, reserved: bytes) -> Read:
         """Return all keys of a session whose reserved key was this before, so that none of them is missed.
 
+        Raises:
+            NewerVersionError, OlderVersionError: see there.
+        """
+        whole = await self._stable(tkn, reserved)
+        self._refuse(tkn, whole)
+        return whole
+
+    async def _stable(self, tkn: SessionToken, reserved: bytes) -> Read:
+        """Return the same, of whatever version.
+
         Asking for the names, and then for the keys, is no snapshot: an upgrade may come between.
         """
         for _ in range(_READS):
             whole = await self._access.read_all(tkn)
-            self._refuse(tkn, whole)
             if whole.reserved == reserved:
                 return whole
             reserved = whole.reserved

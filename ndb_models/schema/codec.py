@@ -149,6 +149,17 @@ class ModelCodec(Generic[B]):
         except ValidationError as exc:
             raise StoredDataError(self._name, tkn, problems_of(exc)) from self._shown(exc)
 
+    def texts(self, model: B, names: Sequence[str]) -> dict[str, bytes]:
+        """Return the texts of some fields of a model, without a look at whether they would come back equal.
+
+        Raises:
+            UnstorableError: one cannot be written as JSON.
+        """
+        try:
+            return split_members(self._to_json(model, include={*names}))
+        except _NOT_JSON as exc:
+            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from exc
+
     def _shown(self, error: ValidationError) -> ValidationError:
         return error if self._model.model_config.get("hide_input_in_errors") else _hidden(error)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, is_dataclass
+from typing import Annotated, Any, Final, NamedTuple, Never, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 
@@ -31,8 +32,14 @@ _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
     " look up a keyed hash of it, in a field of its own",
 }
 
+_UNKNOWN: Final = "Any says nothing of what it holds, which may be floats: declare it, such as dict[str, int]"
+_BARE: Final = (object, dict, list, tuple)
+# What tells a TypedDict, of whichever module, and a named tuple.
+_RECORDS: Final = ("__total__", "_fields")
+_WRITE: Final = "write Annotated[int, Lookup()], with the field's own type in place of int"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True, init=False)
 class Lookup:
     """Marks a field by whose value sessions are found: `user_id: Annotated[int, Lookup()]`.
 
@@ -44,14 +51,15 @@ class Lookup:
             `DuplicateError`.
 
     Raises:
-        InvalidArgumentError: `unique` is neither True nor False.
+        InvalidArgumentError: `unique` is neither True nor False, or given without its name.
     """
 
     unique: bool = False
 
-    def __post_init__(self) -> None:
-        if self.unique not in (True, False):
-            raise InvalidArgumentError("Lookup(unique=) is True or False")
+    def __init__(self, *unnamed: Never, unique: bool = False) -> None:
+        if unnamed or unique not in (True, False):
+            raise InvalidArgumentError("Lookup(unique=) is True or False, and given by its name: Lookup(unique=True)")
+        object.__setattr__(self, "unique", unique)
 
 
 def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:
@@ -63,10 +71,12 @@ def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:
     found: dict[str, Lookup] = {}
     for name, field in model.__pydantic_fields__.items():
         marks = [mark for mark in field.metadata if _is_mark(mark)]
-        types = list(_types_in(field.annotation, []))
-        problem = _misplaced(marks, types)
+        seen: list[Any] = []
+        types = list(_types_in(field.annotation, seen))
+        inside = list(_inside(types, seen))
+        problem = _WRITE if _is_mark(field.default) else _misplaced(marks, types, inside)
         if marks and not problem:
-            problem = _unfit(name, field.exclude is True, types)
+            problem = _unfit(name, field.exclude is True, [*types, *inside])
         if problem:
             raise SchemaError(model.__name__, name, problem)
         found.update((name, mark) for mark in marks)
@@ -77,11 +87,24 @@ def _is_mark(metadata: object) -> bool:
     return metadata is Lookup or isinstance(metadata, Lookup)
 
 
-def _misplaced(marks: list[Any], types: list[Any]) -> str | None:
+def refuse_as_types(model: str, annotations: Mapping[str, Any]) -> None:
+    """Refuse marks that stand where a type should, which Pydantic would take for one.
+
+    Raises:
+        SchemaError: one does.
+    """
+    for name, annotation in annotations.items():
+        if isinstance(annotation, Lookup) or (isinstance(annotation, str) and annotation.startswith("Lookup(")):
+            raise SchemaError(model, name, _WRITE)
+
+
+def _misplaced(marks: list[Any], types: list[Any], inside: list[Any]) -> str | None:
     if Lookup in [*marks, *types]:
         return "write Lookup(), with parentheses"
     if any(map(_is_mark, types)):
         return "Lookup() marks a whole field, not a part of its type: Annotated[int | None, Lookup()]"
+    if any(map(_is_mark, inside)):
+        return "Lookup() marks fields of the session; inside of a nested model it marks nothing, so leave it out there"
     return "it has Lookup() twice; keep one" if len(marks) > 1 else None
 
 
@@ -93,7 +116,7 @@ def _unfit(name: str, excluded: bool, types: list[Any]) -> str | None:
     for kinds, problem in _UNFIT.items():
         if any(isinstance(part, type) and issubclass(part, kinds) for part in types):
             return problem
-    return None
+    return _UNKNOWN if any(part is Any for part in types) else None
 
 
 def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
@@ -103,6 +126,8 @@ def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
     seen.append(annotation)
     origin = get_origin(annotation)
     yield annotation if origin is None else origin
+    if any(annotation is bare for bare in _BARE):
+        yield Any
     if origin is not None:
         yield from annotation.__metadata__ if origin is Annotated else ()
         for part in get_args(annotation):
@@ -110,6 +135,35 @@ def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
     for named in ("__value__", "__supertype__"):  # a `type` statement, and NewType
         if hasattr(annotation, named):
             yield from _types_in(getattr(annotation, named), seen)
+
+
+class _Part(NamedTuple):
+    """A field of a class: its type, and what marks it."""
+
+    annotation: Any
+    metadata: Sequence[Any] = ()
+
+
+def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
+    """Yield all that the fields of these types are made of, and of the types of those, and so on."""
+    for kind in types:
+        for part in _parts_of(kind) if isinstance(kind, type) else ():
+            # A session inside of another is marked for itself.
+            yield from () if hasattr(kind, "session_options") else part.metadata
+            found = list(_types_in(part.annotation, seen))
+            yield from found
+            yield from _inside(found, seen)
+
+
+def _parts_of(kind: type[Any]) -> Iterator[_Part]:
+    if issubclass(kind, BaseModel):
+        kind.model_rebuild(raise_errors=False)  # types that were not defined yet may be by now
+    fields: Mapping[str, FieldInfo] | None = getattr(kind, "__pydantic_fields__", None)
+    if fields is not None:
+        stored = (field for field in fields.values() if field.exclude is not True)
+        yield from (_Part(field.annotation, field.metadata) for field in stored)
+    elif is_dataclass(kind) or any(hasattr(kind, sign) for sign in _RECORDS):
+        yield from map(_Part, get_type_hints(kind, include_extras=True).values())
 
 
 def digest(text: bytes) -> str:

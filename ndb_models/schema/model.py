@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.lookup import lookups_of
+from ndb_models.schema.lookup import lookups_of, refuse_as_types
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
 
@@ -105,7 +105,9 @@ class SessionModel(BaseModel):
                 " own",
             )
         super().__init_subclass__()
-        _refuse_reserved(cls, inspect.get_annotations(cls))
+        annotations = inspect.get_annotations(cls)
+        _refuse_reserved(cls, annotations)
+        refuse_as_types(cls.__name__, annotations)
         _check_options(cls, expiry, schema)
         inherited = cls.session_options.expiry
         cls.session_options = SessionOptions(

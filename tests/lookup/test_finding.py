@@ -299,8 +299,8 @@ async def test_sessions_of_other_clients_are_found_once_they_are_known(client: N
     foreign = await client.sh_create_session()
     await client.sh_set({"user_id": 7}, foreign.tkn)
     assert await repo.find(user_id=7) == []
-    assert (await repo.reindex([foreign.tkn])).added == 1
-    assert await repo.find(user_id=7) == [Visit(user_id=7)]
+    assert (await repo.reindex([foreign.tkn])).added == 2
+    assert await repo.find(user_id=7, device="phone") == [Visit(user_id=7)]
 
 
 @pytest.mark.parametrize("max_payload", [1024, 8192])

@@ -63,3 +63,15 @@ async def test_a_save_that_ends_amid_a_wipe_is_listed_where_it_is(scene: Scene) 
     await scene.logins.update(session.tkn, user_id=8)
     await scene.logins.update(session.tkn, user_id=7)
     await scene.check()
+
+
+async def test_what_the_raw_client_changed_is_found_once_the_session_is_known(
+    logins: Repository[Login], client: NdbClient
+) -> None:
+    session = await logins.save(Login(user_id=7, email="a"))
+    await client.sh_set({"user_id": 8, "email": "b"}, session.tkn)
+    assert await logins.find(user_id=7) == []
+    assert await logins.find(user_id=8) == []
+    assert (await logins.reindex([session.tkn])).added == 2
+    assert await logins.find(user_id=8) == [Login(user_id=8, email="b")]
+    assert await logins.find_one(email="b") == Login(user_id=8, email="b")

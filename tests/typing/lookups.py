@@ -17,7 +17,7 @@ def a_field_keeps_its_type(login: Login) -> None:
     assert_type(login.user_id, int)
     assert_type(login.email, str | None)
     Login(user_id="7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Lookup(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Lookup(True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Lookup(unique="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -26,7 +26,7 @@ async def finding_gives_back_the_model(repo: Repository[Login]) -> None:
     one = await repo.find_one(email="a")
     assert_type(one, Login | None)
     _ = one.user_id  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-    await repo.find(7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await repo.find(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def whoever_is_spared_is_a_session_a_token_or_several(repo: Repository[Login], login: Login) -> None:
