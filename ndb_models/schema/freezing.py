@@ -14,17 +14,16 @@ from urllib.parse import quote
 
 import msgspec
 from pydantic import PydanticUndefinedAnnotation
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import core_schema
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
-from ndb_models.schema.json_schema import ANNOTATIONS, JsonSchema, root_of
+from ndb_models.schema.json_schema import ANNOTATIONS, READS, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator", "required"})
-_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator"}
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", READS})
+_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator", READS}
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -59,37 +58,6 @@ class Verdict(NamedTuple):
     differences: list[Difference]
 
 
-class _StoredSchema(GenerateJsonSchema):
-    """JSON Schema for all that can be stored: what has none is named, and equal to itself only."""
-
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {
-        "skipped-choice",
-        "non-serializable-default",
-        "skipped-discriminator",
-    }
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        kind: object = schema.get("cls")
-        return {"x-python": kind.__qualname__ if isinstance(kind, type) else schema["type"]}
-
-    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
-        return {**super().date_schema(schema), **_bounds_of(schema)}
-
-    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
-        return {**super().time_schema(schema), **_bounds_of(schema)}
-
-    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
-        return {**super().datetime_schema(schema), **_bounds_of(schema)}
-
-    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
-        return {**super().timedelta_schema(schema), **_bounds_of(schema)}
-
-
-def _bounds_of(schema: Any) -> dict[str, str]:
-    """Return the bounds of times, of which JSON Schema has none."""
-    return {f"x-{name}": str(schema[name]) for name in ("ge", "gt", "le", "lt") if schema.get(name) is not None}
-
-
 def file_name(schema: str) -> str:
     """Return the name of the file of a schema, whatever characters that has."""
     return f"{quote(schema, safe='[]')}.json"
@@ -104,7 +72,7 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
     options = model.session_options
     try:
         model.model_rebuild()
-        schema = model.model_json_schema(by_alias=False, schema_generator=_StoredSchema)
+        schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
     except PydanticUndefinedAnnotation as exc:
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
     bare: dict[str, Any] = _bare(schema)

@@ -10,10 +10,16 @@ from ndb_models.errors import InvalidArgumentError
 
 JsonSchema: TypeAlias = Mapping[str, Any]
 
+KEYS: Final = "x-keys"
+"""Our keyword for the schema of the names in an object, where they are read as something else than text."""
+
+READS: Final = "x-reads"
+"""Our keyword for how a value is read, beyond what JSON Schema says."""
+
 ANNOTATIONS: Final = frozenset(
     {
         *("$comment", "$defs", "$schema", "default", "deprecated", "description", "discriminator", "examples"),
-        *("readOnly", "title", "writeOnly"),
+        *("readOnly", "title", "writeOnly", READS),
     }
 )
 """Keywords that say nothing of what fits."""
