@@ -38,7 +38,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "server.cli": "server cli copying engine errors types wire version stores",
         "server": "server engine errors types wire version",
         "repository": "repository schema client errors texts types wire",
-        "integrations": "integrations repository client errors",
+        "integrations": "integrations repository schema client errors",
         "": "client errors repository schema types version",
     }.items()
 }

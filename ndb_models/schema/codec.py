@@ -150,7 +150,7 @@ class ModelCodec(Generic[B]):
             raise StoredDataError(self._name, tkn, problems_of(exc)) from self._shown(exc)
 
     def _shown(self, error: ValidationError) -> ValidationError:
-        return error if self._model.model_config.get("hide_input_in_errors") else _hidden(error)
+        return error if self._model.model_config.get("hide_input_in_errors") else without_values(error)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -205,7 +205,7 @@ class ModelCodec(Generic[B]):
             return split_members(self._to_json(blank, include={name}))[name]
         except ValidationError as exc:
             ((_, reason), *_) = problems_of(exc)
-            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from _hidden(exc)
+            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from without_values(exc)
         except (*_NOT_JSON, KeyError) as exc:
             raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from exc
 
@@ -264,7 +264,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
     ]
 
 
-def _hidden(error: ValidationError) -> ValidationError:
+def without_values(error: ValidationError) -> ValidationError:
     """Return the error without the values: those that are stored, or to be, are not what a traceback should show."""
     problems: list[InitErrorDetails] = [
         {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
