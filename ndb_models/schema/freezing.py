@@ -8,6 +8,7 @@ their values still.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
 from ndb_models.schema.json_schema import ANNOTATIONS, READS, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.places import fields_of
 from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
@@ -92,10 +94,16 @@ def _without_excluded(schema: dict[str, Any], model: type[SessionModel]) -> dict
 def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[str, Any]]:
     if before is None:
         return {}
-    names = root_of(schema).get("properties", {})
     defs = {"$defs": before.json_schema["$defs"]} if "$defs" in before.json_schema else {}
-    gone = {name: {**each, **defs} for name, each in root_of(before.json_schema).get("properties", {}).items()}
-    return {name: each for name, each in {**before.removed, **gone}.items() if name not in names}
+    then, now = fields_of(before.json_schema), fields_of(schema)
+    gone = {place: {**each, **defs} for place, each in then.items() if place not in now}
+    removed = {place: each for place, each in before.removed.items() if place not in now}
+    # What was inside of a field that is gone is told by that.
+    return {**removed, **{place: each for place, each in gone.items() if not _is_inside(place, gone)}}
+
+
+def _is_inside(place: str, others: Iterable[str]) -> bool:
+    return any(place.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _bare(schema: object) -> Any:
@@ -141,7 +149,7 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
     if now.version < frozen.version:
         return Verdict(Outcome.DOWNGRADED, [])
     differences = compare(frozen.json_schema, now.json_schema)
-    differences += [each for name in frozen.removed for each in _come_back(name, frozen.removed[name], now.json_schema)]
+    differences += _come_back(frozen.removed, now.json_schema)
     if now.version > frozen.version:
         return Verdict(Outcome.UPGRADED, differences)
     if any(difference.breaking for difference in differences):
@@ -149,10 +157,13 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
     return Verdict(Outcome.COMPATIBLE if differences else Outcome.SAME, differences)
 
 
-def _come_back(name: str, old: JsonSchema, schema: JsonSchema) -> list[Difference]:
-    """Return what is breaking about a field that there was once before: sessions may hold what it was then."""
-    new = root_of(schema).get("properties", {}).get(name)
-    if new is None:
-        return []
-    found = compare_field(old, schema, new, name)
-    return [each._replace(reason=f"{each.reason} (there was such a field before)") for each in found if each.breaking]
+def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:
+    """Return what is breaking about fields that there were once before: sessions may hold what they were then."""
+    now = fields_of(schema)
+    return [
+        each._replace(reason=f"{each.reason} (there was such a field before)")
+        for place, old in removed.items()
+        if place in now
+        for each in compare_field(old, schema, now[place], place)
+        if each.breaking
+    ]

@@ -308,6 +308,58 @@ def test_a_nested_field_that_comes_back_is_compared_by_its_own_definitions() -> 
     assert judge(frozen, worse).outcome is Outcome.BREAKING
 
 
+class BackAsList(BaseModel):
+    name: str
+    count: list[str] = []
+
+
+class BackAsFloat(BaseModel):
+    name: str
+    count: float = 0
+
+
+@pytest.mark.parametrize("wrapped", [lambda item: item, lambda item: list[item], lambda item: dict[str, item | None]])
+def test_a_field_of_a_nested_model_that_comes_back_as_another_is_breaking(wrapped: Any) -> None:
+    frozen = frozen_of(declare({"field": wrapped(ItemWithCount)}))
+    for _ in range(2):
+        frozen = frozen_of(declare({"field": wrapped(Item)}), frozen)
+    verdict = judge(frozen, frozen_of(declare({"field": wrapped(BackAsList)}), frozen))
+    assert verdict.outcome is Outcome.BREAKING
+    assert "there was such a field before" in str(verdict.differences)
+    assert verdict.differences[-1].place.endswith(".count")
+    wider = frozen_of(declare({"field": wrapped(BackAsFloat)}), frozen)
+    assert judge(frozen, wider).outcome is Outcome.COMPATIBLE
+    assert wider.removed == {}
+
+
+def test_a_field_of_a_nested_model_is_remembered_while_that_model_is_gone() -> None:
+    frozen = frozen_of(declare({"field": (ItemWithCount, ...)}))
+    for fields in ({"field": Item}, {}, {"name": (str, "")}):
+        frozen = frozen_of(declare(fields), frozen)
+    again = frozen_of(declare({"field": (BackAsList | None, None)}), frozen)
+    assert judge(frozen, again).outcome is Outcome.BREAKING
+
+
+def test_a_field_of_a_model_that_refers_to_itself_is_remembered() -> None:
+    frozen = frozen_of(declare({"tree": BareNode}), frozen_of(declare({"tree": NumberNode})))
+    assert list(frozen.removed) == ["tree.value"]
+    assert judge(frozen, frozen_of(declare({"tree": TextNode}))).outcome is Outcome.BREAKING
+
+
+class BareNode(BaseModel):
+    inner: list[BareNode] = []
+
+
+class NumberNode(BaseModel):
+    value: int = 0
+    inner: list[NumberNode] = []
+
+
+class TextNode(BaseModel):
+    value: str = ""
+    inner: list[TextNode] = []
+
+
 def test_a_higher_version_may_break_and_a_lower_one_may_not_come() -> None:
     old, new = declare({"name": str}), declare({"name": int}, version=2)
     assert outcome(old, new) == "upgraded"
