@@ -21,6 +21,7 @@ from ndb_models.schema.comparing import Difference, compare, compare_field
 from ndb_models.schema.json_schema import ANNOTATIONS, READS, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.places import fields_of
+from ndb_models.schema.shape import check_shape
 from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
@@ -137,9 +138,12 @@ def read_frozen(text: bytes) -> Frozen:
         InvalidArgumentError: it is not the file of a frozen schema.
     """
     try:
-        return msgspec.json.decode(text, type=Frozen)
+        frozen = msgspec.json.decode(text, type=Frozen)
+        for schema in (frozen.json_schema, *frozen.removed.values()):
+            check_shape(schema)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise InvalidArgumentError("it is not the file of a frozen schema; restore it, or freeze anew") from exc
+    return frozen
 
 
 def judge(frozen: Frozen | None, now: Frozen) -> Verdict:

@@ -34,15 +34,19 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
     """Return the schema that is meant, where it is a reference into the definitions of the root.
 
     Raises:
-        InvalidArgumentError: there is no such definition.
+        InvalidArgumentError: there is no such definition, or it is itself.
     """
+    seen: set[str] = set()
     while True:
         inner = schema.get("allOf", ())
         if "$ref" in schema:
             name = schema["$ref"].removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
             if name not in root.get("$defs", {}):
                 raise InvalidArgumentError(f"the schema refers to {name!r}, which it does not define")
-            schema = root["$defs"][name]
+            if name in seen:
+                raise InvalidArgumentError(f"the schema defines {name!r} as itself")
+            seen.add(name)
+            schema = as_schema(root["$defs"][name])
         elif len(inner) == 1 and says(schema) == frozenset({"allOf"}):
             schema = inner[0]
         else:

@@ -397,6 +397,12 @@ def test_a_file_that_refers_to_nothing_is_refused() -> None:
         judge(frozen, frozen_of(declare({"field": int})))
 
 
+def test_a_file_that_defines_something_as_itself_is_refused() -> None:
+    itself = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
+    with pytest.raises(InvalidArgumentError, match="defines 'A' as itself"):
+        judge(Frozen("a", 1, itself), frozen_of(declare({"field": int})))
+
+
 # Any pair of models: what is said to be compatible is
 
 
