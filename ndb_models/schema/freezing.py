@@ -18,7 +18,7 @@ from pydantic import PydanticUndefinedAnnotation
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
-from ndb_models.schema.json_schema import ANNOTATIONS, READS, JsonSchema, root_of
+from ndb_models.schema.json_schema import READS, SAYING, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.places import fields_of
 from ndb_models.schema.shape import check_shape
@@ -26,7 +26,7 @@ from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
 _VALUES: Final = frozenset({"const", "enum", "discriminator", "required", READS})
-_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator", READS}
+_KEPT: Final = SAYING | {"$defs", "discriminator", READS}
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ def _bare(schema: object) -> Any:
     if not isinstance(schema, dict):
         return schema
     members = cast("dict[str, Any]", schema)
-    return {name: _bare_member(name, part) for name, part in members.items() if name not in _LEFT_OUT}
+    return {name: _bare_member(name, part) for name, part in members.items() if name in _KEPT}
 
 
 def _bare_member(keyword: str, part: Any) -> Any:

@@ -16,13 +16,18 @@ KEYS: Final = "x-keys"
 READS: Final = "x-reads"
 """Our keyword for how a value is read, beyond what JSON Schema says."""
 
-ANNOTATIONS: Final = frozenset(
+SAYING: Final = frozenset(
     {
-        *("$comment", "$defs", "$schema", "default", "deprecated", "description", "discriminator", "examples"),
-        *("readOnly", "title", "writeOnly", READS),
+        *("$ref", "allOf", "anyOf", "const", "enum", "format", "not", "oneOf", "pattern", "type"),
+        *("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf", "maxLength", "minLength"),
+        *("additionalItems", "contains", "items", "maxContains", "maxItems", "minContains", "minItems", "prefixItems"),
+        *("unevaluatedItems", "uniqueItems", "additionalProperties", "dependentRequired", "dependentSchemas"),
+        *("maxProperties", "minProperties", "patternProperties", "properties", "propertyNames", "required"),
+        *("unevaluatedProperties", "else", "if", "then", "contentEncoding", "contentMediaType", "contentSchema"),
+        *(KEYS, "x-python", "x-ge", "x-gt", "x-le", "x-lt"),
     }
 )
-"""Keywords that say nothing of what fits."""
+"""Keywords that say what fits: all others are notes, those of ours apart that say how it is read."""
 
 
 def root_of(schema: JsonSchema) -> JsonSchema:
@@ -55,7 +60,7 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
 
 def says(schema: JsonSchema) -> frozenset[str]:
     """Return the keywords of a schema that say what fits."""
-    return frozenset(schema) - ANNOTATIONS
+    return SAYING.intersection(schema)
 
 
 NOTHING: Final[JsonSchema] = {"not": {}}

@@ -267,6 +267,19 @@ def test_titles_descriptions_defaults_and_aliases_make_no_difference() -> None:
     assert differences(plain, said) == []
 
 
+@pytest.mark.parametrize("extra", [{"example": 3}, {"x-ui": {"type": "slider"}}, {"examples": [1]}])
+def test_notes_of_the_users_own_make_no_difference(extra: dict[str, Any]) -> None:
+    class Noted(BaseModel):
+        model_config = {"json_schema_extra": extra}
+        name: str
+
+    old = declare({"count": int, "item": Item}), declare({"count": int | None})
+    noted = Annotated[int, Field(json_schema_extra=extra)]
+    assert differences(old[0], declare({"count": noted, "item": Noted}, json_schema_extra=extra)) == []
+    assert differences(old[1], declare({"count": noted | None})) == []
+    assert written(frozen_of(old[1])) == written(frozen_of(declare({"count": noted | None})))
+
+
 def test_a_field_called_like_a_keyword_is_a_field() -> None:
     old = declare({"title": str, "default": int, "properties": str, "enum": str})
     new = declare({"title": int, "default": int, "properties": str, "enum": str})
