@@ -25,9 +25,17 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value.
-_TELLTALE: Final = frozenset({"value_error", "assertion_error", "union_tag_invalid", "uuid_parsing", "url_parsing"})
-_HARMLESS: Final = frozenset(get_args(ErrorType)) - _TELLTALE
+# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value, and
+# are said otherwise.
+_REFUSED: Final = "a validator of the class refused it; what that says is not shown, since it may hold the value"
+_TELLTALE: Final[Mapping[str, str]] = {
+    "value_error": _REFUSED,
+    "assertion_error": _REFUSED,
+    "union_tag_invalid": "what tells the alternatives of its type apart is none of those that there are",
+    "uuid_parsing": "Input should be a valid UUID",
+    "url_parsing": "Input should be a valid URL",
+}
+_PYDANTICS: Final = frozenset(get_args(ErrorType))
 
 _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
 
@@ -275,4 +283,6 @@ def without_values(error: ValidationError) -> ValidationError:
 
 def _reason(problem: Any) -> str:
     kind, message = str(problem["type"]), str(problem["msg"])
-    return message if kind in _HARMLESS else kind
+    if kind in _PYDANTICS:
+        return _TELLTALE.get(kind, message)
+    return f"{_REFUSED} ({kind})"
