@@ -179,8 +179,7 @@ class DuplicateError(NdbError, ValueError):
 class StoredDataError(NdbError):
     """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
 
-    The cause is Pydantic's `ValidationError`, with reasons in the place of values; where the class says
-    `hide_input_in_errors`, it is the very one that was raised.
+    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
     """
 
     def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:

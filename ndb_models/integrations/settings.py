@@ -192,7 +192,7 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         InvalidArgumentError: the class is none of settings.
         SchemaError: none of its sources is an `NdbSettingsSource`, so that what is stored would be ignored.
         ValidationError: the sources together do not make settings. It names fields and reasons, and no
-            values, stored or other; where the class says `hide_input_in_errors`, it is the very one that was raised.
+            values, stored or other.
         And as `NdbSettingsSource`.
     """
     given: object = settings
@@ -200,18 +200,23 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         raise InvalidArgumentError("load_settings makes settings: give it a class that inherits from BaseSettings")
     read = _Read(settings, namespace, await _key_space(client, settings, namespace).read())
     token = _read.set(read)
-    failure: ValidationError | None = None
     try:
-        made = settings(**init)
-    except ValidationError as exc:
-        failure = exc if settings.model_config.get("hide_input_in_errors") else without_values(exc)
+        made = _made(settings, init)
     finally:
         _read.reset(token)
     if not read.taken:
         raise SchemaError(settings.__name__, None, _NO_SOURCE)
-    if failure is not None:
-        raise failure
+    if isinstance(made, ValidationError):
+        raise made
     return made
+
+
+def _made(settings: type[S], init: Mapping[str, Any]) -> S | ValidationError:
+    """Return settings, or why there are none; to be raised where what was raised first is not its context."""
+    try:
+        return settings(**init)
+    except ValidationError as exc:
+        return without_values(exc)
 
 
 def _key_space(client: NdbClient, settings: type[BaseSettings], namespace: str | None) -> KeySpace:

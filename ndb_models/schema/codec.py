@@ -87,7 +87,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
         if model.__dict__ != read.__dict__ or model.__pydantic_private__ != read.__pydantic_private__ or self.open:
             lost = list(self._lost(model, read))
             if lost:
@@ -155,10 +155,7 @@ class ModelCodec(Generic[B]):
         try:
             return self._read(text)
         except ValidationError as exc:
-            raise StoredDataError(self._name, tkn, problems_of(exc)) from self._shown(exc)
-
-    def _shown(self, error: ValidationError) -> ValidationError:
-        return error if self._model.model_config.get("hide_input_in_errors") else without_values(error)
+            raise StoredDataError(self._name, tkn, problems_of(exc)) from without_values(exc)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -194,7 +191,7 @@ class ModelCodec(Generic[B]):
                 problems += problems_of(exc)
                 cause = cause or exc
         if cause is not None:
-            raise UnstorableError(self._name, problems) from self._shown(cause)
+            raise UnstorableError(self._name, problems) from without_values(cause)
         # The whole is validated as it is read: fields that did not change are not coerced once more.
         return self._reread(model.model_copy(update=values), values)
 
@@ -226,7 +223,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
         as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
         lost = [(name, _WAY_OUT) for name, value in changed.items() if as_read.get(name, _ABSENT) != value]
         if lost:

@@ -220,7 +220,7 @@ async def test_what_does_not_fit_is_pydantics_error_and_nothing_is_overwritten(c
     await client.kv_set({"app:debug": "canary", "app:pool": {"size": "canary"}})
     with pytest.raises(ValidationError) as caught:
         await load_settings(client, Settings, namespace="app")
-    assert [error["loc"] for error in caught.value.errors()] == [("debug",), ("pool", "size")]
+    assert [error["loc"] for error in caught.value.errors()] == [("debug",), ("pool",)]
     assert "canary" not in str(caught.value)
     assert await client.kv_get(["app:debug"]) == {"app:debug": "canary"}
 

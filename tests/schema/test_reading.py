@@ -42,6 +42,7 @@ class Inside(BaseModel):
 Lower: TypeAlias = Annotated[str, StringConstraints(to_lower=True)]
 Digits: TypeAlias = Annotated[Decimal, Field(max_digits=4, decimal_places=2)]
 LeftFirst: TypeAlias = Annotated[int | str, Field(union_mode="left_to_right")]
+ByName: TypeAlias = OrderedDict[str, int]
 ByCount: TypeAlias = OrderedDict[int, int]
 Web: TypeAlias = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http"])]
 
@@ -51,7 +52,7 @@ BREAKING: dict[str, tuple[Any, Any]] = {
     "names become floats": (dict[str, int], dict[float, int]),
     "names become tuples": (dict[str, int], dict[tuple[int, int], int]),
     "names become those of an enum": (dict[str, int], dict[Colour, int]),
-    "names of an ordered dict": (OrderedDict[str, int], ByCount),
+    "names of an ordered dict": (ByName, ByCount),
     "names are bounded": (dict[int, int], dict[Annotated[int, Field(ge=3)], int]),
     "names are longer": (dict[str, int], dict[Annotated[str, Field(min_length=3)], int]),
     "a time needs a zone": (datetime, AwareDatetime),
