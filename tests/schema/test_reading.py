@@ -46,6 +46,8 @@ ByName: TypeAlias = OrderedDict[str, int]
 ByCount: TypeAlias = OrderedDict[int, int]
 Web: TypeAlias = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http"])]
 
+IMPORTED: Any = ImportString
+
 BREAKING: dict[str, tuple[Any, Any]] = {
     "names become numbers": (dict[str, int], dict[int, int]),
     "names become booleans": (dict[str, int], dict[bool, int]),
@@ -74,7 +76,7 @@ BREAKING: dict[str, tuple[Any, Any]] = {
     "text becomes small": (str, Lower),
     "text becomes small no longer": (Lower, str),
     "text becomes small, or none": (str | None, Lower | None),
-    "text names what is imported": (str, ImportString[Any]),
+    "text names what is imported": (str, IMPORTED),
     "the first alternative wins": (int | str, LeftFirst),
     "the first alternative wins, or none": (int | str | None, LeftFirst | None),
     "nested": (Inside, LowerInside),
