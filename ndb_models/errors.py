@@ -190,7 +190,7 @@ class DuplicateError(NdbError, ValueError):
 class StoredDataError(NdbError):
     """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
 
-    The cause is Pydantic's `ValidationError`, which does hold the values.
+    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
     """
 
     def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
@@ -205,8 +205,8 @@ class StoredDataError(NdbError):
 class UpgradeError(StoredDataError):
     """A step of an upgrade failed on a session, or returned what cannot be stored. The session is as it was.
 
-    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. What the step raised is the
-    cause, and may hold values.
+    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. Where the step raised, the reason
+    says what, and in which line; what it raised is not kept, since it may hold values.
     """
 
     def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:

@@ -41,7 +41,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "server.running": "server engine errors types version stores",
         "server": "server engine errors types wire version stores.contract",
         "repository": "repository schema client errors texts types wire",
-        "integrations": "integrations repository client errors",
+        "integrations": "integrations repository schema client errors",
         "": "client errors repository schema types version",
     }.items()
 }

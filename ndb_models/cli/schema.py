@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from ndb_models.cli.models import find_models
 from ndb_models.errors import InvalidArgumentError, SchemaError
@@ -25,7 +27,7 @@ _EPILOG: Final = """\
 exit status:
   0  nothing breaks: what is stored can be read by the models as they are now
   1  a model breaks what is stored, was never frozen, or lacks a step of its upgrades (and with check --exact, a file
-     is not what freeze would write)
+     is not what freeze would write, or that of none of the models of these modules)
   2  called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written
 """
 
@@ -109,7 +111,25 @@ def _run(options: argparse.Namespace, action: Any) -> int:
     except (InvalidArgumentError, SchemaError, OSError) as exc:
         sys.stderr.write(f"ndb-models: {exc}\n")
         return 2
-    return 0 if all(done) else 1
+    orphans = _orphans(looks, options)
+    for path in orphans:
+        _say_orphan(path)
+    return 1 if not all(done) or (orphans and getattr(options, "exact", False)) else 0
+
+
+def _orphans(looks: Iterable[_Look], options: argparse.Namespace) -> list[Path]:
+    """Return the files of the directory that are none of these models'; where only single models are named, none."""
+    if all(":" in target for target in options.models):
+        return []
+    return sorted(set(options.dir.glob("*.json")) - {look.path for look in looks})
+
+
+def _say_orphan(path: Path) -> None:
+    schema = unquote(path.stem)
+    sys.stdout.write(
+        f"{schema}: frozen in {path}, and none of these models has this schema\n"
+        f"  a model that was renamed keeps its sessions with schema={schema!r}; else delete the file\n"
+    )
 
 
 def _checked(look: _Look, options: argparse.Namespace) -> bool:

@@ -12,10 +12,11 @@ import ssl as tls
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
@@ -23,6 +24,7 @@ from ndb_models.client import NdbClient
 from ndb_models.client.uri import MemoryUri, parse_uri
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, SchemaError, StoredConfigError
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, key_of, unreadable
+from ndb_models.schema.codec import without_values
 
 try:
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -33,10 +35,25 @@ except ImportError as _missing:
 
 S = TypeVar("S", bound=BaseSettings)
 
-_Read: TypeAlias = tuple[type[BaseSettings], str | None, Mapping[str, bytes]]
 
-# What `load_settings` has read, while it makes the settings: of which class, in which namespace, the texts by field.
+@dataclass(slots=True)
+class _Read:
+    """What was read for settings: of which class, in which namespace, the texts by field; whether a source took it."""
+
+    settings: type[BaseSettings]
+    namespace: str | None
+    texts: Mapping[str, bytes]
+    taken: bool = False
+
+
+# What `load_settings` has read, while it makes the settings.
 _read: Final[ContextVar[_Read | None]] = ContextVar("ndb_models.settings", default=None)
+
+
+_NO_SOURCE: Final = (
+    "none of its sources is an NdbSettingsSource, so that what is stored would be ignored: return one from"
+    " settings_customise_sources"
+)
 
 
 class NdbSettingsSource(PydanticBaseSettingsSource):
@@ -93,8 +110,9 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Return what is stored, by the names under which the settings take it. Asks the store once for each source."""
         found: dict[str, Any] = {}
+        texts = self._texts
         for name, field in self.settings_cls.model_fields.items():
-            if name in self._texts:
+            if name in texts:
                 value, key, _ = self.get_field_value(field, name)
                 found[key] = value
         return found
@@ -117,14 +135,15 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
     def _loaded(self) -> Mapping[str, bytes] | None:
         """Return what `load_settings` has read for these settings, or None where it is not it who makes them."""
         read = _read.get()
-        if read is None or read[0] is not self.settings_cls:
+        if read is None or read.settings is not self.settings_cls:
             return None
-        if read[1] != self._namespace:
+        if read.namespace != self._namespace:
             raise InvalidArgumentError(
-                f"load_settings was told namespace={read[1]!r}, and the source of {self.settings_cls.__name__} has"
-                f" {self._namespace!r}; give both the same"
+                f"load_settings was told namespace={read.namespace!r}, and the source of {self.settings_cls.__name__}"
+                f" has {self._namespace!r}; give both the same"
             )
-        return read[2]
+        read.taken = True
+        return read.texts
 
     def _fetch(self) -> Mapping[str, bytes]:
         uri = self._uri
@@ -170,15 +189,34 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         init: arguments for the class.
 
     Raises:
-        ValidationError: the sources together do not make settings.
+        InvalidArgumentError: the class is none of settings.
+        SchemaError: none of its sources is an `NdbSettingsSource`, so that what is stored would be ignored.
+        ValidationError: the sources together do not make settings. It names fields and reasons, and no
+            values, stored or other.
         And as `NdbSettingsSource`.
     """
-    texts = await _key_space(client, settings, namespace).read()
-    token = _read.set((settings, namespace, texts))
+    given: object = settings
+    if not (isinstance(given, type) and issubclass(given, BaseSettings)):
+        raise InvalidArgumentError("load_settings makes settings: give it a class that inherits from BaseSettings")
+    read = _Read(settings, namespace, await _key_space(client, settings, namespace).read())
+    token = _read.set(read)
     try:
-        return settings(**init)
+        made = _made(settings, init)
     finally:
         _read.reset(token)
+    if not read.taken:
+        raise SchemaError(settings.__name__, None, _NO_SOURCE)
+    if isinstance(made, ValidationError):
+        raise made
+    return made
+
+
+def _made(settings: type[S], init: Mapping[str, Any]) -> S | ValidationError:
+    """Return settings, or why there are none; to be raised where what was raised first is not its context."""
+    try:
+        return settings(**init)
+    except ValidationError as exc:
+        return without_values(exc)
 
 
 def _key_space(client: NdbClient, settings: type[BaseSettings], namespace: str | None) -> KeySpace:

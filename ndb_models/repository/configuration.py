@@ -42,7 +42,7 @@ class ConfigRepository(Generic[C]):
 
     Args:
         client: an open client, which stays yours to close.
-        model: any Pydantic model class with fields of its own; of a `SessionModel`, token and expiry play no part.
+        model: any Pydantic model class; of a `SessionModel`, token and expiry play no part.
         namespace: what the keys begin with. May itself have parts, `"app:web"`, whose keys are not those of `"app"`.
 
     Raises:

@@ -106,17 +106,17 @@ class Index:
         lookups: Mapping[str, Lookup],
         clock: Clock,
     ) -> None:
-        self.client = client
-        self.access = access
+        self.client: NdbClient = client
+        self.access: SessionAccess = access
         self._creation = creation
         self._model = model
-        self.schema = schema
+        self.schema: str = schema
         # Those that can be refused come first: what is entered for nothing has to be found out later.
-        self.lookups = dict(sorted(lookups.items(), key=lambda item: not item[1].unique))
-        self.fields = tuple(self.lookups)
-        self.contested = any(lookup.unique for lookup in lookups.values())
-        self.directory = Directory(client)
-        self.examiner = Examiner(access, upgrading, self.fields, contested=self.contested, clock=clock)
+        self.lookups: dict[str, Lookup] = dict(sorted(lookups.items(), key=lambda item: not item[1].unique))
+        self.fields: tuple[str, ...] = tuple(self.lookups)
+        self.contested: bool = any(lookup.unique for lookup in lookups.values())
+        self.directory: Directory = Directory(client)
+        self.examiner: Examiner = Examiner(access, upgrading, self.fields, contested=self.contested, clock=clock)
         self._claims = Claims(model, access, self.examiner)
 
     def value(self, field: str, text: bytes) -> Value | None:

@@ -95,11 +95,14 @@ class KeySpace:
         keys = {self.key(name): text for name, text in texts.items()}
         limit = self._client.max_payload
         whole = limit is None or fits(ObjectText.joined(keys), limit)
-        parts = [keys] if whole else split_by_size(self._model, _KV_SET, keys.items(), limit or 0)
+        parts = [keys] if whole else self._divided(keys, limit or 0)
         for part in parts if keys else ():
             answer = await self._client.perform(Prepared(_KV_SET, {}, ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
+
+    def _divided(self, keys: Mapping[str, bytes], limit: int) -> list[dict[str, bytes]]:
+        return split_by_size(self._model, _KV_SET, keys.items(), limit, prefix=self._prefix)
 
     async def unknown(self) -> list[str]:
         """Return the keys in the namespace that are no field's, sorted; those of namespaces below it are not in it.

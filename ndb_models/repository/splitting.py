@@ -48,9 +48,11 @@ def split_names(
 
 
 def split_by_size(
-    model: str, command: Command, keys: Iterable[tuple[str, bytes]], max_payload: int
+    model: str, command: Command, keys: Iterable[tuple[str, bytes]], max_payload: int, *, prefix: str = ""
 ) -> list[dict[str, bytes]]:
     """Return keys, given as (name, text), in their order and in as many parts as it takes for each frame to fit.
+
+    `prefix` is what the names begin with that is no part of the fields' names.
 
     Raises:
         PayloadTooLargeError: one key alone does not fit.
@@ -61,7 +63,8 @@ def split_by_size(
     for name, text in keys:
         needed = key_size(name, text)
         if fixed + needed > max_payload:
-            raise PayloadTooLargeError(f"{model}.{name}", fixed + needed, max_payload, [(name, len(text))])
+            field = f"{model}.{name.removeprefix(prefix)}"
+            raise PayloadTooLargeError(field, fixed + needed, max_payload, [(name, len(text))])
         if size + needed > max_payload:
             parts.append({})
             size = fixed

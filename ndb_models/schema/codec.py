@@ -25,9 +25,17 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value.
-_TELLTALE: Final = frozenset({"value_error", "assertion_error", "union_tag_invalid", "uuid_parsing", "url_parsing"})
-_HARMLESS: Final = frozenset(get_args(ErrorType)) - _TELLTALE
+# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value, and
+# are said otherwise.
+_REFUSED: Final = "a validator of the class refused it; what that says is not shown, since it may hold the value"
+_TELLTALE: Final[Mapping[str, str]] = {
+    "value_error": _REFUSED,
+    "assertion_error": _REFUSED,
+    "union_tag_invalid": "what tells the alternatives of its type apart is none of those that there are",
+    "uuid_parsing": "Input should be a valid UUID",
+    "url_parsing": "Input should be a valid URL",
+}
+_PYDANTICS: Final = frozenset(get_args(ErrorType))
 
 _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
 
@@ -79,7 +87,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
         if model.__dict__ != read.__dict__ or model.__pydantic_private__ != read.__pydantic_private__ or self.open:
             lost = list(self._lost(model, read))
             if lost:
@@ -147,7 +155,7 @@ class ModelCodec(Generic[B]):
         try:
             return self._read(text)
         except ValidationError as exc:
-            raise StoredDataError(self._name, tkn, problems_of(exc)) from self._shown(exc)
+            raise StoredDataError(self._name, tkn, problems_of(exc)) from without_values(exc)
 
     def texts(self, model: B, names: Sequence[str]) -> dict[str, bytes]:
         """Return the texts of some fields of a model, without a look at whether they would come back equal.
@@ -159,9 +167,6 @@ class ModelCodec(Generic[B]):
             return split_members(self._to_json(model, include={*names}))
         except _NOT_JSON as exc:
             raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from exc
-
-    def _shown(self, error: ValidationError) -> ValidationError:
-        return error if self._model.model_config.get("hide_input_in_errors") else _hidden(error)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -197,7 +202,7 @@ class ModelCodec(Generic[B]):
                 problems += problems_of(exc)
                 cause = cause or exc
         if cause is not None:
-            raise UnstorableError(self._name, problems) from self._shown(cause)
+            raise UnstorableError(self._name, problems) from without_values(cause)
         # The whole is validated as it is read: fields that did not change are not coerced once more.
         return self._reread(model.model_copy(update=values), values)
 
@@ -216,7 +221,7 @@ class ModelCodec(Generic[B]):
             return split_members(self._to_json(blank, include={name}))[name]
         except ValidationError as exc:
             ((_, reason), *_) = problems_of(exc)
-            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from _hidden(exc)
+            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from without_values(exc)
         except (*_NOT_JSON, KeyError) as exc:
             raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from exc
 
@@ -229,7 +234,7 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from self._shown(exc)
+            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
         as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
         lost = [(name, _WAY_OUT) for name, value in changed.items() if as_read.get(name, _ABSENT) != value]
         if lost:
@@ -275,7 +280,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
     ]
 
 
-def _hidden(error: ValidationError) -> ValidationError:
+def without_values(error: ValidationError) -> ValidationError:
     """Return the error without the values: those that are stored, or to be, are not what a traceback should show."""
     problems: list[InitErrorDetails] = [
         {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
@@ -286,4 +291,6 @@ def _hidden(error: ValidationError) -> ValidationError:
 
 def _reason(problem: Any) -> str:
     kind, message = str(problem["type"]), str(problem["msg"])
-    return message if kind in _HARMLESS else kind
+    if kind in _PYDANTICS:
+        return _TELLTALE.get(kind, message)
+    return f"{_REFUSED} ({kind})"

@@ -1,18 +1,20 @@
 """Two JSON Schemas of what is stored: whether all that fits the one fits the other, and means the same.
 
-What cannot be shown to be compatible is breaking. What JSON Schema does not say is not seen: validators that are
-functions, serializers, and strictness.
+What cannot be shown to be compatible is breaking. Validators that are functions, serializers and strictness are not
+seen.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ndb_models.schema.constraints import RULES
+from ndb_models.schema.constraints import RULES, readings
 from ndb_models.schema.json_schema import (
+    KEYS,
     NOTHING,
+    READS,
     JsonSchema,
     as_schema,
     kinds,
@@ -60,7 +62,9 @@ class _Comparison:
         self._seen: set[str] = set()
 
     def _add(self, place: str, breaking: bool, reason: str) -> None:
-        self.differences.append(Difference(place or "(model)", breaking, reason))
+        difference = Difference(place or "(model)", breaking, reason)
+        if difference not in self.differences:
+            self.differences.append(difference)
 
     def schemas(self, old: Any, new: Any, place: str, *, top: bool = False) -> None:
         """Compare two schemas, whatever they are."""
@@ -80,7 +84,8 @@ class _Comparison:
         schema = resolved(as_schema(schema), root)
         for keyword in ("anyOf", "oneOf"):
             if says(schema) == frozenset({keyword}):
-                return [each for part in schema[keyword] for each in self._alternatives(part, root)]
+                inner = [each for part in schema[keyword] for each in self._alternatives(part, root)]
+                return [_read_as(schema, each) for each in inner] if READS in schema else inner
         return [schema]
 
     def _discriminator(self, schema: Any, root: JsonSchema) -> Any:
@@ -104,6 +109,8 @@ class _Comparison:
             self._add(place, False, "takes more types")
 
     def _single(self, old: JsonSchema, new: JsonSchema, place: str, top: bool) -> None:
+        for breaking, reason in readings(old, new):
+            self._add(place, breaking, reason)
         if old == NOTHING or (not says(old) and not says(new)):
             return
         if not says(new):
@@ -170,6 +177,8 @@ class _Comparison:
                         "is required now, and may be missing from what is stored" if required else "has a default now"
                     )
                     self._add(where, required, reason)
+        if KEYS in old or KEYS in new:
+            self.schemas(old.get(KEYS, _TEXT), new.get(KEYS, _TEXT), f"{place}.*" if place else "*")
         self._extras(old.get("additionalProperties"), new.get("additionalProperties"), place, top)
 
     def _added(self, extra: Any, new: Any, where: str, required: bool) -> None:
@@ -198,6 +207,14 @@ class _Comparison:
             self._add(where, True, "what is stored beyond the fields is not read any more")
         else:
             self.schemas(old, new, where)
+
+
+_TEXT: Final[JsonSchema] = {"type": "string"}
+
+
+def _read_as(union: JsonSchema, alternative: JsonSchema) -> JsonSchema:
+    """Return an alternative that says how it is read as one of this union."""
+    return {**alternative, READS: {**union[READS], **alternative.get(READS, {})}}
 
 
 def _item(schema: JsonSchema, position: int) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from ndb_models.schema.json_schema import JsonSchema, says, shown
+from ndb_models.schema.json_schema import KEYS, READS, JsonSchema, says, shown
 
 Found: TypeAlias = list[tuple[bool, str]]
 """What has changed: whether it is breaking, and what it is."""
@@ -70,10 +70,29 @@ def _patterns(old: JsonSchema, new: JsonSchema) -> Found:
     return [] if before == after else [(after is not None, "its pattern has changed, or is gone")]
 
 
+# What only refuses values, so that it may go.
+_REFUSING: Final = frozenset(
+    {
+        *("allow_inf_nan", "allowed_schemes", "ascii_only", "decimal_places", "host_required", "max_digits"),
+        *("max_length", "now_op", "str_max_length", "str_min_length", "tz_constraint"),
+    }
+)
+
+
+def readings(old: JsonSchema, new: JsonSchema) -> Found:
+    """Return what is different about how values are read, beyond what JSON Schema says."""
+    before, after = old.get(READS, {}), new.get(READS, {})
+    return [
+        (name in after or name not in _REFUSING, f"is read in another way: {name} has changed")
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
 _KNOWN: Final = frozenset(
     {
         *("type", "enum", "const", "required", "properties", "additionalProperties", "items", "prefixItems"),
-        *("multipleOf", "uniqueItems", "format", "pattern"),
+        *("multipleOf", "uniqueItems", "format", "pattern", KEYS),
         *(keyword for _, *keywords, _ in _BOUNDS for keyword in keywords),
     }
 )

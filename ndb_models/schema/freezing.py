@@ -8,23 +8,25 @@ their values still.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote
 
 import msgspec
 from pydantic import PydanticUndefinedAnnotation
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import core_schema
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
-from ndb_models.schema.json_schema import ANNOTATIONS, JsonSchema, root_of
+from ndb_models.schema.json_schema import READS, SAYING, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.places import fields_of
+from ndb_models.schema.shape import check_shape
+from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator", "required"})
-_LEFT_OUT: Final = ANNOTATIONS - {"$defs", "discriminator"}
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", READS})
+_KEPT: Final = SAYING | {"$defs", "discriminator", READS}
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -59,37 +61,6 @@ class Verdict(NamedTuple):
     differences: list[Difference]
 
 
-class _StoredSchema(GenerateJsonSchema):
-    """JSON Schema for all that can be stored: what has none is named, and equal to itself only."""
-
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {
-        "skipped-choice",
-        "non-serializable-default",
-        "skipped-discriminator",
-    }
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        kind: object = schema.get("cls")
-        return {"x-python": kind.__qualname__ if isinstance(kind, type) else schema["type"]}
-
-    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
-        return {**super().date_schema(schema), **_bounds_of(schema)}
-
-    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
-        return {**super().time_schema(schema), **_bounds_of(schema)}
-
-    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
-        return {**super().datetime_schema(schema), **_bounds_of(schema)}
-
-    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
-        return {**super().timedelta_schema(schema), **_bounds_of(schema)}
-
-
-def _bounds_of(schema: Any) -> dict[str, str]:
-    """Return the bounds of times, of which JSON Schema has none."""
-    return {f"x-{name}": str(schema[name]) for name in ("ge", "gt", "le", "lt") if schema.get(name) is not None}
-
-
 def file_name(schema: str) -> str:
     """Return the name of the file of a schema, whatever characters that has."""
     return f"{quote(schema, safe='[]')}.json"
@@ -104,7 +75,7 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
     options = model.session_options
     try:
         model.model_rebuild()
-        schema = model.model_json_schema(by_alias=False, schema_generator=_StoredSchema)
+        schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
     except PydanticUndefinedAnnotation as exc:
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
     bare: dict[str, Any] = _bare(schema)
@@ -124,10 +95,16 @@ def _without_excluded(schema: dict[str, Any], model: type[SessionModel]) -> dict
 def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[str, Any]]:
     if before is None:
         return {}
-    names = root_of(schema).get("properties", {})
     defs = {"$defs": before.json_schema["$defs"]} if "$defs" in before.json_schema else {}
-    gone = {name: {**each, **defs} for name, each in root_of(before.json_schema).get("properties", {}).items()}
-    return {name: each for name, each in {**before.removed, **gone}.items() if name not in names}
+    then, now = fields_of(before.json_schema), fields_of(schema)
+    gone = {place: {**each, **defs} for place, each in then.items() if place not in now}
+    removed = {place: each for place, each in before.removed.items() if place not in now}
+    # What was inside of a field that is gone is told by that.
+    return {**removed, **{place: each for place, each in gone.items() if not _is_inside(place, gone)}}
+
+
+def _is_inside(place: str, others: Iterable[str]) -> bool:
+    return any(place.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _bare(schema: object) -> Any:
@@ -137,7 +114,7 @@ def _bare(schema: object) -> Any:
     if not isinstance(schema, dict):
         return schema
     members = cast("dict[str, Any]", schema)
-    return {name: _bare_member(name, part) for name, part in members.items() if name not in _LEFT_OUT}
+    return {name: _bare_member(name, part) for name, part in members.items() if name in _KEPT}
 
 
 def _bare_member(keyword: str, part: Any) -> Any:
@@ -161,9 +138,12 @@ def read_frozen(text: bytes) -> Frozen:
         InvalidArgumentError: it is not the file of a frozen schema.
     """
     try:
-        return msgspec.json.decode(text, type=Frozen)
+        frozen = msgspec.json.decode(text, type=Frozen)
+        for schema in (frozen.json_schema, *frozen.removed.values()):
+            check_shape(schema)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise InvalidArgumentError("it is not the file of a frozen schema; restore it, or freeze anew") from exc
+    return frozen
 
 
 def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
@@ -173,7 +153,7 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
     if now.version < frozen.version:
         return Verdict(Outcome.DOWNGRADED, [])
     differences = compare(frozen.json_schema, now.json_schema)
-    differences += [each for name in frozen.removed for each in _come_back(name, frozen.removed[name], now.json_schema)]
+    differences += _come_back(frozen.removed, now.json_schema)
     if now.version > frozen.version:
         return Verdict(Outcome.UPGRADED, differences)
     if any(difference.breaking for difference in differences):
@@ -181,10 +161,13 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
     return Verdict(Outcome.COMPATIBLE if differences else Outcome.SAME, differences)
 
 
-def _come_back(name: str, old: JsonSchema, schema: JsonSchema) -> list[Difference]:
-    """Return what is breaking about a field that there was once before: sessions may hold what it was then."""
-    new = root_of(schema).get("properties", {}).get(name)
-    if new is None:
-        return []
-    found = compare_field(old, schema, new, name)
-    return [each._replace(reason=f"{each.reason} (there was such a field before)") for each in found if each.breaking]
+def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:
+    """Return what is breaking about fields that there were once before: sessions may hold what they were then."""
+    now = fields_of(schema)
+    return [
+        each._replace(reason=f"{each.reason} (there was such a field before)")
+        for place, old in removed.items()
+        if place in now
+        for each in compare_field(old, schema, now[place], place)
+        if each.breaking
+    ]

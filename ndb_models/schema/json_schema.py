@@ -10,13 +10,24 @@ from ndb_models.errors import InvalidArgumentError
 
 JsonSchema: TypeAlias = Mapping[str, Any]
 
-ANNOTATIONS: Final = frozenset(
+KEYS: Final = "x-keys"
+"""Our keyword for the schema of the names in an object, where they are read as something else than text."""
+
+READS: Final = "x-reads"
+"""Our keyword for how a value is read, beyond what JSON Schema says."""
+
+SAYING: Final = frozenset(
     {
-        *("$comment", "$defs", "$schema", "default", "deprecated", "description", "discriminator", "examples"),
-        *("readOnly", "title", "writeOnly"),
+        *("$ref", "allOf", "anyOf", "const", "enum", "format", "not", "oneOf", "pattern", "type"),
+        *("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf", "maxLength", "minLength"),
+        *("additionalItems", "contains", "items", "maxContains", "maxItems", "minContains", "minItems", "prefixItems"),
+        *("unevaluatedItems", "uniqueItems", "additionalProperties", "dependentRequired", "dependentSchemas"),
+        *("maxProperties", "minProperties", "patternProperties", "properties", "propertyNames", "required"),
+        *("unevaluatedProperties", "else", "if", "then", "contentEncoding", "contentMediaType", "contentSchema"),
+        *(KEYS, "x-python", "x-ge", "x-gt", "x-le", "x-lt"),
     }
 )
-"""Keywords that say nothing of what fits."""
+"""Keywords that say what fits: all others are notes, those of ours apart that say how it is read."""
 
 
 def root_of(schema: JsonSchema) -> JsonSchema:
@@ -28,15 +39,19 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
     """Return the schema that is meant, where it is a reference into the definitions of the root.
 
     Raises:
-        InvalidArgumentError: there is no such definition.
+        InvalidArgumentError: there is no such definition, or it is itself.
     """
+    seen: set[str] = set()
     while True:
         inner = schema.get("allOf", ())
         if "$ref" in schema:
             name = schema["$ref"].removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
             if name not in root.get("$defs", {}):
                 raise InvalidArgumentError(f"the schema refers to {name!r}, which it does not define")
-            schema = root["$defs"][name]
+            if name in seen:
+                raise InvalidArgumentError(f"the schema defines {name!r} as itself")
+            seen.add(name)
+            schema = as_schema(root["$defs"][name])
         elif len(inner) == 1 and says(schema) == frozenset({"allOf"}):
             schema = inner[0]
         else:
@@ -45,7 +60,7 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
 
 def says(schema: JsonSchema) -> frozenset[str]:
     """Return the keywords of a schema that say what fits."""
-    return frozenset(schema) - ANNOTATIONS
+    return SAYING.intersection(schema)
 
 
 NOTHING: Final[JsonSchema] = {"not": {}}

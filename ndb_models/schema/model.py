@@ -106,7 +106,7 @@ class SessionModel(BaseModel):
             )
         super().__init_subclass__()
         annotations = inspect.get_annotations(cls)
-        _refuse_reserved(cls, annotations)
+        _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
         _check_options(cls, expiry, schema)
         inherited = cls.session_options.expiry
@@ -191,7 +191,7 @@ def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> N
 
 def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
     for name in _RESERVED.intersection(names):
-        raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give the field another one")
+        raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give it another one")
 
 
 # Straight to the slot: Pydantic would look for it elsewhere too.

@@ -84,13 +84,15 @@ class Upgrades:
         """Add the step from a version to the next.
 
         Raises:
-            SchemaError: as `check_start`; or the step cannot be called, or must be awaited.
+            SchemaError: as `check_start`; or the step cannot be called with the keys alone, or must be awaited.
         """
         self.check_start(version)
         if not callable(step):
             raise SchemaError(self._model, None, f"upgrade({version}) is given to a function: put it above a `def`")
         if inspect.iscoroutinefunction(step) or inspect.iscoroutinefunction(getattr(step, "__call__", None)):  # noqa: B004  # asked what it is, not whether
             raise SchemaError(self._model, None, f"upgrade({version}) is a plain function: nothing awaits it")
+        if not _takes_one(step):
+            raise SchemaError(self._model, None, f"upgrade({version}) is called with the keys alone: def step(keys)")
         self._steps[version] = cast("UpgradeStep", step)
 
     def check_chain(self) -> None:
@@ -122,6 +124,16 @@ class Upgrades:
         return {name: keys[name] if text == before.get(name) else text for name, text in after.items()}
 
 
+def _takes_one(step: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(step).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # what is written in C does not always tell
+        return True
+    return True
+
+
 class _Run(NamedTuple):
     """One step on one session."""
 
@@ -141,8 +153,9 @@ class _Run(NamedTuple):
     def outcome(self, step: UpgradeStep, keys: dict[str, JsonValue]) -> object:
         try:
             return step(keys)
-        except Exception as exc:
-            raise self.failed(f"it raised {type(exc).__name__}") from exc
+        except Exception as exc:  # noqa: BLE001  # raised below, without what holds values: as no cause, and no context
+            reason = f"it raised {type(exc).__name__}{_where(exc)}"
+        raise self.failed(reason)
 
     def written(self, outcome: object) -> dict[str, bytes]:
         if type(outcome) is not dict:
@@ -165,3 +178,12 @@ class _Run(NamedTuple):
         except (InvalidArgumentError, UnicodeError, msgspec.MsgspecError) as exc:
             shown = name if name.isprintable() else "..."
             raise self.failed(f"what it returned for {shown!r} is not JSON, or is nested too deep") from exc
+
+
+def _where(error: Exception) -> str:
+    """Return where in a step an error came up: the first line below the call."""
+    frame = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    if frame is None:
+        return ""
+    code = frame.tb_frame.f_code
+    return f" in {code.co_name}, line {frame.tb_lineno} of {frame.tb_frame.f_globals.get('__name__')}"

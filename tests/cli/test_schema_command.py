@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,7 +191,40 @@ def test_all_models_of_a_module_are_looked_at_and_one_that_breaks_decides(projec
     assert [line for line in said.splitlines() if not line.startswith(" ")] == [
         "Page[int]: breaking",
         "User: unchanged",
+        "inner/../x: frozen in here/there/inner%2F..%2Fx.json, and none of these models has this schema",
     ]
+
+
+def test_a_model_that_is_called_otherwise_is_told_how_to_keep_its_sessions(project: Project) -> None:
+    project.run("freeze", "app_models")
+    project.write(FIRST.replace("User", "Person"))
+    status, said = project.run("check", "app_models")
+    assert status == 1
+    assert said.splitlines() == [
+        "Person: never frozen",
+        "  run `ndb-models schema freeze`, and commit the file",
+        "User: frozen in schemas/User.json, and none of these models has this schema",
+        "  a model that was renamed keeps its sessions with schema='User'; else delete the file",
+    ]
+    assert project.run("freeze", "app_models")[0] == 0
+    status, said = project.run("check", "app_models")
+    assert status == 0
+    assert said.startswith("Person: unchanged\nUser: frozen in schemas/User.json, and none of these models")
+    assert project.run("check", "--exact", "app_models")[0] == 1
+    project.write(FIRST.replace("User(SessionModel", "Person(SessionModel, schema='User'"))
+    assert project.run("check", "app_models")[1].startswith("User: unchanged\nPerson: frozen in ")
+
+
+def test_a_model_that_is_named_alone_leaves_the_others_alone(project: Project) -> None:
+    project.write(FIRST + "\n    class Other(SessionModel, schema='a/b'):\n        pass\n")
+    project.run("freeze", "app_models")
+    assert project.run("check", "--exact", "app_models:User") == (0, "User: unchanged\n")
+    project.write(FIRST)
+    status, said = project.run("check", "--exact", "app_models")
+    assert status == 1
+    assert "a/b: frozen in schemas/a%2Fb.json, and none of these" in said
+    (project.directory / "schemas" / "a%2Fb.json").unlink()
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
 
 
 @pytest.mark.parametrize(
@@ -229,6 +263,28 @@ def test_two_models_of_one_schema_are_status_2(project: Project) -> None:
     assert status == 2
     assert "app_models:User and app_models:Other have the same schema 'User'" in said
     assert not (project.directory / "schemas").exists()
+
+
+BAD_SCHEMAS: list[dict[str, Any]] = [
+    {"type": 5},
+    {"properties": 5},
+    {"properties": {"name": 5}},
+    {"properties": {"name": {"type": "string", "enum": "a"}}},
+    {"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"minimum": "a"}]}}},
+]
+
+
+@pytest.mark.parametrize("schema", BAD_SCHEMAS)
+@pytest.mark.parametrize("place", ["json_schema", "removed"])
+def test_a_file_whose_schema_is_none_is_status_2(project: Project, schema: Any, place: str) -> None:
+    parts = {"json_schema": schema} if place == "json_schema" else {"json_schema": {}, "removed": {"name": schema}}
+    (project.directory / "schemas").mkdir()
+    path = project.directory / "schemas" / "User.json"
+    path.write_text(json.dumps({"schema": "User", "version": 1, **parts}), "utf-8")
+    for action in ("check", "freeze"):
+        status, said = project.run(action, "app_models")
+        assert status == 2
+        assert "schemas/User.json: it is not the file of a frozen schema" in said
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "User"}'])

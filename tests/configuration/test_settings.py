@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import AliasChoices, AliasPath, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ndb_models import (
@@ -196,6 +196,12 @@ async def test_what_was_loaded_is_for_these_settings_only(client: NdbClient, sto
     class Outer(BaseSettings):
         inner: Settings = Field(default_factory=lambda: Settings())
 
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (NdbSettingsSource(settings_cls),)
+
     with pytest.raises(InvalidArgumentError, match="no URI"):
         await load_settings(client, Outer)
     with pytest.raises(InvalidArgumentError, match="no URI"):
@@ -214,9 +220,43 @@ async def test_what_does_not_fit_is_pydantics_error_and_nothing_is_overwritten(c
     await client.kv_set({"app:debug": "canary", "app:pool": {"size": "canary"}})
     with pytest.raises(ValidationError) as caught:
         await load_settings(client, Settings, namespace="app")
-    assert [error["loc"] for error in caught.value.errors()] == [("debug",), ("pool", "size")]
+    assert [error["loc"] for error in caught.value.errors()] == [("debug",), ("pool",)]
     assert "canary" not in str(caught.value)
     assert await client.kv_get(["app:debug"]) == {"app:debug": "canary"}
+
+
+class Sourceless(App, BaseSettings):
+    needed: int
+
+
+@pytest.mark.parametrize("init", [{}, {"needed": 1}])
+async def test_settings_without_the_source_are_refused_for_what_is_stored_would_be_ignored(
+    client: NdbClient, stored: ConfigRepository[App], init: dict[str, Any]
+) -> None:
+    with pytest.raises(SchemaError, match=r"Sourceless: none of its sources is an NdbSettingsSource.*return one"):
+        await load_settings(client, Sourceless, namespace="app", **init)
+
+
+@pytest.mark.parametrize("wrong", [App, App(), None, "Settings"])
+async def test_what_is_no_class_of_settings_is_refused(client: NdbClient, wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="BaseSettings"):
+        await load_settings(client, wrong)
+
+
+async def test_what_is_stored_is_not_shown_where_it_does_not_fit_as_a_whole(
+    client: NdbClient, stored: ConfigRepository[App]
+) -> None:
+    class Strict(Settings):
+        model_config = SettingsConfigDict(hide_input_in_errors=False)
+
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            raise ValueError(self.password.get_secret_value())
+
+    with pytest.raises(ValidationError) as caught:
+        await load_settings(client, Strict, namespace="app")
+    assert caught.value.title == "Strict"
+    assert "canary" not in f"{caught.value} {caught.value.errors()} {caught.value.__cause__} {caught.value.__context__}"
 
 
 async def test_what_cannot_be_parsed_is_named() -> None:

@@ -221,7 +221,7 @@ async def test_an_edit_is_refused_when_another_spoilt_the_store_meanwhile(
 async def test_a_field_that_is_too_large_is_refused_by_name_and_nothing_is_written(
     config: ConfigRepository[App], recorded: NdbClient
 ) -> None:
-    with pytest.raises(PayloadTooLargeError, match="app:title") as caught:
+    with pytest.raises(PayloadTooLargeError, match=r"^App\.title has .*'app:title'") as caught:
         await config.save(App(title="x" * 2000, limits={str(number): number for number in range(50)}))
     assert caught.value.limit == 1024
     assert await recorded.kv_count() == 0

@@ -267,6 +267,19 @@ def test_titles_descriptions_defaults_and_aliases_make_no_difference() -> None:
     assert differences(plain, said) == []
 
 
+@pytest.mark.parametrize("extra", [{"example": 3}, {"x-ui": {"type": "slider"}}, {"examples": [1]}])
+def test_notes_of_the_users_own_make_no_difference(extra: dict[str, Any]) -> None:
+    class Noted(BaseModel):
+        model_config = {"json_schema_extra": extra}
+        name: str
+
+    old = declare({"count": int, "item": Item}), declare({"count": int | None})
+    noted = Annotated[int, Field(json_schema_extra=extra)]
+    assert differences(old[0], declare({"count": noted, "item": Noted}, json_schema_extra=extra)) == []
+    assert differences(old[1], declare({"count": noted | None})) == []
+    assert written(frozen_of(old[1])) == written(frozen_of(declare({"count": noted | None})))
+
+
 def test_a_field_called_like_a_keyword_is_a_field() -> None:
     old = declare({"title": str, "default": int, "properties": str, "enum": str})
     new = declare({"title": int, "default": int, "properties": str, "enum": str})
@@ -308,6 +321,67 @@ def test_a_nested_field_that_comes_back_is_compared_by_its_own_definitions() -> 
     assert judge(frozen, worse).outcome is Outcome.BREAKING
 
 
+class BackAsList(BaseModel):
+    name: str
+    count: list[str] = []
+
+
+class BackAsFloat(BaseModel):
+    name: str
+    count: float = 0
+
+
+@pytest.mark.parametrize(
+    ("first", "without", "worse", "wider"),
+    [
+        (ItemWithCount, Item, BackAsList, BackAsFloat),
+        (list[ItemWithCount], list[Item], list[BackAsList], list[BackAsFloat]),
+        (dict[str, ItemWithCount | None], dict[str, Item], dict[str, BackAsList], dict[str, BackAsFloat | None]),
+    ],
+)
+def test_a_field_of_a_nested_model_that_comes_back_as_another_is_breaking(
+    first: Any, without: Any, worse: Any, wider: Any
+) -> None:
+    frozen = frozen_of(declare({"field": first}))
+    for _ in range(2):
+        frozen = frozen_of(declare({"field": without}), frozen)
+    verdict = judge(frozen, frozen_of(declare({"field": worse}), frozen))
+    assert verdict.outcome is Outcome.BREAKING
+    assert "there was such a field before" in str(verdict.differences)
+    assert verdict.differences[-1].place.endswith(".count")
+    again = frozen_of(declare({"field": wider}), frozen)
+    assert not [each for each in judge(frozen, again).differences if "before" in each.reason]
+    assert again.removed == {}
+
+
+def test_a_field_of_a_nested_model_is_remembered_while_that_model_is_gone() -> None:
+    frozen = frozen_of(declare({"field": (ItemWithCount, ...)}))
+    for fields in ({"field": Item}, {}, {"name": (str, "")}):
+        frozen = frozen_of(declare(fields), frozen)
+    again = frozen_of(declare({"field": (BackAsList | None, None)}), frozen)
+    assert judge(frozen, again).outcome is Outcome.BREAKING
+
+
+def test_a_field_of_a_model_that_refers_to_itself_is_remembered() -> None:
+    frozen = frozen_of(declare({"tree": BareNode}), frozen_of(declare({"tree": NumberNode})))
+    assert list(frozen.removed) == ["tree.value"]
+    assert judge(frozen, frozen_of(declare({"tree": TextNode}))).outcome is Outcome.BREAKING
+
+
+class BareNode(BaseModel):
+    inner: list[BareNode] = []
+
+
+class NumberNode(BaseModel):
+    value: int = 0
+    inner: list[NumberNode] = []
+
+
+class TextNode(BaseModel):
+    value: str = ""
+    inner: list[TextNode] = []
+
+
 def test_a_higher_version_may_break_and_a_lower_one_may_not_come() -> None:
     old, new = declare({"name": str}), declare({"name": int}, version=2)
     assert outcome(old, new) == "upgraded"
@@ -343,6 +417,12 @@ def test_a_file_that_refers_to_nothing_is_refused() -> None:
     frozen = Frozen("a", 1, {"type": "object", "properties": {"field": {"$ref": "#/$defs/Gone"}}})
     with pytest.raises(InvalidArgumentError, match="'Gone', which it does not define"):
         judge(frozen, frozen_of(declare({"field": int})))
+
+
+def test_a_file_that_defines_something_as_itself_is_refused() -> None:
+    itself = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
+    with pytest.raises(InvalidArgumentError, match="defines 'A' as itself"):
+        judge(Frozen("a", 1, itself), frozen_of(declare({"field": int})))
 
 
 # Any pair of models: what is said to be compatible is

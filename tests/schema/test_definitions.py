@@ -45,6 +45,19 @@ def test_a_model_that_takes_any_field_may_not_declare_a_reserved_name_either(nam
         declare(annotations={name: int}, extra="allow")
 
 
+@pytest.mark.parametrize("name", ["tkn", "is_saved", "session_options", "upgrade"])
+@pytest.mark.parametrize("what", [lambda self: None, property(lambda self: None), 5])
+def test_a_method_may_not_take_a_name_of_session_model(name: str, what: Any) -> None:
+    metaclass: Any = type(SessionModel)
+    with pytest.raises(SchemaError, match=rf"Declared\.{name}: this name is taken by SessionModel") as caught:
+        metaclass("Declared", (SessionModel,), {"__annotations__": {}, name: what})
+    assert caught.value.field == name
+
+
+def test_a_subclass_of_a_subclass_may_be_declared() -> None:
+    assert declare("Below", declare(annotations={}, version=2), annotations={}).session_options.version == 1
+
+
 async def test_fields_that_are_not_declared_are_stored_where_the_class_allows_them(client: NdbClient) -> None:
     model = declare(annotations={"user": str}, extra="allow")
     repo: Repository[SessionModel] = Repository(client, model)

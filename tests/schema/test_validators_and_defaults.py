@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AnyUrl, Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 
@@ -66,3 +68,40 @@ async def test_refusing_another_field_does_not_count_as_using_a_deprecated_one(c
     """Warnings are errors here."""
     with pytest.raises(UnstorableError, match="kept"):
         await Repository(client, Ageing).save(Ageing(kept=1))
+
+
+class Picky(SessionModel):
+    number: int = 0
+    code: str = ""
+    uuid: UUID = UUID(int=0)
+    url: AnyUrl = AnyUrl("http://a/")
+
+    @field_validator("number")
+    @classmethod
+    def _refused(cls, number: int) -> int:
+        raise ValueError(f"not {number}")
+
+    @field_validator("code")
+    @classmethod
+    def _refused_with_a_code(cls, code: str) -> str:
+        raise PydanticCustomError("bad_code", "not {code}", {"code": code})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"number": 4711}, "number: a validator of the class refused it; what that says is not shown"),
+        ({"code": "4711"}, r"code: a validator of the class refused it.* \(bad_code\)"),
+        ({"uuid": "4711"}, "uuid: Input should be a valid UUID"),
+        ({"url": "4711"}, "url: Input should be a valid URL"),
+    ],
+)
+async def test_a_message_that_may_hold_the_value_is_said_without_it(
+    client: NdbClient, change: dict[str, Any], reason: str
+) -> None:
+    repo = Repository(client, Picky, foreign=True)
+    tkn = (await client.sh_create_session()).tkn
+    await client.sh_set({"other": 1}, tkn)
+    with pytest.raises(UnstorableError, match=reason) as caught:
+        await repo.update(tkn, **change)
+    assert "4711" not in f"{caught.value} {caught.value.__cause__}"

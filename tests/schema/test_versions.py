@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -121,6 +122,18 @@ def test_what_is_no_plain_function_is_refused_where_it_is_declared(step: Any, pr
         declare(annotations={}, version=2).upgrade(1)(step)
 
 
+@pytest.mark.parametrize("step", [lambda: None, lambda keys, version: keys, lambda keys, *, version: keys])
+def test_what_does_not_take_the_keys_alone_is_refused_where_it_is_declared(step: Any) -> None:
+    with pytest.raises(SchemaError, match=r"upgrade\(1\) is called with the keys alone"):
+        declare(annotations={}, version=2).upgrade(1)(step)
+
+
+@pytest.mark.parametrize("step", [dict, lambda *all_of_it: {}, lambda keys, version=1: keys])
+def test_what_takes_the_keys_and_may_take_more_is_a_step(step: Any) -> None:
+    model = declare(annotations={}, version=2)
+    assert model.upgrade(1)(step) is step
+
+
 def test_a_gap_is_found_when_a_repository_is_made_before_anything_is_sent() -> None:
     model = declare(annotations={}, version=4)
     model.upgrade(1)(same)
@@ -186,7 +199,10 @@ def test_steps_run_in_their_order_each_on_what_the_one_before_returned() -> None
 
 
 def fail(keys: Any) -> Any:
-    raise ValueError("canary")
+    raise ValueError(keys["name"])
+
+
+FAILING_LINE = fail.__code__.co_firstlineno + 1
 
 
 class Model(BaseModel):
@@ -201,7 +217,7 @@ async def coroutine(keys: Any) -> Any:
     ("step", "reason"),
     [
         (fail, "it raised ValueError"),
-        (lambda keys: keys["canary"], "it raised KeyError"),
+        (lambda keys: keys[keys["name"]], "it raised KeyError"),
         (lambda keys: None, "a value of type NoneType, not the dict of the keys"),
         (lambda keys: [("canary", 1)], "a value of type list"),
         (lambda keys: Model(), "a value of type Model"),
@@ -227,7 +243,21 @@ def test_a_step_that_fails_is_named_with_the_reason_and_without_values(step: Cal
     assert "12345678" not in message
     assert (caught.value.model, caught.value.version, caught.value.tkn) == ("User", 1, 12345678)
     if "raised" in reason:
-        assert type(caught.value.__cause__).__name__ in reason
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_step_that_raises_is_named_with_the_line_and_what_it_raised_is_not_kept() -> None:
+    with pytest.raises(
+        UpgradeError, match=rf"it raised ValueError in fail, line {FAILING_LINE} of {__name__}"
+    ) as caught:
+        run(fail, name=b'"canary"')
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_a_step_that_is_no_python_is_named_without_a_line() -> None:
+    with pytest.raises(UpgradeError, match=r"it raised TypeError;"):
+        run(operator.index, name=b"1")
 
 
 def test_a_step_that_is_interrupted_is_interrupted() -> None:

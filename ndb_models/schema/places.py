@@ -1,0 +1,48 @@
+"""The fields of a JSON Schema at every depth, by their places: `address.street`, `items[].name`, `by_id.*.name`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ndb_models.schema.json_schema import JsonSchema, as_schema, resolved
+
+
+def fields_of(schema: JsonSchema) -> dict[str, JsonSchema]:
+    """Return the fields of a schema by their places; where alternatives have one each, all that these are.
+
+    A definition that refers to itself is gone through once. All items of an array are at one place.
+
+    Raises:
+        InvalidArgumentError: it refers to what it does not define.
+    """
+    found: dict[str, list[JsonSchema]] = {}
+    for place, field in _walk(schema, schema, "", frozenset()):
+        each = as_schema(field)
+        if each not in found.setdefault(place, []):
+            found[place].append(each)
+    return {place: each[0] if len(each) == 1 else {"anyOf": each} for place, each in found.items()}
+
+
+def _walk(schema: Any, root: JsonSchema, place: str, above: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    schema = resolved(as_schema(schema), root)
+    text = json.dumps(schema, sort_keys=True, default=str)
+    if text in above:
+        return
+    above |= {text}
+    for name, field in schema.get("properties", {}).items():
+        where = f"{place}.{name}" if place else name
+        yield where, field
+        yield from _walk(field, root, where, above)
+    for where, inner in _below(schema, place):
+        yield from _walk(inner, root, where, above)
+
+
+def _below(schema: JsonSchema, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a schema consists of and is no field."""
+    for keyword in ("anyOf", "oneOf"):
+        yield from ((place, each) for each in schema.get(keyword, ()))
+    yield from ((f"{place}[]", each) for each in (*schema.get("prefixItems", ()), schema.get("items", True)))
+    values = (schema.get("additionalProperties", True), *schema.get("patternProperties", {}).values())
+    yield from ((f"{place}.*" if place else "*", each) for each in values)

@@ -1,0 +1,55 @@
+"""What a JSON Schema in a file must look like, as far as it is compared: of which JSON type each keyword is."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+Part: TypeAlias = "Shape | bool"
+"""A schema inside of another."""
+
+Number: TypeAlias = int | float | None
+
+
+class Shape(msgspec.Struct, frozen=True, rename="camel"):
+    """A schema. Keywords that are not here may be anything."""
+
+    type: str | list[str] = ""
+    ref: str = msgspec.field(default="", name="$ref")
+    defs: dict[str, Part] = msgspec.field(default_factory=dict, name="$defs")
+    enum: list[Any] = []
+    required: list[str] = []
+    properties: dict[str, Part] = {}
+    pattern_properties: dict[str, Part] = {}
+    additional_properties: Part = True
+    property_names: Part = True
+    items: Part = True
+    prefix_items: list[Part] = []
+    any_of: list[Part] = []
+    one_of: list[Part] = []
+    all_of: list[Part] = []
+    discriminator: dict[str, Any] = {}
+    format: str = ""
+    minimum: Number = None
+    maximum: Number = None
+    exclusive_minimum: Number = None
+    exclusive_maximum: Number = None
+    multiple_of: Number = None
+    min_length: Number = None
+    max_length: Number = None
+    min_items: Number = None
+    max_items: Number = None
+    min_properties: Number = None
+    max_properties: Number = None
+    keys: Part = msgspec.field(default=True, name="x-keys")
+    reads: dict[str, Any] = msgspec.field(default_factory=dict, name="x-reads")
+
+
+def check_shape(schema: object) -> None:
+    """Make sure that this can be compared.
+
+    Raises:
+        msgspec.ValidationError: a keyword is of another JSON type.
+    """
+    msgspec.convert(schema, Shape)

@@ -1,0 +1,109 @@
+"""The JSON Schema of what a model stores, and beside it, under keywords of ours, what JSON Schema has no words for.
+
+`x-python` names a type that has no JSON Schema; `x-keys` is the schema of the names in an object that are read as
+something else than text; `x-ge` and its kin are the bounds of times; `x-reads` is how a value is read beyond that: its
+letters made small, times that must have a zone, the schemes of a URL. Only what differs from what is usual is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+
+from ndb_models.schema.json_schema import KEYS, READS
+
+_BOUNDS: Final = ("ge", "gt", "le", "lt")
+_TIMES: Final = frozenset({"date", "time", "datetime", "timedelta"})
+
+_TEMPORAL: Final = {name: name for name in ("ser_json_temporal", "val_temporal_unit")}
+_URL: Final = {"allowed_schemes": "", "host_required": "", "max_length": ""}
+
+# By kind of core schema: what JSON Schema does not say of it, and what the configuration of a class calls the same.
+_UNSHOWN: Final[Mapping[str, Mapping[str, str]]] = {
+    "str": {
+        **{name: f"str_{name}" for name in ("strip_whitespace", "to_lower", "to_upper")},
+        **{name: name for name in ("str_min_length", "str_max_length")},
+        "ascii_only": "",
+    },
+    "bytes": {name: name for name in ("ser_json_bytes", "val_json_bytes")},
+    "decimal": {"max_digits": "", "decimal_places": "", "allow_inf_nan": ""},
+    "float": {"allow_inf_nan": "allow_inf_nan"},
+    "date": {**_TEMPORAL, "now_op": ""},
+    "time": {**_TEMPORAL, "tz_constraint": ""},
+    "datetime": {**_TEMPORAL, "now_op": "", "tz_constraint": ""},
+    "timedelta": _TEMPORAL,
+    "url": _URL,
+    "multi-host-url": _URL,
+    "union": {"mode": ""},
+}
+_USUAL: Final[Mapping[tuple[str, str], object]] = {
+    ("float", "allow_inf_nan"): True,
+    ("union", "mode"): "smart",
+    ("bytes", "ser_json_bytes"): "utf8",
+    ("bytes", "val_json_bytes"): "utf8",
+    **{(kind, "ser_json_temporal"): "iso8601" for kind in _TIMES},
+    **{(kind, "val_temporal_unit"): "infer" for kind in _TIMES},
+}
+
+# Those of Pydantic's types that are no more than a function are told apart by its name.
+_FUNCTIONS: Final = frozenset({"function-plain", "function-before"})
+
+
+class StoredSchema(GenerateJsonSchema):
+    """JSON Schema for all that can be stored: what has none is named, and equal to itself only."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {
+        "skipped-choice",
+        "non-serializable-default",
+        "skipped-discriminator",
+    }
+
+    def build_schema_type_to_method(self) -> dict[Any, Callable[[Any], JsonSchemaValue]]:
+        """Return what writes each kind of core schema, with what JSON Schema does not say."""
+        return {kind: self._saying_more(write) for kind, write in super().build_schema_type_to_method().items()}
+
+    def _saying_more(self, write: Callable[[Any], JsonSchemaValue]) -> Callable[[Any], JsonSchemaValue]:
+        def written(schema: Any) -> JsonSchemaValue:
+            said = {**write(schema), **_bounds_of(schema)}
+            reads = self._reads(schema)
+            return self._with_keys(schema, {**said, READS: reads} if reads else said)
+
+        return written
+
+    def _reads(self, schema: Any) -> dict[str, object]:
+        kind: str = schema["type"]
+        found: dict[str, object] = {}
+        for name, configured in _UNSHOWN.get(kind, {}).items():
+            own = schema.get(name)
+            value = getattr(self._config, configured, None) if own is None and configured else own
+            if value is not None and value != _USUAL.get((kind, name), False):
+                found[name] = value
+        return found
+
+    def _with_keys(self, schema: Any, written: JsonSchemaValue) -> JsonSchemaValue:
+        keys = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        if keys in ({}, {"type": "string"}):
+            return written
+        return {**{name: part for name, part in written.items() if name != "propertyNames"}, KEYS: keys}
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        """Return what is written of a core schema: where it is but a function of Pydantic's own, with its name."""
+        written = super().generate_inner(schema)
+        function: object = schema["function"]["function"] if schema["type"] in _FUNCTIONS else None
+        if "$ref" in written or not str(getattr(function, "__module__", "")).startswith("pydantic."):
+            return written
+        return {**written, READS: {**written.get(READS, {}), "as": getattr(function, "__qualname__", "")}}
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        """Return the name of a type that has no JSON Schema."""
+        kind: object = schema.get("cls")
+        return {"x-python": kind.__qualname__ if isinstance(kind, type) else schema["type"]}
+
+
+def _bounds_of(schema: Any) -> dict[str, str]:
+    """Return the bounds of times, of which JSON Schema has none."""
+    if schema["type"] not in _TIMES:
+        return {}
+    return {f"x-{name}": str(schema[name]) for name in _BOUNDS if schema.get(name) is not None}
