@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import importlib.metadata
 import re
 import signal
@@ -27,7 +28,11 @@ READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
 
 async def start(*arguments: str) -> Process:
     command = (sys.executable, "-W", "error", "-m", "ndb_models.server.cli", *arguments)
-    return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE)
+    # In its debug mode asyncio logs, as errors, handshakes of TLS that fail as they should.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE, env=environment
+    )
 
 
 async def run(*arguments: str) -> tuple[int | None, str, str]:
