@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import importlib.metadata
+import os
 import re
 import signal
 import sys
