@@ -62,16 +62,14 @@ class Upgrading:
     def is_due(self, read: Read) -> bool:
         """Tell whether what was read is not to be taken as it is: it is of another version, or its upgrade unfinished.
 
-        Of the first version there are no upgrades that could be unfinished.
+        Of a session that was never written back there is no upgrade that could be unfinished.
         """
         envelope = read.envelope
         if envelope is None:
             return False
         if envelope.version != self._version:
             return True
-        if not self._has_been_upgraded:
-            return False
-        return envelope.staged is not None or (REMOVED in read.text and REMOVED in read.keys.values())
+        return envelope.upgraded and (envelope.staged is not None or REMOVED in read.keys.values())
 
     async def upgraded(self, tkn: SessionToken, seen: Read) -> tuple[Read, Outdated | None]:
         """Return the keys of a session in the version of the class, and what of it is to be written back.

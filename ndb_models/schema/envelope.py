@@ -29,7 +29,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `tkn` is None while the session is being created. `deadline` is when it ends at the latest, used or not, in
     milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys begin with that count
-    in place of those of the same name without it.
+    in place of those of the same name without it. `upgraded` is whether it was written back from an older version: only
+    then there can be keys that are `REMOVED`.
     """
 
     schema: str
@@ -37,6 +38,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     tkn: SessionToken | None = None
     deadline: int | None = None
     staged: str | None = None
+    upgraded: bool = False
 
     def __repr__(self) -> str:
         return f"Envelope(schema={self.schema!r}, version={self.version})"
@@ -45,6 +47,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(Envelope)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+
+_TRUE: Final = msgspec.Raw(b"true")
 
 NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key that holds something else."""
@@ -82,7 +86,11 @@ def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
 
 def restamped(text: bytes, version: int, staged: str | None = None) -> bytes:
     """Return the text of a reserved key with another version; all else that it holds stays, known or not."""
-    members: Mapping[str, msgspec.Raw] = {**_decode_members(text), "version": msgspec.Raw(_encode(version))}
+    members: Mapping[str, msgspec.Raw] = {
+        **_decode_members(text),
+        "version": msgspec.Raw(_encode(version)),
+        "upgraded": _TRUE,
+    }
     kept = {name: member for name, member in members.items() if name != "staged"}
     return _encode(kept if staged is None else {**kept, "staged": msgspec.Raw(_encode(staged))})
 

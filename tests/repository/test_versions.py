@@ -131,7 +131,7 @@ async def test_the_next_write_writes_the_upgrade_with_it_in_one_request(
                     "role": ["ADMIN"],
                     "visits": 1,
                     "name": {"__ndb__": "removed"},
-                    RESERVED_KEY: {**envelope, "version": 3},
+                    RESERVED_KEY: {**envelope, "version": 3, "upgraded": True},
                 },
             },
         ),
@@ -187,7 +187,7 @@ async def test_all_else_in_the_reserved_key_is_kept(client: NdbClient) -> None:
     await client.sh_set({RESERVED_KEY: {**reserved, "of later code": [1]}}, tkn)
     await Repository(client, UserV3).update(tkn, visits=4)
     after = (await client.sh_get([RESERVED_KEY], tkn))[RESERVED_KEY]
-    assert after == {**reserved, "of later code": [1], "version": 3}
+    assert after == {**reserved, "of later code": [1], "version": 3, "upgraded": True}
 
 
 async def test_the_absolute_end_is_kept(timed: NdbClient, clock: VirtualClock) -> None:
