@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, create_model
 from typing_extensions import TypedDict
 
 from ndb_models import InvalidArgumentError, Lookup, NdbClient, Repository, SchemaError, SessionModel
+from ndb_models.schema.lookup import lookups_of
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 
@@ -115,8 +116,8 @@ def test_what_cannot_be_looked_up_is_refused_at_every_depth(kind: Any, problem: 
 
 
 @pytest.mark.parametrize("kind", [Place, Hidden, list[Place]])
-async def test_models_that_can_be_looked_up_are(kind: Any) -> None:
-    declare(Annotated[kind, Lookup()])
+def test_models_that_can_be_looked_up_are(kind: Any) -> None:
+    assert [*lookups_of(declare(Annotated[kind, Lookup()]))] == ["field"]
 
 
 @pytest.mark.parametrize("kind", [Owned, list[Owned], Owners, dict[str, Owners]])
@@ -133,7 +134,8 @@ def test_a_mark_is_inherited_from_any_model() -> None:
 
 
 def test_a_session_inside_of_another_keeps_the_marks_of_its_own() -> None:
-    declare(Login)
+    assert not lookups_of(declare(Login))
+    assert lookups_of(Login)
 
 
 async def test_a_nested_type_that_is_defined_later_is_looked_at_then(
