@@ -62,7 +62,7 @@ class ServerOptions:
     tls_cert: Path | None = field(default=None, kw_only=True)
     tls_key: Path | None = field(default=None, kw_only=True)
     allow_origins: tuple[str, ...] = field(default=(), kw_only=True)
-    max_connections: int = field(default=1000, kw_only=True)
+    max_connections: int = field(default=10_000, kw_only=True)
     max_in_flight: int = field(default=64, kw_only=True)
     open_timeout: float = field(default=10.0, kw_only=True)
     receive_timeout: float = field(default=60.0, kw_only=True)
