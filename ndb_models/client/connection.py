@@ -59,10 +59,9 @@ class NdbConnection(ClientConnection):
     def submit(self, request: Request[Waiter]) -> None:
         """Send a request; its waiter gets the answer or the error. The connection must be usable."""
         pipeline = self._pipeline
-        idle = pipeline.idle
         pipeline.push(request)
         if not self._sends_soon:
-            if idle:
+            if pipeline.idle:
                 self._send()
             else:
                 self._sends_soon = True
@@ -79,8 +78,7 @@ class NdbConnection(ClientConnection):
         if self.usable:
             frames = self._pipeline.take()
             if frames:
-                text_frame = self._writer.text_frame
-                self.transport.write(b"".join([text_frame(frame) for frame in frames]))
+                self.transport.write(self._writer.text_frames(frames))
                 if len(frames) == 1:
                     self._lingering.sent()
 
@@ -90,11 +88,13 @@ class NdbConnection(ClientConnection):
             super().data_received(data)
             return
         scheduled, self._sends_soon = self._sends_soon, True
+        usable = self.usable
         for is_answer, part in self._reader.feed(data):
-            if is_answer:
-                self._receive(part)
-            else:
+            if not is_answer:
                 super().data_received(part)
+                usable = self.usable
+            elif usable and self._failure is None:  # after a breach of the framing, or a close, nothing is an answer
+                self._receive(part)
         self._sends_soon = scheduled
         self._send()
 
@@ -102,14 +102,12 @@ class NdbConnection(ClientConnection):
         """Take what websockets made of frames that are no whole text messages."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             answer = self._assembler.add(bytes(event.data), final=event.fin)
-            if answer is not None:
+            if answer is not None and self.usable:
                 self._receive(answer)
         else:
             super().process_event(event)
 
     def _receive(self, answer: bytes) -> None:
-        if not self.usable:  # after a breach of the framing, or a close, nothing is an answer
-            return
         try:
             answered = self._pipeline.receive(answer)
         except ProtocolError as exc:

@@ -44,6 +44,19 @@ _LONGEST_PAUSE: Final = 2.0
 # How often a request is repeated after an answer that could not be right, before it is given up.
 _ANOMALIES_FORGIVEN: Final = 2
 
+# How many forks lie between this process and the first that has loaded this. Asking for the process's id instead would
+# be a system call for each request.
+_forks = 0
+
+
+def _note_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
 
 class _Connect(connect):
     """Follows no redirects: they would take headers, and the sessions, to a server that nobody named."""
@@ -72,7 +85,7 @@ class WebSocketTransport(Transport):
         self._closed = False
         # A connection belongs to one event loop, and its answers to one process: a fork would share them.
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
+        self._forks = _forks
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:
@@ -143,7 +156,7 @@ class WebSocketTransport(Transport):
         deadline = loop.time() + options.request_timeout
         anomalies = 0
         maybe_done = False
-        if loop is not self._loop or os.getpid() != self._process:
+        if loop is not self._loop or _forks != self._forks:
             raise InvalidArgumentError("this client was opened in another event loop or process; open one in each")
         while True:
             connection = self._connection
@@ -216,7 +229,7 @@ class WebSocketTransport(Transport):
 
     async def aclose(self) -> None:
         self._closed = True
-        if asyncio.get_running_loop() is not self._loop or os.getpid() != self._process:
+        if asyncio.get_running_loop() is not self._loop or _forks != self._forks:
             self.abandon()
             return
         try:
@@ -235,7 +248,7 @@ class WebSocketTransport(Transport):
         connection = self._connection
         if connection is None or connection.transport.is_closing() or connection.loop.is_closed():
             return False
-        if os.getpid() == self._process:  # after a fork the connection is the parent's
+        if _forks == self._forks:  # after a fork the connection is the parent's
             connection.transport.abort()
         return True
 

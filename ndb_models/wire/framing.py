@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 WHOLE_TEXT: Final = 0x81
@@ -136,15 +136,18 @@ class MaskedFrameWriter:
         self._masks = b""
         self._next = 0
 
-    def text_frame(self, payload: bytes) -> bytes:
-        """Return a text message as one frame."""
-        position = self._next
-        if position >= len(self._masks):
-            self._masks = os.urandom(4 * self._MASKS_AT_ONCE)
-            position = 0
-        self._next = position + 4
-        mask = self._masks[position : position + 4]
-        return b"%b%b%b" % (_header(len(payload), _MASKED), mask, self._apply_mask(payload, mask))
+    def text_frames(self, payloads: Sequence[bytes]) -> bytes:
+        """Return text messages, each as one frame."""
+        parts: list[bytes] = []
+        for payload in payloads:
+            position = self._next
+            if position >= len(self._masks):
+                self._masks = os.urandom(4 * self._MASKS_AT_ONCE)
+                position = 0
+            self._next = position + 4
+            mask = self._masks[position : position + 4]
+            parts += _header(len(payload), _MASKED), mask, self._apply_mask(payload, mask)
+        return b"".join(parts)
 
 
 _MEDIUM_HEADER: Final = struct.Struct(">BBH").pack

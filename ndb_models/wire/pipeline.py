@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
@@ -140,21 +140,22 @@ class Pipeline(Generic[W]):
         self._in_flight.append(name + "_RSP")
         return b'{"%s":{}}' % name.encode()
 
-    def receive(self, frame: bytes) -> list[tuple[Request[W], bytes]]:
+    def receive(self, frame: bytes) -> Sequence[tuple[Request[W], bytes]]:
         """Take an answer; return the requests that are answered now, each with its answer.
 
         Raises:
             ProtocolError: the answer cannot be right. The connection must be dropped.
         """
-        if not self._in_flight:
+        in_flight, held = self._in_flight, self._held
+        if not in_flight:
             raise ProtocolError("the server answered although nothing was asked")
-        entry = self._in_flight.popleft()
+        entry = in_flight.popleft()
         if isinstance(entry, str):
             if not _is_named(frame, entry):
                 raise ProtocolError("the server's answers are out of step: one is missing, or one is too many")
-            answered, self._held = self._held, []
-            return answered
-        self._held.append((entry, frame))
+            self._held = []
+            return held
+        held.append((entry, frame))
         exchange = entry.exchange
         command = exchange.command
         if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
@@ -163,11 +164,11 @@ class Pipeline(Generic[W]):
             raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
         self._flying -= 1
         self._window.note(len(frame))
-        if self._in_flight or len(self._held) > 1:
-            return []
+        if in_flight or len(held) > 1:
+            return ()
         self._unfenced = 0
-        answered, self._held = self._held, []
-        return answered
+        self._held = []
+        return held
 
     def drain(self) -> Iterator[tuple[Request[W], bool]]:
         """Take all requests off, oldest first, each with whether it was sent: the connection is lost."""
