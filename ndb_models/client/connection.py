@@ -1,7 +1,7 @@
 """One WebSocket connection to a server, with its requests.
 
 websockets keeps the handshake, the framing, TLS, keepalive and closing. What is taken over here is where frames come in
-and go out: an answer resolves its waiter in the very callback that read it from the socket, and the requests of one
+and go out: an answer resumes its task in the very callback that read it from the socket, and the requests of one
 turn of the event loop go out in one write. Which frames go out, and whose answer is whose, the pipeline decides.
 """
 
@@ -16,11 +16,11 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
 from ndb_models.client.lingering import Lingering
-from ndb_models.client.waiter import Waiter
+from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter
 from ndb_models.wire.messages import MessageAssembler
-from ndb_models.wire.pipeline import Pipeline, Request
+from ndb_models.wire.pipeline import Pipeline
 
 try:
     from websockets.speedups import apply_mask
@@ -36,7 +36,7 @@ class NdbConnection(ClientConnection):
     ) -> None:
         super().__init__(protocol, **options)
         self._request_timeout = request_timeout
-        self._pipeline: Pipeline[Waiter] = Pipeline(max_in_flight)
+        self._pipeline: Pipeline[PendingRequest] = Pipeline(max_in_flight)
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
@@ -56,8 +56,8 @@ class NdbConnection(ClientConnection):
         """Whether requests can be sent."""
         return self._failure is None and self.protocol.state is State.OPEN
 
-    def submit(self, request: Request[Waiter]) -> None:
-        """Send a request; its waiter gets the answer or the error. The connection must be usable."""
+    def submit(self, request: PendingRequest) -> None:
+        """Send a request, which then gets the answer or the error. The connection must be usable."""
         pipeline = self._pipeline
         pipeline.push(request)
         if not self._sends_soon:
@@ -115,11 +115,11 @@ class NdbConnection(ClientConnection):
             return
         if len(answered) == 1:
             self._lingering.answered()
-        for request, frame in answered:
-            if request.waiter is None or request.waiter.done:
-                request.exchange.orphaned(frame)
+        for request in answered:
+            if request.done:
+                request.exchange.orphaned(request.answer)
             else:
-                request.waiter.deliver(frame)
+                request.deliver()
 
     def _watch_until(self, deadline: float) -> None:
         if self._watch is not None:
@@ -152,7 +152,7 @@ class NdbConnection(ClientConnection):
     def _fail_requests(self) -> None:
         now = self.loop.time()
         for request, sent in self._pipeline.drain():
-            if request.waiter is None or request.waiter.done:
+            if request.done:
                 continue
             error: NdbError
             if isinstance(self._failure, RequestTimeoutError) and request.deadline <= now:
@@ -160,7 +160,7 @@ class NdbConnection(ClientConnection):
             else:
                 error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
             error.__cause__ = self._failure or self.protocol.close_exc
-            request.waiter.fail(error)
+            request.fail(error)
 
     def pause_writing(self) -> None:
         """Drop a server that does not read: what is sent to it would pile up."""

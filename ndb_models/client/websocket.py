@@ -7,9 +7,9 @@ import functools
 import logging
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -17,9 +17,9 @@ from websockets.frames import CloseCode
 
 from ndb_models.client.connection import NdbConnection
 from ndb_models.client.options import Options
+from ndb_models.client.pending import PendingRequest
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import WebSocketUri
-from ndb_models.client.waiter import Waiter
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
@@ -31,8 +31,9 @@ from ndb_models.errors import (
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
-from ndb_models.wire.pipeline import Request
 from ndb_models.wire.prepared import Prepared
+
+T = TypeVar("T")
 
 # At DEBUG websockets logs whole frames and headers: values, tokens, credentials.
 _websockets_logger: Final = logging.getLogger("ndb_models.client.websockets")
@@ -147,7 +148,14 @@ class WebSocketTransport(Transport):
             "token like this one" if self._options.token else "client without a token: token=..."
         )
 
-    async def request(self, exchange: Exchange) -> bytes:
+    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
+        return self._carry(exchange, bytes)
+
+    def perform(self, prepared: Prepared) -> Coroutine[Any, Any, Mapping[str, Any]]:
+        return self._carry(prepared.to_frame(), prepared.read)
+
+    async def _carry(self, exchange: Exchange, read: Callable[[bytes], T]) -> T:
+        """Carry a request to the server, and return what is read from the frame that answers it."""
         command = exchange.command
         options = self._options
         if len(exchange.frame) > options.max_payload:
@@ -162,14 +170,10 @@ class WebSocketTransport(Transport):
             connection = self._connection
             if connection is None or not connection.usable:
                 connection = await self._reconnected(command, deadline, maybe_done)
-            waiter = Waiter(loop)
-            request = Request(exchange, waiter, deadline)
+            request = PendingRequest(exchange, deadline, loop)
             try:
                 connection.submit(request)
-                answer = await waiter
-            except asyncio.CancelledError:
-                request.abandon()
-                raise
+                answer = await request
             except RequestTimeoutError as exc:
                 if maybe_done and not exc.maybe_done:
                     raise RequestTimeoutError(command.name, exc.timeout, maybe_done=True) from exc
@@ -182,13 +186,10 @@ class WebSocketTransport(Transport):
                     raise ConnectionLostError(command.name, maybe_done=maybe_done) from exc.__cause__
             else:
                 self._pause = 0.0
-                return answer
+                return read(answer)
 
     def _repeats(self, command: Command, maybe_done: bool) -> bool:
         return self._options.reconnect and not self._closed and (command.repeatable or not maybe_done)
-
-    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
-        return prepared.read(await self.request(prepared.to_frame()))
 
     async def _reconnected(self, command: Command, deadline: float, maybe_done: bool) -> NdbConnection:
         """Return a new connection, for which many may wait while one is made."""

@@ -63,7 +63,7 @@ class FrameReader:
         if self._pieces and not (data := self._gathered(data)):
             return []
         complete: list[tuple[bool, bytes]] = []
-        start, end = 0, len(data)
+        start, end = 0 if self._fragmented else self._feed_usual(data, complete), len(data)
         self._awaited = 2
         while end - start >= 2:
             second = data[start + 1]
@@ -104,6 +104,26 @@ class FrameReader:
             self._pieces = [data[start:]]
             self._have = end - start
         return complete
+
+    def _feed_usual(self, data: bytes, complete: list[tuple[bool, bytes]]) -> int:
+        """Take the whole text messages below 64 KiB that data begins with; return where the rest begins."""
+        start, end = 0, len(data)
+        masked, mask_length = (_MASKED, 4) if self._masked else (0, 0)
+        while start + 2 <= end and data[start] == WHOLE_TEXT:
+            length = data[start + 1] - masked
+            payload = start + 2 + mask_length
+            if length == _TWO_BYTES:
+                length = int.from_bytes(data[start + 2 : start + 4])
+                payload += 2
+            elif not 0 <= length < _TWO_BYTES:
+                break
+            stop = payload + length
+            if stop > end or length > self._max_size:
+                break
+            content = data[payload:stop]
+            complete.append((True, self._apply_mask(content, data[payload - 4 : payload]) if masked else content))
+            start = stop
+        return start
 
     def _note_fragments(self, first: int) -> None:
         """Remember whether a frame leaves its message open; control frames may come between (RFC 6455, section 5.4)."""

@@ -22,14 +22,12 @@ import secrets
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.wire.codec import name_of
 from ndb_models.wire.commands import UNKNOWN_COMMAND
 from ndb_models.wire.exchange import Exchange
-
-W = TypeVar("W")
 
 _UNREAD_LIMIT: Final = 128 * 1024
 # What may come with each answer: its header, and a fence.
@@ -39,22 +37,23 @@ _REMEMBERED: Final = 256
 _FENCE_EVERY: Final = 16
 
 
-class Request(Generic[W]):
-    """A request on its way, which outlives its waiter: `waiter` is None once nobody waits for the answer.
+class Request:
+    """A request on its way. It outlives whoever waits for its answer: `is_abandoned` once nobody does any longer.
 
-    `deadline` is when the answer is overdue, on the clock of whoever sends it.
+    `deadline` is when the answer is overdue, on the clock of whoever sends it. `answer` is the frame that came for it.
+    One that is abandoned keeps its place if it was sent, so that its answer cannot become another's.
     """
 
-    __slots__ = ("deadline", "exchange", "waiter")
+    __slots__ = ("answer", "deadline", "exchange", "is_abandoned")
 
-    def __init__(self, exchange: Exchange, waiter: W, deadline: float) -> None:
+    def __init__(self, exchange: Exchange, deadline: float) -> None:
         self.exchange: Exchange = exchange
-        self.waiter: W | None = waiter
         self.deadline: float = deadline
+        self.answer: bytes = b""
+        self.is_abandoned: bool = False
 
-    def abandon(self) -> None:
-        """Wait no longer. If the request was sent it keeps its place, so that its answer cannot become another's."""
-        self.waiter = None
+
+R = TypeVar("R", bound=Request)
 
 
 class Window:
@@ -84,22 +83,22 @@ class Window:
         self.size = max(1, min(self.size + 1, self._limit, fitting))
 
 
-class Pipeline(Generic[W]):
+class Pipeline(Generic[R]):
     """The requests of one connection: those that wait to be sent, those in flight, and answers not yet believed."""
 
     def __init__(self, max_in_flight: int) -> None:
         self._window = Window(max_in_flight)
-        self._outbox: deque[Request[W]] = deque()
+        self._outbox: deque[R] = deque()
         # In the order in which they were sent: requests, and the answer names of fences.
-        self._in_flight: deque[Request[W] | str] = deque()
-        self._held: list[tuple[Request[W], bytes]] = []
+        self._in_flight: deque[R | str] = deque()
+        self._held: list[R] = []
         self._flying = 0
         # How many requests were sent since the last fence, or since one was answered alone.
         self._unfenced = 0
         self._fence_name = f"SH_FENCE{secrets.token_hex(4).upper()}N"
         self._fences = 0
 
-    def push(self, request: Request[W]) -> None:
+    def push(self, request: R) -> None:
         """Take a request, to be sent when there is room."""
         self._outbox.append(request)
 
@@ -109,19 +108,18 @@ class Pipeline(Generic[W]):
         return not self._in_flight
 
     @property
-    def most_urgent(self) -> Request[W] | None:
+    def most_urgent(self) -> R | None:
         """The request that is overdue first. Mostly that is the oldest, but for those that were sent before."""
-        held = (request for request, _ in self._held)
         in_flight = (entry for entry in self._in_flight if isinstance(entry, Request))
-        waiting = (request for request in self._outbox if request.waiter is not None)
-        return min(chain(held, in_flight, waiting), key=_deadline, default=None)
+        waiting = (request for request in self._outbox if not request.is_abandoned)
+        return min(chain(self._held, in_flight, waiting), key=_deadline, default=None)
 
     def take(self) -> list[bytes]:
         """Return the frames to send now: requests as far as there is room, and fences."""
         frames: list[bytes] = []
         while self._outbox and self._flying < self._window.size:
             request = self._outbox.popleft()
-            if request.waiter is None:
+            if request.is_abandoned:
                 continue
             frames.append(request.exchange.frame)
             self._in_flight.append(request)
@@ -140,8 +138,8 @@ class Pipeline(Generic[W]):
         self._in_flight.append(name + "_RSP")
         return b'{"%s":{}}' % name.encode()
 
-    def receive(self, frame: bytes) -> Sequence[tuple[Request[W], bytes]]:
-        """Take an answer; return the requests that are answered now, each with its answer.
+    def receive(self, frame: bytes) -> Sequence[R]:
+        """Take an answer; return the requests whose answers are to be handed over now.
 
         Raises:
             ProtocolError: the answer cannot be right. The connection must be dropped.
@@ -155,7 +153,8 @@ class Pipeline(Generic[W]):
                 raise ProtocolError("the server's answers are out of step: one is missing, or one is too many")
             self._held = []
             return held
-        held.append((entry, frame))
+        entry.answer = frame
+        held.append(entry)
         exchange = entry.exchange
         command = exchange.command
         if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
@@ -170,9 +169,9 @@ class Pipeline(Generic[W]):
         self._held = []
         return held
 
-    def drain(self) -> Iterator[tuple[Request[W], bool]]:
+    def drain(self) -> Iterator[tuple[R, bool]]:
         """Take all requests off, oldest first, each with whether it was sent: the connection is lost."""
-        for request, _ in self._held:
+        for request in self._held:
             yield request, True
         self._held.clear()
         while self._in_flight:
@@ -187,5 +186,5 @@ def _is_named(frame: bytes, name: str) -> bool:
     return frame.startswith(b'{"%s":' % name.encode()) or name_of(frame) == name
 
 
-def _deadline(request: Request[Any]) -> float:
+def _deadline(request: Request) -> float:
     return request.deadline

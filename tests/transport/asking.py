@@ -30,12 +30,12 @@ class Question(Exchange):
         return self._marker in answer
 
 
-def ask(key: str, *, trusting: bool = False, deadline: float = 0.0) -> Request[str]:
-    """Return a request for a key, for which the key itself waits."""
-    return Request(Question(key, trusting=trusting), key, deadline)
+def ask(key: str, *, trusting: bool = False, deadline: float = 0.0) -> Request:
+    """Return a request for a key."""
+    return Request(Question(key, trusting=trusting), deadline)
 
 
-def frame_of(request: Request[str]) -> bytes:
+def frame_of(request: Request) -> bytes:
     return request.exchange.frame
 
 
@@ -66,27 +66,27 @@ def key_of(answer: bytes) -> str:
     return key
 
 
-def deliver(pipeline: Pipeline[str], answers: Iterable[bytes]) -> list[str]:
+def deliver(pipeline: Pipeline[Request], answers: Iterable[bytes]) -> list[str]:
     """Hand answers to a pipeline; return the keys of the requests that were answered, each by its own answer."""
     answered: list[str] = []
     for answer in answers:
-        for request, frame in pipeline.receive(answer):
-            key = key_of(frame)
+        for request in pipeline.receive(answer):
+            key = key_of(request.answer)
             assert frame_of(request) == frame_of(ask(key))
             answered.append(key)
     return answered
 
 
-def opened(window: int) -> Pipeline[str]:
+def opened(window: int) -> Pipeline[Request]:
     """Return a pipeline whose window has grown to this size, with nothing in flight."""
-    pipeline: Pipeline[str] = Pipeline(window)
+    pipeline: Pipeline[Request] = Pipeline(window)
     for number in range(window):
         pipeline.push(ask(f"earlier{number}"))
         assert len(deliver(pipeline, answers_to(pipeline.take()))) == 1
     return pipeline
 
 
-def burst(pipeline: Pipeline[str], count: int) -> list[bytes]:
+def burst(pipeline: Pipeline[Request], count: int) -> list[bytes]:
     """Push so many requests, for key0, key1, ...; return the frames that go out."""
     for number in range(count):
         pipeline.push(ask(f"key{number}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndb_models.errors import ProtocolError
-from ndb_models.wire.pipeline import Pipeline
+from ndb_models.wire.pipeline import Pipeline, Request
 from tests.transport.asking import (
     answer_to,
     answers_to,
@@ -14,23 +14,25 @@ from tests.transport.asking import (
     deliver,
     frame_of,
     is_fence,
+    key_of,
     keys,
     opened,
 )
 
 
 def test_a_lone_request_goes_out_without_a_fence_and_is_answered_at_once() -> None:
-    pipeline: Pipeline[str] = Pipeline(64)
+    pipeline: Pipeline[Request] = Pipeline(64)
     request = ask("a")
     pipeline.push(request)
     assert pipeline.take() == [frame_of(request)]
     answer = answer_to(frame_of(request))
-    assert pipeline.receive(answer) == [(request, answer)]
+    assert pipeline.receive(answer) == [request]
+    assert request.answer == answer
     assert pipeline.idle
 
 
 def test_requests_one_after_the_other_never_need_a_fence() -> None:
-    pipeline: Pipeline[str] = Pipeline(64)
+    pipeline: Pipeline[Request] = Pipeline(64)
     for number in range(100):
         pipeline.push(ask(str(number)))
         (frame,) = pipeline.take()
@@ -127,13 +129,13 @@ def test_answers_that_change_places_fail_the_burst_where_they_tell_what_was_aske
     require_failure(pipeline, answers)
 
 
-def trusting_burst(pipeline: Pipeline[str], count: int) -> list[bytes]:
+def trusting_burst(pipeline: Pipeline[Request], count: int) -> list[bytes]:
     for key in keys(count):
         pipeline.push(ask(key, trusting=True))
     return pipeline.take()
 
 
-def require_failure(pipeline: Pipeline[str], answers: list[bytes]) -> None:
+def require_failure(pipeline: Pipeline[Request], answers: list[bytes]) -> None:
     """The answers must be refused; `deliver` fails if one that is handed over before is not the request's own."""
     with pytest.raises(ProtocolError):
         assert deliver(pipeline, answers) == []
@@ -150,7 +152,7 @@ def test_an_answer_although_nothing_was_asked_is_refused() -> None:
     [b"", b"no JSON", b"[]", b"{}", b'{"KV_SET_RSP":{"st":1,"keys":{"a":1}}}', b'{"KV_GET":{"st":1,"keys":{"a":1}}}'],
 )
 def test_an_answer_of_another_name_is_refused(answer: bytes) -> None:
-    pipeline: Pipeline[str] = Pipeline(1)
+    pipeline: Pipeline[Request] = Pipeline(1)
     pipeline.push(ask("a"))
     pipeline.take()
     with pytest.raises(ProtocolError, match="KV_GET"):
@@ -158,7 +160,7 @@ def test_an_answer_of_another_name_is_refused(answer: bytes) -> None:
 
 
 def test_an_answer_about_something_else_is_refused() -> None:
-    pipeline: Pipeline[str] = Pipeline(1)
+    pipeline: Pipeline[Request] = Pipeline(1)
     pipeline.push(ask("a"))
     pipeline.take()
     with pytest.raises(ProtocolError, match="KV_GET"):
@@ -168,10 +170,11 @@ def test_an_answer_about_something_else_is_refused() -> None:
 @pytest.mark.parametrize("answer", [b' {\n"KV_GET_RSP" : {"st":1,"keys":{"a":1}} }', b'{"ERR":{"st":3,"m":"\\"a\\""}}'])
 def test_how_an_answer_is_written_does_not_matter_and_an_unnamed_refusal_is_one(answer: bytes) -> None:
     request = ask("a", trusting=True)
-    pipeline: Pipeline[str] = Pipeline(1)
+    pipeline: Pipeline[Request] = Pipeline(1)
     pipeline.push(request)
     pipeline.take()
-    assert pipeline.receive(answer) == [(request, answer)]
+    assert pipeline.receive(answer) == [request]
+    assert request.answer == answer
 
 
 def test_an_abandoned_request_keeps_its_place_and_its_answer_goes_to_nobody() -> None:
@@ -180,24 +183,24 @@ def test_an_abandoned_request_keeps_its_place_and_its_answer_goes_to_nobody() ->
     for request in requests:
         pipeline.push(request)
     answers = answers_to(pipeline.take())
-    requests[1].abandon()
-    answered = [request for answer in answers for request, _ in pipeline.receive(answer)]
-    assert [request.waiter for request in answered] == ["key0", None, "key2", "key3"]
+    requests[1].is_abandoned = True
+    answered = [request for answer in answers for request in pipeline.receive(answer)]
+    assert [key_of(request.answer) for request in answered if not request.is_abandoned] == ["key0", "key2", "key3"]
 
 
 def test_a_request_abandoned_before_it_was_sent_is_never_sent() -> None:
-    pipeline: Pipeline[str] = Pipeline(1)
+    pipeline: Pipeline[Request] = Pipeline(1)
     requests = [ask(key) for key in keys(3)]
     for request in requests:
         pipeline.push(request)
-    requests[0].abandon()
-    requests[1].abandon()
+    requests[0].is_abandoned = True
+    requests[1].is_abandoned = True
     assert pipeline.take() == [frame_of(requests[2])]
     assert deliver(pipeline, [answer_to(frame_of(requests[2]))]) == ["key2"]
 
 
 def test_what_does_not_fit_the_window_waits_until_there_is_room() -> None:
-    pipeline: Pipeline[str] = Pipeline(64)
+    pipeline: Pipeline[Request] = Pipeline(64)
     first = burst(pipeline, 10)
     assert len(first) == 1
     assert pipeline.take() == []
@@ -213,7 +216,7 @@ def test_draining_returns_all_in_order_and_whether_each_was_sent() -> None:
     pipeline = opened(4)
     frames = burst(pipeline, 7)
     deliver(pipeline, answers_to(frames[:2]))
-    drained = [(request.waiter, sent) for request, sent in pipeline.drain()]
+    drained = [(key_of(answer_to(frame_of(request))), sent) for request, sent in pipeline.drain()]
     assert drained == [(key, number < 4) for number, key in enumerate(keys(7))]
     assert pipeline.idle
     assert list(pipeline.drain()) == []
@@ -252,8 +255,8 @@ def test_what_is_overdue_first_is_most_urgent_wherever_it_stands_if_an_answer_mu
         pipeline.push(request)
     pipeline.take()
     assert pipeline.most_urgent is requests[2], "it has not been sent"
-    requests[2].abandon()
+    requests[2].is_abandoned = True
     assert pipeline.most_urgent is requests[3], "nobody waits for the one before, and it was not sent"
-    requests[3].abandon()
-    requests[0].abandon()
+    requests[3].is_abandoned = True
+    requests[0].is_abandoned = True
     assert pipeline.most_urgent is requests[0], "nobody waits for it, but it was sent"

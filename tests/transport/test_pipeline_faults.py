@@ -23,8 +23,8 @@ class FaultyServer(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limit = 1
-        self.pipeline: Pipeline[str] = Pipeline(1)
-        self.requests: dict[str, Request[str]] = {}
+        self.pipeline: Pipeline[Request] = Pipeline(1)
+        self.requests: dict[str, Request] = {}
         self.abandoned: set[str] = set()
         self.sent: set[str] = set()
         self.ended: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class FaultyServer(RuleBasedStateMachine):
     def abandon(self, place: int) -> None:
         waiting = [key for key in self.requests if not self.ended[key]]
         key = waiting[place % len(waiting)]
-        self.requests[key].abandon()
+        self.requests[key].is_abandoned = True
         self.abandoned.add(key)
 
     @precondition(lambda self: self.coming)
@@ -101,8 +101,8 @@ class FaultyServer(RuleBasedStateMachine):
                 assert self.faults
                 self.lose_the_connection()
                 return
-            for request, answer in answered:
-                key = key_of(answer)
+            for request in answered:
+                key = key_of(request.answer)
                 assert self.requests[key] is request, "a request got the answer of another"
                 assert key in self.sent
                 self.ended[key] += 1
@@ -145,7 +145,7 @@ TestFaultyServer = FaultyServer.TestCase
 @given(st.lists(st.tuples(st.integers(1, 20), st.sets(st.integers(0, 24))), max_size=12))
 def test_however_many_answers_are_lost_none_is_taken_for_another(rounds: list[tuple[int, set[int]]]) -> None:
     """With answers that have nothing in common with their requests but the name: fences alone tell."""
-    pipeline: Pipeline[str] = Pipeline(64)
+    pipeline: Pipeline[Request] = Pipeline(64)
     number = 0
     for count, lost in rounds:
         for _ in range(count):
@@ -163,7 +163,7 @@ def test_however_many_answers_are_lost_none_is_taken_for_another(rounds: list[tu
 def test_however_many_answers_come_too_many_none_is_taken_for_another(
     count: int, surplus: list[tuple[int, bool]]
 ) -> None:
-    pipeline: Pipeline[str] = Pipeline(64)
+    pipeline: Pipeline[Request] = Pipeline(64)
     for number in range(64):
         pipeline.push(ask(f"earlier{number}", trusting=True))
         arrive_intact(pipeline, [answer_to(frame) for frame in pipeline.take()])
@@ -177,7 +177,7 @@ def test_however_many_answers_come_too_many_none_is_taken_for_another(
         arrive_intact(pipeline, answers)
 
 
-def arrive_intact(pipeline: Pipeline[str], answers: list[bytes]) -> None:
+def arrive_intact(pipeline: Pipeline[Request], answers: list[bytes]) -> None:
     for answer in answers:
-        for request, frame in pipeline.receive(answer):
-            assert key_of(frame) == request.waiter
+        for request in pipeline.receive(answer):
+            assert key_of(request.answer) == key_of(answer_to(frame_of(request)))

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ndb_models.wire.framing import text_frame
-from ndb_models.wire.pipeline import Pipeline, Window
+from ndb_models.wire.pipeline import Pipeline, Request, Window
 from tests.transport.asking import SMALL, answer_to, answers_to, ask, burst, deliver, frame_of, is_fence, keys, opened
 
 UNREAD_AT_MOST = 128 * 1024
@@ -56,7 +56,7 @@ def test_a_large_answer_is_forgotten_slowly_and_not_forever() -> None:
 
 
 def test_a_pipeline_sends_one_request_first_and_then_as_many_as_its_window_takes() -> None:
-    pipeline: Pipeline[str] = Pipeline(4)
+    pipeline: Pipeline[Request] = Pipeline(4)
     assert burst(pipeline, 10) == [frame_of(ask("key0"))]
     in_flight = []
     answered: list[str] = []
@@ -102,9 +102,9 @@ def test_there_is_never_more_in_flight_than_was_allowed_nor_more_to_come_than_a_
             del to_come[:half]
 
 
-def learnt(limit: int, size: int) -> Pipeline[str]:
+def learnt(limit: int, size: int) -> Pipeline[Request]:
     """Return a pipeline that had so many answers of this size that its window will not grow any more."""
-    pipeline: Pipeline[str] = Pipeline(limit)
+    pipeline: Pipeline[Request] = Pipeline(limit)
     for _ in range(limit):
         pipeline.push(ask("earlier"))
         deliver(pipeline, answers_to(pipeline.take(), size=size))

@@ -1,7 +1,7 @@
-"""Waiting for an answer, and going on in the very call that delivers it.
+"""A request that a task awaits, and going on in the very call that delivers its answer.
 
 A future of asyncio resumes whoever awaits it in the next turn of the event loop, which costs a system call and a handle
-for each answer. A `Waiter` is awaited like a future, by the protocol that asyncio has for objects that are none
+for each answer. A `PendingRequest` is awaited like a future, by the protocol that asyncio has for objects that are none
 (`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its task
 goes on, and the task's next request is written, all in one turn.
 """
@@ -13,27 +13,35 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
+from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.pipeline import Request
 
-class Waiter:
-    """What one task awaits. It ends once: by an answer, an error, or cancellation; whatever comes later is ignored."""
 
-    __slots__ = ("_answer", "_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "done")
+class PendingRequest(Request):
+    """A request, and what its task awaits.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    It ends once: by an answer, an error, or cancellation; whatever comes later is ignored.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "done")
+
+    def __init__(self, exchange: Exchange, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.exchange = exchange
+        self.deadline = deadline
+        self.answer = b""
+        self.is_abandoned = False
         self._loop = loop
         self._asyncio_future_blocking = False
-        self._resume: Callable[[Waiter], object] | None = None
+        self._resume: Callable[[PendingRequest], object] | None = None
         self._context: Context | None = None
-        self._answer = b""
         self._error: BaseException | None = None
         self.done: bool = False
 
-    def deliver(self, answer: bytes) -> None:
-        """End with an answer. The task goes on before this returns, up to where it waits for something else."""
+    def deliver(self) -> None:
+        """End with the answer. The task goes on before this returns, up to where it waits for something else."""
         if self.done:
             return
         self.done = True
-        self._answer = answer
         resume, context = self._resume, self._context
         if resume is None or context is None:
             return
@@ -54,7 +62,7 @@ class Waiter:
         if self._resume is not None:
             self._loop.call_soon(self._resume, self, context=self._context)
 
-    def __await__(self) -> Generator[Waiter, None, bytes]:
+    def __await__(self) -> Generator[PendingRequest, None, bytes]:
         if not self.done:
             self._asyncio_future_blocking = True
             yield self
@@ -66,17 +74,17 @@ class Waiter:
         """Return the answer, or raise the error."""
         if self._error is not None:
             raise self._error
-        return self._answer
+        return self.answer
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop whose tasks may wait."""
         return self._loop
 
-    def add_done_callback(self, resume: Callable[[Waiter], object], *, context: Context) -> None:
+    def add_done_callback(self, resume: Callable[[PendingRequest], object], *, context: Context) -> None:
         """Take how to resume the task that waits."""
         self._resume, self._context = resume, context
 
-    def remove_done_callback(self, _resume: Callable[[Waiter], object]) -> int:
+    def remove_done_callback(self, _resume: Callable[[PendingRequest], object]) -> int:
         """Forget how to resume the task."""
         self._resume = None
         return 1
@@ -85,6 +93,7 @@ class Waiter:
         """End because the task is cancelled. Return False if this has ended already."""
         if self.done:
             return False
+        self.is_abandoned = True
         self.fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
         return True
 
