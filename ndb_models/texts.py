@@ -17,6 +17,9 @@ _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 NO_MEMBERS: Final = b"{}"
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of a text that is no JSON, not of the type that is asked for, or nested too deep."""
+
 
 class ObjectText(Mapping[str, bytes]):
     """A JSON object as its text, and as a mapping of its members' texts by their names.
@@ -49,7 +52,7 @@ class ObjectText(Mapping[str, bytes]):
         """Return the object with one member more, of a name that needs no escaping and is not there yet."""
         names = self.names
         text = b'%b%b"%b":%b}' % (self.text[:-1], b"," if names else b"", name.encode(), text)
-        return ObjectText(text, _and_last(names, name))
+        return ObjectText(text, and_last(names, name))
 
     def split(self) -> dict[str, bytes]:
         """Return the members' texts, as a dict of its own."""
@@ -72,7 +75,8 @@ class ObjectText(Mapping[str, bytes]):
 
 # There may be millions of objects, but of a few kinds: those of a kind share the tuple of their names.
 @lru_cache(maxsize=256)
-def _and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+def and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return names with one more at the end, as a tuple that all who ask for the same share."""
     return (*names, name)
 
 
@@ -106,7 +110,7 @@ def names_in(text: bytes) -> tuple[str, ...]:
     """Return the names of a JSON object's members.
 
     Raises:
-        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it is not a JSON object.
+        Those of `UNREADABLE`: it is not a JSON object.
     """
     return tuple(_split(text))
 

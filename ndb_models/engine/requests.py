@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ndb_models.texts import members_of
+from ndb_models.texts import UNREADABLE, members_of
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -104,7 +104,7 @@ def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {max_nesting} levels")
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
 
 

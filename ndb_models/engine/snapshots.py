@@ -22,7 +22,7 @@ import msgspec
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.requests import RefusedError, is_nested_deeper, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.texts import NO_MEMBERS, ObjectText, members_of
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -227,7 +227,7 @@ def _shaped(text: bytes, shape: type[_S]) -> _S:
     """Return a JSON text as what it holds. What stays raw in it may be anything yet."""
     try:
         return msgspec.json.decode(text, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise SnapshotError("the data set is damaged") from exc
 
 

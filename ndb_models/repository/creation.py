@@ -80,29 +80,37 @@ class SessionCreation:
         """
         if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        client = self._client
         version = version or self._version
-        limit = client.max_payload
-        if limit is not None and not fits(keys, limit):
+        limit = self._client.max_payload
+        in_one_frame = limit is None or fits(keys, limit)
+        if in_one_frame and entry is None and self._client.creates_whole:
+            tkn = await self._created_whole(keys, expiry, deadline, version)
+            if tkn is not None:
+                return tkn, deadline
+        if limit is None or in_one_frame:
+            parts = [{**keys}]
+        else:
             pending = write_envelope(self._schema, version, None, deadline)
             widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
             # One that is contested is refused by what marks another as pending.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
             parts = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
-        elif entry is None and client.creates_whole:
-            tkn = secrets.randbits(64)
-            if tkn and await self._created_whole(tkn, sealed(keys, self._schema, version, tkn, deadline), expiry):
-                return tkn, deadline
-            parts = [{**keys}]
-        else:
-            parts = [{**keys}]
         tkn = await self._new(expiry)
         parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
         await self._write(tkn, parts, entry)
         return tkn, deadline
 
-    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
-        """Create a session by one request; return False where the server cannot, or has one of this token."""
+    async def _created_whole(
+        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int
+    ) -> SessionToken | None:
+        """Create a session by one request; return None where the server cannot, or has one of the token drawn."""
+        tkn = secrets.randbits(64)
+        if not tkn:
+            return None
+        if deadline is None and version == self._version:
+            keys = self._access.seal.sealed(keys, tkn)
+        else:
+            keys = sealed(keys, self._schema, version, tkn, deadline)
         body = {TOKEN: tkn} if expiry is None else {TOKEN: tkn, "expiry": expiry.on_the_wire}
         try:
             answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
@@ -111,12 +119,12 @@ class SessionCreation:
             raise
         status = answer["st"]
         if status == Status.OK:
-            return True
+            return tkn
         if status == Status.COMMAND_NOT_EXIST:
             self._client.creates_whole = False
         elif status != Status.SESSION_NEW_FAIL:
             raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return False
+        return None
 
     async def _write(self, tkn: SessionToken, parts: list[dict[str, bytes]], entry: Entry | None) -> None:
         """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""

@@ -56,7 +56,7 @@ class EssentialVerbs(Generic[M]):
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
         schema, version = self._options.schema, self._options.version
-        self._access = SessionAccess(client, self._name, schema, foreign=foreign, clock=clock)
+        self._access = SessionAccess(client, self._name, schema, version, foreign=foreign, clock=clock)
         self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         self._rewrites = rewrite

@@ -38,9 +38,9 @@ class _Lookup(Prepared):
         """Tell whether an answer holds no keys but those that were asked for."""
         try:
             body = self.read(answer)
+            return body["st"] != Status.OK or frozenset(self.body["keys"]).issuperset(body["keys"])
         except ProtocolError:
             return True  # whoever reads it is told why
-        return body["st"] != Status.OK or frozenset(self.body["keys"]).issuperset(body["keys"])
 
 
 class KeySpace:

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ndb_models.texts import ObjectText, before_last, join_members
+from ndb_models.texts import ObjectText, and_last, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -54,6 +54,41 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key that holds something else."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
+
+
+class Seal:
+    """The reserved key of nearly all sessions of a schema, as the text that ends that of their keys.
+
+    Nearly all are of the current version, have no deadline, and were never written back. Theirs is put there, and known
+    again, without being encoded or decoded.
+    """
+
+    __slots__ = ("_envelope", "_start")
+
+    def __init__(self, schema: str, version: int) -> None:
+        # What it says, but for the token.
+        self._envelope = Envelope(schema, version)
+        self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
+
+    def _ending(self, tkn: SessionToken) -> bytes:
+        return b"%b%d}}" % (self._start, tkn)
+
+    def sealed(self, keys: ObjectText, tkn: SessionToken) -> ObjectText:
+        """Return a session's keys with the reserved one, as `sealed` does."""
+        ending = self._ending(tkn)
+        if not keys.names:
+            return keys.with_last(RESERVED_KEY, ending[len(_START) : -1])
+        return ObjectText(keys.text[:-1] + ending, and_last(keys.names, RESERVED_KEY))
+
+    def unsealed(self, keys: ObjectText, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
+        """Return what `unsealed` does, but for the token; None where the reserved key is another one.
+
+        The text of the keys without it is an object if theirs was. Only then; so it has to be read as one.
+        """
+        text, ending = keys.text, self._ending(tkn)
+        if not text.endswith(ending):
+            return None
+        return text[: -len(ending)] + b"}", self._envelope, ending[len(_START) : -1]
 
 
 def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from ndb_models.errors import ProtocolError
+from ndb_models.texts import UNREADABLE
 from ndb_models.types import JsonValue
 
 _decode = msgspec.json.Decoder().decode
@@ -17,7 +18,7 @@ def name_of(frame: bytes) -> str | None:
     """Return the name of an answer, or None where the frame is none."""
     try:
         answer = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return next(iter(answer)) if isinstance(answer, dict) and len(answer) == 1 else None
 
@@ -30,7 +31,7 @@ def decode_answer(frame: bytes) -> dict[str, JsonValue]:
     """
     try:
         answer = _decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise ProtocolError("the server's answer is not JSON that can be read") from exc
     if isinstance(answer, dict) and len(answer) == 1:
         (body,) = answer.values()

@@ -139,8 +139,8 @@ class Command:
     `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
     answer that says success can be the one to a request, by what it repeats of it.
 
-    Made of the name: `answer_name`; `answer_start`, the bytes that an answer begins with; `bare_success`, an answer
-    that says success and nothing else.
+    Made of the name: `answer_name`; `answer_start`, the bytes that an answer begins with; `keys_start`, those that one
+    with an object of keys mostly begins with; `bare_success`, an answer that says success and nothing else.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Command:
     echo: Echo = _no_echo
     answer_name: str = field(init=False)
     answer_start: bytes = field(init=False)
+    keys_start: bytes = field(init=False)
     bare_success: bytes = field(init=False)
     # As a plain integer: comparing with it is several times as fast.
     success_status: int = field(init=False)
@@ -161,6 +162,7 @@ class Command:
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer_name", self.name + "_RSP")
         object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
+        object.__setattr__(self, "keys_start", self.answer_start + b'{"keys":{')
         object.__setattr__(self, "success_status", int(self.success))
         object.__setattr__(self, "bare_success", b'{"%s_RSP":{"st":%d}}' % (self.name.encode(), self.success))
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import ProtocolError
-from ndb_models.texts import NO_MEMBERS, ObjectText
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import Status
@@ -29,6 +29,50 @@ _encode = msgspec.json.Encoder().encode
 
 
 _SUCCESS: Final[Mapping[str, Any]] = {"st": Status.OK}
+# How an answer with an object of keys mostly ends; the first brace is the object's.
+_KEYS_END: Final = b'},"st":%d}}' % Status.OK
+_AFTER_KEYS: Final = len(_KEYS_END) - 1
+
+
+class ReceivedKeys(ObjectText):
+    """The keys of an answer, as they came: what is between its usual beginning and its usual end.
+
+    That they are one JSON object, and so the answer was one, is known once they have been read as such. `names` and
+    `split`, and so everything that a mapping has, do that. Whoever takes the `text` has to do it themselves.
+
+    Args:
+        text: what came.
+        command: the name of the command that was answered.
+
+    Raises:
+        ProtocolError: they are none.
+    """
+
+    __slots__ = ("_command",)
+
+    def __init__(self, text: bytes, command: str) -> None:
+        super().__init__(text)
+        self._command = command
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the keys, in their order."""
+        try:
+            return super().names
+        except UNREADABLE as exc:
+            raise unreadable(self._command) from exc
+
+    def split(self) -> dict[str, bytes]:
+        """Return the keys' texts, as a dict of its own."""
+        try:
+            return super().split()
+        except UNREADABLE as exc:
+            raise unreadable(self._command) from exc
+
+
+def unreadable(command: str) -> ProtocolError:
+    """Return the error for an answer that is no JSON of its kind."""
+    return ProtocolError(f"the server's answer to {command} cannot be read")
 
 
 class Prepared(Exchange):
@@ -65,10 +109,15 @@ class Prepared(Exchange):
         """
         if answer == self.command.bare_success:
             return _SUCCESS
+        start = self.command.keys_start
+        if answer.startswith(start) and answer.endswith(_KEYS_END):
+            text = answer[len(start) - 1 : -_AFTER_KEYS]
+            if b"NaN" not in text and b"Infinity" not in text:  # which some readers of JSON let through
+                return {"st": Status.OK, "keys": ReceivedKeys(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
-            raise ProtocolError(f"the server's answer to {self.command.name} cannot be read") from exc
+        except (*UNREADABLE, ValueError) as exc:
+            raise unreadable(self.command.name) from exc
         keys = bytes(body.keys)
         if keys[:1] != b"{":
             raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")

@@ -1,0 +1,41 @@
+"""What the core schema that Pydantic makes of a class tells of how it is written and read.
+
+A core schema is JSON-like, with functions and classes for leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+# What the names are called that a value is read by: of fields, and of arguments.
+_ALIASES: Final = frozenset({"validation_alias", "alias"})
+# What may be around the fields of a model and changes nothing of how they are written.
+_AROUND_FIELDS: Final = frozenset({"definitions", "model", "function-before", "function-after", "function-wrap"})
+
+
+def has_aliases(core_schema: object) -> bool:
+    """Tell whether anything is read by another name than its own."""
+    return _any_node(core_schema, lambda node: not node.keys().isdisjoint(_ALIASES))
+
+
+def writes_fields(core_schema: Any) -> bool:
+    """Tell whether a model is written as its fields, each a key of its name whose value is JSON, and nothing else."""
+    node = core_schema
+    while node["type"] != "model-fields":
+        if node["type"] not in _AROUND_FIELDS or "serialization" in node or node.get("root_model"):
+            return False
+        node = node["schema"]
+    return (
+        "serialization" not in node
+        and not any("serialization_exclude_if" in field for field in node["fields"].values())
+        and not _any_node(core_schema, lambda node: node.get("ser_json_inf_nan") == "constants")
+    )
+
+
+def _any_node(node: object, holds: Callable[[Mapping[str, object]], bool]) -> bool:
+    """Tell whether something holds for any of the objects in a core schema."""
+    if isinstance(node, dict):
+        members = cast("dict[str, object]", node)
+        return holds(members) or any(_any_node(member, holds) for member in members.values())
+    return type(node) in (list, tuple) and any(_any_node(item, holds) for item in cast("list[object]", node))

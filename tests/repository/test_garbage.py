@@ -1,0 +1,128 @@
+"""Answers with keys that are no JSON: every verb that reads a session says so, usual as the rest of the answer is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic_core import from_json
+
+from ndb_models import NdbClient, Repository, SessionModel
+from ndb_models.errors import ConnectionLostError, ProtocolError
+from ndb_models.texts import UNREADABLE, ObjectText, names_in
+from ndb_models.wire.commands import COMMANDS
+from ndb_models.wire.prepared import Prepared
+from tests.client.scripted_server import answering, scripted
+
+
+class Note(SessionModel):
+    text: str
+    weight: float = 0.0
+    more: str = ""
+
+
+class TextView(SessionModel):
+    text: str
+
+
+TKN: Final = 77
+ENVELOPE: Final = '"__ndb__":{"schema":"Note","version":1,"tkn":77}'
+
+VERBS: dict[str, Callable[[Repository[Note]], Awaitable[object]]] = {
+    "get": lambda repo: repo.get(TKN),
+    "get_many": lambda repo: repo.get_many([TKN]),
+    "project": lambda repo: repo.project(TKN, TextView),
+    "exists": lambda repo: repo.exists(TKN),
+    "delete": lambda repo: repo.delete(TKN),
+    "update": lambda repo: repo.update(TKN, text="x"),
+    "touch": lambda repo: repo.touch(TKN),
+    "raw": lambda repo: repo.raw(TKN),
+}
+
+GARBAGE = {
+    "half a member": '"text"',
+    "no value": '"text":',
+    "an unknown word": '"text":yes',
+    "a string that never ends": '"text":"x',
+    "two commas": '"text":"x",',
+    "a brace too many": '"text":"x"},"more":{"a":1}',
+    "a bracket too few": '"text":["x"',
+    "a control character": '"text":"\u0001"',
+    "an escape that is none": r'"text":"\x"',
+    "half a surrogate pair": r'"text":"\ud800"',
+    "not a number": '"text":"x","weight":NaN',
+    "infinity": '"text":"x","weight":Infinity',
+    "a number with a plus": '"text":"x","weight":+1',
+    "a number with a zero": '"text":"x","weight":01',
+    "too deep": '"text":' + "[" * 3000 + "]" * 3000,
+    "twice an object": '"text":"x"},"keys":{"text":"y"',
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_keys_that_are_no_json_are_an_error_of_the_protocol(garbage: str, verb: str) -> None:
+    answer = f'{{"SH_GET_RSP":{{"keys":{{{GARBAGE[garbage]},{ENVELOPE}}},"st":1}}}}'
+    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        (end,) = await asyncio.gather(VERBS[verb](Repository(client, Note)), return_exceptions=True)
+    if isinstance(end, list):  # get_many returns its errors
+        (end,) = end
+    assert isinstance(end, (ProtocolError, ConnectionLostError))
+
+
+@given(
+    st.text(alphabet='{}[]":,\\u01nulltrefasNI .-+eE\x01\x7f\ud83dé', max_size=40)
+    .map(lambda text: text.encode("utf-8", "surrogatepass"))
+    .map(lambda text: b'{"a":' + text + b"}")
+)
+@example(b'{"a":1.}')
+@example(b'{"a":"\xff"}')
+@example(b'{"a":-0}')
+@example(b'{"a":1e5}')
+@example(b'{"a":1E+}')
+@example(b'{"a":"\\ud83d\\ude00"}')
+@example(b'{"a":"\\ude00"}')
+@example(b'{"a":tru}')
+@example(b'{"a":1,}')
+@example(b'\xef\xbb\xbf{"a":1}')
+@example(b'{"a":1}\x00')
+def test_what_pydantic_reads_as_an_object_is_one(text: bytes) -> None:
+    """But for what a prepared request does not leave to Pydantic."""
+    if b"NaN" in text or b"Infinity" in text:
+        return
+    try:
+        read = from_json(text)
+    except ValueError:
+        return
+    assert isinstance(read, dict)
+    assert names_in(text) == tuple(read)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=4))
+def test_a_prepared_request_reads_the_same_keys_however_the_answer_is_formatted(keys: dict[str, object]) -> None:
+    request = Prepared(COMMANDS["SH_GET"], {"tkn": TKN, "keys": tuple(keys)})
+    texts = [
+        json.dumps({"SH_GET_RSP": body}, separators=separators).encode()
+        for body in ({"keys": keys, "st": 1}, {"st": 1, "keys": keys}, {"keys": keys, "st": 1, "tkn": TKN})
+        for separators in ((",", ":"), (", ", ": "))
+    ]
+    for text in texts:
+        answer = request.read(text)
+        assert answer["st"] == 1
+        assert isinstance(answer["keys"], ObjectText)
+        assert {name: json.loads(value) for name, value in answer["keys"].items()} == keys
+
+
+@pytest.mark.parametrize("keys", ['"a":1},"keys":{"b":2', '"a"', '"a":1,', "}"])
+def test_keys_that_are_no_object_are_refused_when_they_are_looked_at(keys: str) -> None:
+    request = Prepared(COMMANDS["SH_GET"], {"tkn": TKN, "keys": ()})
+    for read in (lambda keys: keys.names, lambda keys: keys.split(), dict, len):
+        with pytest.raises(ProtocolError):
+            read(request.read(f'{{"SH_GET_RSP":{{"keys":{{{keys}}},"st":1}}}}'.encode())["keys"])
+    with pytest.raises(UNREADABLE):
+        names_in(f"{{{keys}}}".encode())
