@@ -20,6 +20,7 @@ from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, 
 from ndb_models.schema.assignment import FieldsValidator
 from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import is_reserved
+from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.texts import UNREADABLE, ObjectText, join_members, names_in, split_members
 from ndb_models.types import SessionToken
@@ -39,6 +40,9 @@ _TELLTALE: Final[Mapping[str, str]] = {
 _PYDANTICS: Final = frozenset(get_args(ErrorType))
 
 _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
+
+# No integer in a text of so many bytes has more digits than Pydantic reads.
+_SURELY_READ: Final = 4000
 
 _WHOLE: Final = "(model)"
 _NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
@@ -76,6 +80,7 @@ class ModelCodec(Generic[B]):
         self.open: bool = model.model_config.get("extra") == "allow"
         """Whether sessions may have keys that are no fields."""
         self._writes_fields = not self.open and writes_fields(model.__pydantic_core_schema__)
+        self._comes_back = lossless_check(model) if self._writes_fields else None
 
     def dump(self, model: B) -> ObjectText:
         """Return a model's keys.
@@ -86,6 +91,8 @@ class ModelCodec(Generic[B]):
         if self._writes_fields:
             try:
                 text = self._write(model)
+                if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
+                    return ObjectText(text, self.names)
                 read = self._read(text)
             except (PydanticSerializationError, UnicodeError, ValidationError):
                 return self._dump_with_care(model)  # which says what is wrong

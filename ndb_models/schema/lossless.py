@@ -1,0 +1,153 @@
+"""Models that need not be read back before they are stored, because JSON loses nothing of the types of their fields.
+
+Of most classes that can be told from their core schema, once: their fields are strings, numbers, times and collections
+of such, without validators and serializers of the user's. Then a model comes back equal if each of its values is just
+what its field declares, which Pydantic's strict mode tells without writing and reading JSON, and if none is one of the
+few of these types that JSON has no way to write. Of whatever is not listed here nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from math import isfinite
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaValidator, TzInfo
+
+from ndb_models.schema.core_schemas import has_aliases
+
+Check = Callable[[Mapping[str, Any]], bool]
+"""Tells of a model's fields whether they come back equal. False says nothing."""
+
+_ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
+_BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
+_LENGTHS: Final = frozenset({"min_length", "max_length"})
+# The types whose values all come back equal, and what may be said of them that changes no value.
+_LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
+    "str": _LENGTHS | {"pattern"},
+    "int": _BOUNDS,
+    "bool": frozenset(),
+    "uuid": frozenset({"version"}),
+    "list": _LENGTHS | {"items_schema"},
+    "dict": _LENGTHS | {"keys_schema", "values_schema"},
+    "nullable": frozenset({"schema"}),
+    "literal": frozenset({"expected"}),
+    "enum": frozenset({"cls", "members", "sub_type"}),
+}
+# Those of which a few values do not, which are looked for where they are fields.
+_NEARLY: Final[Mapping[str, frozenset[str]]] = {
+    "float": _BOUNDS,
+    "date": frozenset(),
+    "datetime": frozenset({"microseconds_precision", "tz_constraint"}),
+}
+_FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
+_DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_factory", "default_factory_takes_data"})
+_MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
+_FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
+_CONFIG: Final = frozenset({"title", "hide_input_in_errors", "strict", "extra_fields_behavior"})
+
+_UTC_AS_READ: Final = TzInfo(0)
+
+
+def lossless_check(model: type[BaseModel]) -> Check | None:
+    """Return what tells of models of a class that they come back equal from JSON; None where nothing can be told."""
+    core_schema: Any = model.__pydantic_core_schema__
+    fields = _fields_of(core_schema)
+    if fields is None or model.__private_attributes__ or has_aliases(core_schema):
+        return None
+    names = tuple(fields)
+    kinds: dict[str, str] = {}
+    for name, field in fields.items():
+        inner = _declared(field)
+        if inner is None:
+            return None
+        kinds[name] = inner["schema"]["type"] if inner["type"] == "nullable" else inner["type"]
+    looked_at = tuple([(name, _LOOKS[kind]) for name, kind in kinds.items() if kind in _LOOKS])
+    fits = SchemaValidator(core_schema["schema"]).validate_python
+
+    def check(values: Mapping[str, Any]) -> bool:
+        if tuple(values) != names:
+            return False
+        try:
+            fits(values, strict=True)
+        except ValidationError:
+            return False
+        for name, comes_back in looked_at:  # noqa: SIM110 - half the time of all()
+            if not (values[name] is None or comes_back(values[name])):
+                return False
+        return True
+
+    return check
+
+
+def _fields_of(model: Any) -> Mapping[str, Any] | None:
+    """Return the fields of a model that is nothing but its fields."""
+    if model["type"] != "model" or not _MODEL.issuperset(model) or model["custom_init"] or model["root_model"]:
+        return None
+    config, inner = model.get("config", {}), model["schema"]
+    if not _CONFIG.issuperset(config) or config.get("extra_fields_behavior") == "allow":
+        return None
+    return inner["fields"] if inner["type"] == "model-fields" and _FIELDS.issuperset(inner) else None
+
+
+def _declared(field: Any) -> Any:
+    """Return the type of a field, without its default; None if something of it might not come back equal."""
+    inner = field["schema"]
+    if not _FIELD.issuperset(field):
+        return None
+    if inner["type"] == "default":
+        if not _DEFAULT.issuperset(inner):
+            return None
+        inner = inner["schema"]
+    innermost = inner["schema"] if inner["type"] == "nullable" and _is_plain(inner, _LOSSLESS) else inner
+    return inner if _is_plain(innermost, _NEARLY) or _is_lossless(inner) else None
+
+
+def _is_plain(node: Any, types: Mapping[str, frozenset[str]]) -> bool:
+    return node["type"] in types and (_ALWAYS | types[node["type"]]).issuperset(node)
+
+
+def _is_lossless(node: Any) -> bool:
+    if not _is_plain(node, _LOSSLESS):
+        return False
+    match node["type"]:
+        case "literal":
+            return all(type(value) is str for value in node["expected"])
+        case "enum":
+            return all(type(member.value) is str for member in node["members"])
+        case "dict":
+            # Other keys are written as text.
+            return node.get("keys_schema", {}).get("type") == "str" and all(
+                _is_lossless(node.get(part, {"type": "any"})) for part in ("keys_schema", "values_schema")
+            )
+        case "list":
+            return _is_lossless(node.get("items_schema", {"type": "any"}))
+        case "nullable":
+            return _is_lossless(node["schema"])
+        case _:
+            return True
+
+
+def _is_finite(number: float) -> bool:
+    """Tell whether this is a float that JSON has a number for."""
+    return type(number) is float and isfinite(number)
+
+
+def _is_day(day: date) -> bool:
+    """Tell whether this is a date, and not one with more to it."""
+    return type(day) is date
+
+
+def _is_read_as_written(time: datetime) -> bool:
+    """Tell whether a time is read in the zone that it has: other zones have rules of their own, and seconds."""
+    zone = time.tzinfo
+    return type(time) is datetime and (zone is None or zone is UTC or zone == _UTC_AS_READ)
+
+
+_LOOKS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "float": _is_finite,
+    "date": _is_day,
+    "datetime": _is_read_as_written,
+}
