@@ -8,7 +8,7 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
@@ -28,8 +28,15 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
-class NdbConnection(ClientConnection):
-    """A connection whose answers go to those who asked. Made by websockets' `connect(create_connection=...)`."""
+# Bytes read from the socket at once.
+_READ_AT_ONCE: Final = 64 * 1024
+
+
+class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
+    """A connection whose answers go to those who asked. Made by websockets' `connect(create_connection=...)`.
+
+    It is a buffered protocol, since asyncio makes an object of 256 KiB for each read of any other.
+    """
 
     def __init__(
         self, protocol: ClientProtocol, *, max_in_flight: int, request_timeout: float, max_answer: int, **options: Any
@@ -37,6 +44,7 @@ class NdbConnection(ClientConnection):
         super().__init__(protocol, **options)
         self._request_timeout = request_timeout
         self._pipeline: Pipeline[PendingRequest] = Pipeline(max_in_flight)
+        self._incoming = memoryview(bytearray(_READ_AT_ONCE))
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
@@ -82,8 +90,16 @@ class NdbConnection(ClientConnection):
                 if len(frames) == 1:
                     self._lingering.sent()
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes in."""
+        return self._incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what came in."""
+        self.data_received(bytes(self._incoming[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        """Hand over the answers that came in, then send what they made room for."""
+        """Hand over the answers that came in, and send what they made room for."""
         if self.response is None:
             super().data_received(data)
             return
@@ -120,6 +136,8 @@ class NdbConnection(ClientConnection):
                 request.exchange.orphaned(request.answer)
             else:
                 request.deliver()
+        if len(answered) > 1:  # the server works on what comes of these while the next are handed over
+            self._send()
 
     def _watch_until(self, deadline: float) -> None:
         if self._watch is not None:

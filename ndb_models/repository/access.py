@@ -123,8 +123,9 @@ class SessionAccess:
         self.seal: Seal = Seal(schema, version)
         """The reserved key of most of the sessions."""
         # What was asked for last, mostly the fields of the class, and how it is divided among requests.
-        self._asked: tuple[tuple[str, ...], int | None] = ((), 0)
+        self._asked: tuple[str, ...] | None = None
         self._parts: Sequence[tuple[str, ...]] = ()
+        self._parted_for: int | None = None
         self._foreign = foreign
         self._clock = clock
 
@@ -199,9 +200,10 @@ class SessionAccess:
         if not is_token(tkn):
             raise not_a_token(tkn)
         client = self._client
-        asked = names, client.max_payload
-        if asked != self._asked:
-            self._asked, self._parts = asked, split_names(_SH_GET, names, RESERVED_KEY, client.max_payload)
+        limit = client.max_payload
+        if names is not self._asked or limit != self._parted_for:
+            self._asked, self._parted_for = names, limit
+            self._parts = split_names(_SH_GET, names, RESERVED_KEY, limit)
         parts = self._parts
         for _ in range(_READS):
             if len(parts) == 1:

@@ -146,8 +146,12 @@ class EssentialVerbs(Generic[M]):
             StoredDataError: what is stored does not fit the model.
         """
         codec = self._codec
-        names = await self._names(tkn) if codec.open else codec.names
-        return await self._take(tkn, await self._access.read(tkn, names))
+        read = await self._access.read(tkn, await self._names(tkn) if codec.open else codec.names)
+        if self._upgrading.reads_whole or self._ends_invalid or self._upgrading.is_due(read):
+            return await self._take(tkn, read)
+        session = codec.load(read.text, tkn)
+        set_stored(session, Stored(tkn, read.text, read.deadline))
+        return session
 
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
         """Return which keys to read: those of the fields, and whatever there is where the class is open."""

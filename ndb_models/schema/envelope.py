@@ -75,10 +75,10 @@ class Seal:
 
     def sealed(self, keys: ObjectText, tkn: SessionToken) -> ObjectText:
         """Return a session's keys with the reserved one, as `sealed` does."""
-        ending = self._ending(tkn)
-        if not keys.names:
+        ending, names = self._ending(tkn), keys.names
+        if not names:
             return keys.with_last(RESERVED_KEY, ending[len(_START) : -1])
-        return ObjectText(keys.text[:-1] + ending, and_last(keys.names, RESERVED_KEY))
+        return ObjectText(keys.text[:-1] + ending, and_last(names, RESERVED_KEY))
 
     def unsealed(self, keys: ObjectText, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
         """Return what `unsealed` does, but for the token; None where the reserved key is another one.
