@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndb_models.texts import ObjectText, before_last, members_of, split_members
+from ndb_models.texts import ObjectText, before_last, members_as_decoded, members_of, split_members
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 VALUES = st.recursive(
@@ -41,6 +42,23 @@ def test_what_stays_one_text_names_each_member_once(text: str) -> None:
     if isinstance(members, ObjectText):
         pairs = json.loads(members.text, object_pairs_hook=list)
         assert [name for name, _ in pairs] == list(members.names) == list(dict.fromkeys(members.names))
+
+
+@given(
+    objects() | st.dictionaries(NAMES, VALUES, max_size=4).map(lambda members: msgspec.json.encode(members).decode())
+)
+def test_who_has_decoded_a_text_gets_the_same_members(text: str) -> None:
+    members = members_as_decoded(text.encode(), msgspec.json.decode(text))
+    assert dict(members) == dict(members_of(text.encode()))
+    if isinstance(members, ObjectText):
+        assert members.text == text.encode()
+        assert members.names == tuple(members.split())
+
+
+@pytest.mark.parametrize("text", [b'{"a":18446744073709551616}', b'{"a":1e400}', b'{"a":1.0,"b":1}', b'{"a":1,"a":1}'])
+def test_a_text_that_is_encoded_otherwise_has_its_own_members(text: bytes) -> None:
+    members = members_as_decoded(text, json.loads(text))
+    assert dict(members) == dict(members_of(text))
 
 
 def test_the_shortest_text_stays_one() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.requests import Call, is_nested_deeper
-from ndb_models.texts import UNREADABLE, members_of
+from ndb_models.texts import UNREADABLE, members_as_decoded
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -64,7 +64,7 @@ def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
         body["keys"] = keys = _decode(text)
     except UNREADABLE:
         return None
-    return Call(command, body, members_of(text)) if type(keys) is dict and keys else None
+    return Call(command, body, members_as_decoded(text, keys)) if type(keys) is dict and keys else None
 
 
 _names: Final = lru_cache(maxsize=256)(_decode_names)
