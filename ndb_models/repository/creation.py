@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
@@ -104,7 +104,7 @@ class SessionCreation:
         self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int
     ) -> SessionToken | None:
         """Create a session by one request; return None where the server cannot, or has one of the token drawn."""
-        tkn = secrets.randbits(64)
+        tkn = _draw_token()
         if not tkn:
             return None
         if deadline is None and version == self._version:
@@ -154,3 +154,8 @@ class SessionCreation:
         if type(tkn) is not int or not is_token(tkn):
             raise ProtocolError("the server's answer to SH_NEW has no token")
         return tkn
+
+
+def _draw_token() -> SessionToken:
+    """Return a token that nobody can foresee."""
+    return int.from_bytes(os.urandom(8))

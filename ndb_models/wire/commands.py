@@ -139,8 +139,9 @@ class Command:
     `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
     answer that says success can be the one to a request, by what it repeats of it.
 
-    Made of the name: `answer_name`; `answer_start`, the bytes that an answer begins with; `keys_start`, those that one
-    with an object of keys mostly begins with; `bare_success`, an answer that says success and nothing else.
+    Made of the name: `request_start`, the bytes that a request begins with; `answer_name`; `answer_start`, the bytes
+    that an answer begins with; `keys_start`, those that one with an object of keys mostly begins with; `bare_success`,
+    an answer that says success and nothing else.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Command:
     for_admins: bool = False
     stores_values: str | None = None
     echo: Echo = _no_echo
+    request_start: bytes = field(init=False)
     answer_name: str = field(init=False)
     answer_start: bytes = field(init=False)
     keys_start: bytes = field(init=False)
@@ -160,6 +162,7 @@ class Command:
     success_status: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "request_start", b'{"%s":' % self.name.encode())
         object.__setattr__(self, "answer_name", self.name + "_RSP")
         object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
         object.__setattr__(self, "keys_start", self.answer_start + b'{"keys":{')

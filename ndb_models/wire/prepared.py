@@ -95,10 +95,13 @@ class Prepared(Exchange):
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
-        body = _encode(self.body)
-        if self.values is not None:
-            body = b'%b%b"keys":%b}' % (body[:-1], b"," if self.body else b"", self.values.text)
-        self.frame = b'{"%b":%b}' % (self.command.name.encode(), body)
+        body, start, values = _encode(self.body), self.command.request_start, self.values
+        if values is None:
+            self.frame = b"%b%b}" % (start, body)
+        elif self.body:
+            self.frame = b'%b%b,"keys":%b}}' % (start, body[:-1], values.text)
+        else:
+            self.frame = b'%b{"keys":%b}}' % (start, values.text)
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:
