@@ -170,15 +170,26 @@ async def _kv_arr_append(context: Context, _scope: Scope, call: AnyCall) -> Body
 _settings = lru_cache(maxsize=256)(ExpirySettings)
 
 
+# What was given last, and what it says: mostly one object is given again and again.
+_latest: tuple[Mapping[str, Any] | None, ExpirySettings] = (None, NEVER)
+
+
 def _expiry(given: Mapping[str, Any] | None) -> ExpirySettings:
-    if given is None:
-        return NEVER
-    return _settings(
-        given["duration"],
-        given.get("deleteSession", False),
-        given.get("extendOnSetAdd", False),
-        given.get("extendOnGet", False),
-    )
+    global _latest
+    latest, settings = _latest
+    if given is not latest:
+        settings = (
+            NEVER
+            if given is None
+            else _settings(
+                given["duration"],
+                given.get("deleteSession", False),
+                given.get("extendOnSetAdd", False),
+                given.get("extendOnGet", False),
+            )
+        )
+        _latest = given, settings
+    return settings
 
 
 async def _sh_new(context: Context, _scope: Scope, call: AnyCall) -> Body:

@@ -197,7 +197,8 @@ def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
 # Straight to the slot: Pydantic would look for it elsewhere too.
 _slot: Any = SessionModel.__dict__["__ndb_stored__"]
 _get_stored: Callable[[SessionModel], Stored | None] = _slot.__get__
-_set_stored: Callable[[SessionModel, Stored | None], None] = _slot.__set__
+set_stored: Callable[[SessionModel, Stored | None], None] = _slot.__set__
+"""Notes under which token a model is stored, and as what. Works for frozen models too."""
 
 
 def stored_of(model: SessionModel) -> Stored | None:
@@ -205,13 +206,8 @@ def stored_of(model: SessionModel) -> Stored | None:
     try:
         return _get_stored(model)
     except AttributeError:
-        _set_stored(model, None)  # what is not there takes long to find
+        set_stored(model, None)  # what is not there takes long to find
         return None
-
-
-def set_stored(model: SessionModel, stored: Stored) -> None:
-    """Note under which token a model is stored, and as what. Works for frozen models too."""
-    _set_stored(model, stored)
 
 
 def _with_stored(model: _M, stored: Stored | None) -> _M:
