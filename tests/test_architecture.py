@@ -30,9 +30,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.bounded": "stores.contract stores.memory texts types",
         "stores": "stores.contract texts types",
         "schema": "schema errors texts types wire",
-        "client.embedded": "client errors types wire engine stores",
-        "client.in_process": "client errors types wire engine stores",
-        "client": "client errors types wire",
+        "client.embedded": "client errors texts types wire engine stores",
+        "client.in_process": "client errors texts types wire engine stores",
+        "client": "client errors texts types wire",
         "engine": "engine errors texts types version wire stores.contract",
         "copying": "copying client engine errors texts types wire stores",
         "cli": "cli schema errors types",
@@ -57,7 +57,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Source", "Store", "Target", "Transport"})
+CONTRACTS: Final = frozenset({"Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -140,7 +140,7 @@ class NdbClient(KeyCommands, SessionCommands):
             transport = await open_embedded(target.text)
         else:
             transport = await WebSocketTransport.open(target, options)
-        self._transport = transport
+        self._use(transport)
 
     async def close(self) -> None:
         """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
@@ -150,7 +150,8 @@ class NdbClient(KeyCommands, SessionCommands):
     async def _close(self) -> None:
         if self._background and self._transport is not None:
             await asyncio.wait(self._background, timeout=_LONGEST_FAREWELL)
-        transport, self._transport = self._transport, None
+        transport = self._transport
+        self._use(None)
         if transport is not None:
             await transport.aclose()
 

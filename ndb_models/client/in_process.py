@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ndb_models.client.transport import Transport
+from ndb_models.client.transport import Immediate, Transport
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError
@@ -23,6 +23,11 @@ class InProcessTransport(Transport):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def immediate(self) -> Immediate | None:
+        """How to ask the engine without waiting."""
+        return self._engine.immediate
 
     async def request(self, exchange: Exchange) -> bytes:
         return await self._engine.handle(exchange.frame)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from ndb_models.client.transport import Transport
+from ndb_models.client.transport import Immediate, Transport
 from ndb_models.errors import InvalidArgumentError, NdbError, NotConnectedError, ProtocolError, ResponseError
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
@@ -31,8 +31,17 @@ class Requester:
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
+        self.immediate: Immediate | None = None
+        """How to ask without waiting, while there is a transport that can."""
         # What is done for callers who have gone.
         self._background: set[asyncio.Task[object]] = set()
+
+    def _use(self, transport: Transport | None) -> None:
+        """Take a transport, or none any more."""
+        self._transport = transport
+        # What is done at once is not logged: whoever logs requests gets them as such.
+        logs = _logger.isEnabledFor(logging.DEBUG)
+        self.immediate = transport.immediate if transport is not None and not logs else None
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request and return the frame that answers it, whatever its status.

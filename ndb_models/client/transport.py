@@ -8,12 +8,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from ndb_models.texts import ObjectText
+from ndb_models.types import SessionToken
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.prepared import Prepared
 
 
+class Immediate(Protocol):
+    """What is asked most, where nothing has to be waited for: done in the call."""
+
+    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
+        """Do what `SH_GET` does; return None if there is no such session."""
+
+    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
+        """Do what `SH_NEW_SET` does; return False if there is a session of this token."""
+
+
 class Transport(Protocol):
     """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
+
+    @property
+    def immediate(self) -> Immediate | None:
+        """How to ask without waiting; None where that cannot be."""
+        return None
 
     def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
         """Send a request, and return the frame that answers it.

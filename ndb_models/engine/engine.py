@@ -10,13 +10,22 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Context, scope_of
+from ndb_models.engine.handlers import HANDLERS, OK, Context, expiry_settings, scope_of
 from ndb_models.engine.requests import RefusedError, parse
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
-from ndb_models.stores.contract import SHARED, Limit, LimitError, Statistics, Store, UnknownSessionError
+from ndb_models.stores.contract import (
+    SHARED,
+    ImmediateVerbs,
+    Limit,
+    LimitError,
+    Statistics,
+    Store,
+    UnknownSessionError,
+)
 from ndb_models.texts import ObjectText
+from ndb_models.types import SessionToken
 from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
@@ -42,6 +51,29 @@ _FULL: Final[Mapping[Limit, Status]] = {
 
 BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
 """The answer to a binary frame."""
+
+
+class Immediate:
+    """What `SH_GET` and `SH_NEW_SET` do, for callers in this process, done in the call: no request, and no waiting.
+
+    Callers answer for it that the parameters are those of the commands, and the values JSON.
+    """
+
+    def __init__(self, store: ImmediateVerbs) -> None:
+        self._get = store.get_now
+        self._create = store.create_now
+
+    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
+        """Return the keys of these names; None if there is no such session."""
+        try:
+            keys = self._get(tkn, names)
+        except UnknownSessionError:
+            return None
+        return keys if type(keys) is ObjectText else ObjectText.joined(keys)
+
+    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
+        """Create a session with these keys. Return False if there is one of this token."""
+        return self._create(tkn, expiry_settings(expiry), keys)
 
 
 class Engine:
@@ -134,6 +166,12 @@ class Engine:
         except Exception:
             _logger.exception("%s failed", command.name)
             return {"st": Status.UNKNOWN}
+
+    @property
+    def immediate(self) -> Immediate | None:
+        """How to do what is asked most, without waiting; None where the store has to."""
+        verbs = self._store.immediate
+        return Immediate(verbs) if verbs is not None else None
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure of the store, and return what a client may know of it: not where the store is."""

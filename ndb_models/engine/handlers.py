@@ -174,7 +174,8 @@ _settings = lru_cache(maxsize=256)(ExpirySettings)
 _latest: tuple[Mapping[str, Any] | None, ExpirySettings] = (None, NEVER)
 
 
-def _expiry(given: Mapping[str, Any] | None) -> ExpirySettings:
+def expiry_settings(given: Mapping[str, Any] | None) -> ExpirySettings:
+    """Return what an `expiry` parameter says."""
     global _latest
     latest, settings = _latest
     if given is not latest:
@@ -193,7 +194,7 @@ def _expiry(given: Mapping[str, Any] | None) -> ExpirySettings:
 
 
 async def _sh_new(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    expiry = _expiry(call.body.get("expiry"))
+    expiry = expiry_settings(call.body.get("expiry"))
     while True:
         token = int.from_bytes(secrets.token_bytes(8))
         if token and await context.store.create(token, expiry):
@@ -202,7 +203,7 @@ async def _sh_new(context: Context, _scope: Scope, call: AnyCall) -> Body:
 
 async def _sh_new_set(context: Context, scope: Scope, call: AnyCall) -> Body:
     assert scope is not None
-    created = await context.store.create(scope, _expiry(call.body.get("expiry")), call.values)
+    created = await context.store.create(scope, expiry_settings(call.body.get("expiry")), call.values)
     return OK if created else {"m": "there is a session of this token", "st": Status.SESSION_NEW_FAIL}
 
 

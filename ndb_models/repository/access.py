@@ -206,10 +206,12 @@ class SessionAccess:
             self._parts = split_names(_SH_GET, names, RESERVED_KEY, limit)
         parts = self._parts
         for _ in range(_READS):
-            if len(parts) == 1:
-                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
-            else:
+            if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts)
+            elif client.immediate is not None:
+                keys = self._living(tkn, client.immediate.read(tkn, parts[0]))
+            else:
+                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
             if not names:
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             usual = self.seal.unsealed(keys, tkn)
@@ -264,6 +266,11 @@ class SessionAccess:
         if answer["st"] != Status.OK:
             raise self.refusal(_SH_GET, tkn, answer)
         keys: ObjectText = answer["keys"]
+        return keys
+
+    def _living(self, tkn: SessionToken, keys: ObjectText | None) -> ObjectText:
+        if keys is None:
+            raise SessionGoneError(self._name, tkn)
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:

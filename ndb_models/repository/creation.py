@@ -111,7 +111,10 @@ class SessionCreation:
             keys = self._access.seal.sealed(keys, tkn)
         else:
             keys = sealed(keys, self._schema, version, tkn, deadline)
-        body = {TOKEN: tkn} if expiry is None else {TOKEN: tkn, "expiry": expiry.on_the_wire}
+        settings = expiry.on_the_wire if expiry is not None else None
+        if self._client.immediate is not None:
+            return tkn if self._client.immediate.create(tkn, settings, keys) else None
+        body = {TOKEN: tkn} if settings is None else {TOKEN: tkn, "expiry": settings}
         try:
             answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):

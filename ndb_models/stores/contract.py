@@ -102,8 +102,23 @@ class Statistics(NamedTuple):
     size: int | None = None
 
 
+class ImmediateVerbs(Protocol):
+    """What is asked most of a store, without waiting."""
+
+    def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Do what `Store.get` does."""
+
+    def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
+        """Do what `Store.create` does."""
+
+
 class Store(Protocol):
     """The verbs. See the module for what holds for all of them."""
+
+    @property
+    def immediate(self) -> ImmediateVerbs | None:
+        """How to ask without waiting; None where the store has to wait, or has more to do."""
+        return None
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         """Write these keys over what is there; the others stay."""

@@ -17,6 +17,7 @@ from ndb_models.stores.contract import (
     NEVER,
     NO_KEYS,
     ExpirySettings,
+    ImmediateVerbs,
     Scope,
     SessionInfo,
     SessionRecord,
@@ -118,7 +119,16 @@ class MemoryStore(Store):
         for name, value in _parted(keys).items():
             there.setdefault(name, value)
 
+    @property
+    def immediate(self) -> ImmediateVerbs | None:
+        """This store."""
+        return self
+
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        return self.get_now(scope, names)
+
+    def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Do what `get` does."""
         if scope is None:
             return _chosen(self._shared, names)
         session = self._require(scope)
@@ -165,6 +175,10 @@ class MemoryStore(Store):
         return [name for name in names if name in there]
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        return self.create_now(token, expiry, keys)
+
+    def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
+        """Do what `create` does."""
         now = self._clock()
         agenda = self._agenda
         if agenda and (agenda[0][0] <= now or self._is_overgrown):

@@ -93,7 +93,7 @@ class TransportClient(NdbClient):
 
     def __init__(self, transport: Transport, max_payload: int | None = None) -> None:
         super().__init__()
-        self._transport = transport
+        self._use(transport)
         self.max_payload = max_payload
 
 

@@ -19,7 +19,7 @@ class EngineClient(NdbClient):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
-        self._transport = InProcessTransport(engine)
+        self._use(InProcessTransport(engine))
 
 
 @dataclass
