@@ -20,13 +20,17 @@ KEYS: Final = ObjectText.joined({"a": b"1", "b": b'"x"'})
 SETTINGS: Final = Expiry(idle=10).on_the_wire
 
 
+def is_immediate(client: NdbClient) -> bool:
+    return client.immediate is not None
+
+
 async def test_only_a_store_in_memory_is_asked_without_a_request(server: NdbServer, tmp_path: Path) -> None:
     async with NdbClient.connect("memory://") as client:
-        assert client.immediate is not None
-    assert client.immediate is None
+        assert is_immediate(client)
+    assert not is_immediate(client)
     for uri in (server.uri, f"sqlite:///{tmp_path / 'sessions.db'}"):
         async with NdbClient.connect(uri) as client:
-            assert client.immediate is None
+            assert not is_immediate(client)
     assert Engine(BoundedMemoryStore(StoreLimits(sessions=1))).immediate is None
 
 
