@@ -11,7 +11,7 @@ import msgspec
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, OK, Context, expiry_settings, scope_of
-from ndb_models.engine.requests import RefusedError, parse
+from ndb_models.engine.requests import Call, RefusedError, parse
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
@@ -26,10 +26,13 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
-from ndb_models.wire.commands import TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
+
+_SH_GET: Final = COMMANDS["SH_GET"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -103,6 +106,7 @@ class Engine:
         self._raise_store_errors = raise_store_errors
         self._max_nesting = min(max_nesting, MAX_NESTING)
         self._context = Context(store, DataSets(store, persist_path))
+        self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         """Return the answer to the text frame of one request. There always is one.
@@ -111,7 +115,11 @@ class Engine:
         asks may use the commands that are for admins.
         """
         try:
-            call = usual_call(frame, self._max_nesting) or parse(frame, self._max_nesting)
+            call = usual_call(frame, self._max_nesting)
+            if call is None:
+                call = parse(frame, self._max_nesting)
+            elif self._immediate is not None and (answer := self._answer_now(call, self._immediate)):
+                return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
         name = call.command.name
@@ -142,6 +150,20 @@ class Engine:
             return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
         return _encode({call.command.answer_name: body})
 
+    def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
+        """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
+        command = call.command
+        if command is _SH_GET:
+            keys = immediate.read(call.body[TOKEN], call.body["keys"])
+            if keys is None:
+                return None
+            self.tally.succeeded[command.name] += 1
+            return b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, Status.OK)
+        if command is _SH_NEW_SET and immediate.create(call.body[TOKEN], call.body.get("expiry"), call.values):
+            self.tally.succeeded[command.name] += 1
+            return command.bare_success
+        return None
+
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)
         return refusal(name, status, message)
@@ -170,8 +192,7 @@ class Engine:
     @property
     def immediate(self) -> Immediate | None:
         """How to do what is asked most, without waiting; None where the store has to."""
-        verbs = self._store.immediate
-        return Immediate(verbs) if verbs is not None else None
+        return self._immediate
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure of the store, and return what a client may know of it: not where the store is."""
