@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,17 +114,27 @@ class Engine:
         Where the store does not wait, neither does this, except for saving and loading. `admin` tells whether whoever
         asks may use the commands that are for admins.
         """
+        begun = self.begin(frame, admin=admin)
+        return begun if isinstance(begun, bytes) else await begun
+
+    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
+        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited."""
         try:
             call = usual_call(frame, self._max_nesting)
             if call is None:
                 call = parse(frame, self._max_nesting)
-            elif self._immediate is not None and (answer := self._answer_now(call, self._immediate)):
-                return answer
+            elif self._immediate is not None:
+                answer = self._answer_now(call, self._immediate)
+                if answer is not None:
+                    return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
-        name = call.command.name
         if call.command.for_admins and not admin:
-            return self._refuse(name, Status.COMMAND_DISABLED, "this command is for admins")
+            return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
+        return self._carry_out(call)
+
+    async def _carry_out(self, call: Call) -> bytes:
+        name = call.command.name
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
         except UnknownSessionError:

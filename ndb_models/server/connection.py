@@ -34,7 +34,7 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
-_Handle: TypeAlias = Callable[[bytes], Coroutine[Any, Any, bytes]]
+_Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class NdbServerConnection(ServerConnection):
     ) -> None:
         super().__init__(protocol, server, **more)
         self._engine = engine
-        self._handle: _Handle = functools.partial(engine.handle, admin=False)
+        self._begin: _Begin = functools.partial(engine.begin, admin=False)
         self._options = options
         self._traffic = traffic
         self._visitors = visitors
@@ -130,7 +130,7 @@ class NdbServerConnection(ServerConnection):
     def admit(self, *, admin: bool) -> None:
         """Let a client in; an `admin` may use the commands that are for admins."""
         if admin:
-            self._handle = self._engine.handle
+            self._begin = self._engine.begin
         self._admitted = True
         self._traffic.admitted += 1
 
@@ -219,7 +219,10 @@ class NdbServerConnection(ServerConnection):
         if not _is_utf8(message):
             self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
-        answering = self._handle(message)
+        answering = self._begin(message)
+        if isinstance(answering, bytes):
+            self._put(answering)
+            return
         try:
             waits_for = answering.send(None)
         except StopIteration as done:

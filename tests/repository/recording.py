@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 from ndb_models.engine import Engine
@@ -16,10 +17,10 @@ class LikeNemesisDb(Engine):
 
     like_nemesisdb = True
 
-    async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
+    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
         if self.like_nemesisdb and _name(frame) == "SH_NEW_SET":
             return refusal("SH_NEW_SET", Status.COMMAND_NOT_EXIST)
-        return await super().handle(frame, admin=admin)
+        return super().begin(frame, admin=admin)
 
 
 class RecordingEngine(LikeNemesisDb):
@@ -51,7 +52,10 @@ class RecordingEngine(LikeNemesisDb):
         self._held = frozenset()
         self._gate.set()
 
-    async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
+    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
+        return self._record(frame, admin=admin)
+
+    async def _record(self, frame: bytes, *, admin: bool) -> bytes:
         self.frames.append(frame)
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
@@ -59,7 +63,8 @@ class RecordingEngine(LikeNemesisDb):
         try:
             if held and self._held_back:
                 await self._wait()
-            answer = await super().handle(frame, admin=admin)
+            begun = super().begin(frame, admin=admin)
+            answer = begun if isinstance(begun, bytes) else await begun
             if held and not self._held_back:
                 await self._wait()
             return answer
