@@ -59,10 +59,6 @@ class BoundedMemoryStore(MemoryStore, Store):
         # Of all names and values that are kept, which includes what has expired and was not freed yet.
         self._size = 0
 
-    @property
-    def immediate(self) -> None:
-        """Nothing: what is asked is weighed first."""
-
     def _now(self) -> float:
         return self._time() if self._moment is None else self._moment
 

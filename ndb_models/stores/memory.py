@@ -121,8 +121,8 @@ class MemoryStore(Store):
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
-        """This store."""
-        return self
+        """This store; not one that inherits from it, whose verbs may do more."""
+        return self if type(self) is MemoryStore else None
 
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         return self.get_now(scope, names)
