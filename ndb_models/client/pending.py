@@ -4,6 +4,9 @@ A future of asyncio resumes whoever awaits it in the next turn of the event loop
 for each answer. A `PendingRequest` is awaited like a future, by the protocol that asyncio has for objects that are none
 (`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its task
 goes on, and the task's next request is written, all in one turn.
+
+It goes out when its task has begun to wait. By then asyncio has seen that the task is one of the connection's event
+loop, which would cost a system call for each request to find out otherwise.
 """
 
 from __future__ import annotations
@@ -21,37 +24,46 @@ class PendingRequest(Request):
     """A request, and what its task awaits.
 
     It ends once: by an answer, an error, or cancellation; whatever comes later is ignored.
+
+    Args:
+        exchange: what is asked.
+        deadline: when the answer is overdue, on the clock of the loop.
+        loop: whose tasks may wait. In a task of another one, waiting raises asyncio's RuntimeError, and nothing is
+            submitted.
+        submit: takes it once it is awaited.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "done")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "_submit", "done")
 
-    def __init__(self, exchange: Exchange, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
+        submit: Callable[[PendingRequest], None],
+    ) -> None:
         self.exchange = exchange
         self.deadline = deadline
         self.answer = b""
         self.is_abandoned = False
-        self._loop = loop
-        self._asyncio_future_blocking = False
-        self._resume: Callable[[PendingRequest], object] | None = None
-        self._context: Context | None = None
-        self._error: BaseException | None = None
         self.done: bool = False
+        self._loop = loop
+        self._submit = submit
+        self._asyncio_future_blocking = False
+        self._error: BaseException | None = None
 
     def deliver(self) -> None:
         """End with the answer. The task goes on before this returns, up to where it waits for something else."""
         if self.done:
             return
         self.done = True
-        resume, context = self._resume, self._context
-        if resume is None or context is None:
-            return
         if asyncio.current_task(self._loop) is None:
             try:
-                context.run(resume, self)
+                self._context.run(self._resume, self)
             except (SystemExit, KeyboardInterrupt) as exc:  # leaves the loop, but not the caller amid other answers
                 self._loop.call_soon(_leave, exc)
         else:  # a task is running: another cannot run inside it
-            self._loop.call_soon(resume, self, context=context)
+            self._loop.call_soon(self._resume, self, context=self._context)
 
     def fail(self, error: BaseException) -> None:
         """End with an error. The task goes on in the next turn of the loop."""
@@ -59,8 +71,7 @@ class PendingRequest(Request):
             return
         self.done = True
         self._error = error
-        if self._resume is not None:
-            self._loop.call_soon(self._resume, self, context=self._context)
+        self._loop.call_soon(self._resume, self, context=self._context)
 
     def __await__(self) -> Generator[PendingRequest, None, bytes]:
         if not self.done:
@@ -81,13 +92,12 @@ class PendingRequest(Request):
         return self._loop
 
     def add_done_callback(self, resume: Callable[[PendingRequest], object], *, context: Context) -> None:
-        """Take how to resume the task that waits."""
+        """Take how to resume the task, which has begun to wait."""
         self._resume, self._context = resume, context
-
-    def remove_done_callback(self, _resume: Callable[[PendingRequest], object]) -> int:
-        """Forget how to resume the task."""
-        self._resume = None
-        return 1
+        try:
+            self._submit(self)
+        except Exception as exc:  # noqa: BLE001 - whoever waits is told, not asyncio
+            self.fail(exc)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """End because the task is cancelled. Return False if this has ended already."""

@@ -160,20 +160,23 @@ class WebSocketTransport(Transport):
         options = self._options
         if len(exchange.frame) > options.max_payload:
             raise too_large(command, exchange.frame, options.max_payload)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline = loop.time() + options.request_timeout
         anomalies = 0
         maybe_done = False
-        if loop is not self._loop or _forks != self._forks:
-            raise InvalidArgumentError("this client was opened in another event loop or process; open one in each")
+        if _forks != self._forks:
+            raise self._elsewhere()
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
                 connection = await self._reconnected(command, deadline, maybe_done)
-            request = PendingRequest(exchange, deadline, loop)
+            request = PendingRequest(exchange, deadline, loop, connection.submit)
             try:
-                connection.submit(request)
                 answer = await request
+            except RuntimeError as exc:
+                if asyncio.get_running_loop() is not loop:
+                    raise self._elsewhere() from exc
+                raise
             except RequestTimeoutError as exc:
                 if maybe_done and not exc.maybe_done:
                     raise RequestTimeoutError(command.name, exc.timeout, maybe_done=True) from exc
@@ -188,11 +191,16 @@ class WebSocketTransport(Transport):
                 self._pause = 0.0
                 return read(answer)
 
+    def _elsewhere(self) -> InvalidArgumentError:
+        return InvalidArgumentError("this client was opened in another event loop or process; open one in each")
+
     def _repeats(self, command: Command, maybe_done: bool) -> bool:
         return self._options.reconnect and not self._closed and (command.repeatable or not maybe_done)
 
     async def _reconnected(self, command: Command, deadline: float, maybe_done: bool) -> NdbConnection:
         """Return a new connection, for which many may wait while one is made."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise self._elsewhere()
         self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):

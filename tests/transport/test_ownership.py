@@ -48,17 +48,26 @@ async def test_a_forked_process_cannot_use_the_connection_of_its_parent(server: 
     assert process.returncode == 0, complaint.decode()
 
 
+def elsewhere(client: NdbClient) -> None:
+    """Be refused in an event loop of its own."""
+
+    async def use() -> None:
+        with pytest.raises(InvalidArgumentError, match="event loop"):
+            await client.kv_get(("a",))
+
+    asyncio.run(use())
+
+
 async def test_a_client_is_not_used_by_another_event_loop(server: NdbServer) -> None:
-    def elsewhere(client: NdbClient) -> None:
-        async def use() -> None:
-            with pytest.raises(InvalidArgumentError, match="event loop"):
-                await client.kv_get(("a",))
-
-        asyncio.run(use())
-
     async with NdbClient.connect(server.uri) as client:
         await asyncio.to_thread(elsewhere, client)
         assert await client.kv_get(("a",)) == {}
+
+
+async def test_nor_is_one_that_has_lost_its_connection(server: NdbServer) -> None:
+    async with NdbClient.connect(server.uri) as client:
+        await server.stop()
+        await asyncio.to_thread(elsewhere, client)
 
 
 async def test_a_redirect_is_not_followed() -> None:
