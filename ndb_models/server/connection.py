@@ -27,6 +27,7 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, text_frame
 from ndb_models.wire.messages import MessageAssembler
+from ndb_models.wire.pipeline import FENCE_EVERY
 
 try:
     from websockets.speedups import apply_mask
@@ -38,8 +39,9 @@ _Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
 
 _logger = logging.getLogger(__name__)
 
-# Enough to be worth a system call, few enough that the client has something to do meanwhile.
-_WRITTEN_TOGETHER: Final = 16
+# Enough to be worth a system call, few enough that the client has something to do meanwhile; and with the fence that a
+# client of ours waits for before it goes on.
+_WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
 # So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
 # bytes may ask for large values.
 _WRITTEN_AT_ONCE: Final = 64 * 1024

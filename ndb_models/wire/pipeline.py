@@ -33,8 +33,11 @@ _UNREAD_LIMIT: Final = 128 * 1024
 # What may come with each answer: its header, and a fence.
 _WITH_AN_ANSWER: Final = 100
 _REMEMBERED: Final = 256
-# Short enough that the first answers of a long burst are handed over while the server works on the last.
-_FENCE_EVERY: Final = 16
+FENCE_EVERY: Final = 16
+"""How many requests one fence is for, at the most.
+
+Few enough that the first answers of a long burst are handed over while the server works on the last.
+"""
 
 
 class Request:
@@ -125,7 +128,7 @@ class Pipeline(Generic[R]):
             self._in_flight.append(request)
             self._flying += 1
             self._unfenced += 1
-            if self._unfenced >= _FENCE_EVERY:
+            if self._unfenced >= FENCE_EVERY:
                 frames.append(self._fence())
         if self._unfenced > 1:
             frames.append(self._fence())
