@@ -209,7 +209,10 @@ class SessionAccess:
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts)
             elif client.immediate is not None:
-                keys = self._living(tkn, client.immediate.read(tkn, parts[0]))
+                stored = client.immediate.read(tkn, parts[0])
+                if stored is None:
+                    raise SessionGoneError(self._name, tkn)
+                keys = stored
             else:
                 keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
             if not names:
@@ -266,11 +269,6 @@ class SessionAccess:
         if answer["st"] != Status.OK:
             raise self.refusal(_SH_GET, tkn, answer)
         keys: ObjectText = answer["keys"]
-        return keys
-
-    def _living(self, tkn: SessionToken, keys: ObjectText | None) -> ObjectText:
-        if keys is None:
-            raise SessionGoneError(self._name, tkn)
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:

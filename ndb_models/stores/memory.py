@@ -62,6 +62,7 @@ class MemoryStore(Store):
         # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
         self._agenda: list[tuple[float, SessionToken]] = []
         self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
+        self._latest_settings = NEVER
         self._expired = 0
 
     def _live(self, token: SessionToken) -> _Session | None:
@@ -131,9 +132,13 @@ class MemoryStore(Store):
         """Do what `get` does."""
         if scope is None:
             return _chosen(self._shared, names)
-        session = self._require(scope)
-        if session.expiry.extend_on_get:
-            self._start_timer(session)
+        now = self._clock()
+        session = self._sessions.get(scope)
+        if session is None or now >= session.deadline:
+            session = self._require(scope)
+        expiry = session.expiry
+        if expiry.extend_on_get and expiry.duration:
+            session.deadline = now + expiry.duration
         keys = session.keys
         if isinstance(keys, dict):
             return _chosen(keys, names)
@@ -185,9 +190,9 @@ class MemoryStore(Store):
             self._sweep(self._SWEPT_PER_CREATION)
         if token in self._sessions and self._live(token) is not None:
             return False
-        if len(self._settings) < self._SHARED_SETTINGS:
+        if expiry is not self._latest_settings and len(self._settings) < self._SHARED_SETTINGS:
             # A million sessions have but a handful of settings: keep one of each.
-            expiry = self._settings.setdefault(expiry, expiry)
+            expiry = self._latest_settings = self._settings.setdefault(expiry, expiry)
         deadline = math.inf
         if expiry.duration:
             deadline = now + expiry.duration
