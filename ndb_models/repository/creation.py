@@ -84,8 +84,8 @@ class SessionCreation:
         limit = self._client.max_payload
         in_one_frame = limit is None or fits(keys, limit)
         if in_one_frame and entry is None and self._client.creates_whole:
-            tkn = await self._created_whole(keys, expiry, deadline, version)
-            if tkn is not None:
+            tkn = _draw_token()
+            if tkn and await self._created_whole(tkn, self._sealed(keys, tkn, deadline, version), expiry):
                 return tkn, deadline
         if limit is None or in_one_frame:
             parts = [{**keys}]
@@ -100,20 +100,16 @@ class SessionCreation:
         await self._write(tkn, parts, entry)
         return tkn, deadline
 
-    async def _created_whole(
-        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int
-    ) -> SessionToken | None:
-        """Create a session by one request; return None where the server cannot, or has one of the token drawn."""
-        tkn = _draw_token()
-        if not tkn:
-            return None
+    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int) -> ObjectText:
         if deadline is None and version == self._version:
-            keys = self._access.seal.sealed(keys, tkn)
-        else:
-            keys = sealed(keys, self._schema, version, tkn, deadline)
+            return self._access.seal.sealed(keys, tkn)
+        return sealed(keys, self._schema, version, tkn, deadline)
+
+    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
+        """Create a session by one request; return False where the server cannot, or has one of this token."""
         settings = expiry.on_the_wire if expiry is not None else None
         if self._client.immediate is not None:
-            return tkn if self._client.immediate.create(tkn, settings, keys) else None
+            return self._client.immediate.create(tkn, settings, keys)
         body = {TOKEN: tkn} if settings is None else {TOKEN: tkn, "expiry": settings}
         try:
             answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
@@ -122,12 +118,12 @@ class SessionCreation:
             raise
         status = answer["st"]
         if status == Status.OK:
-            return tkn
+            return True
         if status == Status.COMMAND_NOT_EXIST:
             self._client.creates_whole = False
         elif status != Status.SESSION_NEW_FAIL:
             raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return None
+        return False
 
     async def _write(self, tkn: SessionToken, parts: list[dict[str, bytes]], entry: Entry | None) -> None:
         """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""
