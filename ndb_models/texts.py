@@ -32,7 +32,7 @@ class ObjectText(Mapping[str, bytes]):
     __slots__ = ("_members", "_names", "text")
 
     def __init__(self, text: bytes, names: tuple[str, ...] | None = None) -> None:
-        self.text: Final = text
+        self.text: bytes = text
         self._names = names
         self._members: dict[str, bytes] | None = None
 

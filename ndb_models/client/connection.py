@@ -28,6 +28,7 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
+_OPEN: Final = State.OPEN
 # Bytes read from the socket at once.
 _READ_AT_ONCE: Final = 64 * 1024
 
@@ -52,6 +53,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         # Set while requests wait to be written together: at the end of this turn of the loop, or of the call that hands
         # over answers.
         self._sends_soon = False
+        # Whether what comes in is handed over by the event loop itself, and by no task.
+        self._resumes_at_once = False
         # Runs while there are requests, and looks whether the oldest is overdue.
         self._watch: asyncio.TimerHandle | None = None
         # Runs while the server does not read.
@@ -62,7 +65,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     @property
     def usable(self) -> bool:
         """Whether requests can be sent."""
-        return self._failure is None and self.protocol.state is State.OPEN
+        return self._failure is None and self.protocol.state is _OPEN
 
     def submit(self, request: PendingRequest) -> None:
         """Send a request, which then gets the answer or the error. The connection must be usable."""
@@ -104,6 +107,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             super().data_received(data)
             return
         scheduled, self._sends_soon = self._sends_soon, True
+        self._resumes_at_once = asyncio.current_task(self.loop) is None
         usable = self.usable
         for is_answer, part in self._reader.feed(data):
             if not is_answer:
@@ -135,7 +139,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             if request.done:
                 request.exchange.orphaned(request.answer)
             else:
-                request.deliver()
+                request.deliver(at_once=self._resumes_at_once)
         if len(answered) > 1:  # the server works on what comes of these while the next are handed over
             self._send()
 

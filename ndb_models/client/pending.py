@@ -52,17 +52,20 @@ class PendingRequest(Request):
         self._asyncio_future_blocking = False
         self._error: BaseException | None = None
 
-    def deliver(self) -> None:
-        """End with the answer. The task goes on before this returns, up to where it waits for something else."""
+    def deliver(self, *, at_once: bool) -> None:
+        """End with the answer. If `at_once`, the task goes on before this returns, up to where it waits again.
+
+        That must not be asked for inside of a task: another cannot run there.
+        """
         if self.done:
             return
         self.done = True
-        if asyncio.current_task(self._loop) is None:
+        if at_once:
             try:
                 self._context.run(self._resume, self)
             except (SystemExit, KeyboardInterrupt) as exc:  # leaves the loop, but not the caller amid other answers
                 self._loop.call_soon(_leave, exc)
-        else:  # a task is running: another cannot run inside it
+        else:
             self._loop.call_soon(self._resume, self, context=self._context)
 
     def fail(self, error: BaseException) -> None:

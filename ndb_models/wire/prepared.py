@@ -51,7 +51,9 @@ class ReceivedKeys(ObjectText):
     __slots__ = ("_command",)
 
     def __init__(self, text: bytes, command: str) -> None:
-        super().__init__(text)
+        self.text = text
+        self._names = None
+        self._members = None
         self._command = command
 
     @property
