@@ -59,6 +59,8 @@ class EssentialVerbs(Generic[M]):
         self._access = SessionAccess(client, self._name, schema, version, foreign=foreign, clock=clock)
         self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
+        # Whether there is more to reading a session than making a model of it, also where it is of the class's version.
+        self._takes_care = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
         self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
@@ -147,7 +149,7 @@ class EssentialVerbs(Generic[M]):
         """
         codec = self._codec
         read = await self._access.read(tkn, await self._names(tkn) if codec.open else codec.names)
-        if self._upgrading.reads_whole or self._ends_invalid or self._upgrading.is_due(read):
+        if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)
         set_stored(session, Stored(tkn, read.text, read.deadline))
