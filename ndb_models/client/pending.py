@@ -42,10 +42,10 @@ class PendingRequest(Request):
         loop: asyncio.AbstractEventLoop,
         submit: Callable[[PendingRequest], None],
     ) -> None:
-        self.exchange = exchange
-        self.deadline = deadline
-        self.answer = b""
-        self.is_abandoned = False
+        self.exchange: Exchange = exchange
+        self.deadline: float = deadline
+        self.answer: bytes = b""
+        self.is_abandoned: bool = False
         self.done: bool = False
         self._loop = loop
         self._submit = submit

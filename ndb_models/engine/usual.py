@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -64,7 +64,9 @@ def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
         body["keys"] = keys = _decode(text)
     except UNREADABLE:
         return None
-    return Call(command, body, members_as_decoded(text, keys)) if type(keys) is dict and keys else None
+    if type(keys) is not dict or not keys:
+        return None
+    return Call(command, body, members_as_decoded(text, cast("dict[str, object]", keys)))
 
 
 _names: Final = lru_cache(maxsize=256)(_decode_names)

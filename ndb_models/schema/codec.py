@@ -1,7 +1,8 @@
 """Where a model becomes keys and back: one key a field, named by the field, its value the field's JSON.
 
-What is written is read back before it is stored: a value that would not come back equal is refused, by the field's
-name. Names are those of the fields, at every depth, whatever aliases a model has for other uses.
+What is written is read back before it is stored, unless the class says that it will come back: a value that would not
+come back equal is refused, by the field's name. Names are those of the fields, at every depth, whatever aliases a model
+has for other uses.
 """
 
 from __future__ import annotations
