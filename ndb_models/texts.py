@@ -117,6 +117,11 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
     return members_of(text)
 
 
+def has_constants(text: bytes) -> bool:
+    """Tell whether there may be a NaN or an infinity in a text: no JSON, but written and read by some as if it were."""
+    return b"NaN" in text or b"Infinity" in text
+
+
 def names_in(text: bytes) -> tuple[str, ...]:
     """Return the names of a JSON object's members.
 
@@ -144,4 +149,4 @@ def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:
     a string there, since the name's first quote would end it; nor deeper, since the rest ends the object and no more.
     """
     before, found, last = text.rpartition(start)
-    return (before + b"}", last[:-1]) if found else None
+    return (before + b"}", last[:-1]) if found and len(before) > 1 else None

@@ -129,6 +129,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def _receive(self, answer: bytes) -> None:
         try:
+            if not answer.isascii():
+                _check_utf8(answer)
             answered = self._pipeline.receive(answer)
         except ProtocolError as exc:
             self.drop(exc)
@@ -208,3 +210,15 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self._watch = None
         self._stop_stalled()
         self._fail_requests()
+
+
+def _check_utf8(answer: bytes) -> None:
+    """Refuse a text message that is none (RFC 6455, section 8.1).
+
+    Raises:
+        ProtocolError: it is not UTF-8.
+    """
+    try:
+        answer.decode()
+    except UnicodeDecodeError as exc:
+        raise ProtocolError("the server sent text that is not UTF-8") from exc

@@ -23,7 +23,7 @@ from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.texts import UNREADABLE, ObjectText, join_members, names_in, split_members
+from ndb_models.texts import UNREADABLE, ObjectText, has_constants, join_members, names_in, split_members
 from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
@@ -97,8 +97,9 @@ class ModelCodec(Generic[B]):
                 read = self._read(text)
             except (PydanticSerializationError, UnicodeError, ValidationError):
                 return self._dump_with_care(model)  # which says what is wrong
-            # Equal, and so all fields are there.
-            if model.__dict__ == read.__dict__ and model.__pydantic_private__ == read.__pydantic_private__:
+            # Equal, and so all fields are there. What is no JSON, Pydantic may write and read all the same.
+            is_equal = model.__dict__ == read.__dict__ and model.__pydantic_private__ == read.__pydantic_private__
+            if is_equal and not has_constants(text):
                 return ObjectText(text, self.names)
         return self._dump_with_care(model)
 

@@ -20,16 +20,14 @@ def has_aliases(core_schema: object) -> bool:
 
 
 def writes_fields(core_schema: Any) -> bool:
-    """Tell whether a model is written as its fields, each a key of its name whose value is JSON, and nothing else."""
+    """Tell whether a model is written as its fields, each a key of its name, and nothing else."""
     node = core_schema
     while node["type"] != "model-fields":
         if node["type"] not in _AROUND_FIELDS or "serialization" in node or node.get("root_model"):
             return False
         node = node["schema"]
-    return (
-        "serialization" not in node
-        and not any("serialization_exclude_if" in field for field in node["fields"].values())
-        and not _any_node(core_schema, lambda node: node.get("ser_json_inf_nan") == "constants")
+    return "serialization" not in node and not any(
+        "serialization_exclude_if" in field for field in node["fields"].values()
     )
 
 

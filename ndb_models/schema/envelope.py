@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ndb_models.texts import ObjectText, and_last, before_last, join_members
+from ndb_models.texts import UNREADABLE, ObjectText, and_last, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -86,7 +86,7 @@ class Seal:
         The text of the keys without it is an object if theirs was. Only then; so it has to be read as one.
         """
         text, ending = keys.text, self._ending(tkn)
-        if not text.endswith(ending):
+        if not text.endswith(ending) or len(text) == len(ending) + 1:  # there is nothing before the comma
             return None
         return text[: -len(ending)] + b"}", self._envelope, ending[len(_START) : -1]
 
@@ -134,7 +134,7 @@ def read_envelope(text: bytes) -> Envelope | None:
     """Return what the reserved key holds, or None if it is not one of ours."""
     try:
         return _decoder.decode(text)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

@@ -156,7 +156,7 @@ def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
 
 
 def _parts_of(kind: type[Any]) -> Iterator[_Part]:
-    if issubclass(kind, BaseModel):
+    if issubclass(kind, BaseModel) and kind is not BaseModel:
         kind.model_rebuild(raise_errors=False)  # types that were not defined yet may be by now
     fields: Mapping[str, FieldInfo] | None = getattr(kind, "__pydantic_fields__", None)
     if fields is not None:

@@ -196,7 +196,7 @@ class MemoryStore(Store):
         deadline = math.inf
         if expiry.duration:
             deadline = now + expiry.duration
-            heapq.heappush(agenda, (deadline, token))
+            heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
         self._sessions[token] = _Session(_kept(keys), expiry, deadline)
         return True
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import ProtocolError
-from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import Status
@@ -20,7 +20,7 @@ from ndb_models.wire.statuses import Status
 class _Answer(msgspec.Struct):
     st: int
     tkn: int | None = None
-    keys: msgspec.Raw = msgspec.Raw(NO_MEMBERS)
+    keys: msgspec.Raw = msgspec.Raw()
     m: str = ""
 
 
@@ -112,18 +112,21 @@ class Prepared(Exchange):
         Raises:
             ProtocolError: it is none.
         """
-        if answer == self.command.bare_success:
+        asks_for_keys = "keys" in self.body
+        if answer == self.command.bare_success and not asks_for_keys:
             return _SUCCESS
         start = self.command.keys_start
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
-            if b"NaN" not in text and b"Infinity" not in text:  # which some readers of JSON let through
+            if not has_constants(text):  # else it is no JSON, which who reads it might not see
                 return {"st": Status.OK, "keys": ReceivedKeys(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError) as exc:
             raise unreadable(self.command.name) from exc
         keys = bytes(body.keys)
+        if not keys and not (asks_for_keys and body.st == Status.OK):
+            keys = NO_MEMBERS
         if keys[:1] != b"{":
             raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
         return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic_core import from_json
+from websockets.asyncio.server import ServerConnection
 
 from ndb_models import NdbClient, Repository, SessionModel
 from ndb_models.errors import ConnectionLostError, ProtocolError
@@ -21,13 +22,13 @@ from tests.client.scripted_server import answering, scripted
 
 
 class Note(SessionModel):
-    text: str
+    text: str = ""
     weight: float = 0.0
     more: str = ""
 
 
 class TextView(SessionModel):
-    text: str
+    text: str = ""
 
 
 TKN: Final = 77
@@ -45,6 +46,7 @@ VERBS: dict[str, Callable[[Repository[Note]], Awaitable[object]]] = {
 }
 
 GARBAGE = {
+    "nothing before a comma": "",
     "half a member": '"text"',
     "no value": '"text":',
     "an unknown word": '"text":yes',
@@ -64,15 +66,52 @@ GARBAGE = {
 }
 
 
+async def require_protocol_error(verb: str, client: NdbClient) -> None:
+    (end,) = await asyncio.gather(VERBS[verb](Repository(client, Note)), return_exceptions=True)
+    if isinstance(end, list):  # get_many returns its errors
+        (end,) = end
+    assert isinstance(end, (ProtocolError, ConnectionLostError))
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("garbage", GARBAGE)
 async def test_keys_that_are_no_json_are_an_error_of_the_protocol(garbage: str, verb: str) -> None:
     answer = f'{{"SH_GET_RSP":{{"keys":{{{GARBAGE[garbage]},{ENVELOPE}}},"st":1}}}}'
     async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
-        (end,) = await asyncio.gather(VERBS[verb](Repository(client, Note)), return_exceptions=True)
-    if isinstance(end, list):  # get_many returns its errors
-        (end,) = end
-    assert isinstance(end, (ProtocolError, ConnectionLostError))
+        await require_protocol_error(verb, client)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("version", [1, 2])
+async def test_nothing_before_a_comma_is_no_session_of_another_version_either(version: int, verb: str) -> None:
+    envelope = f'"__ndb__":{{"schema":"Note","version":{version},"tkn":77,"deadline":99999999999999}}'
+    answer = f'{{"SH_GET_RSP":{{"keys":{{,{envelope}}},"st":1}}}}'
+    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        await require_protocol_error(verb, client)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("answer", ['{"SH_GET_RSP":{"st":1}}', '{"SH_GET_RSP": {"st": 1}}'])
+async def test_success_without_keys_is_an_error_of_the_protocol(answer: str, verb: str) -> None:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        await require_protocol_error(verb, client)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("place", ["value", "name", "schema"])
+async def test_text_that_is_not_utf8_is_an_error_of_the_protocol(place: str, verb: str) -> None:
+    parts = {each: b"\xff" if each == place else b"" for each in ("value", "name", "schema")}
+    answer = b'{"SH_GET_RSP":{"keys":{"text%(name)b":"x%(value)b","__ndb__":{"schema":"Note%(schema)b","version":1,' % {
+        each.encode(): text for each, text in parts.items()
+    }
+
+    async def script(connection: ServerConnection) -> None:
+        async for _ in connection:
+            connection.protocol.send_text(answer + b'"tkn":77}},"st":1}}')
+            connection.transport.write(b"".join(connection.protocol.data_to_send()))
+
+    async with scripted(script) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        await require_protocol_error(verb, client)
 
 
 @given(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.contract import ExpirySettings, Statistics
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
@@ -159,3 +159,15 @@ async def test_keys_that_are_all_written_again_stay_one_text(store: MemoryStore)
             await store.set(token, ObjectText.joined(dict.fromkeys(names, b"2")))
         assert occupied() - before < 1.1 * created
     assert await store.get_all(7) == dict.fromkeys(names, b"2")
+
+
+async def test_a_session_created_while_the_agenda_is_made_anew_expires_too(clock: VirtualClock) -> None:
+    store = MemoryStore(clock=clock)
+    settings = ExpirySettings(10, delete_session=True)
+    for token in range(1, 66):
+        await store.create(token, settings)
+        await store.end(token)
+    await store.create(1000, settings)
+    clock.move(11)
+    await store.sweep()
+    assert await store.statistics() == Statistics(sessions=0, keys=0, expired=1)
