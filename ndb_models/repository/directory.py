@@ -136,7 +136,7 @@ class Directory:
             try:
                 return await work(IndexSet(self._client, tkn))
             except MissingSetError:
-                continue
+                continue  # it ended meanwhile: the next name has the set that took its place, if there is one
         raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
 
     async def consult(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T | None:
@@ -148,7 +148,7 @@ class Directory:
             try:
                 return await work(IndexSet(self._client, tkn))
             except MissingSetError:
-                continue
+                continue  # it ended meanwhile: the next name has the set that took its place, if there is one
         return None
 
     async def _named(self, key: str) -> SessionToken | None:

@@ -5,7 +5,6 @@ A core schema is JSON-like, with functions and classes for leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 # What the names are called that a value is read by: of fields, and of arguments.
@@ -16,7 +15,10 @@ _AROUND_FIELDS: Final = frozenset({"definitions", "model", "function-before", "f
 
 def has_aliases(core_schema: object) -> bool:
     """Tell whether anything is read by another name than its own."""
-    return _any_node(core_schema, lambda node: not node.keys().isdisjoint(_ALIASES))
+    if isinstance(core_schema, dict):
+        members = cast("dict[str, object]", core_schema)
+        return not members.keys().isdisjoint(_ALIASES) or any(map(has_aliases, members.values()))
+    return type(core_schema) in (list, tuple) and any(map(has_aliases, cast("list[object]", core_schema)))
 
 
 def writes_fields(core_schema: Any) -> bool:
@@ -29,11 +31,3 @@ def writes_fields(core_schema: Any) -> bool:
     return "serialization" not in node and not any(
         "serialization_exclude_if" in field for field in node["fields"].values()
     )
-
-
-def _any_node(node: object, holds: Callable[[Mapping[str, object]], bool]) -> bool:
-    """Tell whether something holds for any of the objects in a core schema."""
-    if isinstance(node, dict):
-        members = cast("dict[str, object]", node)
-        return holds(members) or any(_any_node(member, holds) for member in members.values())
-    return type(node) in (list, tuple) and any(_any_node(item, holds) for item in cast("list[object]", node))
