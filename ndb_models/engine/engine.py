@@ -124,7 +124,11 @@ class Engine:
             if call is None:
                 call = parse(frame, self._max_nesting)
             elif self._immediate is not None:
-                answer = self._answer_now(call, self._immediate)
+                try:
+                    answer = self._answer_now(call, self._immediate)
+                except Exception:
+                    _logger.exception("%s failed", call.command.name)
+                    return self._refuse(call.command.name, Status.UNKNOWN)
                 if answer is not None:
                     return answer
         except RefusedError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from ndb_models.server import NdbServer
 from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.texts import ObjectText
+from ndb_models.wire.statuses import Status
 from tests.conftest import VirtualClock
 
 KEYS: Final = ObjectText.joined({"a": b"1", "b": b'"x"'})
@@ -63,6 +65,15 @@ async def test_it_does_what_the_requests_do() -> None:
         assert members(immediate.read(5, ("a", "b", "c"))) == {**KEYS, "c": b"3"}
         await client.sh_end(5)
         assert immediate.read(5, ("a",)) is None
+
+
+async def test_what_fails_unforeseen_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MemoryStore, "get_now", fail)
+    answer = json.loads(await Engine(MemoryStore()).handle(b'{"SH_GET":{"tkn":5,"keys":["a"]}}'))
+    assert answer["SH_GET_RSP"]["st"] == Status.UNKNOWN
 
 
 def test_reading_extends_the_expiry(clock: VirtualClock) -> None:
