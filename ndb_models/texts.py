@@ -117,8 +117,14 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
     return members_of(text)
 
 
+_N: Final = ord("N")
+_I: Final = ord("I")
+
+
 def has_constants(text: bytes) -> bool:
     """Tell whether there may be a NaN or an infinity in a text: no JSON, but written and read by some as if it were."""
+    if _N not in text and _I not in text:  # a tenth of the time of looking for words
+        return False
     return b"NaN" in text or b"Infinity" in text
 
 

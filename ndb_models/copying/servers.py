@@ -34,7 +34,7 @@ class ServerPlace(Target):
     async def put_keys(self, keys: Keys) -> None:
         for part in _parts(keys, (self._client.max_payload or 0) // 2):
             command = COMMANDS["KV_ADD"]
-            answer: Any = await self._client.perform(Prepared(command, {}, ObjectText.joined(part)))
+            answer: Any = await self._client.perform(Prepared(command, values=ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(command, answer)
 

@@ -189,7 +189,7 @@ class Engine:
         """
         command = prepared.command
         try:
-            scope = prepared.body[TOKEN] if command.of_session else SHARED
+            scope = prepared.tkn if command.of_session else SHARED
             return await HANDLERS[command.name](self._context, scope, prepared)
         except UnknownSessionError:
             return {"st": Status.SESSION_NOT_EXIST}

@@ -41,8 +41,8 @@ from ndb_models.schema.envelope import (
 from ndb_models.schema.expiry import Expiry
 from ndb_models.texts import NO_MEMBERS, ObjectText, join_members
 from ndb_models.types import Clock, SessionToken
-from ndb_models.wire.commands import COMMANDS, TOKEN, Command, is_token
-from ndb_models.wire.prepared import Prepared, ReceivedKeys
+from ndb_models.wire.commands import COMMANDS, Command, is_token
+from ndb_models.wire.prepared import Parameters, Prepared, ReceivedKeys
 from ndb_models.wire.statuses import Status
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class SessionAccess:
         """The reserved key of most of the sessions."""
         # What was asked for last, mostly the fields of the class, and how it is divided among requests.
         self._asked: tuple[str, ...] | None = None
-        self._parts: Sequence[tuple[str, ...]] = ()
+        self._parts: Sequence[Parameters] = ()
         self._parted_for: int | None = None
         self._foreign = foreign
         self._clock = clock
@@ -148,8 +148,7 @@ class SessionAccess:
         Returns whether the session is whole then.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        parts = split_names(_SH_GET, (), RESERVED_KEY, self._client.max_payload)
-        _, envelope, _ = unsealed(await self._read_parts(tkn, parts))
+        _, envelope, _ = unsealed(await self._read_parts(tkn, self._divided(())))
         return envelope is not None and envelope.tkn == tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
@@ -179,7 +178,7 @@ class SessionAccess:
             await self._of_session(tkn, self._client.sh_rmv(part, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
-        answer = await self._client.perform(Prepared(command, {TOKEN: tkn}, keys))
+        answer = await self._client.perform(Prepared(command, tkn, values=keys))
         if answer["st"] != Status.OK:
             raise self.refusal(command, tkn, answer)
 
@@ -203,21 +202,21 @@ class SessionAccess:
         limit = client.max_payload
         if names is not self._asked or limit != self._parted_for:
             self._asked, self._parted_for = names, limit
-            self._parts = split_names(_SH_GET, names, RESERVED_KEY, limit)
+            self._parts = self._divided(names)
         parts = self._parts
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts)
             elif client.immediate is not None:
-                stored = client.immediate.read(tkn, parts[0])
+                stored = client.immediate.read(tkn, parts[0].body["keys"])
                 if stored is None:
                     raise SessionGoneError(self._name, tkn)
                 keys = stored
             else:
-                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": parts[0]})))
+                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, tkn, parts[0])))
             if not names:
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
-            usual = self.seal.unsealed(keys, tkn)
+            usual = self.seal.unsealed(keys.text, tkn)
             if usual is not None:
                 return Read(*usual)
             text, envelope, reserved = unsealed(keys)
@@ -248,14 +247,19 @@ class SessionAccess:
         names = await self._of_session(tkn, self._client.sh_keys(tkn))
         return tuple([name for name in names if name != RESERVED_KEY])
 
+    def _divided(self, names: tuple[str, ...]) -> Sequence[Parameters]:
+        """Return what to ask for, to read the keys of these names, each time with the reserved one."""
+        parts = split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload)
+        return [Parameters(keys=part) for part in parts]
+
     async def _read_parts(
-        self, tkn: SessionToken, parts: Sequence[tuple[str, ...]], tries: int = _PARTED_READS
+        self, tkn: SessionToken, parts: Sequence[Parameters], tries: int = _PARTED_READS
     ) -> ObjectText:
         """Return what is read in parts, each with the reserved key, as one."""
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
         for part in parts:
-            read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, {TOKEN: tkn, "keys": part})))
+            read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, tkn, part)))
             keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:
@@ -293,9 +297,7 @@ class SessionAccess:
 
     async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""
-        limit = self._client.max_payload
-        parts = split_names(_SH_GET, await self._all_names(tkn), RESERVED_KEY, limit)
-        return (await self._read_parts(tkn, parts)).split()
+        return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)))).split()
 
     async def end(self, tkn: SessionToken) -> bool:
         """End a session, whatever it is. Return False if there is none."""

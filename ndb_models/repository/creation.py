@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
@@ -21,7 +21,7 @@ from ndb_models.schema.expiry import Expiry
 from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
-from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.prepared import NO_PARAMETERS, Prepared
 from ndb_models.wire.statuses import Status
 
 _SH_NEW: Final = COMMANDS["SH_NEW"]
@@ -81,13 +81,47 @@ class SessionCreation:
         if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
         version = version or self._version
-        limit = self._client.max_payload
-        in_one_frame = limit is None or fits(keys, limit)
-        if in_one_frame and entry is None and self._client.creates_whole:
+        client = self._client
+        in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
+        if in_one_frame and entry is None and client.creates_whole:
             tkn = _draw_token()
-            if tkn and await self._created_whole(tkn, self._sealed(keys, tkn, deadline, version), expiry):
+            parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
+            whole = self._sealed(keys, tkn, deadline, version)
+            if client.immediate is not None:
+                created = client.immediate.create(tkn, parameters.body.get("expiry"), whole)
+            else:
+                try:
+                    answer = await client.perform(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+                except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+                    client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+                    raise
+                created = self._has_created(tkn, answer)
+            if created:
                 return tkn, deadline
-        if limit is None or in_one_frame:
+        return await self._create_in_parts(keys, expiry, deadline, version, entry), deadline
+
+    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int) -> ObjectText:
+        if deadline is None and version == self._version:
+            return self._access.seal.sealed(keys, tkn)
+        return sealed(keys, self._schema, version, tkn, deadline)
+
+    def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any]) -> bool:
+        """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
+        status = answer["st"]
+        if status == Status.OK:
+            return True
+        if status == Status.COMMAND_NOT_EXIST:
+            self._client.creates_whole = False
+        elif status != Status.SESSION_NEW_FAIL:
+            raise self._access.refusal(_SH_NEW_SET, tkn, answer)
+        return False
+
+    async def _create_in_parts(
+        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int, entry: Entry | None
+    ) -> SessionToken:
+        """Create a session first, and then write its keys."""
+        limit = self._client.max_payload
+        if limit is None or fits(keys, limit):
             parts = [{**keys}]
         else:
             pending = write_envelope(self._schema, version, None, deadline)
@@ -98,32 +132,7 @@ class SessionCreation:
         tkn = await self._new(expiry)
         parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
         await self._write(tkn, parts, entry)
-        return tkn, deadline
-
-    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int) -> ObjectText:
-        if deadline is None and version == self._version:
-            return self._access.seal.sealed(keys, tkn)
-        return sealed(keys, self._schema, version, tkn, deadline)
-
-    async def _created_whole(self, tkn: SessionToken, keys: ObjectText, expiry: Expiry | None) -> bool:
-        """Create a session by one request; return False where the server cannot, or has one of this token."""
-        settings = expiry.on_the_wire if expiry is not None else None
-        if self._client.immediate is not None:
-            return self._client.immediate.create(tkn, settings, keys)
-        body = {TOKEN: tkn} if settings is None else {TOKEN: tkn, "expiry": settings}
-        try:
-            answer = await self._client.perform(Prepared(_SH_NEW_SET, body, keys))
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-            self._client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
-            raise
-        status = answer["st"]
-        if status == Status.OK:
-            return True
-        if status == Status.COMMAND_NOT_EXIST:
-            self._client.creates_whole = False
-        elif status != Status.SESSION_NEW_FAIL:
-            raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return False
+        return tkn
 
     async def _write(self, tkn: SessionToken, parts: list[dict[str, bytes]], entry: Entry | None) -> None:
         """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""
@@ -145,8 +154,8 @@ class SessionCreation:
             raise
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
-        body = {} if expiry is None else {"expiry": expiry.on_the_wire}
-        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, body)))
+        parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
+        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != Status.OK:
             raise failure(_SH_NEW, answer)
         tkn = answer.get(TOKEN)
@@ -157,4 +166,4 @@ class SessionCreation:
 
 def _draw_token() -> SessionToken:
     """Return a token that nobody can foresee."""
-    return int.from_bytes(os.urandom(8))
+    return int.from_bytes(os.urandom(8)) or 1  # none has the token 0

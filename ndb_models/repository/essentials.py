@@ -28,7 +28,7 @@ from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
-from ndb_models.texts import names_in
+from ndb_models.texts import ObjectText, names_in
 from ndb_models.types import Clock, SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -68,6 +68,7 @@ class EssentialVerbs(Generic[M]):
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
         )
+        self._creating = self._index or self._creation
         self._finder = Finder(self._name, self._codec, self._access, self._index, self._names, self._take)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
@@ -84,19 +85,16 @@ class EssentialVerbs(Generic[M]):
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
             DuplicateError: another session has the value of a unique field. Nothing was stored.
         """
-        return await self._create(self._checked(session), expiry)
+        expiry = self._expiry(expiry)
+        keys = self._codec.dump(self._checked(session))
+        return _created(session, keys, *await self._creating.create(keys, expiry))
 
-    async def _create(self, session: M, expiry: Expiry | None) -> M:
-        if expiry is None:
-            expiry = self._options.expiry
-        elif not isinstance(expiry, Expiry):
-            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(expiry).__name__}")
-        keys = self._codec.dump(session)
-        tkn, deadline = await (self._index or self._creation).create(keys, expiry)
-        if stored_of(session) is not None:  # before, or meanwhile
-            session = session.model_copy(deep=True)
-        set_stored(session, Stored(tkn, keys.text, deadline))
-        return session
+    def _expiry(self, given: Expiry | None) -> Expiry | None:
+        if given is None:
+            return self._options.expiry
+        if not isinstance(given, Expiry):
+            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(given).__name__}")
+        return given
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model, and return it.
@@ -118,7 +116,9 @@ class EssentialVerbs(Generic[M]):
         """
         stored = stored_of(self._checked(session))
         if stored is None:
-            return await self._create(session, expiry)
+            expiry = self._expiry(expiry)
+            keys = self._codec.dump(session)
+            return _created(session, keys, *await self._creating.create(keys, expiry))
         if expiry is not None:
             raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
         keys = self._codec.dump(session)
@@ -189,6 +189,14 @@ class EssentialVerbs(Generic[M]):
         if type(session) is not self._model:
             raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
         return session
+
+
+def _created(session: M, keys: ObjectText, tkn: SessionToken, deadline: int | None) -> M:
+    """Return a model with the token that it was stored under; one that has another by now is left with that."""
+    if stored_of(session) is not None:  # before, or meanwhile
+        session = session.model_copy(deep=True)
+    set_stored(session, Stored(tkn, keys.text, deadline))
+    return session
 
 
 def known(session: SessionModel) -> Stored:

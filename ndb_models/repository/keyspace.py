@@ -16,7 +16,7 @@ from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.prepared import Parameters, Prepared
 from ndb_models.wire.statuses import Status
 
 SEPARATOR: Final = ":"
@@ -80,7 +80,7 @@ class KeySpace:
         if not self._names:
             return texts
         for part in split_names(_KV_GET, tuple(self._names), None, self._client.max_payload):
-            answer = await self._client.perform(_Lookup(_KV_GET, {"keys": part}))
+            answer = await self._client.perform(_Lookup(_KV_GET, None, Parameters(keys=part)))
             if answer["st"] != Status.OK:
                 raise failure(_KV_GET, {"st": answer["st"], "m": answer.get("m")})
             texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())
@@ -97,7 +97,7 @@ class KeySpace:
         whole = limit is None or fits(ObjectText.joined(keys), limit)
         parts = [keys] if whole else self._divided(keys, limit or 0)
         for part in parts if keys else ():
-            answer = await self._client.perform(Prepared(_KV_SET, {}, ObjectText.joined(part)))
+            answer = await self._client.perform(Prepared(_KV_SET, values=ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
 

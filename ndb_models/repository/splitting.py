@@ -8,8 +8,8 @@ from typing import Final
 
 from ndb_models.errors import PayloadTooLargeError
 from ndb_models.texts import NO_MEMBERS, ObjectText
-from ndb_models.wire.commands import MAX_TOKEN, TOKEN, Command
-from ndb_models.wire.prepared import Prepared, key_size
+from ndb_models.wire.commands import MAX_TOKEN, Command
+from ndb_models.wire.prepared import Parameters, Prepared, key_size
 
 # More than a frame has besides its keys, and a name besides its characters, of which each is six at the most.
 _FRAME: Final = 400
@@ -34,7 +34,7 @@ def split_names(
     also = () if always is None else (always,)
     if max_payload is None or _most_bytes(names) <= max_payload:
         return ((*names, *also),)
-    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN, "keys": also}).to_frame().frame)
+    fixed = len(Prepared(command, MAX_TOKEN, Parameters(keys=also)).to_frame().frame)
     parts: list[list[str]] = [[]]
     size = fixed
     for name in names:
@@ -57,7 +57,7 @@ def split_by_size(
     Raises:
         PayloadTooLargeError: one key alone does not fit.
     """
-    fixed = len(Prepared(command, {TOKEN: MAX_TOKEN}, ObjectText(NO_MEMBERS)).to_frame().frame)
+    fixed = len(Prepared(command, MAX_TOKEN, values=ObjectText(NO_MEMBERS)).to_frame().frame)
     parts: list[dict[str, bytes]] = [{}]
     size = fixed
     for name, text in keys:

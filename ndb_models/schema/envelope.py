@@ -63,32 +63,35 @@ class Seal:
     again, without being encoded or decoded.
     """
 
-    __slots__ = ("_envelope", "_start")
+    __slots__ = ("_all_names", "_envelope", "_names", "_start")
 
     def __init__(self, schema: str, version: int) -> None:
         # What it says, but for the token.
         self._envelope = Envelope(schema, version)
         self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
-
-    def _ending(self, tkn: SessionToken) -> bytes:
-        return b"%b%d}}" % (self._start, tkn)
+        # The names that were sealed last, mostly those of the class, and the same with the reserved one.
+        self._names: tuple[str, ...] = ()
+        self._all_names: tuple[str, ...] = (RESERVED_KEY,)
 
     def sealed(self, keys: ObjectText, tkn: SessionToken) -> ObjectText:
         """Return a session's keys with the reserved one, as `sealed` does."""
-        ending, names = self._ending(tkn), keys.names
+        ending, names = b"%b%d}}" % (self._start, tkn), keys.names
         if not names:
             return keys.with_last(RESERVED_KEY, ending[len(_START) : -1])
-        return ObjectText(keys.text[:-1] + ending, and_last(names, RESERVED_KEY))
+        if names is not self._names:
+            self._names, self._all_names = names, and_last(names, RESERVED_KEY)
+        return ObjectText(keys.text[:-1] + ending, self._all_names)
 
-    def unsealed(self, keys: ObjectText, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
-        """Return what `unsealed` does, but for the token; None where the reserved key is another one.
+    def unsealed(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
+        """Return what `unsealed` does, given the text of the keys; None where the reserved key is another one.
 
-        The text of the keys without it is an object if theirs was. Only then; so it has to be read as one.
+        The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
         """
-        text, ending = keys.text, self._ending(tkn)
-        if not text.endswith(ending) or len(text) == len(ending) + 1:  # there is nothing before the comma
+        ending = b"%b%d}}" % (self._start, tkn)
+        before = len(text) - len(ending)
+        if before <= 1 or not text.endswith(ending):  # there is nothing before the comma
             return None
-        return text[: -len(ending)] + b"}", self._envelope, ending[len(_START) : -1]
+        return text[:before] + b"}", self._envelope, ending[len(_START) : -1]
 
 
 def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:

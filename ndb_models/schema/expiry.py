@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.wire.prepared import Parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +48,15 @@ class Expiry:
         return _seconds(self.absolute)
 
     @cached_property
-    def on_the_wire(self) -> dict[str, int | bool]:
-        """What `SH_NEW` is told."""
-        return {
+    def on_the_wire(self) -> Parameters:
+        """What a request is told that creates a session."""
+        expiry = {
             "duration": self.duration,
             "deleteSession": True,
             "extendOnSetAdd": self.extends_on_write,
             "extendOnGet": self.extends_on_read,
         }
+        return Parameters(expiry=expiry)
 
     @property
     def extends_on_read(self) -> bool:

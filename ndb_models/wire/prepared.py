@@ -12,6 +12,7 @@ import msgspec
 
 from ndb_models.errors import ProtocolError
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants
+from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import Status
@@ -77,33 +78,64 @@ def unreadable(command: str) -> ProtocolError:
     return ProtocolError(f"the server's answer to {command} cannot be read")
 
 
+class Parameters:
+    """What requests are told besides a session's token and what they store; made once for many of a kind.
+
+    Attributes:
+        body: the parameters by their names.
+        text: the same as members of a JSON object, each with a comma before it.
+    """
+
+    __slots__ = ("body", "text")
+
+    def __init__(self, **body: Any) -> None:
+        self.body: Mapping[str, Any] = body
+        self.text: bytes = b"," + _encode(body)[1:-1] if body else b""
+
+
+NO_PARAMETERS: Final = Parameters()
+
+
 class Prepared(Exchange):
     """A request whose parameters are known to fit its command.
 
     Args:
         command: the row of the table.
-        body: the parameters, as parsed JSON; for a command that stores values, without them.
+        tkn: the session's token, for a command of a session.
+        parameters: what else it is told, but for what it stores.
         values: what it stores, as a JSON object.
     """
 
-    __slots__ = ("body", "values")
+    __slots__ = ("parameters", "tkn", "values")
 
-    def __init__(self, command: Command, body: Mapping[str, Any], values: ObjectText | None = None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        tkn: SessionToken | None = None,
+        parameters: Parameters = NO_PARAMETERS,
+        values: ObjectText | None = None,
+    ) -> None:
         self.command: Command = command
         self.frame: bytes = b""  # none yet: see `to_frame`
         self.on_orphan: Callable[[bytes], None] | None = None
-        self.body: Mapping[str, Any] = body
+        self.tkn: SessionToken | None = tkn
+        self.parameters: Parameters = parameters
         self.values: Any = values
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The parameters by their names, but for the token and for what is stored."""
+        return self.parameters.body
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
-        body, start, values = _encode(self.body), self.command.request_start, self.values
-        if values is None:
-            self.frame = b"%b%b}" % (start, body)
-        elif self.body:
-            self.frame = b'%b%b,"keys":%b}}' % (start, body[:-1], values.text)
+        members = self.parameters.text
+        if self.values is not None:
+            members = b'%b,"keys":%b' % (members, self.values.text)
+        if self.tkn is None:
+            self.frame = b"%b{%b}}" % (self.command.request_start, members[1:])
         else:
-            self.frame = b'%b{"keys":%b}}' % (start, values.text)
+            self.frame = b'%b{"tkn":%d%b}}' % (self.command.request_start, self.tkn, members)
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from ndb_models.wire.statuses import Status
 from tests.conftest import VirtualClock
 
 KEYS: Final = ObjectText.joined({"a": b"1", "b": b'"x"'})
-SETTINGS: Final = Expiry(idle=10).on_the_wire
+SETTINGS: Final = Expiry(idle=10).on_the_wire.body["expiry"]
 
 
 def is_immediate(client: NdbClient) -> bool:

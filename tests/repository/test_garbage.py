@@ -17,7 +17,7 @@ from ndb_models import NdbClient, Repository, SessionModel
 from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.texts import UNREADABLE, ObjectText, names_in
 from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.prepared import Parameters, Prepared
 from tests.client.scripted_server import answering, scripted
 
 
@@ -144,7 +144,7 @@ def test_what_pydantic_reads_as_an_object_is_one(text: bytes) -> None:
 
 @given(st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=4))
 def test_a_prepared_request_reads_the_same_keys_however_the_answer_is_formatted(keys: dict[str, object]) -> None:
-    request = Prepared(COMMANDS["SH_GET"], {"tkn": TKN, "keys": tuple(keys)})
+    request = Prepared(COMMANDS["SH_GET"], TKN, Parameters(keys=tuple(keys)))
     texts = [
         json.dumps({"SH_GET_RSP": body}, separators=separators).encode()
         for body in ({"keys": keys, "st": 1}, {"st": 1, "keys": keys}, {"keys": keys, "st": 1, "tkn": TKN})
@@ -159,7 +159,7 @@ def test_a_prepared_request_reads_the_same_keys_however_the_answer_is_formatted(
 
 @pytest.mark.parametrize("keys", ['"a":1},"keys":{"b":2', '"a"', '"a":1,', "}"])
 def test_keys_that_are_no_object_are_refused_when_they_are_looked_at(keys: str) -> None:
-    request = Prepared(COMMANDS["SH_GET"], {"tkn": TKN, "keys": ()})
+    request = Prepared(COMMANDS["SH_GET"], TKN, Parameters(keys=()))
     for read in (lambda keys: keys.names, lambda keys: keys.split(), dict, len):
         with pytest.raises(ProtocolError):
             read(request.read(f'{{"SH_GET_RSP":{{"keys":{{{keys}}},"st":1}}}}'.encode())["keys"])
