@@ -18,7 +18,7 @@ from websockets.protocol import Event, State
 from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.wire.framing import FrameReader, MaskedFrameWriter
+from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import Pipeline
 
@@ -28,7 +28,6 @@ except ImportError:  # where websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
-_OPEN: Final = State.OPEN
 # Bytes read from the socket at once.
 _READ_AT_ONCE: Final = 64 * 1024
 
@@ -61,11 +60,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
         self._failure: NdbError | None = None
-
-    @property
-    def usable(self) -> bool:
+        self.usable = False
         """Whether requests can be sent."""
-        return self._failure is None and self.protocol.state is _OPEN
 
     def submit(self, request: PendingRequest) -> None:
         """Send a request, which then gets the answer or the error. The connection must be usable."""
@@ -108,15 +104,18 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             return
         scheduled, self._sends_soon = self._sends_soon, True
         self._resumes_at_once = asyncio.current_task(self.loop) is None
-        usable = self.usable
-        for is_answer, part in self._reader.feed(data):
-            if not is_answer:
+        for part in self._reader.feed(data):
+            if type(part) is OtherFrame:
                 super().data_received(part)
-                usable = self.usable
-            elif usable and self._failure is None:  # after a breach of the framing, or a close, nothing is an answer
+            elif self.usable:  # after a breach of the framing, or a close, nothing is an answer
                 self._receive(part)
         self._sends_soon = scheduled
         self._send()
+
+    def send_data(self) -> None:
+        """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
+        super().send_data()
+        self.usable = self._failure is None and self.protocol.state is State.OPEN
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -169,6 +168,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""
+        self.usable = False
         if self._failure is None:
             self._failure = failure
         self._fail_requests()
@@ -205,6 +205,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the requests: their answers will not come."""
         super().connection_lost(exc)
+        self.usable = False
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

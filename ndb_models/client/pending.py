@@ -1,9 +1,9 @@
 """A request that a task awaits, and going on in the very call that delivers its answer.
 
 A future of asyncio resumes whoever awaits it in the next turn of the event loop, which costs a system call and a handle
-for each answer. A `PendingRequest` is awaited like a future, by the protocol that asyncio has for objects that are none
-(`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its task
-goes on, and the task's next request is written, all in one turn.
+for each answer. A `PendingRequest` is waited for like a future, by the protocol that asyncio has for objects that are
+none (`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its
+task goes on, and the task's next request is written, all in one turn.
 
 It goes out when its task has begun to wait. By then asyncio has seen that the task is one of the connection's event
 loop, which would cost a system call for each request to find out otherwise.
@@ -12,7 +12,7 @@ loop, which would cost a system call for each request to find out otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
@@ -21,7 +21,7 @@ from ndb_models.wire.pipeline import Request
 
 
 class PendingRequest(Request):
-    """A request, and what its task awaits.
+    """A request, and what its task waits for: a coroutine yields it once, and goes on with `answer`, or the error.
 
     It ends once: by an answer, an error, or cancellation; whatever comes later is ignored.
 
@@ -30,7 +30,7 @@ class PendingRequest(Request):
         deadline: when the answer is overdue, on the clock of the loop.
         loop: whose tasks may wait. In a task of another one, waiting raises asyncio's RuntimeError, and nothing is
             submitted.
-        submit: takes it once it is awaited.
+        submit: takes it once a task waits for it.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "_submit", "done")
@@ -49,7 +49,7 @@ class PendingRequest(Request):
         self.done: bool = False
         self._loop = loop
         self._submit = submit
-        self._asyncio_future_blocking = False
+        self._asyncio_future_blocking = True
         self._error: BaseException | None = None
 
     def deliver(self, *, at_once: bool) -> None:
@@ -75,12 +75,6 @@ class PendingRequest(Request):
         self.done = True
         self._error = error
         self._loop.call_soon(self._resume, self, context=self._context)
-
-    def __await__(self) -> Generator[PendingRequest, None, bytes]:
-        if not self.done:
-            self._asyncio_future_blocking = True
-            yield self
-        return self.result()
 
     # What asyncio's tasks ask of what they wait for
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from ndb_models.texts import ObjectText
@@ -32,7 +32,7 @@ class Transport(Protocol):
         """How to ask without waiting; None where that cannot be."""
         return None
 
-    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request, and return the frame that answers it.
 
         Cancelling is safe: the answer, when it comes, goes to `exchange.orphaned`.

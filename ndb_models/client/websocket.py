@@ -7,7 +7,8 @@ import functools
 import logging
 import os
 import random
-from collections.abc import Callable, Coroutine, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -148,14 +149,18 @@ class WebSocketTransport(Transport):
             "token like this one" if self._options.token else "client without a token: token=..."
         )
 
-    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._carry(exchange, bytes)
 
-    def perform(self, prepared: Prepared) -> Coroutine[Any, Any, Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
         return self._carry(prepared.to_frame(), prepared.read)
 
-    async def _carry(self, exchange: Exchange, read: Callable[[bytes], T]) -> T:
-        """Carry a request to the server, and return what is read from the frame that answers it."""
+    @types.coroutine
+    def _carry(self, exchange: Exchange, read: Callable[[bytes], T]) -> Generator[Any, Any, T]:
+        """Carry a request to the server, and return what is read from the frame that answers it.
+
+        A coroutine that waits for its request itself; `await` would put a generator between, for each request.
+        """
         command = exchange.command
         options = self._options
         if len(exchange.frame) > options.max_payload:
@@ -169,10 +174,10 @@ class WebSocketTransport(Transport):
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
-                connection = await self._reconnected(command, deadline, maybe_done)
+                connection = yield from self._reconnected(command, deadline, maybe_done)
             request = PendingRequest(exchange, deadline, loop, connection.submit)
             try:
-                answer = await request
+                yield request
             except RuntimeError as exc:
                 if asyncio.get_running_loop() is not loop:
                     raise self._elsewhere() from exc
@@ -189,7 +194,7 @@ class WebSocketTransport(Transport):
                     raise ConnectionLostError(command.name, maybe_done=maybe_done) from exc.__cause__
             else:
                 self._pause = 0.0
-                return read(answer)
+                return read(request.answer)
 
     def _elsewhere(self) -> InvalidArgumentError:
         return InvalidArgumentError("this client was opened in another event loop or process; open one in each")

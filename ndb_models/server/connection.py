@@ -25,7 +25,7 @@ from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.server.deadline import Deadline
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Ending, Traffic
-from ndb_models.wire.framing import FrameReader, text_frame
+from ndb_models.wire.framing import FrameReader, OtherFrame, text_frame
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FENCE_EVERY
 
@@ -173,8 +173,8 @@ class NdbServerConnection(ServerConnection):
         traffic.received += len(data)
         traffic.reads += 1
         started = None if traffic.reads & _UNTIMED else perf_counter()
-        for is_request, part in self._reader.feed(data):
-            if is_request:
+        for part in self._reader.feed(data):
+            if type(part) is not OtherFrame:
                 self._receive(part, binary=False)
                 if len(self._outbox) >= _WRITTEN_TOGETHER:
                     self._write()

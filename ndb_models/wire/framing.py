@@ -26,6 +26,12 @@ _EIGHT_BYTES: Final = 127
 ApplyMask: TypeAlias = Callable[[bytes, bytes], bytes]
 
 
+class OtherFrame(bytes):
+    """A frame that is no whole text message, as it came: for the library that holds the connection."""
+
+    __slots__ = ()
+
+
 class FrameReader:
     """Cuts a stream of bytes into frames.
 
@@ -53,16 +59,16 @@ class FrameReader:
         """Whether a message, or a frame, has begun to come in whose end has not come."""
         return self._fragmented or bool(self._pieces)
 
-    def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
+    def feed(self, data: bytes) -> list[bytes]:
         """Take what came in, and return what it completes, in order.
 
-        Whole text messages come as (True, payload), all other frames as (False, the bytes of the frame).
+        Of whole text messages this is the payload; all others are an `OtherFrame` each.
         """
         if self._lost:
-            return [(False, data)]
+            return [OtherFrame(data)]
         if self._pieces and not (data := self._gathered(data)):
             return []
-        complete: list[tuple[bool, bytes]] = []
+        complete: list[bytes] = []
         start, end = 0 if self._fragmented else self._feed_usual(data, complete), len(data)
         self._awaited = 2
         while end - start >= 2:
@@ -83,7 +89,7 @@ class FrameReader:
                 break
             stop = payload + length
             if length > self._max_size:
-                complete.append((False, data[start:]))
+                complete.append(OtherFrame(data[start:]))
                 start = end
                 self._lost = True
                 break
@@ -92,12 +98,12 @@ class FrameReader:
                 break
             first = data[start]
             if first != WHOLE_TEXT or self._fragmented or bool(masked) is not self._masked:
-                complete.append((False, data[start:stop]))
+                complete.append(OtherFrame(data[start:stop]))
                 self._note_fragments(first)
             elif masked:
-                complete.append((True, self._apply_mask(data[payload:stop], data[payload - 4 : payload])))
+                complete.append(self._apply_mask(data[payload:stop], data[payload - 4 : payload]))
             else:
-                complete.append((True, data[payload:stop]))
+                complete.append(data[payload:stop])
             start = stop
             self._awaited = 2
         if start < end:
@@ -105,7 +111,7 @@ class FrameReader:
             self._have = end - start
         return complete
 
-    def _feed_usual(self, data: bytes, complete: list[tuple[bool, bytes]]) -> int:
+    def _feed_usual(self, data: bytes, complete: list[bytes]) -> int:
         """Take the whole text messages below 64 KiB that data begins with; return where the rest begins."""
         start, end = 0, len(data)
         masked, mask_length = (_MASKED, 4) if self._masked else (0, 0)
@@ -121,7 +127,7 @@ class FrameReader:
             if stop > end or length > self._max_size:
                 break
             content = data[payload:stop]
-            complete.append((True, self._apply_mask(content, data[payload - 4 : payload]) if masked else content))
+            complete.append(self._apply_mask(content, data[payload - 4 : payload]) if masked else content)
             start = stop
         return start
 
@@ -159,14 +165,15 @@ class MaskedFrameWriter:
     def text_frames(self, payloads: Sequence[bytes]) -> bytes:
         """Return text messages, each as one frame."""
         parts: list[bytes] = []
+        apply_mask, masks, position = self._apply_mask, self._masks, self._next
         for payload in payloads:
-            position = self._next
-            if position >= len(self._masks):
-                self._masks = os.urandom(4 * self._MASKS_AT_ONCE)
+            if position >= len(masks):
+                self._masks = masks = os.urandom(4 * self._MASKS_AT_ONCE)
                 position = 0
-            self._next = position + 4
-            mask = self._masks[position : position + 4]
-            parts += _header(len(payload), _MASKED), mask, self._apply_mask(payload, mask)
+            mask = masks[position : position + 4]
+            position += 4
+            parts += _header(len(payload), _MASKED), mask, apply_mask(payload, mask)
+        self._next = position
         return b"".join(parts)
 
 

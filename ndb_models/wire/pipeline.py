@@ -62,28 +62,32 @@ R = TypeVar("R", bound=Request)
 class Window:
     """How many requests may be in flight, learnt from how large the answers are."""
 
-    __slots__ = ("_answers", "_largest", "_largest_before", "_limit", "size")
+    __slots__ = ("_answers", "_largest_before", "_limit", "largest", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._answers = 0
         # The largest answer of the last few hundred, and of as many before: what was large is forgotten late.
-        self._largest = 0
+        self.largest: int = 0
         self._largest_before = 0
         self.size: int = 1
 
-    def note(self, answer_size: int) -> None:
-        """Take note of an answer."""
-        self._answers += 1
-        if self._answers == _REMEMBERED:
+    def note_size(self, answer_size: int) -> None:
+        """Take note of how large an answer is, which need not be done unless it is larger than `largest`."""
+        self.largest = max(self.largest, answer_size)
+        self._fit(self.size)
+
+    def note_answers(self, count: int) -> None:
+        """Take note of so many answers."""
+        self._answers += count
+        if self._answers >= _REMEMBERED:
             self._answers = 0
-            self._largest, self._largest_before = 0, self._largest
-        elif answer_size <= self._largest and self.size == self._limit:
-            return
-        if answer_size > self._largest:
-            self._largest = answer_size
-        fitting = _UNREAD_LIMIT // (max(self._largest, self._largest_before) + _WITH_AN_ANSWER)
-        self.size = max(1, min(self.size + 1, self._limit, fitting))
+            self.largest, self._largest_before = 0, self.largest
+        self._fit(self.size + count)
+
+    def _fit(self, size: int) -> None:
+        fitting = _UNREAD_LIMIT // (max(self.largest, self._largest_before) + _WITH_AN_ANSWER)
+        self.size = max(1, min(size, self._limit, fitting))
 
 
 class Pipeline(Generic[R]):
@@ -94,7 +98,9 @@ class Pipeline(Generic[R]):
         self._outbox: deque[R] = deque()
         # In the order in which they were sent: requests, and the answer names of fences.
         self._in_flight: deque[R | str] = deque()
+        # What was answered and is not handed over yet.
         self._held: list[R] = []
+        # How many requests were sent and are not handed over yet.
         self._flying = 0
         # How many requests were sent since the last fence, or since one was answered alone.
         self._unfenced = 0
@@ -154,8 +160,7 @@ class Pipeline(Generic[R]):
         if isinstance(entry, str):
             if not _is_named(frame, entry):
                 raise ProtocolError("the server's answers are out of step: one is missing, or one is too many")
-            self._held = []
-            return held
+            return self._handed_over()
         entry.answer = frame
         held.append(entry)
         exchange = entry.exchange
@@ -164,12 +169,18 @@ class Pipeline(Generic[R]):
             raise ProtocolError(f"the server's answer is not one to {command.name}")
         if not exchange.fits(frame):
             raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
-        self._flying -= 1
-        self._window.note(len(frame))
+        size = len(frame)
+        if size > self._window.largest:
+            self._window.note_size(size)
         if in_flight or len(held) > 1:
             return ()
         self._unfenced = 0
-        self._held = []
+        return self._handed_over()
+
+    def _handed_over(self) -> Sequence[R]:
+        held, self._held = self._held, []
+        self._flying -= len(held)
+        self._window.note_answers(len(held))
         return held
 
     def drain(self) -> Iterator[tuple[R, bool]]:

@@ -13,11 +13,17 @@ from tests.transport.asking import SMALL, answer_to, answers_to, ask, burst, del
 UNREAD_AT_MOST = 128 * 1024
 
 
+def note(window: Window, size: int) -> None:
+    """Take note of one answer."""
+    window.note_size(size)
+    window.note_answers(1)
+
+
 def test_a_window_starts_at_one_and_grows_with_each_small_answer_up_to_its_limit() -> None:
     window = Window(64)
     sizes = [window.size]
     for _ in range(70):
-        window.note(SMALL)
+        note(window, SMALL)
         sizes.append(window.size)
     assert sizes == [min(size, 64) for size in range(1, 72)]
 
@@ -26,8 +32,8 @@ def test_a_window_starts_at_one_and_grows_with_each_small_answer_up_to_its_limit
 def test_a_large_answer_shrinks_the_window_at_once_so_that_as_many_of_its_size_fit(size: int) -> None:
     window = Window(64)
     for _ in range(64):
-        window.note(SMALL)
-    window.note(size)
+        note(window, SMALL)
+    note(window, size)
     # A little less than would just fit is right too: there are fences and headers between the answers.
     assert max(1, UNREAD_AT_MOST * 9 // 10 // size) <= window.size <= max(1, UNREAD_AT_MOST // size)
 
@@ -39,17 +45,17 @@ def test_a_large_answer_shrinks_the_window_at_once_so_that_as_many_of_its_size_f
 def test_as_many_answers_as_the_largest_of_late_always_fit(sizes: list[int], limit: int) -> None:
     window = Window(limit)
     for number, size in enumerate(sizes, 1):
-        window.note(size)
+        note(window, size)
         assert 1 <= window.size <= limit
         assert window.size == 1 or window.size * max(sizes[:number]) <= UNREAD_AT_MOST
 
 
 def test_a_large_answer_is_forgotten_slowly_and_not_forever() -> None:
     window = Window(64)
-    window.note(1_000_000)
+    note(window, 1_000_000)
     answers = 0
     while window.size < 64:
-        window.note(SMALL)
+        note(window, SMALL)
         answers += 1
         assert answers < 2_000
     assert answers > 100
