@@ -60,7 +60,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
         self._failure: NdbError | None = None
-        self.usable = False
+        self.usable: bool = False
         """Whether requests can be sent."""
 
     def submit(self, request: PendingRequest) -> None:

@@ -174,7 +174,7 @@ class WebSocketTransport(Transport):
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
-                connection = yield from self._reconnected(command, deadline, maybe_done)
+                connection = yield from self._reconnected(command, deadline, maybe_done).__await__()
             request = PendingRequest(exchange, deadline, loop, connection.submit)
             try:
                 yield request
