@@ -8,6 +8,8 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -54,8 +56,9 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._sends_soon = False
         # Whether what comes in is handed over by the event loop itself, and by no task.
         self._resumes_at_once = False
-        # Runs while there are requests, and looks whether the oldest is overdue.
+        # Runs while there are requests, and looks whether the oldest is overdue; and when it does.
         self._watch: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
         # Runs while the server does not read.
         self._stalled: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
@@ -73,7 +76,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             else:
                 self._sends_soon = True
                 self.loop.call_soon(self._send_now)
-        if self._watch is None or request.deadline < self._watch.when():
+        if request.deadline < self._looks_at:
             self._watch_until(request.deadline)
 
     def _send_now(self) -> None:
@@ -104,11 +107,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             return
         scheduled, self._sends_soon = self._sends_soon, True
         self._resumes_at_once = asyncio.current_task(self.loop) is None
-        for part in self._reader.feed(data):
-            if type(part) is OtherFrame:
-                super().data_received(part)
-            elif self.usable:  # after a breach of the framing, or a close, nothing is an answer
-                self._receive(part)
+        self._receive(self._reader.feed(data))
         self._sends_soon = scheduled
         self._send()
 
@@ -121,36 +120,50 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Take what websockets made of frames that are no whole text messages."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             answer = self._assembler.add(bytes(event.data), final=event.fin)
-            if answer is not None and self.usable:
-                self._receive(answer)
+            if answer is not None:
+                self._receive([answer])
         else:
             super().process_event(event)
 
-    def _receive(self, answer: bytes) -> None:
-        try:
-            if not answer.isascii():
-                _check_utf8(answer)
-            answered = self._pipeline.receive(answer)
-        except ProtocolError as exc:
-            self.drop(exc)
-            return
-        if len(answered) == 1:
+    def _receive(self, parts: Iterable[bytes]) -> None:
+        """Take answers, and frames that are for websockets, as they came."""
+        for part in parts:
+            if type(part) is OtherFrame:
+                super().data_received(part)
+                continue
+            if not self.usable:  # after a breach of the framing, or a close, nothing is an answer
+                continue
+            try:
+                if not part.isascii():
+                    _check_utf8(part)
+                answered = self._pipeline.receive(part)
+            except ProtocolError as exc:
+                self.drop(exc)
+                continue
+            if answered:
+                self._hand_over(answered)
+
+    def _hand_over(self, answered: Sequence[PendingRequest]) -> None:
+        is_lone = len(answered) == 1
+        if is_lone:
             self._lingering.answered()
         for request in answered:
             if request.done:
                 request.exchange.orphaned(request.answer)
             else:
                 request.deliver(at_once=self._resumes_at_once)
-        if len(answered) > 1:  # the server works on what comes of these while the next are handed over
+        if not is_lone:  # the server works on what comes of these while the next are handed over
             self._send()
 
     def _watch_until(self, deadline: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
         self._watch = self.loop.call_at(deadline, self._look_for_overdue)
+        self._looks_at = deadline
 
     def _look_for_overdue(self) -> None:
         self._watch = None
+        self._looks_at = math.inf
         most_urgent = self._pipeline.most_urgent
         if most_urgent is None:
             return

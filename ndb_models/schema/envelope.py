@@ -54,6 +54,8 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key that holds something else."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
+# Where the reserved key's text is in what begins so and ends an object.
+_RESERVED: Final = slice(len(_START), -1)
 
 
 class Seal:
@@ -77,7 +79,7 @@ class Seal:
         """Return a session's keys with the reserved one, as `sealed` does."""
         ending, names = b"%b%d}}" % (self._start, tkn), keys.names
         if not names:
-            return keys.with_last(RESERVED_KEY, ending[len(_START) : -1])
+            return keys.with_last(RESERVED_KEY, ending[_RESERVED])
         if names is not self._names:
             self._names, self._all_names = names, and_last(names, RESERVED_KEY)
         return ObjectText(keys.text[:-1] + ending, self._all_names)
@@ -88,10 +90,10 @@ class Seal:
         The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
         """
         ending = b"%b%d}}" % (self._start, tkn)
-        before = len(text) - len(ending)
-        if before <= 1 or not text.endswith(ending):  # there is nothing before the comma
+        if not text.endswith(ending):
             return None
-        return text[:before] + b"}", self._envelope, ending[len(_START) : -1]
+        before = text[: -len(ending)]
+        return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
 
 
 def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:

@@ -115,11 +115,11 @@ class FrameReader:
         """Take the whole text messages below 64 KiB that data begins with; return where the rest begins."""
         start, end = 0, len(data)
         masked, mask_length = (_MASKED, 4) if self._masked else (0, 0)
-        while start + 2 <= end and data[start] == WHOLE_TEXT:
+        while start + 4 <= end and data[start] == WHOLE_TEXT:
             length = data[start + 1] - masked
             payload = start + 2 + mask_length
             if length == _TWO_BYTES:
-                length = int.from_bytes(data[start + 2 : start + 4])
+                length = data[start + 2] << 8 | data[start + 3]
                 payload += 2
             elif not 0 <= length < _TWO_BYTES:
                 break
@@ -166,13 +166,16 @@ class MaskedFrameWriter:
         """Return text messages, each as one frame."""
         parts: list[bytes] = []
         apply_mask, masks, position = self._apply_mask, self._masks, self._next
+        small = _SMALL_HEADERS[_MASKED]
         for payload in payloads:
             if position >= len(masks):
                 self._masks = masks = os.urandom(4 * self._MASKS_AT_ONCE)
                 position = 0
             mask = masks[position : position + 4]
             position += 4
-            parts += _header(len(payload), _MASKED), mask, apply_mask(payload, mask)
+            size = len(payload)
+            header = small[size] if size < _TWO_BYTES else _header(size, _MASKED)
+            parts += header, mask, apply_mask(payload, mask)
         self._next = position
         return b"".join(parts)
 

@@ -129,13 +129,14 @@ class Prepared(Exchange):
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this."""
-        members = self.parameters.text
-        if self.values is not None:
-            members = b'%b,"keys":%b' % (members, self.values.text)
-        if self.tkn is None:
-            self.frame = b"%b{%b}}" % (self.command.request_start, members[1:])
+        start, tkn, parameters, values = self.command.request_start, self.tkn, self.parameters.text, self.values
+        if tkn is None:
+            members = parameters if values is None else b'%b,"keys":%b' % (parameters, values.text)
+            self.frame = b"%b{%b}}" % (start, members[1:])
+        elif values is None:
+            self.frame = b'%b{"tkn":%d%b}}' % (start, tkn, parameters)
         else:
-            self.frame = b'%b{"tkn":%d%b}}' % (self.command.request_start, self.tkn, members)
+            self.frame = b'%b{"tkn":%d%b,"keys":%b}}' % (start, tkn, parameters, values.text)
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:
@@ -144,7 +145,7 @@ class Prepared(Exchange):
         Raises:
             ProtocolError: it is none.
         """
-        asks_for_keys = "keys" in self.body
+        asks_for_keys = "keys" in self.parameters.body
         if answer == self.command.bare_success and not asks_for_keys:
             return _SUCCESS
         start = self.command.keys_start
