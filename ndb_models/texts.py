@@ -38,8 +38,8 @@ class ObjectText(Mapping[str, bytes]):
 
     @classmethod
     def joined(cls, members: Mapping[str, bytes]) -> ObjectText:
-        """Return the object of these names and texts."""
-        return cls(join_members(members), tuple(members))
+        """Return the object of these names and texts: as it is where it is one already."""
+        return members if type(members) is cls else cls(join_members(members), tuple(members))
 
     @property
     def names(self) -> tuple[str, ...]:

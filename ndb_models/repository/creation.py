@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ndb_models.client import NdbClient
@@ -121,29 +121,31 @@ class SessionCreation:
     ) -> SessionToken:
         """Create a session first, and then write its keys."""
         limit = self._client.max_payload
-        if limit is None or fits(keys, limit):
-            parts = [{**keys}]
-        else:
+        parts: list[dict[str, bytes]] = []
+        if limit is not None and not fits(keys, limit):
             pending = write_envelope(self._schema, version, None, deadline)
             widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
             # One that is contested is refused by what marks another as pending.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
-            parts = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
+            *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
+            del last[RESERVED_KEY]
+            keys = ObjectText.joined(last)
         tkn = await self._new(expiry)
-        parts[-1][RESERVED_KEY] = write_envelope(self._schema, version, tkn, deadline)
-        await self._write(tkn, parts, entry)
+        await self._write(tkn, parts, self._sealed(keys, tkn, deadline, version), entry)
         return tkn
 
-    async def _write(self, tkn: SessionToken, parts: list[dict[str, bytes]], entry: Entry | None) -> None:
+    async def _write(
+        self, tkn: SessionToken, parts: Sequence[Mapping[str, bytes]], last: ObjectText, entry: Entry | None
+    ) -> None:
         """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""
         try:
             if entry is not None:
                 await entry.enter(tkn)
-            for part in parts[:-1]:
+            for part in parts:
                 await self._access.set(tkn, part)
             if entry is None or not entry.contested:
-                await self._access.set(tkn, parts[-1])
-            elif not await self._access.commit(tkn, parts[-1]):
+                await self._access.set(tkn, last)
+            elif not await self._access.commit(tkn, last):
                 raise SessionGoneError(self._name, tkn)
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)
