@@ -235,7 +235,7 @@ def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
         "memory://",
         3 * rounds,  # a round takes a tenth of a second, in which a shared machine may be busy or not
     )
-    _bench_redis(server, few, rounds)
+    _bench_redis(server, 3 * few, rounds)
     asyncio.run(_bulk(scale))
 
 

@@ -22,7 +22,7 @@ from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
 from ndb_models.wire.messages import MessageAssembler
-from ndb_models.wire.pipeline import Pipeline
+from ndb_models.wire.pipeline import FEW, Pipeline
 
 try:
     from websockets.speedups import apply_mask
@@ -144,15 +144,14 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 self._hand_over(answered)
 
     def _hand_over(self, answered: Sequence[PendingRequest]) -> None:
-        is_lone = len(answered) == 1
-        if is_lone:
+        if len(answered) == 1:
             self._lingering.answered()
         for request in answered:
             if request.done:
                 request.exchange.orphaned(request.answer)
             else:
                 request.deliver(at_once=self._resumes_at_once)
-        if not is_lone:  # the server works on what comes of these while the next are handed over
+        if len(answered) >= FEW:  # the server works on what comes of these while the next are handed over
             self._send()
 
     def _watch_until(self, deadline: float) -> None:

@@ -27,7 +27,7 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, OtherFrame, text_frame
 from ndb_models.wire.messages import MessageAssembler
-from ndb_models.wire.pipeline import FENCE_EVERY
+from ndb_models.wire.pipeline import FENCE_EVERY, FEW
 
 try:
     from websockets.speedups import apply_mask
@@ -173,10 +173,12 @@ class NdbServerConnection(ServerConnection):
         traffic.received += len(data)
         traffic.reads += 1
         started = None if traffic.reads & _UNTIMED else perf_counter()
-        for part in self._reader.feed(data):
+        parts = self._reader.feed(data)
+        enough = len(parts) - FEW
+        for number, part in enumerate(parts):
             if type(part) is not OtherFrame:
                 self._receive(part, binary=False)
-                if len(self._outbox) >= _WRITTEN_TOGETHER:
+                if len(self._outbox) >= _WRITTEN_TOGETHER and number < enough:
                     self._write()
             else:
                 self._write()  # what websockets answers, a close above all, comes after what was answered before

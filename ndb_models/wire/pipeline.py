@@ -34,10 +34,12 @@ _UNREAD_LIMIT: Final = 128 * 1024
 _WITH_AN_ANSWER: Final = 100
 _REMEMBERED: Final = 256
 FENCE_EVERY: Final = 16
-"""How many requests one fence is for, at the most.
+"""How many requests one fence is for, where there are many; the last of a burst may be for half as many more.
 
 Few enough that the first answers of a long burst are handed over while the server works on the last.
 """
+FEW: Final = FENCE_EVERY // 2
+"""Fewer requests, or answers, than this are worth no fence and no system call of their own, if others are with them."""
 
 
 class Request:
@@ -134,7 +136,7 @@ class Pipeline(Generic[R]):
             self._in_flight.append(request)
             self._flying += 1
             self._unfenced += 1
-            if self._unfenced >= FENCE_EVERY:
+            if self._unfenced >= FENCE_EVERY and len(self._outbox) >= FEW:
                 frames.append(self._fence())
         if self._unfenced > 1:
             frames.append(self._fence())

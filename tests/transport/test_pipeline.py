@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ndb_models.errors import ProtocolError
@@ -46,6 +48,15 @@ def test_a_burst_goes_out_in_order_and_a_fence_comes_behind_every_two_requests_t
     assert [frame for frame in frames if not is_fence(frame)] == [frame_of(ask(key)) for key in keys(count)]
     assert is_fence(frames[-1]) or is_fence(frames[-2])
     assert deliver(pipeline, answers_to(frames)) == keys(count)
+
+
+@pytest.mark.parametrize(
+    ("count", "groups"), [(16, [16]), (18, [18]), (23, [23]), (24, [16, 8]), (40, [16, 16, 8]), (50, [16, 16, 18])]
+)
+def test_a_long_burst_has_a_fence_for_every_few_requests_but_for_a_small_rest(count: int, groups: list[int]) -> None:
+    fences = [place for place, frame in enumerate(burst(opened(64), count)) if is_fence(frame)]
+    ends = [place - number for number, place in enumerate(fences)]  # how many requests there are before each
+    assert [end - start for start, end in itertools.pairwise([0, *ends])] == groups
 
 
 def test_nothing_of_a_burst_is_handed_over_before_its_fence_is_back() -> None:
