@@ -34,6 +34,8 @@ from ndb_models.wire.strict_json import MAX_NESTING
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
+_KEYS_END: Final = b',"st":%d}}' % Status.OK
+
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -172,7 +174,7 @@ class Engine:
             if keys is None:
                 return None
             self.tally.succeeded[command.name] += 1
-            return b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, Status.OK)
+            return b'%b{"keys":%b%b' % (command.answer_start, keys.text, _KEYS_END)
         if command is _SH_NEW_SET and immediate.create(call.body[TOKEN], call.body.get("expiry"), call.values):
             self.tally.succeeded[command.name] += 1
             return command.bare_success

@@ -108,6 +108,8 @@ class NdbServerConnection(ServerConnection):
         self._outbox_size = 0
         # Set once the server stops: what comes from then on is not accepted.
         self._leaving = False
+        # Whether there is a connection, and no close frame yet.
+        self._is_open = False
         self._reading = True
         self._cut_off: asyncio.TimerHandle | None = None
         # Runs while a message is coming in; and from when the connection is to end.
@@ -157,7 +159,7 @@ class NdbServerConnection(ServerConnection):
             else:
                 self._look_again(after)
 
-        if self.protocol.state is State.OPEN:
+        if self._is_open:
             self._next_look = self.loop.call_later(after, look)
 
     def _ended(self, reason: Ending) -> None:
@@ -192,6 +194,11 @@ class NdbServerConnection(ServerConnection):
         if started is not None:
             traffic.batches.note(perf_counter() - started)
 
+    def send_data(self) -> None:
+        """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
+        super().send_data()
+        self._is_open = self.protocol.state is State.OPEN
+
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
@@ -215,12 +222,12 @@ class NdbServerConnection(ServerConnection):
             self._answer(message, binary=binary)
 
     def _answer(self, message: bytes, *, binary: bool) -> None:
-        if self.protocol.state is not State.OPEN:
+        if not self._is_open:
             return
         if binary:
             self._put(BINARY_FRAME)
             return
-        if not _is_utf8(message):
+        if not (message.isascii() or _is_utf8(message)):
             self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
         answering = self._begin(message)
@@ -301,7 +308,7 @@ class NdbServerConnection(ServerConnection):
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self._outbox_size = 0
-            if self.protocol.state is State.OPEN:
+            if self._is_open:
                 self._traffic.sent += len(frames)
                 self.transport.write(frames)
 
@@ -340,6 +347,7 @@ class NdbServerConnection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""
+        self._is_open = False
         self._stop_timer()
         self._whole.stop()
         self._end_by.stop()

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
@@ -98,6 +98,8 @@ class Pipeline(Generic[R]):
     def __init__(self, max_in_flight: int) -> None:
         self._window = Window(max_in_flight)
         self._outbox: deque[R] = deque()
+        self.push: Callable[[R], None] = self._outbox.append
+        """Takes a request, to be sent when there is room."""
         # In the order in which they were sent: requests, and the answer names of fences.
         self._in_flight: deque[R | str] = deque()
         # What was answered and is not handed over yet.
@@ -108,10 +110,6 @@ class Pipeline(Generic[R]):
         self._unfenced = 0
         self._fence_name = f"SH_FENCE{secrets.token_hex(4).upper()}N"
         self._fences = 0
-
-    def push(self, request: R) -> None:
-        """Take a request, to be sent when there is room."""
-        self._outbox.append(request)
 
     @property
     def idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class Status(IntEnum):
@@ -36,6 +37,9 @@ class Status(IntEnum):
     LOAD_ERROR = 142
     UNKNOWN = 1000
 
+
+OK: Final = Status.OK
+"""The same, without a look into the class, which takes twice as long as what is done with it."""
 
 _MEANINGS: dict[int, str] = {
     Status.OK: "done",
