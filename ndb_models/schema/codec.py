@@ -19,7 +19,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.core_schemas import has_aliases, writes_fields
+from ndb_models.schema.core_schemas import bare_model, has_aliases, writes_fields
 from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.secrets import revealing_serializer
@@ -60,7 +60,7 @@ class ModelCodec(Generic[B]):
     """Turns models of one class into keys and back. Built once per class and repository.
 
     Raises:
-        SchemaError: the class names a type that is not defined.
+        SchemaError: the class names a type that is not defined, or `BaseModel` itself.
     """
 
     def __init__(self, model: type[B]) -> None:
@@ -70,6 +70,9 @@ class ModelCodec(Generic[B]):
             model.model_rebuild()
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
+        bare = bare_model(model.__pydantic_core_schema__, (self._name, None))
+        if bare is not None:
+            raise SchemaError(*bare, "BaseModel itself has no fields to be read; declare the model that it is")
         self._read: Callable[[bytes], B] = _reader(model)
         self._write: Callable[..., bytes] = _writer(model)
         self.names: tuple[str, ...] = tuple(

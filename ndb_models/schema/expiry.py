@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.wire.prepared import Parameters
@@ -28,6 +28,12 @@ class Expiry:
     idle: timedelta | float | None = None
     absolute: timedelta | float | None = None
     on: Literal["read", "write", "both"] = "both"
+
+    def __new__(cls, *unnamed: object, **_named: object) -> Self:
+        """Refuse what is given without a name."""
+        if unnamed:
+            raise InvalidArgumentError("Expiry takes its times by name: Expiry(idle=1800) or Expiry(absolute=86400)")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         if self.idle is None and self.absolute is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -82,5 +85,10 @@ def test_expiries_that_say_the_same_are_equal_and_do_not_change() -> None:
 
 
 def test_arguments_are_named() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(InvalidArgumentError, match=r"by name: Expiry\(idle=1800\)"):
         Expiry(60)  # type: ignore[call-arg]  # that it must be named is the point
+
+
+def test_an_expiry_can_be_copied_and_pickled() -> None:
+    expiry = Expiry(idle=60, absolute=3600, on="write")
+    assert copy.deepcopy(expiry) == pickle.loads(pickle.dumps(expiry)) == replace(expiry, on="write") == expiry
