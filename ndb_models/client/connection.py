@@ -113,8 +113,10 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
-        super().send_data()
-        self.usable = self._failure is None and self.protocol.state is State.OPEN
+        try:
+            super().send_data()
+        finally:
+            self.usable = self._failure is None and self.protocol.state is State.OPEN
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -221,6 +223,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+            self._looks_at = math.inf
         self._stop_stalled()
         self._fail_requests()
 

@@ -1,4 +1,4 @@
-"""A request that a task awaits, and going on in the very call that delivers its answer.
+"""A request that a task waits for, and going on in the very call that delivers its answer.
 
 A future of asyncio resumes whoever awaits it in the next turn of the event loop, which costs a system call and a handle
 for each answer. A `PendingRequest` is waited for like a future, by the protocol that asyncio has for objects that are

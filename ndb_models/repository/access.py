@@ -43,7 +43,7 @@ from ndb_models.texts import NO_MEMBERS, ObjectText, join_members
 from ndb_models.types import Clock, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command, is_token
 from ndb_models.wire.prepared import Parameters, Prepared, ReceivedKeys
-from ndb_models.wire.statuses import OK, Status
+from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ class SessionAccess:
 
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, tkn, values=keys))
-        if answer["st"] != OK:
+        if answer["st"] != OK_STATUS:
             raise self.refusal(command, tkn, answer)
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
@@ -270,7 +270,7 @@ class SessionAccess:
         return ObjectText.joined(keys)
 
     def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
-        if answer["st"] != OK:
+        if answer["st"] != OK_STATUS:
             raise self.refusal(_SH_GET, tkn, answer)
         keys: ObjectText = answer["keys"]
         return keys

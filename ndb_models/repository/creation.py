@@ -22,7 +22,7 @@ from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
 from ndb_models.wire.prepared import NO_PARAMETERS, Prepared
-from ndb_models.wire.statuses import OK, Status
+from ndb_models.wire.statuses import OK_STATUS, Status
 
 _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
@@ -108,7 +108,7 @@ class SessionCreation:
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any]) -> bool:
         """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
         status = answer["st"]
-        if status == OK:
+        if status == OK_STATUS:
             return True
         if status == Status.COMMAND_NOT_EXIST:
             self._client.creates_whole = False
@@ -158,7 +158,7 @@ class SessionCreation:
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
-        if answer["st"] != OK:
+        if answer["st"] != OK_STATUS:
             raise failure(_SH_NEW, answer)
         tkn = answer.get(TOKEN)
         if type(tkn) is not int or not is_token(tkn):

@@ -85,8 +85,9 @@ class EssentialVerbs(Generic[M]):
             PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
             DuplicateError: another session has the value of a unique field. Nothing was stored.
         """
+        self._checked(session)
         expiry = self._expiry(expiry)
-        keys = self._codec.dump(self._checked(session))
+        keys = self._codec.dump(session)
         return _created(session, keys, *await self._creating.create(keys, expiry))
 
     def _expiry(self, given: Expiry | None) -> Expiry | None:

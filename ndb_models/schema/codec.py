@@ -19,7 +19,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.core_schemas import bare_model, has_aliases, writes_fields
+from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.secrets import revealing_serializer
@@ -60,7 +60,7 @@ class ModelCodec(Generic[B]):
     """Turns models of one class into keys and back. Built once per class and repository.
 
     Raises:
-        SchemaError: the class names a type that is not defined, or `BaseModel` itself.
+        SchemaError: the class names a type that is not defined.
     """
 
     def __init__(self, model: type[B]) -> None:
@@ -70,9 +70,6 @@ class ModelCodec(Generic[B]):
             model.model_rebuild()
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
-        bare = bare_model(model.__pydantic_core_schema__, (self._name, None))
-        if bare is not None:
-            raise SchemaError(*bare, "BaseModel itself has no fields to be read; declare the model that it is")
         self._read: Callable[[bytes], B] = _reader(model)
         self._write: Callable[..., bytes] = _writer(model)
         self.names: tuple[str, ...] = tuple(
@@ -99,7 +96,9 @@ class ModelCodec(Generic[B]):
             except (PydanticSerializationError, UnicodeError, ValidationError):
                 return self._dump_with_care(model)  # which says what is wrong
             # Equal, and so all fields are there. What is no JSON, Pydantic may write and read all the same.
-            is_equal = model.__dict__ == read.__dict__ and model.__pydantic_private__ == read.__pydantic_private__
+            is_equal = not (
+                _differ(model.__dict__, read.__dict__) or _differ(model.__pydantic_private__, read.__pydantic_private__)
+            )
             if is_equal and not has_constants(text):
                 return ObjectText(text, self.names)
         return self._dump_with_care(model)
@@ -126,14 +125,14 @@ class ModelCodec(Generic[B]):
     def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
         for name in self._model.__pydantic_fields__:
             # Not as attributes: whoever saves a deprecated field has not used it.
-            if model.__dict__.get(name, _ABSENT) != read.__dict__.get(name, _ABSENT):
+            if _differ(model.__dict__.get(name, _ABSENT), read.__dict__.get(name, _ABSENT)):
                 yield name, _WAY_OUT if name in self.names else _EXCLUDED
         for values, as_read, reason in (
             (model.__pydantic_extra__, read.__pydantic_extra__, _WAY_OUT),
             (model.__pydantic_private__, read.__pydantic_private__, _NOT_STORED),
         ):
             for name, value in (values or {}).items():
-                if (as_read or {}).get(name, _ABSENT) != value:
+                if _differ((as_read or {}).get(name, _ABSENT), value):
                     yield name, reason
 
     def _serialize(self, model: B) -> ObjectText:
@@ -258,10 +257,18 @@ class ModelCodec(Generic[B]):
         except ValidationError as exc:
             raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
         as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
-        lost = [(name, _WAY_OUT) for name, value in changed.items() if as_read.get(name, _ABSENT) != value]
+        lost = [(name, _WAY_OUT) for name, value in changed.items() if _differ(as_read.get(name, _ABSENT), value)]
         if lost:
             raise UnstorableError(self._name, lost)
         return read
+
+
+def _differ(one: object, other: object) -> bool:
+    """Tell whether two values differ. Those that cannot be compared do, as instances of `BaseModel` itself cannot."""
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
+        return True
 
 
 def _reader(model: type[B]) -> Callable[[bytes], B]:
@@ -276,9 +283,9 @@ def _writer(model: type[BaseModel]) -> Callable[..., bytes]:
     serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
     to_json = serializer.to_json
 
-    def write(model: BaseModel, include: set[str] | None = None) -> bytes:
+    def write(instance: BaseModel, include: set[str] | None = None) -> bytes:
         # False, for no warnings, takes half the time that "none" does.
-        return to_json(model, include=include, by_alias=False, round_trip=True, warnings=False)
+        return to_json(instance, include=include, by_alias=False, round_trip=True, warnings=False)
 
     return write
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from pydantic import BaseModel
-
 # What the names are called that a value is read by: of fields, and of arguments.
 _ALIASES: Final = frozenset({"validation_alias", "alias"})
 # What may be around the fields of a model and changes nothing of how they are written.
@@ -21,27 +19,6 @@ def has_aliases(core_schema: object) -> bool:
         members = cast("dict[str, object]", core_schema)
         return not members.keys().isdisjoint(_ALIASES) or any(map(has_aliases, members.values()))
     return type(core_schema) in (list, tuple) and any(map(has_aliases, cast("list[object]", core_schema)))
-
-
-def bare_model(core_schema: object, place: tuple[str, str | None]) -> tuple[str, str | None] | None:
-    """Return where a type is `BaseModel` itself, as (class, field), or None; `place` is what the core schema is of.
-
-    Pydantic makes instances of it that have no fields, and cannot be compared.
-    """
-    if isinstance(core_schema, dict):
-        members = cast("dict[str, Any]", core_schema)
-        if members.get("type") == "model":
-            if members["cls"] is BaseModel:
-                return place
-            place = members["cls"].__name__, place[1]
-        fields: dict[str, Any] = members["fields"] if members.get("type") == "model-fields" else {}
-        inside = [bare_model(field, (place[0], name)) for name, field in fields.items()]
-        inside += [bare_model(part, place) for part in members.values() if part is not fields]
-    elif type(core_schema) in (list, tuple):
-        inside = [bare_model(part, place) for part in cast("list[object]", core_schema)]
-    else:
-        inside = []
-    return next(filter(None, inside), None)
 
 
 def writes_fields(core_schema: Any) -> bool:

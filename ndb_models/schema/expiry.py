@@ -55,7 +55,7 @@ class Expiry:
 
     @cached_property
     def on_the_wire(self) -> Parameters:
-        """What a request is told that creates a session."""
+        """What a request is told that creates a session: its parameter `expiry`."""
         expiry = {
             "duration": self.duration,
             "deleteSession": True,

@@ -40,7 +40,7 @@ _Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
 _logger = logging.getLogger(__name__)
 
 # Enough to be worth a system call, few enough that the client has something to do meanwhile; and with the fence that a
-# client of ours waits for before it goes on.
+# client of ours waits for before it goes on. The answers to a few more go out with these: it has them share the fence.
 _WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
 # So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
 # bytes may ask for large values.
@@ -196,8 +196,10 @@ class NdbServerConnection(ServerConnection):
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
-        super().send_data()
-        self._is_open = self.protocol.state is State.OPEN
+        try:
+            super().send_data()
+        finally:
+            self._is_open = self.protocol.state is State.OPEN
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""

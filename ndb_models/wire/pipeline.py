@@ -11,7 +11,8 @@ from happening:
   so an answer that is missing, or one too many, shows before any of them is believed.
 - A request that is alone in flight from first to last needs no fence: the next answer can only be its own.
 - What is in flight is bounded. A NemesisDB silently drops answers once more than 128 KiB of them wait to be read: the
-  window starts at one request, grows with each answer, and shrinks so that as many of the largest recent answers fit.
+  window starts at one request, grows by as many as are handed over, and shrinks so that as many of the largest recent
+  answers fit. What is not handed over yet counts as in flight.
 
 Whatever breaks a rule raises `ProtocolError`, after which nothing on the connection can be trusted.
 """
@@ -75,7 +76,10 @@ class Window:
         self.size: int = 1
 
     def note_size(self, answer_size: int) -> None:
-        """Take note of how large an answer is, which need not be done unless it is larger than `largest`."""
+        """Take note of how large an answer is, which need not be done unless it is larger than `largest`.
+
+        That is 0 again after some hundred answers, so that each time the largest of them is found anew.
+        """
         self.largest = max(self.largest, answer_size)
         self._fit(self.size)
 

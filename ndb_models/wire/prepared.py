@@ -15,7 +15,7 @@ from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.statuses import OK
+from ndb_models.wire.statuses import OK_STATUS
 
 
 class _Answer(msgspec.Struct):
@@ -29,9 +29,9 @@ _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-_SUCCESS: Final[Mapping[str, Any]] = {"st": OK}
+_SUCCESS: Final[Mapping[str, Any]] = {"st": OK_STATUS}
 # How an answer with an object of keys mostly ends; the first brace is the object's.
-_KEYS_END: Final = b'},"st":%d}}' % OK
+_KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
 
 
@@ -152,13 +152,13 @@ class Prepared(Exchange):
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
             if not has_constants(text):  # else it is no JSON, which who reads it might not see
-                return {"st": OK, "keys": ReceivedKeys(text, self.command.name)}
+                return {"st": OK_STATUS, "keys": ReceivedKeys(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError) as exc:
             raise unreadable(self.command.name) from exc
         keys = bytes(body.keys)
-        if not keys and not (asks_for_keys and body.st == OK):
+        if not keys and not (asks_for_keys and body.st == OK_STATUS):
             keys = NO_MEMBERS
         if keys[:1] != b"{":
             raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")

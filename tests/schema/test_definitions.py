@@ -54,20 +54,6 @@ def test_a_method_may_not_take_a_name_of_session_model(name: str, what: Any) -> 
     assert caught.value.field == name
 
 
-class Nested(BaseModel):
-    inner: BaseModel | None = None
-
-
-@pytest.mark.parametrize(
-    ("annotation", "place"),
-    [(BaseModel, "Declared.part"), (dict[str, BaseModel | None], "Declared.part"), (list[Nested], "Nested.inner")],
-)
-def test_a_field_may_not_be_of_base_model_itself_which_nothing_can_be_read_as(annotation: Any, place: str) -> None:
-    model = declare(annotations={"user": str, "part": annotation})
-    with pytest.raises(SchemaError, match=rf"^{place}: BaseModel itself has no fields to be read"):
-        Repository(NdbClient(), model)
-
-
 def test_a_subclass_of_a_subclass_may_be_declared() -> None:
     assert declare("Below", declare(annotations={}, version=2), annotations={}).session_options.version == 1
 

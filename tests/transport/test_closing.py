@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
+import types
+from collections.abc import Awaitable, Generator
+from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from ndb_models import NdbClient
+from ndb_models.client.connection import NdbConnection
+from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NotConnectedError, RequestTimeoutError
+from ndb_models.wire.commands import COMMANDS
+from ndb_models.wire.exchange import Exchange
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, deadly, honest, mute
 
@@ -26,6 +35,31 @@ async def test_closing_fails_what_is_in_flight_and_what_waits_to_be_sent() -> No
         ]
         await host.left()
         assert host.handshakes == 1
+
+
+@types.coroutine
+def waiting_for(request: PendingRequest) -> Generator[Any, Any, bytes]:
+    yield request
+    return request.answer
+
+
+async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_time() -> None:
+    made: Any = functools.partial(NdbConnection, max_in_flight=64, request_timeout=0.1, max_answer=1024)
+    loop = asyncio.get_running_loop()
+
+    def count(connection: NdbConnection) -> Awaitable[bytes]:
+        exchange = Exchange(COMMANDS["KV_COUNT"], b'{"KV_COUNT":{}}')
+        return waiting_for(PendingRequest(exchange, loop.time() + 0.1, loop, connection.submit))
+
+    async with asyncio.timeout(GUARD), Host() as host:
+        connection = await connect(host.uri, create_connection=made, compression=None, proxy=None)
+        assert isinstance(connection, NdbConnection)
+        assert (await count(connection)).startswith(b'{"KV_COUNT_RSP":')
+        connection.transport.abort()
+        await connection.wait_closed()
+        with pytest.raises(RequestTimeoutError) as caught:
+            await count(connection)
+        assert not caught.value.maybe_done
 
 
 async def test_closing_twice_or_by_two_at_once_does_no_harm() -> None:
