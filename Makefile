@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 .PHONY: demo test fuzz debug serve lint types bench check format clean
 
@@ -49,9 +51,9 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
 	@touch $@
 
 .venv/.ready-bench: $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev,bench]'
 	@touch $@

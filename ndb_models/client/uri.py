@@ -37,7 +37,7 @@ class WebSocketUri:
     def hint(self) -> str:
         """What to look at where nothing answers."""
         if self.names_port:
-            return "is the server running there?"
+            return "is the server running there?" + (" does it speak TLS?" if self.secure else "")
         return f"the URI names no port, which means {443 if self.secure else 80}; a NemesisDB's is mostly 1987"
 
     @property

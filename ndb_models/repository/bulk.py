@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
 
-from ndb_models.errors import NdbError
+from pydantic import BaseModel
+
+from ndb_models.errors import InvalidArgumentError, NdbError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,7 +27,13 @@ async def in_bulk(
 
     So many are worked on at once as keep a connection busy, however many there are. If this is cancelled, or `work`
     raises anything else, none is begun any more.
+
+    Raises:
+        InvalidArgumentError: it is one item rather than many.
     """
+    if isinstance(items, (str, bytes, BaseModel)) or not isinstance(items, Iterable):
+        one = type(items).__name__
+        raise InvalidArgumentError(f"many are given as a list or another iterable, not as one value of type {one}")
     results: list[R | NdbError] = []
     remaining: Iterator[tuple[int, T]] = enumerate(items)
     done = 0

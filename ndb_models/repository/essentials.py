@@ -103,7 +103,9 @@ class EssentialVerbs(Generic[M]):
         A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
         since it was read or saved are written, and no others; where none did, it is only found out whether the session
         lives. Either way it counts as a write. A session that has ended stays ended. Of one that was upgraded when it
-        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now.
+        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now. A model
+        without a token that is saved again before that is done may become two sessions: it has the token of the one,
+        and a copy with that of the other is returned.
 
         Args:
             session: the model.
@@ -188,7 +190,7 @@ class EssentialVerbs(Generic[M]):
 
     def _checked(self, session: M) -> M:
         if type(session) is not self._model:
-            raise InvalidArgumentError(f"this repository stores {self._name}, not {type(session).__name__}")
+            raise InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
         return session
 
 
@@ -198,6 +200,13 @@ def _created(session: M, keys: ObjectText, tkn: SessionToken, deadline: int | No
         session = session.model_copy(deep=True)
     set_stored(session, Stored(tkn, keys.text, deadline))
     return session
+
+
+def _described(given: object) -> str:
+    """Return what was given for a model, and what to do where that is a common mistake."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}; make an instance of it"
+    return "a token; get(tkn) reads its session" if type(given) is int else type(given).__name__
 
 
 def known(session: SessionModel) -> Stored:
@@ -210,7 +219,10 @@ def known(session: SessionModel) -> Stored:
 
 def _check_arguments(client: object, model: object, on_invalid: object) -> None:
     if not isinstance(client, NdbClient):
-        raise InvalidArgumentError("a Repository needs an open NdbClient: Repository(client, UserSession)")
+        raise InvalidArgumentError(
+            "a Repository needs an open NdbClient: async with NdbClient.connect(uri) as client:"
+            " repo = Repository(client, UserSession)"
+        )
     if not (isinstance(model, type) and issubclass(model, SessionModel)):
         raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
     if model is SessionModel:

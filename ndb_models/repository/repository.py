@@ -151,7 +151,8 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
 
         On a clean exit the whole is validated, and the fields that changed are written, nested changes included. On an
-        exception, cancellation too, nothing is. Two edits of different fields that overlap both survive.
+        exception, cancellation too, nothing is. Two edits of different fields that overlap both survive. It is this
+        model that is saved: change its fields, a name given to another model changes nothing.
 
         Raises (on entry as `get`, on exit as `save`).
         """
@@ -195,7 +196,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def project(self, tkn: SessionToken, view: type[V]) -> V:
         """Return a part of a session, as another model whose fields are some of this one's. Counts as a read.
 
-        Only the keys of these fields are read. What is returned has no token, and cannot be saved.
+        Only the keys of these fields are read. What is returned has no token.
 
         Raises:
             SchemaError: the view does not fit this repository's model. Found out the first time, before anything is
@@ -237,7 +238,10 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def save_many(
         self, sessions: Iterable[M], *, expiry: Expiry | None = None, progress: Progress | None = None
     ) -> list[M | NdbError]:
-        """Save models, as `save`, and return them in their order; where it would raise, the error in its place."""
+        """Save models, as `save`, and return them in their order; where it would raise, the error in its place.
+
+        Each is to be given once: see `save` for a model that is saved twice at the same time.
+        """
 
         async def save(session: M) -> M:
             return await self.save(session, expiry=expiry)

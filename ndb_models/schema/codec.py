@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from math import isfinite
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
@@ -44,6 +45,9 @@ _NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecErr
 
 # No integer in a text of so many bytes has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
+
+# How Pydantic begins to say that it has no serializer for a type.
+_UNKNOWN_TYPE: Final = "Unable to serialize unknown type"
 
 _WHOLE: Final = "(model)"
 _NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
@@ -111,7 +115,8 @@ class ModelCodec(Generic[B]):
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
+            problems = _unreadable(keys) or [*_not_numbers(model)] or problems_of(exc)
+            raise UnstorableError(self._name, problems) from without_values(exc)
         lost = list(self._lost(model, read))
         if lost:
             raise UnstorableError(self._name, lost)
@@ -141,7 +146,7 @@ class ModelCodec(Generic[B]):
             names = names_in(text)
         except _NOT_JSON as exc:
             problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
-            raise UnstorableError(self._name, problems or [(_WHOLE, _NO_JSON)]) from exc
+            raise UnstorableError(self._name, problems or [(_WHOLE, _NO_JSON)]) from _without_value(exc)
         # Their own tuple where it is the same: there may be millions of these.
         return ObjectText(text, self.names if names == self.names else names)
 
@@ -187,7 +192,7 @@ class ModelCodec(Generic[B]):
         try:
             return split_members(self._write(model, include={*names}))
         except _NOT_JSON as exc:
-            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from exc
+            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from _without_value(exc)
 
     def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
         """Compare a model's keys with `before`, the text that it was read from.
@@ -244,7 +249,7 @@ class ModelCodec(Generic[B]):
             ((_, reason), *_) = problems_of(exc)
             raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from without_values(exc)
         except (*_NOT_JSON, KeyError) as exc:
-            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from exc
+            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from _without_value(exc)
 
     @cached_property
     def _fields_validator(self) -> FieldsValidator:
@@ -297,6 +302,13 @@ def _check_is_object(text: bytes) -> None:
         raise ProtocolError("what the server sent for the keys of a session is no JSON object") from exc
 
 
+def _not_numbers(model: BaseModel) -> Iterator[tuple[str, str]]:
+    """Return the fields that hold what Pydantic writes as null, and then misses a number."""
+    for name, value in model.__dict__.items():
+        if isinstance(value, float) and not isfinite(value):
+            yield name, "JSON has no NaN and no infinity"
+
+
 def _unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
     """Return the keys whose text is beyond what Pydantic's parser reads."""
     problems: list[tuple[str, str]] = []
@@ -327,6 +339,12 @@ def without_values(error: ValidationError) -> ValidationError:
         for name, reason in problems_of(error)
     ]
     return ValidationError.from_exception_data(error.title, problems, hide_input=True)
+
+
+def _without_value(error: Exception) -> Exception | None:
+    """Return why something is no JSON, if that tells of types alone; what a serializer raises may hold the value."""
+    tells_of_types = isinstance(error, msgspec.MsgspecError) or str(error).startswith(_UNKNOWN_TYPE)
+    return error if tells_of_types else None
 
 
 def _reason(problem: Any) -> str:
