@@ -82,7 +82,7 @@ async def test_a_write_that_the_client_finds_too_large_leaves_no_session_behind(
 
 async def test_a_write_that_the_server_finds_too_large_leaves_no_session_behind(held: NdbServer) -> None:
     async with NdbClient.connect(held.uri) as client:
-        with pytest.raises(ConnectionLostError):
+        with pytest.raises(ConnectionLostError, match="too large; max_payload= is what the server takes"):
             await Repository(client, EternalUser).save(EternalUser(username="b" * 4096))
     async with NdbClient.connect(held.uri) as client:
         assert (await client.sh_info_all())["totalSessions"] == 0
