@@ -104,7 +104,7 @@ async def test_a_handshake_that_never_ends_is_closed() -> None:
 
 
 async def test_a_silent_connection_does_not_hold_up_stopping() -> None:
-    async with serving(open_timeout=60.0) as server:
+    async with asyncio.timeout(GUARD), serving(open_timeout=60.0) as server:
         with socket.create_connection(("127.0.0.1", server.port)):
             async with plain(server) as websocket:
                 await ask(websocket, "KV_COUNT")
