@@ -83,10 +83,10 @@ class ConnectionLostError(NdbError, ConnectionError):
     `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
     """
 
-    def __init__(self, command: str, *, maybe_done: bool, reason: str = "the connection was lost") -> None:
+    def __init__(self, command: str, *, maybe_done: bool, reason: str | None = None) -> None:
         self.command = command
         self.maybe_done = maybe_done
-        super().__init__(f"{reason}; {command} {_fate(maybe_done)}")
+        super().__init__(f"{reason or 'the connection was lost'}; {command} {_fate(maybe_done)}")
 
 
 def _fate(maybe_done: bool) -> str:

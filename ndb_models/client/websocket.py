@@ -43,7 +43,6 @@ _websockets_logger.setLevel(logging.INFO)
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_LOST: Final = "the connection was lost"
 _TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
 # How often a request is repeated after an answer that could not be right, before it is given up.
 _ANOMALIES_FORGIVEN: Final = 2
@@ -191,10 +190,9 @@ class WebSocketTransport(Transport):
             except ConnectionLostError as exc:
                 maybe_done = maybe_done or exc.maybe_done
                 anomalies += isinstance(exc.__cause__, ProtocolError)
-                too_large_for_a_side = _is_too_large(exc.__cause__)
-                hopeless = anomalies > _ANOMALIES_FORGIVEN or too_large_for_a_side
+                reason = _TOO_LARGE if _is_too_large(exc.__cause__) else None
+                hopeless = reason is not None or anomalies > _ANOMALIES_FORGIVEN
                 if hopeless or not self._repeats(command, maybe_done):
-                    reason = _TOO_LARGE if too_large_for_a_side else _LOST
                     raise ConnectionLostError(command.name, maybe_done=maybe_done, reason=reason) from exc.__cause__
             else:
                 self._pause = 0.0
