@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect
 from benchmarks.harness import Side, compare, table
 from benchmarks.servers import MeasuredServer, redis_server
 from ndb_models import Expiry, NdbClient, Repository, SessionModel
+from ndb_models.wire.commands import COMMANDS
 
 IDLE = 1800
 DEPTH = 64
@@ -76,7 +77,8 @@ def ours(operations: int, tasks: int, *, whole: bool = True) -> Callable[[str], 
 
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
-            client.creates_whole = whole
+            if not whole:
+                client.note_unknown(COMMANDS["SH_NEW_SET"])
             repo = Repository(client, Measured)
             models = [measured(number) for number in range(operations)]
 

@@ -41,6 +41,7 @@ from ndb_models.errors import (
     StoreReadOnlyError,
     StoreVersionError,
     UnstorableError,
+    UnsupportedError,
     UpgradeError,
     WrongSchemaError,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "StoredConfigError",
     "StoredDataError",
     "UnstorableError",
+    "UnsupportedError",
     "UpgradeError",
     "WrongSchemaError",
     "__version__",

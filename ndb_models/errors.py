@@ -9,6 +9,7 @@
     |-- PayloadTooLargeError (ValueError)      a request is larger than the server takes
     |-- ProtocolError                          the server answered something that cannot be an answer
     |-- ResponseError                          the server refused or failed the request
+    |-- UnsupportedError                       the server has no command for it
     |-- DataSetError                           a data set cannot be loaded at the start of a server
     |-- SchemaError (TypeError)                a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
@@ -140,6 +141,15 @@ class ResponseError(NdbError):
         self.status: int = status if isinstance(status, int) else 0
         detail = rsp.get("m")
         super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
+
+
+class UnsupportedError(NdbError):
+    """The server cannot do this. Nothing has changed. Attributes: `what`, that was asked for; `why` it cannot."""
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        self.why = why
+        super().__init__(f"{what} is not supported here: {why}")
 
 
 class DataSetError(NdbError):

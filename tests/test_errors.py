@@ -17,6 +17,7 @@ ERRORS: list[NdbError] = [
     errors.RequestTimeoutError("KV_SET", 1.5, maybe_done=False),
     errors.PayloadTooLargeError("KV_SET", 10, 5, [("a", 4)]),
     errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
+    errors.UnsupportedError("get(extend=False)", "the server has no SH_PEEK"),
     errors.DataSetError("keys", "there is no data set of this name"),
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),

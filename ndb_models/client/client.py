@@ -129,7 +129,6 @@ class NdbClient(KeyCommands, SessionCommands):
     async def _open_anew(self, target: Uri, options: Options) -> None:
         await self._close()
         self._shown_uri = target.shown
-        self.creates_whole = True
         self.max_payload = options.max_payload if isinstance(target, WebSocketUri) else None
         transport: Transport
         if isinstance(target, MemoryUri):

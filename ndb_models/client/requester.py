@@ -9,12 +9,19 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.client.transport import Immediate, Transport
-from ndb_models.errors import InvalidArgumentError, NdbError, NotConnectedError, ProtocolError, ResponseError
+from ndb_models.errors import (
+    InvalidArgumentError,
+    NdbError,
+    NotConnectedError,
+    ProtocolError,
+    ResponseError,
+    UnsupportedError,
+)
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.exchange import Call, Exchange
 from ndb_models.wire.prepared import Prepared
-from ndb_models.wire.statuses import describe
+from ndb_models.wire.statuses import Status, describe
 
 _logger = logging.getLogger("ndb_models.client")
 
@@ -33,12 +40,16 @@ class Requester:
         self._transport: Transport | None = None
         self.immediate: Immediate | None = None
         """How to ask without waiting, while there is a transport that can."""
+        # Commands that the server does not know, and on which connection it said so.
+        self._unknown: frozenset[str] = frozenset()
+        self._unknown_on = 0
         # What is done for callers who have gone.
-        self._background: set[asyncio.Task[object]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     def _use(self, transport: Transport | None) -> None:
         """Take a transport, or none any more."""
         self._transport = transport
+        self._unknown = frozenset()
         # What is done at once is not logged: whoever logs requests gets them as such.
         logs = _logger.isEnabledFor(logging.DEBUG)
         self.immediate = transport.immediate if transport is not None and not logs else None
@@ -71,6 +82,34 @@ class Requester:
         _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
         return answer
 
+    def may_know(self, command: Command) -> bool:
+        """Tell whether the server may know a command: it has not said otherwise on this connection."""
+        return command.name not in self._unknown or self._transport_in_use.connections != self._unknown_on
+
+    def note_unknown(self, command: Command) -> None:
+        """Take note that the server does not know a command. This is forgotten when a new connection is made."""
+        connection = self._transport_in_use.connections
+        known = self._unknown if connection == self._unknown_on else frozenset[str]()
+        self._unknown, self._unknown_on = known | {command.name}, connection
+
+    async def attempt(self, prepared: Prepared) -> Mapping[str, Any] | None:
+        """Send a prepared request beyond NemesisDB's protocol; return the body of its answer, whatever its status.
+
+        Return None if the server does not know the command. A server is asked once for each connection.
+
+        Raises as `request`.
+        """
+        command = prepared.command
+        if not self.may_know(command):
+            return None
+        connection = self._transport_in_use.connections
+        answer = await self.perform(prepared)
+        if answer["st"] != Status.COMMAND_NOT_EXIST:
+            return answer
+        if connection == self._transport_in_use.connections:  # else another server may be there by now
+            self.note_unknown(command)
+        return None
+
     @property
     def _transport_in_use(self) -> Transport:
         if self._transport is None:
@@ -82,8 +121,13 @@ class Requester:
         return await self._perform(Call(COMMANDS[name], body))
 
     async def _perform(self, call: Call) -> dict[str, JsonValue]:
+        command = call.command
+        if command.beyond and not self.may_know(command):
+            raise unsupported(command.name, command)
         answer = call.read(await self.request(call))
         if answer["st"] != call.success:
+            if command.beyond and answer["st"] == Status.COMMAND_NOT_EXIST:
+                raise unsupported(command.name, command)
             raise failure(call.command, answer)
         return answer
 
@@ -102,16 +146,18 @@ class Requester:
         del answer["st"]
         return answer
 
-    def in_background(self, work: Coroutine[object, None, object]) -> None:
-        """Do something for a caller who has gone. What fails of it is nobody's business any more."""
+    def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
+        """Do something that no caller waits for to the end. Where it raises an error of ours, the task returns None."""
 
-        async def quietly() -> None:
+        async def quietly() -> T | None:
             with contextlib.suppress(NdbError):
-                await work
+                return await work
+            return None
 
         task = asyncio.get_running_loop().create_task(quietly())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
 
 def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T:
@@ -130,6 +176,11 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
     status = answer["st"]
     return ResponseError(command.name, answer, describe(status if isinstance(status, int) else 0))
+
+
+def unsupported(what: str, command: Command) -> UnsupportedError:
+    """Return the error for what cannot be done, since the server does not know a command."""
+    return UnsupportedError(what, f"the server does not know {command.name}, which NemesisDB's protocol does not have")
 
 
 def names_of(keys: Sequence[str]) -> Sequence[str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
-from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.prepared import Parameters, Prepared
 
 C = TypeVar("C", Call, Prepared)
+
+LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
+"""A hundred years, in seconds: the longest duration that a NemesisDB is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,7 @@ class SessionCommands(Requester):
 
     All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
     was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
-
-    Attributes:
-        creates_whole: whether the server may know `SH_NEW_SET`, which a NemesisDB does not.
     """
-
-    creates_whole: bool = True
 
     async def sh_create_session(
         self,
@@ -51,7 +49,8 @@ class SessionCommands(Requester):
         """Create a session without keys.
 
         Args:
-            durationSeconds: after so many seconds it expires; 0 for never.
+            durationSeconds: after so many seconds it expires; 0 for never. A NemesisDB, where the longest durations
+                overflow, is told `LONGEST_DURATION` for any that is longer.
             deleteSessionOnExpire: when it expires it ends. Otherwise it only loses its keys, and the time starts again.
             extendOnSetAdd: `sh_set` and `sh_add` start the time anew.
             extendOnGet: `sh_get` starts the time anew.
@@ -61,19 +60,18 @@ class SessionCommands(Requester):
         Raises:
             ValueError: the duration is negative, or 0 with a flag that then means nothing.
         """
-        if durationSeconds < 0:
-            raise InvalidArgumentError("durationSeconds must not be negative; 0 is a session that never expires")
+        expiry = _expiry(durationSeconds, deleteSessionOnExpire, extendOnSetAdd, extendOnGet)
         if not durationSeconds:
-            if deleteSessionOnExpire or extendOnSetAdd or extendOnGet:
-                raise InvalidArgumentError("a session of durationSeconds 0 never expires: the flags mean nothing")
             return await self._create({})
-        expiry = {
-            "duration": durationSeconds,
-            "deleteSession": deleteSessionOnExpire,
-            "extendOnSetAdd": extendOnSetAdd,
-            "extendOnGet": extendOnGet,
-        }
-        return await self._create({"expiry": expiry})
+        return await self._create({"expiry": {**expiry, "duration": await self.duration_there(durationSeconds)}})
+
+    async def duration_there(self, seconds: int) -> int:
+        """Return a duration as the server can keep it: as it is, but for the longest ones on a NemesisDB."""
+        if seconds <= LONGEST_DURATION:
+            return seconds
+        # Whether it is one shows by what it does not know. There is no session 0.
+        is_ours = await self.attempt(Prepared(COMMANDS["SH_PEEK"], 0, Parameters(keys=()))) is not None
+        return seconds if is_ours else LONGEST_DURATION
 
     async def _create(self, body: Mapping[str, object]) -> Session:
         answer = await self._perform(self.ending_orphans(Call(COMMANDS["SH_NEW"], body)))
@@ -104,6 +102,40 @@ class SessionCommands(Requester):
     async def sh_get(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
         """Return the values of these keys; those that do not exist are left out."""
         return await self._ask("SH_GET", "keys", OBJECT, tkn=tkn, keys=names_of(keys))
+
+    async def sh_peek(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
+        """Return the values of these keys as `sh_get`, and never extend the expiry.
+
+        Raises:
+            UnsupportedError: the server is a NemesisDB, which has no such command.
+        """
+        return await self._ask("SH_PEEK", "keys", OBJECT, tkn=tkn, keys=names_of(keys))
+
+    async def sh_expire(
+        self,
+        tkn: SessionToken,
+        durationSeconds: int = 0,  # noqa: N803
+        deleteSessionOnExpire: bool = False,  # noqa: N803
+        extendOnSetAdd: bool = False,  # noqa: N803
+        extendOnGet: bool = False,  # noqa: N803
+    ) -> bool:
+        """Change how a session expires, and start its time anew. Calling it again starts the time once more.
+
+        Args:
+            tkn: the session.
+            durationSeconds: as all that follow, see `sh_create_session`.
+            deleteSessionOnExpire: see there.
+            extendOnSetAdd: see there.
+            extendOnGet: see there.
+
+        If this is cancelled, it may or may not have been carried out.
+
+        Raises:
+            UnsupportedError: the server is a NemesisDB, which has no such command.
+            ValueError: the duration is negative, or 0 with a flag that then means nothing.
+        """
+        expiry = _expiry(durationSeconds, deleteSessionOnExpire, extendOnSetAdd, extendOnGet)
+        return await self._done("SH_EXPIRE", tkn=tkn, expiry=expiry)
 
     async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
         """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
@@ -168,3 +200,21 @@ class SessionCommands(Requester):
         data set is status 142.
         """
         return await self._describe("SH_LOAD", name=name)
+
+
+def _expiry(duration: int, delete_session: bool, extend_on_set_add: bool, extend_on_get: bool) -> dict[str, object]:
+    """Return what the server is told of how a session expires.
+
+    Raises:
+        InvalidArgumentError: the duration is negative, or 0 with a flag that then means nothing.
+    """
+    if duration < 0:
+        raise InvalidArgumentError("durationSeconds must not be negative; 0 is a session that never expires")
+    if not duration and (delete_session or extend_on_set_add or extend_on_get):
+        raise InvalidArgumentError("a session of durationSeconds 0 never expires: the flags mean nothing")
+    return {
+        "duration": duration,
+        "deleteSession": delete_session,
+        "extendOnSetAdd": extend_on_set_add,
+        "extendOnGet": extend_on_get,
+    }

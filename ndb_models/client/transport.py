@@ -25,7 +25,13 @@ class Immediate(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
+    """A way to a server. Requests may be made from many tasks at once; each gets its own answer.
+
+    Attributes:
+        connections: how many connections were made so far. After a new one, another server may be there.
+    """
+
+    connections: int = 1
 
     @property
     def immediate(self) -> Immediate | None:

@@ -79,6 +79,7 @@ class WebSocketTransport(Transport):
         self._uri = uri
         self._options = options
         self._connection: NdbConnection | None = None
+        self.connections = 0
         # Connects again, for all who wait; ends when nobody does.
         self._reconnecting: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -138,6 +139,7 @@ class WebSocketTransport(Transport):
             reason = getattr(exc, "strerror", None) or type(exc).__name__
             raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
         assert isinstance(connection, NdbConnection)
+        self.connections += 1
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
         return connection

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
 from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
@@ -207,6 +209,32 @@ async def _sh_new_set(context: Context, scope: Scope, call: AnyCall) -> Body:
     return OK if created else {"m": "there is a session of this token", "st": Status.SESSION_NEW_FAIL}
 
 
+async def _sh_peek(context: Context, scope: Scope, call: AnyCall) -> Body:
+    keys = await context.store.peek(scope, _strings(call.body["keys"]))
+    return {"keys": ObjectText.joined(keys), "st": Status.OK}
+
+
+async def _sh_expire(context: Context, scope: Scope, call: AnyCall) -> Body:
+    assert scope is not None
+    pairs: Mapping[str, bytes] = call.values or {}
+    done = await context.store.expire(
+        scope,
+        expiry_settings(call.body["expiry"]),
+        restart=call.body.get("restart", True),
+        swaps={name: _swap(pair) for name, pair in pairs.items()},
+    )
+    return {"done": done, "st": Status.OK}
+
+
+_decode_pair: Final = msgspec.json.Decoder(tuple[msgspec.Raw, msgspec.Raw]).decode
+
+
+def _swap(pair: bytes) -> tuple[bytes, bytes]:
+    """Return the texts of an array of two values."""
+    old, new = _decode_pair(pair)
+    return bytes(old), bytes(new)
+
+
 async def _sh_end(context: Context, scope: Scope, _call: AnyCall) -> Body:
     assert scope is not None
     ended = await context.store.end(scope)
@@ -234,7 +262,8 @@ async def _sh_info(context: Context, scope: Scope, _call: AnyCall) -> Body:
             "duration": info.expiry.duration,
             "extendOnGet": info.expiry.extend_on_get,
             "extendOnSetAdd": info.expiry.extend_on_set_add,
-            "remaining": int(info.remaining),
+            # Counted in floating point, which may round the longest durations up.
+            "remaining": min(int(info.remaining), info.expiry.duration),
         }
     return {**answer, "st": Status.OK, TOKEN: scope}
 
@@ -291,6 +320,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "KV_LOAD": _kv_load,
     "SH_NEW": _sh_new,
     "SH_NEW_SET": _sh_new_set,
+    "SH_PEEK": _sh_peek,
+    "SH_EXPIRE": _sh_expire,
     "SH_END": _sh_end,
     "SH_END_ALL": _sh_end_all,
     "SH_EXISTS": _sh_exists,

@@ -88,10 +88,10 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     if command.stores_values is None:
         return Call(command, body)
     try:
-        raw = _decode_raw(frame)[name][command.stores_values]
+        raw = _decode_raw(frame)[name].get(command.stores_values)
     except msgspec.ValidationError:  # it is named twice, and what came first is no object
         raise RefusedError(name, Status.COMMAND_SYNTAX, "the command's parameters are an object") from None
-    return Call(command, body, _texts(raw, _STORED_TYPES[name]))
+    return Call(command, body, None if raw is None else _texts(raw, _STORED_TYPES[name]))
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:

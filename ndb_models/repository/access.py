@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-import msgspec
 from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
-from ndb_models.client.requester import failure
+from ndb_models.client.requester import failure, unsupported
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
@@ -27,6 +25,8 @@ from ndb_models.errors import (
     SessionGoneError,
     WrongSchemaError,
 )
+from ndb_models.repository.lifetimes import SH_PEEK, Lifetimes
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.schema.envelope import (
     NOT_OURS,
@@ -38,11 +38,11 @@ from ndb_models.schema.envelope import (
     unsealed,
     write_envelope,
 )
-from ndb_models.schema.expiry import Expiry
-from ndb_models.texts import NO_MEMBERS, ObjectText, join_members
-from ndb_models.types import Clock, SessionToken
+from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
+from ndb_models.texts import NO_MEMBERS, ObjectText
+from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS, Command, is_token
-from ndb_models.wire.prepared import Parameters, Prepared, ReceivedKeys
+from ndb_models.wire.prepared import Parameters, Prepared
 from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
@@ -62,39 +62,6 @@ _READS: Final = 2
 _PARTED_READS: Final = 3
 
 
-class Read(msgspec.Struct, frozen=True):
-    """What was read of a session: its keys without the reserved one, as the text of an object, and what that says.
-
-    `envelope` is None for a foreign session; `reserved` is the text that it was read from. That `text` is an object
-    shows when it is read as one, by a codec or by `keys`.
-    """
-
-    text: bytes
-    envelope: Envelope | None
-    reserved: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Read({len(self.text)} bytes)"
-
-    @property
-    def keys(self) -> dict[str, bytes]:
-        """The keys one by one, in a dict of their own.
-
-        Raises:
-            ProtocolError: the server's answer had no object for them.
-        """
-        return ReceivedKeys(self.text, _SH_GET.name).split()
-
-    def with_keys(self, keys: Mapping[str, bytes]) -> Read:
-        """Return the same with other keys."""
-        return msgspec.structs.replace(self, text=join_members(keys))
-
-    @property
-    def deadline(self) -> int | None:
-        """When it ends at the latest, in milliseconds since 1970."""
-        return self.envelope.deadline if self.envelope is not None else None
-
-
 class SessionAccess:
     """Reads and writes the sessions of one schema.
 
@@ -103,8 +70,8 @@ class SessionAccess:
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
         version: the version in which they are written.
+        lifetimes: of the same sessions.
         foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
-        clock: tells the time in seconds since 1970, for deadlines.
     """
 
     def __init__(
@@ -113,21 +80,21 @@ class SessionAccess:
         model: str,
         schema: str,
         version: int,
+        lifetimes: Lifetimes,
         *,
         foreign: bool = False,
-        clock: Clock = time.time,
     ) -> None:
         self._client = client
         self._name = model
         self._schema = schema
-        self.seal: Seal = Seal(schema, version)
+        self.seal: Seal = Seal(envelope_of(schema, version, None, lifetimes.of_class))
         """The reserved key of most of the sessions."""
         # What was asked for last, mostly the fields of the class, and how it is divided among requests.
         self._asked: tuple[str, ...] | None = None
         self._parts: Sequence[Parameters] = ()
         self._parted_for: int | None = None
         self._foreign = foreign
-        self._clock = clock
+        self.lifetimes: Lifetimes = lifetimes
 
     async def refuse(self, tkn: SessionToken) -> bool:
         """End a session whose contested creation is not finished, so that it never will be.
@@ -135,7 +102,7 @@ class SessionAccess:
         Returns False, and leaves it, if it was finished meanwhile; True if there is no such session any more.
         """
         try:
-            if await self.commit(tkn, {RESERVED_KEY: write_envelope(self._schema, 1, None, None)}):
+            if await self.commit(tkn, {RESERVED_KEY: write_envelope(Envelope(self._schema, 1))}):
                 return False
         except SessionGoneError:
             return True
@@ -148,7 +115,7 @@ class SessionAccess:
         Returns whether the session is whole then.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        _, envelope, _ = unsealed(await self._read_parts(tkn, self._divided(())))
+        _, envelope, _ = unsealed(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
@@ -175,7 +142,7 @@ class SessionAccess:
     async def remove(self, tkn: SessionToken, names: Sequence[str]) -> None:
         """Remove keys of a session, in as many frames as it takes. At least one must be named."""
         for part in split_names(_SH_RMV, tuple(names), None, self._client.max_payload):
-            await self._of_session(tkn, self._client.sh_rmv(part, tkn))
+            await self.of_session(tkn, self._client.sh_rmv(part, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, tkn, values=keys))
@@ -188,10 +155,11 @@ class SessionAccess:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
 
-    async def read(self, tkn: SessionToken, names: tuple[str, ...]) -> Read:
-        """Return the keys of these names, of a session that must be one of this schema. Counts as a read.
+    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = Reading.USE) -> Read:
+        """Return the keys of these names, of a session that must be one of this schema.
 
         Raises:
+            UnsupportedError: the read must not extend the expiry, and the server knows no such read.
             InvalidArgumentError: the token is none.
             SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: see
                 there.
@@ -206,7 +174,9 @@ class SessionAccess:
         parts = self._parts
         for _ in range(_READS):
             if len(parts) > 1:
-                keys = await self._read_parts(tkn, parts)
+                keys = await self._read_parts(tkn, parts, reading)
+            elif reading is not Reading.USE:
+                keys = await self._ask(tkn, parts[0], reading)
             elif client.immediate is not None:
                 stored = client.immediate.read(tkn, parts[0].body["keys"])
                 if stored is None:
@@ -223,7 +193,8 @@ class SessionAccess:
             if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
                 if envelope.deadline is not None:
                     await self.refuse_overdue(tkn, envelope.deadline)
-                return Read(text, envelope, reserved)
+                read = Read(text, envelope, reserved)
+                return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
             if envelope is None:
                 if text == NO_MEMBERS:
                     await self._refuse_empty(tkn)
@@ -238,13 +209,24 @@ class SessionAccess:
                 raise IncompleteSessionError(self._name, tkn)
         raise ForeignSessionError(self._name, tkn)
 
+    async def admitted(self, tkn: SessionToken, read: Read) -> Read:
+        """Return what was read of a session that is used, once that lives no longer than its class allows."""
+        envelope = read.envelope
+        if envelope is None or not self.lifetimes.exceeds(envelope):
+            return read
+        return read.with_reserved(*await self.lifetimes.bring_under(tkn, envelope, read.reserved))
+
+    def is_to_extend(self, seen: Read) -> bool:
+        """Tell whether reading a session may extend it, and looking at it did not."""
+        return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
+
     async def read_all(self, tkn: SessionToken) -> Read:
-        """Return all keys of a session, as `read`, those too that an upgrade has put beside its own."""
-        return await self.read(tkn, await self._all_names(tkn))
+        """Return all keys of a session, those too that an upgrade has put beside its own. Does not count as a read."""
+        return await self.read(tkn, await self._all_names(tkn), Reading.UPKEEP)
 
     async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
         check_token(tkn)
-        names = await self._of_session(tkn, self._client.sh_keys(tkn))
+        names = await self.of_session(tkn, self._client.sh_keys(tkn))
         return tuple([name for name in names if name != RESERVED_KEY])
 
     def _divided(self, names: tuple[str, ...]) -> Sequence[Parameters]:
@@ -253,21 +235,31 @@ class SessionAccess:
         return [Parameters(keys=part) for part in parts]
 
     async def _read_parts(
-        self, tkn: SessionToken, parts: Sequence[Parameters], tries: int = _PARTED_READS
+        self, tkn: SessionToken, parts: Sequence[Parameters], reading: Reading, tries: int = _PARTED_READS
     ) -> ObjectText:
         """Return what is read in parts, each with the reserved key, as one."""
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
         for part in parts:
-            read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, tkn, part)))
+            read = await self._ask(tkn, part, reading)
             keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:
             if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
-                return await self._read_parts(tkn, parts, tries - 1)
+                return await self._read_parts(tkn, parts, reading, tries - 1)
             # Parts of several sessions: none of them proves whose the others are.
             raise ProtocolError("the server's answers are about several sessions")
         return ObjectText.joined(keys)
+
+    async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
+        """Return what one frame asks for."""
+        if reading is not Reading.USE:
+            answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
+            if answer is not None:
+                return self._keys(tkn, answer)
+            if reading is Reading.LOOK:
+                raise unsupported("extend=False", SH_PEEK)
+        return self._keys(tkn, await self._client.perform(Prepared(_SH_GET, tkn, part)))
 
     def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
         if answer["st"] != OK_STATUS:
@@ -277,7 +269,7 @@ class SessionAccess:
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session that has no keys at all; one that has none of ours may have another client's."""
-        info = await self._of_session(tkn, self._client.sh_info(tkn))
+        info = await self.of_session(tkn, self._client.sh_info(tkn))
         if info["keyCnt"] == 0:
             expiry = info.get("expiry")
             if isinstance(expiry, dict) and not expiry.get("deleteSession"):
@@ -286,7 +278,7 @@ class SessionAccess:
 
     async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
         """End and refuse a session that is past its absolute end, of which the server knows nothing."""
-        if deadline is not None and deadline <= self._clock() * 1000:
+        if deadline is not None and deadline <= self.lifetimes.now():
             with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
                 await self._client.sh_end(tkn)
             raise SessionExpiredError(self._name, tkn)
@@ -295,9 +287,9 @@ class SessionAccess:
         """Return the names of all keys of a session but the reserved ones."""
         return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
 
-    async def raw(self, tkn: SessionToken) -> dict[str, bytes]:
+    async def raw(self, tkn: SessionToken, reading: Reading) -> dict[str, bytes]:
         """Return all keys of a session, whatever it is, as their JSON text."""
-        return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)))).split()
+        return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)), reading)).split()
 
     async def end(self, tkn: SessionToken) -> bool:
         """End a session, whatever it is. Return False if there is none."""
@@ -324,29 +316,28 @@ class SessionAccess:
         if not ended:
             raise SessionGoneError(self._name, old)
 
-    async def expiry(self, tkn: SessionToken) -> Expiry | None:
-        """Return how a session expires, which may be otherwise than its class says."""
-        info = await self._of_session(tkn, self._client.sh_info(tkn))
-        match info.get("expiry"):
-            case {"duration": int(seconds), "extendOnGet": bool(read), "extendOnSetAdd": bool(write)} if seconds:
-                if not (read or write):
-                    return Expiry(absolute=seconds)
-                return Expiry(idle=seconds, on="both" if read and write else "read" if read else "write")
-            case _:
-                return None
+    async def timer(self, tkn: SessionToken) -> Timer:
+        """Return how the server lets a session expire."""
+        return Timer.told(await self.of_session(tkn, self._client.sh_info(tkn)))
 
     async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
-        """Return how many seconds a session has left if it is not used, or None if it never ends."""
+        """Return how many seconds a session has left if it is not used, or None if it never ends.
+
+        Raises:
+            SessionExpiredError: its time has come, and the server has not looked yet.
+        """
         check_token(tkn)
-        info = await self._of_session(tkn, self._client.sh_info(tkn))
+        info = await self.of_session(tkn, self._client.sh_info(tkn))
         expiry = info.get("expiry")
         left = expiry.get("remaining") if isinstance(expiry, dict) else None
         seconds = float(left) if isinstance(left, int) else math.inf
+        if seconds < 0:
+            raise SessionExpiredError(self._name, tkn)
         if deadline is not None:
-            seconds = min(seconds, deadline / 1000 - self._clock())
+            seconds = min(seconds, (deadline - self.lifetimes.now()) / 1000)
         return None if seconds == math.inf else seconds
 
-    async def _of_session(self, tkn: SessionToken, asking: Coroutine[Any, Any, T]) -> T:
+    async def of_session(self, tkn: SessionToken, asking: Coroutine[Any, Any, T]) -> T:
         """Ask the raw client about a session, which may have ended."""
         try:
             return await asking

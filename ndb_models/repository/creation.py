@@ -13,15 +13,17 @@ from typing import Any, Final, NamedTuple
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
+from ndb_models.client.sessions import LONGEST_DURATION
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.splitting import fits, split_by_size
 from ndb_models.schema.envelope import RESERVED_KEY, sealed, write_envelope
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lifetime import Lifetime, Timer, envelope_of
 from ndb_models.texts import ObjectText
-from ndb_models.types import Clock, SessionToken
+from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
-from ndb_models.wire.prepared import NO_PARAMETERS, Prepared
+from ndb_models.wire.prepared import NO_PARAMETERS, Parameters, Prepared
 from ndb_models.wire.statuses import OK_STATUS, Status
 
 _SH_NEW: Final = COMMANDS["SH_NEW"]
@@ -49,28 +51,23 @@ class SessionCreation:
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
         version: the version in which they are created, where no other is said.
-        clock: tells the time in seconds since 1970, for deadlines.
     """
 
-    def __init__(
-        self, client: NdbClient, access: SessionAccess, model: str, schema: str, version: int, clock: Clock
-    ) -> None:
+    def __init__(self, client: NdbClient, access: SessionAccess, model: str, schema: str, version: int) -> None:
         self._client = client
         self._access = access
         self._name = model
         self._schema = schema
         self._version = version
-        self._clock = clock
 
     async def create(
         self,
         keys: ObjectText,
-        expiry: Expiry | None,
-        deadline: int | None = None,
+        lifetime: Lifetime,
         version: int | None = None,
         entry: Entry | None = None,
-    ) -> tuple[SessionToken, int | None]:
-        """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
+    ) -> SessionToken:
+        """Create a session with these keys; return its token.
 
         The keys are of the version of the class, if no other is given. What cannot be written is refused before there
         is a session; one that cannot be written to the end is ended again.
@@ -78,60 +75,58 @@ class SessionCreation:
         Raises:
             SessionGoneError: it was ended before it was whole, or refused.
         """
-        if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
-            deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
         version = version or self._version
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
-        if in_one_frame and entry is None and client.creates_whole:
+        if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
             tkn = _draw_token()
-            parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
-            whole = self._sealed(keys, tkn, deadline, version)
+            parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
+            whole = self._sealed(keys, tkn, lifetime, version)
             if client.immediate is not None:
                 created = client.immediate.create(tkn, parameters.body.get("expiry"), whole)
             else:
                 try:
-                    answer = await client.perform(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+                    answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
                 except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
                     client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
                     raise
                 created = self._has_created(tkn, answer)
             if created:
-                return tkn, deadline
-        return await self._create_in_parts(keys, expiry, deadline, version, entry), deadline
+                return tkn
+        return await self._create_in_parts(keys, lifetime, version, entry)
 
-    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int) -> ObjectText:
-        if deadline is None and version == self._version:
+    def _sealed(self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int) -> ObjectText:
+        if lifetime.deadline is None and not lifetime.own and version == self._version:
             return self._access.seal.sealed(keys, tkn)
-        return sealed(keys, self._schema, version, tkn, deadline)
+        return sealed(keys, envelope_of(self._schema, version, tkn, lifetime))
 
-    def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any]) -> bool:
+    def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:
         """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
+        if answer is None:
+            return False
         status = answer["st"]
         if status == OK_STATUS:
             return True
-        if status == Status.COMMAND_NOT_EXIST:
-            self._client.creates_whole = False
-        elif status != Status.SESSION_NEW_FAIL:
+        if status != Status.SESSION_NEW_FAIL:
             raise self._access.refusal(_SH_NEW_SET, tkn, answer)
         return False
 
     async def _create_in_parts(
-        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int, entry: Entry | None
+        self, keys: ObjectText, lifetime: Lifetime, version: int, entry: Entry | None
     ) -> SessionToken:
         """Create a session first, and then write its keys."""
         limit = self._client.max_payload
         parts: list[dict[str, bytes]] = []
         if limit is not None and not fits(keys, limit):
-            pending = write_envelope(self._schema, version, None, deadline)
-            widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
+            pending = write_envelope(envelope_of(self._schema, version, None, lifetime))
+            widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime))
             # One that is contested is refused by what marks another as pending.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
-        tkn = await self._new(expiry)
-        await self._write(tkn, parts, self._sealed(keys, tkn, deadline, version), entry)
+        tkn = await self._new(lifetime.expiry)
+        await self._write(tkn, parts, self._sealed(keys, tkn, lifetime, version), entry)
         return tkn
 
     async def _write(
@@ -157,6 +152,9 @@ class SessionCreation:
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
+        if expiry is not None and expiry.duration > LONGEST_DURATION:
+            duration = await self._client.duration_there(expiry.duration)
+            parameters = Parameters(expiry=Timer.of(expiry)._replace(duration=duration).on_the_wire)
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
             raise failure(_SH_NEW, answer)

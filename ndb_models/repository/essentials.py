@@ -19,14 +19,17 @@ from ndb_models.errors import (
     StoredDataError,
     UpgradeError,
 )
-from ndb_models.repository.access import Read, SessionAccess
+from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
+from ndb_models.repository.lifetimes import Lifetimes
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.texts import ObjectText, names_in
 from ndb_models.types import Clock, SessionToken
@@ -56,8 +59,9 @@ class EssentialVerbs(Generic[M]):
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
         schema, version = self._options.schema, self._options.version
-        self._access = SessionAccess(client, self._name, schema, version, foreign=foreign, clock=clock)
-        self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
+        self._lifetimes = Lifetimes(client, self._options.expiry, version, clock)
+        self._access = SessionAccess(client, self._name, schema, version, self._lifetimes, foreign=foreign)
+        self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # Whether there is more to reading a session than making a model of it, also where it is of the class's version.
         self._takes_care = self._ends_invalid or self._upgrading.reads_whole
@@ -78,7 +82,7 @@ class EssentialVerbs(Generic[M]):
 
         Args:
             session: the model.
-            expiry: for this session, in place of that of the class.
+            expiry: of this session's own, in place of that of the class, and whatever that says later on.
 
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
@@ -86,16 +90,13 @@ class EssentialVerbs(Generic[M]):
             DuplicateError: another session has the value of a unique field. Nothing was stored.
         """
         self._checked(session)
-        expiry = self._expiry(expiry)
-        keys = self._codec.dump(session)
-        return _created(session, keys, *await self._creating.create(keys, expiry))
+        return await self._create(session, expiry)
 
-    def _expiry(self, given: Expiry | None) -> Expiry | None:
-        if given is None:
-            return self._options.expiry
-        if not isinstance(given, Expiry):
-            raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(given).__name__}")
-        return given
+    async def _create(self, session: M, expiry: Expiry | None) -> M:
+        check_expiry(expiry)
+        keys = self._codec.dump(session)
+        lifetime = self._lifetimes.begun(expiry)
+        return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model, and return it.
@@ -109,7 +110,7 @@ class EssentialVerbs(Generic[M]):
 
         Args:
             session: the model.
-            expiry: for a new session, in place of that of the class.
+            expiry: of a new session's own, as for `create`; that of one that exists is changed by `expire`.
 
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
@@ -119,11 +120,9 @@ class EssentialVerbs(Generic[M]):
         """
         stored = stored_of(self._checked(session))
         if stored is None:
-            expiry = self._expiry(expiry)
-            keys = self._codec.dump(session)
-            return _created(session, keys, *await self._creating.create(keys, expiry))
+            return await self._create(session, expiry)
         if expiry is not None:
-            raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
+            raise InvalidArgumentError("save() does not change the expiry of a session that exists; expire() does")
         keys = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)
@@ -144,14 +143,22 @@ class EssentialVerbs(Generic[M]):
         set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
         return session
 
-    async def get(self, tkn: SessionToken) -> M:
-        """Return the session of this token. Counts as a read.
+    async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
+        """Return the session of this token.
+
+        A session that may live longer than its class allows is brought under it, see docs/repository.md.
+
+        Args:
+            tkn: the token.
+            extend: count as a read, which extends the expiry where reading does; False extends nothing.
 
         Raises:
             StoredDataError: what is stored does not fit the model.
+            UnsupportedError: `extend=False`, and the server is a NemesisDB, which cannot read so.
         """
         codec = self._codec
-        read = await self._access.read(tkn, await self._names(tkn) if codec.open else codec.names)
+        names = await self._names(tkn) if codec.open else codec.names
+        read = await self._access.read(tkn, names, Reading.USE if extend else Reading.LOOK)
         if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)
@@ -194,12 +201,22 @@ class EssentialVerbs(Generic[M]):
         return session
 
 
-def _created(session: M, keys: ObjectText, tkn: SessionToken, deadline: int | None) -> M:
+def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:
     """Return a model with the token that it was stored under; one that has another by now is left with that."""
     if stored_of(session) is not None:  # before, or meanwhile
         session = session.model_copy(deep=True)
-    set_stored(session, Stored(tkn, keys.text, deadline))
+    set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
     return session
+
+
+def check_expiry(given: object) -> None:
+    """Refuse what is no expiry.
+
+    Raises:
+        InvalidArgumentError: it is neither an `Expiry` nor None.
+    """
+    if not (given is None or isinstance(given, Expiry)):
+        raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(given).__name__}")
 
 
 def _described(given: object) -> str:

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from ndb_models.errors import InvalidArgumentError, NdbError, SessionGoneError
-from ndb_models.repository.access import Read, SessionAccess
+from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.bulk import in_bulk
 from ndb_models.repository.directory import NOBODY, IndexSet, Member, MissingSetError
 from ndb_models.repository.index import Index
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.standing import Sighting, Standing, Value, is_among
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.model import SessionModel
@@ -100,24 +101,29 @@ class Finder(Generic[M]):
                 values.append(value)
         return values
 
-    async def find(self, values: Sequence[Value]) -> list[M]:
+    async def find(self, values: Sequence[Value], reading: Reading) -> list[M]:
         """Return the sessions that have all these values; of a unique one, none or one.
+
+        Those that are returned are read so; others are only looked at.
 
         Raises:
             StoredDataError: what is stored of one does not fit the model.
         """
-        rounds = await self._rounds(values, partial(self._read, values), ())
+        rounds = await self._rounds(values, partial(self._read, values, reading), ())
         found = [session for _, session in rounds if session is not None]
         return found[:1] if self.is_unique(values) else found
 
-    async def _read(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, M | None]:
+    async def _read(self, values: Sequence[Value], reading: Reading, tkn: SessionToken) -> tuple[Sighting, M | None]:
         """Return the session of an entry, if it has the values."""
-        sighting, read = await self.index.examiner.read(tkn)
+        looking = Reading.LOOK if reading is Reading.LOOK else Reading.UPKEEP
+        sighting, read = await self.index.examiner.read(tkn, looking)
         if read is None or not all(map(sighting.has, values)):
             return sighting, None
         try:
-            if self._codec.open:
-                read = await self._access.read(tkn, await self._names(tkn))
+            if self._codec.open or (reading is Reading.USE and self._access.is_to_extend(read)):
+                read = await self._access.read(tkn, await self._names(tkn), reading)
+            else:
+                read = await self._access.admitted(tkn, read)
             session = await self._take(tkn, read)
         except SessionGoneError:  # meanwhile, or because it does not fit
             return Sighting(tkn, Standing.GONE, {}), None

@@ -33,7 +33,7 @@ from ndb_models.repository.creation import Entry, SessionCreation
 from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
 from ndb_models.repository.standing import Examiner, Sighting, Value
 from ndb_models.repository.upgrading import Upgrading
-from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel, Stored
 from ndb_models.texts import ObjectText, split_members
@@ -142,12 +142,11 @@ class Index:
     async def create(
         self,
         keys: ObjectText,
-        expiry: Expiry | None,
-        deadline: int | None = None,
+        lifetime: Lifetime,
         version: int | None = None,
         *,
         heir_of: Sighting | None = None,
-    ) -> tuple[SessionToken, int | None]:
+    ) -> SessionToken:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
 
         Raises:
@@ -163,7 +162,7 @@ class Index:
                 await self._enter(value, tkn, heir)
 
         try:
-            return await self._creation.create(keys, expiry, deadline, version, Entry(enter, self.contested))
+            return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested))
         except SessionGoneError as exc:
             for value in values:
                 if self._is_unique(value) and await self._is_outrun(value, entered[-1]):

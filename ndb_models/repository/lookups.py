@@ -11,6 +11,7 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.access import check_token
 from ndb_models.repository.bulk import Progress
 from ndb_models.repository.finding import Finder
+from ndb_models.repository.reading import Reading
 from ndb_models.repository.reindexing import Reindexed, Reindexing
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
@@ -32,21 +33,28 @@ class LookupVerbs(Generic[M]):
 
     _finder: Finder[M]
 
-    async def find(self, /, *unnamed: Never, **values: Any) -> list[M]:
+    async def find(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> list[M]:
         """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
-        Every session is read, which counts as a read, and returned only if it has the values then: one that has ended,
-        or changed, or is still being created, is not. Where a field is unique there is at most one.
+        Every session is looked at, and returned only if it has the values then: one that has ended, or changed, or is
+        still being created, is not. Where a field is unique there is at most one.
+
+        Args:
+            unnamed: nothing; here to be refused.
+            extend: count as a read of the sessions that are returned, which extends them where reading does. False
+                extends nothing. (A NemesisDB extends the others that are looked at, too.)
+            values: by field.
 
         Raises:
+            UnsupportedError: `extend=False`, and the server is a NemesisDB, which cannot read so.
             StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
             NewerVersionError, OlderVersionError: one that has the values as it is stored is of a version that this code
                 does not take.
         """
         self._refuse_unnamed("find", unnamed)
-        return await self._finder.find(self._finder.values(values))
+        return await self._finder.find(self._finder.values(values), _reading(extend))
 
-    async def find_one(self, /, *unnamed: Never, **values: Any) -> M | None:
+    async def find_one(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> M | None:
         """Return the session that has these values, or None. Else as `find`.
 
         Raises:
@@ -58,7 +66,7 @@ class LookupVerbs(Generic[M]):
             raise InvalidArgumentError(
                 "find_one() needs a field with Lookup(unique=True); find() returns all there are"
             )
-        found = await self._finder.find(looked_for)
+        found = await self._finder.find(looked_for, _reading(extend))
         return found[0] if found else None
 
     async def end_all_for(self, /, *unnamed: Never, but: Spared = None, **values: Any) -> int:
@@ -89,8 +97,9 @@ class LookupVerbs(Generic[M]):
 
         What repositories of the class wrote is found without it; it frees what sessions that expired have left behind,
         and it makes sessions known that the index does not know: the protocol cannot list sessions, so their tokens
-        have to be given. A session is listed under what is stored, and under what the class makes of it. Counts as a
-        read of each. May run while sessions are used, and be cut short and begun anew.
+        have to be given. A session is listed under what is stored, and under what the class makes of it. Looking at
+        sessions extends none of them, but on a NemesisDB, which cannot read so. May run while sessions are used, and be
+        cut short and begun anew.
 
         Args:
             tokens: of sessions that the index may not know.
@@ -110,6 +119,10 @@ class LookupVerbs(Generic[M]):
         if unnamed:
             example = self._finder.index.fields[0]
             raise InvalidArgumentError(f"values are given by the names of their fields: {verb}({example}=...)")
+
+
+def _reading(extend: bool) -> Reading:
+    return Reading.USE if extend else Reading.LOOK
 
 
 def _tokens(but: Spared) -> frozenset[SessionToken]:

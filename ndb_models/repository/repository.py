@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -14,14 +15,17 @@ from ndb_models.errors import (
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
+    ProtocolError,
     SessionGoneError,
     WrongSchemaError,
 )
 from ndb_models.repository.bulk import Progress, in_bulk
-from ndb_models.repository.essentials import EssentialVerbs, known
+from ndb_models.repository.essentials import EssentialVerbs, check_expiry, known
 from ndb_models.repository.lookups import LookupVerbs
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored
 from ndb_models.schema.projection import check_view
 from ndb_models.texts import ObjectText
@@ -29,6 +33,9 @@ from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
+
+# Another than its owner changes a session's reserved key only to bring it under its class, or to upgrade it.
+_TRIES: Final = 8
 
 
 class Repository(LookupVerbs[M], EssentialVerbs[M]):
@@ -68,20 +75,20 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
     # One session
 
-    async def get_or_none(self, tkn: SessionToken) -> M | None:
+    async def get_or_none(self, tkn: SessionToken, *, extend: bool = True) -> M | None:
         """Return the session of this token, or None if it has ended or expired, or never was. Else as `get`."""
         try:
-            return await self.get(tkn)
+            return await self.get(tkn, extend=extend)
         except SessionGoneError:
             return None
 
-    async def exists(self, tkn: SessionToken) -> bool:
-        """Tell whether there is a session of this model under this token. Counts as a read.
+    async def exists(self, tkn: SessionToken, *, extend: bool = True) -> bool:
+        """Tell whether there is a session of this model under this token. `extend` is as for `get`.
 
         A session of another model, a foreign one and an incomplete one do not count.
         """
         try:
-            await self._access.read(tkn, ())
+            await self._access.read(tkn, (), _reading(extend))
         except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
             return False
         return True
@@ -93,16 +100,19 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         """
         keys: Mapping[str, bytes] = {}
         try:
-            keys = (await self._access.read(tkn, self._codec.names)).keys
+            keys = (await self._access.read(tkn, self._codec.names, Reading.UPKEEP)).keys
         except SessionGoneError:
             return False
         except IncompleteSessionError:
             pass  # nobody has its token but who is cleaning up
         return await self._end(tkn, keys)
 
-    async def refresh(self, session: M) -> M:
-        """Read a session again into the model that it was read into, whose own changes are dropped; return it."""
-        fresh = await self.get(self._checked(session).tkn)
+    async def refresh(self, session: M, *, extend: bool = True) -> M:
+        """Read a session again into the model that it was read into, whose own changes are dropped; return it.
+
+        Else as `get`.
+        """
+        fresh = await self.get(self._checked(session).tkn, extend=extend)
         for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
             object.__setattr__(session, name, getattr(fresh, name))
         set_stored(session, known(fresh))
@@ -114,11 +124,12 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         await self._access.change(tkn, {}, ())
 
     async def ttl(self, session: M | SessionToken) -> float | None:
-        """Return how many seconds a session has left if it is not used, or None if it never ends.
+        """Return how many seconds a session has left if it is not used, or None if it never ends. Extends nothing.
 
-        A model that was saved or read knows its absolute end, so that this is not a read and extends nothing. Of a
-        token only the server is asked, which does not know whose session it is, nor its absolute end; where the class
-        has `Expiry(absolute=)`, that is read, and counts as a read.
+        A model that was saved or read knows its absolute end. Of a token only the server is asked, which does not know
+        whose session it is, nor its absolute end; where the class has `Expiry(absolute=)`, that is read (which extends
+        the session on a NemesisDB, where reading does). A session whose time has come has expired, also where the
+        server has not looked yet.
         """
         if isinstance(session, SessionModel):
             stored = known(self._checked(session))
@@ -128,7 +139,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         expiry = self._options.expiry
         if remaining is None or expiry is None or expiry.absolute is None:
             return remaining
-        return await self._access.remaining(session, (await self._access.read(session, ())).deadline)
+        return await self._access.remaining(session, (await self._access.read(session, (), Reading.UPKEEP)).deadline)
 
     # Changing a session
 
@@ -167,34 +178,82 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old one; return it.
 
-        The model has the new token from then on; changes of its own that were not saved stay unsaved. The absolute end
-        stays what it was, the idle time starts anew. If it is cut short, there is no new session, and the old one may
-        or may not have been ended. What others write to the old session meanwhile is lost with it.
+        The model has the new token from then on; changes of its own that were not saved stay unsaved. It takes the
+        expiry of the class, unless it was given its own: the idle time starts anew, the absolute end stays what it was
+        if the class has not changed, and is never later than one that begins now. If it is cut short, there is no new
+        session, and the old one may or may not have been ended. What others write to the old session meanwhile is lost
+        with it.
 
         Raises:
             SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
             DuplicateError: another session has the value of a unique field, which this one should not have.
         """
-        old = self._checked(session).tkn
-        current = await self._upgrading.as_stored(old)
-        expiry = await self._access.expiry(old)
+        current = await self._upgrading.as_stored(self._checked(session).tkn)
+        timer = None
+        if not is_told(current.envelope, self._options.expiry):
+            timer = await self._access.timer(session.tkn)
+        lifetime = carried_over(current.envelope, timer, self._options.expiry, self._lifetimes.now())
+        return await self._move(session, current, lifetime)
+
+    async def _move(self, session: M, current: Read, lifetime: Lifetime) -> M:
+        """Give a session a new token, and with it another lifetime; `current` is what is stored of it."""
+        old = session.tkn
         version = current.envelope.version if current.envelope is not None else None
         keys = ObjectText(current.text)
         if self._index is None:
-            tkn, deadline = await self._creation.create(keys, expiry, current.deadline, version)
+            tkn = await self._creation.create(keys, lifetime, version)
             await self._access.replace(old, tkn)
         else:
             before = self._index.examiner.sighting(old, current)
-            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, heir_of=before)
+            tkn = await self._index.create(keys, lifetime, version, heir_of=before)
             await self._access.replace(old, tkn)
             await self._index.forget(before)
-        set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=deadline))
+        set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=lifetime.deadline))
         return session
+
+    async def expire(self, session: M | SessionToken, expiry: Expiry | None) -> M:
+        """Give a session an expiry of its own, which starts now; return its model, given a token as it is stored.
+
+        It keeps that from then on, whatever its class says, also when it is rotated or upgraded. A model that is given
+        is returned; changes of its own that were not saved stay unsaved.
+
+        A NemesisDB cannot change the expiry of a session. There a copy is made under a new token, as by `rotate`, and
+        the old session is ended: go on with the token of the model that is returned.
+
+        Calling it again starts the time once more. If it is cancelled, it may or may not have been carried out.
+
+        Args:
+            session: a model that was saved or read, or a token.
+            expiry: when it ends; None for never.
+
+        Raises:
+            SessionGoneError: the session has ended or expired.
+            StoredDataError: what is stored, given a token, does not fit the model.
+        """
+        check_expiry(expiry)
+        if isinstance(session, SessionModel):
+            model = self._checked(session)
+            await self._access.refuse_overdue(model.tkn, known(model).deadline)
+        else:
+            read = await self._access.read(session, await self._names(session), Reading.UPKEEP)
+            model = await self._take(session, read)
+        lifetime = created_with(expiry, self._lifetimes.now(), own=True)
+        tkn = model.tkn
+        for _ in range(_TRIES):
+            read = await self._access.read(tkn, (), Reading.UPKEEP)
+            changing = self._lifetimes.change(tkn, read.envelope, read.reserved, lifetime)
+            done = await self._access.of_session(tkn, changing)
+            if done is None:
+                return await self._move(model, await self._upgrading.as_stored(tkn), lifetime)
+            if done:
+                set_stored(model, msgspec.structs.replace(known(model), deadline=lifetime.deadline))
+                return model
+        raise ProtocolError("the session was changed again and again while its expiry was")
 
     # Looking at a session
 
-    async def project(self, tkn: SessionToken, view: type[V]) -> V:
-        """Return a part of a session, as another model whose fields are some of this one's. Counts as a read.
+    async def project(self, tkn: SessionToken, view: type[V], *, extend: bool = True) -> V:
+        """Return a part of a session, as another model whose fields are some of this one's. `extend` is as for `get`.
 
         Only the keys of these fields are read. What is returned has no token.
 
@@ -209,31 +268,34 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
             codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
             check_view(view, self._model)
             self._views[view] = codec
-        read = await self._access.read(tkn, codec.names)
+        read = await self._access.read(tkn, codec.names, _reading(extend))
         if self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
             read = read.with_keys({name: text for name, text in read.keys.items() if name in codec.names})
         return codec.load(read.text, tkn)
 
-    async def raw(self, tkn: SessionToken) -> dict[str, str]:
-        """Return all keys of a session as their JSON text, the reserved one too, for repair. Counts as a read.
+    async def raw(self, tkn: SessionToken, *, extend: bool = True) -> dict[str, str]:
+        """Return all keys of a session as their JSON text, the reserved one too, for repair. `extend` as for `get`.
 
         The session may be of any model, foreign or incomplete.
         """
-        return {name: text.decode() for name, text in (await self._access.raw(tkn)).items()}
+        return {name: text.decode() for name, text in (await self._access.raw(tkn, _reading(extend))).items()}
 
     # Many sessions
 
-    async def get_many(self, tkns: Iterable[SessionToken], *, progress: Progress | None = None) -> list[M | NdbError]:
+    async def get_many(
+        self, tkns: Iterable[SessionToken], *, extend: bool = True, progress: Progress | None = None
+    ) -> list[M | NdbError]:
         """Return the sessions of these tokens, in their order; where `get` would raise, the error in its place.
 
         Requests are pipelined, so many at a time that memory does not grow with their number.
 
         Args:
             tkns: the tokens.
+            extend: as for `get`.
             progress: is called now and then, and at the end, with how many are done.
         """
-        return await in_bulk(self.get, tkns, progress)
+        return await in_bulk(partial(self.get, extend=extend), tkns, progress)
 
     async def save_many(
         self, sessions: Iterable[M], *, expiry: Expiry | None = None, progress: Progress | None = None
@@ -253,6 +315,10 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     ) -> list[bool | NdbError]:
         """End sessions, as `delete`; return for each in their order whether there was one, or the error."""
         return await in_bulk(self.delete, tkns, progress)
+
+
+def _reading(extend: bool) -> Reading:
+    return Reading.USE if extend else Reading.LOOK
 
 
 def _check_is_view(view: object) -> None:

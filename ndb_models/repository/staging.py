@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ndb_models.repository.access import Read
+from ndb_models.repository.reading import Read
 from ndb_models.repository.splitting import split_by_size
 from ndb_models.schema.envelope import REMOVED, RESERVED_KEY, is_reserved, read_envelope, restamped
 from ndb_models.texts import join_members

@@ -14,8 +14,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ndb_models.errors import ForeignSessionError, IncompleteSessionError, SessionGoneError, WrongSchemaError
-from ndb_models.repository.access import Read, SessionAccess
+from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.directory import Member
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.lookup import digest
 from ndb_models.types import Clock, SessionToken
@@ -79,7 +80,7 @@ def is_among(value: Value, keys: Mapping[str, bytes]) -> bool:
 
 
 class Examiner:
-    """Looks at sessions, and at the time.
+    """Looks at sessions, and at the time. Looking extends nothing, but on a NemesisDB, which cannot read so.
 
     Args:
         access: to the sessions of the schema.
@@ -105,15 +106,15 @@ class Examiner:
         self._clock = clock
 
     async def examine(self, tkn: SessionToken) -> Sighting:
-        """Return what a session is. Counts as a read."""
+        """Return what a session is."""
         return (await self.read(tkn))[0]
 
-    async def look(self, tkn: SessionToken) -> tuple[Sighting, Read]:
+    async def look(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[Sighting, Read]:
         """Return a session that lives, and what was read of it.
 
         Raises as `SessionAccess.read`.
         """
-        read = await self._access.read(tkn, self._upgrading.names)
+        read = await self._access.read(tkn, self._upgrading.names, reading)
         return self.sighting(tkn, await self._upgrading.counted(tkn, read)), read
 
     def sighting(self, tkn: SessionToken, counted: Read) -> Sighting:
@@ -121,10 +122,10 @@ class Examiner:
         made = partial(self._upgrading.made, tkn, counted, self._fields)
         return Sighting(tkn, Standing.LIVING, counted.keys, made)
 
-    async def read(self, tkn: SessionToken) -> tuple[Sighting, Read | None]:
+    async def read(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[Sighting, Read | None]:
         """Return what a session is, and what was read of it."""
         try:
-            return await self.look(tkn)
+            return await self.look(tkn, reading)
         except SessionGoneError:
             return Sighting(tkn, Standing.GONE, {}), None
         except IncompleteSessionError:

@@ -6,10 +6,8 @@ only what is still due: between two processes, what is left is the time of one r
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
@@ -19,7 +17,9 @@ from ndb_models.errors import (
     StoredDataError,
     UnstorableError,
 )
-from ndb_models.repository.access import Read, SessionAccess
+from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.lifetimes import lock_of
+from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.staging import own_keys, plan_upgrade
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.envelope import REMOVED, is_reserved
@@ -29,8 +29,6 @@ from ndb_models.types import SessionToken
 
 # Another version is written by two writes of the reserved key at the most; nobody writes version after version.
 _READS: Final = 8
-
-_locks: WeakKeyDictionary[NdbClient, WeakValueDictionary[SessionToken, asyncio.Lock]] = WeakKeyDictionary()
 
 
 class Upgrading:
@@ -96,7 +94,7 @@ class Upgrading:
             whole = await self._access.read_all(tkn)
             self._refuse_newer(tkn, whole)
         else:
-            whole = await self._whole(tkn, (await self._access.read(tkn, ())).reserved)
+            whole = await self._whole(tkn, (await self._access.read(tkn, (), Reading.UPKEEP)).reserved)
         return whole.with_keys(own_keys(whole))
 
     async def counted(self, tkn: SessionToken, seen: Read) -> Read:
@@ -136,17 +134,34 @@ class Upgrading:
                 fit any more. Nothing was written.
         """
         tkn, outdated = stored.tkn, stored.outdated
-        async with self._lock(tkn):
+        async with lock_of(self._client, tkn):
             if outdated is None:
-                now = await self._access.read(tkn, ())
+                now = await self._access.read(tkn, (), Reading.UPKEEP)
                 if not self.is_due(now):
                     await self._access.change(tkn, changed, removed)
                     return
                 reserved = now.reserved
             else:
                 reserved = outdated.reserved
+            whole, upgraded = await self._renewed(tkn, reserved, outdated)
+            await self._write(tkn, whole, upgraded, changed, removed)
+
+    async def _renewed(
+        self, tkn: SessionToken, reserved: bytes, outdated: Outdated | None
+    ) -> tuple[Read, Mapping[str, bytes]]:
+        """Return a session whole, and its keys in this version; where it is of another, with its class's expiry."""
+        lifetimes = self._access.lifetimes
+        for _ in range(_READS):
             whole = await self._whole(tkn, reserved)
-            await self._write(tkn, whole, self._upgraded_once_more(tkn, whole, outdated), changed, removed)
+            upgraded = self._upgraded_once_more(tkn, whole, outdated)
+            envelope = whole.envelope
+            if envelope is None or envelope.version == self._version:
+                return whole, upgraded
+            renewed = await self._access.of_session(tkn, lifetimes.renew(tkn, envelope, whole.reserved))
+            if renewed is not None:
+                return whole.with_reserved(*renewed), upgraded
+            reserved = whole.reserved
+        raise ProtocolError("the expiry of the session was changed again and again while it was upgraded")
 
     async def _write(
         self,
@@ -217,7 +232,3 @@ class Upgrading:
     def _refuse_newer(self, tkn: SessionToken, read: Read) -> None:
         if read.envelope is not None and read.envelope.version > self._version:
             raise NewerVersionError(self._name, tkn, read.envelope.version, self._version)
-
-    def _lock(self, tkn: SessionToken) -> asyncio.Lock:
-        locks = _locks.setdefault(self._client, WeakValueDictionary())
-        return locks.setdefault(tkn, asyncio.Lock())

@@ -27,14 +27,21 @@ REMOVED: Final = b'{"__ndb__":"removed"}'
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the reserved key holds.
 
-    `tkn` is None while the session is being created. `deadline` is when it ends at the latest, used or not, in
-    milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys begin with that count
-    in place of those of the same name without it. `upgraded` is whether it was written back from an older version: only
-    then there can be keys that are `REMOVED`.
+    `idle`, `on` and `absolute` are how the session was told to expire, in seconds: by its class, or, where it is its
+    `own`, by whoever created it or gave it another expiry. `on` is what starts the idle time anew: `"read"`, `"write"`,
+    `"never"`, or both where it is None. Sessions of older releases say none of these. `tkn` is None while the session
+    is being created. `deadline` is when it ends at the latest, used or not, in milliseconds since 1970; NemesisDB
+    cannot keep it itself. `staged` is what the names of keys begin with that count in place of those of the same name
+    without it. `upgraded` is whether it was written back from an older version: only then there can be keys that are
+    `REMOVED`.
     """
 
     schema: str
     version: Annotated[int, msgspec.Meta(ge=1)]
+    idle: int | None = None
+    on: str | None = None
+    absolute: int | None = None
+    own: bool = False
     tkn: SessionToken | None = None
     deadline: int | None = None
     staged: str | None = None
@@ -61,15 +68,17 @@ _RESERVED: Final = slice(len(_START), -1)
 class Seal:
     """The reserved key of nearly all sessions of a schema, as the text that ends that of their keys.
 
-    Nearly all are of the current version, have no deadline, and were never written back. Theirs is put there, and known
-    again, without being encoded or decoded.
+    Nearly all are of the current version, expire as their class says, have no deadline, and were never written back.
+    Theirs is put there, and known again, without being encoded or decoded.
+
+    Args:
+        envelope: what it says, but for the token.
     """
 
     __slots__ = ("_all_names", "_envelope", "_names", "_start")
 
-    def __init__(self, schema: str, version: int) -> None:
-        # What it says, but for the token.
-        self._envelope = Envelope(schema, version)
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
         self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
         # The names that were sealed last, mostly those of the class, and the same with the reserved one.
         self._names: tuple[str, ...] = ()
@@ -96,14 +105,21 @@ class Seal:
         return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
 
 
-def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:
+def write_envelope(envelope: Envelope) -> bytes:
     """Return the JSON text of the reserved key."""
-    return _encode(Envelope(schema, version, tkn, deadline))
+    return _encode(envelope)
 
 
-def sealed(keys: ObjectText, schema: str, version: int, tkn: SessionToken, deadline: int | None) -> ObjectText:
+def sealed(keys: ObjectText, envelope: Envelope) -> ObjectText:
     """Return a session's keys with the reserved one, which they do not have yet."""
-    return keys.with_last(RESERVED_KEY, write_envelope(schema, version, tkn, deadline))
+    return keys.with_last(RESERVED_KEY, write_envelope(envelope))
+
+
+def rewritten(text: bytes, envelope: Envelope) -> bytes:
+    """Return the text of a reserved key that says something else; what else it holds, of newer releases, stays."""
+    known = Envelope.__struct_fields__
+    others = {name: member for name, member in _decode_members(text).items() if name not in known}
+    return _encode({**_decode_members(_encode(envelope)), **others}) if others else _encode(envelope)
 
 
 def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:

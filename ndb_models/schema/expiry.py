@@ -49,6 +49,11 @@ class Expiry:
         return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)
 
     @cached_property
+    def idle_seconds(self) -> int | None:
+        """`idle` in seconds."""
+        return _seconds(self.idle)
+
+    @cached_property
     def absolute_seconds(self) -> int | None:
         """`absolute` in seconds."""
         return _seconds(self.absolute)

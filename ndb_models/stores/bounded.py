@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Limit, LimitError, Scope, Statistics, Store
+from ndb_models.stores.contract import (
+    NO_KEYS,
+    NO_SWAPS,
+    ExpirySettings,
+    Limit,
+    LimitError,
+    Scope,
+    Statistics,
+    Store,
+    Swaps,
+)
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
@@ -154,6 +164,19 @@ class BoundedMemoryStore(MemoryStore, Store):
             return _Growth(_weight(keys), sessions=len(self._sessions) + 1, keys=len(keys))
 
         return await self._carry_out(weigh, lambda: verb(token, expiry, keys))
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        verb = super().expire
+
+        def weigh() -> _Growth:
+            there = _members(self._require(token).keys)
+            if any(there.get(name) not in swap for name, swap in swaps.items()):
+                return _NOTHING
+            return _Growth(sum(len(new) - len(there[name]) for name, (_, new) in swaps.items()))
+
+        return await self._carry_out(weigh, lambda: verb(token, expiry, restart=restart, swaps=swaps))
 
     async def end(self, token: SessionToken) -> bool:
         verb = super().end

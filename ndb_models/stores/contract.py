@@ -11,7 +11,8 @@ session that does not exist, or no longer, raises `UnknownSessionError` and chan
 Expiry is exact: a session whose time has come is gone, or emptied, for every verb from then on, whether or not it
 has been swept. At `expiry.duration` seconds after its timer was started, a session ends (`delete_session`), or it loses
 its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` start the timer anew, and only
-where the session's `extend_on_set_add` or `extend_on_get` say so.
+where the session's `extend_on_set_add` or `extend_on_get` say so; and `expire`, if it is told to. If the clock is set
+back, a session ends no later than its duration from then on: this is put right when it is next touched or swept.
 
 The server steps a request to its end outside of any task where nothing has to be waited for. A verb must therefore not
 need the current task before its first await that is not done at once.
@@ -69,6 +70,11 @@ class ExpirySettings(NamedTuple):
 NEVER: Final = ExpirySettings()
 
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+Swaps: TypeAlias = Mapping[str, tuple[bytes, bytes]]
+"""Values to be replaced, by their keys: the old one, and the new one."""
+
+NO_SWAPS: Final[Swaps] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,9 @@ class Store(Protocol):
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the keys of these names, in the order of the names; those that are missing are left out."""
 
+    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Do what `get` does. Never extends the expiry."""
+
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         """Return all keys. Never extends the expiry."""
 
@@ -155,6 +164,16 @@ class Store(Protocol):
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
         """Create a session with these keys and start its timer. Return False, and leave it alone, if it exists."""
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        """Change how a session expires, and replace values of its keys, if all of these are still the old ones.
+
+        A value that is the new one already does as well, so that this may be repeated. Return False if another is
+        there; then nothing has changed. `restart` starts the timer. Without it, the session ends when it would have
+        ended, or `expiry.duration` seconds from now if that is sooner; never later.
+        """
 
     async def end(self, token: SessionToken) -> bool:
         """End a session. Return False if there is none."""

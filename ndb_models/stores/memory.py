@@ -16,6 +16,7 @@ import msgspec
 from ndb_models.stores.contract import (
     NEVER,
     NO_KEYS,
+    NO_SWAPS,
     ExpirySettings,
     ImmediateVerbs,
     Scope,
@@ -23,9 +24,10 @@ from ndb_models.stores.contract import (
     SessionRecord,
     Statistics,
     Store,
+    Swaps,
     UnknownSessionError,
 )
-from ndb_models.texts import ObjectText
+from ndb_models.texts import ObjectText, join_members
 from ndb_models.types import Clock, SessionToken
 
 
@@ -64,6 +66,8 @@ class MemoryStore(Store):
         self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
         self._latest_settings = NEVER
         self._expired = 0
+        # The latest time at which a timer was entered in the agenda, or all were looked at.
+        self._latest_time = -math.inf
 
     def _live(self, token: SessionToken) -> _Session | None:
         """Return a session as it is now, or None: the one place where expiry happens."""
@@ -72,6 +76,9 @@ class MemoryStore(Store):
             return None
         now = self._clock()
         if now < session.deadline:
+            duration = session.expiry.duration
+            if duration and session.deadline > now + duration:  # the clock was set back
+                self._end_by(token, session, now + duration)
             return session
         self._note_expired(session.keys)
         if session.expiry.delete_session:
@@ -97,13 +104,15 @@ class MemoryStore(Store):
 
     def _session_to_write(self, token: SessionToken) -> _Session:
         session = self._require(token)
-        if session.expiry.extend_on_set_add:
-            self._start_timer(session)
+        if session.expiry.extend_on_set_add and session.expiry.duration:
+            self._end_by(token, session, self._clock() + session.expiry.duration)
         return session
 
-    def _start_timer(self, session: _Session) -> None:
-        if session.expiry.duration:
-            session.deadline = self._clock() + session.expiry.duration
+    def _end_by(self, token: SessionToken, session: _Session, deadline: float) -> None:
+        """Let a session expire at another time."""
+        if deadline < session.deadline:
+            heapq.heappush(self._agenda, (deadline, token))
+        session.deadline = deadline
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         if scope is None:
@@ -138,11 +147,17 @@ class MemoryStore(Store):
             session = self._require(scope)
         expiry = session.expiry
         if expiry.extend_on_get and expiry.duration:
-            session.deadline = now + expiry.duration
-        keys = session.keys
-        if isinstance(keys, dict):
-            return _chosen(keys, names)
-        return keys if keys.names == names else _chosen(keys.split(), names)
+            deadline = now + expiry.duration
+            if deadline >= session.deadline:
+                session.deadline = deadline
+            else:  # the clock was set back
+                self._end_by(scope, session, deadline)
+        elif expiry.duration and now + expiry.duration < session.deadline:
+            self._live(scope)
+        return _read(session.keys, names)
+
+    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        return _read(self._shared if scope is None else self._require(scope).keys, names)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         return self._keys(scope).copy()
@@ -186,18 +201,38 @@ class MemoryStore(Store):
         """Do what `create` does."""
         now = self._clock()
         agenda = self._agenda
-        if agenda and (agenda[0][0] <= now or self._is_overgrown):
+        if now < self._latest_time or (agenda and (agenda[0][0] <= now or self._is_overgrown)):
             self._sweep(self._SWEPT_PER_CREATION)
+        self._latest_time = now
         if token in self._sessions and self._live(token) is not None:
             return False
-        if expiry is not self._latest_settings and len(self._settings) < self._SHARED_SETTINGS:
-            # A million sessions have but a handful of settings: keep one of each.
-            expiry = self._latest_settings = self._settings.setdefault(expiry, expiry)
+        if expiry is not self._latest_settings:
+            expiry = self._shared_settings(expiry)
         deadline = math.inf
         if expiry.duration:
             deadline = now + expiry.duration
             heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
         self._sessions[token] = _Session(_kept(keys), expiry, deadline)
+        return True
+
+    def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
+        """Return settings that are equal: a million sessions have but a handful, and keep one of each."""
+        if len(self._settings) < self._SHARED_SETTINGS:
+            expiry = self._latest_settings = self._settings.setdefault(expiry, expiry)
+        return expiry
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        session = self._require(token)
+        if swaps:
+            keys = _swapped(session.keys, swaps)
+            if keys is None:
+                return False
+            session.keys = keys
+        session.expiry = self._shared_settings(expiry)
+        latest = self._clock() + expiry.duration if expiry.duration else math.inf
+        self._end_by(token, session, latest if restart else min(latest, session.deadline))
         return True
 
     async def end(self, token: SessionToken) -> bool:
@@ -248,6 +283,10 @@ class MemoryStore(Store):
     def _sweep(self, most: int | None) -> None:
         """Free expired sessions, at most so many agenda entries; drop the agenda's dead weight when it outgrows us."""
         now = self._clock()
+        if now < self._latest_time:  # the clock was set back
+            for token in list(self._sessions):
+                self._live(token)
+        self._latest_time = now
         agenda = self._agenda
         while agenda and agenda[0][0] <= now and most != 0:
             _, token = heapq.heappop(agenda)
@@ -263,6 +302,22 @@ class MemoryStore(Store):
 
     async def aclose(self) -> None:
         """Keep the data: a store in memory has nothing to let go of."""
+
+
+def _read(keys: dict[str, bytes] | ObjectText, names: Sequence[str]) -> Mapping[str, bytes]:
+    """Return the keys of these names; where these are all, in this order, as the text that they are."""
+    if isinstance(keys, dict):
+        return _chosen(keys, names)
+    return keys if keys.names == names else _chosen(keys.split(), names)
+
+
+def _swapped(keys: Mapping[str, bytes], swaps: Swaps) -> dict[str, bytes] | ObjectText | None:
+    """Return keys with other values, one text if they were; None where one is neither the old nor the new."""
+    members = _parted(keys)
+    if any(members.get(name) not in swap for name, swap in swaps.items()):
+        return None
+    swapped = {**members, **{name: new for name, (_, new) in swaps.items()}}
+    return ObjectText(join_members(swapped), keys.names) if isinstance(keys, ObjectText) else swapped
 
 
 def _chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:

@@ -136,6 +136,7 @@ class Command:
     `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
     when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
     `for_admins` commands are refused to who may only work on data, where the server tells them apart.
+    `beyond` commands are this package's own: a NemesisDB answers them with status 10.
     `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
     answer that says success can be the one to a request, by what it repeats of it.
 
@@ -151,6 +152,7 @@ class Command:
     repeatable: bool = False
     of_session: bool = False
     for_admins: bool = False
+    beyond: bool = False
     stores_values: str | None = None
     echo: Echo = _no_echo
     request_start: bytes = field(init=False)
@@ -226,6 +228,12 @@ _EXPIRY: Final = (
     Param("extendOnSetAdd", ParamType.BOOL, required=False),
 )
 
+
+def _is_swap(value: object) -> bool:
+    """Tell whether a value of `SH_EXPIRE`'s keys is a pair: what the key must hold, and what it is to hold."""
+    return type(value) is list and len(value) == 2
+
+
 _OTHER_COMMANDS: Final = (
     Command(
         "KV_FIND",
@@ -261,6 +269,28 @@ _OTHER_COMMANDS: Final = (
         "SH_NEW_SET",
         (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY), _KEYS_OBJECT),
         of_session=True,
+        beyond=True,
+        stores_values="keys",
+    ),
+    Command("SH_PEEK", (_KEYS_ARRAY,), repeatable=True, of_session=True, beyond=True, echo=_chooses("keys", "keys")),
+    Command(
+        "SH_EXPIRE",
+        (
+            Param("expiry", ParamType.OBJECT, inner=_EXPIRY),
+            Param("keys", ParamType.OBJECT, required=False),
+            Param("restart", ParamType.BOOL, required=False),
+        ),
+        (
+            Check(
+                "keys",
+                lambda swaps: all(map(_is_swap, swaps.values())),
+                Status.VALUE_TYPE_INVALID,
+                "each of 'keys' must be an array of two values: the old and the new",
+            ),
+        ),
+        repeatable=True,
+        of_session=True,
+        beyond=True,
         stores_values="keys",
     ),
     Command("SH_END", of_session=True, echo=_repeats(TOKEN)),

@@ -23,6 +23,7 @@ class _Answer(msgspec.Struct):
     tkn: int | None = None
     keys: msgspec.Raw = msgspec.Raw()
     m: str = ""
+    done: bool = True
 
 
 _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
@@ -162,7 +163,7 @@ class Prepared(Exchange):
             keys = NO_MEMBERS
         if keys[:1] != b"{":
             raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
-        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m}
+        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m, "done": body.done}
 
 
 def key_size(name: str, text: bytes) -> int:

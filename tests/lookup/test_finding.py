@@ -255,7 +255,8 @@ async def test_a_value_is_found_however_it_is_given(client: NdbClient, field: st
     session = await repo.save(Many.model_validate({alias: value}))
     await repo.save(Many.model_validate({}))
     for given in (value, same):
-        assert [found.tkn for found in await repo.find(**{field: given})] == [session.tkn]
+        looked_for: dict[str, Any] = {field: given}
+        assert [found.tkn for found in await repo.find(**looked_for)] == [session.tkn]
 
 
 async def test_the_value_stands_nowhere_in_the_index(scene: Scene) -> None:

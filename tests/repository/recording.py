@@ -9,6 +9,7 @@ from typing import Any
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import refusal
+from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.statuses import Status
 
 
@@ -18,8 +19,9 @@ class LikeNemesisDb(Engine):
     like_nemesisdb = True
 
     def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
-        if self.like_nemesisdb and _name(frame) == "SH_NEW_SET":
-            return refusal("SH_NEW_SET", Status.COMMAND_NOT_EXIST)
+        command = COMMANDS.get(_name(frame))
+        if self.like_nemesisdb and command is not None and command.beyond:
+            return refusal(command.name, Status.COMMAND_NOT_EXIST)
         return super().begin(frame, admin=admin)
 
 
@@ -88,7 +90,10 @@ class RecordingEngine(LikeNemesisDb):
 
 _COMMANDS = frozenset(
     f"SH_{name}"
-    for name in ("NEW", "NEW_SET", "SET", "ADD", "GET", "RMV", "KEYS", "INFO", "INFO_ALL", "END", "EXISTS", "CLEAR")
+    for name in (
+        *("NEW", "NEW_SET", "SET", "ADD", "GET", "PEEK", "RMV", "KEYS"),
+        *("INFO", "INFO_ALL", "END", "EXISTS", "EXPIRE", "CLEAR"),
+    )
 )
 
 

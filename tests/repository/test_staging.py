@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndb_models.repository.access import Read
+from ndb_models.repository.reading import Read
 from ndb_models.repository.staging import own_keys, plan_upgrade
-from ndb_models.schema.envelope import RESERVED_KEY, read_envelope, write_envelope
+from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
 from ndb_models.texts import join_members
 
 KEYS = st.dictionaries(
@@ -59,7 +59,7 @@ def test_cut_anywhere_and_taken_up_by_the_next_version_it_is_always_one_or_the_o
     other_limit: int | None,
     cut: int,
 ) -> None:
-    session = {**first, RESERVED_KEY: write_envelope("doc", 1, 2**63, 5)}
+    session = {**first, RESERVED_KEY: write_envelope(Envelope("doc", 1, tkn=2**63, deadline=5))}
     upgrade(session, second, 2, limit, cut)
     if as_read(session)[0] == 2:
         finished = dict(session)

@@ -32,6 +32,7 @@ from ndb_models import (
 )
 from ndb_models.engine import Engine
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.wire.commands import COMMANDS
 from tests.repository.session_world import EngineClient, World
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class Verbs(RuleBasedStateMachine):
         engine = Engine(MemoryStore(clock=self.world.clock))
         self.client = EngineClient(engine)
         clients = self.client, EngineClient(engine)
-        clients[1].creates_whole = False  # as against a NemesisDB
+        clients[1].note_unknown(COMMANDS["SH_NEW_SET"])  # as against a NemesisDB
         self.repos = [Repository(client, Visit, clock=self.world.clock) for client in clients]
         self.seen: set[int] = set()
 

@@ -17,7 +17,7 @@ from ndb_models import (
     ResponseError,
     SessionModel,
 )
-from ndb_models.repository.access import Read
+from ndb_models.repository.reading import Read
 from ndb_models.repository.staging import plan_upgrade
 from ndb_models.schema.envelope import RESERVED_KEY, read_envelope
 from ndb_models.server import NdbServer

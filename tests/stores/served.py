@@ -19,12 +19,14 @@ from ndb_models.engine.snapshots import Kind, Snapshots, sessions_texts
 from ndb_models.server import NdbServer
 from ndb_models.stores.contract import (
     NO_KEYS,
+    NO_SWAPS,
     SHARED,
     ExpirySettings,
     Scope,
     SessionInfo,
     SessionRecord,
     Store,
+    Swaps,
     UnknownSessionError,
 )
 from ndb_models.types import SessionToken
@@ -75,6 +77,12 @@ class ServedStore(Store):
         keys = (await self._on_map("GET", scope, keys=list(names)))["keys"]
         return {name: bytes(text) for name, text in msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).items()}
 
+    async def peek(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
+        if scope is SHARED:
+            return await self.get(scope, names)
+        keys = (await self._ask("SH_PEEK", scope, keys=list(names)))["keys"]
+        return {name: bytes(text) for name, text in msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).items()}
+
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         if scope is SHARED:
             name = f"keys{next(self._numbers)}"
@@ -115,6 +123,18 @@ class ServedStore(Store):
         name = f"restored{next(self._numbers)}"
         self._snapshots.save(name, Kind.SESSIONS, sessions_texts([SessionRecord(token, expiry, keys)]))
         return bool((await self._ask("SH_LOAD", name=name))["sessions"])
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        told = {
+            "duration": expiry.duration,
+            "deleteSession": expiry.delete_session,
+            "extendOnSetAdd": expiry.extend_on_set_add,
+            "extendOnGet": expiry.extend_on_get,
+        }
+        pairs = {name: [msgspec.Raw(old), msgspec.Raw(new)] for name, (old, new) in swaps.items()}
+        return bool((await self._ask("SH_EXPIRE", token, expiry=told, restart=restart, keys=pairs))["done"])
 
     async def end(self, token: SessionToken) -> bool:
         try:

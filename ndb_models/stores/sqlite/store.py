@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final
 
-from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Scope, SessionInfo, SessionRecord, Store
+from ndb_models.stores.contract import (
+    NO_KEYS,
+    NO_SWAPS,
+    ExpirySettings,
+    Scope,
+    SessionInfo,
+    SessionRecord,
+    Store,
+    Swaps,
+)
 from ndb_models.stores.sqlite.lane import Lane, LaneOptions
 from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
 from ndb_models.stores.sqlite.options import SqliteOptions
@@ -121,6 +130,10 @@ class SqliteStore(Store):
         )
         return got
 
+    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        asked = tuple(names)
+        return await self._reader.do(lambda tables: tables.peek(scope, asked))
+
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         lane = self._scanner if scope is None else self._reader
         return await lane.do(lambda tables: tables.get_all(scope))
@@ -152,6 +165,12 @@ class SqliteStore(Store):
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
         written = dict(keys)
         return await self._writer.do(lambda tables: tables.create(token, expiry, written))
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        wanted = dict(swaps)
+        return await self._writer.do(lambda tables: tables.expire(token, expiry, wanted, restart=restart))
 
     async def end(self, token: SessionToken) -> bool:
         return await self._writer.do(lambda tables: tables.end(token))

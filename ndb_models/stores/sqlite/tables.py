@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ndb_models.stores.contract import ExpirySettings, Scope, SessionInfo, SessionRecord, UnknownSessionError
+from ndb_models.stores.contract import (
+    ExpirySettings,
+    Scope,
+    SessionInfo,
+    SessionRecord,
+    Swaps,
+    UnknownSessionError,
+)
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.types import Clock, SessionToken
 
@@ -91,6 +98,11 @@ class Tables:
         elif session.emptied:
             return {}
         return Keys(self.connection, scope).read(names)
+
+    def peek(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
+        """See `Store.peek`."""
+        keys = self._visible(scope)
+        return {} if keys is None else keys.read(names)
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
         """See `Store.get_all`."""
@@ -199,6 +211,24 @@ class Tables:
                 return False
             self.connection.execute(insert, row)
         Keys(self.connection, token).write(keys, over=True)
+        return True
+
+    def expire(self, token: SessionToken, expiry: ExpirySettings, swaps: Swaps, *, restart: bool) -> bool:
+        """See `Store.expire`."""
+        session = self._settled(token)
+        keys = Keys(self.connection, token)
+        there = keys.read(list(swaps))
+        if any(there.get(name) not in swap for name, swap in swaps.items()):
+            return False
+        keys.write({name: new for name, (_, new) in swaps.items()}, over=True)
+        deadline = self._clock() + expiry.duration if expiry.duration else None
+        if not restart and deadline is not None and session.deadline is not None:
+            deadline = min(deadline, session.deadline)
+        self.connection.execute(
+            "UPDATE session SET duration = ?, delete_session = ?, extend_on_set_add = ?, extend_on_get = ?,"
+            " deadline = ?, due = ? WHERE tkn = ?",
+            (signed(expiry.duration), *expiry[1:], deadline, deadline, signed(token)),
+        )
         return True
 
     def end(self, token: SessionToken) -> bool:

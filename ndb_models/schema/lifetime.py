@@ -1,0 +1,227 @@
+"""How long a session may live: what its reserved key says, what its server says, and what its class allows.
+
+Decided here without I/O. A class that allows less than before binds the sessions that exist: one that is read is
+brought under it. A class that allows more changes none of them by a read. A session that was given an expiry of its own
+keeps it, whatever the class says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from ndb_models.schema.envelope import Envelope
+from ndb_models.schema.expiry import Expiry
+from ndb_models.types import SessionToken
+
+SKEW: Final = 1000
+"""By how many milliseconds the clocks of two processes may differ before a deadline counts as too late."""
+
+
+class Lifetime(NamedTuple):
+    """How a session is to expire: by what, whether it was told so itself, and when at the latest (ms since 1970)."""
+
+    expiry: Expiry | None
+    own: bool = False
+    deadline: int | None = None
+
+
+class Timer(NamedTuple):
+    """How a server lets a session expire. `duration` in seconds, 0 for never."""
+
+    duration: int
+    deletes: bool
+    on_write: bool
+    on_read: bool
+
+    @classmethod
+    def told(cls, info: Mapping[str, Any]) -> Timer:
+        """Return the timer that a server's answer to `SH_INFO` describes."""
+        match info.get("expiry"):
+            case {"duration": int(seconds), "deleteSession": bool(deletes), **flags}:
+                return cls(seconds, deletes, flags.get("extendOnSetAdd") is True, flags.get("extendOnGet") is True)
+            case _:
+                return cls.of(None)
+
+    @classmethod
+    def of(cls, expiry: Expiry | None) -> Timer:
+        """Return the timer of an expiry."""
+        if expiry is None:
+            return cls(0, deletes=False, on_write=False, on_read=False)
+        return cls(expiry.duration, deletes=True, on_write=expiry.extends_on_write, on_read=expiry.extends_on_read)
+
+    def within(self, limit: Timer) -> bool:
+        """Tell whether a session with this timer never outlives one with another, used in the same way."""
+        return (
+            0 < self.duration <= limit.duration
+            and self.deletes
+            and self.on_write <= limit.on_write
+            and self.on_read <= limit.on_read
+        )
+
+    def brought_under(self, expiry: Expiry) -> Timer:
+        """Return the timer with which a session lives no longer than an expiry allows, nor than with this one."""
+        limit = Timer.of(expiry)
+        if self.within(limit if expiry.idle is not None else limit._replace(on_write=True, on_read=True)):
+            return self  # the deadline bounds what extending could do
+        return limit._replace(duration=min(self.duration or limit.duration, limit.duration))
+
+    @property
+    def on(self) -> str | None:
+        """What starts it anew, as the reserved key says it."""
+        if self.on_write and self.on_read:
+            return None
+        return "write" if self.on_write else "read" if self.on_read else "never"
+
+    @property
+    def on_the_wire(self) -> Mapping[str, Any]:
+        """What a request is told: its parameter `expiry`."""
+        return {
+            "duration": self.duration,
+            "deleteSession": self.deletes,
+            "extendOnSetAdd": self.on_write,
+            "extendOnGet": self.on_read,
+        }
+
+
+def exceeds(envelope: Envelope, expiry: Expiry | None, now: float) -> bool:
+    """Tell whether a session may live longer than its class allows, or than it was told itself.
+
+    Args:
+        envelope: what its reserved key says.
+        expiry: of the class.
+        now: in milliseconds since 1970.
+    """
+    absolute, deadline = envelope.absolute, envelope.deadline
+    if expiry is not None and not envelope.own:
+        limit = expiry.absolute_seconds
+        if limit is not None:
+            if deadline is None:
+                return True
+            absolute = limit if absolute is None else min(limit, absolute)
+        idle = expiry.idle_seconds
+        if idle is not None:
+            recorded = envelope.idle
+            # The server holds the shorter one.
+            if recorded is None or recorded > idle or not _counts_no_more(envelope.on, expiry.on):
+                return True
+    return deadline is not None and absolute is not None and deadline > now + absolute * 1000 + SKEW
+
+
+def _counts_no_more(on: str | None, allowed: Literal["read", "write", "both"]) -> bool:
+    return allowed == "both" or on in (allowed, "never")
+
+
+def brought_under(envelope: Envelope, timer: Timer, expiry: Expiry | None, now: float) -> tuple[Envelope, Timer]:
+    """Return what a session that `exceeds` is to say and to have, so that it does not any more.
+
+    Args:
+        envelope: what its reserved key says.
+        timer: the one that its server has.
+        expiry: of the class.
+        now: in milliseconds since 1970.
+    """
+    absolute, deadline = envelope.absolute, envelope.deadline
+    idle, on = envelope.idle, envelope.on
+    if expiry is not None and not envelope.own:
+        timer = timer.brought_under(expiry)
+        if timer.on_write or timer.on_read or expiry.idle is not None:
+            idle, on = timer.duration, timer.on
+        limit = expiry.absolute_seconds
+        if limit is not None:
+            absolute = limit if absolute is None else min(limit, absolute)
+            deadline = deadline if deadline is not None else int(now + absolute * 1000)
+    if deadline is not None and absolute is not None:
+        deadline = min(deadline, int(now + absolute * 1000))
+    return msgspec.structs.replace(envelope, idle=idle, on=on, absolute=absolute, deadline=deadline), timer
+
+
+def created_with(expiry: Expiry | None, now: float, *, own: bool = False) -> Lifetime:
+    """Return the lifetime of a session that begins now, in milliseconds since 1970."""
+    absolute = expiry.absolute_seconds if expiry is not None else None
+    return Lifetime(expiry, own, None if absolute is None else int(now + absolute * 1000))
+
+
+def carried_over(envelope: Envelope | None, timer: Timer | None, expiry: Expiry | None, now: float) -> Lifetime:
+    """Return the lifetime that a session takes along to a new token or to a new version: of its class, or its own.
+
+    Args:
+        envelope: what its reserved key says; None where it has none.
+        timer: the one that its server has; None where `is_told` says that the reserved key tells enough.
+        expiry: of the class.
+        now: in milliseconds since 1970.
+    """
+    if envelope is None or timer is not None or envelope.own:
+        kept = expiry_of(envelope, timer)
+        # Without a reserved key that says so, nobody knows why it is not as the class is.
+        own = kept is not None or (envelope is not None and envelope.own)
+        return Lifetime(kept, own, envelope.deadline if envelope is not None else None)
+    limit = expiry.absolute_seconds if expiry is not None else None
+    if limit is None:
+        return Lifetime(expiry)
+    if envelope.deadline is None:
+        return created_with(expiry, now)
+    # What it has lived counts, as far as that is known.
+    later = max(0, limit - envelope.absolute) if envelope.absolute is not None else 0
+    return Lifetime(expiry, deadline=int(min(envelope.deadline + later * 1000, now + limit * 1000)))
+
+
+def is_told(envelope: Envelope | None, expiry: Expiry | None) -> bool:
+    """Tell whether the reserved key and the class say all of how a session expires."""
+    if envelope is None:
+        return False
+    return envelope.own or expiry is not None or envelope.idle is not None or envelope.absolute is not None
+
+
+def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
+    """Return how a session expires, by its server's timer, or where that is not given by its reserved key."""
+    if timer is not None:
+        extends = timer.duration > 0 and (timer.on_write or timer.on_read)
+        idle = timer.duration if extends else None
+        absolute = timer.duration if timer.duration and not extends else None
+        on = timer.on if extends else None
+    elif envelope is not None:
+        idle, absolute, on = envelope.idle, envelope.absolute, envelope.on
+    else:
+        return None
+    if on == "never":  # nothing extends it, so that it ends by then whatever happens
+        idle, absolute = None, min(each for each in (idle, absolute) if each is not None)
+    if idle is None and absolute is None:
+        return None
+    return Expiry(idle=idle, absolute=absolute, on="read" if on == "read" else "write" if on == "write" else "both")
+
+
+def extends_on_read(envelope: Envelope | None, expiry: Expiry | None) -> bool:
+    """Tell whether reading a session may extend it. Of what has no reserved key, nobody knows."""
+    if envelope is None:
+        return True
+    if envelope.idle is not None:
+        return envelope.on in (None, "read")
+    return not envelope.own and expiry is not None and expiry.extends_on_read
+
+
+def envelope_of(schema: str, version: int, tkn: SessionToken | None, lifetime: Lifetime) -> Envelope:
+    """Return what the reserved key of a session says."""
+    expiry = lifetime.expiry
+    if expiry is None:
+        return Envelope(schema, version, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
+    return Envelope(
+        schema,
+        version,
+        idle=expiry.idle_seconds,
+        on=expiry.on if expiry.idle is not None and expiry.on != "both" else None,
+        absolute=expiry.absolute_seconds,
+        own=lifetime.own,
+        tkn=tkn,
+        deadline=lifetime.deadline,
+    )
+
+
+def with_lifetime(envelope: Envelope, lifetime: Lifetime) -> Envelope:
+    """Return what a reserved key says, with another lifetime."""
+    told = envelope_of(envelope.schema, envelope.version, envelope.tkn, lifetime)
+    return msgspec.structs.replace(
+        envelope, idle=told.idle, on=told.on, absolute=told.absolute, own=told.own, deadline=told.deadline
+    )
