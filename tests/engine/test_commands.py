@@ -51,6 +51,8 @@ async def right_body(ask: Asker, command: Command) -> dict[str, Any]:
     body = {param.name: right(param) for param in command.params}
     if command.name == "KV_ARR_APPEND":
         del body["name"]
+    if command.name == "SH_EXPIRE":
+        body["keys"] = {"a": [1, 2]}
     if command.of_session:
         body["tkn"] = await ask.new() if command.name != "SH_NEW_SET" else 7
     return body

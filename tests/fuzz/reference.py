@@ -46,6 +46,8 @@ _HOLDS: Final[Mapping[str, Mapping[str, type]]] = {
     "KEYS": {"keys": list},
     "UPDATE": {"cnt": int},
     "NEW": {TOKEN: int},
+    "PEEK": {"keys": dict},
+    "EXPIRE": {"done": bool},
     "END": {TOKEN: int},
     "END_ALL": {"cnt": int},
     "EXISTS": {"exist": list},
@@ -216,8 +218,11 @@ def _is_unsigned(value: Any) -> bool:
 
 
 def _status_of_checks(command: Command, body: Mapping[str, Any]) -> int | None:
-    failed = (check for check in command.checks if check.param in body and not check.holds(body[check.param]))
-    return next((int(check.status) for check in failed), None)
+    for check in command.checks:
+        given = body.get(check.param)
+        if check.param in body and not check.holds(dict(given) if isinstance(given, _Members) else given):
+            return int(check.status)
+    return None
 
 
 def _status_of_token(command: Command, body: Mapping[str, Any]) -> int | None:
