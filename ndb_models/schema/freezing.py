@@ -18,6 +18,7 @@ from pydantic import PydanticUndefinedAnnotation
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
+from ndb_models.schema.frozen_expiry import FrozenExpiry, compare_expiry, frozen_expiry
 from ndb_models.schema.json_schema import READS, SAYING, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.places import fields_of
@@ -30,12 +31,13 @@ _KEPT: Final = SAYING | {"$defs", "discriminator", READS}
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """What a file holds."""
+    """What a file holds. `expiry` is None in files of older releases, which say nothing of it."""
 
     schema: str
     version: int
     json_schema: dict[str, Any]
     removed: dict[str, dict[str, Any]] = {}
+    expiry: FrozenExpiry | None = None
 
 
 class Outcome(Enum):
@@ -80,7 +82,9 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
     bare: dict[str, Any] = _bare(schema)
     stored = _without_excluded(bare, model)
-    return Frozen(options.schema, options.version, stored, _removed_since(before, stored))
+    return Frozen(
+        options.schema, options.version, stored, _removed_since(before, stored), frozen_expiry(options.expiry)
+    )
 
 
 def _without_excluded(schema: dict[str, Any], model: type[SessionModel]) -> dict[str, Any]:
@@ -154,6 +158,7 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
         return Verdict(Outcome.DOWNGRADED, [])
     differences = compare(frozen.json_schema, now.json_schema)
     differences += _come_back(frozen.removed, now.json_schema)
+    differences += compare_expiry(frozen.expiry, now.expiry)
     if now.version > frozen.version:
         return Verdict(Outcome.UPGRADED, differences)
     if any(difference.breaking for difference in differences):

@@ -85,6 +85,7 @@ def test_the_file_is_readable_and_the_same_each_time(project: Project) -> None:
         "version": 1,
         "json_schema": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
         "removed": {},
+        "expiry": {},
     }
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
 

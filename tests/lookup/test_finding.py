@@ -210,7 +210,7 @@ async def test_a_class_without_lookups_sends_what_it_always_sent(scene: Scene) -
     session.user_id = 8
     await plain.save(session)
     await plain.delete(session.tkn)
-    assert transport.commands == ["SH_NEW_SET", "SH_SET", "SH_GET", "SH_END"]
+    assert transport.commands == ["SH_NEW_SET", "SH_SET", "SH_PEEK", "SH_END"]
 
 
 class Colour(enum.Enum):

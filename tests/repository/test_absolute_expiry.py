@@ -187,6 +187,8 @@ async def test_what_is_left_is_never_more_than_until_the_absolute_end(timed: Ndb
     user = await repo.save(Bounded(username="b"))
     assert await repo.ttl(user.tkn) == 60
     clock.move(59)
+    assert await repo.ttl(user.tkn) == 1
+    await repo.touch(user.tkn)
     assert await repo.ttl(user.tkn) == 41
     clock.move(40)
     assert await repo.ttl(user.tkn) == 1

@@ -108,7 +108,7 @@ async def test_of_many_who_rotate_one_session_one_has_it(users: Repository[User]
     assert (await client.sh_info_all())["totalSessions"] == 1
 
 
-@pytest.mark.parametrize("command", ["SH_KEYS", "SH_GET", "SH_NEW_SET", "SH_NEW", "SH_SET", "SH_END"])
+@pytest.mark.parametrize("command", ["SH_KEYS", "SH_PEEK", "SH_NEW_SET", "SH_NEW", "SH_SET", "SH_END"])
 async def test_raced_by_a_deletion_it_leaves_no_session_behind(
     watched: Repository[User], timed: NdbClient, engine: RecordingEngine, command: str
 ) -> None:
@@ -134,7 +134,7 @@ async def end(engine: RecordingEngine, token: int) -> None:
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
-@pytest.mark.parametrize("command", ["SH_KEYS", "SH_GET", "SH_NEW_SET", "SH_NEW", "SH_SET", "SH_END"])
+@pytest.mark.parametrize("command", ["SH_KEYS", "SH_PEEK", "SH_NEW_SET", "SH_NEW", "SH_SET", "SH_END"])
 async def test_cancelled_it_leaves_at_most_the_old_session(
     watched: Repository[User], timed: NdbClient, engine: RecordingEngine, command: str, carried_out: bool
 ) -> None:

@@ -261,11 +261,11 @@ async def test_a_key_that_an_upgrade_makes_too_large_is_named_before_anything_is
     with pytest.raises(PayloadTooLargeError, match=r"Wide2\.text") as caught:
         await repo.save(user)
     assert "canary" not in str(caught.value)
-    assert set(engine.commands()) <= {"SH_KEYS", "SH_GET"}
+    assert set(engine.commands()) <= {"SH_KEYS", "SH_PEEK"}
     assert await Repository(narrow, Doc1).get(tkn) == first(60)
 
 
-@pytest.mark.parametrize("command", ["SH_KEYS", "SH_GET", "SH_SET", "SH_RMV"])
+@pytest.mark.parametrize("command", ["SH_KEYS", "SH_PEEK", "SH_SET", "SH_RMV"])
 @pytest.mark.parametrize("carried_out", [False, True])
 async def test_cancelled_anywhere_it_is_old_or_new_and_can_be_saved_again(
     narrow: NdbClient, engine: RecordingEngine, command: str, carried_out: bool
