@@ -25,13 +25,12 @@ class Immediate(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a server. Requests may be made from many tasks at once; each gets its own answer.
+    """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
 
-    Attributes:
-        connections: how many connections were made so far. After a new one, another server may be there.
-    """
-
-    connections: int = 1
+    @property
+    def connections(self) -> int:
+        """The number of the connection that the next request goes over. Behind another one may be another server."""
+        return 1
 
     @property
     def immediate(self) -> Immediate | None:

@@ -79,7 +79,7 @@ class WebSocketTransport(Transport):
         self._uri = uri
         self._options = options
         self._connection: NdbConnection | None = None
-        self.connections = 0
+        self._connections_made = 0
         # Connects again, for all who wait; ends when nobody does.
         self._reconnecting: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -103,6 +103,12 @@ class WebSocketTransport(Transport):
         transport = cls(uri, options)
         transport._connection = await transport._connect()
         return transport
+
+    @property
+    def connections(self) -> int:
+        """See `Transport.connections`."""
+        connection = self._connection
+        return self._connections_made + (connection is None or not connection.usable)
 
     async def _connect(self) -> NdbConnection:
         options = self._options
@@ -139,7 +145,7 @@ class WebSocketTransport(Transport):
             reason = getattr(exc, "strerror", None) or type(exc).__name__
             raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
         assert isinstance(connection, NdbConnection)
-        self.connections += 1
+        self._connections_made += 1
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
         return connection

@@ -59,7 +59,8 @@ class EssentialVerbs(Generic[M]):
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
         schema, version = self._options.schema, self._options.version
-        self._lifetimes = Lifetimes(client, self._options.expiry, version, clock)
+        versions = range(self._options.upgrades.oldest, version + 1)
+        self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
         self._access = SessionAccess(client, self._name, schema, version, self._lifetimes, foreign=foreign)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
@@ -122,7 +123,9 @@ class EssentialVerbs(Generic[M]):
         if stored is None:
             return await self._create(session, expiry)
         if expiry is not None:
-            raise InvalidArgumentError("save() does not change the expiry of a session that exists; expire() does")
+            raise InvalidArgumentError(
+                "the expiry of a session that exists is changed by expire(); create() makes a new one"
+            )
         keys = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
         changed, removed = self._codec.changes(keys, stored.keys)

@@ -58,13 +58,13 @@ class Lifetimes:
     Args:
         client: an open client.
         expiry: of the class.
-        version: in which the class writes sessions.
+        versions: of which the class reads sessions. Others are left to the code that does.
         clock: tells the time in seconds since 1970.
     """
 
-    def __init__(self, client: NdbClient, expiry: Expiry | None, version: int, clock: Clock) -> None:
+    def __init__(self, client: NdbClient, expiry: Expiry | None, versions: range, clock: Clock) -> None:
         self._client = client
-        self._version = version
+        self._versions = versions
         self._clock = clock
         self.expiry: Expiry | None = expiry
         self.of_class: Lifetime = Lifetime(expiry)
@@ -82,8 +82,8 @@ class Lifetimes:
         return created_with(self.expiry, self.now()) if self._has_deadline else self.of_class
 
     def exceeds(self, envelope: Envelope) -> bool:
-        """Tell whether a session may live longer than it should. One of newer code is left to that."""
-        return envelope.version <= self._version and exceeds(envelope, self.expiry, self.now())
+        """Tell whether a session may live longer than it should."""
+        return envelope.version in self._versions and exceeds(envelope, self.expiry, self.now())
 
     async def bring_under(self, tkn: SessionToken, envelope: Envelope, reserved: bytes) -> tuple[Envelope, bytes]:
         """Let a session that `exceeds` live no longer than it should; return what its reserved key says then.
@@ -95,6 +95,8 @@ class Lifetimes:
             envelope: what its reserved key says.
             reserved: the text of that.
         """
+        if not self._client.may_know(SH_EXPIRE) and self._under_class(envelope).deadline == envelope.deadline:
+            return envelope, reserved
         task = self._client.in_background(self._bring_under(tkn, envelope, reserved))
         await asyncio.wait([task], timeout=_PATIENCE)
         return (task.result() if task.done() else None) or (envelope, reserved)
@@ -120,7 +122,7 @@ class Lifetimes:
         if now is None:
             return None
         envelope, reserved = now
-        new, _ = brought_under(envelope, Timer.of(self.expiry), self.expiry, self.now())
+        new = self._under_class(envelope)
         if new.deadline == envelope.deadline:
             return now
         new = msgspec.structs.replace(envelope, absolute=new.absolute, deadline=new.deadline)
@@ -161,6 +163,10 @@ class Lifetimes:
         if lifetime.expiry is not None and lifetime.expiry.idle is not None and lifetime.deadline is not None:
             raise InvalidArgumentError("a session that another client wrote can have idle= or absolute=, not both")
         return await self.expire(tkn, Timer.of(lifetime.expiry), None, restart=True)
+
+    def _under_class(self, envelope: Envelope) -> Envelope:
+        """Return what the reserved key of a session is to say, as far as its timer does not matter."""
+        return brought_under(envelope, Timer.of(self.expiry), self.expiry, self.now())[0]
 
     async def expire(
         self, tkn: SessionToken, timer: Timer, swap: tuple[bytes, bytes] | None, *, restart: bool

@@ -37,7 +37,9 @@ async def test_keys_are_replaced_if_they_are_as_told_to_the_byte(ask: Asker) -> 
     assert await ask("SH_GET", tkn=tkn, keys=["a", "b"]) == {"keys": {"a": {"x": 2}, "b": 2}, "st": 1}
 
 
-@pytest.mark.parametrize("keys", [{"a": 1}, {"a": [1]}, {"a": [1, 2, 3]}, {"a": {"0": 1, "1": 2}}, {"a": [1, 2], "b": 1}])
+@pytest.mark.parametrize(
+    "keys", [{"a": 1}, {"a": [1]}, {"a": [1, 2, 3]}, {"a": {"0": 1, "1": 2}}, {"a": [1, 2], "b": 1}]
+)
 async def test_keys_that_are_no_pairs_are_refused(ask: Asker, keys: object) -> None:
     tkn = await ask.new()
     await ask("SH_SET", tkn=tkn, keys={"a": 1})

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from ndb_models import NdbClient, Repository
+from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.repository.models import User
 from tests.repository.recording import RecordingEngine
+from tests.repository.session_world import EngineClient
+from tests.stores.conftest import STORES
 
 
 @pytest.fixture
@@ -38,3 +42,10 @@ async def timed(engine: RecordingEngine) -> AsyncIterator[NdbClient]:
 def watched(timed: NdbClient, clock: VirtualClock) -> Repository[User]:
     """A repository on `engine`, on the same clock."""
     return Repository(timed, User, clock=clock)
+
+
+@pytest.fixture(params=STORES)
+async def on_store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[NdbClient]:
+    """A client of an engine on each store, on the test's clock."""
+    async with STORES[request.param](tmp_path, clock) as store:
+        yield EngineClient(Engine(store))

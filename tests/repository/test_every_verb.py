@@ -225,7 +225,13 @@ async def test_a_refused_refresh_leaves_the_model_as_it_is(users: Repository[Use
     assert user.username == "mine"
 
 
-HELD = {**dict.fromkeys(CHECKING, "SH_GET"), "rotate": "SH_PEEK", "save changed": "SH_SET", "ttl": "SH_INFO", "raw": "SH_GET"}
+HELD = {
+    **dict.fromkeys(CHECKING, "SH_GET"),
+    "rotate": "SH_PEEK",
+    "save changed": "SH_SET",
+    "ttl": "SH_INFO",
+    "raw": "SH_GET",
+}
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
