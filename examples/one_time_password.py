@@ -12,8 +12,8 @@ import sys
 from ndb_models import Expiry, NdbClient, Repository, SessionModel, SessionToken
 
 
-class OneTimePassword(SessionModel, expiry=Expiry(idle=1, on="write")):
-    """A code that was sent to somebody. Reading does not make it live longer: only writing would."""
+class OneTimePassword(SessionModel, expiry=Expiry(absolute=1)):
+    """A code that was sent to somebody. Nothing makes it live longer, and it ends on time on every server."""
 
     username: str
     code: str
