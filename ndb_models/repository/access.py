@@ -26,7 +26,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.lifetimes import SH_PEEK, Lifetimes
-from ndb_models.repository.reading import Read, Reading
+from ndb_models.repository.reading import USE, Read, Reading
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.schema.envelope import (
     NOT_OURS,
@@ -155,7 +155,7 @@ class SessionAccess:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
 
-    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = Reading.USE) -> Read:
+    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = USE) -> Read:
         """Return the keys of these names, of a session that must be one of this schema.
 
         Raises:
@@ -175,7 +175,7 @@ class SessionAccess:
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts, reading)
-            elif reading is not Reading.USE:
+            elif reading is not USE:
                 keys = await self._ask(tkn, parts[0], reading)
             elif client.immediate is not None:
                 stored = client.immediate.read(tkn, parts[0].body["keys"])
@@ -184,17 +184,15 @@ class SessionAccess:
                 keys = stored
             else:
                 keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, tkn, parts[0])))
-            if not names:
-                keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             usual = self.seal.unsealed(keys.text, tkn)
+            if not names and (usual is None or usual[0] != NO_MEMBERS):
+                keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             if usual is not None:
                 return Read(*usual)
             text, envelope, reserved = unsealed(keys)
             if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
-                if envelope.deadline is not None:
-                    await self.refuse_overdue(tkn, envelope.deadline)
                 read = Read(text, envelope, reserved)
-                return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
+                return read if self.lifetimes.is_settled(envelope) else await self._settled(tkn, read, reading)
             if envelope is None:
                 if text == NO_MEMBERS:
                     await self._refuse_empty(tkn)
@@ -208,6 +206,11 @@ class SessionAccess:
             if envelope.tkn is None:
                 raise IncompleteSessionError(self._name, tkn)
         raise ForeignSessionError(self._name, tkn)
+
+    async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
+        """Return what was read of a session, if its absolute end has not passed."""
+        await self.refuse_overdue(tkn, read.deadline)
+        return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
 
     async def admitted(self, tkn: SessionToken, read: Read) -> Read:
         """Return what was read of a session that is used, once that lives no longer than its class allows."""
@@ -253,7 +256,7 @@ class SessionAccess:
 
     async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
         """Return what one frame asks for."""
-        if reading is not Reading.USE:
+        if reading is not USE:
             answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
             if answer is not None:
                 return self._keys(tkn, answer)

@@ -96,8 +96,8 @@ class SessionCreation:
         return await self._create_in_parts(keys, lifetime, version, entry)
 
     def _sealed(self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int) -> ObjectText:
-        if lifetime.deadline is None and not lifetime.own and version == self._version:
-            return self._access.seal.sealed(keys, tkn)
+        if not lifetime.own and version == self._version:
+            return self._access.seal.sealed(keys, tkn, lifetime.deadline)
         return sealed(keys, envelope_of(self._schema, version, tkn, lifetime))
 
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:

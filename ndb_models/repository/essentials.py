@@ -24,7 +24,7 @@ from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
 from ndb_models.repository.lifetimes import Lifetimes
-from ndb_models.repository.reading import Read, Reading
+from ndb_models.repository.reading import LOOK, USE, Read
 from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
@@ -161,7 +161,7 @@ class EssentialVerbs(Generic[M]):
         """
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
-        read = await self._access.read(tkn, names, Reading.USE if extend else Reading.LOOK)
+        read = await self._access.read(tkn, names, USE if extend else LOOK)
         if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)

@@ -85,6 +85,13 @@ class Lifetimes:
         """Tell whether a session may live longer than it should."""
         return envelope.version in self._versions and exceeds(envelope, self.expiry, self.now())
 
+    def is_settled(self, envelope: Envelope) -> bool:
+        """Tell whether a session neither is past its absolute end nor may live longer than it should."""
+        deadline = envelope.deadline
+        if deadline is not None and deadline <= self._clock() * 1000:
+            return False
+        return not self.exceeds(envelope)
+
     async def bring_under(self, tkn: SessionToken, envelope: Envelope, reserved: bytes) -> tuple[Envelope, bytes]:
         """Let a session that `exceeds` live no longer than it should; return what its reserved key says then.
 

@@ -11,7 +11,7 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.access import check_token
 from ndb_models.repository.bulk import Progress
 from ndb_models.repository.finding import Finder
-from ndb_models.repository.reading import Reading
+from ndb_models.repository.reading import LOOK, USE, Reading
 from ndb_models.repository.reindexing import Reindexed, Reindexing
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
@@ -122,7 +122,7 @@ class LookupVerbs(Generic[M]):
 
 
 def _reading(extend: bool) -> Reading:
-    return Reading.USE if extend else Reading.LOOK
+    return USE if extend else LOOK
 
 
 def _tokens(but: Spared) -> frozenset[SessionToken]:

@@ -22,7 +22,7 @@ from ndb_models.errors import (
 from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.repository.essentials import EssentialVerbs, check_expiry, known
 from ndb_models.repository.lookups import LookupVerbs
-from ndb_models.repository.reading import Read, Reading
+from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
@@ -318,7 +318,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
 
 def _reading(extend: bool) -> Reading:
-    return Reading.USE if extend else Reading.LOOK
+    return USE if extend else LOOK
 
 
 def _check_is_view(view: object) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ndb_models.texts import UNREADABLE, ObjectText, and_last, before_last, join_members
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, and_last, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -68,8 +68,8 @@ _RESERVED: Final = slice(len(_START), -1)
 class Seal:
     """The reserved key of nearly all sessions of a schema, as the text that ends that of their keys.
 
-    Nearly all are of the current version, expire as their class says, have no deadline, and were never written back.
-    Theirs is put there, and known again, without being encoded or decoded.
+    Nearly all are of the current version, expire as their class says, and were never written back. Theirs is put there
+    without being encoded, and known again, if they have no deadline, without being decoded.
 
     Args:
         envelope: what it says, but for the token.
@@ -84,9 +84,10 @@ class Seal:
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
 
-    def sealed(self, keys: ObjectText, tkn: SessionToken) -> ObjectText:
+    def sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
         """Return a session's keys with the reserved one, as `sealed` does."""
-        ending, names = b"%b%d}}" % (self._start, tkn), keys.names
+        last = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
+        ending, names = b"%b%d%b" % (self._start, tkn, last), keys.names
         if not names:
             return keys.with_last(RESERVED_KEY, ending[_RESERVED])
         if names is not self._names:
@@ -99,10 +100,13 @@ class Seal:
         The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
         """
         ending = b"%b%d}}" % (self._start, tkn)
-        if not text.endswith(ending):
-            return None
-        before = text[: -len(ending)]
-        return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
+        if text.endswith(ending):
+            before = text[: -len(ending)]
+            return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
+        # Where no other key was asked for, nothing is before it.
+        if len(text) == len(ending) and text.endswith(ending[1:]) and text.startswith(b"{"):
+            return NO_MEMBERS, self._envelope, ending[_RESERVED]
+        return None
 
 
 def write_envelope(envelope: Envelope) -> bytes:

@@ -154,10 +154,13 @@ class MemoryStore(Store):
                 self._end_by(scope, session, deadline)
         elif expiry.duration and now + expiry.duration < session.deadline:
             self._live(scope)
-        return _read(session.keys, names)
+        keys = session.keys
+        if isinstance(keys, dict):
+            return _chosen(keys, names)
+        return keys if keys.names == names else _chosen(keys.split(), names)
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        return _read(self._shared if scope is None else self._require(scope).keys, names)
+        return _chosen(self._shared if scope is None else _parted(self._require(scope).keys), names)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         return self._keys(scope).copy()
@@ -302,13 +305,6 @@ class MemoryStore(Store):
 
     async def aclose(self) -> None:
         """Keep the data: a store in memory has nothing to let go of."""
-
-
-def _read(keys: dict[str, bytes] | ObjectText, names: Sequence[str]) -> Mapping[str, bytes]:
-    """Return the keys of these names; where these are all, in this order, as the text that they are."""
-    if isinstance(keys, dict):
-        return _chosen(keys, names)
-    return keys if keys.names == names else _chosen(keys.split(), names)
 
 
 def _swapped(keys: Mapping[str, bytes], swaps: Swaps) -> dict[str, bytes] | ObjectText | None:

@@ -229,7 +229,7 @@ _EXPIRY: Final = (
 )
 
 
-def _is_swap(value: object) -> bool:
+def _is_swap(value: Any) -> bool:
     """Tell whether a value of `SH_EXPIRE`'s keys is a pair: what the key must hold, and what it is to hold."""
     return type(value) is list and len(value) == 2
 

@@ -325,3 +325,64 @@ def test_it_runs_as_a_process_and_says_what_the_statuses_are(project: Project) -
         assert (done.returncode, done.stderr) == (status, "")
         if "--help" in arguments:
             assert "exit status:" in done.stdout
+
+
+EXPIRING = """
+    from ndb_models import Expiry, SessionModel
+
+    class User(SessionModel, expiry={}):
+        name: str
+"""
+_BROUGHT_UNDER = "sessions that exist are brought under it when they are read"
+_KEPT = "sessions that exist keep theirs until they are rotated or upgraded, or given another by expire()"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("None", "Expiry(idle=60)", [f"idle was not set, and is 60 s now: {_BROUGHT_UNDER}"]),
+        ("Expiry(idle=60)", "None", [f"idle was 60 s, and is not set now: {_KEPT}"]),
+        ("Expiry(idle=60)", "Expiry(idle=59)", [f"idle was 60 s, and is 59 s now: {_BROUGHT_UNDER}"]),
+        ("Expiry(idle=60)", "Expiry(idle=61)", [f"idle was 60 s, and is 61 s now: {_KEPT}"]),
+        (
+            "Expiry(absolute=60)",
+            "Expiry(idle=60)",
+            [
+                f"absolute was 60 s, and is not set now: {_KEPT}",
+                f"idle was not set, and is 60 s now: {_BROUGHT_UNDER}",
+            ],
+        ),
+        (
+            "Expiry(idle=60)",
+            "Expiry(idle=60, on='write')",
+            [f"on was both, and is write now: {_BROUGHT_UNDER}"],
+        ),
+        ("Expiry(idle=60, on='read')", "Expiry(idle=60)", [f"on was read, and is both now: {_KEPT}"]),
+    ],
+)
+def test_a_change_of_expiry_is_told_and_breaks_nothing(
+    project: Project, before: str, after: str, said: list[str]
+) -> None:
+    project.write(EXPIRING.format(before))
+    project.run("freeze", "app_models")
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+    project.write(EXPIRING.format(after))
+    status, printed = project.run("check", "app_models")
+    assert status == 0
+    assert printed.splitlines()[:-1] == ["User: compatible", *(f"  compatible: (expiry) {line}" for line in said)]
+    assert project.run("check", "--exact", "app_models")[0] == 1
+    project.run("freeze", "app_models")
+    assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+
+
+def test_a_file_that_says_nothing_of_expiry_yet_still_does(project: Project) -> None:
+    project.write(EXPIRING.format("Expiry(idle=60)"))
+    project.run("freeze", "app_models")
+    path = project.directory / "schemas" / "User.json"
+    frozen = json.loads(path.read_text("utf-8"))
+    del frozen["expiry"]
+    path.write_text(json.dumps(frozen), "utf-8")
+    project.write(EXPIRING.format("None"))
+    status, printed = project.run("check", "app_models")
+    assert status == 0
+    assert printed.startswith("User: unchanged\n")

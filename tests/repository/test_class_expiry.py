@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ async def settings(client: NdbClient, tkn: int) -> dict[str, Any] | None:
 
 USES: dict[str, Callable[[Repository[Any], int], Awaitable[object]]] = {
     **{f"{name}, extending": verb for name, verb in READS.items()},
-    **{name: lambda repo, tkn, verb=verb: verb(repo, tkn, extend=False) for name, verb in READS.items()},
+    **{name: partial(verb, extend=False) for name, verb in READS.items()},
     "touch": lambda repo, tkn: repo.touch(tkn),
     "update": lambda repo, tkn: repo.update(tkn, note="x"),
 }
