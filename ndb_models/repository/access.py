@@ -188,7 +188,10 @@ class SessionAccess:
             if not names and (usual is None or usual[0] != NO_MEMBERS):
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             if usual is not None:
-                return Read(*usual)
+                deadline = usual[1].deadline
+                if deadline is None or self.lifetimes.is_timely(deadline):
+                    return Read(*usual)
+                return await self._settled(tkn, Read(*usual), reading)
             text, envelope, reserved = unsealed(keys)
             if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
                 read = Read(text, envelope, reserved)
@@ -201,11 +204,15 @@ class SessionAccess:
                 break
             if envelope is NOT_OURS:
                 break
-            if envelope.schema != self._schema:
-                raise WrongSchemaError(self._name, tkn, envelope.schema)
-            if envelope.tkn is None:
-                raise IncompleteSessionError(self._name, tkn)
+            self._refuse_other(tkn, envelope)
         raise ForeignSessionError(self._name, tkn)
+
+    def _refuse_other(self, tkn: SessionToken, envelope: Envelope) -> None:
+        """Refuse a session of another schema, and one that is not whole."""
+        if envelope.schema != self._schema:
+            raise WrongSchemaError(self._name, tkn, envelope.schema)
+        if envelope.tkn is None:
+            raise IncompleteSessionError(self._name, tkn)
 
     async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
         """Return what was read of a session, if its absolute end has not passed."""

@@ -19,6 +19,7 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, rewritten
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import (
+    SKEW,
     Lifetime,
     Timer,
     brought_under,
@@ -69,7 +70,9 @@ class Lifetimes:
         self.expiry: Expiry | None = expiry
         self.of_class: Lifetime = Lifetime(expiry)
         """That of a session of the class, but for its deadline."""
-        self._has_deadline = expiry is not None and expiry.absolute is not None
+        absolute = expiry.absolute_seconds if expiry is not None else None
+        self._has_deadline = absolute is not None
+        self._longest = (absolute or 0) * 1000 + SKEW
 
     def now(self) -> float:
         """Return the time in milliseconds since 1970."""
@@ -84,6 +87,11 @@ class Lifetimes:
     def exceeds(self, envelope: Envelope) -> bool:
         """Tell whether a session may live longer than it should."""
         return envelope.version in self._versions and exceeds(envelope, self.expiry, self.now())
+
+    def is_timely(self, deadline: int) -> bool:
+        """Tell whether the absolute end of a session that expires as its class says is neither past nor too late."""
+        now = self._clock() * 1000
+        return now < deadline <= now + self._longest
 
     def is_settled(self, envelope: Envelope) -> bool:
         """Tell whether a session neither is past its absolute end nor may live longer than it should."""
@@ -102,6 +110,7 @@ class Lifetimes:
             envelope: what its reserved key says.
             reserved: the text of that.
         """
+        envelope = read_envelope(reserved) or envelope  # with the token, which a seal leaves out
         if not self._client.may_know(SH_EXPIRE) and self._under_class(envelope).deadline == envelope.deadline:
             return envelope, reserved
         task = self._client.in_background(self._bring_under(tkn, envelope, reserved))
@@ -156,14 +165,13 @@ class Lifetimes:
             return new, rewritten(reserved, new)
         return (new, text) if done else None
 
-    async def change(
-        self, tkn: SessionToken, envelope: Envelope | None, reserved: bytes, lifetime: Lifetime
-    ) -> bool | None:
+    async def change(self, tkn: SessionToken, reserved: bytes, lifetime: Lifetime) -> bool | None:
         """Give a session another lifetime, which begins now; return what `expire` returns.
 
         Raises:
             InvalidArgumentError: it has no reserved key, which is where an absolute end beside an idle one is kept.
         """
+        envelope = read_envelope(reserved)
         if envelope is not None:
             swap = reserved, rewritten(reserved, with_lifetime(envelope, lifetime))
             return await self.expire(tkn, Timer.of(lifetime.expiry), swap, restart=True)

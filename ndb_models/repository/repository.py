@@ -241,7 +241,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         tkn = model.tkn
         for _ in range(_TRIES):
             read = await self._access.read(tkn, (), Reading.UPKEEP)
-            changing = self._lifetimes.change(tkn, read.envelope, read.reserved, lifetime)
+            changing = self._lifetimes.change(tkn, read.reserved, lifetime)
             done = await self._access.of_session(tkn, changing)
             if done is None:
                 return await self._move(model, await self._upgrading.as_stored(tkn), lifetime)

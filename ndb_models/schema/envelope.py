@@ -65,11 +65,15 @@ _START: Final = b',"%b":' % RESERVED_KEY.encode()
 _RESERVED: Final = slice(len(_START), -1)
 
 
+# A colon, a deadline, and the two braces after it: as many bytes at the most.
+_LONGEST_END: Final = 24
+
+
 class Seal:
     """The reserved key of nearly all sessions of a schema, as the text that ends that of their keys.
 
-    Nearly all are of the current version, expire as their class says, and were never written back. Theirs is put there
-    without being encoded, and known again, if they have no deadline, without being decoded.
+    Nearly all are of the current version, expire as their class says, and were never written back. Theirs is put there,
+    and known again, without being encoded or decoded.
 
     Args:
         envelope: what it says, but for the token.
@@ -99,13 +103,21 @@ class Seal:
 
         The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
         """
-        ending = b"%b%d}}" % (self._start, tkn)
+        envelope = self._envelope
+        if envelope.absolute is None:
+            ending = b"%b%d}}" % (self._start, tkn)
+        else:
+            digits = text[text.rfind(b":", -_LONGEST_END) + 1 : -2]
+            if not digits.isdigit() or digits.startswith(b"0"):
+                return None
+            ending = b'%b%d,"deadline":%b}}' % (self._start, tkn, digits)
+            envelope = msgspec.structs.replace(envelope, deadline=int(digits))
         if text.endswith(ending):
             before = text[: -len(ending)]
-            return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
+            return (before + b"}", envelope, ending[_RESERVED]) if before != b"{" else None
         # Where no other key was asked for, nothing is before it.
         if len(text) == len(ending) and text.endswith(ending[1:]) and text.startswith(b"{"):
-            return NO_MEMBERS, self._envelope, ending[_RESERVED]
+            return NO_MEMBERS, envelope, ending[_RESERVED]
         return None
 
 
