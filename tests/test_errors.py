@@ -17,6 +17,9 @@ ERRORS: list[NdbError] = [
     errors.RequestTimeoutError("KV_SET", 1.5, maybe_done=False),
     errors.PayloadTooLargeError("KV_SET", 10, 5, [("a", 4)]),
     errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
+    errors.ServerUnavailableError("KV_SET", {"st": 140, "m": ""}, "status 140"),
+    errors.NotConnectedError("the client was closed"),
+    errors.ProtocolError("the answer cannot be read"),
     errors.DataSetError("keys", "there is no data set of this name"),
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),
@@ -47,3 +50,37 @@ def test_an_error_is_the_same_after_a_journey(error: NdbError) -> None:
         assert type(arrived) is type(error)
         assert str(arrived) == str(error)
         assert vars(arrived) == vars(error)
+
+
+UNAVAILABLE = {
+    "NotConnectedError",
+    "ConnectError",
+    "ConnectionLostError",
+    "RequestTimeoutError",
+    "ProtocolError",
+    "ServerUnavailableError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreVersionError",
+    "StoreReadOnlyError",
+    "StoreLockedError",
+    "StoreFullError",
+}
+UNUSABLE = {
+    "SessionGoneError",
+    "SessionExpiredError",
+    "WrongSchemaError",
+    "NewerVersionError",
+    "OlderVersionError",
+    "IncompleteSessionError",
+    "ForeignSessionError",
+    "StoredDataError",
+    "UpgradeError",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_is_of_the_group_that_says_what_to_do(error: NdbError) -> None:
+    name = type(error).__name__
+    assert isinstance(error, errors.UnavailableError) == (name in UNAVAILABLE)
+    assert isinstance(error, errors.UnusableSessionError) == (name in UNUSABLE)

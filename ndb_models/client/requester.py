@@ -9,16 +9,26 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.client.transport import Immediate, Transport
-from ndb_models.errors import InvalidArgumentError, NdbError, NotConnectedError, ProtocolError, ResponseError
+from ndb_models.errors import (
+    InvalidArgumentError,
+    NdbError,
+    NotConnectedError,
+    ProtocolError,
+    ResponseError,
+    ServerUnavailableError,
+)
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.exchange import Call, Exchange
 from ndb_models.wire.prepared import Prepared
-from ndb_models.wire.statuses import describe
+from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
 _logger = logging.getLogger("ndb_models.client")
 
 T = TypeVar("T")
+
+# A NemesisDB answers so where the value is no array, which is no failure of the server.
+_NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
 
 # What `_ask` is told to expect: it looks at the outermost type, and that only.
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
@@ -128,8 +138,11 @@ def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T
 
 def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
-    status = answer["st"]
-    return ResponseError(command.name, answer, describe(status if isinstance(status, int) else 0))
+    given = answer["st"]
+    status = given if isinstance(given, int) else 0
+    is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
+    error = ServerUnavailableError if is_unavailable else ResponseError
+    return error(command.name, answer, describe(status))
 
 
 def names_of(keys: Sequence[str]) -> Sequence[str]:
