@@ -17,7 +17,7 @@ class KeyCommands(Requester):
     """
 
     async def kv_set(self, keys: Mapping[str, JsonInput]) -> bool:
-        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        """Write keys, over what is there. An empty mapping changes nothing."""
         return await self._done("KV_SET", keys=keys)
 
     async def kv_add(self, keys: Mapping[str, JsonInput]) -> bool:

@@ -94,7 +94,7 @@ class SessionCommands(Requester):
         self.in_background(self.sh_end(tkn))
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
-        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        """Write keys, over what is there. An empty mapping writes nothing, and extends the expiry as any other."""
         return await self._done("SH_SET", tkn=tkn, keys=keys)
 
     async def sh_add(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:

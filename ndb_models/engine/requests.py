@@ -2,6 +2,9 @@
 
 What cannot be kept exactly as it came is refused here, before any handler sees it: JSON that is not RFC 8259's, numbers
 beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTING`.
+
+Where an object repeats a name, the last one counts, at every level: a command, a parameter, a key. Nearly every JSON
+parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requests sees what is carried out here.
 """
 
 # JSON that is being taken apart has no types yet.
@@ -61,7 +64,7 @@ class RefusedError(Exception):
 
 
 _decode = msgspec.json.Decoder().decode
-_decode_raw = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -87,10 +90,7 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
         raise RefusedError(name, rejection.status, rejection.message)
     if command.stores_values is None:
         return Call(command, body)
-    try:
-        raw = _decode_raw(frame)[name][command.stores_values]
-    except msgspec.ValidationError:  # it is named twice, and what came first is no object
-        raise RefusedError(name, Status.COMMAND_SYNTAX, "the command's parameters are an object") from None
+    raw = _decode_members(_decode_members(frame)[name])[command.stores_values]
     return Call(command, body, _texts(raw, _STORED_TYPES[name]))
 
 

@@ -64,7 +64,7 @@ def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
         body["keys"] = keys = _decode(text)
     except UNREADABLE:
         return None
-    if type(keys) is not dict or not keys:
+    if type(keys) is not dict:
         return None
     return Call(command, body, members_as_decoded(text, cast("dict[str, object]", keys)))
 

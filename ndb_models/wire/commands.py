@@ -205,7 +205,7 @@ _NAME = Param("name", ParamType.STRING)
 _SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
 
 _MAP_COMMANDS: Final = (
-    Command("SET", (_KEYS_OBJECT,), (_SOME_KEYS,), repeatable=True, stores_values="keys"),
+    Command("SET", (_KEYS_OBJECT,), repeatable=True, stores_values="keys"),
     Command("ADD", (_KEYS_OBJECT,), stores_values="keys"),
     Command("GET", (_KEYS_ARRAY,), repeatable=True, echo=_chooses("keys", "keys")),
     Command("RMV", (_KEYS_ARRAY,), (_SOME_KEYS,), repeatable=True),
