@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
-from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
+from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
-from ndb_models.texts import ObjectText
+from ndb_models.texts import ObjectText, is_nested_deeper
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.prepared import Prepared

@@ -12,20 +12,17 @@ parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ndb_models.texts import UNREADABLE, members_of
+from ndb_models.texts import UNREADABLE, is_nested_deeper, members_of
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
 _BOM: Final = b"\xef\xbb\xbf"
-# Possessive, and content with a string that never ends: whatever the text, it is walked through once.
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
 """How deep a value may be nested, so that what is around it in an answer or a data set stays within `MAX_NESTING`."""
 
@@ -106,23 +103,6 @@ def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
         return _decode(text)
     except UNREADABLE:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
-
-
-def is_nested_deeper(text: bytes, levels: int) -> bool:
-    """Tell whether arrays and objects are nested deeper than this in a JSON text."""
-    return len(text) > levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
-
-
-def _nesting(text: bytes) -> int:
-    deepest = depth = 0
-    for token in _BRACKETS.finditer(text):
-        first = text[token.start()]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _unknown(name: str) -> RefusedError:

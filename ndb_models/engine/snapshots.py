@@ -20,9 +20,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
-from ndb_models.engine.requests import RefusedError, is_nested_deeper, parse_json
+from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, members_of
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
 from ndb_models.wire.strict_json import MAX_NESTING
 

@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ndb_models.engine.requests import Call, is_nested_deeper
-from ndb_models.texts import UNREADABLE, members_as_decoded
+from ndb_models.engine.requests import Call
+from ndb_models.texts import UNREADABLE, is_nested_deeper, members_as_decoded
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN
 from ndb_models.wire.strict_json import MAX_NESTING
 
