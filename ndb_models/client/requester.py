@@ -43,12 +43,15 @@ class Requester:
         self._transport: Transport | None = None
         self.immediate: Immediate | None = None
         """How to ask without waiting, while there is a transport that can."""
+        self.is_remote: bool = False
+        """Whether the server may be another program than an engine of this package."""
         # What is done for callers who have gone.
         self._background: set[asyncio.Task[object]] = set()
 
     def _use(self, transport: Transport | None) -> None:
         """Take a transport, or none any more."""
         self._transport = transport
+        self.is_remote = transport is not None and transport.is_remote
         # What is done at once is not logged: whoever logs requests gets them as such.
         logs = _logger.isEnabledFor(logging.DEBUG)
         self.immediate = transport.immediate if transport is not None and not logs else None

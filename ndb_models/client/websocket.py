@@ -75,10 +75,13 @@ class WebSocketTransport(Transport):
     connection. All within the request's own time.
     """
 
+    is_remote: bool = True
+
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
         self._connection: NdbConnection | None = None
+        self.connections = 0
         # Connects again, for all who wait; ends when nobody does.
         self._reconnecting: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -138,6 +141,7 @@ class WebSocketTransport(Transport):
             reason = getattr(exc, "strerror", None) or type(exc).__name__
             raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
         assert isinstance(connection, NdbConnection)
+        self.connections += 1
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
         return connection
@@ -149,6 +153,10 @@ class WebSocketTransport(Transport):
         return "; it takes no " + (
             "token like this one" if self._options.token else "client without a token: token=..."
         )
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None and self._connection.usable
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._carry(exchange, bytes)
