@@ -19,6 +19,7 @@ from ndb_models.errors import (
 )
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
+from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.exchange import Call, Exchange
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
@@ -146,6 +147,18 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
     error = ServerUnavailableError if is_unavailable else ResponseError
     return error(command.name, answer, describe(status))
+
+
+def checked_data_set(name: str) -> str:
+    """Return the name of a data set.
+
+    Raises:
+        InvalidArgumentError: it cannot be one.
+    """
+    reason = why_not_a_data_set(name)
+    if reason is not None:
+        raise InvalidArgumentError(reason)
+    return name
 
 
 def names_of(keys: Sequence[str]) -> Sequence[str]:

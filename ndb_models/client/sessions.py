@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of, names_of
+from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
@@ -155,10 +155,9 @@ class SessionCommands(Requester):
         The server must have a persist path (status 14).
 
         Raises:
-            ValueError: the name is empty.
+            ValueError: the name is not one path segment, see `why_not_a_data_set`. Nothing was sent.
         """
-        if not name:
-            raise InvalidArgumentError("the name of a data set must not be empty")
+        checked_data_set(name)
         return await (self._done("SH_SAVE", name=name, tkns=tkns) if tkns else self._done("SH_SAVE", name=name))
 
     async def sh_load(self, name: str) -> dict[str, JsonValue]:
@@ -166,5 +165,8 @@ class SessionCommands(Requester):
 
         Sessions that exist are left alone. Returns `name`, and how many `sessions` and `keys` were restored. An unknown
         data set is status 142.
+
+        Raises:
+            ValueError: as `sh_save`.
         """
-        return await self._describe("SH_LOAD", name=name)
+        return await self._describe("SH_LOAD", name=checked_data_set(name))

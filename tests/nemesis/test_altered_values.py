@@ -44,7 +44,7 @@ class PairedDict(dict[str, int]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # as of a dict
+    __hash__ = None
 
 
 Paired = Annotated[dict[str, int], AfterValidator(ordered_pairs)]
