@@ -27,6 +27,7 @@
     |       `-- StoredDataError                    what is stored does not fit the model
     |           `-- UpgradeError                   a step of an upgrade failed on it
     |-- ResponseError                              the server refused or failed the request
+    |   `-- UnsupportedServerError                 it is a NemesisDB without the commands of sessions
     |-- InvalidArgumentError (ValueError)          a call was wrong before anything was sent
     |-- PayloadTooLargeError (ValueError)          a request is larger than the server takes
     |-- DataSetError                               a data set cannot be loaded at the start of a server
@@ -160,6 +161,10 @@ class ServerUnavailableError(ResponseError, UnavailableError):
 
     It is raised for the statuses 102, 103, 140 and 1000. Attributes: as of `ResponseError`.
     """
+
+
+class UnsupportedServerError(ResponseError):
+    """The server is a NemesisDB without what sessions need, before 0.7 or after 0.8. Attributes: as of the above."""
 
 
 class DataSetError(NdbError):

@@ -18,6 +18,7 @@ ERRORS: list[NdbError] = [
     errors.PayloadTooLargeError("KV_SET", 10, 5, [("a", 4)]),
     errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
     errors.ServerUnavailableError("KV_SET", {"st": 140, "m": ""}, "status 140"),
+    errors.UnsupportedServerError("SH_SET", {"st": 10, "m": ""}, "status 10"),
     errors.NotConnectedError("the client was closed"),
     errors.ProtocolError("the answer cannot be read"),
     errors.DataSetError("keys", "there is no data set of this name"),

@@ -12,6 +12,8 @@ from ndb_models.types import JsonInput, JsonValue
 class KeyCommands(Requester):
     """Commands on the shared keys.
 
+    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
+
     All raise `ResponseError` where the server refuses, `InvalidArgumentError` for what JSON cannot hold, and the
     connection errors of `Requester.request`.
     """

@@ -7,9 +7,9 @@ from typing import Final
 
 from ndb_models.client.requester import Requester
 from ndb_models.client.transport import Transport
-from ndb_models.errors import ResponseError
+from ndb_models.errors import NdbError, ResponseError, ServerUnavailableError, UnsupportedServerError
 from ndb_models.types import JsonValue
-from ndb_models.wire.servers import keeps_values
+from ndb_models.wire.servers import keeps_values, no_sessions
 
 UNKNOWN_VERSION: Final = ""
 """The version of a server that does not say one."""
@@ -38,13 +38,15 @@ class PeerCommands(Requester):
 
         `ndb_models/VERSION` is this package's server, a bare version such as `0.7.2` a NemesisDB.
 
-        Raises the connection errors of `request`.
+        Raises `ServerUnavailableError`, and the connection errors of `request`.
         """
         async with self._asking:
             while not self._is_version_known():
                 connection = self._transport_in_use.connections
                 try:
                     version = (await self.sv_info()).get("serverVersion")
+                except ServerUnavailableError:
+                    raise
                 except ResponseError:
                     version = None
                 # A connection that was made meanwhile may be one to another server, which was not asked.
@@ -62,6 +64,16 @@ class PeerCommands(Requester):
 
         An engine in this process is not asked; a server is, as by `server_version`.
 
-        Raises the connection errors of `request`.
+        Raises as `server_version`.
         """
         return not self.is_remote or keeps_values(await self.server_version())
+
+    async def identified(self, error: NdbError) -> NdbError:
+        """Return an error, with the version of the server where it is the server that lacks something."""
+        if not isinstance(error, UnsupportedServerError):
+            return error
+        try:
+            version = await self.server_version()
+        except NdbError:  # what went wrong first is what the caller has to know
+            return error
+        return UnsupportedServerError(error.command, error.rsp, no_sessions(version))

@@ -16,12 +16,14 @@ from ndb_models.errors import (
     ProtocolError,
     ResponseError,
     ServerUnavailableError,
+    UnsupportedServerError,
 )
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.exchange import Call, Exchange
 from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.servers import no_sessions
 from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
 _logger = logging.getLogger("ndb_models.client")
@@ -98,8 +100,12 @@ class Requester:
     async def _perform(self, call: Call) -> dict[str, JsonValue]:
         answer = call.read(await self.request(call))
         if answer["st"] != call.success:
-            raise failure(call.command, answer)
+            raise await self.identified(failure(call.command, answer))
         return answer
+
+    async def identified(self, error: NdbError) -> NdbError:
+        """Return an error, with the version of the server where that explains it; see `PeerCommands`."""
+        return error
 
     async def _done(self, name: str, /, **body: object) -> bool:
         """Send a command that only succeeds or fails; True, so that it can be asked with `if`."""
@@ -144,6 +150,8 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
     given = answer["st"]
     status = given if isinstance(given, int) else 0
+    if status == Status.COMMAND_NOT_EXIST and command.name.startswith("SH_"):
+        return UnsupportedServerError(command.name, answer, no_sessions(None))
     is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
     error = ServerUnavailableError if is_unavailable else ResponseError
     return error(command.name, answer, describe(status))

@@ -32,6 +32,8 @@ class Session:
 class SessionCommands(Requester):
     """Commands on sessions.
 
+    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
+
     All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
     was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
 

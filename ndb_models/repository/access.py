@@ -180,7 +180,7 @@ class SessionAccess:
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, tkn, values=keys))
         if answer["st"] != OK_STATUS:
-            raise self.refusal(command, tkn, answer)
+            raise await self._client.identified(self.refusal(command, tkn, answer))
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
         """Return the error for an answer of a session that does not say success."""
@@ -213,7 +213,7 @@ class SessionAccess:
                     raise SessionGoneError(self._name, tkn)
                 keys = stored
             else:
-                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, tkn, parts[0])))
+                keys = await self._get(tkn, parts[0])
             if not names:
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             usual = self.seal.unsealed(keys.text, tkn)
@@ -259,7 +259,7 @@ class SessionAccess:
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
         for part in parts:
-            read = self._keys(tkn, await self._client.perform(Prepared(_SH_GET, tkn, part)))
+            read = await self._get(tkn, part)
             keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:
@@ -269,9 +269,10 @@ class SessionAccess:
             raise ProtocolError("the server's answers are about several sessions")
         return ObjectText.joined(keys)
 
-    def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
+    async def _get(self, tkn: SessionToken, part: Parameters) -> ObjectText:
+        answer = await self._client.perform(Prepared(_SH_GET, tkn, part))
         if answer["st"] != OK_STATUS:
-            raise self.refusal(_SH_GET, tkn, answer)
+            raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
         keys: ObjectText = answer["keys"]
         return keys
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 OWN_SERVER: Final = "ndb_models/"
 """What this package's server puts before its version. A NemesisDB answers a bare version, such as `0.7.2`."""
 
 SUPPORTED: Final = "0.7 to 0.8"
-"""The versions of NemesisDB that have the session commands that a repository needs."""
+"""The versions of NemesisDB that have the sessions that this package needs. Older ones have others, newer ones none."""
 
-_VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})(?:[.+-].*)?", re.DOTALL)
-_OLDEST: Final = (0, 7)
-_NEWEST: Final = (0, 8)
+_LONGEST_SHOWN: Final = 40
 
 
 def keeps_values(server_version: object) -> bool:
@@ -24,7 +21,11 @@ def keeps_values(server_version: object) -> bool:
     return isinstance(server_version, str) and server_version.startswith(OWN_SERVER)
 
 
-def has_sessions(server_version: object) -> bool:
-    """Tell whether a server may have the session commands: False only for a NemesisDB that is known to lack them."""
-    version = _VERSION.fullmatch(server_version) if isinstance(server_version, str) else None
-    return version is None or _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST
+def no_sessions(server_version: str | None) -> str:
+    """Return the meaning of a session command that a server does not know; `server_version` is None if not known."""
+    is_shown = server_version and server_version.isprintable() and len(server_version) <= _LONGEST_SHOWN
+    server = f"server (NemesisDB {server_version})" if is_shown else "server"
+    return (
+        f"status 10 COMMAND_NOT_EXIST: the {server} has no sessions of this kind; use a NemesisDB of {SUPPORTED},"
+        " or `ndb-models serve`"
+    )
