@@ -1,37 +1,44 @@
 """Every error that this package raises on purpose.
 
     NdbError (also importable as NdbException, its name in NemesisDB's own Python API)
-    |-- InvalidArgumentError (ValueError)      a call was wrong before anything was sent
-    |-- NotConnectedError (ConnectionError)    the client was never opened, or was closed
-    |-- ConnectError (ConnectionError)         no connection could be made
-    |-- ConnectionLostError (ConnectionError)  the connection failed while requests were waiting
-    |-- RequestTimeoutError (TimeoutError)     no answer in time
-    |-- PayloadTooLargeError (ValueError)      a request is larger than the server takes
-    |-- ProtocolError                          the server answered something that cannot be an answer
-    |-- ResponseError                          the server refused or failed the request
-    |-- UnsupportedError                       the server has no command for it
-    |-- DataSetError                           a data set cannot be loaded at the start of a server
-    |-- SchemaError (TypeError)                a model cannot be stored as it is declared
-    |-- UnstorableError (ValueError)           a model's values cannot be stored so that they come back equal
-    |-- DuplicateError (ValueError)            another session has this value of a unique field
-    |-- StoredDataError                        what is stored does not fit the model
-    |   `-- UpgradeError                       a step of an upgrade failed on it
-    |-- StoredConfigError                      a stored configuration does not fit the model
-    |-- StoreError                             a store could not be opened, or not do what it was asked
-    |   |-- StoreFormatError                   what is there is no store, or is damaged
-    |   |   `-- StoreVersionError              it is the store of a newer version of this package
-    |   |-- StoreReadOnlyError                 it cannot be written to
-    |   |-- StoreLockedError (TimeoutError)    others kept it locked for too long
-    |   `-- StoreFullError                     there is no room left
-    `-- SessionError                           this session cannot be used like that
-        |-- NotSavedError                      it has no token yet
-        |-- SessionGoneError                   it has ended or expired, or never was
-        |   `-- SessionExpiredError            it is known that it expired
-        |-- WrongSchemaError                   the token is that of a session of another model
-        |-- NewerVersionError                  it was written by newer code
-        |-- OlderVersionError                  it is of a version that is not upgraded any more
-        |-- IncompleteSessionError             its creation was cut short, or it was emptied
-        `-- ForeignSessionError                it was not written by a repository
+    |-- UnavailableError                           the server or the store cannot do it now: try again later
+    |   |-- NotConnectedError (ConnectionError)    the client was never opened, or was closed
+    |   |-- ConnectError (ConnectionError)         no connection could be made
+    |   |-- ConnectionLostError (ConnectionError)  the connection failed while requests were waiting
+    |   |-- RequestTimeoutError (TimeoutError)     no answer in time
+    |   |-- ProtocolError                          the server answered something that cannot be an answer
+    |   |-- ServerUnavailableError (ResponseError) the server answered that it cannot do it now
+    |   `-- StoreError                             a store could not be opened, or not do what it was asked
+    |       |-- StoreFormatError                   what is there is no store, or is damaged
+    |       |   `-- StoreVersionError              it is the store of a newer version of this package
+    |       |-- StoreReadOnlyError                 it cannot be written to
+    |       |-- StoreLockedError (TimeoutError)    others kept it locked for too long
+    |       `-- StoreFullError                     there is no room left
+    |-- SessionError                               this session cannot be used like that
+    |   |-- NotSavedError                          the model has no token yet
+    |   `-- UnusableSessionError                   this session cannot be used at all: log in again
+    |       |-- SessionGoneError                   it has ended or expired, or never was
+    |       |   `-- SessionExpiredError            it is known that it expired
+    |       |-- WrongSchemaError                   the token is that of a session of another model
+    |       |-- NewerVersionError                  it was written by newer code
+    |       |-- OlderVersionError                  it is of a version that is not upgraded any more
+    |       |-- IncompleteSessionError             its creation was cut short, or it was emptied
+    |       |-- ForeignSessionError                it was not written by a repository
+    |       `-- StoredDataError                    what is stored does not fit the model
+    |           `-- UpgradeError                   a step of an upgrade failed on it
+    |-- ResponseError                              the server refused or failed the request
+    |   `-- UnsupportedServerError                 it is a NemesisDB without the commands of sessions
+    |-- UnsupportedError                           the server has no command for it
+    |-- InvalidArgumentError (ValueError)          a call was wrong before anything was sent
+    |-- PayloadTooLargeError (ValueError)          a request is larger than the server takes
+    |-- DataSetError                               a data set cannot be loaded at the start of a server
+    |-- SchemaError (TypeError)                    a model cannot be stored as it is declared
+    |-- UnstorableError (ValueError)               a model's values cannot be stored so that they come back equal
+    |-- DuplicateError (ValueError)                another session has this value of a unique field
+    `-- StoredConfigError                          a stored configuration does not fit the model
+
+An application that serves requests needs two of them: `except UnavailableError` answers 503, and
+`except UnusableSessionError` asks the user to log in again.
 
 Messages are built from the fields. They name models, fields, keys and statuses; they never hold a value, nor more of a
 token than its last four digits.
@@ -66,11 +73,18 @@ class InvalidArgumentError(NdbError, ValueError):
     """A call was wrong. Nothing was sent, nothing has changed."""
 
 
-class NotConnectedError(NdbError, ConnectionError):
+class UnavailableError(NdbError):
+    """The server or the store cannot be reached, or cannot do it now. Nothing is wrong with the call or the session.
+
+    A write may have been carried out all the same where the error has a `maybe_done` that is True.
+    """
+
+
+class NotConnectedError(UnavailableError, ConnectionError):
     """The client has no connection: `open` was not called, or did not succeed, or `close` was called."""
 
 
-class ConnectError(NdbError, ConnectionError):
+class ConnectError(UnavailableError, ConnectionError):
     """No connection could be made. The cause says why. Attribute: `uri`, without user and password."""
 
     def __init__(self, uri: str, reason: str) -> None:
@@ -78,7 +92,7 @@ class ConnectError(NdbError, ConnectionError):
         super().__init__(f"cannot connect to {uri}: {reason}")
 
 
-class ConnectionLostError(NdbError, ConnectionError):
+class ConnectionLostError(UnavailableError, ConnectionError):
     """The connection failed before the answer came. Attributes: `command`, `maybe_done`.
 
     `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
@@ -94,7 +108,7 @@ def _fate(maybe_done: bool) -> str:
     return "may or may not have been carried out" if maybe_done else "was not sent"
 
 
-class RequestTimeoutError(NdbError, TimeoutError):
+class RequestTimeoutError(UnavailableError, TimeoutError):
     """No answer came in time. Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`."""
 
     def __init__(self, command: str, timeout: float, *, maybe_done: bool) -> None:
@@ -123,7 +137,7 @@ class PayloadTooLargeError(NdbError, ValueError):
         )
 
 
-class ProtocolError(NdbError):
+class ProtocolError(UnavailableError):
     """The server sent something that cannot be the answer to what was asked. Nothing of it was used."""
 
 
@@ -141,6 +155,17 @@ class ResponseError(NdbError):
         self.status: int = status if isinstance(status, int) else 0
         detail = rsp.get("m")
         super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
+
+
+class ServerUnavailableError(ResponseError, UnavailableError):
+    """The server answered that it cannot do it now: it is loading, it is full, or its store failed.
+
+    It is raised for the statuses 102, 103, 140 and 1000. Attributes: as of `ResponseError`.
+    """
+
+
+class UnsupportedServerError(ResponseError):
+    """The server is a NemesisDB without what sessions need, before 0.7 or after 0.8. Attributes: as of the above."""
 
 
 class UnsupportedError(NdbError):
@@ -197,34 +222,6 @@ class DuplicateError(NdbError, ValueError):
         )
 
 
-class StoredDataError(NdbError):
-    """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
-
-    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
-        self.model = model
-        self.tkn = tkn
-        self.problems: tuple[tuple[str, str], ...] = tuple(problems)
-        super().__init__(
-            f"the session {redact(tkn)} does not fit {model}: {_listed(problems)}; raw(tkn) shows what is stored"
-        )
-
-
-class UpgradeError(StoredDataError):
-    """A step of an upgrade failed on a session, or returned what cannot be stored. The session is as it was.
-
-    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. Where the step raised, the reason
-    says what, and in which line; what it raised is not kept, since it may hold values.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:
-        self.version = version
-        step = f"upgrade({version}), from version {version} to {version + 1}"
-        super().__init__(model, tkn, [(step, reason)])
-
-
 class ConfigProblem(NamedTuple):
     """What does not fit in a stored configuration.
 
@@ -258,7 +255,7 @@ def _listed(problems: Sequence[tuple[str, str]]) -> str:
     return "; ".join(f"{field}: {reason}" for field, reason in problems)
 
 
-class StoreError(NdbError):
+class StoreError(UnavailableError):
     """A store could not be opened, or not do what it was asked. The cause says more.
 
     What failed has changed nothing, and what was acknowledged before stays. Attributes: `store`, where it is; `reason`.
@@ -313,7 +310,11 @@ class NotSavedError(SessionError):
         super().__init__(model, None, "it has no token yet: save it first")
 
 
-class SessionGoneError(SessionError):
+class UnusableSessionError(SessionError):
+    """The session cannot be used by this code, whatever the reason. Its user logs in again; others are not affected."""
+
+
+class SessionGoneError(UnusableSessionError):
     """There is no such session: it ended, or expired, or never was. Only saving a model without a token creates one."""
 
     _PROBLEM = "there is no such session; it has ended or expired. To start anew, save a new model"
@@ -328,7 +329,7 @@ class SessionExpiredError(SessionGoneError):
     _PROBLEM = "it has expired. To start anew, save a new model"
 
 
-class WrongSchemaError(SessionError):
+class WrongSchemaError(UnusableSessionError):
     """The token is that of a session of another model. Attribute: `stored`, the name of that model's schema."""
 
     def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
@@ -336,7 +337,7 @@ class WrongSchemaError(SessionError):
         super().__init__(model, tkn, f"this is a session of schema {stored!r}; use the repository of that model")
 
 
-class NewerVersionError(SessionError):
+class NewerVersionError(UnusableSessionError):
     """The session was written by newer code. It was left as it is.
 
     Attributes: `stored`, the version of the session; `version`, that of the class.
@@ -353,7 +354,7 @@ class NewerVersionError(SessionError):
         )
 
 
-class OlderVersionError(SessionError):
+class OlderVersionError(UnusableSessionError):
     """The session is of a version from which the class does not upgrade any more. It was left as it is.
 
     Attributes: `stored`, the version of the session; `oldest`, the first that is upgraded.
@@ -370,15 +371,39 @@ class OlderVersionError(SessionError):
         )
 
 
-class IncompleteSessionError(SessionError):
+class IncompleteSessionError(UnusableSessionError):
     """The session exists without its keys: its creation was cut short, or another client emptied it."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
         super().__init__(model, tkn, "its creation was cut short, or it was emptied; delete it")
 
 
-class ForeignSessionError(SessionError):
+class ForeignSessionError(UnusableSessionError):
     """The session was not written by a repository, so that nothing says of which model it is."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
         super().__init__(model, tkn, "it was not written by a repository; Repository(..., foreign=True) takes it")
+
+
+class StoredDataError(UnusableSessionError):
+    """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
+
+    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems: tuple[tuple[str, str], ...] = tuple(problems)
+        super().__init__(model, tkn, f"it does not fit: {_listed(problems)}; raw(tkn) shows what is stored")
+
+
+class UpgradeError(StoredDataError):
+    """A step of an upgrade failed on a session, or returned what cannot be stored. The session is as it was.
+
+    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. Where the step raised, the reason
+    says what, and in which line; what it raised is not kept, since it may hold values.
+    """
+
+    def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:
+        self.version = version
+        step = f"upgrade({version}), from version {version} to {version + 1}"
+        super().__init__(model, tkn, [(step, reason)])

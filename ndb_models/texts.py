@@ -6,6 +6,7 @@ together. A leaf: it imports nothing of this package.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
@@ -126,6 +127,32 @@ def has_constants(text: bytes) -> bool:
     if _N not in text and _I not in text:  # a tenth of the time of looking for words
         return False
     return b"NaN" in text or b"Infinity" in text
+
+
+# Possessive quantifiers, and a string may lack its end: any text is scanned once.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def is_nested_deeper(text: bytes, levels: int) -> bool:
+    """Tell whether arrays and objects are nested deeper than this in a JSON text.
+
+    Ask this first where a limit must hold. The limits of parsers are no help: they differ from one version of Python to
+    the next, from about 1,000 levels (3.11) to 10,000 (3.13), and with the depth of the caller's own stack.
+    """
+    # Most texts are too short, or have too few brackets, to be looked at closely.
+    return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
+
+
+def _nesting(text: bytes) -> int:
+    deepest = depth = 0
+    for token in _BRACKETS.finditer(text):
+        first = text[token.start()]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest
 
 
 def names_in(text: bytes) -> tuple[str, ...]:

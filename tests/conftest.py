@@ -14,6 +14,7 @@ from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.nemesisdb import NemesisDbEngine
 
 # How long an example takes says more of the machine, and of what else runs on it, than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -44,6 +45,21 @@ async def server(tmp_path: Path) -> AsyncIterator[NdbServer]:
     engine = Engine(MemoryStore(), persist_path=tmp_path)
     async with NdbServer(engine, ServerOptions(port=0, max_payload=8192)) as server:
         yield server
+
+
+@pytest.fixture
+async def nemesisdb(tmp_path: Path) -> AsyncIterator[NdbServer]:
+    """What answers as a stock NemesisDB does, on a free port."""
+    engine = NemesisDbEngine(MemoryStore(), persist_path=tmp_path)
+    async with NdbServer(engine, ServerOptions(port=0, max_payload=8192)) as server:
+        yield server
+
+
+@pytest.fixture
+async def nemesisdb_client(nemesisdb: NdbServer) -> AsyncIterator[NdbClient]:
+    """An open client of what answers as a stock NemesisDB does."""
+    async with NdbClient.connect(nemesisdb.uri, max_payload=8192) as client:
+        yield client
 
 
 @pytest.fixture(params=["memory", "sqlite", "server"])

@@ -18,6 +18,10 @@ ERRORS: list[NdbError] = [
     errors.PayloadTooLargeError("KV_SET", 10, 5, [("a", 4)]),
     errors.ResponseError("KV_SET", {"st": 41, "m": ""}, "status 41"),
     errors.UnsupportedError("get(extend=False)", "the server has no SH_PEEK"),
+    errors.ServerUnavailableError("KV_SET", {"st": 140, "m": ""}, "status 140"),
+    errors.UnsupportedServerError("SH_SET", {"st": 10, "m": ""}, "status 10"),
+    errors.NotConnectedError("the client was closed"),
+    errors.ProtocolError("the answer cannot be read"),
     errors.DataSetError("keys", "there is no data set of this name"),
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),
@@ -48,3 +52,37 @@ def test_an_error_is_the_same_after_a_journey(error: NdbError) -> None:
         assert type(arrived) is type(error)
         assert str(arrived) == str(error)
         assert vars(arrived) == vars(error)
+
+
+UNAVAILABLE = {
+    "NotConnectedError",
+    "ConnectError",
+    "ConnectionLostError",
+    "RequestTimeoutError",
+    "ProtocolError",
+    "ServerUnavailableError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreVersionError",
+    "StoreReadOnlyError",
+    "StoreLockedError",
+    "StoreFullError",
+}
+UNUSABLE = {
+    "SessionGoneError",
+    "SessionExpiredError",
+    "WrongSchemaError",
+    "NewerVersionError",
+    "OlderVersionError",
+    "IncompleteSessionError",
+    "ForeignSessionError",
+    "StoredDataError",
+    "UpgradeError",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_is_of_the_group_that_says_what_to_do(error: NdbError) -> None:
+    name = type(error).__name__
+    assert isinstance(error, errors.UnavailableError) == (name in UNAVAILABLE)
+    assert isinstance(error, errors.UnusableSessionError) == (name in UNUSABLE)

@@ -13,12 +13,12 @@ from typing import Final
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
+from ndb_models.client.peer import PeerCommands
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
-from ndb_models.types import JsonValue
 
 # How many seconds closing waits for what is still being done for callers who have gone.
 _LONGEST_FAREWELL: Final = 1.0
@@ -26,7 +26,7 @@ _LONGEST_FAREWELL: Final = 1.0
 _logger = logging.getLogger("ndb_models")
 
 
-class NdbClient(KeyCommands, SessionCommands):
+class NdbClient(KeyCommands, SessionCommands, PeerCommands):
     """A client of a NemesisDB, of this package's server, or of an engine in this process.
 
     It may be used by many tasks of one event loop at once; each gets the answers to its own requests. Names, arguments
@@ -161,10 +161,6 @@ class NdbClient(KeyCommands, SessionCommands):
         transport: Transport | None = getattr(self, "_transport", None)
         if transport is not None and transport.abandon():
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
-
-    async def sv_info(self) -> dict[str, JsonValue]:
-        """Return what the server says of itself: `serverVersion`, `persistEnabled`."""
-        return await self._describe("SV_INFO")
 
 
 class Connecting:

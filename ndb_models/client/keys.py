@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
-from ndb_models.client.requester import NAMES, OBJECT, Requester, names_of
+from ndb_models.client.requester import NAMES, OBJECT, Requester, checked_data_set, names_of
 from ndb_models.types import JsonInput, JsonValue
 
 
 class KeyCommands(Requester):
     """Commands on the shared keys.
 
+    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
+
     All raise `ResponseError` where the server refuses, `InvalidArgumentError` for what JSON cannot hold, and the
     connection errors of `Requester.request`.
     """
 
     async def kv_set(self, keys: Mapping[str, JsonInput]) -> bool:
-        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        """Write keys, over what is there. An empty mapping changes nothing."""
         return await self._done("KV_SET", keys=keys)
 
     async def kv_add(self, keys: Mapping[str, JsonInput]) -> bool:
@@ -95,9 +97,17 @@ class KeyCommands(Requester):
         return await self._done("KV_ARR_APPEND", **body)
 
     async def kv_save(self, name: str) -> bool:
-        """Save all keys to a data set of this name. The server must have a persist path (status 14)."""
-        return await self._done("KV_SAVE", name=name)
+        """Save all keys to a data set of this name. The server must have a persist path (status 14).
+
+        Raises:
+            ValueError: the name is not one path segment, see `why_not_a_data_set`. Nothing was sent.
+        """
+        return await self._done("KV_SAVE", name=checked_data_set(name))
 
     async def kv_load(self, name: str) -> int:
-        """Write the keys of a data set over those that are there; return how many. An unknown one is status 142."""
-        return await self._ask("KV_LOAD", "keys", int, name=name)
+        """Write the keys of a data set over those that are there; return how many. An unknown one is status 142.
+
+        Raises:
+            ValueError: as `kv_save`.
+        """
+        return await self._ask("KV_LOAD", "keys", int, name=checked_data_set(name))

@@ -15,17 +15,24 @@ from ndb_models.errors import (
     NotConnectedError,
     ProtocolError,
     ResponseError,
+    ServerUnavailableError,
     UnsupportedError,
+    UnsupportedServerError,
 )
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, Command
+from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.exchange import Call, Exchange
 from ndb_models.wire.prepared import Prepared
-from ndb_models.wire.statuses import Status, describe
+from ndb_models.wire.servers import no_sessions
+from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
 _logger = logging.getLogger("ndb_models.client")
 
 T = TypeVar("T")
+
+# A NemesisDB answers so where the value is no array, which is no failure of the server.
+_NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
 
 # What `_ask` is told to expect: it looks at the outermost type, and that only.
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
@@ -43,6 +50,8 @@ class Requester:
         # Commands that the server does not know, and on which connection it said so.
         self._unknown: frozenset[str] = frozenset()
         self._unknown_on = 0
+        self.is_remote: bool = False
+        """Whether the server may be another program than an engine of this package."""
         # What is done for callers who have gone.
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -50,6 +59,7 @@ class Requester:
         """Take a transport, or none any more."""
         self._transport = transport
         self._unknown = frozenset()
+        self.is_remote = transport is not None and transport.is_remote
         # What is done at once is not logged: whoever logs requests gets them as such.
         logs = _logger.isEnabledFor(logging.DEBUG)
         self.immediate = transport.immediate if transport is not None and not logs else None
@@ -82,13 +92,19 @@ class Requester:
         _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
         return answer
 
+    @property
+    def _connection_number(self) -> int:
+        """The number of the connection that the next request goes over."""
+        transport = self._transport_in_use
+        return transport.connections + (not transport.is_connected)
+
     def may_know(self, command: Command) -> bool:
         """Tell whether the server may know a command: it has not said otherwise on this connection."""
-        return command.name not in self._unknown or self._transport_in_use.connections != self._unknown_on
+        return command.name not in self._unknown or self._connection_number != self._unknown_on
 
     def note_unknown(self, command: Command) -> None:
         """Take note that the server does not know a command. This is forgotten when a new connection is made."""
-        connection = self._transport_in_use.connections
+        connection = self._connection_number
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
@@ -102,11 +118,11 @@ class Requester:
         command = prepared.command
         if not self.may_know(command):
             return None
-        connection = self._transport_in_use.connections
+        connection = self._connection_number
         answer = await self.perform(prepared)
         if answer["st"] != Status.COMMAND_NOT_EXIST:
             return answer
-        if connection == self._transport_in_use.connections:  # else another server may be there by now
+        if connection == self._connection_number:  # else another server may be there by now
             self.note_unknown(command)
         return None
 
@@ -128,8 +144,12 @@ class Requester:
         if answer["st"] != call.success:
             if command.beyond and answer["st"] == Status.COMMAND_NOT_EXIST:
                 raise unsupported(command.name, command)
-            raise failure(call.command, answer)
+            raise await self.identified(failure(call.command, answer))
         return answer
+
+    async def identified(self, error: NdbError) -> NdbError:
+        """Return an error, with the version of the server where that explains it; see `PeerCommands`."""
+        return error
 
     async def _done(self, name: str, /, **body: object) -> bool:
         """Send a command that only succeeds or fails; True, so that it can be asked with `if`."""
@@ -174,8 +194,25 @@ def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T
 
 def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     """Return the error for an answer whose status is not the command's success."""
-    status = answer["st"]
-    return ResponseError(command.name, answer, describe(status if isinstance(status, int) else 0))
+    given = answer["st"]
+    status = given if isinstance(given, int) else 0
+    if status == Status.COMMAND_NOT_EXIST and command.name.startswith("SH_"):
+        return UnsupportedServerError(command.name, answer, no_sessions(None))
+    is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
+    error = ServerUnavailableError if is_unavailable else ResponseError
+    return error(command.name, answer, describe(status))
+
+
+def checked_data_set(name: str) -> str:
+    """Return the name of a data set.
+
+    Raises:
+        InvalidArgumentError: it cannot be one.
+    """
+    reason = why_not_a_data_set(name)
+    if reason is not None:
+        raise InvalidArgumentError(reason)
+    return name
 
 
 def unsupported(what: str, command: Command) -> UnsupportedError:

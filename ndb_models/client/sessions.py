@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, field_of, names_of
+from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
@@ -34,6 +34,8 @@ class Session:
 
 class SessionCommands(Requester):
     """Commands on sessions.
+
+    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
 
     All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
     was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
@@ -92,7 +94,7 @@ class SessionCommands(Requester):
         self.in_background(self.sh_end(tkn))
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
-        """Write keys, over what is there. NemesisDB refuses an empty mapping (status 42)."""
+        """Write keys, over what is there. An empty mapping writes nothing, and extends the expiry as any other."""
         return await self._done("SH_SET", tkn=tkn, keys=keys)
 
     async def sh_add(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
@@ -187,10 +189,9 @@ class SessionCommands(Requester):
         The server must have a persist path (status 14).
 
         Raises:
-            ValueError: the name is empty.
+            ValueError: the name is not one path segment, see `why_not_a_data_set`. Nothing was sent.
         """
-        if not name:
-            raise InvalidArgumentError("the name of a data set must not be empty")
+        checked_data_set(name)
         return await (self._done("SH_SAVE", name=name, tkns=tkns) if tkns else self._done("SH_SAVE", name=name))
 
     async def sh_load(self, name: str) -> dict[str, JsonValue]:
@@ -198,8 +199,11 @@ class SessionCommands(Requester):
 
         Sessions that exist are left alone. Returns `name`, and how many `sessions` and `keys` were restored. An unknown
         data set is status 142.
+
+        Raises:
+            ValueError: as `sh_save`.
         """
-        return await self._describe("SH_LOAD", name=name)
+        return await self._describe("SH_LOAD", name=checked_data_set(name))
 
 
 def _expiry(duration: int, delete_session: bool, extend_on_set_add: bool, extend_on_get: bool) -> dict[str, object]:

@@ -25,12 +25,20 @@ class Immediate(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a server. Requests may be made from many tasks at once; each gets its own answer."""
+    """A way to a server. Requests may be made from many tasks at once; each gets its own answer.
+
+    Attributes:
+        connections: how many connections were made so far. After a new one, another server may be there.
+        is_remote: whether the server may be another program than this package's engine.
+    """
+
+    connections: int = 1
+    is_remote: bool = False
 
     @property
-    def connections(self) -> int:
-        """The number of the connection that the next request goes over. Behind another one may be another server."""
-        return 1
+    def is_connected(self) -> bool:
+        """Whether there is a connection now, as far as is known."""
+        return True
 
     @property
     def immediate(self) -> Immediate | None:

@@ -75,11 +75,13 @@ class WebSocketTransport(Transport):
     connection. All within the request's own time.
     """
 
+    is_remote: bool = True
+
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
         self._connection: NdbConnection | None = None
-        self._connections_made = 0
+        self.connections = 0
         # Connects again, for all who wait; ends when nobody does.
         self._reconnecting: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -103,12 +105,6 @@ class WebSocketTransport(Transport):
         transport = cls(uri, options)
         transport._connection = await transport._connect()
         return transport
-
-    @property
-    def connections(self) -> int:
-        """See `Transport.connections`."""
-        connection = self._connection
-        return self._connections_made + (connection is None or not connection.usable)
 
     async def _connect(self) -> NdbConnection:
         options = self._options
@@ -145,7 +141,7 @@ class WebSocketTransport(Transport):
             reason = getattr(exc, "strerror", None) or type(exc).__name__
             raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
         assert isinstance(connection, NdbConnection)
-        self._connections_made += 1
+        self.connections += 1
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
         return connection
@@ -157,6 +153,10 @@ class WebSocketTransport(Transport):
         return "; it takes no " + (
             "token like this one" if self._options.token else "client without a token: token=..."
         )
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None and self._connection.usable
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._carry(exchange, bytes)

@@ -14,6 +14,7 @@ from ndb_models.copying.places import Keys, Kinds, Target
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.stores.contract import SessionRecord
 from ndb_models.texts import ObjectText
+from ndb_models.wire.altered import why_altered
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.prepared import Prepared, key_size
 from ndb_models.wire.statuses import Status
@@ -32,6 +33,8 @@ class ServerPlace(Target):
         self._client = client
 
     async def put_keys(self, keys: Keys) -> None:
+        if not await self._client.keeps_values():
+            _refuse_altered(keys)
         for part in _parts(keys, (self._client.max_payload or 0) // 2):
             command = COMMANDS["KV_ADD"]
             answer: Any = await self._client.perform(Prepared(command, values=ObjectText.joined(part)))
@@ -46,6 +49,18 @@ class ServerPlace(Target):
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _refuse_altered(keys: Keys) -> None:
+    """Refuse values that a NemesisDB would not return as they are.
+
+    Raises:
+        InvalidArgumentError: there is one. What was copied before stays.
+    """
+    for name, text in keys.items():
+        reason = why_altered(text)
+        if reason is not None:
+            raise InvalidArgumentError(f"the key {name!r} cannot be copied to this server: {reason}")
 
 
 def _parts(keys: Keys, limit: int) -> Iterator[dict[str, bytes]]:

@@ -14,6 +14,7 @@ from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_tex
 from ndb_models.errors import InvalidArgumentError, StoreError
 from ndb_models.stores.contract import SessionRecord
 from ndb_models.types import SessionToken
+from ndb_models.wire.data_sets import why_not_a_data_set
 
 _TOGETHER: Final = 256
 _EXAMPLE: Final = "try 'snapshot:///DIR?sessions=NAME&keys=NAME'"
@@ -121,6 +122,10 @@ def open_snapshots(uri: str) -> SnapshotPlace:
     names = {kind: given.pop(kind.name.lower()) for kind in Kind if kind.name.lower() in given}
     if parts.netloc or parts.fragment or not parts.path[1:] or given or not names:
         raise InvalidArgumentError(f"the URI names no data sets; {_EXAMPLE}")
+    for kind, name in names.items():
+        reason = why_not_a_data_set(name)
+        if reason is not None:
+            raise InvalidArgumentError(f"{kind.name.lower()}=: {reason}")
     if not directory.is_dir():
         raise InvalidArgumentError(f"{directory} is not a directory")
     return SnapshotPlace(directory, names)

@@ -15,12 +15,13 @@ import msgspec
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.documents import Path, PathError, append, replace_at
-from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError, is_nested_deeper
+from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
-from ndb_models.texts import ObjectText
+from ndb_models.texts import ObjectText, is_nested_deeper
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
 
 Body: TypeAlias = Mapping[str, Any]
@@ -277,7 +278,7 @@ async def _sh_info_all(context: Context, _scope: Scope, _call: AnyCall) -> Body:
 
 
 async def _sv_info(context: Context, _scope: Scope, _call: AnyCall) -> Body:
-    return {"persistEnabled": context.data_sets.enabled, "serverVersion": __version__, "st": Status.OK}
+    return {"persistEnabled": context.data_sets.enabled, "serverVersion": OWN_SERVER + __version__, "st": Status.OK}
 
 
 # On data sets

@@ -2,6 +2,9 @@
 
 What cannot be kept exactly as it came is refused here, before any handler sees it: JSON that is not RFC 8259's, numbers
 beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTING`.
+
+Where an object repeats a name, the last one counts, at every level: a command, a parameter, a key. Nearly every JSON
+parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requests sees what is carried out here.
 """
 
 # JSON that is being taken apart has no types yet.
@@ -9,20 +12,17 @@ beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTI
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ndb_models.texts import UNREADABLE, members_of
+from ndb_models.texts import UNREADABLE, is_nested_deeper, members_of
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
 _BOM: Final = b"\xef\xbb\xbf"
-# Possessive, and content with a string that never ends: whatever the text, it is walked through once.
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
 """How deep a value may be nested, so that what is around it in an answer or a data set stays within `MAX_NESTING`."""
 
@@ -61,7 +61,7 @@ class RefusedError(Exception):
 
 
 _decode = msgspec.json.Decoder().decode
-_decode_raw = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -87,10 +87,7 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
         raise RefusedError(name, rejection.status, rejection.message)
     if command.stores_values is None:
         return Call(command, body)
-    try:
-        raw = _decode_raw(frame)[name].get(command.stores_values)
-    except msgspec.ValidationError:  # it is named twice, and what came first is no object
-        raise RefusedError(name, Status.COMMAND_SYNTAX, "the command's parameters are an object") from None
+    raw = _decode_members(_decode_members(frame)[name]).get(command.stores_values)
     return Call(command, body, None if raw is None else _texts(raw, _STORED_TYPES[name]))
 
 
@@ -106,23 +103,6 @@ def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
         return _decode(text)
     except UNREADABLE:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
-
-
-def is_nested_deeper(text: bytes, levels: int) -> bool:
-    """Tell whether arrays and objects are nested deeper than this in a JSON text."""
-    return len(text) > levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
-
-
-def _nesting(text: bytes) -> int:
-    deepest = depth = 0
-    for token in _BRACKETS.finditer(text):
-        first = text[token.start()]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _unknown(name: str) -> RefusedError:

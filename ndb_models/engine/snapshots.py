@@ -20,10 +20,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
-from ndb_models.engine.requests import RefusedError, is_nested_deeper, parse_json
+from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, members_of
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
+from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.strict_json import MAX_NESTING
 
 _FORMAT_VERSION: Final = 2
@@ -107,8 +108,9 @@ class Snapshots:
         remove_leftovers(directory)
 
     def _named(self, name: str) -> Path:
-        if not name or name.startswith(".") or not name.isprintable() or set("/\\:") & set(name) or len(name) > 200:
-            raise SnapshotError("a data set's name is one path segment that does not start with a dot", found=False)
+        reason = why_not_a_data_set(name)
+        if reason is not None:
+            raise SnapshotError(reason, found=False)
         return self._directory / name
 
     def save(self, name: str, kind: Kind, texts: Iterable[bytes]) -> None:

@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ndb_models.engine.requests import Call, is_nested_deeper
-from ndb_models.texts import UNREADABLE, members_as_decoded
+from ndb_models.engine.requests import Call
+from ndb_models.texts import UNREADABLE, is_nested_deeper, members_as_decoded
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -64,7 +64,7 @@ def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
         body["keys"] = keys = _decode(text)
     except UNREADABLE:
         return None
-    if type(keys) is not dict or not keys:
+    if type(keys) is not dict:
         return None
     return Call(command, body, members_as_decoded(text, cast("dict[str, object]", keys)))
 

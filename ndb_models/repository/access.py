@@ -147,7 +147,7 @@ class SessionAccess:
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
         answer = await self._client.perform(Prepared(command, tkn, values=keys))
         if answer["st"] != OK_STATUS:
-            raise self.refusal(command, tkn, answer)
+            raise await self._client.identified(self.refusal(command, tkn, answer))
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
         """Return the error for an answer of a session that does not say success."""
@@ -175,15 +175,13 @@ class SessionAccess:
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts, reading)
-            elif reading is not USE:
-                keys = await self._ask(tkn, parts[0], reading)
-            elif client.immediate is not None:
+            elif client.immediate is not None and reading is USE:
                 stored = client.immediate.read(tkn, parts[0].body["keys"])
                 if stored is None:
                     raise SessionGoneError(self._name, tkn)
                 keys = stored
             else:
-                keys = self._keys(tkn, await client.perform(Prepared(_SH_GET, tkn, parts[0])))
+                keys = await self._ask(tkn, parts[0], reading)
             usual = self.seal.unsealed(keys.text, tkn)
             if not names and (usual is None or usual[0] != NO_MEMBERS):
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
@@ -263,17 +261,15 @@ class SessionAccess:
 
     async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
         """Return what one frame asks for."""
+        answer = None
         if reading is not USE:
             answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
-            if answer is not None:
-                return self._keys(tkn, answer)
-            if reading is Reading.LOOK:
+            if answer is None and reading is Reading.LOOK:
                 raise unsupported("extend=False", SH_PEEK)
-        return self._keys(tkn, await self._client.perform(Prepared(_SH_GET, tkn, part)))
-
-    def _keys(self, tkn: SessionToken, answer: Mapping[str, Any]) -> ObjectText:
+        if answer is None:
+            answer = await self._client.perform(Prepared(_SH_GET, tkn, part))
         if answer["st"] != OK_STATUS:
-            raise self.refusal(_SH_GET, tkn, answer)
+            raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
         keys: ObjectText = answer["keys"]
         return keys
 

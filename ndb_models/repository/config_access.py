@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, RootModel
@@ -16,6 +16,7 @@ from ndb_models.errors import (
     StoredDataError,
     UnstorableError,
 )
+from ndb_models.repository.altered import AlterationCheck
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.comparison import differing
@@ -40,15 +41,22 @@ class ConfigAccess(Generic[C]):
         self.model: type[C] = model
         self.name: str = model.__name__
         self.codec: ModelCodec[C] = ModelCodec(model)
+        self._alteration: AlterationCheck[C] = AlterationCheck(client, model, self.codec)
         self._space = KeySpace(client, self.name, self.codec.names, namespace)
 
     async def read(self) -> dict[str, bytes]:
         """Return the texts of those fields whose keys there are."""
         return await self._space.read()
 
-    async def write(self, texts: Mapping[str, bytes]) -> None:
-        """Write fields."""
-        await self._space.write(texts)
+    async def write(self, texts: Mapping[str, bytes], names: Collection[str]) -> None:
+        """Write those fields of a configuration that have these names.
+
+        Raises:
+            UnstorableError: the server would alter some of them. Nothing was written.
+        """
+        if self._alteration.is_due(join_members(texts)):
+            await self._alteration.refuse_altered(texts, names)
+        await self._space.write({name: text for name, text in texts.items() if name in names})
 
     async def unknown(self) -> list[ConfigProblem]:
         """Return a problem for each key in the namespace that is no field's."""
@@ -120,13 +128,14 @@ class ConfigAccess(Generic[C]):
         }
         return config.model_copy(update=defaults)
 
-    async def write_over(self, before: Mapping[str, bytes], changed: Mapping[str, bytes]) -> None:
+    async def write_over(self, before: Mapping[str, bytes], texts: Mapping[str, bytes], names: Collection[str]) -> None:
         """Write fields of a configuration that was valid as `before`, and may have been changed by others since.
 
         Raises:
             StoredConfigError: what others changed does not fit. Nothing was written.
-            UnstorableError: it does, but not together with these. Nothing was written.
+            UnstorableError: it does, but not together with these; or as `write`. Nothing was written.
         """
+        changed = {name: texts[name] for name in names}
         if not changed:
             return
         current = await self.read()
@@ -140,7 +149,7 @@ class ConfigAccess(Generic[C]):
                     for problem in exc.problems
                 ]
                 raise UnstorableError(self.name, problems) from exc.__cause__
-        await self.write(changed)
+        await self.write(texts, names)
 
 
 def _check_model(model: object) -> None:

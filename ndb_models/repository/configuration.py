@@ -128,7 +128,7 @@ class ConfigRepository(Generic[C]):
             except StoredConfigError as exc:
                 if any(problem.kind == "invalid" for problem in exc.problems):
                     raise
-        await self._access.write(texts)
+        await self._access.write(texts, texts.keys())
         return config
 
     async def update(self, /, **changes: Any) -> C:
@@ -149,7 +149,7 @@ class ConfigRepository(Generic[C]):
         texts = self._access.dump(changed)
         unstored = {name for name in changes if name not in before}
         names = unstored.union(self._access.differing(config, changed))
-        await self._access.write({name: text for name, text in texts.items() if name in names})
+        await self._access.write(texts, names)
         return changed
 
     def edit(self) -> AbstractAsyncContextManager[C]:
@@ -171,7 +171,7 @@ class ConfigRepository(Generic[C]):
         yield config
         texts = self._access.dump(config)
         names = self._access.differing(unchanged, config)
-        await self._access.write_over(before, {name: texts[name] for name in names})
+        await self._access.write_over(before, texts, names)
 
     # Watching
 

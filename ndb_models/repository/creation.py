@@ -157,7 +157,7 @@ class SessionCreation:
             parameters = Parameters(expiry=Timer.of(expiry)._replace(duration=duration).on_the_wire)
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
-            raise failure(_SH_NEW, answer)
+            raise await self._client.identified(failure(_SH_NEW, answer))
         tkn = answer.get(TOKEN)
         if type(tkn) is not int or not is_token(tkn):
             raise ProtocolError("the server's answer to SH_NEW has no token")

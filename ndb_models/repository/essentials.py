@@ -20,6 +20,7 @@ from ndb_models.errors import (
     UpgradeError,
 )
 from ndb_models.repository.access import SessionAccess
+from ndb_models.repository.altered import AlterationCheck
 from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
@@ -58,6 +59,7 @@ class EssentialVerbs(Generic[M]):
         self._options = model.session_options
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
+        self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
         schema, version = self._options.schema, self._options.version
         versions = range(self._options.upgrades.oldest, version + 1)
         self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
@@ -96,6 +98,8 @@ class EssentialVerbs(Generic[M]):
     async def _create(self, session: M, expiry: Expiry | None) -> M:
         check_expiry(expiry)
         keys = self._codec.dump(session)
+        if self._alteration.is_due(keys.text):
+            await self._alteration.refuse_altered(keys, keys.names)
         lifetime = self._lifetimes.begun(expiry)
         return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
 
@@ -133,6 +137,8 @@ class EssentialVerbs(Generic[M]):
         if self._index is not None:  # a default that is not stored is equal, but others look for what is stored
             before = names_in(stored.keys)
             changed.update((name, keys[name]) for name in self._index.fields if name in keys and name not in before)
+        if self._alteration.is_due(keys.text):
+            await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
         if stored.outdated is None and not self._verifies_version:

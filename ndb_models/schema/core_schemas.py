@@ -21,6 +21,20 @@ def has_aliases(core_schema: object) -> bool:
     return type(core_schema) in (list, tuple) and any(map(has_aliases, cast("list[object]", core_schema)))
 
 
+def depends_on_order(core_schema: object) -> bool:
+    """Tell whether a value may be read otherwise where the names in a JSON object come in another order.
+
+    So it is with an `OrderedDict`, and may be with what a function makes of an object.
+    """
+    if isinstance(core_schema, dict):
+        members = cast("dict[str, object]", core_schema)
+        kind = members.get("type")
+        if isinstance(kind, str) and (kind == "ordered-dict" or kind.startswith("function-")):
+            return True
+        return any(map(depends_on_order, members.values()))
+    return type(core_schema) in (list, tuple) and any(map(depends_on_order, cast("list[object]", core_schema)))
+
+
 def writes_fields(core_schema: Any) -> bool:
     """Tell whether a model is written as its fields, each a key of its name, and nothing else."""
     node = core_schema

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ndb_models.server.options import ServerOptions
+from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.strict_json import MAX_NESTING
 
 Reader: TypeAlias = Callable[[str], Any]
@@ -74,6 +75,13 @@ def _switch(text: str) -> bool:
         return _SWITCH[text.lower()]
     except KeyError:
         raise ValueError("is not one of 1, true, yes, on, 0, false, no, off") from None
+
+
+def _data_set(text: str) -> str:
+    reason = why_not_a_data_set(text)
+    if reason is not None:
+        raise ValueError(reason)
+    return text
 
 
 def _text(text: str) -> str:
@@ -139,7 +147,7 @@ SETTINGS: Final = (
     Setting("store", _text, "where the data lives: memory:// or sqlite:///PATH", "URI", "memory://"),
     Setting("persist_path", _directory, "directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD", "DIR"),
     Setting(
-        "load_name", _text, "load this data set, of keys or of sessions, before being ready", "NAME", (), many=True
+        "load_name", _data_set, "load this data set, of keys or of sessions, before being ready", "NAME", (), many=True
     ),
     Setting("load_path", _directory, "directory to load it from; without it, the persist path", "DIR"),
     Setting("token_file", _file, "file of the tokens that open the server: lines of data:TOKEN or admin:TOKEN", "FILE"),

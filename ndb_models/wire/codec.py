@@ -8,14 +8,17 @@ from __future__ import annotations
 import msgspec
 
 from ndb_models.errors import ProtocolError
-from ndb_models.texts import UNREADABLE
+from ndb_models.texts import UNREADABLE, is_nested_deeper
 from ndb_models.types import JsonValue
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _decode = msgspec.json.Decoder().decode
 
 
 def name_of(frame: bytes) -> str | None:
     """Return the name of an answer, or None where the frame is none."""
+    if is_nested_deeper(frame, MAX_NESTING):
+        return None
     try:
         answer = _decode(frame)
     except UNREADABLE:
@@ -29,6 +32,8 @@ def decode_answer(frame: bytes) -> dict[str, JsonValue]:
     Raises:
         ProtocolError: the frame is not such an object, or has no status.
     """
+    if is_nested_deeper(frame, MAX_NESTING):
+        raise ProtocolError(f"the server's answer is nested deeper than {MAX_NESTING} levels")
     try:
         answer = _decode(frame)
     except UNREADABLE as exc:

@@ -207,7 +207,7 @@ _NAME = Param("name", ParamType.STRING)
 _SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
 
 _MAP_COMMANDS: Final = (
-    Command("SET", (_KEYS_OBJECT,), (_SOME_KEYS,), repeatable=True, stores_values="keys"),
+    Command("SET", (_KEYS_OBJECT,), repeatable=True, stores_values="keys"),
     Command("ADD", (_KEYS_OBJECT,), stores_values="keys"),
     Command("GET", (_KEYS_ARRAY,), repeatable=True, echo=_chooses("keys", "keys")),
     Command("RMV", (_KEYS_ARRAY,), (_SOME_KEYS,), repeatable=True),
@@ -229,9 +229,12 @@ _EXPIRY: Final = (
 )
 
 
+_PAIR: Final = Param("pair", ParamType.ARRAY)
+
+
 def _is_swap(value: Any) -> bool:
     """Tell whether a value of `SH_EXPIRE`'s keys is a pair: what the key must hold, and what it is to hold."""
-    return type(value) is list and len(value) == 2
+    return _PAIR.takes(value) and len(value) == 2
 
 
 _OTHER_COMMANDS: Final = (

@@ -170,7 +170,7 @@ class Pipeline(Generic[R]):
         exchange = entry.exchange
         command = exchange.command
         if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
-            raise ProtocolError(f"the server's answer is not one to {command.name}")
+            raise ProtocolError(f"the server's answer is not one to {command.name}{_hint(frame)}")
         if not exchange.fits(frame):
             raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
         size = len(frame)
@@ -202,6 +202,11 @@ class Pipeline(Generic[R]):
 
 def _is_named(frame: bytes, name: str) -> bool:
     return frame.startswith(b'{"%s":' % name.encode()) or name_of(frame) == name
+
+
+def _hint(frame: bytes) -> str:
+    """Say what the answer of an old server may mean: of commands that it does not know it may get the names wrong."""
+    return "; it may not know the command: sessions need a NemesisDB of 0.7 to 0.8" if b'"st":10,' in frame else ""
 
 
 def _deadline(request: Request) -> float:

@@ -11,11 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import ProtocolError
-from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants
+from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import OK_STATUS
+from ndb_models.wire.strict_json import MAX_NESTING
 
 
 class _Answer(msgspec.Struct):
@@ -149,6 +150,10 @@ class Prepared(Exchange):
         asks_for_keys = "keys" in self.parameters.body
         if answer == self.command.bare_success and not asks_for_keys:
             return _SUCCESS
+        if is_nested_deeper(answer, MAX_NESTING):
+            raise ProtocolError(
+                f"the server's answer to {self.command.name} is nested deeper than {MAX_NESTING} levels"
+            )
         start = self.command.keys_start
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]

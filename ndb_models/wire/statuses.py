@@ -41,6 +41,11 @@ class Status(IntEnum):
 OK_STATUS: Final = Status.OK
 """The same, without a look into the class, which takes twice as long as what is done with it."""
 
+UNAVAILABLE: Final = frozenset(
+    {Status.SESSION_OPEN_FAIL, Status.SESSION_NEW_FAIL, Status.LOADING, Status.UNKNOWN},
+)
+"""Those that say that the server cannot do it now, and that nothing is wrong with the request."""
+
 _MEANINGS: dict[int, str] = {
     Status.OK: "done",
     Status.OP_CODE_INVALID: "requests are text frames; this one was binary",

@@ -52,6 +52,16 @@ async def content(uri: str) -> tuple[Mapping[str, bytes], dict[int, SessionRecor
         return await store.get_all(SHARED), {record.token: record for record in await store.export()}
 
 
+async def test_keys_that_a_nemesisdb_would_alter_are_not_copied_to_it(tmp_path: Path, nemesisdb: NdbServer) -> None:
+    path = tmp_path / "source.db"
+    async with SqliteStore(path) as store:
+        await store.set(SHARED, {"kept": b"18446744073709551615", "large": b"[18446744073709551616]"})
+    with pytest.raises(InvalidArgumentError, match="'large' cannot be copied to this server: it holds an integer"):
+        await copy(f"sqlite:///{path}", nemesisdb.uri, only=Kinds.KEYS, report=nothing)
+    async with NdbClient.connect(nemesisdb.uri) as client:
+        assert await client.kv_count() == 0
+
+
 async def test_a_file_is_copied_to_a_file(source: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path / 'target.db'}"
     reports: list[tuple[int, int]] = []

@@ -137,12 +137,26 @@ async def test_a_command_on_a_session_without_a_token_is_refused(ask: Asker, com
     assert await ask.status(command.name, **body) == 100
 
 
-@pytest.mark.parametrize("name", ["KV_SET", "KV_RMV"])
-async def test_an_empty_keys_is_refused_where_there_must_be_some(ask: Asker, name: str) -> None:
+async def test_removing_no_keys_is_refused(ask: Asker) -> None:
+    assert await ask.status("KV_RMV", keys=[]) == 42
+    assert await ask.status("SH_RMV", keys=[], tkn=await ask.new()) == 42
+
+
+@pytest.mark.parametrize("name", ["SET", "ADD"])
+async def test_writing_no_keys_succeeds_and_changes_nothing(ask: Asker, name: str) -> None:
     token = await ask.new()
-    empty: object = {} if name == "KV_SET" else []
-    assert await ask.status(name, keys=empty) == 42
-    assert await ask.status(name.replace("KV", "SH"), keys=empty, tkn=token) == 42
+    for _ in range(2):  # of an empty map, and of one with keys
+        shared, own = await ask.shared(), await ask("SH_COUNT", tkn=token)
+        assert await ask(f"KV_{name}", keys={}) == await ask(f"SH_{name}", keys={}, tkn=token) == {"st": 1}
+        assert (await ask.shared(), await ask("SH_COUNT", tkn=token)) == (shared, own)
+        await ask("KV_SET", keys={"a": 1})
+        await ask("SH_SET", keys={"a": 1}, tkn=token)
+    assert (await ask("SH_GET", keys=["a"], tkn=token))["keys"] == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["SH_SET", "SH_ADD"])
+async def test_writing_no_keys_to_an_unknown_session_is_refused(ask: Asker, name: str) -> None:
+    assert await ask.status(name, keys={}, tkn=12345) == 100
 
 
 @pytest.mark.parametrize(("params", "status"), [({"tkns": []}, 42), ({"tkns": ["5"]}, 41), ({"tkns": [1, -1]}, 41)])

@@ -32,6 +32,10 @@ NOT_EXTENDING: dict[str, dict[str, Any]] = {
 }
 
 
+# What a request that has nothing to do is sent with.
+NOTHING: dict[str, dict[str, Any]] = {"SH_SET": {"keys": {}}, "SH_ADD": {"keys": {}}, "SH_GET": {"keys": []}}
+
+
 async def remaining(ask: Asker, token: int) -> object:
     return (await ask("SH_INFO", tkn=token))["expiry"]["remaining"]
 
@@ -79,6 +83,14 @@ async def test_set_add_and_get_extend_where_asked_to(ask: Asker, clock: VirtualC
     assert await ask.status("SH_COUNT", tkn=token) == 1
     clock.move(1)
     assert await ask.status("SH_COUNT", tkn=token) == 100
+
+
+@pytest.mark.parametrize("command", NOTHING)
+async def test_they_extend_too_where_they_name_no_keys(ask: Asker, clock: VirtualClock, command: str) -> None:
+    token = await ask.new(duration=60, deleteSession=True, **{EXTENDING[command][0]: True})
+    clock.move(59)
+    assert await ask.status(command, tkn=token, **NOTHING[command]) == 1
+    assert await remaining(ask, token) == 60
 
 
 @pytest.mark.parametrize("command", EXTENDING)

@@ -217,10 +217,40 @@ class TestNamesThatAreRepeated:
         assert body == {"st": 1}
         assert await ask.shared() == {"a": 2}
 
-    @pytest.mark.parametrize("bodies", [("5", '{"keys":{"a":1}}'), ('{"keys":{"a":1}}', "5")])
-    async def test_a_command_that_is_repeated_without_parameters_is_refused(
-        self, ask: Asker, bodies: tuple[str, str]
+    @pytest.mark.parametrize("first", ['{"keys":{"a":1}}', "5", "{}", "null"])
+    @pytest.mark.parametrize("command", ["KV_SET", "KV_ADD", "KV_CLEAR_SET"])
+    async def test_the_last_of_equal_commands_is_carried_out(self, ask: Asker, command: str, first: str) -> None:
+        name, body = await ask.frame(f'{{"{command}":{first},"{command}":{{"keys":{{"b":2}}}}}}')
+        assert (name, body["st"]) == (f"{command}_RSP", 1)
+        assert await ask.shared() == {"b": 2}
+
+    @pytest.mark.parametrize("command", ["KV_SET", "KV_GET"])
+    async def test_the_last_of_equal_commands_is_refused_if_it_has_no_parameters(
+        self, ask: Asker, command: str
     ) -> None:
-        name, body = await ask.frame(f'{{"KV_SET":{bodies[0]},"KV_SET":{bodies[1]}}}')
-        assert (name, body["st"]) == ("KV_SET_RSP", 13)
+        name, body = await ask.frame(f'{{"{command}":{{"keys":{{"a":1}}}},"{command}":5}}')
+        assert (name, body["st"]) == (f"{command}_RSP", 13)
         assert await ask.shared() == {}
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            '{"SH_SET":{"tkn":%d,"tkn":%d,"keys":{"a":1}}}',
+            '{"SH_SET":{"tkn":%d,"keys":{"a":1},"tkn":%d}}',
+            '{"SH_SET":{"tkn":%d,"keys":{"a":1}},"SH_SET":{"tkn":%d,"keys":{"a":1}}}',
+            '{"SH_ADD":{"tkn":%d,"tkn":%d,"keys":{"a":1}}}',
+            '{"SH_CLEAR_SET":{"tkn":%d,"\\u0074kn":%d,"keys":{"a":1}}}',
+        ],
+    )
+    async def test_the_last_of_equal_tokens_is_the_one_that_counts(self, ask: Asker, frame: str) -> None:
+        one, other = await ask.new(), await ask.new()
+        _, body = await ask.frame(frame % (one, other))
+        assert body["st"] == 1
+        assert [(await ask("SH_COUNT", tkn=tkn))["cnt"] for tkn in (one, other)] == [0, 1]
+
+    async def test_a_value_keeps_the_names_that_it_repeats_and_its_readers_take_the_last(self, ask: Asker) -> None:
+        await ask.write("a", '{"b":1,"b":{"c":1,"c":2}}')
+        assert await ask.text("a") == '{"b":1,"b":{"c":1,"c":2}}'
+        assert await ask("KV_FIND", path="$.b.c", rsp="paths") == {"paths": ["$['b']['c']"], "st": 1}
+        await ask("KV_UPDATE", key="a", path="$.b.c", value=3)
+        assert await ask.shared() == {"a": {"b": {"c": 3}}}

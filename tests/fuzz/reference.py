@@ -106,9 +106,6 @@ def expected_for(frame: bytes) -> Expected:
         return _unknown(name)
     body = dict(inside)
     status = _status_of(command.params, body) or _status_of_checks(command, body)
-    assert isinstance(members, _Members)
-    if status is None and command.stores_values and not all(isinstance(each, _Members) for _, each in members):
-        status = 13
     status = status or _status_of_token(command, body)
     return Expected(f"{name}_RSP", _OUTCOMES[name], command) if status is None else _refused(name, status)
 

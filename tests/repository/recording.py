@@ -7,26 +7,13 @@ import json
 from collections.abc import Coroutine
 from typing import Any
 
-from ndb_models.engine import Engine
-from ndb_models.engine.engine import refusal
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.statuses import Status
+from tests.nemesisdb import NemesisDbEngine
 
 
-class LikeNemesisDb(Engine):
-    """Knows no command that a NemesisDB does not, while `like_nemesisdb` says so."""
-
-    like_nemesisdb = True
-
-    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
-        command = COMMANDS.get(_name(frame))
-        if self.like_nemesisdb and command is not None and command.beyond:
-            return refusal(command.name, Status.COMMAND_NOT_EXIST)
-        return super().begin(frame, admin=admin)
-
-
-class RecordingEngine(LikeNemesisDb):
+class RecordingEngine(NemesisDbEngine):
     """Behind a server it sees every frame. `frames` are the requests, in their order.
+
+    It is a NemesisDB while `like_nemesisdb` says so.
 
     While commands are held, requests of these wait, before or after they are carried out, until `release`.
     """

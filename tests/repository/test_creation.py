@@ -14,8 +14,9 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Scope
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.types import SessionToken
+from tests.nemesisdb import NemesisDbEngine
 from tests.repository.models import EternalUser, User
-from tests.repository.recording import LikeNemesisDb, RecordingEngine
+from tests.repository.recording import RecordingEngine
 
 
 class HeldStore(MemoryStore):
@@ -54,7 +55,7 @@ def store() -> HeldStore:
     return HeldStore()
 
 
-@pytest.fixture(params=[Engine, LikeNemesisDb], ids=["whole", "in parts"])
+@pytest.fixture(params=[Engine, NemesisDbEngine], ids=["whole", "in parts"])
 async def held(request: pytest.FixtureRequest, store: HeldStore) -> AsyncIterator[NdbServer]:
     async with NdbServer(request.param(store), ServerOptions(port=0, max_payload=2048)) as server:
         yield server

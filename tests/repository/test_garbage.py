@@ -18,6 +18,7 @@ from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.texts import UNREADABLE, ObjectText, names_in
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.prepared import Parameters, Prepared
+from ndb_models.wire.strict_json import MAX_NESTING
 from tests.client.scripted_server import answering, scripted
 
 
@@ -62,6 +63,8 @@ GARBAGE = {
     "a number with a plus": '"text":"x","weight":+1',
     "a number with a zero": '"text":"x","weight":01',
     "too deep": '"text":' + "[" * 3000 + "]" * 3000,
+    "deeper by one": '"text":' + "[" * (MAX_NESTING - 2) + "]" * (MAX_NESTING - 2),
+    "deep objects": '"more":' + '{"a":' * 600 + "1" + "}" * 600,
     "twice an object": '"text":"x"},"keys":{"text":"y"',
 }
 
@@ -79,6 +82,22 @@ async def test_keys_that_are_no_json_are_an_error_of_the_protocol(garbage: str, 
     answer = f'{{"SH_GET_RSP":{{"keys":{{{GARBAGE[garbage]},{ENVELOPE}}},"st":1}}}}'
     async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
         await require_protocol_error(verb, client)
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+async def test_brackets_in_a_string_are_no_nesting(brackets: str) -> None:
+    text = brackets[0] * 2000
+    answer = f'{{"SH_GET_RSP":{{"keys":{{"text":"{text}",{ENVELOPE}}},"st":1}}}}'
+    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        assert (await Repository(client, Note).get(TKN)).text == text
+
+
+async def test_the_raw_client_refuses_an_answer_that_is_nested_too_deep() -> None:
+    value = "[" * (MAX_NESTING - 2) + "]" * (MAX_NESTING - 2)
+    answer = f'{{"KV_GET_RSP":{{"keys":{{"a":{value}}},"st":1}}}}'
+    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+        with pytest.raises((ProtocolError, ConnectionLostError)):
+            await client.kv_get(("a",))
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,0 +1,79 @@
+"""What server is at the other end: asked once for each connection, and only by those who have to know."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ndb_models.client.requester import Requester
+from ndb_models.client.transport import Transport
+from ndb_models.errors import NdbError, ResponseError, ServerUnavailableError, UnsupportedServerError
+from ndb_models.types import JsonValue
+from ndb_models.wire.servers import keeps_values, no_sessions
+
+UNKNOWN_VERSION: Final = ""
+"""The version of a server that does not say one."""
+
+
+class PeerCommands(Requester):
+    """`sv_info`, and what follows from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asking = asyncio.Lock()
+        # The version of the server, and the number of the connection on which it said so.
+        self._version = UNKNOWN_VERSION
+        self._version_on: int | None = None
+
+    def _use(self, transport: Transport | None) -> None:
+        super()._use(transport)
+        self._version_on = None
+
+    async def sv_info(self) -> dict[str, JsonValue]:
+        """Return what the server says of itself: `serverVersion`, `persistEnabled`."""
+        return await self._describe("SV_INFO")
+
+    async def server_version(self) -> str:
+        """Return the version that the server says, "" if it says none. It is asked once for each connection.
+
+        `ndb_models/VERSION` is this package's server, a bare version such as `0.7.2` a NemesisDB.
+
+        Raises `ServerUnavailableError`, and the connection errors of `request`.
+        """
+        async with self._asking:
+            while not self._is_version_known():
+                connection = self._transport_in_use.connections
+                try:
+                    version = (await self.sv_info()).get("serverVersion")
+                except ServerUnavailableError:
+                    raise
+                except ResponseError:
+                    version = None
+                # A connection that was made meanwhile may be one to another server, which was not asked.
+                if connection == self._transport_in_use.connections:
+                    self._version = version if isinstance(version, str) else UNKNOWN_VERSION
+                    self._version_on = connection
+            return self._version
+
+    def _is_version_known(self) -> bool:
+        transport = self._transport_in_use
+        return transport.is_connected and transport.connections == self._version_on
+
+    async def keeps_values(self) -> bool:
+        """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `wire.altered`.
+
+        An engine in this process is not asked; a server is, as by `server_version`.
+
+        Raises as `server_version`.
+        """
+        return not self.is_remote or keeps_values(await self.server_version())
+
+    async def identified(self, error: NdbError) -> NdbError:
+        """Return an error, with the version of the server where it is the server that lacks something."""
+        if not isinstance(error, UnsupportedServerError):
+            return error
+        try:
+            version = await self.server_version()
+        except NdbError:  # what went wrong first is what the caller has to know
+            return error
+        return UnsupportedServerError(error.command, error.rsp, no_sessions(version))

@@ -1,0 +1,84 @@
+"""Values that the server would return otherwise than they were sent, refused before anything is sent.
+
+Which numbers a NemesisDB changes, their text tells. It also sorts the names in an object, which most classes read as
+the same; whether this one does is found out by reading it both ways.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import StoredDataError, UnstorableError
+from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.comparison import differing
+from ndb_models.schema.core_schemas import depends_on_order
+from ndb_models.texts import join_members
+from ndb_models.wire.altered import may_be_altered, why_altered
+
+B = TypeVar("B", bound=BaseModel)
+
+_NO_TOKEN: Final = 0
+_SORTED: Final = (
+    "its order would be lost: this server sorts the names in an object; store the pairs as a list, or a str"
+)
+
+
+class AlterationCheck(Generic[B]):
+    """Refuses what the server would alter, for one model class.
+
+    Args:
+        client: an open client.
+        model: the class.
+        codec: of the class.
+    """
+
+    def __init__(self, client: NdbClient, model: type[B], codec: ModelCodec[B]) -> None:
+        self._client = client
+        self._name = model.__name__
+        self._codec = codec
+        self._depends_on_order = depends_on_order(model.__pydantic_core_schema__)
+
+    def is_due(self, text: bytes) -> bool:
+        """Tell at a glance whether what is about to be sent has to be checked."""
+        return self._client.is_remote and (self._depends_on_order or may_be_altered(text))
+
+    async def refuse_altered(self, keys: Mapping[str, bytes], written: Collection[str]) -> None:
+        """Refuse what would not come back as it is. The server is asked what it is, once for each connection.
+
+        Args:
+            keys: all keys of a model.
+            written: the names of those that are about to be sent.
+
+        Raises:
+            UnstorableError: the server would alter some of them. Nothing was sent.
+        """
+        if not written or await self._client.keeps_values():
+            return
+        problems = [(name, reason) for name in written if (reason := why_altered(keys[name])) is not None]
+        if not problems and self._depends_on_order:
+            unwritten = frozenset(self._codec.names).difference(written)
+            problems = [(name, _SORTED) for name in self._reordered(join_members(keys)) if name not in unwritten]
+        if problems:
+            raise UnstorableError(self._name, problems)
+
+    def _reordered(self, text: bytes) -> Sequence[str]:
+        """Return the fields that are read otherwise once the names in each object are sorted."""
+        one, other = (self._codec.load(text, _NO_TOKEN) for _ in range(2))
+        try:
+            as_returned = self._codec.load(_with_sorted_names(text), _NO_TOKEN)
+        except StoredDataError as exc:
+            return [name for name, _ in exc.problems]
+        names = self._codec.names
+        # Values of some types are equal to nothing but themselves, and tell nothing.
+        incomparable = differing(one, other, names)
+        return [name for name in differing(one, as_returned, names) if name not in incomparable]
+
+
+def _with_sorted_names(text: bytes) -> bytes:
+    value: Any = json.loads(text)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
