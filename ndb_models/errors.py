@@ -172,8 +172,7 @@ class UnsupportedError(NdbError):
     """The server cannot do this. Nothing has changed. Attributes: `what`, that was asked for; `why` it cannot."""
 
     def __init__(self, what: str, why: str) -> None:
-        self.what = what
-        self.why = why
+        self.what, self.why = what, why
         super().__init__(f"{what} is not supported here: {why}")
 
 
@@ -344,14 +343,9 @@ class NewerVersionError(UnusableSessionError):
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, version: int) -> None:
-        self.stored = stored
-        self.version = version
-        super().__init__(
-            model,
-            tkn,
-            f"it is of version {stored}, and this code knows versions up to {version}: deploy the newer code here too;"
-            " the session was left as it is",
-        )
+        self.stored, self.version = stored, version
+        problem = f"it is of version {stored}, and this code knows versions up to {version}"
+        super().__init__(model, tkn, f"{problem}: deploy the newer code here too; the session was left as it is")
 
 
 class OlderVersionError(UnusableSessionError):
@@ -361,14 +355,9 @@ class OlderVersionError(UnusableSessionError):
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, oldest: int) -> None:
-        self.stored = stored
-        self.oldest = oldest
-        super().__init__(
-            model,
-            tkn,
-            f"it is of version {stored}, and this code upgrades from version {oldest} on: lower oldest= and add the"
-            " steps again, or delete the session",
-        )
+        self.stored, self.oldest = stored, oldest
+        problem = f"it is of version {stored}, and this code upgrades from version {oldest} on"
+        super().__init__(model, tkn, f"{problem}: lower oldest= and add the steps again, or delete the session")
 
 
 class IncompleteSessionError(UnusableSessionError):
