@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
 from typing import Final
 
+from ndb_models import forks
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
 from ndb_models.client.options import Options
@@ -123,6 +124,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
 
     async def _open(self, uri: str, options: Options) -> None:
         target = parse_uri(uri)
+        self._leave_to_parent()
         async with self._opening:
             await self._open_anew(target, options)
 
@@ -143,9 +145,24 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
         self._use(transport)
 
     async def close(self) -> None:
-        """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
+        """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again.
+
+        In a process that was forked since, what is open is the parent's, and is only let go of.
+        """
+        self._leave_to_parent()
         async with self._opening:
             await self._close()
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, let go of what belongs to the parent: its transport, its tasks, and a lock that they hold."""
+        if forks.count == self._forks:
+            return
+        transport = self._transport
+        self._opening = asyncio.Lock()
+        self._background.clear()
+        self._use(None)
+        if transport is not None:
+            transport.abandon()
 
     async def _close(self) -> None:
         if self._background and self._transport is not None:
@@ -160,7 +177,13 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         transport: Transport | None = getattr(self, "_transport", None)
-        if transport is not None and transport.abandon():
+        if transport is None or forks.count != self._forks:  # after a fork it is the parent's to close
+            return
+        try:
+            is_unclosed = transport.abandon()
+        except Exception:  # noqa: BLE001 - at the end of the process anything may be gone, and there is nobody to tell
+            is_unclosed = True
+        if is_unclosed:
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
 
