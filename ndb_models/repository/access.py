@@ -122,10 +122,9 @@ class SessionAccess:
         self._schema = schema
         self.seal: Seal = Seal(schema, version)
         """The reserved key of most of the sessions."""
-        # What was asked for last, mostly the fields of the class, and how it is divided among requests.
-        self._asked: tuple[str, ...] | None = None
-        self._parts: Sequence[Parameters] = ()
-        self._parted_for: int | None = None
+        # What was asked for last, mostly the fields of the class; of which server; and how it is divided among requests.
+        # One object, since threads may share a store in memory.
+        self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
         self._foreign = foreign
         self._clock = clock
 
@@ -200,10 +199,10 @@ class SessionAccess:
             raise not_a_token(tkn)
         client = self._client
         limit = client.max_payload
-        if names is not self._asked or limit != self._parted_for:
-            self._asked, self._parted_for = names, limit
-            self._parts = self._divided(names)
-        parts = self._parts
+        asked, parted_for, parts = self._asked
+        if names is not asked or limit != parted_for:
+            parts = self._divided(names)
+            self._asked = names, limit, parts
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts)

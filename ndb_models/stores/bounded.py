@@ -67,20 +67,21 @@ class BoundedMemoryStore(MemoryStore, Store):
         self._size -= _weight(keys)
 
     async def _carry_out(self, weigh: Callable[[], _Growth], verb: Callable[[], Awaitable[_T]]) -> _T:
-        self._moment = self._time()
-        try:
-            growth = weigh()
-            if self._exceeded_by(growth) is not None:
-                self._sweep(None)
+        with self._lock:
+            self._moment = self._time()
+            try:
                 growth = weigh()
-                exceeded = self._exceeded_by(growth)
-                if exceeded is not None:
-                    raise exceeded
-            done = await verb()
-            self._size += growth.size
-            return done
-        finally:
-            self._moment = None
+                if self._exceeded_by(growth) is not None:
+                    self._sweep(None)
+                    growth = weigh()
+                    exceeded = self._exceeded_by(growth)
+                    if exceeded is not None:
+                        raise exceeded
+                done = await verb()  # which does not wait: the lock is this thread's
+                self._size += growth.size
+                return done
+            finally:
+                self._moment = None
 
     def _exceeded_by(self, growth: _Growth) -> LimitError | None:
         limits = self._limits
@@ -165,9 +166,10 @@ class BoundedMemoryStore(MemoryStore, Store):
         return await self._carry_out(weigh, lambda: verb(token))
 
     async def end_all(self) -> int:
-        ended = await super().end_all()
-        self._size = _weight(self._shared)
-        return ended
+        with self._lock:
+            ended = await super().end_all()
+            self._size = _weight(self._shared)
+            return ended
 
     async def statistics(self) -> Statistics:
         return (await super().statistics())._replace(size=self._size)
