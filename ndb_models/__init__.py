@@ -58,6 +58,7 @@ from ndb_models.repository import (
 )
 from ndb_models.schema import Expiry, Lookup, SessionModel
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
+from ndb_models.uncopyable import NotCopyableError
 from ndb_models.version import __version__
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "NdbException",
     "NewerVersionError",
     "NotConnectedError",
+    "NotCopyableError",
     "NotSavedError",
     "OlderVersionError",
     "PayloadTooLargeError",

@@ -29,6 +29,7 @@
     |-- ResponseError                              the server refused or failed the request
     |   `-- UnsupportedServerError                 it is a NemesisDB without the commands of sessions
     |-- InvalidArgumentError (ValueError)          a call was wrong before anything was sent
+    |   `-- NotCopyableError (TypeError)           it cannot be copied or pickled (in ndb_models.uncopyable)
     |-- PayloadTooLargeError (ValueError)          a request is larger than the server takes
     |-- DataSetError                               a data set cannot be loaded at the start of a server
     |-- SchemaError (TypeError)                    a model cannot be stored as it is declared

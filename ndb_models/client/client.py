@@ -20,6 +20,8 @@ from ndb_models.client.transport import Transport
 from ndb_models.client.uri import EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered, NotSynchronous
 
 # How many seconds closing waits for what is still being done for callers who have gone.
 _LONGEST_FAREWELL: Final = 1.0
@@ -27,7 +29,7 @@ _LONGEST_FAREWELL: Final = 1.0
 _logger = logging.getLogger("ndb_models")
 
 
-class NdbClient(KeyCommands, SessionCommands, PeerCommands):
+class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotEntered):
     """A client of a NemesisDB, of this package's server, or of an engine in this process.
 
     It may be used by many tasks of one event loop at once; each gets the answers to its own requests. Names, arguments
@@ -43,6 +45,9 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
     Attributes:
         max_payload: bytes of the largest frame that the server takes; None where there is no limit, as in this process.
     """
+
+    USAGE = "a client is opened by NdbClient.connect(uri): async with NdbClient.connect(uri) as client: ..."
+    INSTEAD = "open one where it is needed, NdbClient.connect(uri)"
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__()
@@ -187,8 +192,11 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
 
-class Connecting:
+class Connecting(Uncopyable, NotSynchronous):
     """A client on its way: enter it with `async with`, or await it."""
+
+    INSTEAD = NdbClient.INSTEAD
+    USAGE = NdbClient.USAGE
 
     def __init__(self, client: NdbClient, uri: str, options: Options) -> None:
         self._client = client

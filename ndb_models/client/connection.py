@@ -8,6 +8,7 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -19,6 +20,7 @@ from websockets.protocol import Event, State
 
 from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
+from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
 from ndb_models.wire.messages import MessageAssembler
@@ -91,6 +93,11 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 self.transport.write(self._writer.text_frames(frames))
                 if len(frames) == 1:
                     self._lingering.sent()
+
+    def start_keepalive(self) -> None:
+        """Look now and then whether the other side still lives, as websockets does, in a task that nobody waits for."""
+        if self.ping_interval is not None:
+            self.keepalive_task = UnattendedTask(self.keepalive(), loop=self.loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes in."""
@@ -179,6 +186,12 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Drop the connection, and fail its requests: nothing that still comes in on it can be trusted."""
         self.fail_requests(failure)
         self.transport.abort()
+
+    def abort_from_anywhere(self) -> None:
+        """Drop the connection at once, or as soon as its loop runs; also from another thread, and after its loop."""
+        loop = self.loop
+        with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
+            loop.call_soon_threadsafe(self.transport.abort)
 
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""

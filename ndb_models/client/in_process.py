@@ -13,6 +13,7 @@ from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.prepared import Prepared
 
@@ -30,7 +31,7 @@ _named: Final[dict[str, _NamedEngine]] = {}
 _lock: Final = threading.Lock()
 
 
-class InProcessTransport(Transport):
+class InProcessTransport(Uncopyable, Transport):
     """Hands frames to an engine. Closing it leaves the engine to those who share it."""
 
     def __init__(self, engine: Engine) -> None:

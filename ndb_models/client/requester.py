@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from ndb_models import forks
 from ndb_models.client.transport import Immediate, Transport, used_elsewhere
+from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import (
     InvalidArgumentError,
     NdbError,
@@ -22,6 +23,7 @@ from ndb_models.errors import (
 )
 from ndb_models.texts import ObjectText
 from ndb_models.types import JsonValue, SessionToken
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.exchange import Call, Exchange
@@ -72,7 +74,7 @@ class _OwnImmediate(Immediate):
         return created
 
 
-class Requester:
+class Requester(Uncopyable):
     """Sends requests over a transport, which it may not have yet or any more.
 
     All requests pass here: `request`, `perform`, and what `immediate` does. Each is logged at DEBUG, by name and sizes.
@@ -159,7 +161,7 @@ class Requester:
             with contextlib.suppress(NdbError):
                 await work
 
-        task = asyncio.get_running_loop().create_task(quietly())
+        task = UnattendedTask(quietly(), loop=asyncio.get_running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

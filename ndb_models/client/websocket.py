@@ -29,6 +29,7 @@ from ndb_models.errors import (
     ProtocolError,
     RequestTimeoutError,
 )
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
@@ -68,7 +69,7 @@ class _Connect(connect):
         return exc
 
 
-class WebSocketTransport(Transport):
+class WebSocketTransport(Uncopyable, Transport):
     """Carries requests over a connection, and connects again when it is lost.
 
     What was in flight then is repeated if that is safe, and fails otherwise; what was not sent yet waits for the new
@@ -270,10 +271,10 @@ class WebSocketTransport(Transport):
     def abandon(self) -> bool:
         self._closed = True
         connection = self._connection
-        if connection is None or connection.transport.is_closing() or connection.loop.is_closed():
+        if connection is None or connection.transport.is_closing():
             return False
         if _forks == self._forks:  # after a fork the connection is the parent's
-            connection.transport.abort()
+            connection.abort_from_anywhere()
         return True
 
 

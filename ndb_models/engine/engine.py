@@ -26,6 +26,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
@@ -81,7 +82,7 @@ class Immediate:
         return self._create(tkn, expiry_settings(expiry), keys)
 
 
-class Engine:
+class Engine(Uncopyable):
     """Answers requests from a store.
 
     Args:

@@ -122,8 +122,8 @@ class SessionAccess:
         self._schema = schema
         self.seal: Seal = Seal(schema, version)
         """The reserved key of most of the sessions."""
-        # What was asked for last, mostly the fields of the class; of which server; and how it is divided among requests.
-        # One object, since threads may share a store in memory.
+        # What was asked for last, mostly the fields of the class, the largest frame, and how it is divided among
+        # requests. One object, since threads may share a store in memory.
         self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
         self._foreign = foreign
         self._clock = clock

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, StoredConfigError
 from ndb_models.repository.config_access import C, ConfigAccess
+from ndb_models.repository.editing import Editing
 from ndb_models.repository.watching import ConfigWatch
 from ndb_models.types import Clock
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class ConfigDifference:
     given: object
 
 
-class ConfigRepository(Generic[C]):
+class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     """Stores the one configuration of a model class, as shared keys: one a field, its value the field's JSON.
 
         config = ConfigRepository(client, AppConfig, namespace="app")
@@ -49,6 +52,9 @@ class ConfigRepository(Generic[C]):
         InvalidArgumentError: an argument is none of these.
         SchemaError: the class cannot be stored as a configuration; the message says why.
     """
+
+    USAGE = "a ConfigRepository needs no opening: config = ConfigRepository(client, AppConfig); await config.load()"
+    INSTEAD = "it holds a client; make one where it is needed, ConfigRepository(client, Model)"
 
     def __init__(self, client: NdbClient, model: type[C], *, namespace: str | None = None) -> None:
         given: object = client
@@ -161,14 +167,17 @@ class ConfigRepository(Generic[C]):
 
         Raises (on entry as `load`, on exit as `update`).
         """
-        return self._edit()
+        return Editing(
+            self._load_to_edit, self._save_edited, "edit() is entered: async with config.edit() as current: ..."
+        )
 
-    @asynccontextmanager
-    async def _edit(self) -> AsyncGenerator[C]:
+    async def _load_to_edit(self) -> tuple[C, tuple[dict[str, bytes], C]]:
         before = await self._access.read()
         config = self._access.load(before)
-        unchanged = config.model_copy(deep=True)
-        yield config
+        return config, (before, config.model_copy(deep=True))
+
+    async def _save_edited(self, config: C, known: tuple[dict[str, bytes], C]) -> None:
+        before, unchanged = known
         texts = self._access.dump(config)
         names = self._access.differing(unchanged, config)
         await self._access.write_over(before, texts, names)

@@ -31,12 +31,17 @@ from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.texts import ObjectText, names_in
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered
 
 M = TypeVar("M", bound=SessionModel)
 
 
-class EssentialVerbs(Generic[M]):
+class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
     """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
+
+    USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
+    INSTEAD = "it holds a client; make one where it is needed, Repository(client, Model)"
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.bulk import Progress, in_bulk
+from ndb_models.repository.editing import Editing
 from ndb_models.repository.essentials import EssentialVerbs, known
 from ndb_models.repository.lookups import LookupVerbs
 from ndb_models.schema.codec import ModelCodec
@@ -156,13 +157,14 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
         Raises (on entry as `get`, on exit as `save`).
         """
-        return self._edit(tkn)
 
-    @asynccontextmanager
-    async def _edit(self, tkn: SessionToken) -> AsyncGenerator[M]:
-        session = await self.get(tkn)
-        yield session
-        await self.save(session)
+        async def load() -> tuple[M, None]:
+            return await self.get(tkn), None
+
+        async def save(session: M, _: None) -> None:
+            await self.save(session)
+
+        return Editing(load, save, "edit() is entered: async with repo.edit(tkn) as session: ...")
 
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old one; return it.

@@ -20,6 +20,7 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
 from ndb_models.server.traffic import Traffic
+from ndb_models.uncopyable import Uncopyable
 
 __all__ = ["NdbServer", "ServerOptions"]
 
@@ -34,7 +35,7 @@ _websocket_logger = logging.getLogger("ndb_models.server.websocket")
 _websocket_logger.setLevel(logging.INFO)
 
 
-class NdbServer:
+class NdbServer(Uncopyable):
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
     Browsers are refused, but for pages of the origins that are allowed. `prepare` is run once the server listens and

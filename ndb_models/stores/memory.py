@@ -28,6 +28,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
 
 
 class _Session(msgspec.Struct, gc=False):
@@ -42,7 +43,7 @@ class _Session(msgspec.Struct, gc=False):
     deadline: float
 
 
-class MemoryStore(Store):
+class MemoryStore(Uncopyable, Store):
     """Keeps everything in this process. `clock` tells the time in seconds; only differences matter."""
 
     # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.

@@ -22,11 +22,12 @@ from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
 from ndb_models.stores.sqlite.options import SqliteOptions
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
 
 _SWEPT_TOGETHER: Final = 128
 
 
-class SqliteStore(Store):
+class SqliteStore(Uncopyable, Store):
     """Keeps everything in an SQLite file: `async with SqliteStore(path) as store`, or `open` and `aclose`.
 
     It may be used by the tasks of several event loops. Other processes may have the same file open. Verbs on a store
