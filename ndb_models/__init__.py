@@ -57,6 +57,7 @@ from ndb_models.repository import (
     Repository,
 )
 from ndb_models.schema import Expiry, Lookup, SessionModel
+from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.uncopyable import NotCopyableError
 from ndb_models.version import __version__
@@ -115,4 +116,6 @@ __all__ = [
     "UpgradeError",
     "WrongSchemaError",
     "__version__",
+    "format_token",
+    "parse_token",
 ]

@@ -24,6 +24,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "version": "",
         "errors": "types",
         "forks": "",
+        "tokens": "errors types",
         "uncopyable": "errors",
         "usage": "errors",
         "wire": "wire errors texts types",
@@ -45,7 +46,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "server": "server engine errors types uncopyable usage wire version stores.contract",
         "repository": "repository schema client errors texts types uncopyable usage wire",
         "integrations": "integrations repository schema client errors",
-        "": "client errors repository schema types uncopyable version",
+        "": "client errors repository schema tokens types uncopyable version",
     }.items()
 }
 

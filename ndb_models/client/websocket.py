@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import random
+import ssl
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from http import HTTPStatus
@@ -138,6 +139,8 @@ class WebSocketTransport(Uncopyable, Transport):
             raise ConnectError(self._uri.shown, reason) from exc
         except WebSocketException as exc:
             raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
+        except ssl.SSLError as exc:
+            raise ConnectError(self._uri.shown, _tls_reason(exc)) from exc
         except (OSError, EOFError, UnicodeError) as exc:
             reason = getattr(exc, "strerror", None) or type(exc).__name__
             raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
@@ -276,6 +279,17 @@ class WebSocketTransport(Uncopyable, Transport):
         if _forks == self._forks:  # after a fork the connection is the parent's
             connection.abort_from_anywhere()
         return True
+
+
+def _tls_reason(failure: ssl.SSLError) -> str:
+    """Return why TLS could not be agreed upon, and what to do."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not trusted: {failure.verify_message}; ssl= takes the context that trusts"
+            " it: ssl.create_default_context(cafile=...)"
+        )
+    reason = (failure.reason or type(failure).__name__).replace("_", " ").lower()
+    return f"TLS failed: {reason}; does the server speak TLS there? wss:// is with TLS, ws:// without; see ssl="
 
 
 def _is_too_large(cause: BaseException | None) -> bool:

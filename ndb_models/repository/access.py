@@ -370,7 +370,7 @@ def not_a_token(tkn: object) -> InvalidArgumentError:
     """Return the error for what cannot be a token."""
     if type(tkn) is int:
         return InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
-    hint = "; from a cookie or a URL, use int(...)" if isinstance(tkn, str) else ""
+    hint = "; for a cookie or a URL use format_token(tkn) and parse_token(text)" if isinstance(tkn, str) else ""
     if isinstance(tkn, BaseModel):
         hint = "; pass its tkn"
     return InvalidArgumentError(

@@ -37,7 +37,7 @@ class ConfigAccess(Generic[C]):
     """
 
     def __init__(self, client: NdbClient, model: type[C], namespace: str | None) -> None:
-        _check_model(model)
+        check_model(model)
         self.model: type[C] = model
         self.name: str = model.__name__
         self.codec: ModelCodec[C] = ModelCodec(model)
@@ -152,7 +152,13 @@ class ConfigAccess(Generic[C]):
         await self.write(texts, names)
 
 
-def _check_model(model: object) -> None:
+def check_model(model: object) -> None:
+    """Refuse what cannot be stored as a configuration.
+
+    Raises:
+        InvalidArgumentError: it is no class of a model.
+        SchemaError: it is one that cannot be stored so.
+    """
     if not (isinstance(model, type) and issubclass(model, BaseModel)) or model is BaseModel:
         raise InvalidArgumentError("a configuration is a Pydantic model: ConfigRepository(client, AppConfig)")
     name = model.__name__

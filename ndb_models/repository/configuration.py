@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, StoredConfigError
-from ndb_models.repository.config_access import C, ConfigAccess
+from ndb_models.repository.config_access import C, ConfigAccess, check_model
 from ndb_models.repository.editing import Editing
 from ndb_models.repository.watching import ConfigWatch
 from ndb_models.types import Clock
@@ -56,12 +56,18 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     USAGE = "a ConfigRepository needs no opening: config = ConfigRepository(client, AppConfig); await config.load()"
     INSTEAD = "it holds a client; make one where it is needed, ConfigRepository(client, Model)"
 
+    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+
+        def __new__(cls, *given, **options):
+            """Say what is missing or wrong before Python says it in words of its own."""
+            if cls.__init__ is ConfigRepository.__init__:
+                given = dict(zip(("client", "model"), given, strict=False)) | options
+                _check_client(given.get("client"))
+                check_model(given.get("model"))
+            return super().__new__(cls)
+
     def __init__(self, client: NdbClient, model: type[C], *, namespace: str | None = None) -> None:
-        given: object = client
-        if not isinstance(given, NdbClient):
-            raise InvalidArgumentError(
-                "a ConfigRepository needs an open NdbClient: ConfigRepository(client, AppConfig)"
-            )
+        _check_client(client)
         self._access: ConfigAccess[C] = ConfigAccess(client, model, namespace)
 
     def __repr__(self) -> str:
@@ -212,3 +218,8 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         return ConfigWatch(
             self._access, since=since, interval=interval, on_invalid=on_invalid, clock=clock, sleep=sleep
         )
+
+
+def _check_client(client: object) -> None:
+    if not isinstance(client, NdbClient):
+        raise InvalidArgumentError("a ConfigRepository needs an open NdbClient: ConfigRepository(client, AppConfig)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -42,6 +42,15 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
     USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
     INSTEAD = "it holds a client; make one where it is needed, Repository(client, Model)"
+
+    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+
+        def __new__(cls, *given, **options):
+            """Say what is missing or wrong before Python says it in words of its own."""
+            if cls.__init__ is EssentialVerbs.__init__:
+                given = dict(zip(("client", "model"), given, strict=False)) | options
+                _check_arguments(given.get("client"), given.get("model"), "raise")
+            return super().__new__(cls)
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import dataclasses
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -23,7 +24,7 @@ from tests.repository.models import User
 COPYING: Final[dict[str, Callable[[Any], object]]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    **{f"pickle {protocol}": lambda it, p=protocol: pickle.dumps(it, p) for protocol in range(6)},
+    **{f"pickle {protocol}": partial(pickle.dumps, protocol=protocol) for protocol in range(6)},
 }
 
 
