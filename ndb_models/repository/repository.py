@@ -23,7 +23,7 @@ from ndb_models.repository.essentials import EssentialVerbs, known
 from ndb_models.repository.lookups import LookupVerbs
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.model import SessionModel, set_stored
+from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.schema.projection import check_view
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
@@ -107,6 +107,31 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
             object.__setattr__(session, name, getattr(fresh, name))
         set_stored(session, known(fresh))
+        return session
+
+    async def attach(self, session: M, tkn: SessionToken) -> M:
+        """Give a model that was made elsewhere the token of a session that exists, so that `save` changes that session.
+
+            session = await repo.attach(UserSession.model_validate(data), tkn)
+            await repo.save(session)
+
+        A model without a token would be saved as a new session. This reads the session, as `get`, and returns the model
+        as it was given: nothing is written, and no field of it changes. The next `save` writes the fields that differ
+        from what was read, also those that are at a default because the data had none; of an open class, keys that
+        the model does not have are removed. To change some fields only, use `update`.
+
+        A model that has this token already is compared with what is stored by now.
+
+        Raises:
+            InvalidArgumentError: the model is the session of another token.
+            StoredDataError: what is stored does not fit the model.
+        """
+        before = stored_of(self._checked(session))
+        if before is not None and before.tkn != tkn:
+            raise InvalidArgumentError(
+                f"this {self._name} is the session of another token; attach a model that was made without one"
+            )
+        set_stored(session, known(await self.get(tkn)))
         return session
 
     async def touch(self, tkn: SessionToken) -> None:
