@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ndb_models import forks
-from ndb_models.client.transport import Immediate, Transport
+from ndb_models.client.transport import Immediate, Transport, used_elsewhere
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError, InvalidArgumentError
@@ -55,7 +55,29 @@ class InProcessTransport(Uncopyable, Transport):
         return False
 
 
-def open_memory(uri: MemoryUri) -> InProcessTransport:
+class MemoryTransport(InProcessTransport):
+    """Hands frames to an engine whose store is in memory, as long as that is the memory of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._forks = forks.count
+
+    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
+        """See `Transport.request`."""
+        self._require_own_process()
+        return super().request(exchange)
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """See `Transport.perform`."""
+        self._require_own_process()
+        return super().perform(prepared)
+
+    def _require_own_process(self) -> None:
+        if forks.count != self._forks:
+            raise used_elsewhere()
+
+
+def open_memory(uri: MemoryUri) -> MemoryTransport:
     """Return a way to the engine that the URI names: a new one, or the one of that name in this process.
 
     Raises:
@@ -63,7 +85,7 @@ def open_memory(uri: MemoryUri) -> InProcessTransport:
         InvalidArgumentError: this process was forked from one that has an engine of this name, which it cannot share.
     """
     if not uri.name:
-        return InProcessTransport(_new_engine(uri))
+        return MemoryTransport(_new_engine(uri))
     with _lock:
         named = _named.get(uri.name)
         if named is None:
@@ -75,7 +97,7 @@ def open_memory(uri: MemoryUri) -> InProcessTransport:
         )
     if uri.persist_path not in (None, named.persist_path):
         raise ConnectError(uri.shown, "it is open with another persist_path")
-    return InProcessTransport(named.engine)
+    return MemoryTransport(named.engine)
 
 
 def _new_engine(uri: MemoryUri) -> Engine:

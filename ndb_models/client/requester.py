@@ -107,7 +107,7 @@ class Requester(Uncopyable):
         For layers that read and write frames themselves; everyone else has a method for each command. See
         `Transport.request` for what is raised, besides `NotConnectedError`: the client is not open.
         """
-        requesting = self._transport_in_use().request(exchange)
+        requesting = self._transport_in_use.request(exchange)
         return _logged_frames(exchange, requesting) if _is_enabled_for(DEBUG) else requesting
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
@@ -115,14 +115,13 @@ class Requester(Uncopyable):
 
         Raises as `request`.
         """
-        performing = self._transport_in_use().perform(prepared)
+        performing = (self._transport or self._transport_in_use).perform(prepared)
         return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
+    @property
     def _transport_in_use(self) -> Transport:
         if self._transport is None:
             raise NotConnectedError("the client is not open: call open(), or use NdbClient.connect()")
-        if forks.count != self._forks:
-            raise used_elsewhere()
         return self._transport
 
     async def _call(self, name: str, /, **body: object) -> dict[str, JsonValue]:
