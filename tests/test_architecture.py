@@ -31,6 +31,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.contract": "types",
         "stores.sqlite": "stores.sqlite stores.contract errors texts types uncopyable usage",
         "stores.opening": "stores errors types",
+        "stores.shared": "stores.contract stores.memory types",
         "stores.bounded": "stores.contract stores.memory texts types",
         "stores": "stores.contract texts types uncopyable usage",
         "schema": "schema errors texts types wire",

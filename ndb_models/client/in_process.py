@@ -13,6 +13,7 @@ from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.prepared import Prepared
@@ -64,17 +65,15 @@ class MemoryTransport(InProcessTransport):
 
     def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
         """See `Transport.request`."""
-        self._require_own_process()
-        return super().request(exchange)
+        if forks.count != self._forks:
+            raise used_elsewhere()
+        return self._engine.handle(exchange.frame)
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
         """See `Transport.perform`."""
-        self._require_own_process()
-        return super().perform(prepared)
-
-    def _require_own_process(self) -> None:
         if forks.count != self._forks:
             raise used_elsewhere()
+        return self._engine.perform(prepared)
 
 
 def open_memory(uri: MemoryUri) -> MemoryTransport:
@@ -103,4 +102,5 @@ def open_memory(uri: MemoryUri) -> MemoryTransport:
 def _new_engine(uri: MemoryUri) -> Engine:
     if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
         raise ConnectError(uri.shown, "persist_path is not a directory")
-    return Engine(MemoryStore(), persist_path=None if uri.persist_path is None else Path(uri.persist_path))
+    store = SharedMemoryStore() if uri.name else MemoryStore()
+    return Engine(store, persist_path=None if uri.persist_path is None else Path(uri.persist_path))

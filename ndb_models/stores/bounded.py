@@ -67,21 +67,20 @@ class BoundedMemoryStore(MemoryStore, Store):
         self._size -= _weight(keys)
 
     async def _carry_out(self, weigh: Callable[[], _Growth], verb: Callable[[], Awaitable[_T]]) -> _T:
-        with self._lock:
-            self._moment = self._time()
-            try:
+        self._moment = self._time()
+        try:
+            growth = weigh()
+            if self._exceeded_by(growth) is not None:
+                self._sweep(None)
                 growth = weigh()
-                if self._exceeded_by(growth) is not None:
-                    self._sweep(None)
-                    growth = weigh()
-                    exceeded = self._exceeded_by(growth)
-                    if exceeded is not None:
-                        raise exceeded
-                done = await verb()  # which does not wait: the lock is this thread's
-                self._size += growth.size
-                return done
-            finally:
-                self._moment = None
+                exceeded = self._exceeded_by(growth)
+                if exceeded is not None:
+                    raise exceeded
+            done = await verb()
+            self._size += growth.size
+            return done
+        finally:
+            self._moment = None
 
     def _exceeded_by(self, growth: _Growth) -> LimitError | None:
         limits = self._limits
@@ -166,10 +165,9 @@ class BoundedMemoryStore(MemoryStore, Store):
         return await self._carry_out(weigh, lambda: verb(token))
 
     async def end_all(self) -> int:
-        with self._lock:
-            ended = await super().end_all()
-            self._size = _weight(self._shared)
-            return ended
+        ended = await super().end_all()
+        self._size = _weight(self._shared)
+        return ended
 
     async def statistics(self) -> Statistics:
         return (await super().statistics())._replace(size=self._size)

@@ -1,14 +1,12 @@
 """The store in memory: dictionaries, and a heap of when sessions expire.
 
-Nothing here waits, so that every verb is atomic among the tasks of one event loop. Threads may share a store: whatever
-changes it holds its lock. Reading a session does not: its keys are replaced as a whole, and never changed in place.
+Nothing here waits, so that every verb is atomic among the tasks of one event loop. Threads share a `SharedMemoryStore`.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,7 +29,7 @@ from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
 
-class _Session(msgspec.Struct, gc=False):
+class StoredSession(msgspec.Struct, gc=False):
     """A session: its keys, how it expires, and when; `deadline` is infinite where it never does.
 
     Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory. A
@@ -53,10 +51,8 @@ class MemoryStore(Uncopyable, Store):
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        # Reentrant, for stores that weigh a verb before they carry it out.
-        self._lock = threading.RLock()
         self._shared: dict[str, bytes] = {}
-        self._sessions: dict[SessionToken, _Session] = {}
+        self._sessions: dict[SessionToken, StoredSession] = {}
         # When to look at a session next: every session that expires has an entry that is due no later than it does.
         # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
         self._agenda: list[tuple[float, SessionToken]] = []
@@ -64,8 +60,8 @@ class MemoryStore(Uncopyable, Store):
         self._latest_settings = NEVER
         self._expired = 0
 
-    def _live(self, token: SessionToken) -> _Session | None:
-        """Return a session as it is now, or None: the one place where expiry happens. The lock must be held."""
+    def _live(self, token: SessionToken) -> StoredSession | None:
+        """Return a session as it is now, or None: the one place where expiry happens."""
         session = self._sessions.get(token)
         if session is None:
             return None
@@ -85,7 +81,7 @@ class MemoryStore(Uncopyable, Store):
         """Take note of a session that has expired and loses these keys: what counts them, overrides it."""
         self._expired += 1
 
-    def _require(self, token: SessionToken) -> _Session:
+    def _require(self, token: SessionToken) -> StoredSession:
         session = self._live(token)
         if session is None:
             raise UnknownSessionError
@@ -102,36 +98,34 @@ class MemoryStore(Uncopyable, Store):
         else:
             self._sessions[scope].keys = keys
 
-    def _session_to_write(self, token: SessionToken) -> _Session:
+    def _session_to_write(self, token: SessionToken) -> StoredSession:
         session = self._require(token)
         if session.expiry.extend_on_set_add:
             self._start_timer(session)
         return session
 
-    def _start_timer(self, session: _Session) -> None:
+    def _start_timer(self, session: StoredSession) -> None:
         if session.expiry.duration:
             session.deadline = self._clock() + session.expiry.duration
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        with self._lock:
-            if scope is None:
-                self._shared.update(_parted(keys))
-                return
-            session = self._session_to_write(scope)
-            if session.keys and not _replaces(keys, session.keys):
-                session.keys = {**_parted(session.keys), **_parted(keys)}
-            else:
-                session.keys = _kept(keys)
+        if scope is None:
+            self._shared.update(_parted(keys))
+            return
+        session = self._session_to_write(scope)
+        if session.keys and not _replaces(keys, session.keys):
+            session.keys = {**_parted(session.keys), **_parted(keys)}
+        else:
+            session.keys = _kept(keys)
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        with self._lock:
-            if scope is None:
-                for name, value in _parted(keys).items():
-                    self._shared.setdefault(name, value)
-                return
-            session = self._session_to_write(scope)
-            there = _parted(session.keys)
-            session.keys = {**there, **{name: text for name, text in _parted(keys).items() if name not in there}}
+        if scope is None:
+            for name, value in _parted(keys).items():
+                self._shared.setdefault(name, value)
+            return
+        session = self._session_to_write(scope)
+        there = _parted(session.keys)
+        session.keys = {**there, **{name: text for name, text in _parted(keys).items() if name not in there}}
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
@@ -144,13 +138,11 @@ class MemoryStore(Uncopyable, Store):
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         """Do what `get` does."""
         if scope is None:
-            with self._lock:
-                return _chosen(self._shared, names)
+            return self._get_shared(names)
         now = self._clock()
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
-            with self._lock:
-                session = self._require(scope)
+            session = self._require_anew(scope)
         expiry = session.expiry
         if expiry.extend_on_get and expiry.duration:
             session.deadline = now + expiry.duration
@@ -159,131 +151,120 @@ class MemoryStore(Uncopyable, Store):
             return _chosen(keys, names)
         return keys if keys.names == names else _chosen(keys.split(), names)
 
+    def _get_shared(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return _chosen(self._shared, names)
+
+    def _require_anew(self, token: SessionToken) -> StoredSession:
+        """Return a session that was found missing or expired, if it is there all the same."""
+        return self._require(token)
+
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        with self._lock:
-            return dict(self._keys(scope))
+        return dict(self._keys(scope))
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
         gone = frozenset(names)
-        with self._lock:
-            if scope is None:
-                for name in gone:
-                    self._shared.pop(name, None)
-            else:
-                self._put(scope, {name: text for name, text in self._keys(scope).items() if name not in gone})
+        if scope is None:
+            for name in gone:
+                self._shared.pop(name, None)
+        else:
+            self._put(scope, {name: text for name, text in self._keys(scope).items() if name not in gone})
 
     async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        with self._lock:
-            there = self._keys(scope)
-            if there.get(name) != old:
-                return False
-            if scope is None:
-                self._shared[name] = new
-            else:
-                self._put(scope, {**there, name: new})
-            return True
+        there = self._keys(scope)
+        if there.get(name) != old:
+            return False
+        if scope is None:
+            self._shared[name] = new
+        else:
+            self._put(scope, {**there, name: new})
+        return True
 
     async def clear(self, scope: Scope) -> int:
         return await self.replace(scope, {})
 
     async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        with self._lock:
-            removed = len(self._keys(scope))
-            self._put(scope, dict(_parted(keys)))
-            return removed
+        removed = len(self._keys(scope))
+        self._put(scope, dict(_parted(keys)))
+        return removed
 
     async def count(self, scope: Scope) -> int:
-        with self._lock:
-            return len(self._keys(scope))
+        return len(self._keys(scope))
 
     async def names(self, scope: Scope) -> list[str]:
-        with self._lock:
-            return list(self._keys(scope))
+        return list(self._keys(scope))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        with self._lock:
-            there = self._keys(scope)
-            return [name for name in names if name in there]
+        there = self._keys(scope)
+        return [name for name in names if name in there]
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
         return self.create_now(token, expiry, keys)
 
     def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
         """Do what `create` does."""
-        with self._lock:
-            now = self._clock()
-            agenda = self._agenda
-            if agenda and (agenda[0][0] <= now or self._is_overgrown):
-                self._sweep(self._SWEPT_PER_CREATION)
-            if token in self._sessions and self._live(token) is not None:
-                return False
-            if expiry is not self._latest_settings and len(self._settings) < self._SHARED_SETTINGS:
-                # A million sessions have but a handful of settings: keep one of each.
-                expiry = self._latest_settings = self._settings.setdefault(expiry, expiry)
-            deadline = math.inf
-            if expiry.duration:
-                deadline = now + expiry.duration
-                heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
-            self._sessions[token] = _Session(_kept(keys), expiry, deadline)
-            return True
+        now = self._clock()
+        agenda = self._agenda
+        if agenda and (agenda[0][0] <= now or self._is_overgrown):
+            self._sweep(self._SWEPT_PER_CREATION)
+        if token in self._sessions and self._live(token) is not None:
+            return False
+        if expiry is not self._latest_settings and len(self._settings) < self._SHARED_SETTINGS:
+            # A million sessions have but a handful of settings: keep one of each.
+            expiry = self._latest_settings = self._settings.setdefault(expiry, expiry)
+        deadline = math.inf
+        if expiry.duration:
+            deadline = now + expiry.duration
+            heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
+        self._sessions[token] = StoredSession(_kept(keys), expiry, deadline)
+        return True
 
     async def end(self, token: SessionToken) -> bool:
-        with self._lock:
-            if self._live(token) is None:
-                return False
-            del self._sessions[token]
-            return True
+        if self._live(token) is None:
+            return False
+        del self._sessions[token]
+        return True
 
     async def end_all(self) -> int:
-        with self._lock:
-            self._sweep(None)
-            ended = len(self._sessions)
-            self._sessions.clear()
-            self._agenda.clear()
-            return ended
+        self._sweep(None)
+        ended = len(self._sessions)
+        self._sessions.clear()
+        self._agenda.clear()
+        return ended
 
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        with self._lock:
-            return [token for token in tokens if self._live(token) is not None]
+        return [token for token in tokens if self._live(token) is not None]
 
     async def info(self, token: SessionToken) -> SessionInfo:
-        with self._lock:
-            session = self._require(token)
-            remaining = session.deadline - self._clock() if session.expiry.duration else None
-            return SessionInfo(len(session.keys), session.expiry, remaining)
+        session = self._require(token)
+        remaining = session.deadline - self._clock() if session.expiry.duration else None
+        return SessionInfo(len(session.keys), session.expiry, remaining)
 
     async def totals(self) -> tuple[int, int]:
-        with self._lock:
-            self._sweep(None)
-            return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
+        self._sweep(None)
+        return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
 
     async def statistics(self) -> Statistics:
         return Statistics(*await self.totals(), expired=self._expired)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        with self._lock:
-            self._sweep(None)
-            # A list: a session whose time comes meanwhile goes.
-            chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
-            return [
-                SessionRecord(token, session.expiry, _kept(session.keys))
-                for token in chosen
-                if (session := self._live(token)) is not None
-            ]
+        self._sweep(None)
+        # A list: a session whose time comes meanwhile goes.
+        chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
+        return [
+            SessionRecord(token, session.expiry, _kept(session.keys))
+            for token in chosen
+            if (session := self._live(token)) is not None
+        ]
 
     async def sweep(self) -> None:
-        with self._lock:
-            self._sweep(None)
+        self._sweep(None)
 
     @property
     def _is_overgrown(self) -> bool:
         return len(self._agenda) > 2 * len(self._sessions) + 64
 
     def _sweep(self, most: int | None) -> None:
-        """Free expired sessions, at most so many agenda entries; drop the agenda's dead weight when it outgrows us.
-
-        The lock must be held.
-        """
+        """Free expired sessions, at most so many agenda entries; drop the agenda's dead weight when it outgrows us."""
         now = self._clock()
         agenda = self._agenda
         while agenda and agenda[0][0] <= now and most != 0:
