@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,8 +43,8 @@ class InProcessTransport(Uncopyable, Transport):
         """How to ask the engine without waiting."""
         return self._engine.immediate
 
-    async def request(self, exchange: Exchange) -> bytes:
-        return await self._engine.handle(exchange.frame)
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
+        return self._engine.handle(exchange.frame)
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
         return self._engine.perform(prepared)
@@ -63,7 +63,7 @@ class MemoryTransport(InProcessTransport):
         super().__init__(engine)
         self._forks = forks.count
 
-    def request(self, exchange: Exchange) -> Coroutine[Any, Any, bytes]:
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """See `Transport.request`."""
         if forks.count != self._forks:
             raise used_elsewhere()
