@@ -27,6 +27,7 @@ class PeerCommands(Requester):
 
     def _use(self, transport: Transport | None) -> None:
         super()._use(transport)
+        self._asking = asyncio.Lock()  # the one before may be held by a task of the process that was forked
         self._version_on = None
 
     async def sv_info(self) -> dict[str, JsonValue]:

@@ -94,9 +94,6 @@ class Requester(Uncopyable):
         """Take a transport, or none any more."""
         self._transport = transport
         self.is_remote = transport is not None and transport.is_remote
-        # What is done at once is not logged: whoever logs requests gets them as such.
-        logs = _logger.isEnabledFor(logging.DEBUG)
-        self.immediate = transport.immediate if transport is not None and not logs else None
         self._forks = forks.count
         immediate = transport.immediate if transport is not None else None
         self.immediate = None if immediate is None else _OwnImmediate(immediate)
