@@ -141,7 +141,7 @@ def _engine_of(file: str) -> _Shared | None:
         return None if shared.store.is_lost else shared
     for other in _in_use.values():
         with contextlib.suppress(OSError):
-            if os.path.samefile(other.uri.file, file):
+            if Path(file).samefile(other.uri.file):
                 return other
     return None
 

@@ -45,8 +45,8 @@ class FileIdentity:
 
     @property
     def is_lost(self) -> bool:
-        """True if the path named other files, or none, at the last look."""
-        return self._problem is not None
+        """True if the path names other files now, or none."""
+        return self._look(("", *_BESIDE)) is not None
 
     def forget_beside(self) -> None:
         """Forget the files beside it: they come and go with connections."""

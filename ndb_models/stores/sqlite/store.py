@@ -75,7 +75,7 @@ class SqliteStore(Uncopyable, Store):
 
     @property
     def is_lost(self) -> bool:
-        """True if its file was removed or replaced, as far as that was noticed."""
+        """True if its file was removed, moved or replaced while it was open."""
         return self._identity.is_lost
 
     @property
