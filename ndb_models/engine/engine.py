@@ -231,6 +231,14 @@ class Engine(Uncopyable):
         """Return what the store tells of itself. May take as long as looking at every session."""
         return await self._store.statistics()
 
+    async def check(self) -> None:
+        """Return if the store can be relied on. See `Store.check`.
+
+        Raises:
+            StoreError: it cannot; the reason is for operators.
+        """
+        await self._store.check()
+
     async def sweep(self) -> None:
         """Free what expired sessions occupy."""
         await self._store.sweep()

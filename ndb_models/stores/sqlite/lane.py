@@ -302,6 +302,8 @@ class Lane(forking.Forkable):
             if self._options.writes and (alone or not extensions.failing):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
                 tables.extend(taken)
+            if self._options.writes:
+                self._identity.require_file()
             connection.execute("COMMIT")
         except BaseException as exc:
             connection.rollback()
@@ -311,7 +313,7 @@ class Lane(forking.Forkable):
         if taken:
             extensions.stored()
         if self._options.writes:
-            self._identity.require_file()
+            self._identity.require_file()  # it may have gone while the disk was waited for
         return outcomes
 
     def _set_synchronous(self, connection: sqlite3.Connection, synchronous: str) -> None:
