@@ -107,17 +107,21 @@ async def open_embedded(text: str) -> EmbeddedTransport:
         ConnectError: the file cannot be opened as a store, or is open in this process with other options; or the
             persist path is not a directory.
     """
-    uri = parse_sqlite_uri(text)
+    try:
+        return EmbeddedTransport(await _opened(parse_sqlite_uri(text)))
+    except StoreError as exc:
+        raise ConnectError(text.partition("?")[0], exc.reason) from exc
+
+
+async def _opened(uri: SqliteUri) -> _Shared:
     shared = _take(uri)
     try:
         await shared.store.open()
-    except BaseException as exc:
+    except BaseException:
         if _let_go(shared):
             shared.store.leave()
-        if isinstance(exc, StoreError):
-            raise ConnectError(uri.shown, exc.reason) from exc
         raise
-    return EmbeddedTransport(shared)
+    return shared
 
 
 def _take(uri: SqliteUri) -> _Shared:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ndb_models.errors import InvalidArgumentError
+from ndb_models.errors import InvalidArgumentError, StoreError
 
 Synchronous: TypeAlias = Literal["full", "normal"]
 
@@ -44,6 +44,18 @@ class SqliteOptions:
                 raise InvalidArgumentError(f"{name} is a number of seconds from 0 to {most:g}")
 
 
+def resolved(path: str) -> str:
+    """Return a path from the root, without links.
+
+    Raises:
+        StoreError: it is relative, and the working directory is gone.
+    """
+    try:
+        return os.path.realpath(path)
+    except OSError as exc:
+        raise StoreError(path, "the path is relative, and the working directory is gone") from exc
+
+
 @dataclass(frozen=True, slots=True)
 class SqliteUri:
     """`sqlite:///PATH`, what is left of the options, and those that are the store's."""
@@ -55,7 +67,7 @@ class SqliteUri:
     """The file itself, from the root: the same for all the ways to write its path, and whatever becomes of them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "file", os.path.realpath(self.path))
+        object.__setattr__(self, "file", resolved(self.path))
 
     @property
     def shown(self) -> str:
@@ -71,6 +83,7 @@ def parse_sqlite_uri(text: str) -> SqliteUri:
 
     Raises:
         InvalidArgumentError: it names no file, or has options that do not exist, or are no such values.
+        StoreError: the path is relative, and the working directory is gone.
     """
     parts = urlsplit(text)
     path = unquote(parts.path[1:])
@@ -83,7 +96,7 @@ def parse_sqlite_uri(text: str) -> SqliteUri:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     persist_path = options.pop("persist_path", None)
     if persist_path:
-        persist_path = os.path.realpath(persist_path)
+        persist_path = resolved(persist_path)
     return SqliteUri(path, _read_options(options), persist_path)
 
 

@@ -22,7 +22,7 @@ from ndb_models.stores.sqlite.forking import require_not_inherited
 from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.lane import Lane, LaneOptions
 from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
-from ndb_models.stores.sqlite.options import SqliteOptions
+from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
@@ -47,7 +47,7 @@ class SqliteStore(Uncopyable, Store):
         self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = time.time
     ) -> None:
         shown = os.fspath(path)
-        file = os.path.realpath(shown)  # once: the working directory and links may change
+        file = resolved(shown)  # once: the working directory and links may change
         options = options or SqliteOptions()
         patience = options.busy_timeout
         identity = FileIdentity(file, shown)
