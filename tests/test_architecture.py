@@ -40,7 +40,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "client": "client errors forks texts types uncopyable usage wire",
         "engine": "engine errors texts types uncopyable usage version wire stores.contract",
         "copying": "copying client engine errors texts types wire stores",
-        "cli": "cli schema errors types",
+        "cli": "cli copying schema errors types",
         "server.cli": "server cli copying errors types version",
         "server.configuration": "server errors stores.bounded",
         "server.running": "server engine errors types version stores",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from ndb_models.cli.backup import add_backup_command
 from ndb_models.cli.schema import add_schema_commands
 from ndb_models.copying import Copied, Kinds, copy
 from ndb_models.errors import InvalidArgumentError, NdbError
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_settings(health)
     health.set_defaults(run=functools.partial(_health, health))
     _add_copy_command(commands)
+    add_backup_command(commands)
     add_schema_commands(commands)
     return parser
 

@@ -7,9 +7,12 @@ connections are closed before a fork; the parent opens them again, and the child
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -37,7 +40,10 @@ class Forkable(Protocol):
 
 _all: WeakSet[Forkable] = WeakSet()
 _forking = threading.RLock()
-# The files that were open when this process was forked.
+# Files that are open by other connections than those, how often each; files that are open at a fork that is under way;
+# and those that were when this process was forked.
+_in_use: Counter[str] = Counter()
+_still_open: set[str] = set()
 _inherited: set[str] = set()
 _forks = 0
 
@@ -63,8 +69,21 @@ def require_not_inherited(path: str, shown: str) -> None:
         raise StoreError(shown, "it was being written when this process was forked: open it in another process")
 
 
+@contextlib.contextmanager
+def in_use(path: str) -> Iterator[None]:
+    """Say that a file is open by a connection that cannot be closed before forks: children refuse that file."""
+    with _forking:
+        _in_use[path] += 1
+    try:
+        yield
+    finally:
+        with _forking:
+            _in_use[path] -= 1
+
+
 def _before() -> None:
     _forking.acquire()
+    _still_open.update(path for path, users in _in_use.items() if users)
     waited_for = list(_all)
     for connection in waited_for:
         connection.pause()
@@ -72,9 +91,6 @@ def _before() -> None:
     for connection in waited_for:
         if not connection.wait_closed(max(0.0, give_up - time.monotonic())):
             _still_open.add(connection.path)
-
-
-_still_open: set[str] = set()
 
 
 def _after_in_parent() -> None:
@@ -89,6 +105,7 @@ def _after_in_child() -> None:
     _forks += 1
     _inherited.update(_still_open)
     _still_open.clear()
+    _in_use.clear()
     _all.clear()
     _forking = threading.RLock()
 
