@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.errors import InvalidArgumentError, StoreError
 from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
-from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
+from ndb_models.stores.sqlite.opening import make_private
+from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
 
 # What SQLite keeps beside a file that is open, or was not closed. It would be taken for a part of the backup.
 _BESIDE: Final = ("-wal", "-shm", "-journal")
@@ -45,8 +46,7 @@ async def backup(
         StoreError: the store cannot be read or is damaged, or the backup cannot be written.
     """
     source = _source(store)
-    target = Path(file).absolute()  # a link is replaced itself, not what it leads to
-    await asyncio.to_thread(_require_free, source, target, overwrite)
+    target = await asyncio.to_thread(_free_place, source, file, overwrite)
     loop = asyncio.get_running_loop()
     stopping = threading.Event()
 
@@ -78,7 +78,8 @@ def _source(store: str) -> SqliteUri:
     return source
 
 
-def _require_free(source: SqliteUri, target: Path, overwrite: bool) -> None:
+def _free_place(source: SqliteUri, file: str | os.PathLike[str], overwrite: bool) -> Path:
+    target = Path(resolved(str(Path(file).parent)), Path(file).name)  # a link is replaced itself, not what it leads to
     if target.is_dir():
         raise InvalidArgumentError(f"{target} is a directory: name a file in it")
     if not target.parent.is_dir():
@@ -92,6 +93,7 @@ def _require_free(source: SqliteUri, target: Path, overwrite: bool) -> None:
         beside = target.with_name(target.name + suffix)
         if os.path.lexists(beside):
             raise InvalidArgumentError(f"{beside} is there: a store of that name is open, or was not closed")
+    return target
 
 
 def _taken(target: Path) -> InvalidArgumentError:
@@ -105,7 +107,8 @@ def _back_up(
         remove_leftovers(target.parent)
         with temporary_folder(target.parent) as folder:
             copy = folder / "backup.db"
-            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            folder.chmod(0o700)
+            make_private(str(copy))
             copy_file(source, copy, report, stopped)
             synchronise(copy)
             if stopped():
