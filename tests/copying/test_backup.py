@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,11 @@ async def make(path: Path, sessions: int = 3, size: int = 10) -> None:
     async with SqliteStore(path) as store:
         await store.set(SHARED, {"a": b"1"})
         await asyncio.gather(*(store.create(token, NEVER, {"b": b" " * size + b"2"}) for token in range(sessions)))
+
+
+def noting(told: list[int]) -> Callable[[int, int], None]:
+    """Return a report that notes how much is done."""
+    return lambda done, _total: told.append(done)
 
 
 def contents(path: Path) -> list[str]:
@@ -104,9 +109,9 @@ async def test_what_stands_beside_a_store_is_its_owners_alone_whatever_the_umask
 
 async def test_it_is_of_one_moment_though_others_write_all_the_time(path: Path, target: Path) -> None:
     """Each write moves one from a key to another; their sum is what it was only as of one moment."""
-    names = [f"key{number}" for number in range(300)]
+    names, padding = [f"key{number}" for number in range(300)], b" " * 5000
     async with SqliteStore(path) as store, SqliteStore(path) as reading:
-        await store.set(SHARED, dict.fromkeys(names, b"%d" % 100 + b" " * 5000))
+        await store.set(SHARED, dict.fromkeys(names, b"100" + padding))
         going = True
 
         async def write() -> int:
@@ -232,7 +237,7 @@ class TestWhatCannotBeDone:
         cancelled = 0
         for steps in range(0, 9, 2):
             told: list[int] = []
-            going = asyncio.create_task(backup(uri(path), target, report=lambda done, _, told=told: told.append(done)))
+            going = asyncio.create_task(backup(uri(path), target, report=noting(told)))
             while len(told) < steps and not going.done():  # noqa: ASYNC110 - a thread does it
                 await asyncio.sleep(0)
             going.cancel()

@@ -53,6 +53,9 @@ class Extensions:
         self._noted: dict[SessionToken, float] = {}
         self._storing: dict[SessionToken, float] = {}
         self._due = math.inf
+        # When the writing thread looks here next without being woken; and whether something was noted since it looked.
+        self._looks_at = math.inf
+        self._noted_lately = False
         self._pause = _FIRST_PAUSE
         self._failing_since: float | None = None
         self._warned: float | None = None
@@ -67,10 +70,13 @@ class Extensions:
         due = self._clock() + min(self._delay, max(0.0, seconds_left * _PART_OF_TIME_LEFT))
         with self._lock:
             self._noted[token] = read_at
-            sooner = due < self._due and (self._due == math.inf or not self.failing)
-            if sooner:
+            self._noted_lately = True
+            if due < self._due and (self._due == math.inf or not self.failing):
                 self._due = due
-        if sooner:
+            late = self._due < self._looks_at
+            if late:
+                self._looks_at = -math.inf  # it is woken once
+        if late:
             self.wake()
 
     def read_at(self, token: SessionToken) -> float | None:
@@ -78,9 +84,27 @@ class Extensions:
         read_at = self._noted.get(token)
         return self._storing.get(token) if read_at is None else read_at
 
-    def seconds_until_due(self) -> float | None:
-        """Return in how many seconds some have to be stored; None if there are none."""
-        return None if self._due == math.inf else max(0.0, self._due - self._clock())
+    @property
+    def is_due(self) -> bool:
+        """Whether some have to be stored now."""
+        return self._due <= self._clock()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all are stored."""
+        return not self._noted
+
+    def seconds_until_look(self) -> float | None:
+        """Return in how many seconds the writing thread should look whether some are due; None for when it is woken.
+
+        While sessions are read all the time, it looks now and then, so that reads need not wake it.
+        """
+        with self._lock:
+            now = self._clock()
+            looks_again = self._noted_lately and self._due == math.inf
+            self._looks_at = now + self._delay if looks_again else self._due
+            self._noted_lately = self._due < math.inf
+            return None if self._looks_at == math.inf else max(0.0, self._looks_at - now)
 
     def take(self, most: int) -> Collection[SessionToken]:
         """Return so many tokens whose extensions are to be stored now; `stored` or `not_stored` has to follow."""

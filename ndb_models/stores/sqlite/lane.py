@@ -225,7 +225,7 @@ class Lane(forking.Forkable):
         if signal is not None:
             return signal
         try:
-            batch = self._queue.get(timeout=self._extensions.seconds_until_due() if self._options.writes else None)
+            batch = self._queue.get(timeout=self._extensions.seconds_until_look() if self._options.writes else None)
         except Empty:
             return _Signal.LOOK
         if not isinstance(batch, _Signal):
@@ -258,14 +258,13 @@ class Lane(forking.Forkable):
             return None
 
     def _store_extensions_due(self, tables: Tables) -> None:
-        extensions = self._extensions
-        while self._options.writes and extensions.seconds_until_due() == 0.0:
+        while self._options.writes and self._extensions.is_due:
             if not self._store_extensions(tables, _PATIENCE_FOR_EXTENSIONS):
                 return
 
     def _store_all_extensions(self, tables: Tables) -> None:
         """Store what is still noted when the store is closed; what fails then is lost."""
-        while self._options.writes and self._extensions.seconds_until_due() is not None:
+        while self._options.writes and not self._extensions.is_empty:
             if not self._store_extensions(tables, self._options.patience):
                 return
 
@@ -302,7 +301,7 @@ class Lane(forking.Forkable):
             if self._options.writes and (alone or not extensions.failing):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
                 tables.extend(taken)
-            if self._options.writes:
+            if durable and self._options.writes:
                 self._identity.require_file()
             connection.execute("COMMIT")
         except BaseException as exc:
@@ -312,7 +311,7 @@ class Lane(forking.Forkable):
             raise
         if taken:
             extensions.stored()
-        if self._options.writes:
+        if durable and self._options.synchronous == "FULL":
             self._identity.require_file()  # it may have gone while the disk was waited for
         return outcomes
 

@@ -26,8 +26,8 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
     Raises:
         StoreError, sqlite3.Error: it cannot be.
     """
-    # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made, SQLite
-    # will meet too, and has the words for it.
+    # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made,
+    # SQLite will meet too, and has the words for it.
     with contextlib.suppress(OSError):
         make_private(path)
 
