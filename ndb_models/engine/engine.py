@@ -108,7 +108,9 @@ class Engine(Uncopyable):
         self._store = store
         self._raise_store_errors = raise_store_errors
         self._max_nesting = min(max_nesting, MAX_NESTING)
-        self._context = Context(store, DataSets(store, persist_path))
+        # From the root: the working directory may change.
+        folder = None if persist_path is None else persist_path.absolute()
+        self._context = Context(store, DataSets(store, folder))
         self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:

@@ -125,18 +125,27 @@ async def test_all_ways_to_write_a_path_lead_to_one_engine(home: Path, elsewhere
         assert await first.kv_get(("a",)) == {"a": 1}
 
 
+@pytest.mark.parametrize("store", ["sqlite:///sessions.db", "memory://paths"])
 async def test_a_persist_path_is_resolved_once_too(
-    home: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     (home / "data").mkdir()
-    async with NdbClient.connect("sqlite:///sessions.db?persist_path=data") as client:
-        async with NdbClient.connect(f"sqlite:///sessions.db?persist_path={home / 'data'}") as same:
-            await same.kv_set({"a": 1})
+    async with NdbClient.connect(f"{store}?persist_path=data") as client:
+        await client.kv_set({"a": 1})
         monkeypatch.chdir(elsewhere)
         assert await client.kv_save("keys")
         await client.kv_clear()
         assert await client.kv_load("keys") == 1
     assert list((home / "data").iterdir())
+
+
+async def test_a_persist_path_may_be_written_in_several_ways(home: Path) -> None:
+    (home / "data").mkdir()
+    async with (
+        NdbClient.connect("sqlite:///sessions.db?persist_path=data"),
+        NdbClient.connect(f"sqlite:///sessions.db?persist_path={home / 'data'}") as same,
+    ):
+        assert await same.kv_save("keys")
 
 
 async def test_a_store_of_a_relative_path_is_opened_where_it_was_made(

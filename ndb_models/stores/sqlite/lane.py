@@ -296,7 +296,7 @@ class Lane(forking.Forkable):
         self._identity.require()
         self._set_synchronous(connection, self._options.synchronous if durable else "NORMAL")
         try:
-            connection.execute(self._options.begin)
+            tables.begin(self._options.begin)
             outcomes = [outcome_of(request, tables) for request in requests]
             if self._options.writes and (alone or not extensions.failing):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)

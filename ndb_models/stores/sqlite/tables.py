@@ -50,6 +50,8 @@ class Tables:
         self._clock = clock
         self._extensions = extensions
         self._created = 0
+        # The sessions that this transaction has brought up to date.
+        self._settled: set[SessionToken] = set()
         # The latest time that was seen; where the pass through all rows has come, None between two; and when it began.
         self._latest = -math.inf
         self._pass_at: int | None = _FIRST_ROW
@@ -224,10 +226,16 @@ class Tables:
         self.connection.execute("DELETE FROM session_key")
         return ended
 
+    def begin(self, statement: str) -> None:
+        """Begin a transaction."""
+        self._settled.clear()
+        self.connection.execute(statement)
+
     def extend(self, tokens: Collection[SessionToken]) -> None:
         """Store the extensions that are noted for these sessions, where they still exist."""
         for token in tokens:
-            self._settle(token)
+            if token not in self._settled:
+                self._settle(token)
 
     def sweep(self, most: int) -> bool:
         """Free what so many expired sessions occupy; tell whether there may be more of them."""
@@ -287,6 +295,7 @@ class Tables:
             return None
         now = self._clock()
         self._latest = max(self._latest, now)
+        self._settled.add(token)
         session = session_state(token, row, now, self._read_at(token, row.deadline, now))
         if session is None:
             self._delete(token)
@@ -302,11 +311,13 @@ class Tables:
 
     def _store_deadline(self, session: SessionState) -> None:
         """Store when a session's time comes. It is looked at no later than that."""
-        deadline = session.deadline
-        columns = "deadline = ?1"
-        if deadline is not None and (session.due is None or session.due > deadline):
-            columns = "deadline = ?1, due = ?1"
-        self.connection.execute(f"UPDATE session SET {columns} WHERE tkn = ?2", (deadline, signed(session.token)))
+        deadline, token = session.deadline, signed(session.token)
+        if deadline is not None and session.due is not None and session.due <= deadline:
+            self.connection.execute("UPDATE session SET deadline = ? WHERE tkn = ?", (deadline, token))
+        else:
+            self.connection.execute(
+                "UPDATE session SET deadline = ?, due = ? WHERE tkn = ?", (deadline, deadline, token)
+            )
 
     def _delete(self, token: SessionToken) -> None:
         Keys(self.connection, token).clear()
