@@ -297,10 +297,10 @@ class Lane(forking.Forkable):
         self._set_synchronous(connection, self._options.synchronous if durable else "NORMAL")
         try:
             tables.begin(self._options.begin)
-            outcomes = [outcome_of(request, tables) for request in requests]
             if self._options.writes and (alone or not extensions.failing):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
-                tables.extend(taken)
+            outcomes = [outcome_of(request, tables) for request in requests]
+            tables.extend(taken)  # those that the requests have not brought up to date
             if durable and self._options.writes:
                 self._identity.require_file()
             connection.execute("COMMIT")
