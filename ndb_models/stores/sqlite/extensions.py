@@ -128,12 +128,18 @@ class Extensions:
                 self._warned = None
                 _logger.warning("%s: extensions of sessions are stored again", self._store)
 
-    def not_stored(self, failure: BaseException) -> None:
-        """Take back what was taken, to be tried again after a pause."""
-        now = self._clock()
+    def put_back(self) -> None:
+        """Take back what was taken: something else failed in the transaction."""
         with self._lock:
             self._noted = {**self._storing, **self._noted}
             self._storing = {}
+            self._due = self._clock() if self._noted else math.inf
+
+    def not_stored(self, failure: BaseException) -> None:
+        """Take back what was taken, to be tried again after a pause. Extensions may have been what failed."""
+        self.put_back()
+        now = self._clock()
+        with self._lock:
             if not self._noted:
                 return
             self._due = now + self._pause

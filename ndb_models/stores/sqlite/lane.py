@@ -293,6 +293,7 @@ class Lane(forking.Forkable):
         connection, extensions = tables.connection, self._extensions
         durable = any(request.durable for request in requests)
         taken: Collection[SessionToken] = ()
+        done = False
         self._identity.require()
         self._set_synchronous(connection, self._options.synchronous if durable else "NORMAL")
         try:
@@ -300,14 +301,17 @@ class Lane(forking.Forkable):
             if self._options.writes and (alone or not extensions.failing):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
             outcomes = [outcome_of(request, tables) for request in requests]
+            done = True
             tables.extend(taken)  # those that the requests have not brought up to date
             if durable and self._options.writes:
                 self._identity.require_file()
             connection.execute("COMMIT")
         except BaseException as exc:
             connection.rollback()
-            if taken or (self._options.writes and is_locked(exc)):
+            if (taken and done) or (self._options.writes and is_locked(exc)):
                 extensions.not_stored(exc)
+            elif taken:
+                extensions.put_back()
             raise
         if taken:
             extensions.stored()
