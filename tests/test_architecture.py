@@ -62,7 +62,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
+CONTRACTS: Final = frozenset({"Forkable", "Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -22,9 +22,9 @@ from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
-from ndb_models.stores.sqlite import forking
 from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.failures import is_locked, translated
+from ndb_models.stores.sqlite.forking import Forkable, forks, register
 from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.patience import patiently
 from ndb_models.stores.sqlite.requests import Outcome, Request, Work, deliver, outcome_of
@@ -69,7 +69,7 @@ class LaneOptions:
     writes: bool = False
 
 
-class Lane(forking.Forkable):
+class Lane(Forkable):
     """One thread and its connection. May be handed work by any event loop of this process.
 
     Args:
@@ -95,7 +95,7 @@ class Lane(forking.Forkable):
         self._identity = identity
         self._extensions = extensions
         self._options = options
-        self._forks = forking.forks()
+        self._forks = forks()
         self._taking = False
         # What each loop has asked for in this turn.
         self._outboxes: dict[asyncio.AbstractEventLoop, list[Request]] = {}
@@ -113,7 +113,7 @@ class Lane(forking.Forkable):
 
     def start(self) -> None:
         """Start the thread. Whether it could open its connection is in `opened`."""
-        forking.register(self)
+        register(self)
         # A daemon: a store that nobody closed must not keep the interpreter from ending. What it was doing then is
         # rolled back, as after any death.
         threading.Thread(target=self._live, name=f"ndb_models {self._options.begin}", daemon=True).start()
@@ -121,7 +121,7 @@ class Lane(forking.Forkable):
     @property
     def is_inherited(self) -> bool:
         """True if it is that of the process from which this one was forked: it has no thread here."""
-        return self._forks != forking.forks()
+        return self._forks != forks()
 
     def do(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
         """Hand over work; return what waits for its outcome. Cancelling that leaves it open whether it is carried out.
