@@ -212,10 +212,11 @@ class Lane(Forkable):
         finally:
             for lane in self.closes_after:
                 lane.closed.result()
-            tables = tables or self._connect_again(_Signal.END)
+            if tables is None and self._options.writes and not self._extensions.is_empty:
+                tables = self._connect_again(_Signal.END)
             if tables is not None:
                 self._store_all_extensions(tables)
-                tables.connection.close()
+                self._close(tables)
             self.closed.set_result(None)
             self._disconnected.set()
 
@@ -241,10 +242,13 @@ class Lane(Forkable):
 
     def _pause_for_fork(self, tables: Tables | None) -> None:
         if tables is not None:
-            tables.connection.close()
-        self._identity.forget_beside()
+            self._close(tables)
         self._disconnected.set()
         self._may_connect.wait()
+
+    def _close(self, tables: Tables) -> None:
+        self._identity.forget_beside()  # the last connection takes those files along
+        tables.connection.close()
 
     def _connect_again(self, batch: list[Request] | _Signal) -> Tables | None:
         """Open the connection again after a fork. If that fails, so does what is asked for."""
@@ -253,6 +257,8 @@ class Lane(Forkable):
             return self._open_tables()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
             failure = translated(self._options.store, exc)
+            if self._options.writes:
+                self._extensions.not_stored(exc)
             if not isinstance(batch, _Signal):
                 deliver(batch, [(None, failure)] * len(batch))
             return None

@@ -108,7 +108,13 @@ class SqliteStore(Uncopyable, Store):
             lane.leave()
 
     async def check(self) -> None:
-        await self._reader.do(lambda tables: self._identity.require(within=0))
+        identity = self._identity
+
+        def read(tables: Tables) -> None:
+            identity.require(within=0)
+            tables.tokens(None, 1)
+
+        await self._reader.do(read)
 
     async def aclose(self) -> None:
         self.leave()
@@ -212,6 +218,7 @@ def _opened(
     identity: FileIdentity, shown: str, connect: Callable[[str, float], sqlite3.Connection], patience: float
 ) -> sqlite3.Connection:
     require_not_inherited(identity.path, shown)
+    identity.require_file()  # where it was open before a fork: a file that has gone since must not be made anew
     connection = connect(identity.path, patience)
     try:
         identity.learn()
