@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -84,7 +84,7 @@ def _check(target: Path, shown: str, stopped: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def _connected(path: str, how: str) -> Iterator[sqlite3.Connection]:
+def _connected(path: str, how: str) -> Generator[sqlite3.Connection]:
     connection = sqlite3.connect(f"file:{quote(os.fspath(path))}?{how}", uri=True, timeout=0, isolation_level=None)
     try:
         yield connection

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -70,7 +70,7 @@ def require_not_inherited(path: str, shown: str) -> None:
 
 
 @contextlib.contextmanager
-def in_use(path: str) -> Iterator[None]:
+def in_use(path: str) -> Generator[None]:
     """Say that a file is open by a connection that cannot be closed before forks: children refuse that file."""
     with _forking:
         _in_use[path] += 1
