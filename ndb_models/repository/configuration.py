@@ -140,7 +140,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
             except StoredConfigError as exc:
                 if any(problem.kind == "invalid" for problem in exc.problems):
                     raise
-        await self._access.write(texts, texts.keys())
+        await self._access.write(texts, self._access.codec.names)
         return config
 
     async def update(self, /, **changes: Any) -> C:
@@ -161,7 +161,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         texts = self._access.dump(changed)
         unstored = {name for name in changes if name not in before}
         names = unstored.union(self._access.differing(config, changed))
-        await self._access.write(texts, names)
+        await self._access.write(texts, names.intersection({*texts, *before}))
         return changed
 
     def edit(self) -> AbstractAsyncContextManager[C]:
@@ -185,8 +185,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     async def _save_edited(self, config: C, known: tuple[dict[str, bytes], C]) -> None:
         before, unchanged = known
         texts = self._access.dump(config)
-        names = self._access.differing(unchanged, config)
-        await self._access.write_over(before, texts, names)
+        await self._access.write_over(before, texts, self._access.differing(unchanged, config))
 
     # Watching
 

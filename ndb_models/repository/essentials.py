@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -29,12 +29,15 @@ from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
-from ndb_models.texts import ObjectText, names_in
+from ndb_models.texts import ObjectText, names_in, split_members
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.usage import NotEntered
 
 M = TypeVar("M", bound=SessionModel)
+
+# What a field that is removed is looked up by: nothing.
+_NULL: Final = b"null"
 
 
 class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
@@ -146,11 +149,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             raise InvalidArgumentError("the expiry of a session cannot be changed; create() makes a new one")
         keys = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
-        changed, removed = self._codec.changes(keys, stored.keys)
-        changed.update((name, keys[name]) for name in stored.unsure if name in keys)
-        if self._index is not None:  # a default that is not stored is equal, but others look for what is stored
-            before = names_in(stored.keys)
-            changed.update((name, keys[name]) for name in self._index.fields if name in keys and name not in before)
+        changed, removed, after = self._codec.changes(session, keys, stored.keys, self._anyway(stored, keys))
         if self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
@@ -162,9 +161,18 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._index is None:
             await write()
         else:
-            await self._index.change(stored, changed if stored.outdated is None else keys, write)
-        set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
+            moved = changed if stored.outdated is None else split_members(after)
+            await self._index.change(stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+        set_stored(session, Stored(stored.tkn, after, stored.deadline))
         return session
+
+    def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
+        """Return the keys that a save writes whether or not they changed."""
+        if self._index is None:
+            return stored.unsure
+        # A default that is not stored is equal, but others look for what is stored.
+        before = names_in(stored.keys)
+        return stored.unsure.union(name for name in self._index.fields if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken) -> M:
         """Return the session of this token. Counts as a read.

@@ -1,10 +1,11 @@
 """Models that need not be read back before they are stored, because JSON loses nothing of the types of their fields.
 
 Of most classes that can be told from their core schema, once: their fields are strings, numbers, times and collections
-of such, without validators and serializers of the user's. Then a model comes back equal if each of its values is just
-what its field declares, which Pydantic's strict mode tells without writing and reading JSON, and if none is one of the
-few of these types that JSON has no way to write. Of whatever is not listed here nothing is claimed: not of a dict, for
-one, whose keys Pydantic writes though they are no Unicode.
+of such, without validators and serializers of the user's. Then a model comes back the same if each of its values is just
+what its field declares, which Pydantic's strict mode tells without writing and reading JSON; if each is of the very type
+that is read, and of no class derived from it; and if none is one of the few of these types that JSON has no way to write.
+Of whatever is not listed here nothing is claimed: not of a dict, for one, whose keys Pydantic writes though they are no
+Unicode.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator, TzInfo
@@ -21,6 +23,10 @@ from ndb_models.schema.core_schemas import has_aliases
 
 Check = Callable[[Mapping[str, Any]], bool]
 """Tells of a model's fields whether they come back equal. False says nothing."""
+
+_Look = Callable[[Any], bool]
+
+_KNOWN_ROWS: Final = 64
 
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
 _BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
@@ -58,19 +64,32 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
     if fields is None or model.__private_attributes__ or has_aliases(core_schema):
         return None
     names = tuple(fields)
-    kinds: dict[str, str] = {}
+    kinds: list[frozenset[type]] = []
+    looks: list[tuple[str, _Look]] = []
     for name, field in fields.items():
         inner = _declared(field)
         if inner is None:
             return None
-        kinds[name] = inner["schema"]["type"] if inner["type"] == "nullable" else inner["type"]
-    looked_at = tuple([(name, _LOOKS[kind]) for name, kind in kinds.items() if kind in _LOOKS])
+        kinds.append(_kinds(inner))
+        look = _look(inner)
+        if look is not None:
+            looks.append((name, look))
     fits = SchemaValidator(core_schema["schema"]).isinstance_python
+    # Rows of types that were found to be those of the fields: there are several, as a field may be None.
+    known: set[tuple[type, ...]] = set()
 
     def check(values: Mapping[str, Any]) -> bool:
-        if tuple(values) != names or not fits(values, strict=True):
+        if tuple(values) != names:
             return False
-        for name, comes_back in looked_at:
+        row = tuple(map(type, values.values()))
+        if row not in known:
+            if not all(kind in allowed for kind, allowed in zip(row, kinds, strict=True)):
+                return False
+            if len(known) < _KNOWN_ROWS:
+                known.add(row)
+        if not fits(values, strict=True):
+            return False
+        for name, comes_back in looks:
             value = values[name]
             if value is not None and not comes_back(value):
                 return False
@@ -122,24 +141,47 @@ def _is_lossless(node: Any) -> bool:
             return True
 
 
-def _is_finite(number: float) -> bool:
-    """Tell whether this is a float that JSON has a number for."""
-    return type(number) is float and isfinite(number)
+def _kinds(node: Any) -> frozenset[type]:
+    """Return the types that values of a field are read as."""
+    if node["type"] == "nullable":
+        return _kinds(node["schema"]) | {type(None)}
+    return frozenset({node["cls"] if node["type"] == "enum" else _READ_AS[node["type"]]})
 
 
-def _is_day(day: date) -> bool:
-    """Tell whether this is a date, and not one with more to it."""
-    return type(day) is date
+def _look(node: Any) -> _Look | None:
+    """Return what tells of a field's values, each of a type that is read, whether they come back; None if all do."""
+    if node["type"] == "nullable":
+        return _look(node["schema"])
+    if node["type"] != "list":
+        return _LOOKS.get(node["type"])
+    items = node.get("items_schema")
+    return None if items is None else _look_at_items(_kinds(items), _look(items))
+
+
+def _look_at_items(kinds: frozenset[type], look: _Look | None) -> _Look:
+    def comes_back(items: list[Any]) -> bool:
+        if not kinds.issuperset(map(type, items)):
+            return False
+        return look is None or all(item is None or look(item) for item in items)
+
+    return comes_back
 
 
 def _is_read_as_written(time: datetime) -> bool:
     """Tell whether a time is read in the zone that it has: other zones have rules of their own, and seconds."""
     zone = time.tzinfo
-    return type(time) is datetime and (zone is None or zone is UTC or zone == _UTC_AS_READ)
+    return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
 
 
-_LOOKS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "float": _is_finite,
-    "date": _is_day,
-    "datetime": _is_read_as_written,
+_READ_AS: Final[Mapping[str, type]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "uuid": UUID,
+    "list": list,
+    "literal": str,
+    "date": date,
+    "datetime": datetime,
 }
+_LOOKS: Final[Mapping[str, _Look]] = {"float": isfinite, "datetime": _is_read_as_written}

@@ -22,6 +22,9 @@ _S = TypeVar("_S", bound=UpgradeStep)
 
 _Inherited: TypeAlias = Literal["inherited"]
 
+Private: TypeAlias = Literal["refuse", "drop"]
+"""Whether a model whose private attributes would not come back is refused, or stored without them."""
+
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 
 
@@ -29,11 +32,13 @@ _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 class SessionOptions:
     """What a session class is declared with.
 
-    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current.
+    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current,
+    `private` what becomes of private attributes that are not at their default.
     """
 
     schema: str
     expiry: Expiry | None
+    private: Private = "refuse"
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
 
     @property
@@ -77,6 +82,9 @@ class SessionModel(BaseModel):
         version: counts the changes to the class after which sessions that were stored before have to be upgraded, from
             1; see `upgrade`. Neither this nor the steps are inherited: a subclass is another schema.
         oldest: the oldest version that is still upgraded; sessions of older ones are refused with `OlderVersionError`.
+        private: private attributes are not stored. `"refuse"`, the default, refuses a model in which one would not come
+            back as it is, at any depth. `"drop"` leaves them out: a session that is read has them as a new model does.
+            For what is worked out again, such as a cache. Inherited.
 
     Raises (at class definition):
         SchemaError: the class cannot be stored as it is declared.
@@ -95,24 +103,27 @@ class SessionModel(BaseModel):
         schema: str | None = None,
         version: int = 1,
         oldest: int = 1,
+        private: Private | _Inherited = "inherited",
         **kwargs: Any,
     ) -> None:
         if kwargs:
             raise SchemaError(
                 cls.__name__,
                 None,
-                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema=, version=, oldest= and Pydantic's"
-                " own",
+                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema=, version=, oldest=, private= and"
+                " Pydantic's own",
             )
         super().__init_subclass__()
         annotations = inspect.get_annotations(cls)
         _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
         _check_options(cls, expiry, schema)
-        inherited = cls.session_options.expiry
+        _check_private(cls, private)
+        inherited = cls.session_options
         cls.session_options = SessionOptions(
             schema or cls.__name__,
-            inherited if expiry == "inherited" else expiry,
+            inherited.expiry if expiry == "inherited" else expiry,
+            inherited.private if private == "inherited" else private,
             Upgrades(cls.__name__, version, oldest),
         )
 
@@ -187,6 +198,11 @@ def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> N
         raise SchemaError(cls.__name__, None, f"expiry= is an Expiry or None, not a {type(expiry).__name__}")
     if schema is not None and not (isinstance(schema, str) and schema and schema.isprintable()):
         raise SchemaError(cls.__name__, None, "the name of a schema is a printable string and not empty")
+
+
+def _check_private(cls: type[SessionModel], private: object) -> None:
+    if private not in ("refuse", "drop", "inherited"):
+        raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
 
 
 def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
