@@ -7,15 +7,15 @@ written differently each time, as sets are, and how others format JSON, make no 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from ndb_models.schema.value_equality import Rules, is_same
-from ndb_models.schema.value_kinds import ABSENT
+from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
+from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
 from ndb_models.texts import ObjectText, join_members, split_members
 
 NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
@@ -60,15 +60,15 @@ def _changed(
 ) -> Iterator[str]:
     again = FieldTexts(write, read)
     for name in differing:
-        rules = Rules(partial(again.has, name, now.get(name)), changes=True)
-        if not is_same(value_of(model, name), value_of(read, name), rules):
+        reason = difference(value_of(model, name), value_of(read, name), OF_CHANGES)
+        if again.settles(reason, name, now.get(name)) is not None:
             yield name
 
 
 def _changed_as_json(now: Mapping[str, bytes], differing: Sequence[str], before: bytes) -> Iterator[str]:
     ours, theirs = from_json(join_members(now)), from_json(before)
-    rules = Rules(lambda: False, changes=True)
-    return (name for name in differing if not is_same(ours.get(name, ABSENT), theirs.get(name, ABSENT), rules))
+    changed = lost_names(ours, theirs, OF_CHANGES)
+    return (name for name in differing if name in changed)
 
 
 class FieldTexts:
@@ -85,9 +85,10 @@ class FieldTexts:
         except NOT_JSON:
             return None
 
-    def has(self, name: str, text: bytes | None) -> bool:
-        """Tell whether a field is written as this text."""
-        return text is not None and self.of(name) == text
+    def settles(self, reason: str | None, name: str, text: bytes | None) -> str | None:
+        """Return in what a field differs from one that is written as this text, where that was still undecided."""
+        same = reason is UNDECIDED and text is not None and self.of(name) == text
+        return None if same else reason
 
     @cached_property
     def _all(self) -> Mapping[str, bytes]:

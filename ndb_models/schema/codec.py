@@ -23,8 +23,7 @@ from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.problems import WHOLE, not_numbers, problems_of, unreadable, without_value, without_values
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.schema.value_equality import Rules, difference, drops_private, is_same, not_stored
-from ndb_models.schema.value_kinds import ABSENT
+from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names, not_stored
 from ndb_models.texts import UNREADABLE, ObjectText, names_in, split_members
 from ndb_models.types import SessionToken
 
@@ -68,7 +67,7 @@ class ModelCodec(Generic[B]):
         self._comes_back = (
             lossless_check(model) if not self.open and writes_fields(model.__pydantic_core_schema__) else None
         )
-        self._drops_private = drops_private(model)
+        self._rules = Rules(drops_private=drops_private(model))
 
     def dump(self, model: B) -> ObjectText:
         """Return a model's keys.
@@ -123,8 +122,7 @@ class ModelCodec(Generic[B]):
 
     def _lost(self, model: B, read: B, keys: ObjectText) -> list[tuple[str, str]]:
         """Return what of a model is not the same in what was read of its keys, and why."""
-        whole = Rules(lambda: self._write(read) == keys.text, drops_private=self._drops_private)
-        if difference(model, read, whole) is None:
+        if difference(model, read, self._rules) is None:
             return []
         fields = self._model.__pydantic_fields__
         extras = {**(model.__pydantic_extra__ or {}), **(read.__pydantic_extra__ or {})}
@@ -133,19 +131,22 @@ class ModelCodec(Generic[B]):
     def _lost_fields(self, model: B, read: B, keys: ObjectText, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         again = FieldTexts(self._write, read)
         for name in names:
-            rules = Rules(partial(again.has, name, keys.get(name)), drops_private=self._drops_private)
-            reason = difference(value_of(model, name), value_of(read, name), rules)
-            if reason is not None and name in self._excluded:
+            reason = difference(value_of(model, name), value_of(read, name), self._rules)
+            if reason is None:
+                continue
+            if name in self._excluded:
                 yield name, _EXCLUDED
-            elif reason is not None:
-                yield name, reason if name in keys else _LEFT_OUT
+            elif name not in keys:
+                yield name, _LEFT_OUT
+            else:
+                reason = again.settles(reason, name, keys[name])
+                if reason is not None:
+                    yield name, reason
 
     def _lost_private(self, model: B, read: B) -> Iterator[tuple[str, str]]:
-        if not self._drops_private:
-            ours, theirs = model.__pydantic_private__ or {}, read.__pydantic_private__ or {}
-            for name in {**ours, **theirs}:
-                if not is_same(ours.get(name, ABSENT), theirs.get(name, ABSENT), Rules(lambda: False)):
-                    yield name, not_stored(name, self._model)
+        if not self._rules.drops_private:
+            names = lost_names(model.__pydantic_private__ or {}, read.__pydantic_private__ or {}, self._rules)
+            yield from ((name, not_stored(name, self._model)) for name in names)
 
     def load(self, text: bytes, tkn: SessionToken) -> B:
         """Return the model that keys make, given as the text of an object.
@@ -189,8 +190,8 @@ class ModelCodec(Generic[B]):
         texts, again = FieldTexts(self._write, one), FieldTexts(self._write, other)
 
         def differ(name: str) -> bool:
-            rules = Rules(lambda: again.has(name, texts.of(name)), changes=True)
-            return not is_same(value_of(one, name), value_of(other, name), rules)
+            reason = difference(value_of(one, name), value_of(other, name), OF_CHANGES)
+            return reason is not None and again.settles(reason, name, texts.of(name)) is not None
 
         return tuple(filter(differ, self.names))
 

@@ -1,11 +1,10 @@
 """Models that need not be read back before they are stored, because JSON loses nothing of the types of their fields.
 
 Of most classes that can be told from their core schema, once: their fields are strings, numbers, times and collections
-of such, without validators and serializers of the user's. Then a model comes back the same if each of its values is just
-what its field declares, which Pydantic's strict mode tells without writing and reading JSON; if each is of the very type
-that is read, and of no class derived from it; and if none is one of the few of these types that JSON has no way to write.
-Of whatever is not listed here nothing is claimed: not of a dict, for one, whose keys Pydantic writes though they are no
-Unicode.
+of such, without validators and serializers of the user's. Then a model comes back the same if each of its values is of
+the very type that is read, and just what its field declares, which Pydantic's strict mode tells without writing and
+reading JSON; and if none is one of the few of these types that JSON has no way to write. Of whatever is not listed here
+nothing is claimed: not of a dict, for one, whose keys Pydantic writes though they are no Unicode.
 """
 
 from __future__ import annotations

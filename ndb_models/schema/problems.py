@@ -26,7 +26,8 @@ _TELLTALE: Final[Mapping[str, str]] = {
     "uuid_parsing": "Input should be a valid UUID",
     "url_parsing": "Input should be a valid URL",
 }
-_PYDANTICS: Final = frozenset(get_args(ErrorType))
+# Those whose messages hold nothing of the value: Pydantic's, and our own.
+_SHOWN: Final = frozenset({*get_args(ErrorType), "zone_missing", "zone_unknown", "zoned_datetime_parsing"})
 
 # How Pydantic begins to say that it has no serializer for a type.
 _UNKNOWN_TYPE: Final = "Unable to serialize unknown type"
@@ -79,6 +80,6 @@ def without_value(error: Exception) -> Exception | None:
 
 def _reason(problem: Any) -> str:
     kind, message = str(problem["type"]), str(problem["msg"])
-    if kind in _PYDANTICS:
+    if kind in _SHOWN:
         return _TELLTALE.get(kind, message)
     return f"{_REFUSED} ({kind})"

@@ -21,14 +21,14 @@ Python's own is a change.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import is_dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydantic import AnyUrl, BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import MultiHostUrl, Url
@@ -40,6 +40,7 @@ from ndb_models.schema.value_kinds import (
     BY_TEXT,
     EXACT,
     LOST,
+    UNDECIDED,
     attributes,
     by_base,
     by_text,
@@ -53,6 +54,11 @@ from ndb_models.schema.value_kinds import (
 MAXLEN_LOST: Final = (
     "the maxlen of its deque would be lost; let a validator set it:"
     " Annotated[deque[int], AfterValidator(lambda items: deque(items, 10))]"
+)
+
+FACTORY_LOST: Final = (
+    "the default_factory of its defaultdict would be another one; use what the field declares: list for"
+    " defaultdict[str, list[int]]"
 )
 
 _FLAT: Final = EXACT | {float}
@@ -72,30 +78,38 @@ class Rules(NamedTuple):
     """What counts in a comparison.
 
     `changes` asks whether a value has changed, else whether it comes back. `drops_private` leaves private attributes
-    out. `same_text` tells whether both values, or what they are in, are written as the same text.
+    out.
     """
 
-    same_text: Callable[[], bool]
     changes: bool = False
     drops_private: bool = False
 
 
-def is_same(one: object, other: object, rules: Rules) -> bool:
-    """Tell whether two values are the same."""
-    return difference(one, other, rules) is None
+OF_CHANGES: Final = Rules(changes=True)
+"""What counts in the question whether a value has changed."""
+
+_Pairs: TypeAlias = list[tuple[Any, Any]]
+_Compare: TypeAlias = Callable[[Any, Any, _Pairs, Rules], str | None]
+"""Compares two values of one type. What they hold is added to the pairs, to be compared next."""
+
+# So many pairs may be compared before anyone asks whether a value holds itself.
+_UNSUSPICIOUS: Final = 256
 
 
-def difference(one: object, other: object, rules: Rules) -> str | None:
+def difference(one: Any, other: Any, rules: Rules) -> str | None:
     """Return None if two values are the same, else in what they differ, as the reason of a refusal.
+
+    It is `UNDECIDED` where they differ, if at all, in an object that cannot be compared: then they are the same if both
+    are written as the same text.
 
     Args:
         one: the value that was given.
         other: what was read in its place.
         rules: what counts.
     """
-    pairs: list[tuple[Any, Any]] = [(one, other)]
-    comparison = _Comparison(rules, pairs)
-    # Pairs that were met, kept so that no other value takes their addresses: what holds itself is compared once.
+    pairs: _Pairs = [(one, other)]
+    steps, undecided = 0, None
+    # Pairs that were met, kept so that no other value takes their addresses.
     met: dict[tuple[int, int], tuple[Any, Any]] = {}
     while pairs:
         one, other = pair = pairs.pop()
@@ -104,123 +118,101 @@ def difference(one: object, other: object, rules: Rules) -> str | None:
         kind: type[Any] = type(one)
         if kind is not type(other):
             return LOST
-        if kind in EXACT:
-            if one != other:
-                return LOST
-        elif met.setdefault((id(one), id(other)), pair) is pair:
-            reason = _comparison_of(kind)(comparison, one, other)
-            if reason is not None:
-                return reason
+        steps += 1
+        if steps > _UNSUSPICIOUS and met.setdefault((id(one), id(other)), pair) is not pair:
+            continue  # it holds itself
+        reason = (_known.get(kind) or _learn(kind))(one, other, pairs, rules)
+        if reason is UNDECIDED:
+            undecided = UNDECIDED
+        elif reason is not None:
+            return reason
+    return undecided
+
+
+def _exactly(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
+    return None if one == other else LOST
+
+
+def _sequences(one: Sequence[Any], other: Sequence[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return _items([*one], [*other], pairs)
+
+
+def _items(ours: list[Any], theirs: list[Any], pairs: _Pairs) -> str | None:
+    kinds = [*map(type, ours)]
+    if kinds != [*map(type, theirs)]:
+        return LOST
+    if EXACT.issuperset(kinds):
+        return None if ours == theirs else LOST
+    if _FLAT.issuperset(kinds) and ours == theirs and 0.0 not in ours:
+        return None
+    for kind, one, other in zip(kinds, ours, theirs, strict=True):
+        if kind not in EXACT:
+            pairs.append((one, other))
+        elif one != other:
+            return LOST
     return None
 
 
-class _Comparison(NamedTuple):
-    """Compares two values of one type. What they hold is added to `pairs`, to be compared next."""
+def _deques(one: deque[Any], other: deque[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return MAXLEN_LOST if one.maxlen != other.maxlen else _items([*one], [*other], pairs)
 
-    rules: Rules
-    pairs: list[tuple[Any, Any]]
 
-    def sequences(self, one: Sequence[Any], other: Sequence[Any]) -> str | None:
-        return self._items([*one], [*other])
+def _mappings(one: Mapping[Any, Any], other: Mapping[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    ours, theirs = [*one], [*other]
+    kinds = [*map(type, ours)]
+    if EXACT.issuperset(kinds) and ours == theirs and kinds == [*map(type, theirs)]:
+        return _items([*one.values()], [*other.values()], pairs)
+    matched = _matched(ours, theirs, rules)
+    if matched is None:
+        return LOST
+    pairs.extend((one[ours], other[theirs]) for ours, theirs in matched)
+    return None
 
-    def _items(self, ours: list[Any], theirs: list[Any]) -> str | None:
-        kinds = [*map(type, ours)]
-        if kinds != [*map(type, theirs)]:
-            return LOST
-        if EXACT.issuperset(kinds):
-            return None if ours == theirs else LOST
-        if not (_FLAT.issuperset(kinds) and ours == theirs and 0.0 not in ours):
-            self.pairs.extend(zip(ours, theirs, strict=True))
+
+def _ordered(one: OrderedDict[Any, Any], other: OrderedDict[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return _items([*one], [*other], pairs) or _items([*one.values()], [*other.values()], pairs)
+
+
+def _defaulting(one: defaultdict[Any, Any], other: defaultdict[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    if not _make_the_same(one.default_factory, other.default_factory):
+        return FACTORY_LOST
+    return _mappings(one, other, pairs, rules)
+
+
+def _make_the_same(one: Any, other: Any) -> bool:
+    if one is other or one is None or other is None:
+        return one is other
+    try:
+        return difference(one(), other(), Rules()) is None
+    except Exception:  # noqa: BLE001 - whatever a factory of the user's raises
+        return False
+
+
+def _sets(one: Set[Any], other: Set[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    kinds = {*map(type, one)}
+    if len(kinds) == 1 and EXACT.issuperset(kinds):
+        return None if one == other and {*map(type, other)} == kinds else LOST
+    return LOST if _matched(one, other, rules) is None else None
+
+
+def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _Pairs | None:
+    """Return which element of the one is the same as which of the other; None if one is without its like."""
+    if len(ours) != len(theirs):
         return None
-
-    def deques(self, one: deque[Any], other: deque[Any]) -> str | None:
-        return MAXLEN_LOST if one.maxlen != other.maxlen else self.sequences(one, other)
-
-    def mappings(self, one: Mapping[Any, Any], other: Mapping[Any, Any]) -> str | None:
-        ours, theirs = [*one], [*other]
-        kinds = [*map(type, ours)]
-        if EXACT.issuperset(kinds) and ours == theirs and kinds == [*map(type, theirs)]:
-            return self._items([*one.values()], [*other.values()])
-        matched = self._matched(ours, theirs)
-        if matched is None:
-            return LOST
-        self.pairs.extend((one[ours], other[theirs]) for ours, theirs in matched)
-        return None
-
-    def ordered(self, one: OrderedDict[Any, Any], other: OrderedDict[Any, Any]) -> str | None:
-        return self._items([*one], [*other]) or self._items([*one.values()], [*other.values()])
-
-    def with_factories(self, one: defaultdict[Any, Any], other: defaultdict[Any, Any]) -> str | None:
-        return self.mappings(one, other) if _make_the_same(one.default_factory, other.default_factory) else LOST
-
-    def sets(self, one: Set[Any], other: Set[Any]) -> str | None:
-        kinds = {*map(type, one)}
-        if len(kinds) == 1 and EXACT.issuperset(kinds):
-            return None if one == other and {*map(type, other)} == kinds else LOST
-        return LOST if self._matched(one, other) is None else None
-
-    def _matched(self, ours: Collection[Any], theirs: Collection[Any]) -> list[tuple[Any, Any]] | None:
-        """Return which element of the one is the same as which of the other; None if one is without its like."""
-        if len(ours) != len(theirs):
-            return None
-        by_value = _by_value(theirs)
-        rest = {id(each): each for each in theirs}
-        matched: list[tuple[Any, Any]] = []
-        for each in ours:
-            found = by_value(each)
-            if id(found) not in rest or not is_same(each, found, self.rules):
-                if type(each) in EXACT:
-                    return None
-                # Equal by its own `==` to none, as a time that occurs twice is.
-                found = next((other for other in rest.values() if is_same(each, other, self.rules)), ABSENT)
-                if found is ABSENT:
-                    return None
-            matched.append((each, rest.pop(id(found))))
-        return matched
-
-    def models(self, one: BaseModel, other: BaseModel) -> str | None:
-        reason = None if self.rules.changes else self._private(one, other)
-        if reason is not None:
-            return reason
-        if one.__pydantic_extra__ or other.__pydantic_extra__:
-            self.pairs.append((one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}))
-        names = _stored_names(type(one)) if self.rules.changes else type(one).__pydantic_fields__
-        # Not as attributes: what is deprecated has not been used by comparing it.
-        ours, theirs = one.__dict__, other.__dict__
-        return self._items([ours.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names])
-
-    def _private(self, one: BaseModel, other: BaseModel) -> str | None:
-        ours, theirs = one.__pydantic_private__ or {}, other.__pydantic_private__ or {}
-        kind = type(one)
-        if not (ours or theirs) or self.rules.drops_private or drops_private(kind):
-            return None
-        for name in {**ours, **theirs}:
-            if not is_same(ours.get(name, ABSENT), theirs.get(name, ABSENT), self.rules):
-                return not_stored(name, kind)
-        return None
-
-    def secrets(self, one: Secret[Any], other: Secret[Any]) -> str | None:
-        self.pairs.append((one.get_secret_value(), other.get_secret_value()))
-        return None
-
-    def enums(self, one: Enum, other: Enum) -> str | None:
-        self.pairs.append((one.value, other.value))
-        return None
-
-    def floats(self, one: float, other: float) -> str | None:
-        return floats(one, other, nan=self.rules.changes)
-
-    def decimals(self, one: Decimal, other: Decimal) -> str | None:
-        return decimals(one, other, nan=self.rules.changes)
-
-    def datetimes(self, one: datetime, other: datetime) -> str | None:
-        return datetimes(one, other, zones=self.rules.changes)
-
-    def dataclasses(self, one: object, other: object) -> str | None:
-        return self.mappings(attributes(one), attributes(other))
-
-    def objects(self, one: object, other: object) -> str | None:
-        return objects(one, other, self.rules.same_text)
+    by_value = _by_value(theirs)
+    rest = {id(each): each for each in theirs}
+    matched: _Pairs = []
+    for each in ours:
+        found = by_value(each)
+        if id(found) not in rest or difference(each, found, rules) is not None:
+            if type(each) in EXACT:
+                return None
+            # Equal by its own `==` to none, as a time that occurs twice is.
+            found = next((other for other in rest.values() if difference(each, other, rules) is None), ABSENT)
+            if found is ABSENT:
+                return None
+        matched.append((each, rest.pop(id(found))))
+    return matched
 
 
 def _by_value(values: Collection[Any]) -> Callable[[Any], Any]:
@@ -239,73 +231,131 @@ def _by_value(values: Collection[Any]) -> Callable[[Any], Any]:
     return find
 
 
+def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> str | None:
+    kind = type(one)
+    names: Collection[str] = kind.__pydantic_fields__
+    if rules.changes:
+        names = _stored_names(kind)
+    elif one.__pydantic_private__ or other.__pydantic_private__:
+        reason = _private(one, other, rules)
+        if reason is not None:
+            return reason
+    if one.__pydantic_extra__ or other.__pydantic_extra__:
+        pairs.append((one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}))
+    # Not as attributes: what is deprecated has not been used by comparing it.
+    ours, theirs = one.__dict__, other.__dict__
+    if [*ours] == [*theirs] == [*names]:
+        return _items([*ours.values()], [*theirs.values()], pairs)
+    return _items([ours.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names], pairs)
+
+
+def _private(one: BaseModel, other: BaseModel, rules: Rules) -> str | None:
+    kind = type(one)
+    if rules.drops_private or drops_private(kind):
+        return None
+    ours, theirs = one.__pydantic_private__ or {}, other.__pydantic_private__ or {}
+    lost = lost_names(ours, theirs, rules)
+    return not_stored(lost[0], kind) if lost else None
+
+
+def lost_names(ours: Mapping[str, Any], theirs: Mapping[str, Any], rules: Rules) -> list[str]:
+    """Return the names under which two mappings do not have the same."""
+    names = dict.fromkeys((*ours, *theirs))
+    return [name for name in names if difference(ours.get(name, ABSENT), theirs.get(name, ABSENT), rules) is not None]
+
+
 def drops_private(kind: type) -> bool:
     """Tell whether a class says that its private attributes need not come back."""
     return issubclass(kind, SessionModel) and kind.session_options.private == "drop"
 
 
-def _make_the_same(one: Any, other: Any) -> bool:
-    if one is other or one is None or other is None:
-        return one is other
-    try:
-        return is_same(one(), other(), Rules(lambda: False))
-    except Exception:  # noqa: BLE001 - whatever a factory of the user's raises
-        return False
-
-
 @lru_cache(maxsize=1024)
-def _stored_names(model: type[BaseModel]) -> Iterable[str]:
+def _stored_names(model: type[BaseModel]) -> Collection[str]:
     return [name for name, field in model.__pydantic_fields__.items() if field.exclude is not True]
 
 
-_Compare = Callable[[_Comparison, Any, Any], str | None]
+def _secrets(one: Secret[Any], other: Secret[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    pairs.append((one.get_secret_value(), other.get_secret_value()))
+    return None
 
 
-def _pure(compare: Callable[[Any, Any], str | None]) -> _Compare:
-    return lambda _, one, other: compare(one, other)
+def _enums(one: Enum, other: Enum, pairs: _Pairs, rules: Rules) -> str | None:
+    pairs.append((one.value, other.value))
+    return None
+
+
+def _floats(one: float, other: float, pairs: _Pairs, rules: Rules) -> str | None:
+    return floats(one, other, nan=rules.changes)
+
+
+def _decimals(one: Decimal, other: Decimal, pairs: _Pairs, rules: Rules) -> str | None:
+    return decimals(one, other, nan=rules.changes)
+
+
+def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> str | None:
+    return datetimes(one, other, zones=rules.changes)
+
+
+def _dataclasses(one: object, other: object, pairs: _Pairs, rules: Rules) -> str | None:
+    return _mappings(attributes(one), attributes(other), pairs, rules)
+
+
+def _by(compare: Callable[[Any, Any], str | None]) -> _Compare:
+    return lambda one, other, _, __: compare(one, other)
 
 
 # The first that a type is one of, from the particular to the general.
 _COMPARISONS: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Compare]]] = (
-    (Enum, _Comparison.enums),
-    (BaseModel, _Comparison.models),
-    ((Secret, SecretStr, SecretBytes), _Comparison.secrets),
-    (_URLS, _pure(by_text)),
-    (BY_TEXT, _pure(by_text)),
-    (float, _Comparison.floats),
-    (Decimal, _Comparison.decimals),
-    (datetime, _Comparison.datetimes),
-    (time, _pure(times)),
-    *((base, _pure(by_base(base))) for base in BY_BASE),
-    (deque, _Comparison.deques),
-    (OrderedDict, _Comparison.ordered),
-    (defaultdict, _Comparison.with_factories),
-    (Mapping, _Comparison.mappings),
-    (Set, _Comparison.sets),
-    (Sequence, _Comparison.sequences),
-    (object, _Comparison.objects),
+    (Enum, _enums),
+    (BaseModel, _models),
+    ((Secret, SecretStr, SecretBytes), _secrets),
+    (_URLS, _by(by_text)),
+    (BY_TEXT, _by(by_text)),
+    (float, _floats),
+    (Decimal, _decimals),
+    (datetime, _datetimes),
+    (time, _by(times)),
+    *((base, _by(by_base(base))) for base in BY_BASE),
+    (deque, _deques),
+    (OrderedDict, _ordered),
+    (defaultdict, _defaulting),
+    (Mapping, _mappings),
+    (Set, _sets),
+    (Sequence, _sequences),
+    (object, _by(objects)),
 )
 _WITHOUT_ATTRIBUTES: Final = (Enum, BaseModel, PurePath, Secret, SecretStr, SecretBytes, *_URLS)
 
+# Classes may be made by the thousand, so that this does not grow for ever.
+_MOST_KNOWN: Final = 1024
+_known: dict[type[Any], _Compare] = {}
 
-@lru_cache(maxsize=1024)
+
+def _learn(kind: type[Any]) -> _Compare:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    return _known.setdefault(kind, _comparison_of(kind))
+
+
 def _comparison_of(kind: type[Any]) -> _Compare:
     """Return how values of a type are compared: as what they are one of, and by the attributes that they have besides.
 
     A dataclass is its fields, and what it is one of otherwise.
     """
+    if kind in EXACT:
+        return _exactly
     base, compare = next(row for row in _COMPARISONS if issubclass(kind, row[0]))
     if is_dataclass(kind):
-        return _Comparison.dataclasses if base is object else _and_attributes(compare)
+        return _dataclasses if base is object else _and_attributes(compare)
     if issubclass(kind, _WITHOUT_ATTRIBUTES) or kind is base or kind.__module__ == "builtins":
         return compare
     return _and_attributes(compare)
 
 
 def _and_attributes(compare: _Compare) -> _Compare:
-    def compared(comparison: _Comparison, one: Any, other: Any) -> str | None:
+    def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
         ours, theirs = attributes(one), attributes(other)
-        reason = comparison.mappings(ours, theirs) if ours or theirs else None
-        return reason or compare(comparison, one, other)
+        reason = _mappings(ours, theirs, pairs, rules) if ours or theirs else None
+        return reason or compare(one, other, pairs, rules)
 
     return compared

@@ -36,6 +36,12 @@ FOLD_LOST: Final = (
 )
 READ_ONCE: Final = "an iterator is used up when it is written; declare a list"
 
+UNDECIDED: Final = (
+    "what was read of it cannot be compared with it, and is written otherwise; give its class an __eq__, or declare a"
+    " type that has one"
+)
+"""Not a verdict yet: the reason of a refusal if both are not written as the same text."""
+
 ABSENT: Final = object()
 """Stands for a value that is not there."""
 
@@ -112,7 +118,6 @@ def _zone(moment: datetime) -> object:
 
 def by_base(base: type[Any]) -> Callable[[Any, Any], str | None]:
     """Return what compares as a type does, whatever a subclass makes of `==`."""
-
     equals: Any = base.__eq__
 
     def compared(one: Any, other: Any) -> str | None:
@@ -133,18 +138,17 @@ BY_BASE: Final = (
 BY_TEXT: Final = (PurePath, complex)
 
 
-def objects(one: object, other: object, same_text: Callable[[], bool]) -> str | None:
+def objects(one: object, other: object) -> str | None:
     """Compare two objects of any other class, but for their attributes: by `==`, if that gives True or False.
 
-    Where the class has no `==` of its own, or one that gives no bool, as of arrays, they are the same if both are
-    written as the same text.
+    It is `UNDECIDED` where the class has no `==` of its own, or one that gives no bool, as that of arrays.
     """
     if isinstance(one, type):
         return LOST  # a class is the same as itself alone
     if isinstance(one, Iterator):
         return READ_ONCE
     equal = is_equal(one, other)
-    return None if equal or (equal is None and same_text()) else LOST
+    return UNDECIDED if equal is None else None if equal else LOST
 
 
 def is_equal(one: object, other: object) -> bool | None:
