@@ -40,8 +40,9 @@ def find_changes(
 ) -> Changes:
     """Compare a model, and the keys that it is written as, with what is stored of it; see `ModelCodec.changes`."""
     stored, now = split_members(before), keys.split()
-    differing = [name for name in {**now, **stored} if now.get(name) != stored.get(name)]
-    changed = {*anyway}
+    differing = [name for name, text in now.items() if stored.get(name) != text]
+    differing += [name for name in stored if name not in now]
+    changed = set(anyway)
     if differing:
         try:
             changed.update(_changed(model, now, differing, read(before), write))
@@ -61,7 +62,7 @@ def _changed(
     again = FieldTexts(write, read)
     for name in differing:
         reason = difference(value_of(model, name), value_of(read, name), OF_CHANGES)
-        if again.settles(reason, name, now.get(name)) is not None:
+        if reason is not None and again.settles(reason, name, now.get(name)) is not None:
             yield name
 
 
