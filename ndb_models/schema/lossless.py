@@ -113,12 +113,12 @@ def _check_of(model: Any, definitions: _Definitions) -> Check | None:
 
 def _fields_of(model: Any) -> Mapping[str, Any] | None:
     """Return the fields of a model that is nothing but its fields."""
-    if model["type"] != "model" or not _MODEL.issuperset(model) or model["custom_init"] or model["root_model"]:
+    if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
     config, inner = model.get("config", {}), model["schema"]
     if not _CONFIG.issuperset(config) or config.get("extra_fields_behavior") == "allow":
         return None
-    if model["cls"].__private_attributes__:
+    if model["cls"] is BaseModel or model["cls"].__private_attributes__:
         return None
     return inner["fields"] if inner["type"] == "model-fields" and _FIELDS.issuperset(inner) else None
 

@@ -297,7 +297,7 @@ def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> s
 
 
 def _dataclasses(one: object, other: object, pairs: _Pairs, rules: Rules) -> str | None:
-    return _mappings(attributes(one), attributes(other), pairs, rules)
+    return _mappings(*attributes(one, other), pairs, rules)
 
 
 def _by(compare: Callable[[Any, Any], str | None]) -> _Compare:
@@ -354,8 +354,8 @@ def _comparison_of(kind: type[Any]) -> _Compare:
 
 def _and_attributes(compare: _Compare) -> _Compare:
     def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
-        ours, theirs = attributes(one), attributes(other)
-        reason = _mappings(ours, theirs, pairs, rules) if ours or theirs else None
+        ours, theirs = attributes(one, other)
+        reason = _mappings(ours, theirs, pairs, rules) if ours else None
         return reason or compare(one, other, pairs, rules)
 
     return compared

@@ -162,15 +162,25 @@ def is_equal(one: object, other: object) -> bool | None:
     return equal if type(equal) is bool else None
 
 
-def attributes(value: object) -> dict[str, object]:
-    """Return the public attributes of an object, and the fields of a dataclass; not what a property has cached."""
+def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the public attributes of two objects of one class, and the fields of dataclasses.
+
+    What a property has cached is left out.
+    """
+    names = dict.fromkeys((*_names(one), *_names(other)))
+    return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
+
+
+def _names(value: object) -> Iterator[str]:
     kind = type(value)
-    if is_dataclass(kind):
-        state = {field.name: getattr(value, field.name, ABSENT) for field in fields(kind)}
-        config: Any = getattr(kind, "__pydantic_config__", None) or {}
-        return {**getattr(value, "__dict__", {}), **state} if config.get("extra") == "allow" else state
-    names = [*_slots(kind), *getattr(value, "__dict__", ())]
-    return {name: getattr(value, name, ABSENT) for name in names if not (name.startswith("_") or _cached(kind, name))}
+    own: Any = getattr(value, "__dict__", ())
+    if not is_dataclass(kind):
+        yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
+        return
+    yield from (field.name for field in fields(kind))
+    config: Any = getattr(kind, "__pydantic_config__", None) or {}
+    if config.get("extra") == "allow":
+        yield from own
 
 
 def _slots(kind: type) -> Iterator[str]:
