@@ -27,6 +27,8 @@ def described(value: Any, *, private: bool = True) -> Description:
 
 
 def _content(value: Any, private: bool) -> Any:
+    kind: type[Any] = type(value)
+
     def inside(each: Any) -> Description:
         return described(each, private=private)
 
@@ -64,7 +66,7 @@ def _content(value: Any, private: bool) -> Any:
             return sorted(map(inside, value), key=repr)
         case _ if dataclasses.is_dataclass(value):
             return [(field.name, inside(getattr(value, field.name))) for field in dataclasses.fields(value)]
-        case _ if type(value).__eq__ is object.__eq__ and hasattr(value, "__dict__"):
+        case _ if "__eq__" not in kind.__dict__ and hasattr(value, "__dict__"):
             return mapped(vars(value))
         case _:
             return repr(value)

@@ -182,9 +182,7 @@ def _folded(moment: datetime) -> datetime:
 MoneyField = Annotated[Money, _read(Money), PlainSerializer(lambda money: money.amount)]
 VersionField = Annotated[Version, _read(Version), PlainSerializer(str)]
 AngleField = Annotated[Angle, _read(Angle), PlainSerializer(lambda angle: angle.degrees)]
-Array = Annotated[
-    np.ndarray, PlainValidator(np.asarray), PlainSerializer(lambda array: array.tolist())  # type: ignore[type-arg]
-]
+Array = Annotated[np.ndarray, PlainValidator(np.asarray), PlainSerializer(lambda array: array.tolist())]
 TaggedField = Annotated[Tagged, PlainValidator(Tagged), PlainSerializer(str)]
 Rounded = Annotated[Decimal, PlainSerializer(lambda amount: str(amount.normalize()))]
 Unsigned = Annotated[float, PlainSerializer(lambda number: number + 0.0)]
@@ -371,7 +369,7 @@ def declared(annotation: Any, **options: Any) -> type[SessionModel]:
     model: Any = create_model(
         "Further", __base__=_Base, __cls_kwargs__={"private": options.pop("private", "refuse")}, value=(annotation, ...)
     )
-    return model  # type: ignore[no-any-return]  # create_model knows no class keywords
+    return model
 
 
 class _Base(SessionModel):
@@ -380,4 +378,6 @@ class _Base(SessionModel):
 
 def holding(annotation: Any, value: Any, **options: Any) -> SessionModel:
     """Return a session that holds a value, as if it had been assigned."""
-    return declared(annotation, **options).model_construct(value=value)
+    model: Any = declared(annotation, **options)
+    session: SessionModel = model.model_construct(value=value)
+    return session

@@ -30,7 +30,7 @@ def _without_nonce(text: Any) -> Any:
 
 Nonced = Annotated[str, BeforeValidator(_without_nonce), PlainSerializer(_with_nonce)]
 Array = Annotated[
-    np.ndarray,  # type: ignore[type-arg]  # of numbers of any type
+    np.ndarray,
     PlainValidator(np.asarray),
     PlainSerializer(lambda array: array.tolist()),
 ]
@@ -140,7 +140,7 @@ async def test_two_programs_change_different_fields_and_both_changes_survive(
             edited.perhaps = number
         read.seen = 5
         await theirs.save(read)
-        now = await ours.get(session.tkn)
+        now: Any = await ours.get(session.tkn)
         assert (now.roles, now.part.names, now.nonced, now.perhaps, now.seen) == (
             {"new"},
             {"new"},
@@ -154,7 +154,10 @@ async def test_saving_a_session_that_nobody_changed_writes_nothing(
     watched: Repository[Any], timed: NdbClient, engine: RecordingEngine
 ) -> None:
     repo = Repository(timed, Everything)
-    values = {"roles": {str(number) for number in range(10)}, "part": Part(names=frozenset("abcdef"), nonced="x")}
+    values: dict[str, Any] = {
+        "roles": {str(number) for number in range(10)},
+        "part": Part(names=frozenset("abcdef"), nonced="x"),
+    }
     session = await repo.save(Everything(**values, nonced="x"))
     before = await repo.raw(session.tkn)
     for stale in (session, await repo.get(session.tkn)):
@@ -174,7 +177,7 @@ async def test_a_change_of_value_is_written_however_it_is_hidden(client: NdbClie
     session.nonced = "y"
     session.array = np.array([1.0, 3.0])
     await repo.save(session)
-    read = await repo.get(session.tkn)
+    read: Any = await repo.get(session.tkn)
     assert (read.roles, read.part.names, read.nonced, read.array.tolist()) == ({"a", "b"}, set("abc"), "y", [1.0, 3.0])
 
 
