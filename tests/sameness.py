@@ -66,7 +66,7 @@ def _content(value: Any, private: bool) -> Any:
             return sorted(map(inside, value), key=repr)
         case _ if dataclasses.is_dataclass(value):
             return [(field.name, inside(getattr(value, field.name))) for field in dataclasses.fields(value)]
-        case _ if "__eq__" not in kind.__dict__ and hasattr(value, "__dict__"):
+        case _ if hasattr(value, "__dict__") and not any("__eq__" in base.__dict__ for base in kind.__mro__[:-1]):
             return mapped(vars(value))
         case _:
             return repr(value)
