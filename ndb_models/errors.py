@@ -93,9 +93,10 @@ class ConnectError(UnavailableError, ConnectionError):
 
 
 class ConnectionLostError(UnavailableError, ConnectionError):
-    """The connection failed before the answer came. Attributes: `command`, `maybe_done`.
+    """The connection failed before the answer came, and there is no other in time. The message says why.
 
-    `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
+    Attributes: `command`; `maybe_done`: False where the request was never sent, True where the server may or may not
+    have carried it out.
     """
 
     def __init__(self, command: str, *, maybe_done: bool, reason: str | None = None) -> None:
@@ -109,13 +110,17 @@ def _fate(maybe_done: bool) -> str:
 
 
 class RequestTimeoutError(UnavailableError, TimeoutError):
-    """No answer came in time. Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`."""
+    """No answer came in time. The message says why, where that is known.
 
-    def __init__(self, command: str, timeout: float, *, maybe_done: bool) -> None:
+    Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`.
+    """
+
+    def __init__(self, command: str, timeout: float, *, maybe_done: bool, reason: str | None = None) -> None:
         self.command = command
         self.timeout = timeout
         self.maybe_done = maybe_done
-        super().__init__(f"no answer to {command} within {timeout:g} s; it {_fate(maybe_done)}")
+        why = f" ({reason})" if reason else ""
+        super().__init__(f"no answer to {command} within {timeout:g} s{why}; it {_fate(maybe_done)}")
 
 
 class PayloadTooLargeError(NdbError, ValueError):

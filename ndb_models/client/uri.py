@@ -32,6 +32,8 @@ class WebSocketUri:
 
     text: str = field(repr=False)
     shown: str
+    host: str
+    port: int
     names_port: bool = True
 
     @property
@@ -112,11 +114,12 @@ def parse_uri(text: str) -> Uri:
             if not parts.hostname:
                 raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")
             try:
-                websockets_parse_uri(text)
+                address = websockets_parse_uri(text)
             except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
                 raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-            return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}", bool(port))
+            shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+            return WebSocketUri(text, shown, address.host, address.port, bool(port))
         case "sqlite" if "://" in text:
             return EmbeddedUri(text, text.partition("?")[0])
         case scheme:
