@@ -47,12 +47,15 @@ class Outage:
         """Take note of a new connection, on which nothing was answered yet."""
         self._connected_at = now
 
-    def goes_on(self, now: float, reason: str) -> bool:
-        """Take note that the new connection was lost unanswered. Return False if it had lasted: a new outage begins."""
+    def goes_on(self, now: float, reason: str, *, frozen: bool) -> bool:
+        """Take note that the new connection was lost unanswered. Return False if it had lasted: a new outage begins.
+
+        One that is `frozen` has answered nothing for all the time that it lasted.
+        """
         connected_at, self._connected_at = self._connected_at, None
         if connected_at is not None:
             self.reason, self.cause = reason, None
-        return connected_at is None or now - connected_at < self._connect_wait
+        return connected_at is None or frozen or now - connected_at < self._connect_wait
 
     def next_pause(self) -> float:
         """Return how many seconds to wait before the next attempt: none, then longer each time, up to a limit.

@@ -202,14 +202,14 @@ class WebSocketTransport(Uncopyable, Transport):
                 self._current_outage().connected(self._loop.time())
                 if connection.usable:
                     return
-                self._outage_goes_on()
+                self._outage_goes_on(frozen=False)
         finally:
             self._reconnecting = None
 
-    def _outage_goes_on(self) -> None:
+    def _outage_goes_on(self, *, frozen: bool) -> None:
         """Take note that a connection was lost: the outage goes on, or another begins."""
         reason = f"{self._uri.shown} takes connections, and does not answer"
-        if not self._current_outage().goes_on(self._loop.time(), reason):
+        if not self._current_outage().goes_on(self._loop.time(), reason, frozen=frozen):
             self._outage = None
             self._current_outage()
 
@@ -223,7 +223,7 @@ class WebSocketTransport(Uncopyable, Transport):
             return
         self._connection = None
         if self._options.reconnect and not self._closed:
-            self._outage_goes_on()
+            self._outage_goes_on(frozen=connection.retired)
             self._loop.call_later(random.uniform(0, _LONGEST_DELAY), self._connect_unasked)
 
     def _connect_unasked(self) -> None:
