@@ -227,12 +227,16 @@ async def test_a_name_that_cannot_be_looked_up_for_a_while_is_looked_up_again(mo
 
 
 async def test_what_was_in_flight_and_waits_in_vain_may_have_been_carried_out() -> None:
-    async with asyncio.timeout(GUARD), Host(deadly) as host, ChaosProxy(host.port) as proxy:
-        async with NdbClient.connect(proxy.uri, connect_wait=WAIT) as client:
-            proxy.up = False
-            failure, _ = await outcome(client.kv_set({"a": 1}))
-            assert isinstance(failure, ConnectionLostError)
-            assert failure.maybe_done
+    async with (
+        asyncio.timeout(GUARD),
+        Host(deadly) as host,
+        ChaosProxy(host.port) as proxy,
+        NdbClient.connect(proxy.uri, connect_wait=WAIT) as client,
+    ):
+        proxy.up = False
+        failure, _ = await outcome(client.kv_set({"a": 1}))
+        assert isinstance(failure, ConnectionLostError)
+        assert failure.maybe_done
 
 
 async def test_a_server_that_takes_connections_and_dies_of_each_request_is_away_too() -> None:
