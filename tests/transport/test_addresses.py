@@ -132,7 +132,7 @@ async def test_where_all_swallow_the_time_is_up_in_the_end(monkeypatch: pytest.M
     with swallowing() as one, swallowing("127.0.0.3") as other, counted_sockets(monkeypatch) as made:
         resolving(monkeypatch, one, other)
         async with asyncio.timeout(GUARD):
-            with pytest.raises(ConnectError, match="no handshake within 0.4 s"):
+            with pytest.raises(ConnectError, match=r"no handshake within 0\.4 s"):
                 await NdbClient.connect(f"ws://{NAME}:1987/", open_timeout=0.4)
         assert len(made) == 2
         assert [each.fileno() for each in made] == [-1, -1]
