@@ -257,6 +257,10 @@ def _checked_target(uri: str, options: Options) -> Uri:
     target = parse_uri(uri)
     if options.ssl is not None and isinstance(target, WebSocketUri) and not target.secure:
         raise InvalidArgumentError("ssl= is for wss://, and the URI is ws://")
+    if isinstance(target, EmbeddedUri):
+        from ndb_models.client.embedded import check_embedded  # there are Pythons without sqlite3
+
+        check_embedded(target.text)
     return target
 
 

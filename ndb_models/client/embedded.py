@@ -99,6 +99,15 @@ def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
         exchange.orphaned(done.result())
 
 
+def check_embedded(text: str) -> None:
+    """Look at a `sqlite://` URI, and open nothing.
+
+    Raises:
+        InvalidArgumentError: the URI names no file, or has options that do not exist.
+    """
+    parse_sqlite_uri(text)
+
+
 async def open_embedded(text: str) -> EmbeddedTransport:
     """Return a way to the engine of the file that a `sqlite://` URI names: a new one, or that of its other clients.
 

@@ -14,6 +14,7 @@ from typing import Final, Generic
 
 from ndb_models.errors import (
     ConfigProblem,
+    ConnectError,
     ConnectionLostError,
     InvalidArgumentError,
     NdbError,
@@ -28,7 +29,7 @@ from ndb_models.uncopyable import Uncopyable
 _logger = logging.getLogger(__name__)
 
 # What may be otherwise at the next look. That the client is closed, or the server refuses, is not.
-_PASSING: Final = (ConnectionLostError, ProtocolError, RequestTimeoutError)
+_PASSING: Final = (ConnectError, ConnectionLostError, ProtocolError, RequestTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)

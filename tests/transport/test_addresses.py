@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib
 import importlib.util
 import socket
 import time
@@ -195,8 +196,7 @@ async def test_a_system_that_gives_up_connecting_is_named_and_is_no_time_of_ours
 
 
 def in_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    import uvloop
-
+    uvloop: Any = importlib.import_module("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
