@@ -85,6 +85,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._looks_at = math.inf
         # Up to which deadline a new request needs an earlier look.
         self._looks_for = math.inf
+        # Whether the next look makes up for one that came too late.
+        self._looks_again = False
         # Since when the server has been silent, while an answer is due.
         self._silent_since = 0.0
         # Runs while the server does not read.
@@ -228,9 +230,11 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self.drop(RequestTimeoutError(name, self._request_timeout, maybe_done=True))
             return
         frozen_at = self._frozen_at(now)
+        looks_again, self._looks_again = self._looks_again, False
         if frozen_at > now:
             self._watch_until(min(most_urgent.deadline, frozen_at))
-        elif now > held_up:
+        elif now > held_up and not looks_again:
+            self._looks_again = True
             self._watch_until(now + _HELD_UP)
         else:
             self.retire(now - self._silent_since)

@@ -52,7 +52,8 @@ class WebSocketTransport(Uncopyable, Transport):
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
-        self._limits = AttemptLimits(options.attempt_timeout)
+        # Without a new connection there is nothing better than to wait for the old one.
+        self._limits = AttemptLimits(options.attempt_timeout if options.reconnect else math.inf)
         self._connection: NdbConnection | None = None
         # Those that still wait for answers, and take no more requests.
         self._retired: set[NdbConnection] = set()

@@ -230,6 +230,22 @@ async def test_closing_does_not_wait_for_a_connection_that_was_left() -> None:
         assert lost.value.maybe_done
 
 
+async def test_without_reconnect_the_connection_is_waited_for() -> None:
+    async def answer_late(visit: Visit) -> None:
+        request = await visit.next_request()
+        await asyncio.sleep(2 * LIMIT)
+        await visit.send(await visit.answer(request))
+        await visit.serve()
+
+    async with (
+        asyncio.timeout(GUARD),
+        Host(answer_late) as host,
+        NdbClient.connect(host.uri, attempt_timeout=LIMIT, reconnect=False) as client,
+    ):
+        assert await client.kv_count() == 0
+        assert await client.kv_count() == 0
+
+
 # Without I/O
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import http
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from ndb_models import NdbClient
+from ndb_models.client.outage import Outage
 from ndb_models.errors import ConnectError, ConnectionLostError, RequestTimeoutError, UnavailableError
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, deadly, honest, mute, refusing_port
@@ -418,3 +420,38 @@ async def test_without_reconnect_nothing_is_connected_behind(script: Callable[[V
         assert isinstance(failure, ConnectionLostError)
         assert took < AT_ONCE
         assert proxy.connections == 1
+
+
+async def test_a_tls_handshake_that_hangs_is_given_up() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        async with asyncio.timeout(GUARD):
+            with pytest.raises(ConnectError, match=r"no handshake within 0\.2 s"):
+                await NdbClient.connect(f"wss://127.0.0.1:{listener.getsockname()[1]}/", open_timeout=0.2)
+
+
+# Without I/O
+
+
+def test_pauses_grow_up_to_a_limit_and_differ() -> None:
+    outage = Outage(0.0, 5.0, "lost")
+    pauses = [outage.next_pause() for _ in range(12)]
+    assert pauses[0] == 0.0
+    assert 0.025 <= pauses[1] <= 0.05
+    assert all(0.4 <= pause <= 0.8 for pause in pauses[6:])
+    assert len(set(pauses)) == 12
+
+
+def test_an_outage_goes_on_unless_a_connection_has_lasted() -> None:
+    outage = Outage(10.0, 5.0, "lost")
+    assert outage.waited_for_until == 15.0
+    assert outage.goes_on(11.0, "no answer", frozen=False)
+    assert outage.reason == "lost"
+    outage.connected(12.0)
+    assert outage.goes_on(13.0, "no answer", frozen=False)
+    assert outage.reason == "no answer"
+    outage.connected(14.0)
+    assert outage.goes_on(99.0, "no answer", frozen=True)
+    outage.connected(100.0)
+    assert not outage.goes_on(105.0, "no answer", frozen=False)
