@@ -71,11 +71,15 @@ def counted_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.soc
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> None:
     """Let the name have these addresses, in this event loop."""
 
-    async def getaddrinfo(host: str, _port: int, **_options: Any) -> list[Any]:
-        assert host == NAME
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+
+    async def getaddrinfo(host: str, port: int, **options: Any) -> Any:
+        if host != NAME:  # uvloop looks up addresses too
+            return await look_up(host, port, **options)
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target) for family, target in addresses]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
 
 
 def test_families_take_turns_in_the_order_in_which_addresses_were_given() -> None:
