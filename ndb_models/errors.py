@@ -93,10 +93,9 @@ class ConnectError(UnavailableError, ConnectionError):
 
 
 class ConnectionLostError(UnavailableError, ConnectionError):
-    """The connection failed before the answer came, and there is no other in time. The message says why.
+    """The connection failed, with no new one in time; the message says why. Attributes: `command`, `maybe_done`.
 
-    Attributes: `command`; `maybe_done`: False where the request was never sent, True where the server may or may not
-    have carried it out.
+    `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
     """
 
     def __init__(self, command: str, *, maybe_done: bool, reason: str | None = None) -> None:
@@ -110,17 +109,14 @@ def _fate(maybe_done: bool) -> str:
 
 
 class RequestTimeoutError(UnavailableError, TimeoutError):
-    """No answer came in time. The message says why, where that is known.
-
-    Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`.
-    """
+    """No answer came in time. Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`."""
 
     def __init__(self, command: str, timeout: float, *, maybe_done: bool, reason: str | None = None) -> None:
         self.command = command
         self.timeout = timeout
         self.maybe_done = maybe_done
-        why = f" ({reason})" if reason else ""
-        super().__init__(f"no answer to {command} within {timeout:g} s{why}; it {_fate(maybe_done)}")
+        timeout_text = f"{timeout:g} s" + (f" ({reason})" if reason else "")
+        super().__init__(f"no answer to {command} within {timeout_text}; it {_fate(maybe_done)}")
 
 
 class PayloadTooLargeError(NdbError, ValueError):
