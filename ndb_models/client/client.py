@@ -54,7 +54,10 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         InvalidArgumentError: the URI names nothing that can be opened, or an option is wrong.
     """
 
-    USAGE = "a client is opened by NdbClient.connect(uri): async with NdbClient.connect(uri) as client: ..."
+    USAGE = (
+        "a client needs a URI: async with NdbClient.connect(uri) as client: ...; or client = NdbClient(uri), which"
+        " connects at its first use"
+    )
     INSTEAD = "open one where it is needed, NdbClient.connect(uri)"
 
     @overload
@@ -200,7 +203,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
 
     async def __aenter__(self) -> Self:
         if self._transport is None:
-            raise InvalidArgumentError("NdbClient() has no URI: use NdbClient(uri), or NdbClient.connect(uri)")
+            raise InvalidArgumentError(self.USAGE)
         return self
 
     async def __aexit__(

@@ -105,7 +105,8 @@ def check_embedded(text: str) -> None:
     Raises:
         InvalidArgumentError: the URI names no file, or has options that do not exist.
     """
-    parse_sqlite_uri(text)
+    with contextlib.suppress(StoreError):  # a relative path counts from the directory of the first use
+        parse_sqlite_uri(text)
 
 
 async def open_embedded(text: str) -> EmbeddedTransport:

@@ -24,7 +24,6 @@ from ndb_models.client.uri import WebSocketUri
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
-    InvalidArgumentError,
     NotConnectedError,
     RequestTimeoutError,
 )
@@ -38,6 +37,7 @@ T = TypeVar("T")
 
 # How many seconds an idle client waits at the most before it connects again: clients draw different times.
 _LONGEST_DELAY: Final = 0.05
+
 
 class WebSocketTransport(Uncopyable, Transport):
     """Carries requests over a connection, and connects again when it is lost.

@@ -20,7 +20,7 @@ Python's own is a change.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import is_dataclass
 from datetime import datetime, time
@@ -47,6 +47,7 @@ from ndb_models.schema.value_kinds import (
     datetimes,
     decimals,
     floats,
+    is_equal,
     objects,
     times,
 )
@@ -349,7 +350,23 @@ def _comparison_of(kind: type[Any]) -> _Compare:
         return _dataclasses if base is object else _and_attributes(compare)
     if issubclass(kind, _WITHOUT_ATTRIBUTES) or kind is base or kind.__module__ == "builtins":
         return compare
-    return _and_attributes(compare)
+    has_own_equality = base in _CONTAINERS and kind.__eq__ not in _EQUALITY_BY_ITEMS
+    return _and_attributes(_and_by_itself(compare) if has_own_equality else compare)
+
+
+_CONTAINERS: Final = (deque, OrderedDict, defaultdict, Mapping, Set, Sequence)
+_EQUALITY_BY_ITEMS: Final[Collection[Any]] = [
+    kind.__eq__ for kind in (dict, list, tuple, set, frozenset, deque, OrderedDict, Counter, Mapping, Set)
+]
+
+
+def _and_by_itself(compare: _Compare) -> _Compare:
+    """Compare a container whose class has an `==` of its own: two that it tells apart are not the same."""
+
+    def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
+        return LOST if is_equal(one, other) is False else compare(one, other, pairs, rules)
+
+    return compared
 
 
 def _and_attributes(compare: _Compare) -> _Compare:

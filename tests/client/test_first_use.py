@@ -245,7 +245,7 @@ async def test_a_client_without_a_uri_is_opened_by_hand() -> None:
     for client in (NdbClient(), NdbClient(False), NdbClient(debug=False)):
         with pytest.raises(NotConnectedError):
             await client.kv_count()
-        with pytest.raises(NotConnectedError, match="NdbClient\\(uri\\)"):
+        with pytest.raises(InvalidArgumentError, match="NdbClient\\(uri\\)"):
             async with client:
                 pass
     options: dict[str, Any] = {"token": "abc"}
