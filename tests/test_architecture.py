@@ -43,10 +43,13 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "cli": "cli copying schema errors types",
         "server.cli": "server cli copying errors types version",
         "server.configuration": "server errors stores.bounded",
+        "server.settings": "server errors wire stores.opening",
+        "server.config_file": "server errors texts wire",
         "server.running": "server engine errors types version stores",
         "server": "server engine errors types uncopyable usage wire version stores.contract",
         "repository": "repository schema client errors texts types uncopyable usage wire",
         "integrations": "integrations repository schema client errors",
+        "__main__": "server.cli",
         "": "client errors repository schema tokens types uncopyable version",
     }.items()
 }

@@ -34,21 +34,38 @@ exit status:
 
 def add_schema_commands(commands: Any) -> None:
     """Add `schema` to the subcommands of a parser."""
-    schema = commands.add_parser("schema", help="freeze the schemas of session models, and check them against that")
+    schema = commands.add_parser(
+        "schema",
+        help="freeze the schemas of session models, and check them against that",
+        description="Freezes the schemas of session models in files, and checks the models against these files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = schema.add_subparsers(required=True, metavar="ACTION")
-    freeze = _add(actions, "freeze", "write the schema of each model to a file, to be committed")
+    freeze = _add(
+        actions,
+        "freeze",
+        "write the schema of each model to a file, to be committed",
+        "Writes the schema of each model to a file. Commit the files: `schema check` compares the models with them.",
+    )
     freeze.add_argument("--force", action="store_true", help="freeze a breaking change without a new version too")
     freeze.set_defaults(run=run_freeze)
-    check = _add(actions, "check", "compare the models with the files, for CI")
+    check = _add(
+        actions,
+        "check",
+        "compare the models with the files, in CI",
+        "Compares the models with the files that `schema freeze` wrote, and lists the changes. Run it in CI: it fails"
+        " if sessions that are stored could not be read any more.",
+    )
     check.add_argument("--exact", action="store_true", help="fail where a file is not what freeze would write, too")
     check.set_defaults(run=run_check)
 
 
-def _add(actions: Any, name: str, what: str) -> argparse.ArgumentParser:
+def _add(actions: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(
         name,
         help=what,
-        description=what.capitalize() + ".",
+        description=description,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
