@@ -120,10 +120,11 @@ def free_port() -> int:
 async def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[None]:
     """Run the server from its start until it has stopped as systemd and Docker stop it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NDB_", "PYTHONASYNCIO"))}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), **environment}
+    command = (sys.executable, "-m", "ndb_models", *arguments)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ndb_models", *arguments,
-        env={**inherited, "PYTHONPATH": str(ROOT), **environment}, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, umask=0o077,
-    )  # fmt: skip
+        *command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, umask=0o077
+    )
     try:
         async with asyncio.timeout(GUARD):
             assert process.stdout is not None

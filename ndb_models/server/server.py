@@ -36,6 +36,21 @@ _websocket_logger = logging.getLogger("ndb_models.server.websocket")
 _websocket_logger.setLevel(logging.INFO)
 
 
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Return False for what websockets tells at INFO of a connection that is no client's, unless DEBUG is asked for.
+
+    Else two lines would be logged for each probe of health and each scrape of metrics.
+    """
+    connection = getattr(record, "websocket", None)
+    if record.levelno == logging.INFO and isinstance(connection, NdbServerConnection) and not connection.is_client:
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return _logger.isEnabledFor(logging.DEBUG)
+    return True
+
+
+_websocket_logger.addFilter(_is_worth_telling)
+
+
 class NdbServer(Uncopyable):
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
