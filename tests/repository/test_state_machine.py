@@ -34,6 +34,8 @@ from ndb_models.engine import Engine
 from ndb_models.stores.memory import MemoryStore
 from tests.repository.session_world import EngineClient, World
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 EXAMPLES = os.environ.get("NDB_STATE_MACHINE_EXAMPLES")

@@ -49,6 +49,7 @@ async def refusal(client: NdbClient, repo: Repository[SessionModel], instance: S
     return refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
 @bounded
 @given(data=st.data())
@@ -73,6 +74,7 @@ async def test_what_a_class_can_hold_is_read_back_equal_or_refused_by_name(
 ANY_INSTANCE = st.sampled_from([instance for _, instances in ZOO for instance in instances])
 
 
+@pytest.mark.slow
 @settings(bounded, max_examples=400)
 @given(instance=ANY_INSTANCE, donor=ANY_INSTANCE, data=st.data())
 async def test_what_was_assigned_unchecked_is_read_back_equal_or_refused_by_name(

@@ -171,6 +171,7 @@ VALUES: Final = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", GOOD)
 @settings(max_examples=300)
 @given(value=VALUES)

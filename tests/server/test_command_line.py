@@ -114,6 +114,7 @@ async def test_the_largest_request_can_be_set() -> None:
         await stop(process)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
