@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ def _numbers(path: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", path.parts[-3])]
 
 
-def _is_cpython(version: str):
+def _is_cpython(version: str) -> Callable[[Path], bool]:
     program = "import sys, venv, ensurepip; print(sys.implementation.name, *sys.version_info[:2])"
 
     def is_it(path: Path) -> bool:
