@@ -20,7 +20,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.settings import SETTINGS
 from tests.server.plain_client import ask, plain
 
-GUARD = 15
+GUARD = 30
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
 READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
