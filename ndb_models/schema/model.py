@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
@@ -40,6 +41,8 @@ class SessionOptions:
     expiry: Expiry | None
     private: Private = "refuse"
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
+    # Whether the class says `schema=`.
+    is_named: bool = field(default=False, compare=False, repr=False)
 
     @property
     def version(self) -> int:
@@ -78,7 +81,8 @@ class SessionModel(BaseModel):
     Class keywords:
         expiry: when sessions end by themselves; inherited; None for never.
         schema: the name under which sessions are stored; the class name if it is not given. A session is only ever read
-            as the schema that it was written as.
+            as the schema that it was written as. A subclass does not inherit it; `Box[int]` of a generic class with
+            `schema="login.box"` has the schema `login.box[int]`.
         version: counts the changes to the class after which sessions that were stored before have to be upgraded, from
             1; see `upgrade`. Neither this nor the steps are inherited: a subclass is another schema.
         oldest: the oldest version that is still upgraded; sessions of older ones are refused with `OlderVersionError`.
@@ -125,6 +129,7 @@ class SessionModel(BaseModel):
             inherited.expiry if expiry == "inherited" else expiry,
             inherited.private if private == "inherited" else private,
             Upgrades(cls.__name__, version, oldest),
+            is_named=schema is not None,
         )
 
     @classmethod
@@ -133,7 +138,11 @@ class SessionModel(BaseModel):
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
         if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
-            cls.session_options = replace(cls.session_options, upgrades=generic.session_options.upgrades)
+            options = generic.session_options
+            name = generic_name(options.schema, cls.__pydantic_generic_metadata__["args"], cls.__module__)
+            cls.session_options = replace(
+                cls.session_options, schema=name, upgrades=options.upgrades, is_named=options.is_named
+            )
         for name, declared in cls.__pydantic_fields__.items():
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")

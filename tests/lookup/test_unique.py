@@ -26,7 +26,7 @@ from tests.lookup.truth import Scene
 from tests.lookup.turns import GatedTransport, MortalTransport, TransportClient
 
 
-class Account(SessionModel):
+class Account(SessionModel, schema="unique-account"):
     name: Annotated[str | None, Lookup(unique=True)] = None
     email: Annotated[str | None, Lookup(unique=True)] = None
     note: str = ""

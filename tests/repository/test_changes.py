@@ -14,6 +14,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import Scope
 from ndb_models.stores.memory import MemoryStore
+from tests.reloading import in_place_of
 from tests.repository.models import Address, User
 from tests.schema.unstorable import OneWay
 
@@ -132,6 +133,7 @@ class Ticket(SessionModel):
     stamps: list[int] = Field(default_factory=list)
 
 
+@in_place_of(Ticket)
 class Stamped(Ticket, schema="Ticket"):
     """The same schema, declared by a program that knows one field more."""
 

@@ -30,6 +30,7 @@ from ndb_models import (
 )
 from ndb_models.schema.envelope import RESERVED_KEY
 from tests.conftest import VirtualClock
+from tests.reloading import in_place_of
 from tests.repository.recording import RecordingEngine
 from tests.repository.versioned import RUNS, Open1, Open2, UserV1, UserV2, UserV3, UserV4
 
@@ -467,6 +468,7 @@ async def test_a_session_that_ends_before_its_upgrade_is_written_stays_ended(cli
 # Steps that fail
 
 
+@in_place_of(UserV2)
 class Failing(SessionModel, schema="user", version=2):
     username: str = ""
 

@@ -52,7 +52,7 @@ class Level(IntEnum):
     LOW = 1
 
 
-class Plain(SessionModel):
+class Plain(SessionModel, schema="lossless-plain"):
     name: Annotated[str, StringConstraints(max_length=20)]
     code: str = Field("a1", pattern="^[a-z]")
     visits: Annotated[int, Field(ge=0)]

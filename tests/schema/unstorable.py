@@ -26,7 +26,7 @@ from ndb_models import SessionModel
 from tests.zoo import Cat, Dog, Infinite, Point, Remembering, Scalars, Times, Untouched
 
 
-class Secretive(SessionModel):
+class Secretive(SessionModel, schema="unstorable-secretive"):
     """A secret is stored as its value, which must be JSON, and where it is declared as one."""
 
     user: str = "b"
@@ -34,7 +34,7 @@ class Secretive(SessionModel):
     anything: Any = None
 
 
-class Open(SessionModel, extra="allow"):
+class Open(SessionModel, schema="unstorable-open", extra="allow"):
     name: str = ""
 
 
