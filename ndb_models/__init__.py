@@ -56,7 +56,7 @@ from ndb_models.repository import (
     Reindexed,
     Repository,
 )
-from ndb_models.schema import Expiry, Lookup, SessionModel, ZonedDatetime
+from ndb_models.schema import Expiry, Lookup, SessionModel, UnstableFieldWarning, ZonedDatetime
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.uncopyable import NotCopyableError
@@ -110,6 +110,7 @@ __all__ = [
     "StoredConfigError",
     "StoredDataError",
     "UnavailableError",
+    "UnstableFieldWarning",
     "UnstorableError",
     "UnsupportedServerError",
     "UnusableSessionError",

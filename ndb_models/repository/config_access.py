@@ -19,6 +19,7 @@ from ndb_models.errors import (
 from ndb_models.repository.altered import AlterationCheck
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
 from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.texts import join_members
 
 C = TypeVar("C", bound=BaseModel)
@@ -40,6 +41,7 @@ class ConfigAccess(Generic[C]):
         self.model: type[C] = model
         self.name: str = model.__name__
         self.codec: ModelCodec[C] = ModelCodec(model)
+        warn_of_unstable_fields(model)
         self._alteration: AlterationCheck[C] = AlterationCheck(client, model, self.codec)
         self._space = KeySpace(client, self.name, self.codec.names, namespace)
 

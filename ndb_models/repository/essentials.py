@@ -28,7 +28,7 @@ from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
+from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
 from ndb_models.schema.registry import claim_schema
 from ndb_models.texts import ObjectText, names_in, split_members
 from ndb_models.types import Clock, SessionToken
@@ -75,6 +75,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
         self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
+        check_definition(model)
         claim_schema(model)
         schema, version = self._options.schema, self._options.version
         self._access = SessionAccess(client, self._name, schema, version, foreign=foreign, clock=clock)

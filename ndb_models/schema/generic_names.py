@@ -67,7 +67,7 @@ class _Spelling:
             return f"Literal[{', '.join(sorted(map(_value, arguments)))}]"
         if origin is not None:
             name = self.of(origin) if hasattr(origin, "__value__") else _class_name(origin)
-            is_bare = not arguments and annotation is not origin[()] if origin is tuple else not arguments
+            is_bare = not arguments and not repr(annotation).endswith("[()]")
             return name if is_bare else self._subscribed(name, arguments)
         if hasattr(annotation, "__value__"):  # a `type` statement
             return self.of(annotation.__value__) if not _is_recursive(annotation) else _class_name(annotation)

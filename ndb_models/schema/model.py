@@ -7,14 +7,18 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
+from weakref import WeakSet
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
+from ndb_models.schema.class_keywords import keywords_of
+from ndb_models.schema.defaults import check_defaults
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
+from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
 
@@ -25,6 +29,13 @@ _Inherited: TypeAlias = Literal["inherited"]
 
 Private: TypeAlias = Literal["refuse", "drop"]
 """Whether a model whose private attributes would not come back is refused, or stored without them."""
+
+_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private"})
+
+_UNKNOWN_KEYWORD: Final = (
+    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, Pydantic's own, and those that a"
+    " base names in its __init_subclass__ or __pydantic_init_subclass__"
+)
 
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 
@@ -110,14 +121,10 @@ class SessionModel(BaseModel):
         private: Private | _Inherited = "inherited",
         **kwargs: Any,
     ) -> None:
-        if kwargs:
-            raise SchemaError(
-                cls.__name__,
-                None,
-                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema=, version=, oldest=, private= and"
-                " Pydantic's own",
-            )
-        super().__init_subclass__()
+        unknown = kwargs.keys() - keywords_of(cls, "__pydantic_init_subclass__", SessionModel)
+        if unknown - keywords_of(cls, "__init_subclass__", SessionModel):
+            raise SchemaError(cls.__name__, None, _UNKNOWN_KEYWORD.format(min(unknown)))
+        super().__init_subclass__(**{name: kwargs[name] for name in unknown})
         annotations = inspect.get_annotations(cls)
         _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
@@ -134,7 +141,7 @@ class SessionModel(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
+        super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - _KEYWORDS})
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
         if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
@@ -147,6 +154,8 @@ class SessionModel(BaseModel):
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
         lookups_of(cls)
+        if cls.__pydantic_complete__:  # else once its types are defined, when it is first stored
+            check_definition(cls)
 
     @classmethod
     def upgrade(cls, version: int) -> Callable[[_S], _S]:
@@ -200,6 +209,21 @@ class SessionModel(BaseModel):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__({name: part for name, part in state.items() if name != "__ndb_stored__"})
         _with_stored(self, state.get("__ndb_stored__"))
+
+
+_checked: Final[WeakSet[type[SessionModel]]] = WeakSet()
+
+
+def check_definition(model: type[SessionModel]) -> None:
+    """Make sure that models of a class can be stored, as far as its fields tell; it must be complete. Once a class.
+
+    Raises:
+        SchemaError: they cannot.
+    """
+    if model not in _checked:
+        check_defaults(model)
+        warn_of_unstable_fields(model)
+        _checked.add(model)
 
 
 def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> None:
