@@ -85,7 +85,8 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._takes_care = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
-        self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
+        # What reads each view, and the keys that it reads.
+        self._views: dict[type[BaseModel], tuple[ModelCodec[Any], tuple[str, ...]]] = {}
         # None where no field is looked up; such a class pays for nothing here.
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock

@@ -223,23 +223,25 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def project(self, tkn: SessionToken, view: type[V]) -> V:
         """Return a part of a session, as another model whose fields are some of this one's. Counts as a read.
 
-        Only the keys of these fields are read. What is returned has no token.
+        Only the keys of these fields are read. What is returned has no token. A field of the view may have a looser
+        type than the model's, such as `Any`, `Sequence[int]` for `list[int]`, or a nested model with fewer fields; and
+        a field that the model does not have is the view's own if it has a default.
 
         Raises:
-            SchemaError: the view does not fit this repository's model. Found out the first time, before anything is
-                sent.
+            SchemaError: the view does not fit this repository's model, or would show other values than the model does.
+                Found out the first time, before anything is sent.
             StoredDataError: what is stored does not fit the view.
         """
         _check_is_view(view)
-        codec: ModelCodec[V] | None = self._views.get(view)
-        if codec is None:
+        bound = self._views.get(view)
+        if bound is None:
             codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
-            check_view(view, self._model)
-            self._views[view] = codec
-        read = await self._access.read(tkn, codec.names)
+            bound = self._views[view] = codec, check_view(view, self._model)
+        codec, names = bound
+        read = await self._access.read(tkn, names)
         if self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
-            read = read.with_keys({name: text for name, text in read.keys.items() if name in codec.names})
+            read = read.with_keys({name: text for name, text in read.keys.items() if name in names})
         return codec.load(read.text, tkn)
 
     async def raw(self, tkn: SessionToken) -> dict[str, str]:

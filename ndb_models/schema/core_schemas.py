@@ -75,6 +75,9 @@ def fields_of_model(model: type[BaseModel]) -> Fields:
         definitions.update((each["ref"], each) for each in node.get("definitions", ()))
         config = node.get("config", config)
         around.append(node)
+        if node.get("root_model"):
+            root = {"root": {"type": "model-field", "schema": node["schema"]}}
+            return Fields(root, config, definitions, tuple(around))
         node = definitions[node["schema_ref"]] if node["type"] == "definition-ref" else node["schema"]
     return Fields(node["fields"], config, definitions, (*around, node))
 

@@ -4,6 +4,9 @@ They are found when the class is declared, at every depth: those of nested model
 cannot be tried without an instance, or is made by a function of the user's, is left to `save`.
 """
 
+# Defaults are of any type.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import copy
@@ -110,10 +113,11 @@ def _as_given(trial: _Trial) -> str | None:
 
 def _trial(node: Any, config: Mapping[str, Any], of: Fields) -> _Trial | None:
     whole: Any = {"type": "definitions", "schema": node, "definitions": list(of.definitions.values())}
+    configured: Any = dict(config)
     try:
         default = node["default_factory"]() if "default" not in node else copy.deepcopy(node["default"])
-        writer = revealing_serializer(whole) or SchemaSerializer(whole, dict(config))  # type: ignore[arg-type]  # the configuration of a core schema
-        return _Trial(default, SchemaValidator(whole, dict(config)), writer)  # type: ignore[arg-type]  # as above
+        writer = revealing_serializer(whole) or SchemaSerializer(whole, configured)
+        return _Trial(default, SchemaValidator(whole, configured), writer)
     except Exception:  # noqa: BLE001 - not every part of a schema stands alone
         return None
 

@@ -65,8 +65,9 @@ def _is_inherited(model: type[BaseModel], name: str) -> bool:
 def _reason(node: Any) -> str | None:
     if node.get("now_op"):
         return _OF_TIME.format(instead=_INSTEAD[node["type"]])
-    function = node.get("function")
-    name = getattr(function.get("function"), "__qualname__", "") if isinstance(function, dict) else ""
+    function: Any = node.get("function")
+    is_called = isinstance(function, dict)
+    name = str(getattr(function["function"], "__qualname__", "")) if is_called else ""
     return _OF_FILES if name.startswith(_ON_FILES) else None
 
 

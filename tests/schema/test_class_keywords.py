@@ -39,13 +39,13 @@ class Marked(BaseModel):
     mark: ClassVar[str | None] = None
 
     @classmethod
-    def __pydantic_init_subclass__(cls, mark: str | None = None) -> None:
+    def __pydantic_init_subclass__(cls, mark: str | None = None) -> None:  # type: ignore[override]  # takes no others
         super().__pydantic_init_subclass__()
         cls.mark = mark
 
 
 def test_a_hook_of_pydantics_takes_a_keyword_beside_ours() -> None:
-    class User(Tabled, table="users", schema="user", expiry=Expiry(idle=60), frozen=True):
+    class User(Tabled, table="users", schema="user", expiry=Expiry(idle=60), extra="forbid"):
         name: str = ""
 
     assert (User.table, User.session_options.schema) == ("users", "user")
@@ -53,9 +53,10 @@ def test_a_hook_of_pydantics_takes_a_keyword_beside_ours() -> None:
 
 
 def test_a_hook_after_a_session_model_takes_only_what_is_not_ours() -> None:
-    class User(SessionModel, Marked, mark="m", schema="marked", version=2):
-        pass
-
+    metaclass: Any = type(SessionModel)
+    User = metaclass(  # noqa: N806 - a class
+        "User", (SessionModel, Marked), {"__annotations__": {}}, mark="m", schema="marked", version=2
+    )
     assert (User.mark, User.session_options.version) == ("m", 2)
 
 

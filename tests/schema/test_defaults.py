@@ -31,6 +31,9 @@ class Tagged(BaseModel):
     tags: list[str] = []
 
 
+NOT_A_LIST: dict[str, Any] = {"tags": ("a",)}
+
+
 class BadlyTagged(BaseModel):
     tags: list[str] = ()  # type: ignore[assignment]  # the fault
 
@@ -108,7 +111,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a dict for a model": (Tagged, {"tags": []}, "as Tagged"),
     "texts for numbers in a dict": (dict[int, str], {"1": "a"}, "would not come back from the store as it is"),
     "a tuple in a list": (list[list[int]], [(1,)], "would not come back from the store as it is"),
-    "a tuple in a model": (Tagged, Tagged.model_construct(tags=("a",)), "would not come back"),
+    "a tuple in a model": (Tagged, Tagged.model_construct(**NOT_A_LIST), "would not come back"),
     "a tuple for anything": (Any, (1,), "as list"),
     "a default out of bounds": (Annotated[int, Field(ge=1)], 0, "does not fit its type"),
     "a default that is too short": (Annotated[str, Field(min_length=1)], "", "does not fit its type"),
