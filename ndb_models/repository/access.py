@@ -89,6 +89,10 @@ class Read(msgspec.Struct, frozen=True):
         """Return the same with other keys."""
         return msgspec.structs.replace(self, text=join_members(keys))
 
+    def is_by_another_form(self, by: str) -> bool:
+        """Tell whether another form of the class than this one wrote it last, or an older release."""
+        return self.envelope is not None and self.envelope.by != by
+
     @property
     def deadline(self) -> int | None:
         """When it ends at the latest, in milliseconds since 1970."""
@@ -103,6 +107,7 @@ class SessionAccess:
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
         version: the version in which they are written.
+        by: the form of the class that writes them.
         foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
         clock: tells the time in seconds since 1970, for deadlines.
     """
@@ -113,6 +118,7 @@ class SessionAccess:
         model: str,
         schema: str,
         version: int,
+        by: str,
         *,
         foreign: bool = False,
         clock: Clock = time.time,
@@ -120,7 +126,9 @@ class SessionAccess:
         self._client = client
         self._name = model
         self._schema = schema
-        self.seal: Seal = Seal(schema, version)
+        self.by: str = by
+        """The form of the class that writes them."""
+        self.seal: Seal = Seal(schema, version, by)
         """The reserved key of most of the sessions."""
         # What was asked for last, mostly the fields of the class, the largest frame, and how it is divided among
         # requests. One object, since threads may share a store in memory.

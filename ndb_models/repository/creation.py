@@ -69,24 +69,25 @@ class SessionCreation:
         deadline: int | None = None,
         version: int | None = None,
         entry: Entry | None = None,
+        by: str | None = None,
     ) -> tuple[SessionToken, int | None]:
         """Create a session with these keys; return its token, and its deadline, which is from `expiry` if not given.
 
-        The keys are of the version of the class, if no other is given. What cannot be written is refused before there
-        is a session; one that cannot be written to the end is ended again.
+        The keys are of the version of the class, and written by this form of it, if no other is given. What cannot be
+        written is refused before there is a session; one that cannot be written to the end is ended again.
 
         Raises:
             SessionGoneError: it was ended before it was whole, or refused.
         """
         if expiry is not None and deadline is None and expiry.absolute_seconds is not None:
             deadline = int((self._clock() + expiry.absolute_seconds) * 1000)
-        version = version or self._version
+        version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
         if in_one_frame and entry is None and client.creates_whole:
             tkn = _draw_token()
             parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
-            whole = self._sealed(keys, tkn, deadline, version)
+            whole = self._sealed(keys, tkn, deadline, version, by)
             if client.immediate is not None:
                 created = client.immediate.create(tkn, parameters.body.get("expiry"), whole)
             else:
@@ -98,12 +99,12 @@ class SessionCreation:
                 created = self._has_created(tkn, answer)
             if created:
                 return tkn, deadline
-        return await self._create_in_parts(keys, expiry, deadline, version, entry), deadline
+        return await self._create_in_parts(keys, expiry, deadline, version, by, entry), deadline
 
-    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int) -> ObjectText:
-        if deadline is None and version == self._version:
+    def _sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None, version: int, by: str) -> ObjectText:
+        if deadline is None and version == self._version and by == self._access.by:
             return self._access.seal.sealed(keys, tkn)
-        return sealed(keys, self._schema, version, tkn, deadline)
+        return sealed(keys, self._schema, version, tkn, deadline, by)
 
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any]) -> bool:
         """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
@@ -117,21 +118,21 @@ class SessionCreation:
         return False
 
     async def _create_in_parts(
-        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int, entry: Entry | None
+        self, keys: ObjectText, expiry: Expiry | None, deadline: int | None, version: int, by: str, entry: Entry | None
     ) -> SessionToken:
         """Create a session first, and then write its keys."""
         limit = self._client.max_payload
         parts: list[dict[str, bytes]] = []
         if limit is not None and not fits(keys, limit):
             pending = write_envelope(self._schema, version, None, deadline)
-            widest = write_envelope(self._schema, version, MAX_TOKEN, deadline)
+            widest = write_envelope(self._schema, version, MAX_TOKEN, deadline, by)
             # One that is contested is refused by what marks another as pending.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
         tkn = await self._new(expiry)
-        await self._write(tkn, parts, self._sealed(keys, tkn, deadline, version), entry)
+        await self._write(tkn, parts, self._sealed(keys, tkn, deadline, version, by), entry)
         return tkn
 
     async def _write(

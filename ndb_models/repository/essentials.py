@@ -28,6 +28,7 @@ from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.form import form_of
 from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
 from ndb_models.schema.registry import claim_schema
 from ndb_models.texts import ObjectText, names_in, split_members
@@ -39,6 +40,10 @@ M = TypeVar("M", bound=SessionModel)
 
 # What a field that is removed is looked up by: nothing.
 _NULL: Final = b"null"
+
+_LEFT: Final = (
+    "on_invalid='end' left the session: another form of the class wrote it, without another version=, and may be newer"
+)
 
 
 class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
@@ -78,7 +83,8 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         check_definition(model)
         claim_schema(model)
         schema, version = self._options.schema, self._options.version
-        self._access = SessionAccess(client, self._name, schema, version, foreign=foreign, clock=clock)
+        self._by = form_of(model)
+        self._access = SessionAccess(client, self._name, schema, version, self._by, foreign=foreign, clock=clock)
         self._creation = SessionCreation(client, self._access, self._name, schema, version, clock)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # Whether there is more to reading a session than making a model of it, also where it is of the class's version.
@@ -158,7 +164,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
-        if stored.outdated is None and not self._verifies_version:
+        if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
             write = partial(self._access.change, stored.tkn, changed, removed)
         else:
             write = partial(self._upgrading.save, stored, changed, removed)
@@ -167,7 +173,8 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         else:
             moved = changed if stored.outdated is None else split_members(after)
             await self._index.change(stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
-        set_stored(session, Stored(stored.tkn, after, stored.deadline))
+        by_another = stored.by_another and not changed
+        set_stored(session, Stored(stored.tkn, after, stored.deadline, by_another=by_another))
         return session
 
     def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
@@ -189,7 +196,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)
-        set_stored(session, Stored(tkn, read.text, read.deadline))
+        set_stored(session, Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by)))
         return session
 
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
@@ -201,7 +208,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
     async def _take(self, tkn: SessionToken, read: Read) -> M:
         """Make a model of what was read of a session."""
         upgrading = self._upgrading
-        outdated = None
+        seen, outdated = read, None
         try:
             if upgrading.reads_whole or upgrading.is_due(read):
                 read, outdated = await upgrading.upgraded(tkn, read)
@@ -209,12 +216,26 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         except (StoredDataError, OlderVersionError) as exc:
             if not self._ends_invalid or isinstance(exc, UpgradeError):
                 raise
+            if self._may_be_newer(seen):
+                exc.add_note(_LEFT)
+                raise
             await self._end(tkn, read.keys)
             raise SessionGoneError(self._name, tkn) from exc
-        set_stored(session, Stored(tkn, read.text, read.deadline, outdated=outdated))
+        by_another = seen.is_by_another_form(self._by)
+        set_stored(session, Stored(tkn, read.text, read.deadline, by_another=by_another, outdated=outdated))
         if outdated is not None and self._rewrites:
             await self.save(session)
         return session
+
+    def _may_be_newer(self, read: Read) -> bool:
+        """Tell whether newer code may have written this: of the same version, and of another form of the class."""
+        envelope = read.envelope
+        return (
+            envelope is not None
+            and envelope.version == self._options.version
+            and envelope.by is not None
+            and envelope.by != self._by
+        )
 
     async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
         ended = await self._access.end(tkn)

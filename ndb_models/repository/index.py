@@ -146,6 +146,7 @@ class Index:
         deadline: int | None = None,
         version: int | None = None,
         *,
+        by: str | None = None,
         heir_of: Sighting | None = None,
     ) -> tuple[SessionToken, int | None]:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
@@ -163,7 +164,7 @@ class Index:
                 await self._enter(value, tkn, heir)
 
         try:
-            return await self._creation.create(keys, expiry, deadline, version, Entry(enter, self.contested))
+            return await self._creation.create(keys, expiry, deadline, version, Entry(enter, self.contested), by)
         except SessionGoneError as exc:
             for value in values:
                 if self._is_unique(value) and await self._is_outrun(value, entered[-1]):

@@ -59,6 +59,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         foreign: take sessions that other clients wrote too, as far as their keys fit the model.
         on_invalid: what becomes of a session whose data does not fit the model: `"raise"` raises `StoredDataError` and
             leaves it, `"end"` ends it and raises `SessionGoneError`. So with a session of a version before `oldest`.
+            One that another form of the class wrote, in the same version, may be a newer program's, and is left.
         rewrite: write a session of an older version back as soon as it was read and upgraded; else with its next write.
         verify_version: before each save, find out that no newer code has upgraded the session since it was read.
         clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
@@ -205,14 +206,14 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         old = self._checked(session).tkn
         current = await self._upgrading.as_stored(old)
         expiry = await self._access.expiry(old)
-        version = current.envelope.version if current.envelope is not None else None
+        version, by = (current.envelope.version, current.envelope.by) if current.envelope is not None else (None, None)
         keys = ObjectText(current.text)
         if self._index is None:
-            tkn, deadline = await self._creation.create(keys, expiry, current.deadline, version)
+            tkn, deadline = await self._creation.create(keys, expiry, current.deadline, version, by=by)
             await self._access.replace(old, tkn)
         else:
             before = self._index.examiner.sighting(old, current)
-            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, heir_of=before)
+            tkn, deadline = await self._index.create(keys, expiry, current.deadline, version, by=by, heir_of=before)
             await self._access.replace(old, tkn)
             await self._index.forget(before)
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=deadline))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -44,9 +45,12 @@ class _Trial(NamedTuple):
 def check_defaults(model: type[BaseModel]) -> None:
     """Make sure that a model of this class can be saved with its defaults.
 
+    A number that is given for one of another type, such as 1 for a float, is taken as that.
+
     Raises:
         SchemaError: it cannot; the message says what to declare.
     """
+    _take_numbers(model)
     of = fields_of_model(model)
     for name, field in of.fields.items():
         if model.__pydantic_fields__[name].exclude is True:
@@ -59,6 +63,17 @@ def check_defaults(model: type[BaseModel]) -> None:
             if problem is not None:
                 inside = "" if node is own else "a default inside of its type: "
                 raise SchemaError(model.__name__, name, f"{inside}{problem}")
+
+
+def _take_numbers(model: type[BaseModel]) -> None:
+    fields = [field for field in model.__pydantic_fields__.values() if type(field.default) is int]
+    taken = False
+    for field in fields:
+        kinds = {*(get_args(field.annotation) or (field.annotation,))} - {type(None)}
+        if len(kinds) == 1 and (kind := next(iter(kinds))) in (float, Decimal):
+            field.default, taken = kind(field.default), True
+    if taken:
+        model.model_rebuild(force=True)
 
 
 def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
@@ -90,7 +105,7 @@ def _problem(node: Any, config: Mapping[str, Any], of: Fields) -> str | None:
         return _as_given(trial)
     except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
         return None
-    if _is_same(default, read):
+    if _is_same(default, read) or (type(default) is int and default == read):
         return None
     return _changed(default, read)
 

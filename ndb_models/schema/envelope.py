@@ -27,7 +27,8 @@ REMOVED: Final = b'{"__ndb__":"removed"}'
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the reserved key holds.
 
-    `tkn` is None while the session is being created. `deadline` is when it ends at the latest, used or not, in
+    `by` is the form of the class that wrote it last, see `form_of`; sessions of older releases do not say. `tkn` is
+    None while the session is being created. `deadline` is when it ends at the latest, used or not, in
     milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys begin with that count
     in place of those of the same name without it. `upgraded` is whether it was written back from an older version: only
     then there can be keys that are `REMOVED`.
@@ -35,6 +36,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     schema: str
     version: Annotated[int, msgspec.Meta(ge=1)]
+    by: str | None = None
     tkn: SessionToken | None = None
     deadline: int | None = None
     staged: str | None = None
@@ -67,9 +69,9 @@ class Seal:
 
     __slots__ = ("_all_names", "_envelope", "_names", "_start")
 
-    def __init__(self, schema: str, version: int) -> None:
+    def __init__(self, schema: str, version: int, by: str | None = None) -> None:
         # What it says, but for the token.
-        self._envelope = Envelope(schema, version)
+        self._envelope = Envelope(schema, version, by)
         self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
         # The names that were sealed last, mostly those of the class, and the same with the reserved one.
         self._names: tuple[str, ...] = ()
@@ -96,14 +98,18 @@ class Seal:
         return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
 
 
-def write_envelope(schema: str, version: int, tkn: SessionToken | None, deadline: int | None) -> bytes:
+def write_envelope(
+    schema: str, version: int, tkn: SessionToken | None, deadline: int | None, by: str | None = None
+) -> bytes:
     """Return the JSON text of the reserved key."""
-    return _encode(Envelope(schema, version, tkn, deadline))
+    return _encode(Envelope(schema, version, by, tkn, deadline))
 
 
-def sealed(keys: ObjectText, schema: str, version: int, tkn: SessionToken, deadline: int | None) -> ObjectText:
+def sealed(
+    keys: ObjectText, schema: str, version: int, tkn: SessionToken, deadline: int | None, by: str | None = None
+) -> ObjectText:
     """Return a session's keys with the reserved one, which they do not have yet."""
-    return keys.with_last(RESERVED_KEY, write_envelope(schema, version, tkn, deadline))
+    return keys.with_last(RESERVED_KEY, write_envelope(schema, version, tkn, deadline, by))
 
 
 def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
@@ -124,8 +130,18 @@ def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
     return join_members(members), read_envelope(text) or NOT_OURS, text
 
 
-def restamped(text: bytes, version: int, staged: str | None = None) -> bytes:
-    """Return the text of a reserved key with another version; all else that it holds stays, known or not."""
+def signed(text: bytes, by: str) -> bytes:
+    """Return the text of a reserved key that was written by another form of the class; all else in it stays."""
+    return _encode({**_decode_members(text), "by": msgspec.Raw(_encode(by))})
+
+
+def restamped(text: bytes, version: int, staged: str | None = None, by: str | None = None) -> bytes:
+    """Return the text of a reserved key with another version; all else that it holds stays, known or not.
+
+    `by` is the form of the class that writes it, if that is another one now.
+    """
+    if by is not None:
+        text = signed(text, by)
     members: Mapping[str, msgspec.Raw] = {
         **_decode_members(text),
         "version": msgspec.Raw(_encode(version)),

@@ -69,6 +69,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     deadline: int | None = None
     # Names whose last write was not acknowledged: what is stored under them nobody knows.
     unsure: frozenset[str] = frozenset()
+    # Whether another form of the class wrote the session last, so that the next write has to say so.
+    by_another: bool = False
     # Where the model was upgraded when it was read, and what is stored is not: what that is.
     outdated: Outdated | None = None
 

@@ -99,8 +99,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a list for a deque": (deque[int], [], "as deque"),
     "None for a number": (int, None, r"declare it as `\.\.\. \| None`"),
     "None for a list": (list[int], None, r"declare it as `\.\.\. \| None`"),
-    "an int for a float": (float, 1, "as float"),
-    "an int for a decimal": (Decimal, 0, "as Decimal"),
+    "a bool for a float": (float, True, "as float"),
     "a bool for an int": (int, True, "as int"),
     "a text for a number": (int, "1", "as int"),
     "a text for a moment": (datetime, "2026-01-01", "as datetime"),
@@ -181,3 +180,15 @@ def test_a_default_of_a_type_that_is_defined_later_is_refused_when_the_class_is_
     for _ in range(2):
         with pytest.raises(SchemaError, match=r"Late\.field: its default is of type tuple"):
             Repository(client, Late)
+
+
+@pytest.mark.parametrize("annotation", [float, Decimal, float | None, Decimal | None, Annotated[float, Field(ge=0)]])
+async def test_a_whole_number_is_taken_as_the_number_that_its_field_declares(
+    client: NdbClient, annotation: Any
+) -> None:
+    model: Any = declare({"field": (annotation, 1)})
+    repo: Repository[SessionModel] = Repository(client, model)
+    saved: Any = await repo.save(model())
+    assert type(saved.field) in (float, Decimal)
+    assert await repo.get(saved.tkn) == saved
+    assert repr(await repo.get(saved.tkn)) == repr(saved)
