@@ -66,8 +66,7 @@ def _reason(node: Any) -> str | None:
     if node.get("now_op"):
         return _OF_TIME.format(instead=_INSTEAD[node["type"]])
     function: Any = node.get("function")
-    is_called = isinstance(function, dict)
-    name = str(getattr(function["function"], "__qualname__", "")) if is_called else ""
+    name = str(getattr(function["function"], "__qualname__", "")) if node["type"].startswith("function-") else ""
     return _OF_FILES if name.startswith(_ON_FILES) else None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ndb_models import (
     Expiry,
+    JsonValue,
     NdbClient,
     OlderVersionError,
     Repository,
@@ -92,7 +93,7 @@ async def test_what_this_form_wrote_is_ended_where_it_does_not_fit(client: NdbCl
 async def test_what_an_older_release_wrote_is_ended_where_it_does_not_fit(client: NdbClient) -> None:
     repo = Repository(client, Old, on_invalid="end")
     saved = await repo.save(Old())
-    reserved = {"schema": "form-user", "version": 1, "tkn": saved.tkn}
+    reserved: dict[str, JsonValue] = {"schema": "form-user", "version": 1, "tkn": saved.tkn}
     await client.sh_set({"visits": "many", "__ndb__": reserved}, saved.tkn)
     with pytest.raises(SessionGoneError):
         await repo.get(saved.tkn)

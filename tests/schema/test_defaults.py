@@ -183,9 +183,7 @@ def test_a_default_of_a_type_that_is_defined_later_is_refused_when_the_class_is_
 
 
 @pytest.mark.parametrize("annotation", [float, Decimal, float | None, Decimal | None, Annotated[float, Field(ge=0)]])
-async def test_a_whole_number_is_taken_as_the_number_that_its_field_declares(
-    client: NdbClient, annotation: Any
-) -> None:
+async def test_a_whole_number_is_taken_as_what_its_field_declares(client: NdbClient, annotation: Any) -> None:
     model: Any = declare({"field": (annotation, 1)})
     repo: Repository[SessionModel] = Repository(client, model)
     saved: Any = await repo.save(model())
