@@ -173,8 +173,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         else:
             moved = changed if stored.outdated is None else split_members(after)
             await self._index.change(stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
-        by_another = stored.by_another and not changed
-        set_stored(session, Stored(stored.tkn, after, stored.deadline, by_another=by_another))
+        written = Stored(stored.tkn, after, stored.deadline)
+        if stored.by_another and not changed:
+            written = msgspec.structs.replace(written, by_another=True)
+        set_stored(session, written)
         return session
 
     def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
@@ -196,7 +198,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)
-        set_stored(session, Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by)))
+        stored = Stored(tkn, read.text, read.deadline)
+        if read.envelope is not self._access.seal.envelope and read.is_by_another_form(self._by):
+            stored = msgspec.structs.replace(stored, by_another=True)
+        set_stored(session, stored)
         return session
 
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:

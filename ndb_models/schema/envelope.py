@@ -67,12 +67,12 @@ class Seal:
     again, without being encoded or decoded.
     """
 
-    __slots__ = ("_all_names", "_envelope", "_names", "_start")
+    __slots__ = ("_all_names", "_names", "_start", "envelope")
 
     def __init__(self, schema: str, version: int, by: str | None = None) -> None:
-        # What it says, but for the token.
-        self._envelope = Envelope(schema, version, by)
-        self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
+        self.envelope: Envelope = Envelope(schema, version, by)
+        """What it says, but for the token."""
+        self._start = b'%b%b,"tkn":' % (_START, _encode(self.envelope)[:-1])
         # The names that were sealed last, mostly those of the class, and the same with the reserved one.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
@@ -95,7 +95,7 @@ class Seal:
         if not text.endswith(ending):
             return None
         before = text[: -len(ending)]
-        return (before + b"}", self._envelope, ending[_RESERVED]) if before != b"{" else None
+        return (before + b"}", self.envelope, ending[_RESERVED]) if before != b"{" else None
 
 
 def write_envelope(

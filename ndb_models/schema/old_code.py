@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ndb_models.schema.comparing import Difference, JsonSchema, compare
+from ndb_models.schema.comparing import Difference, compare
+from ndb_models.schema.json_schema import JsonSchema
 
 # What a comparison says of a change, and the same of the old code, which reads what the new code writes.
 _WORDS: Final = [
