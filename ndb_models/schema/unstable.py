@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pydantic
 from pydantic import BaseModel
@@ -66,7 +66,9 @@ def _reason(node: Any) -> str | None:
     if node.get("now_op"):
         return _OF_TIME.format(instead=_INSTEAD[node["type"]])
     function: Any = node.get("function")
-    name = str(getattr(function["function"], "__qualname__", "")) if node["type"].startswith("function-") else ""
+    if isinstance(function, dict):  # else it is how something is written
+        function = cast("dict[str, Any]", function)["function"]
+    name = str(getattr(function, "__qualname__", ""))
     return _OF_FILES if name.startswith(_ON_FILES) else None
 
 
