@@ -126,7 +126,7 @@ async def test_what_is_refused_after_a_write_whose_end_nobody_saw_keeps_what_was
         session.email = "taken"
         with pytest.raises(DuplicateError, match="email"):
             await accounts.save(session)
-        stored = (await scene.living("Account"))[session.tkn]["name"]
+        stored = (await scene.living("unique-account"))[session.tkn]["name"]
         with pytest.raises(DuplicateError, match="name"):
             await accounts.save(Account(name=stored))
         lifetime += 1
