@@ -33,8 +33,8 @@ Private: TypeAlias = Literal["refuse", "drop"]
 _KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private"})
 
 _UNKNOWN_KEYWORD: Final = (
-    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, Pydantic's own, and those that a"
-    " base names in its __init_subclass__ or __pydantic_init_subclass__"
+    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, Pydantic's own, and those"
+    " that a base names in its __init_subclass__ or __pydantic_init_subclass__"
 )
 
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})

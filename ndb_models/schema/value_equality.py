@@ -39,7 +39,9 @@ from ndb_models.schema.value_kinds import (
     BY_BASE,
     BY_TEXT,
     EXACT,
+    FACTORY_LOST,
     LOST,
+    MAXLEN_LOST,
     UNDECIDED,
     attributes,
     by_base,
@@ -48,31 +50,15 @@ from ndb_models.schema.value_kinds import (
     decimals,
     floats,
     is_equal,
+    not_stored,
     objects,
     times,
-)
-
-MAXLEN_LOST: Final = (
-    "the maxlen of its deque would be lost; let a validator set it:"
-    " Annotated[deque[int], AfterValidator(lambda items: deque(items, 10))]"
-)
-
-FACTORY_LOST: Final = (
-    "the default_factory of its defaultdict would be another one; use what the field declares: list for"
-    " defaultdict[str, list[int]]"
+    with_defaults_as_read,
 )
 
 _FLAT: Final = EXACT | {float}
 
 _URLS: Final = (*(base for base in AnyUrl.__mro__ if base is not object), Url, MultiHostUrl)
-
-
-def not_stored(name: str, kind: type) -> str:
-    """Return the reason that a private attribute is refused for, and the way out."""
-    return (
-        f"the private attribute {name!r} of {kind.__name__} is not stored; make it a field, leave it at its default, or"
-        ' let the session class leave it out: class S(SessionModel, private="drop")'
-    )
 
 
 class Rules(NamedTuple):
@@ -246,8 +232,11 @@ def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> st
     # Not as attributes: what is deprecated has not been used by comparing it.
     ours, theirs = one.__dict__, other.__dict__
     if [*ours] == [*theirs] == [*names]:
-        return _items([*ours.values()], [*theirs.values()], pairs)
-    return _items([ours.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names], pairs)
+        reason = _items([*ours.values()], [*theirs.values()], pairs)
+        if reason is None:
+            return None
+    as_read = with_defaults_as_read(kind, ours, theirs)
+    return _items([as_read.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names], pairs)
 
 
 def _private(one: BaseModel, other: BaseModel, rules: Rules) -> str | None:

@@ -8,7 +8,7 @@ Each function returns None for the same value, or else the reason that a refusal
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import BaseModel
 from pydantic_core import TzInfo
 
 LOST: Final = (
@@ -34,6 +35,14 @@ FOLD_LOST: Final = (
     "fold=1 of a time without a zone would come back as fold=0; set fold=0, or store a time with a zone"
     " (ZonedDatetime keeps it)"
 )
+MAXLEN_LOST: Final = (
+    "the maxlen of its deque would be lost; let a validator set it:"
+    " Annotated[deque[int], AfterValidator(lambda items: deque(items, 10))]"
+)
+FACTORY_LOST: Final = (
+    "the default_factory of its defaultdict would be another one; use what the field declares: list for"
+    " defaultdict[str, list[int]]"
+)
 READ_ONCE: Final = "an iterator is used up when it is written; declare a list"
 
 UNDECIDED: Final = (
@@ -47,6 +56,41 @@ ABSENT: Final = object()
 
 EXACT: Final = frozenset({type(None), bool, int, str, bytes, date, timedelta, UUID})
 """Types of which two values are the same where `==` says so."""
+
+
+def not_stored(name: str, kind: type) -> str:
+    """Return the reason that a private attribute is refused for, and the way out."""
+    return (
+        f"the private attribute {name!r} of {kind.__name__} is not stored; make it a field, leave it at its default, or"
+        ' let the session class leave it out: class S(SessionModel, private="drop")'
+    )
+
+
+# Type checkers take `price: float = 1`, and Pydantic does not validate defaults.
+_TAKE_WHOLE_NUMBERS: Final = (float, Decimal)
+
+
+def with_defaults_as_read(
+    kind: type[BaseModel], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the fields of a model, with whole numbers that are defaults as they are read: 1.0 for `price: float = 1`.
+
+    Args:
+        kind: the class.
+        ours: the fields of the model that was given.
+        theirs: the fields that were read.
+    """
+    defaults = kind.__pydantic_fields__
+    return {
+        name: theirs[name]
+        if type(value) is int
+        and type(theirs.get(name)) in _TAKE_WHOLE_NUMBERS
+        and value == theirs[name]
+        and name in defaults
+        and defaults[name].default is value
+        else value
+        for name, value in ours.items()
+    }
 
 
 def floats(one: float, other: float, *, nan: bool) -> str | None:

@@ -16,14 +16,15 @@ from tests.zoo_values import instances_of
 MODELS = [model for model, _ in ZOO]
 
 # The only fields that may be refused though they are valid: JSON, or Pydantic's way to it, has nothing for some of
-# their values (bytes that are no text, numbers that are not finite, a time zone with seconds, fold=1 without a zone).
+# their values (bytes that are no text, numbers that are not finite, a time zone with seconds, fold=1 without a zone, a
+# defaultdict with another factory).
 REFUSABLE = {
     *("Scalars.blob", "Scalars.ratio", "Texts.blob", "Keyed.by_blob", "Keyed.by_ratio", "Infinities.ratio"),
     *("Infinities.ratios", "Fractional.ratio", "Fractional.point", "Infinite.ratio", "Owner.several", "Unions.many"),
     *("Unions.decimal_or_float", "Named.negative", "Extended.fruit", "Classes.fare", "CountedSpans.span"),
     *("Times.at", "Times.local", "Times.hour", "Moments.at", "Moments.hour", "Hidden.ordered", "Secretive.key"),
     *("Collections.row", "KindsOfTimes.naive", "KindsOfTimes.before", "KindsOfTimes.after", "Immutable.at"),
-    *("Choices.literal", "Contacts.named", "KindsOfTimes.aware", "Checked.at", "Secrets.key"),
+    *("Mappings.grouped", "Choices.literal", "Contacts.named", "KindsOfTimes.aware", "Checked.at", "Secrets.key"),
 }
 
 bounded = settings(

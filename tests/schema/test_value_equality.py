@@ -166,3 +166,15 @@ VALUES: Any = st.recursive(
 def test_values_are_the_same_as_they_are_described(one: Any, other: Any) -> None:
     assert (difference(one, other, Rules()) is None) == (described(one) == described(other))
     assert difference(one, one, Rules()) is None
+
+
+def test_a_whole_number_that_is_the_default_of_a_nested_float_is_taken() -> None:
+    class Price(BaseModel):
+        net: float = 1
+        tax: Decimal = Decimal(0)
+
+    read = Price.model_validate_json(Price().model_dump_json())
+    assert difference(Price(), read, Rules()) is None
+    assigned = Price(net=2)
+    assigned.net = 2
+    assert difference(assigned, Price(net=2.0), Rules()) is not None
