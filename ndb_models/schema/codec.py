@@ -23,7 +23,8 @@ from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
 from ndb_models.schema.problems import WHOLE, not_numbers, problems_of, unreadable, without_value, without_values
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names, not_stored
+from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
+from ndb_models.schema.value_kinds import not_stored
 from ndb_models.texts import UNREADABLE, ObjectText, names_in, split_members
 from ndb_models.types import SessionToken
 
