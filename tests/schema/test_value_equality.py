@@ -100,7 +100,7 @@ SAME: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=repr)
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_values_that_differ_are_named_either_way(one: object, other: object) -> None:
     codec = ModelCodec(Model)
     ours, theirs = Model(first=one, second=0), Model(first=other, second=0)
@@ -108,7 +108,7 @@ def test_values_that_differ_are_named_either_way(one: object, other: object) -> 
     assert difference([one], [other], Rules()) is not None
 
 
-@pytest.mark.parametrize(("one", "other"), SAME, ids=repr)
+@pytest.mark.parametrize(("one", "other"), SAME)
 def test_values_that_are_the_same_in_another_writing_do_not_differ(one: object, other: object) -> None:
     assert difference(Model(first=one), Model(first=other), Rules()) is None
     assert difference((other,), (one,), Rules()) is None
