@@ -2,7 +2,7 @@
 
 Equal in Python is not enough: `True == 1 == 1.0`, a class may compare less than it holds, and may not compare at all.
 
-- Types must be the same, of keys and of elements too. Decimals differ by their digits, zeros by their signs.
+- Types must be the same, of keys and of elements too. Zeros of floats differ by their signs.
 - Models and dataclasses are compared by their fields, models by their extras and private attributes too, never by an
   `__eq__` of their own. What a property has cached does not count.
 - The order of a dict counts for an `OrderedDict` alone.
@@ -12,7 +12,7 @@ Equal in Python is not enough: `True == 1 == 1.0`, a class may compare less than
 
 Two questions are asked. Whether a value comes back as it was: then private attributes and excluded fields count, and
 NaN is never the same. And whether a value has changed: then only what is stored counts, NaN is NaN, and another zone of
-Python's own is a change.
+Python's own, or other digits of a Decimal, is a change.
 """
 
 # What is compared has no types.
@@ -279,7 +279,7 @@ def _floats(one: float, other: float, pairs: _Pairs, rules: Rules) -> str | None
 
 
 def _decimals(one: Decimal, other: Decimal, pairs: _Pairs, rules: Rules) -> str | None:
-    return decimals(one, other, nan=rules.changes)
+    return decimals(one, other, digits=rules.changes)
 
 
 def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> str | None:

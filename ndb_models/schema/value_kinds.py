@@ -100,11 +100,10 @@ def floats(one: float, other: float, *, nan: bool) -> str | None:
     return None if float.__eq__(one, other) and copysign(1, one) == copysign(1, other) else LOST
 
 
-def decimals(one: Decimal, other: Decimal, *, nan: bool) -> str | None:
-    """Compare two decimals, `1.50` and `1.5` being two. NaN is the same as NaN if `nan` is true."""
-    if one.is_nan() and not nan:
-        return LOST
-    return None if one.compare_total(other) == 0 else LOST
+def decimals(one: Decimal, other: Decimal, *, digits: bool) -> str | None:
+    """Compare two decimals: by their digits too, `1.50` and `1.5` being two, if `digits` is true. Then NaN is NaN."""
+    same = one.compare_total(other) == 0 if digits else not one.is_nan() and Decimal.__eq__(one, other)
+    return None if same else LOST
 
 
 def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:

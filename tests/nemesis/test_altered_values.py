@@ -17,6 +17,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
+from tests.reloading import in_place_of
 from tests.transport.servers import Host
 
 BEYOND = 2**64
@@ -172,6 +173,7 @@ class TestSessions:
         class Before(SessionModel, schema="grown"):
             visits: int = 0
 
+        @in_place_of(Before)
         class After(SessionModel, schema="grown"):
             visits: int = 0
             balance: float = -0.0

@@ -28,12 +28,12 @@ from tests.conftest import VirtualClock
 from tests.repository.models import Frozen, Otp, User
 
 
-class Open(SessionModel):
+class Open(SessionModel, schema="attach-open"):
     model_config = ConfigDict(extra="allow")
     name: str
 
 
-class Found(SessionModel):
+class Found(SessionModel, schema="attach-found"):
     email: Annotated[str, Lookup(unique=True)]
     seen: int = 0
 

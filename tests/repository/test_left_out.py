@@ -70,7 +70,7 @@ class WithPart(SessionModel):
     b: int = 0
 
 
-class Found(SessionModel):
+class Found(SessionModel, schema="left-out-found"):
     a: Annotated[int | None, Lookup()] = Field(default=None, exclude_if=lambda value: value is None)
     b: int = 0
     c: Annotated[int | None, Lookup(unique=True)] = Field(default=None, exclude_if=lambda value: value is None)

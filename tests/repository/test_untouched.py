@@ -242,12 +242,12 @@ async def test_a_rotated_session_is_saved_like_the_one_before(client: NdbClient)
     assert ((await repo.get(session.tkn)).roles, (await repo.get(session.tkn)).seen) == ({"new"}, 1)
 
 
-class Old(SessionModel, schema="Versioned"):
+class Old(SessionModel, schema="untouched-versioned"):
     roles: set[str] = set()
     seen: int = 0
 
 
-class New(SessionModel, schema="Versioned", version=2):
+class New(SessionModel, schema="untouched-versioned", version=2):
     roles: set[str] = set()
     nonced: Nonced = ""
     seen: int = 0
