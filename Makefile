@@ -5,7 +5,7 @@ READY := .venv/.ready
 # By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo test fuzz debug serve lint types bench check format clean
+.PHONY: demo test fuzz debug serve lint types bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -38,20 +38,30 @@ types: $(READY)  ## mypy in strict mode, and pyright on what users see
 bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: lint types test  ## all of it, as CI runs it
+versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there is, and the asynchronous ones on uvloop
+	@$(BIN)/python .ci/versions.py $(ARGS)
+
+package: .venv/.ready-package  ## build the distributions, and run tests of the source against the wheel
+	@$(BIN)/python .ci/package.py
+
+check: lint types test  ## lint, types and all tests, on this version of Python
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
+	@touch $@
+
+.venv/.ready-package: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
 	@touch $@
 
 .venv/.ready-bench: $(READY)

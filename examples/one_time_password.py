@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import sys
 
-from ndb_models import Expiry, NdbClient, Repository, SessionModel, SessionToken
+from ndb_models import Expiry, NdbClient, Repository, SessionModel, format_token, parse_token
 
 
 class OneTimePassword(SessionModel, expiry=Expiry(absolute=1)):
@@ -19,10 +19,11 @@ class OneTimePassword(SessionModel, expiry=Expiry(absolute=1)):
     code: str
 
 
-async def redeem(passwords: Repository[OneTimePassword], tkn: SessionToken, code: str) -> str:
-    """Return whom a code logs in. A code works once, and only while it lives."""
-    password = await passwords.get_or_none(tkn)
-    if password is None:
+async def redeem(passwords: Repository[OneTimePassword], sent: str, code: str) -> str:
+    """Return whom a code logs in, and the token that came with it. A code works once, and only while it lives."""
+    tkn = parse_token(sent)
+    password = await passwords.get_or_none(tkn) if tkn is not None else None
+    if tkn is None or password is None:
         return "no such password: it has expired, or was used"
     if not secrets.compare_digest(password.code, code):
         return "wrong code"
@@ -37,13 +38,15 @@ async def main(uri: str = "memory://") -> None:
         passwords = Repository(client, OneTimePassword)
 
         password = await passwords.save(OneTimePassword(username="billy", code="402913"))
-        print("wrong code:  ", await redeem(passwords, password.tkn, "000000"))
-        print("right code:  ", await redeem(passwords, password.tkn, "402913"))
-        print("second time: ", await redeem(passwords, password.tkn, "402913"))
+        link = format_token(password.tkn)
+        print("wrong code:  ", await redeem(passwords, link, "000000"))
+        print("right code:  ", await redeem(passwords, link, "402913"))
+        print("second time: ", await redeem(passwords, link, "402913"))
 
         password = await passwords.save(OneTimePassword(username="billy", code="771204"))
+        link = format_token(password.tkn)
         await asyncio.sleep(1.1)
-        print("too late:    ", await redeem(passwords, password.tkn, "771204"))
+        print("too late:    ", await redeem(passwords, link, "771204"))
 
 
 if __name__ == "__main__":

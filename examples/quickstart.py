@@ -10,7 +10,16 @@ from datetime import timedelta
 
 from pydantic import EmailStr
 
-from ndb_models import Expiry, NdbClient, Repository, SessionGoneError, SessionModel, UnstorableError
+from ndb_models import (
+    Expiry,
+    NdbClient,
+    Repository,
+    SessionGoneError,
+    SessionModel,
+    UnstorableError,
+    format_token,
+    parse_token,
+)
 
 
 class UserSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30))):
@@ -29,9 +38,11 @@ async def main(uri: str = "memory://") -> None:
         print("\n1. Billy logs in: a model is saved, and becomes a session with a token.")
         session = await repo.save(UserSession(username="billy", email="billy@example.org"))
         print(f"   {session!r}")
+        cookie = format_token(session.tkn)
 
         print("\n2. A request comes in with the token: the session is read back, validated, as the model that it is.")
-        same = await repo.get(session.tkn)
+        tkn = parse_token(cookie)  # None for whatever else a browser may send
+        same = await repo.get(tkn) if tkn is not None else None
         print(f"   {same!r}, equal to what was saved: {same == session}")
 
         print("\n3. Two requests change it at the same time. Only what each changed is written: nothing is lost.")

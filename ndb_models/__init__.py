@@ -57,8 +57,10 @@ from ndb_models.repository import (
     Reindexed,
     Repository,
 )
-from ndb_models.schema import Expiry, Lookup, SessionModel
+from ndb_models.schema import Expiry, Lookup, SessionModel, UnstableFieldWarning, ZonedDatetime
+from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
+from ndb_models.uncopyable import NotCopyableError
 from ndb_models.version import __version__
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "NdbException",
     "NewerVersionError",
     "NotConnectedError",
+    "NotCopyableError",
     "NotSavedError",
     "OlderVersionError",
     "PayloadTooLargeError",
@@ -108,11 +111,15 @@ __all__ = [
     "StoredConfigError",
     "StoredDataError",
     "UnavailableError",
+    "UnstableFieldWarning",
     "UnstorableError",
     "UnsupportedError",
     "UnsupportedServerError",
     "UnusableSessionError",
     "UpgradeError",
     "WrongSchemaError",
+    "ZonedDatetime",
     "__version__",
+    "format_token",
+    "parse_token",
 ]

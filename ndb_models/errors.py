@@ -30,6 +30,7 @@
     |   `-- UnsupportedServerError                 it is a NemesisDB without the commands of sessions
     |-- UnsupportedError                           the server has no command for it
     |-- InvalidArgumentError (ValueError)          a call was wrong before anything was sent
+    |   `-- NotCopyableError (TypeError)           it cannot be copied or pickled (in ndb_models.uncopyable)
     |-- PayloadTooLargeError (ValueError)          a request is larger than the server takes
     |-- DataSetError                               a data set cannot be loaded at the start of a server
     |-- SchemaError (TypeError)                    a model cannot be stored as it is declared
@@ -93,7 +94,7 @@ class ConnectError(UnavailableError, ConnectionError):
 
 
 class ConnectionLostError(UnavailableError, ConnectionError):
-    """The connection failed before the answer came. Attributes: `command`, `maybe_done`.
+    """The connection failed, with no new one in time; the message says why. Attributes: `command`, `maybe_done`.
 
     `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
     """
@@ -111,11 +112,12 @@ def _fate(maybe_done: bool) -> str:
 class RequestTimeoutError(UnavailableError, TimeoutError):
     """No answer came in time. Attributes: `command`; `timeout`, in s; `maybe_done`, as for `ConnectionLostError`."""
 
-    def __init__(self, command: str, timeout: float, *, maybe_done: bool) -> None:
+    def __init__(self, command: str, timeout: float, *, maybe_done: bool, reason: str | None = None) -> None:
         self.command = command
         self.timeout = timeout
         self.maybe_done = maybe_done
-        super().__init__(f"no answer to {command} within {timeout:g} s; it {_fate(maybe_done)}")
+        timeout_text = f"{timeout:g} s" + (f" ({reason})" if reason else "")
+        super().__init__(f"no answer to {command} within {timeout_text}; it {_fate(maybe_done)}")
 
 
 class PayloadTooLargeError(NdbError, ValueError):

@@ -1,6 +1,6 @@
 """The types that every layer speaks: JSON values, session tokens, clocks.
 
-A leaf: it imports nothing of this package.
+A leaf: it imports nothing of this package. `JsonValue` is Pydantic's: a JSON value as it is read, with lists and dicts.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-"""A JSON value as it is read: lists and dicts, never tuples."""
+from pydantic import JsonValue as JsonValue
+from typing_extensions import TypeAliasType
 
-JsonInput: TypeAlias = "None | bool | int | float | str | Sequence[JsonInput] | Mapping[str, JsonInput]"
+# Both have names of their own at run time, so that Pydantic takes them as the types of fields.
+JsonInput = TypeAliasType(
+    "JsonInput", "None | bool | int | float | str | Sequence[JsonInput] | Mapping[str, JsonInput]"
+)
 """What may be written: JSON values, with any sequence for an array and any mapping for an object."""
 
 SessionToken: TypeAlias = int

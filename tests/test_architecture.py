@@ -23,26 +23,34 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "texts": "",
         "version": "",
         "errors": "types",
+        "forks": "",
+        "tokens": "errors types",
+        "uncopyable": "errors",
+        "usage": "errors",
         "wire": "wire errors texts types",
         "stores.contract": "types",
-        "stores.sqlite": "stores.sqlite stores.contract errors texts types",
+        "stores.sqlite": "stores.sqlite stores.contract errors texts types uncopyable usage",
         "stores.opening": "stores errors types",
+        "stores.shared": "stores.contract stores.memory types",
         "stores.bounded": "stores.contract stores.memory texts types",
-        "stores": "stores.contract texts types",
+        "stores": "stores.contract texts types uncopyable usage",
         "schema": "schema errors texts types wire",
-        "client.embedded": "client errors texts types wire engine stores",
-        "client.in_process": "client errors texts types wire engine stores",
-        "client": "client errors texts types wire",
-        "engine": "engine errors texts types version wire stores.contract",
+        "client.embedded": "client errors forks texts types uncopyable usage wire engine stores",
+        "client.in_process": "client errors forks texts types uncopyable usage wire engine stores",
+        "client": "client errors forks texts types uncopyable usage wire",
+        "engine": "engine errors texts types uncopyable usage version wire stores.contract",
         "copying": "copying client engine errors texts types wire stores",
-        "cli": "cli schema errors types",
+        "cli": "cli copying schema errors types",
         "server.cli": "server cli copying errors types version",
         "server.configuration": "server errors stores.bounded",
+        "server.settings": "server errors wire stores.opening",
+        "server.config_file": "server errors texts wire",
         "server.running": "server engine errors types version stores",
-        "server": "server engine errors types wire version stores.contract",
-        "repository": "repository schema client errors texts types wire",
+        "server": "server engine errors types uncopyable usage wire version stores.contract",
+        "repository": "repository schema client errors texts types uncopyable usage wire",
         "integrations": "integrations repository schema client errors",
-        "": "client errors repository schema types version",
+        "__main__": "server.cli",
+        "": "client errors repository schema tokens types uncopyable version",
     }.items()
 }
 
@@ -57,7 +65,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
+CONTRACTS: Final = frozenset({"Forkable", "Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

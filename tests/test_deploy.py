@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
 import re
+import secrets
 import shlex
 import shutil
+import socket
+import ssl
+import stat
 import subprocess
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from ndb_models import NdbClient
 from ndb_models.server.cli import make_parser
 from ndb_models.server.configuration import configure
 from ndb_models.server.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
+TLS = ROOT / "tests" / "transport" / "tls"
+TOKEN = secrets.token_urlsafe(32)
+GUARD = 30
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 UNIT = ROOT / "deploy" / "ndb-models.service"
 
@@ -42,7 +56,7 @@ def test_the_unit_starts_what_the_command_line_takes(unit: dict[str, list[str]])
     assert Path(program).name == "ndb-models"
     options = vars(make_parser().parse_args(arguments))
     given = {setting.name for setting in SETTINGS if options[setting.name] is not None}
-    assert given == {"persist_path", "token_file", "tls_cert", "tls_key", "log_format", "log_level"}
+    assert given == {"store", "persist_path", "token_file", "tls_cert", "tls_key", "log_format", "log_level"}
     assert not any("insecure" in argument for argument in arguments)
 
 
@@ -94,3 +108,96 @@ def test_the_container_copies_what_there_is() -> None:
     copied = [source for line in instructions("COPY") if "--from" not in line for source in line.split()[:-1]]
     assert copied
     assert all((ROOT / source).exists() for source in copied)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[None]:
+    """Run the server from its start until it has stopped as systemd and Docker stop it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NDB_", "PYTHONASYNCIO"))}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), **environment}
+    command = (sys.executable, "-m", "ndb_models", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, umask=0o077
+    )
+    try:
+        async with asyncio.timeout(GUARD):
+            assert process.stdout is not None
+            assert b"is ready on" in await process.stdout.readline()
+        yield
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
+def private(directory: Path) -> bool:
+    """Tell whether nobody else can read a file of a directory."""
+    return all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in directory.iterdir())
+
+
+async def require_sessions_to_survive(
+    arguments: Sequence[str], environment: Mapping[str, str], port: int, directory: Path
+) -> None:
+    """Log somebody in, replace the server as an upgrade does, and require that they are still logged in."""
+    trusting = ssl.create_default_context(cafile=TLS / "certificate.pem")
+    tkn = 0
+    for generation in range(3):
+        async with (
+            serving(arguments, environment),
+            NdbClient.connect(f"wss://127.0.0.1:{port}/", token=TOKEN, ssl=trusting) as client,
+        ):
+            if not tkn:
+                tkn = (await client.sh_create_session(durationSeconds=3600)).tkn
+            else:
+                assert await client.sh_get(("generation",), tkn) == {"generation": generation - 1}
+            await client.sh_set({"generation": generation}, tkn)
+            assert private(directory)
+    assert [path.name for path in directory.iterdir()] == ["sessions.db"]
+
+
+async def test_the_unit_s_sessions_survive_an_upgrade(unit: dict[str, list[str]], tmp_path: Path) -> None:
+    state, credentials, port = tmp_path / "state", tmp_path / "credentials", free_port()
+    for directory in (state, credentials):
+        directory.mkdir(mode=0o700)
+    for name in ("certificate.pem", "key.pem"):
+        shutil.copy(TLS / name, credentials)
+    (credentials / "tokens").write_text(f"data:{TOKEN}\n")
+    (tmp_path / "server.jsonc").write_text(f'{{"version": 5, "ip": "127.0.0.1", "port": {port}}}')
+    line = unit["ExecStart"][0].replace("/etc/ndb-models", str(tmp_path))
+    line = line.replace("${STATE_DIRECTORY}", str(state)).replace("${CREDENTIALS_DIRECTORY}", str(credentials))
+    await require_sessions_to_survive(shlex.split(line)[1:], {}, port, state)
+
+
+async def test_the_container_s_sessions_survive_an_upgrade_and_it_is_healthy_meanwhile(tmp_path: Path) -> None:
+    (volume,) = instructions("VOLUME")
+    state, port = tmp_path / "volume", free_port()
+    state.mkdir(mode=0o700)
+    environment = dict(pair.split("=", 1) for pair in instructions("ENV")[0].split())
+    environment = {name: value.replace(volume, str(state)) for name, value in environment.items()}
+    environment |= {
+        "NDB_HOST": "127.0.0.1",
+        "NDB_PORT": str(port),
+        "NDB_TOKEN": TOKEN,
+        "NDB_TLS_CERT": str(TLS / "certificate.pem"),
+        "NDB_TLS_KEY": str(TLS / "key.pem"),
+    }
+    await require_sessions_to_survive(json.loads(instructions("CMD")[0]), environment, port, state)
+    check = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])[1:]
+    command = [sys.executable, "-m", "ndb_models", *check]
+    health_environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    assert await asyncio.to_thread(subprocess.call, command, env=health_environment, stderr=subprocess.DEVNULL) == 1
+    async with serving(json.loads(instructions("CMD")[0]), environment):
+        assert await asyncio.to_thread(subprocess.call, command, env=health_environment) == 0
+
+
+def test_the_container_s_folder_is_its_user_s_alone() -> None:
+    (volume,) = instructions("VOLUME")
+    made = re.search(rf"install --directory --owner=(\S+) --group=\S+ --mode=(\d+) {volume}", DOCKERFILE)
+    assert made
+    assert made.groups() == ("ndb", "0700")

@@ -45,7 +45,7 @@ def test_every_variable_that_holds_a_token_is_named() -> None:
 def test_every_metric_and_reason_is_named() -> None:
     text = exposition(Traffic(), Tally(), Statistics(0, 0, 0, 0), 0)
     metrics = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
-    assert metrics == set(re.findall(r"`(ndb_[a-z_]+)`", SERVER)) - {"ndb_models"}
+    assert metrics == set(re.findall(r"`((?:ndb|process)_[a-z_]+)`", SERVER)) - {"ndb_models"}
     for reason in (*Refusal, *Ending):
         assert f"`{reason.value}`" in SERVER
 

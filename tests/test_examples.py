@@ -95,6 +95,7 @@ def test_the_page_on_versions_prints_what_it_says(tmp_path: Path) -> None:
     assert run(str(script)) == "".join(text for kind, text in blocks if kind == "text")
 
 
+@pytest.mark.slow
 def test_the_commands_on_the_page_on_versions_say_what_it_says(tmp_path: Path) -> None:
     """A block that begins with the name of a file is what the file holds from there on."""
     said = 0

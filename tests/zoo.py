@@ -194,7 +194,7 @@ class Loud(SessionModel):
     inner_name: str = Field(default="", alias="innerName")
 
 
-class Page(SessionModel, Generic[T]):
+class Page(SessionModel, Generic[T], schema="zoo-page"):
     items: list[T]
     cursor: T | None = None
 

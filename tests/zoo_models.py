@@ -270,7 +270,7 @@ class Defaults(SessionModel):
     shared: list[int] = []
 
 
-class Fixed(SessionModel):
+class Fixed(SessionModel, schema="zoo-fixed"):
     limit: ClassVar[int] = 5
 
     chosen: Final[int]

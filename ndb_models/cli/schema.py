@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -25,36 +25,57 @@ from ndb_models.schema.model import SessionModel
 
 _EPILOG: Final = """\
 exit status:
-  0  nothing breaks: what is stored can be read by the models as they are now
-  1  a model breaks what is stored, was never frozen, or lacks a step of its upgrades (and with check --exact, a file
-     is not what freeze would write, or that of none of the models of these modules)
+  0  nothing breaks: the models read what is stored, and old processes read what the models write
+  1  a model breaks one of these, was never frozen, or lacks a step of its upgrades (and with check --exact, a file
+     is not what freeze would write, or that of none of the models of these modules); with --one-way, old processes
+     do not count
   2  called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written
 """
 
 
 def add_schema_commands(commands: Any) -> None:
     """Add `schema` to the subcommands of a parser."""
-    schema = commands.add_parser("schema", help="freeze the schemas of session models, and check them against that")
+    schema = commands.add_parser(
+        "schema",
+        help="freeze the schemas of session models, and check them against that",
+        description="Freezes the schemas of session models in files, and checks the models against these files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = schema.add_subparsers(required=True, metavar="ACTION")
-    freeze = _add(actions, "freeze", "write the schema of each model to a file, to be committed")
+    freeze = _add(
+        actions,
+        "freeze",
+        "write the schema of each model to a file, to be committed",
+        "Writes the schema of each model to a file. Commit the files: `schema check` compares the models with them.",
+    )
     freeze.add_argument("--force", action="store_true", help="freeze a breaking change without a new version too")
     freeze.set_defaults(run=run_freeze)
-    check = _add(actions, "check", "compare the models with the files, for CI")
+    check = _add(
+        actions,
+        "check",
+        "compare the models with the files, in CI",
+        "Compares the models with the files that `schema freeze` wrote, and lists the changes. Run it in CI: it fails"
+        " if sessions that are stored could not be read any more.",
+    )
     check.add_argument("--exact", action="store_true", help="fail where a file is not what freeze would write, too")
     check.set_defaults(run=run_check)
 
 
-def _add(actions: Any, name: str, what: str) -> argparse.ArgumentParser:
+def _add(actions: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(
         name,
         help=what,
-        description=what.capitalize() + ".",
+        description=description,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", nargs="+", metavar="MODULE[:NAME]", help="all session models of a module, or one")
     parser.add_argument(
         "--dir", type=Path, default=Path("schemas"), metavar="DIR", help="where the files are (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--one-way", action="store_true", help="old processes are stopped before new ones start: they need not read on"
     )
     return parser
 
@@ -68,14 +89,19 @@ class _Look(NamedTuple):
     verdict: Verdict
     gap: str | None
     is_exact: bool
+    one_way: bool
+
+    @property
+    def breaks_old_code(self) -> bool:
+        return bool(self.verdict.for_old_code) and not self.one_way
 
     @property
     def is_well(self) -> bool:
-        return self.gap is None and self.verdict.outcome.is_well
+        return self.gap is None and self.verdict.outcome.is_well and not self.breaks_old_code
 
 
-def _look(model: type[SessionModel], directory: Path) -> _Look:
-    path = directory / file_name(model.session_options.schema)
+def _look(model: type[SessionModel], options: argparse.Namespace) -> _Look:
+    path = options.dir / file_name(model.session_options.schema)
     text = path.read_bytes() if path.exists() else None
     try:
         before = read_frozen(text) if text is not None else None
@@ -83,7 +109,7 @@ def _look(model: type[SessionModel], directory: Path) -> _Look:
         verdict = judge(before, now)
     except InvalidArgumentError as exc:
         raise InvalidArgumentError(f"{path}: {exc}") from exc
-    return _Look(model, path, now, verdict, _gap(model), text == written(now).encode())
+    return _Look(model, path, now, verdict, _gap(model), text == written(now).encode(), options.one_way)
 
 
 def _gap(model: type[SessionModel]) -> str | None:
@@ -106,7 +132,7 @@ def run_freeze(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, action: Any) -> int:
     try:
-        looks = [_look(model, options.dir) for model in find_models(options.models)]
+        looks = [_look(model, options) for model in find_models(options.models)]
         done = [action(look, options) for look in looks]
     except (InvalidArgumentError, SchemaError, OSError) as exc:
         sys.stderr.write(f"ndb-models: {exc}\n")
@@ -152,10 +178,11 @@ def _frozen(look: _Look, options: argparse.Namespace) -> bool:
 
 
 def _say(look: _Look, problem: str | None) -> None:
-    outcome, differences = look.verdict
-    lines = [f"{look.now.schema}: {outcome.value}{f'; {problem}' if problem else ''}"]
-    for breaking, place, reason in sorted((not each.breaking, each.place, each.reason) for each in differences):
-        lines.append(f"  {'compatible' if breaking else 'breaking'}: {place} {reason}")
+    outcome = look.verdict.outcome
+    is_of_old_code = outcome is Outcome.COMPATIBLE and look.breaks_old_code
+    found = _BREAKING_OLD_CODE if is_of_old_code else outcome.value
+    lines = [f"{look.now.schema}: {found}{f'; {problem}' if problem else ''}"]
+    lines += [f"  {what}: {place} {reason}" for _, place, what, reason in sorted(_found(look.verdict))]
     if look.gap is not None:
         lines.append(f"  {look.gap}")
     advice = _advice(look)
@@ -164,8 +191,25 @@ def _say(look: _Look, problem: str | None) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+_BREAKING_OLD_CODE: Final = "breaks old processes"
+
+
+def _found(verdict: Verdict) -> Iterator[tuple[int, str, str, str]]:
+    """Yield each difference: its rank, its place, which of the two it breaks, and what it is."""
+    for each in verdict.differences:
+        what = "breaks reading of stored sessions" if each.breaking else "compatible"
+        yield 0 if each.breaking else 2, each.place, what, each.reason
+    for each in verdict.for_old_code:
+        yield 1, each.place, "breaks old processes during the rollout", each.reason
+
+
 def _advice(look: _Look) -> str | None:
     version = look.now.version
+    if look.verdict.outcome is Outcome.COMPATIBLE and look.breaks_old_code:
+        return (
+            "old processes would refuse what these models write: deploy code first that reads it and does not write it"
+            " yet; or stop the old processes first, and say --one-way; or declare a new version"
+        )
     match look.verdict.outcome:
         case Outcome.BREAKING:
             return (

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Final
+from typing import Final, Self, Unpack, overload
 
+from ndb_models import forks
+from ndb_models.client.first_use import FirstUse
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
-from ndb_models.client.options import Options
+from ndb_models.client.options import OptionArguments, Options
 from ndb_models.client.peer import PeerCommands
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
 from ndb_models.client.uri import EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotAwaited, NotSynchronous
 
 # How many seconds closing waits for what is still being done for callers who have gone.
 _LONGEST_FAREWELL: Final = 1.0
@@ -26,87 +29,104 @@ _LONGEST_FAREWELL: Final = 1.0
 _logger = logging.getLogger("ndb_models")
 
 
-class NdbClient(KeyCommands, SessionCommands, PeerCommands):
+class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
     """A client of a NemesisDB, of this package's server, or of an engine in this process.
 
     It may be used by many tasks of one event loop at once; each gets the answers to its own requests. Names, arguments
     and results are those of NemesisDB's own Python API, so that a program written for that runs with the import
-    changed. Preferred for new code:
+    changed. There are three ways to make one:
 
-        async with NdbClient.connect("ws://127.0.0.1:1987/") as client:
-            await client.kv_set({"username": "billy"})
+    - `async with NdbClient.connect(uri) as client`: connects now, and raises if that is not possible.
+    - `NdbClient(uri)`: needs no server and no event loop, so that it can be made at module level. It connects at its
+      first use, in the event loop of that. A server that is away is waited for as in any outage: `connect_wait`. After
+      `close` it is as new, and may be used in another event loop. `async with` closes it.
+    - `NdbClient()` and `await client.open(uri)`, as in NemesisDB's own API.
 
     Args:
+        uri: as for `connect`.
         debug: log commands and sizes to standard error; never values, never tokens.
+        options: as for `connect`.
 
     Attributes:
         max_payload: bytes of the largest frame that the server takes; None where there is no limit, as in this process.
+
+    Raises:
+        InvalidArgumentError: the URI names nothing that can be opened, or an option is wrong.
     """
 
-    def __init__(self, debug: bool = False) -> None:
+    USAGE = (
+        "a client needs a URI: async with NdbClient.connect(uri) as client: ...; or client = NdbClient(uri), which"
+        " connects at its first use"
+    )
+    INSTEAD = "open one where it is needed, NdbClient.connect(uri)"
+
+    @overload
+    def __init__(self, debug: bool, /) -> None: ...
+
+    @overload
+    def __init__(self, *, debug: bool = False) -> None: ...
+
+    @overload
+    def __init__(self, uri: str, *, debug: bool = False, **options: Unpack[OptionArguments]) -> None: ...
+
+    def __init__(
+        self, uri: str | bool | None = None, *, debug: bool = False, **options: Unpack[OptionArguments]
+    ) -> None:
         super().__init__()
         given: object = debug
         if not isinstance(given, bool):
-            raise InvalidArgumentError("NdbClient() takes no URI: use NdbClient.connect(uri), or open(uri)")
+            raise InvalidArgumentError(f"debug is a bool, not a {type(given).__name__}")
         self._shown_uri = ""
         # Held while opening and closing: two at once would leave a connection in nobody's hands.
         self._opening = asyncio.Lock()
+        self._opening_in: asyncio.AbstractEventLoop | None = None
+        # What the first use opens, if it does.
+        self._target: Uri | None = None
+        self._options = Options(**options)
         self.max_payload: int | None = None
-        if debug:
+        if uri is not None and not isinstance(uri, bool):
+            self._target = _checked_target(uri, self._options)
+            self._aim(self._target, self._options)
+            self._use(self._first_use(self._target))
+        elif options:
+            raise InvalidArgumentError("options are for a URI: NdbClient(uri, ...)")
+        if debug or uri is True:
             _log_to_stderr()
 
     @classmethod
-    def connect(
-        cls,
-        uri: str,
-        *,
-        open_timeout: float = 10.0,
-        request_timeout: float = 30.0,
-        max_payload: int = 1024 * 1024,
-        max_in_flight: int = 64,
-        reconnect: bool = True,
-        keepalive: float | None = 20.0,
-        ssl: ssl.SSLContext | None = None,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        debug: bool = False,
-    ) -> Connecting:
+    def connect(cls, uri: str, *, debug: bool = False, **options: Unpack[OptionArguments]) -> Connecting:
         """Return a client that is open, and closed again at the end: `async with NdbClient.connect(...) as client`.
 
         `await NdbClient.connect(...)` returns one that is yours to close.
 
         Args:
             uri: `memory://`, `memory://NAME`, `sqlite:///PATH`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
-            open_timeout: seconds for a connection and its handshake.
-            request_timeout: seconds for a request, from the call to the answer, reconnecting and repeating included.
-            max_payload: bytes of the largest frame that the server takes; larger ones are refused before they are sent.
-                A NemesisDB takes 1,024 in its default configuration, and 8,192 at the most.
-            max_in_flight: the most requests that are sent before they are answered.
-            reconnect: connect again when the connection is lost, and repeat what is safe to repeat.
-            keepalive: seconds between two looks whether the other side still lives; None for none.
-            ssl: the TLS context for `wss://`; None for the system's trusted certificates.
-            token: the bearer token that opens the server; None for none. Never shown.
-            headers: more headers for the handshake. Never shown.
             debug: see the class.
+            options: for `ws://` and `wss://`:
 
-        All but `debug` are for `ws://` and `wss://`.
+                open_timeout: seconds for a connection and its handshake; 10 by default.
+                request_timeout: seconds for a request, from the call to the answer, reconnecting and repeating
+                    included; 30 by default.
+                attempt_timeout: seconds without an answer after which a connection counts as frozen, and what is safe
+                    to repeat goes over a new one; 5 by default. Commands whose answers take longer get more.
+                connect_wait: seconds from the beginning of an outage that requests wait for its end; 5 by default.
+                    Once it has lasted longer, they fail at once, until the server is back.
+                max_payload: bytes of the largest frame that the server takes; larger ones are refused before they are
+                    sent; 1 MiB by default. A NemesisDB takes 1,024 in its default configuration, and 8,192 at the most.
+                max_in_flight: the most requests that are sent before they are answered; 64 by default.
+                reconnect: connect again when the connection is lost, and repeat what is safe to repeat; True by
+                    default.
+                keepalive: seconds between two looks whether the other side still lives, None for none; 20 by default.
+                ssl: the TLS context for `wss://`; None, the default, for the system's trusted certificates.
+                token: the bearer token that opens the server; None, the default, for none. Never shown.
+                headers: more headers for the handshake. Never shown.
 
-        Raises (when awaited or entered):
-            InvalidArgumentError: the URI names nothing that can be opened.
-            ConnectError: no connection can be made.
+        Raises:
+            InvalidArgumentError: an option is wrong; or, when awaited or entered, the URI names nothing that can be
+                opened.
+            ConnectError: when awaited or entered: no connection can be made.
         """
-        options = Options(
-            open_timeout=open_timeout,
-            request_timeout=request_timeout,
-            max_payload=max_payload,
-            max_in_flight=max_in_flight,
-            reconnect=reconnect,
-            keepalive=keepalive,
-            ssl=ssl,
-            token=token,
-            headers=headers or {},
-        )
-        return Connecting(cls(debug), uri, options)
+        return Connecting(cls(debug=debug), uri, Options(**options))
 
     async def open(self, uri: str) -> bool:
         """Connect; return whether that was possible. A client that is open is closed first.
@@ -122,49 +142,95 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands):
         return True
 
     async def _open(self, uri: str, options: Options) -> None:
-        target = parse_uri(uri)
-        async with self._opening:
-            await self._open_anew(target, options)
+        target = _checked_target(uri, options)
+        self._leave_to_parent()
+        async with self._opening_lock():
+            self._target = None
+            await self._close()
+            self._aim(target, options)
+            self._use(await _opened(target, options))
 
-    async def _open_anew(self, target: Uri, options: Options) -> None:
-        await self._close()
+    def _aim(self, target: Uri, options: Options) -> None:
+        """Take note of where requests will go, before there is a connection."""
         self._shown_uri = target.shown
         self.max_payload = options.max_payload if isinstance(target, WebSocketUri) else None
-        transport: Transport
-        if isinstance(target, MemoryUri):
-            transport = open_memory(target)
-        elif isinstance(target, EmbeddedUri):
-            from ndb_models.client.embedded import open_embedded  # there are Pythons without sqlite3
 
-            transport = await open_embedded(target.text)
-        else:
-            transport = await WebSocketTransport.open(target, options)
-        self._use(transport)
+    def _first_use(self, target: Uri) -> FirstUse:
+        return FirstUse(self._open_at_first_use, is_remote=isinstance(target, WebSocketUri))
+
+    async def _open_at_first_use(self) -> Transport:
+        async with self._opening_lock():
+            if isinstance(self._transport, FirstUse) and self._target is not None:
+                self._use(await _opened(self._target, self._options, waits=True))
+            return self._transport_in_use
+
+    def _opening_lock(self) -> asyncio.Lock:
+        """Return the lock, which belongs to one event loop; another may use the client once it is closed."""
+        loop = asyncio.get_running_loop()
+        if self._opening_in is not loop:
+            self._opening, self._opening_in = asyncio.Lock(), loop
+        return self._opening
 
     async def close(self) -> None:
-        """Close the connection. Requests in flight fail; closing twice does no harm; `open` opens again."""
-        async with self._opening:
+        """Close the connection. Requests in flight fail; closing twice does no harm.
+
+        `open` opens again; a client that was made with a URI connects again at its next use. In a process that was
+        forked since, what is open is the parent's, and is only let go of.
+        """
+        self._leave_to_parent()
+        async with self._opening_lock():
             await self._close()
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, let go of what belongs to the parent: its transport, its tasks, and a lock that they hold."""
+        if forks.count == self._forks:
+            return
+        transport = self._transport
+        self._opening_in = None
+        self._background.clear()
+        self._use(None if self._target is None else self._first_use(self._target))
+        if transport is not None:
+            transport.abandon()
 
     async def _close(self) -> None:
         if self._background and self._transport is not None:
             await asyncio.wait(self._background, timeout=_LONGEST_FAREWELL)
         transport = self._transport
-        self._use(None)
+        self._use(None if self._target is None else self._first_use(self._target))
         if transport is not None:
             await transport.aclose()
 
+    async def __aenter__(self) -> Self:
+        if self._transport is None:
+            raise InvalidArgumentError(self.USAGE)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
     def __repr__(self) -> str:
-        return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self._transport else ', not open'}>"
+        is_open = self._transport is not None and not isinstance(self._transport, FirstUse)
+        return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if is_open else ', not open'}>"
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         transport: Transport | None = getattr(self, "_transport", None)
-        if transport is not None and transport.abandon():
+        if transport is None or forks.count != self._forks:  # after a fork it is the parent's to close
+            return
+        try:
+            is_unclosed = transport.abandon()
+        except Exception:  # noqa: BLE001 - at the end of the process anything may be gone, and there is nobody to tell
+            is_unclosed = True
+        if is_unclosed:
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
 
-class Connecting:
+class Connecting(Uncopyable, NotSynchronous):
     """A client on its way: enter it with `async with`, or await it."""
+
+    INSTEAD = NdbClient.INSTEAD
+    USAGE = NdbClient.USAGE
 
     def __init__(self, client: NdbClient, uri: str, options: Options) -> None:
         self._client = client
@@ -182,6 +248,35 @@ class Connecting:
 
     def __await__(self) -> Generator[None, None, NdbClient]:
         return self.__aenter__().__await__()
+
+
+def _checked_target(uri: str, options: Options) -> Uri:
+    """Return what a URI names.
+
+    Raises:
+        InvalidArgumentError: it names nothing that can be opened, or the options are not for it.
+    """
+    target = parse_uri(uri)
+    if options.ssl is not None and isinstance(target, WebSocketUri) and not target.secure:
+        raise InvalidArgumentError("ssl= is for wss://, and the URI is ws://")
+    if isinstance(target, EmbeddedUri):
+        from ndb_models.client.embedded import check_embedded  # there are Pythons without sqlite3
+
+        check_embedded(target.text)
+    return target
+
+
+async def _opened(target: Uri, options: Options, *, waits: bool = False) -> Transport:
+    """Open what a URI names; if it `waits`, a server that is away is left to the first request to wait for."""
+    if isinstance(target, MemoryUri):
+        return open_memory(target)
+    if isinstance(target, EmbeddedUri):
+        from ndb_models.client.embedded import open_embedded  # there are Pythons without sqlite3
+
+        return await open_embedded(target.text)
+    if waits and options.reconnect:
+        return WebSocketTransport(target, options)
+    return await WebSocketTransport.open(target, options)
 
 
 def _log_to_stderr() -> None:

@@ -8,8 +8,9 @@ turn of the event loop go out in one write. Which frames go out, and whose answe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -17,8 +18,10 @@ from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
+from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
+from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
 from ndb_models.wire.messages import MessageAssembler
@@ -32,19 +35,40 @@ except ImportError:  # where websockets was installed without its C extension
 
 # Bytes read from the socket at once.
 _READ_AT_ONCE: Final = 64 * 1024
+# A frame of so many bytes is taken by any server.
+_TAKEN_BY_ALL: Final = 1024
+# A look at the clock that comes later than this was held up by the loop; what came meanwhile may not be read yet.
+_HELD_UP: Final = 0.05
+_CONTROL_FRAME: Final = 0x08
 
 
 class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     """A connection whose answers go to those who asked. Made by websockets' `connect(create_connection=...)`.
 
     It is a buffered protocol, since asyncio makes an object of 256 KiB for each read of any other.
+
+    Args:
+        limits: how long it may be silent while an answer is due.
+        on_unusable: called once it takes no more requests, whatever the reason.
     """
 
     def __init__(
-        self, protocol: ClientProtocol, *, max_in_flight: int, request_timeout: float, max_answer: int, **options: Any
+        self,
+        protocol: ClientProtocol,
+        *,
+        max_in_flight: int,
+        request_timeout: float,
+        max_answer: int,
+        limits: AttemptLimits,
+        on_unusable: Callable[[NdbConnection], None],
+        **options: Any,
     ) -> None:
         super().__init__(protocol, **options)
         self._request_timeout = request_timeout
+        self._limits = limits
+        self._on_unusable = on_unusable
+        # A request with a later deadline than the next look's time and this is looked at in time.
+        self._slack = max(0.0, request_timeout - limits.attempt_timeout)
         self._pipeline: Pipeline[PendingRequest] = Pipeline(max_in_flight)
         self._incoming = memoryview(bytearray(_READ_AT_ONCE))
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
@@ -56,15 +80,25 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._sends_soon = False
         # Whether what comes in is handed over by the event loop itself, and by no task.
         self._resumes_at_once = False
-        # Runs while there are requests, and looks whether the oldest is overdue; and when it does.
+        # Runs while there are requests, and looks whether one is overdue or the connection frozen; and when it does.
         self._watch: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
+        # Up to which deadline a new request needs an earlier look.
+        self._looks_for = math.inf
+        # Whether the next look makes up for one that came too late.
+        self._looks_again = False
+        # Since when the server has been silent, while an answer is due.
+        self._silent_since = 0.0
         # Runs while the server does not read.
         self._stalled: asyncio.TimerHandle | None = None
         # Why the connection was dropped, once it was.
         self._failure: NdbError | None = None
         self.usable: bool = False
         """Whether requests can be sent."""
+        self.largest_taken: int = _TAKEN_BY_ALL
+        """Bytes of the largest frame that the server is known to take."""
+        self.retired: bool = False
+        """Whether only the answers to what was sent are waited for."""
 
     def submit(self, request: PendingRequest) -> None:
         """Send a request, which then gets the answer or the error. The connection must be usable."""
@@ -72,12 +106,13 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         pipeline.push(request)
         if not self._sends_soon:
             if pipeline.idle:
+                self._silent_since = self.loop.time()
                 self._send()
             else:
                 self._sends_soon = True
                 self.loop.call_soon(self._send_now)
-        if request.deadline < self._looks_at:
-            self._watch_until(request.deadline)
+        if request.deadline < self._looks_for:
+            self._watch_until(min(request.deadline, self.loop.time() + self._limits.attempt_timeout))
 
     def _send_now(self) -> None:
         self._sends_soon = False
@@ -91,6 +126,11 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 self.transport.write(self._writer.text_frames(frames))
                 if len(frames) == 1:
                     self._lingering.sent()
+
+    def start_keepalive(self) -> None:
+        """Look now and then whether the other side still lives, as websockets does, in a task that nobody waits for."""
+        if self.ping_interval is not None:
+            self.keepalive_task = UnattendedTask(self.keepalive(), loop=self.loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes in."""
@@ -107,16 +147,30 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             return
         scheduled, self._sends_soon = self._sends_soon, True
         self._resumes_at_once = asyncio.current_task(self.loop) is None
-        self._receive(self._reader.feed(data))
+        parts = self._reader.feed(data)
+        if not parts or not _is_control(parts[-1]):
+            self._hear()
+        self._receive(parts)
         self._sends_soon = scheduled
         self._send()
+        if self.retired and self._pipeline.idle:
+            self.transport.abort()
+
+    def _hear(self) -> None:
+        """Take note that the server is not silent, and of how long it was."""
+        now = self.loop.time()
+        silent, self._silent_since = now - self._silent_since, now
+        if silent > self._limits.notable and (head := self._pipeline.head) is not None:
+            self._limits.note(head.exchange.command, silent, now)
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
         try:
             super().send_data()
         finally:
-            self.usable = self._failure is None and self.protocol.state is State.OPEN
+            is_open = self._failure is None and self.protocol.state is State.OPEN
+            self.usable = is_open and not self.retired
+            self.retired = is_open and self.retired
 
     def process_event(self, event: Event) -> None:
         """Take what websockets made of frames that are no whole text messages."""
@@ -133,7 +187,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             if type(part) is OtherFrame:
                 super().data_received(part)
                 continue
-            if not self.usable:  # after a breach of the framing, or a close, nothing is an answer
+            if not (self.usable or self.retired):  # after a breach of the framing, or a close, nothing is an answer
                 continue
             try:
                 if not part.isascii():
@@ -156,33 +210,80 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         if len(answered) >= FEW:  # the server works on what comes of these while the next are handed over
             self._send()
 
-    def _watch_until(self, deadline: float) -> None:
+    def _watch_until(self, looks_at: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        self._watch = self.loop.call_at(deadline, self._look_for_overdue)
-        self._looks_at = deadline
+        self._watch = self.loop.call_at(looks_at, self._look)
+        self._looks_at = looks_at
+        self._looks_for = looks_at + self._slack
 
-    def _look_for_overdue(self) -> None:
-        self._watch = None
-        self._looks_at = math.inf
+    def _look(self) -> None:
+        """Drop the connection if a request is overdue; retire it if the server has been silent for too long."""
+        now, held_up = self.loop.time(), self._looks_at + _HELD_UP
+        self._stop_watching()
         most_urgent = self._pipeline.most_urgent
         if most_urgent is None:
             return
-        if most_urgent.deadline <= self.loop.time():
+        if most_urgent.deadline <= now:
             # Should its answer still come, it could not be told from later ones.
             name = most_urgent.exchange.command.name
             self.drop(RequestTimeoutError(name, self._request_timeout, maybe_done=True))
+            return
+        frozen_at = self._frozen_at(now)
+        looks_again, self._looks_again = self._looks_again, False
+        if frozen_at > now:
+            self._watch_until(min(most_urgent.deadline, frozen_at))
+        elif now > held_up and not looks_again:
+            self._looks_again = True
+            self._watch_until(now + _HELD_UP)
         else:
+            self.retire(now - self._silent_since)
             self._watch_until(most_urgent.deadline)
+
+    def _frozen_at(self, now: float) -> float:
+        """Return when the connection will have been silent for too long, if it stays so."""
+        if self.retired or self._pipeline.idle:
+            return math.inf
+        limit: float | None = self._limits.attempt_timeout  # which is enough for a fence
+        if (head := self._pipeline.head) is not None:
+            limit = self._limits.of(head.exchange.command, now)
+            limit = None if limit is None else limit * head.patience
+        return math.inf if limit is None else self._silent_since + limit
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = None
+        self._looks_at = self._looks_for = math.inf
+
+    def retire(self, silent: float) -> None:
+        """Take no more requests, and fail those that can go over another connection; the others wait for their answers.
+
+        Answers still come in: they tell how long the server takes, and all that was sent has its place until then.
+        """
+        self.retired = True
+        self.usable = False
+        frozen = TimeoutError(f"no answer for {silent:.3g} s")
+        for request, sent in self._pipeline.withdraw():
+            error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
+            error.__cause__ = frozen
+            request.fail(error)
+        self._on_unusable(self)
 
     def drop(self, failure: NdbError) -> None:
         """Drop the connection, and fail its requests: nothing that still comes in on it can be trusted."""
         self.fail_requests(failure)
         self.transport.abort()
 
+    def abort_from_anywhere(self) -> None:
+        """Drop the connection at once, or as soon as its loop runs; also from another thread, and after its loop."""
+        loop = self.loop
+        with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
+            loop.call_soon_threadsafe(self.transport.abort)
+
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""
-        self.usable = False
+        self.usable = self.retired = False
         if self._failure is None:
             self._failure = failure
         self._fail_requests()
@@ -219,13 +320,16 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the requests: their answers will not come."""
         super().connection_lost(exc)
-        self.usable = False
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-            self._looks_at = math.inf
+        self.usable = self.retired = False
+        self._stop_watching()
         self._stop_stalled()
         self._fail_requests()
+        self._on_unusable(self)
+
+
+def _is_control(part: bytes) -> bool:
+    """Tell whether it is a control frame: a server whose worker is stuck may still answer pings."""
+    return type(part) is OtherFrame and bool(part[0] & _CONTROL_FRAME)
 
 
 def _check_utf8(answer: bytes) -> None:

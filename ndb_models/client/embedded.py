@@ -1,12 +1,14 @@
 """The way to an engine in this process whose store is a file.
 
 All clients of a file share one engine, and with it one thread that writes: their saves go to the disk together. The
-last of them that is closed closes it.
+last of them that is closed closes it. A process that was forked shares nothing: it opens the file anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
@@ -26,7 +28,7 @@ class _Shared:
 
     def __init__(self, uri: SqliteUri) -> None:
         self.uri: SqliteUri = uri
-        self.store: SqliteStore = SqliteStore(uri.path, uri.options)
+        self.store: SqliteStore = SqliteStore(uri.file, uri.options)
         self.engine: Engine = Engine(
             self.store,
             persist_path=None if uri.persist_path is None else Path(uri.persist_path),
@@ -35,9 +37,20 @@ class _Shared:
         self.users = 0
 
 
-# By the file. Clients may be opened and closed in several threads.
+# By the file. Clients may be opened and closed in several threads, and be let go of wherever garbage is collected.
 _in_use: dict[str, _Shared] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+
+
+def _forget_parent() -> None:
+    """Start with nothing open after a fork: the parent's threads are not here, and its lock may be held for ever."""
+    global _lock
+    _in_use.clear()
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 class EmbeddedTransport(InProcessTransport):
@@ -78,12 +91,22 @@ class EmbeddedTransport(InProcessTransport):
         shared, self._shared = self._shared, None
         if shared is not None and _let_go(shared):
             shared.store.leave()
-        return shared is not None
+        return shared is not None and not shared.store.is_inherited
 
 
 def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
     if not done.cancelled() and done.exception() is None:
         exchange.orphaned(done.result())
+
+
+def check_embedded(text: str) -> None:
+    """Look at a `sqlite://` URI, and open nothing.
+
+    Raises:
+        InvalidArgumentError: the URI names no file, or has options that do not exist.
+    """
+    with contextlib.suppress(StoreError):  # a relative path counts from the directory of the first use
+        parse_sqlite_uri(text)
 
 
 async def open_embedded(text: str) -> EmbeddedTransport:
@@ -94,24 +117,28 @@ async def open_embedded(text: str) -> EmbeddedTransport:
         ConnectError: the file cannot be opened as a store, or is open in this process with other options; or the
             persist path is not a directory.
     """
-    uri = parse_sqlite_uri(text)
+    try:
+        return EmbeddedTransport(await _opened(parse_sqlite_uri(text)))
+    except StoreError as exc:
+        raise ConnectError(text.partition("?")[0], exc.reason) from exc
+
+
+async def _opened(uri: SqliteUri) -> _Shared:
     shared = _take(uri)
     try:
         await shared.store.open()
-    except BaseException as exc:
+    except BaseException:
         if _let_go(shared):
             shared.store.leave()
-        if isinstance(exc, StoreError):
-            raise ConnectError(uri.shown, exc.reason) from exc
         raise
-    return EmbeddedTransport(shared)
+    return shared
 
 
 def _take(uri: SqliteUri) -> _Shared:
     if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
         raise ConnectError(uri.shown, "persist_path is not a directory")
     with _lock:
-        shared = _in_use.get(uri.file)
+        shared = _engine_of(uri.file)
         if shared is None:
             shared = _in_use[uri.file] = _Shared(uri)
         elif (uri.options, uri.persist_path) != (shared.uri.options, shared.uri.persist_path):
@@ -120,10 +147,25 @@ def _take(uri: SqliteUri) -> _Shared:
         return shared
 
 
+def _engine_of(file: str) -> _Shared | None:
+    """Return the engine that has this file open, by whatever name; None if there is none."""
+    shared = _in_use.get(file)
+    if shared is not None:
+        # One that lost its file keeps its clients, which are told so; new ones get what is there now.
+        return None if shared.store.is_lost else shared
+    for other in _in_use.values():
+        with contextlib.suppress(OSError):
+            if Path(file).samefile(other.uri.file):
+                return other
+    return None
+
+
 def _let_go(shared: _Shared) -> bool:
     """Count one user less; tell whether that was the last."""
+    if shared.store.is_inherited:
+        return False
     with _lock:
         shared.users -= 1
-        if shared.users == 0:
+        if shared.users == 0 and _in_use.get(shared.uri.file) is shared:
             del _in_use[shared.uri.file]
         return shared.users == 0

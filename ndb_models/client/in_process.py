@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from ndb_models.client.transport import Immediate, Transport
+from ndb_models import forks
+from ndb_models.client.transport import Immediate, Transport, used_elsewhere
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
-from ndb_models.errors import ConnectError
+from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.shared import SharedMemoryStore
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.prepared import Prepared
 
-# The engines that have a name, with their persist paths. They live as long as the process.
-_named: dict[str, tuple[Engine, str | None]] = {}
+
+class _NamedEngine(NamedTuple):
+    """An engine that has a name, and the process that it belongs to. It lives as long as that."""
+
+    engine: Engine
+    persist_path: str | None
+    forks: int
 
 
-class InProcessTransport(Transport):
+_named: Final[dict[str, _NamedEngine]] = {}
+# Clients may be opened in several threads.
+_lock: Final = threading.Lock()
+
+
+class InProcessTransport(Uncopyable, Transport):
     """Hands frames to an engine. Closing it leaves the engine to those who share it."""
 
     def __init__(self, engine: Engine) -> None:
@@ -29,8 +43,8 @@ class InProcessTransport(Transport):
         """How to ask the engine without waiting."""
         return self._engine.immediate
 
-    async def request(self, exchange: Exchange) -> bytes:
-        return await self._engine.handle(exchange.frame)
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
+        return self._engine.handle(exchange.frame)
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
         return self._engine.perform(prepared)
@@ -42,20 +56,51 @@ class InProcessTransport(Transport):
         return False
 
 
-def open_memory(uri: MemoryUri) -> InProcessTransport:
+class MemoryTransport(InProcessTransport):
+    """Hands frames to an engine whose store is in memory, as long as that is the memory of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._forks = forks.count
+
+    def request(self, exchange: Exchange) -> Awaitable[bytes]:
+        """See `Transport.request`."""
+        if forks.count != self._forks:
+            raise used_elsewhere()
+        return self._engine.handle(exchange.frame)
+
+    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+        """See `Transport.perform`."""
+        if forks.count != self._forks:
+            raise used_elsewhere()
+        return self._engine.perform(prepared)
+
+
+def open_memory(uri: MemoryUri) -> MemoryTransport:
     """Return a way to the engine that the URI names: a new one, or the one of that name in this process.
 
     Raises:
         ConnectError: the persist path is not a directory.
+        InvalidArgumentError: this process was forked from one that has an engine of this name, which it cannot share.
     """
-    if uri.name in _named:
-        engine, persist_path = _named[uri.name]
-        if uri.persist_path not in (None, persist_path):
-            raise ConnectError(uri.shown, "it is open with another persist_path")
-        return InProcessTransport(engine)
+    if not uri.name:
+        return MemoryTransport(_new_engine(uri))
+    with _lock:
+        named = _named.get(uri.name)
+        if named is None:
+            named = _named[uri.name] = _NamedEngine(_new_engine(uri), uri.persist_path, forks.count)
+    if named.forks != forks.count:
+        raise InvalidArgumentError(
+            f"{uri.shown} is in the memory of the process that this one was forked from; to share sessions between"
+            " processes use sqlite:///PATH or a server, or else another name"
+        )
+    if uri.persist_path not in (None, named.persist_path):
+        raise ConnectError(uri.shown, "it is open with another persist_path")
+    return MemoryTransport(named.engine)
+
+
+def _new_engine(uri: MemoryUri) -> Engine:
     if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
         raise ConnectError(uri.shown, "persist_path is not a directory")
-    engine = Engine(MemoryStore(), persist_path=Path(uri.persist_path) if uri.persist_path is not None else None)
-    if uri.name:
-        _named[uri.name] = engine, uri.persist_path
-    return InProcessTransport(engine)
+    store = SharedMemoryStore() if uri.name else MemoryStore()
+    return Engine(store, persist_path=None if uri.persist_path is None else Path(uri.persist_path))

@@ -6,9 +6,25 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict
 
 from ndb_models.errors import InvalidArgumentError
+
+
+class OptionArguments(TypedDict, total=False):
+    """What a client may be told about its connection; see `Options`."""
+
+    open_timeout: float
+    request_timeout: float
+    attempt_timeout: float
+    connect_wait: float
+    max_payload: int
+    max_in_flight: int
+    reconnect: bool
+    keepalive: float | None
+    ssl: ssl.SSLContext | None
+    token: str | None
+    headers: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +34,10 @@ class Options:
     Args:
         open_timeout: for a connection and its handshake, and for the other side to agree to closing it.
         request_timeout: for a request, from the call to the answer, reconnecting and repeating included.
+        attempt_timeout: without an answer on a connection, before it counts as frozen, and what is safe to repeat goes
+            over a new one. More where answers to a command have taken longer; no limit for saving and loading data
+            sets.
+        connect_wait: from the beginning of an outage, that requests wait for its end; later ones fail at once.
         max_payload: the largest frame that the server takes. A NemesisDB takes 1,024 in its default configuration, and
             8,192 at the most; it cuts the connection beyond that.
         max_in_flight: the most requests that are sent before they are answered; what a server can keep up with is
@@ -31,16 +51,25 @@ class Options:
 
     open_timeout: float = 10.0
     request_timeout: float = 30.0
+    attempt_timeout: float = 5.0
+    connect_wait: float = 5.0
     max_payload: int = 1024 * 1024
     max_in_flight: int = 64
     reconnect: bool = True
     keepalive: float | None = 20.0
     ssl: ssl.SSLContext | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("open_timeout", "request_timeout", "max_payload", "max_in_flight"):
+        for name in (
+            "open_timeout",
+            "request_timeout",
+            "attempt_timeout",
+            "connect_wait",
+            "max_payload",
+            "max_in_flight",
+        ):
             _check_number(name, getattr(self, name))
         for name in ("max_payload", "max_in_flight"):
             if not isinstance(getattr(self, name), int):
@@ -50,17 +79,18 @@ class Options:
         given: object = self.ssl
         if given is not None and not isinstance(given, ssl.SSLContext):
             raise InvalidArgumentError(f"ssl is an ssl.SSLContext or None, not a {type(given).__name__}")
-        for name, value in self.headers.items():
+        headers = self.headers or {}
+        for name, value in headers.items():
             _check_header(name, value)
         if self.token is not None:
             _check_token(self.token)
-            if any(name.lower() == "authorization" for name in self.headers):
+            if any(name.lower() == "authorization" for name in headers):
                 raise InvalidArgumentError("give token or an Authorization header, not both")
 
     @property
     def handshake_headers(self) -> dict[str, str]:
         """The headers of the handshake, with the token where there is one."""
-        return {**self.headers, **({} if self.token is None else {"Authorization": f"Bearer {self.token}"})}
+        return {**(self.headers or {}), **({} if self.token is None else {"Authorization": f"Bearer {self.token}"})}
 
 
 def _check_number(name: str, value: object) -> None:

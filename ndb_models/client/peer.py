@@ -27,7 +27,9 @@ class PeerCommands(Requester):
 
     def _use(self, transport: Transport | None) -> None:
         super()._use(transport)
+        self._asking = asyncio.Lock()  # the one before may be held by a task of the process that was forked
         self._version_on = None
+        self._asking = asyncio.Lock()  # the next transport may be used in another event loop
 
     async def sv_info(self) -> dict[str, JsonValue]:
         """Return what the server says of itself: `serverVersion`, `persistEnabled`."""

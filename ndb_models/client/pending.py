@@ -46,6 +46,8 @@ class PendingRequest(Request):
         self.deadline: float = deadline
         self.answer: bytes = b""
         self.is_abandoned: bool = False
+        self.alone: bool = False
+        self.patience: int = 1
         self.done: bool = False
         self._loop = loop
         self._submit = submit

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from logging import DEBUG
 from typing import Any, Final, TypeVar
 
-from ndb_models.client.transport import Immediate, Transport
+from ndb_models import forks
+from ndb_models.client.transport import Immediate, Transport, used_elsewhere
+from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import (
     InvalidArgumentError,
     NdbError,
@@ -19,7 +22,9 @@ from ndb_models.errors import (
     UnsupportedError,
     UnsupportedServerError,
 )
+from ndb_models.texts import ObjectText
 from ndb_models.types import JsonValue, SessionToken
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, Command
 from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.exchange import Call, Exchange
@@ -27,9 +32,14 @@ from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.servers import no_sessions
 from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
-_logger = logging.getLogger("ndb_models.client")
+_logger: Final = logging.getLogger("ndb_models.client")
+# Asked for each request, since the level may change at any time.
+_is_enabled_for: Final = _logger.isEnabledFor
 
 T = TypeVar("T")
+
+_SH_GET: Final = COMMANDS["SH_GET"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 # A NemesisDB answers so where the value is no array, which is no failure of the server.
 _NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
@@ -40,11 +50,40 @@ NAMES: Final[type[list[str]]] = list
 TOKENS: Final[type[list[SessionToken]]] = list
 
 
-class Requester:
-    """Sends requests over a transport, which it may not have yet or any more."""
+class _OwnImmediate(Immediate):
+    """How a client asks without waiting: in the process in which it was opened, and logged as requests are."""
+
+    def __init__(self, immediate: Immediate) -> None:
+        self._read = immediate.read
+        self._create = immediate.create
+        self._forks = forks.count
+
+    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
+        if forks.count != self._forks:
+            raise used_elsewhere()
+        keys = self._read(tkn, names)
+        if _is_enabled_for(DEBUG):
+            _log_values(_SH_GET, None, keys)
+        return keys
+
+    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
+        if forks.count != self._forks:
+            raise used_elsewhere()
+        created = self._create(tkn, expiry, keys)
+        if _is_enabled_for(DEBUG):
+            _log_values(_SH_NEW_SET, keys, None)
+        return created
+
+
+class Requester(Uncopyable):
+    """Sends requests over a transport, which it may not have yet or any more.
+
+    All requests pass here: `request`, `perform`, and what `immediate` does. Each is logged at DEBUG, by name and sizes.
+    """
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
+        self._forks = forks.count
         self.immediate: Immediate | None = None
         """How to ask without waiting, while there is a transport that can."""
         # Commands that the server does not know, and on which connection it said so.
@@ -60,9 +99,9 @@ class Requester:
         self._transport = transport
         self._unknown = frozenset()
         self.is_remote = transport is not None and transport.is_remote
-        # What is done at once is not logged: whoever logs requests gets them as such.
-        logs = _logger.isEnabledFor(logging.DEBUG)
-        self.immediate = transport.immediate if transport is not None and not logs else None
+        self._forks = forks.count
+        immediate = transport.immediate if transport is not None else None
+        self.immediate = None if immediate is None else _OwnImmediate(immediate)
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request and return the frame that answers it, whatever its status.
@@ -71,12 +110,7 @@ class Requester:
         `Transport.request` for what is raised, besides `NotConnectedError`: the client is not open.
         """
         requesting = self._transport_in_use.request(exchange)
-        return self._logged(exchange, requesting) if _logger.isEnabledFor(logging.DEBUG) else requesting
-
-    async def _logged(self, exchange: Exchange, requesting: Awaitable[bytes]) -> bytes:
-        answer = await requesting
-        _logger.debug("%s: %d bytes sent, %d received", exchange.command.name, len(exchange.frame), len(answer))
-        return answer
+        return _logged_frames(exchange, requesting) if _is_enabled_for(DEBUG) else requesting
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
         """Send a prepared request and return the body of its answer, whatever its status, values as their texts.
@@ -84,13 +118,7 @@ class Requester:
         Raises as `request`.
         """
         performing = (self._transport or self._transport_in_use).perform(prepared)
-        return self._logged_values(prepared, performing) if _logger.isEnabledFor(logging.DEBUG) else performing
-
-    async def _logged_values(self, prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
-        answer = await performing
-        sizes = [len(keys.text) if keys else 0 for keys in (prepared.values, answer.get("keys"))]
-        _logger.debug("%s: %d bytes of values sent, %d received", prepared.command.name, *sizes)
-        return answer
+        return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
     @property
     def _connection_number(self) -> int:
@@ -174,10 +202,39 @@ class Requester:
                 return await work
             return None
 
-        task = asyncio.get_running_loop().create_task(quietly())
+        task = UnattendedTask(quietly(), loop=asyncio.get_running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+async def _logged_frames(exchange: Exchange, requesting: Awaitable[bytes]) -> bytes:
+    try:
+        answer = await requesting
+    except BaseException as exc:
+        _log_failure(exchange.command, exc)
+        raise
+    _logger.debug("%s: %d bytes sent, %d received", exchange.command.name, len(exchange.frame), len(answer))
+    return answer
+
+
+async def _logged_values(prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    try:
+        answer = await performing
+    except BaseException as exc:
+        _log_failure(prepared.command, exc)
+        raise
+    _log_values(prepared.command, prepared.values, answer.get("keys"))
+    return answer
+
+
+def _log_values(command: Command, sent: ObjectText | None, received: ObjectText | None) -> None:
+    sizes = [0 if keys is None else len(keys.text) for keys in (sent, received)]
+    _logger.debug("%s: %d bytes of values sent, %d received", command.name, *sizes)
+
+
+def _log_failure(command: Command, failure: BaseException) -> None:
+    _logger.debug("%s: %s", command.name, type(failure).__name__)
 
 
 def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
+from ndb_models.errors import InvalidArgumentError
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.wire.exchange import Exchange
@@ -64,3 +65,8 @@ class Transport(Protocol):
 
     def abandon(self) -> bool:
         """Let go at once, because nobody is left who could wait. Return False if there was nothing to let go of."""
+
+
+def used_elsewhere() -> InvalidArgumentError:
+    """Return the error for a client that is used where it was not opened."""
+    return InvalidArgumentError("this client was opened in another event loop or process; open one in each")

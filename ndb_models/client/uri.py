@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.exceptions import WebSocketException
@@ -31,6 +32,8 @@ class WebSocketUri:
 
     text: str = field(repr=False)
     shown: str
+    host: str
+    port: int
     names_port: bool = True
 
     @property
@@ -54,6 +57,33 @@ class EmbeddedUri:
     shown: str
 
 
+# What is shown of it holds no credentials.
+_HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?")
+_INSTEAD: Final = {
+    "http": "a server is reached by ws://: 'ws://127.0.0.1:1987/'",
+    "https": "a server with TLS is reached by wss://: 'wss://sessions.example.org/'",
+    "nemesis": "a NemesisDB is reached by ws://: 'ws://127.0.0.1:1987/'",
+    "nemesisdb": "a NemesisDB is reached by ws://: 'ws://127.0.0.1:1987/'",
+    "ndb": "a NemesisDB is reached by ws://: 'ws://127.0.0.1:1987/'",
+    "tcp": "a server is reached by ws://: 'ws://127.0.0.1:1987/'",
+    "sqlite": "a file is named with three slashes, or four where its path is absolute: 'sqlite:///sessions.db'",
+    "sqlite3": "a file is named by 'sqlite:///sessions.db'",
+    "file": "a file is named by 'sqlite:///sessions.db'",
+    "memory": "a store in memory is named by 'memory://' or 'memory://NAME'",
+}
+
+
+def _advice(text: str, scheme: str) -> str:
+    """Return what to write instead of a URI that names nothing."""
+    if scheme in _INSTEAD:
+        return f"this is no URI of a store; {_INSTEAD[scheme]}"
+    if "//" not in text and _HOST_AND_PORT.fullmatch(text) and (":" in text or text.rstrip("/") == "localhost"):
+        address = text.rstrip("/")
+        return f"the URI has no scheme; try 'ws://{address}{'' if ':' in address else ':1987'}/'"
+    said = f"the URI's scheme is {scheme!r}" if scheme and "://" in text else "the URI has no scheme"
+    return f"{said}; try 'memory://', 'sqlite:///sessions.db', 'ws://127.0.0.1:1987/' or 'wss://...'"
+
+
 Uri: TypeAlias = MemoryUri | WebSocketUri | EmbeddedUri
 
 
@@ -74,7 +104,7 @@ def parse_uri(text: str) -> Uri:
     except ValueError:
         raise InvalidArgumentError("the URI is malformed; try 'memory://' or 'ws://127.0.0.1:1987/'") from None
     match parts.scheme:
-        case "memory":
+        case "memory" if "://" in text:
             options = parse_qs(parts.query, keep_blank_values=True)
             persist_path = options.pop("persist_path", [None])[-1]
             if options:
@@ -84,14 +114,13 @@ def parse_uri(text: str) -> Uri:
             if not parts.hostname:
                 raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")
             try:
-                websockets_parse_uri(text)
+                address = websockets_parse_uri(text)
             except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
                 raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-            return WebSocketUri(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}", bool(port))
-        case "sqlite":
+            shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+            return WebSocketUri(text, shown, address.host, address.port, bool(port))
+        case "sqlite" if "://" in text:
             return EmbeddedUri(text, text.partition("?")[0])
         case scheme:
-            raise InvalidArgumentError(
-                f"the URI's scheme is {scheme!r}; try 'memory://', 'sqlite:///...', 'ws://...' or 'wss://...'"
-            )
+            raise InvalidArgumentError(_advice(text, scheme))

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
-import os
+import contextlib
+import math
 import random
 import types
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.frames import CloseCode
-
+from ndb_models import forks
+from ndb_models.client.attempt_limits import AttemptLimits
+from ndb_models.client.attempts import Attempts
 from ndb_models.client.connection import NdbConnection
+from ndb_models.client.handshake import connected
 from ndb_models.client.options import Options
+from ndb_models.client.outage import Outage
 from ndb_models.client.pending import PendingRequest
-from ndb_models.client.transport import Transport
+from ndb_models.client.transport import Transport, used_elsewhere
+from ndb_models.client.unattended import UnattendedTask
 from ndb_models.client.uri import WebSocketUri
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
-    InvalidArgumentError,
     NotConnectedError,
-    ProtocolError,
     RequestTimeoutError,
 )
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
@@ -36,43 +35,16 @@ from ndb_models.wire.prepared import Prepared
 
 T = TypeVar("T")
 
-# At DEBUG websockets logs whole frames and headers: values, tokens, credentials.
-_websockets_logger: Final = logging.getLogger("ndb_models.client.websockets")
-_websockets_logger.setLevel(logging.INFO)
-
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 2.0
-_TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
-# How often a request is repeated after an answer that could not be right, before it is given up.
-_ANOMALIES_FORGIVEN: Final = 2
-
-# How many forks lie between this process and the first that has loaded this. Asking for the process's id instead would
-# be a system call for each request.
-_forks = 0
+# How many seconds an idle client waits at the most before it connects again: clients draw different times.
+_LONGEST_DELAY: Final = 0.05
 
 
-def _note_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-class _Connect(connect):
-    """Follows no redirects: they would take headers, and the sessions, to a server that nobody named."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
-class WebSocketTransport(Transport):
+class WebSocketTransport(Uncopyable, Transport):
     """Carries requests over a connection, and connects again when it is lost.
 
     What was in flight then is repeated if that is safe, and fails otherwise; what was not sent yet waits for the new
-    connection. All within the request's own time.
+    connection. All within the request's own time, and for no longer than `connect_wait` from the beginning of the
+    outage. It goes on connecting until it succeeds or is closed, whether or not somebody waits.
     """
 
     is_remote: bool = True
@@ -80,18 +52,22 @@ class WebSocketTransport(Transport):
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
+        # Without a new connection there is nothing better than to wait for the old one.
+        self._limits = AttemptLimits(options.attempt_timeout if options.reconnect else math.inf)
         self._connection: NdbConnection | None = None
-        self.connections = 0
-        # Connects again, for all who wait; ends when nobody does.
+        # Those that still wait for answers, and take no more requests.
+        self._retired: set[NdbConnection] = set()
+        # Connects again.
         self._reconnecting: asyncio.Task[None] | None = None
-        self._waiting = 0
-        self._why_not: ConnectError | None = None
-        # Before the next attempt, in seconds: grows with each, until a request was answered.
-        self._pause = 0.0
+        # From when the connection is lost until something is answered again.
+        self._outage: Outage | None = None
+        # Larger frames go alone: the connection was cut when one of them was in flight.
+        self._suspect_above: float = math.inf
         self._closed = False
         # A connection belongs to one event loop, and its answers to one process: a fork would share them.
         self._loop = asyncio.get_running_loop()
-        self._forks = _forks
+        self._forks = forks.count
+        self.connections = 0
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:
@@ -100,59 +76,17 @@ class WebSocketTransport(Transport):
         Raises:
             ConnectError: nothing answers there, or what answers does not speak WebSocket or refuses us.
         """
-        if options.ssl is not None and not uri.secure:
-            raise InvalidArgumentError("ssl= is for wss://, and the URI is ws://")
         transport = cls(uri, options)
-        transport._connection = await transport._connect()
+        await transport._connect()
         return transport
 
     async def _connect(self) -> NdbConnection:
-        options = self._options
-        try:
-            connection = await _Connect(
-                self._uri.text,
-                # Asked for as a class, but only called.
-                create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                    NdbConnection,
-                    max_in_flight=options.max_in_flight,
-                    request_timeout=options.request_timeout,
-                    max_answer=_LARGEST_ANSWER,
-                ),
-                additional_headers=options.handshake_headers,
-                close_timeout=options.open_timeout,
-                compression=None,
-                logger=_websockets_logger,
-                max_size=_LARGEST_ANSWER,
-                open_timeout=options.open_timeout,
-                ping_interval=options.keepalive,
-                ping_timeout=options.keepalive,
-                proxy=None,
-                ssl=(options.ssl or True) if self._uri.secure else None,
-            )
-        except TimeoutError as exc:
-            raise ConnectError(self._uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
-        except InvalidStatus as exc:
-            status = exc.response.status_code
-            reason = f"the server answered the handshake with HTTP status {status}{self._advice(status)}"
-            raise ConnectError(self._uri.shown, reason) from exc
-        except WebSocketException as exc:
-            raise ConnectError(self._uri.shown, "what answers there does not speak WebSocket") from exc
-        except (OSError, EOFError, UnicodeError) as exc:
-            reason = getattr(exc, "strerror", None) or type(exc).__name__
-            raise ConnectError(self._uri.shown, f"{reason}; {self._uri.hint}") from exc
-        assert isinstance(connection, NdbConnection)
-        self.connections += 1
+        connection = await connected(self._uri, self._options, self._limits, self._note_unusable)
         if self._closed:  # meanwhile; nobody else will close it
             connection.transport.abort()
+        self._connection = connection
+        self.connections += 1
         return connection
-
-    def _advice(self, status: int) -> str:
-        """Return what to do about a handshake that was refused, where the status tells."""
-        if status != HTTPStatus.UNAUTHORIZED:
-            return ""
-        return "; it takes no " + (
-            "token like this one" if self._options.token else "client without a token: token=..."
-        )
 
     @property
     def is_connected(self) -> bool:
@@ -170,96 +104,144 @@ class WebSocketTransport(Transport):
 
         A coroutine that waits for its request itself; `await` would put a generator between, for each request.
         """
-        command = exchange.command
-        options = self._options
-        if len(exchange.frame) > options.max_payload:
-            raise too_large(command, exchange.frame, options.max_payload)
+        size = len(exchange.frame)
+        if size > self._options.max_payload:
+            raise too_large(exchange.command, exchange.frame, self._options.max_payload)
         loop = self._loop
-        deadline = loop.time() + options.request_timeout
-        anomalies = 0
-        maybe_done = False
-        if _forks != self._forks:
-            raise self._elsewhere()
+        deadline = loop.time() + self._options.request_timeout
+        attempts: Attempts | None = None
+        if forks.count != self._forks:
+            raise used_elsewhere()
         while True:
             connection = self._connection
             if connection is None or not connection.usable:
-                connection = yield from self._reconnected(command, deadline, maybe_done).__await__()
+                connection = yield from self._reconnected(exchange.command, deadline, attempts).__await__()
             request = PendingRequest(exchange, deadline, loop, connection.submit)
+            if attempts is not None:
+                request.patience = attempts.patience
+            if size > self._suspect_above:
+                request.alone = True
             try:
                 yield request
             except RuntimeError as exc:
                 if asyncio.get_running_loop() is not loop:
-                    raise self._elsewhere() from exc
+                    raise used_elsewhere() from exc
                 raise
             except RequestTimeoutError as exc:
-                if maybe_done and not exc.maybe_done:
-                    raise RequestTimeoutError(command.name, exc.timeout, maybe_done=True) from exc
+                if attempts is not None and attempts.maybe_done and not exc.maybe_done:
+                    raise RequestTimeoutError(exchange.command.name, exc.timeout, maybe_done=True) from exc
                 raise
             except ConnectionLostError as exc:
-                maybe_done = maybe_done or exc.maybe_done
-                anomalies += isinstance(exc.__cause__, ProtocolError)
-                reason = _TOO_LARGE if _is_too_large(exc.__cause__) else None
-                hopeless = reason is not None or anomalies > _ANOMALIES_FORGIVEN
-                if hopeless or not self._repeats(command, maybe_done):
-                    raise ConnectionLostError(command.name, maybe_done=maybe_done, reason=reason) from exc.__cause__
+                attempts = attempts or Attempts()
+                if attempts.note(exc, size, connection.largest_taken):
+                    self._suspect_above = min(self._suspect_above, connection.largest_taken)
+                if attempts.hopeless or not self._repeats(exchange.command, attempts):
+                    raise attempts.error(exchange.command) from exc.__cause__
             else:
-                self._pause = 0.0
+                if self._outage is not None:
+                    self._outage = None
+                if size > connection.largest_taken:
+                    self._note_taken(size, connection)
                 return read(request.answer)
 
-    def _elsewhere(self) -> InvalidArgumentError:
-        return InvalidArgumentError("this client was opened in another event loop or process; open one in each")
+    def _repeats(self, command: Command, attempts: Attempts) -> bool:
+        return self._options.reconnect and not self._closed and (command.repeatable or not attempts.maybe_done)
 
-    def _repeats(self, command: Command, maybe_done: bool) -> bool:
-        return self._options.reconnect and not self._closed and (command.repeatable or not maybe_done)
+    def _note_taken(self, size: int, connection: NdbConnection) -> None:
+        """Take note that the server takes frames of this size."""
+        connection.largest_taken = size
+        if size > self._suspect_above:
+            self._suspect_above = size
 
-    async def _reconnected(self, command: Command, deadline: float, maybe_done: bool) -> NdbConnection:
+    async def _reconnected(self, command: Command, deadline: float, attempts: Attempts | None) -> NdbConnection:
         """Return a new connection, for which many may wait while one is made."""
         if asyncio.get_running_loop() is not self._loop:
-            raise self._elsewhere()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout_at(deadline):
-                while self._connection is None or not self._connection.usable:
-                    if self._closed or not self._options.reconnect:
-                        raise ConnectionLostError(command.name, maybe_done=maybe_done) from self._why_not
-                    if self._reconnecting is None:
-                        self._reconnecting = asyncio.create_task(self._reconnect())
-                    reconnecting = self._reconnecting
-                    await asyncio.wait([reconnecting])
-                    if not reconnecting.cancelled():
-                        reconnecting.result()
-        except TimeoutError:
+            raise used_elsewhere()
+        maybe_done = attempts is not None and attempts.maybe_done
+        while self._connection is None or not self._connection.usable:
+            if self._closed or not self._options.reconnect:
+                raise ConnectionLostError(command.name, maybe_done=maybe_done)
+            outage, reconnecting = self._current_outage(), self._connect_again()
+            until = min(deadline, outage.waited_for_until)
+            left = until - self._loop.time()
+            if left > 0:
+                await asyncio.wait([reconnecting], timeout=left)
+                if reconnecting.done() and not reconnecting.cancelled():
+                    reconnecting.result()
+                continue
+            await asyncio.sleep(0)  # one that asks again and again leaves others their turn
+            reason = outage.reason
+            if until < deadline:
+                raise ConnectionLostError(command.name, maybe_done=maybe_done, reason=reason) from outage.cause
             timeout = self._options.request_timeout
-            raise RequestTimeoutError(command.name, timeout, maybe_done=maybe_done) from self._why_not
-        finally:
-            self._waiting -= 1
+            raise RequestTimeoutError(command.name, timeout, maybe_done=maybe_done, reason=reason) from outage.cause
         return self._connection
 
+    def _current_outage(self) -> Outage:
+        """Return the outage, which may begin now."""
+        if self._outage is None:
+            wait = self._options.connect_wait
+            self._outage = Outage(self._loop.time(), wait, f"no connection to {self._uri.shown} within {wait:g} s")
+        return self._outage
+
+    def _connect_again(self) -> asyncio.Task[None]:
+        """Return the task that connects again, which may begin now."""
+        if self._reconnecting is None:
+            self._reconnecting = UnattendedTask(self._reconnect(), loop=self._loop)
+        return self._reconnecting
+
     async def _reconnect(self) -> None:
-        """Connect, again and again while somebody waits: with pauses that grow, and differ from client to client."""
+        """Connect, again and again: with pauses that grow, and differ from client to client."""
         try:
-            while self._waiting and not self._closed:
-                await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
-                self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+            while not self._closed:
+                await asyncio.sleep(self._current_outage().next_pause())
                 try:
-                    self._connection = await self._connect()
+                    connection = await self._connect()
                 except ConnectError as exc:
-                    self._why_not = exc
-                else:
-                    self._why_not = None
+                    self._current_outage().failed(exc)
+                    continue
+                self._current_outage().connected(self._loop.time())
+                if connection.usable:
                     return
+                self._outage_goes_on(frozen=False)
         finally:
             self._reconnecting = None
 
+    def _outage_goes_on(self, *, frozen: bool) -> None:
+        """Take note that a connection was lost: the outage goes on, or another begins."""
+        reason = f"{self._uri.shown} takes connections, and does not answer"
+        if not self._current_outage().goes_on(self._loop.time(), reason, frozen=frozen):
+            self._outage = None
+            self._current_outage()
+
+    def _note_unusable(self, connection: NdbConnection) -> None:
+        """Connect again without waiting for a request: then the next finds a connection, or knows why there is none."""
+        if connection.retired:
+            self._retired.add(connection)
+        else:
+            self._retired.discard(connection)
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if self._options.reconnect and not self._closed:
+            self._outage_goes_on(frozen=connection.retired)
+            self._loop.call_later(random.uniform(0, _LONGEST_DELAY), self._connect_unasked)
+
+    def _connect_unasked(self) -> None:
+        if self._connection is None and not self._closed:
+            self._connect_again()
+
     async def aclose(self) -> None:
         self._closed = True
-        if asyncio.get_running_loop() is not self._loop or _forks != self._forks:
+        if asyncio.get_running_loop() is not self._loop or forks.count != self._forks:
             self.abandon()
             return
         try:
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
                 await asyncio.wait([self._reconnecting])
+            for connection in (*self._retired,):
+                connection.drop(NotConnectedError("the client was closed"))
             if self._connection is not None:
                 self._connection.fail_requests(NotConnectedError("the client was closed"))
                 await self._connection.close()
@@ -267,17 +249,17 @@ class WebSocketTransport(Transport):
             self.abandon()
             raise
 
+    @property
+    def _connections(self) -> list[NdbConnection]:
+        return [*self._retired, *([] if self._connection is None else [self._connection])]
+
     def abandon(self) -> bool:
         self._closed = True
-        connection = self._connection
-        if connection is None or connection.transport.is_closing() or connection.loop.is_closed():
-            return False
-        if _forks == self._forks:  # after a fork the connection is the parent's
-            connection.transport.abort()
-        return True
-
-
-def _is_too_large(cause: BaseException | None) -> bool:
-    """Tell whether a side closed the connection because a message was too large: the same would happen again."""
-    closes = (cause.rcvd, cause.sent) if isinstance(cause, ConnectionClosed) else ()
-    return any(close is not None and close.code == CloseCode.MESSAGE_TOO_BIG for close in closes)
+        if self._reconnecting is not None and forks.count == self._forks:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and the task with it
+                self._loop.call_soon_threadsafe(self._reconnecting.cancel)
+        abandoned = [each for each in self._connections if not each.transport.is_closing()]
+        for connection in abandoned:
+            if forks.count == self._forks:  # after a fork the connection is the parent's
+                connection.abort_from_anywhere()
+        return bool(abandoned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +27,14 @@ class Copied:
     found: int = 0
 
 
-async def copy(source: str, target: str, *, only: Kinds | None = None, report: Callable[[Copied], None]) -> Copied:
+async def copy(
+    source: str,
+    target: str,
+    *,
+    only: Kinds | None = None,
+    report: Callable[[Copied], None],
+    names: tuple[str, str] = ("source", "target"),
+) -> Copied:
     """Copy from one URI to another; return how much. What is at the target already is left alone.
 
     Sessions keep their tokens, their settings and their keys; their timers start afresh. What was cut short is gone on
@@ -38,27 +45,39 @@ async def copy(source: str, target: str, *, only: Kinds | None = None, report: C
         target: the URI of another.
         only: what to copy; None for all that the source has.
         report: called after each part.
+        names: what errors call the two URIs.
 
     Raises:
         InvalidArgumentError: a URI names no place; or the target cannot take what the source has. Nothing was copied.
         NdbError: a place failed.
     """
     async with contextlib.AsyncExitStack() as stack:
-        origin = await _open_source(source)
+        with _named(names[0]):
+            origin = await _open_source(source)
         stack.push_async_callback(origin.aclose)
-        destination = await _open_target(target)
+        with _named(names[1]):
+            destination = await _open_target(target)
         stack.push_async_callback(destination.aclose)
         kinds = only or origin.kinds
         if kinds not in origin.kinds:
-            raise InvalidArgumentError(f"the source names no {_named(kinds & ~origin.kinds)}")
+            raise InvalidArgumentError(f"{names[0]}: it names no {_listed(kinds & ~origin.kinds)}")
         if kinds not in destination.kinds:
             raise InvalidArgumentError(
-                f"the target takes no {_named(kinds & ~destination.kinds)}: {destination.refusal}"
+                f"{names[1]}: it takes no {_listed(kinds & ~destination.kinds)}: {destination.refusal}"
             )
         return await _copy(origin, destination, kinds, report)
 
 
-def _named(kinds: Kinds) -> str:
+@contextlib.contextmanager
+def _named(name: str) -> Generator[None]:
+    """Put which URI it is before what is wrong with it."""
+    try:
+        yield
+    except InvalidArgumentError as exc:
+        raise InvalidArgumentError(f"{name}: {exc}") from exc
+
+
+def _listed(kinds: Kinds) -> str:
     return " and no ".join(str(kind.name).lower() for kind in kinds)
 
 

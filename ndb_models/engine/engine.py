@@ -26,6 +26,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
+from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
@@ -81,7 +82,7 @@ class Immediate:
         return self._create(tkn, expiry_settings(expiry), keys)
 
 
-class Engine:
+class Engine(Uncopyable):
     """Answers requests from a store.
 
     Args:
@@ -107,7 +108,9 @@ class Engine:
         self._store = store
         self._raise_store_errors = raise_store_errors
         self._max_nesting = min(max_nesting, MAX_NESTING)
-        self._context = Context(store, DataSets(store, persist_path))
+        # From the root: the working directory may change.
+        folder = None if persist_path is None else persist_path.absolute()
+        self._context = Context(store, DataSets(store, folder))
         self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
@@ -229,6 +232,14 @@ class Engine:
     async def statistics(self) -> Statistics:
         """Return what the store tells of itself. May take as long as looking at every session."""
         return await self._store.statistics()
+
+    async def check(self) -> None:
+        """Return if the store can be relied on. See `Store.check`.
+
+        Raises:
+            StoreError: it cannot; the reason is for operators.
+        """
+        await self._store.check()
 
     async def sweep(self) -> None:
         """Free what expired sessions occupy."""

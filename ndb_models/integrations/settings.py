@@ -24,7 +24,7 @@ from ndb_models.client import NdbClient
 from ndb_models.client.uri import MemoryUri, parse_uri
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, SchemaError, StoredConfigError
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, key_of, unreadable
-from ndb_models.schema.codec import without_values
+from ndb_models.schema.problems import without_values
 
 try:
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource

@@ -70,6 +70,7 @@ class SessionAccess:
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
         version: the version in which they are written.
+        by: the form of the class that writes them.
         lifetimes: of the same sessions.
         foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
     """
@@ -80,6 +81,7 @@ class SessionAccess:
         model: str,
         schema: str,
         version: int,
+        by: str,
         lifetimes: Lifetimes,
         *,
         foreign: bool = False,
@@ -87,12 +89,13 @@ class SessionAccess:
         self._client = client
         self._name = model
         self._schema = schema
-        self.seal: Seal = Seal(envelope_of(schema, version, None, lifetimes.of_class))
+        self.by: str = by
+        """The form of the class that writes them."""
+        self.seal: Seal = Seal(envelope_of(schema, version, None, lifetimes.of_class, by))
         """The reserved key of most of the sessions."""
-        # What was asked for last, mostly the fields of the class, and how it is divided among requests.
-        self._asked: tuple[str, ...] | None = None
-        self._parts: Sequence[Parameters] = ()
-        self._parted_for: int | None = None
+        # What was asked for last, mostly the fields of the class, the largest frame, and how it is divided among
+        # requests. One object, since threads may share a store in memory.
+        self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
         self._foreign = foreign
         self.lifetimes: Lifetimes = lifetimes
 
@@ -168,10 +171,10 @@ class SessionAccess:
             raise not_a_token(tkn)
         client = self._client
         limit = client.max_payload
-        if names is not self._asked or limit != self._parted_for:
-            self._asked, self._parted_for = names, limit
-            self._parts = self._divided(names)
-        parts = self._parts
+        asked, parted_for, parts = self._asked
+        if names is not asked or limit != parted_for:
+            parts = self._divided(names)
+            self._asked = names, limit, parts
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts, reading)
@@ -367,7 +370,7 @@ def not_a_token(tkn: object) -> InvalidArgumentError:
     """Return the error for what cannot be a token."""
     if type(tkn) is int:
         return InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
-    hint = "; from a cookie or a URL, use int(...)" if isinstance(tkn, str) else ""
+    hint = "; for a cookie or a URL use format_token(tkn) and parse_token(text)" if isinstance(tkn, str) else ""
     if isinstance(tkn, BaseModel):
         hint = "; pass its tkn"
     return InvalidArgumentError(

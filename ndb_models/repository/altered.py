@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from ndb_models.client import NdbClient
 from ndb_models.errors import StoredDataError, UnstorableError
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.comparison import differing
 from ndb_models.schema.core_schemas import depends_on_order
 from ndb_models.texts import join_members
 from ndb_models.wire.altered import may_be_altered, why_altered
@@ -59,7 +58,9 @@ class AlterationCheck(Generic[B]):
         """
         if not written or await self._client.keeps_values():
             return
-        problems = [(name, reason) for name in written if (reason := why_altered(keys[name])) is not None]
+        problems = [
+            (name, reason) for name in written if name in keys and (reason := why_altered(keys[name])) is not None
+        ]
         if not problems and self._depends_on_order:
             unwritten = frozenset(self._codec.names).difference(written)
             problems = [(name, _SORTED) for name in self._reordered(join_members(keys)) if name not in unwritten]
@@ -73,10 +74,9 @@ class AlterationCheck(Generic[B]):
             as_returned = self._codec.load(_with_sorted_names(text), _NO_TOKEN)
         except StoredDataError as exc:
             return [name for name, _ in exc.problems]
-        names = self._codec.names
         # Values of some types are equal to nothing but themselves, and tell nothing.
-        incomparable = differing(one, other, names)
-        return [name for name in differing(one, as_returned, names) if name not in incomparable]
+        incomparable = self._codec.differing(one, other)
+        return [name for name in self._codec.differing(one, as_returned) if name not in incomparable]
 
 
 def _with_sorted_names(text: bytes) -> bytes:

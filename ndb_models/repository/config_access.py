@@ -19,7 +19,7 @@ from ndb_models.errors import (
 from ndb_models.repository.altered import AlterationCheck
 from ndb_models.repository.keyspace import UNREADABLE, KeySpace, unreadable
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.comparison import differing
+from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.texts import join_members
 
 C = TypeVar("C", bound=BaseModel)
@@ -37,10 +37,11 @@ class ConfigAccess(Generic[C]):
     """
 
     def __init__(self, client: NdbClient, model: type[C], namespace: str | None) -> None:
-        _check_model(model)
+        check_model(model)
         self.model: type[C] = model
         self.name: str = model.__name__
         self.codec: ModelCodec[C] = ModelCodec(model)
+        warn_of_unstable_fields(model)
         self._alteration: AlterationCheck[C] = AlterationCheck(client, model, self.codec)
         self._space = KeySpace(client, self.name, self.codec.names, namespace)
 
@@ -49,14 +50,15 @@ class ConfigAccess(Generic[C]):
         return await self._space.read()
 
     async def write(self, texts: Mapping[str, bytes], names: Collection[str]) -> None:
-        """Write those fields of a configuration that have these names.
+        """Store these fields of a configuration: their texts, and nothing for those that are written as nothing.
 
         Raises:
             UnstorableError: the server would alter some of them. Nothing was written.
         """
         if self._alteration.is_due(join_members(texts)):
             await self._alteration.refuse_altered(texts, names)
-        await self._space.write({name: text for name, text in texts.items() if name in names})
+        await self._space.write({name: texts[name] for name in names if name in texts})
+        await self._space.remove(name for name in names if name not in texts)
 
     async def unknown(self) -> list[ConfigProblem]:
         """Return a problem for each key in the namespace that is no field's."""
@@ -115,7 +117,7 @@ class ConfigAccess(Generic[C]):
 
     def differing(self, one: C, other: C) -> tuple[str, ...]:
         """Return the fields that differ between two configurations."""
-        return differing(one, other, self.codec.names)
+        return self.codec.differing(one, other)
 
     def with_defaults(self, config: C, texts: Mapping[str, bytes]) -> C:
         """Return a copy of a configuration in which those fields of these that have a default are at it."""
@@ -128,31 +130,37 @@ class ConfigAccess(Generic[C]):
         }
         return config.model_copy(update=defaults)
 
-    async def write_over(self, before: Mapping[str, bytes], texts: Mapping[str, bytes], names: Collection[str]) -> None:
-        """Write fields of a configuration that was valid as `before`, and may have been changed by others since.
+    async def write_over(self, before: Mapping[str, bytes], texts: Mapping[str, bytes], changed: Sequence[str]) -> None:
+        """Store changed fields of a configuration that was valid as `before`, and that others may have changed since.
 
         Raises:
             StoredConfigError: what others changed does not fit. Nothing was written.
             UnstorableError: it does, but not together with these; or as `write`. Nothing was written.
         """
-        changed = {name: texts[name] for name in names}
         if not changed:
             return
         current = await self.read()
         if current != before:
             self.load(current)
             try:
-                self.load({**current, **changed})
+                kept = {name: text for name, text in current.items() if name not in changed}
+                self.load({**kept, **{name: texts[name] for name in changed if name in texts}})
             except StoredConfigError as exc:
                 problems = [
                     (problem.key, f"{problem.reason} (together with what was changed meanwhile)")
                     for problem in exc.problems
                 ]
                 raise UnstorableError(self.name, problems) from exc.__cause__
-        await self.write(texts, names)
+        await self.write(texts, changed)
 
 
-def _check_model(model: object) -> None:
+def check_model(model: object) -> None:
+    """Refuse what cannot be stored as a configuration.
+
+    Raises:
+        InvalidArgumentError: it is no class of a model.
+        SchemaError: it is one that cannot be stored so.
+    """
     if not (isinstance(model, type) and issubclass(model, BaseModel)) or model is BaseModel:
         raise InvalidArgumentError("a configuration is a Pydantic model: ConfigRepository(client, AppConfig)")
     name = model.__name__

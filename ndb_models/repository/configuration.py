@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, StoredConfigError
-from ndb_models.repository.config_access import C, ConfigAccess
+from ndb_models.repository.config_access import C, ConfigAccess, check_model
+from ndb_models.repository.editing import Editing
 from ndb_models.repository.watching import ConfigWatch
 from ndb_models.types import Clock
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class ConfigDifference:
     given: object
 
 
-class ConfigRepository(Generic[C]):
+class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     """Stores the one configuration of a model class, as shared keys: one a field, its value the field's JSON.
 
         config = ConfigRepository(client, AppConfig, namespace="app")
@@ -50,12 +53,21 @@ class ConfigRepository(Generic[C]):
         SchemaError: the class cannot be stored as a configuration; the message says why.
     """
 
+    USAGE = "a ConfigRepository needs no opening: config = ConfigRepository(client, AppConfig); await config.load()"
+    INSTEAD = "it holds a client; make one where it is needed, ConfigRepository(client, Model)"
+
+    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+
+        def __new__(cls, *given, **options):
+            """Say what is missing or wrong before Python says it in words of its own."""
+            if cls.__init__ is ConfigRepository.__init__:
+                given = dict(zip(("client", "model"), given, strict=False)) | options
+                _check_client(given.get("client"))
+                check_model(given.get("model"))
+            return super().__new__(cls)
+
     def __init__(self, client: NdbClient, model: type[C], *, namespace: str | None = None) -> None:
-        given: object = client
-        if not isinstance(given, NdbClient):
-            raise InvalidArgumentError(
-                "a ConfigRepository needs an open NdbClient: ConfigRepository(client, AppConfig)"
-            )
+        _check_client(client)
         self._access: ConfigAccess[C] = ConfigAccess(client, model, namespace)
 
     def __repr__(self) -> str:
@@ -128,7 +140,7 @@ class ConfigRepository(Generic[C]):
             except StoredConfigError as exc:
                 if any(problem.kind == "invalid" for problem in exc.problems):
                     raise
-        await self._access.write(texts, texts.keys())
+        await self._access.write(texts, self._access.codec.names)
         return config
 
     async def update(self, /, **changes: Any) -> C:
@@ -149,7 +161,7 @@ class ConfigRepository(Generic[C]):
         texts = self._access.dump(changed)
         unstored = {name for name in changes if name not in before}
         names = unstored.union(self._access.differing(config, changed))
-        await self._access.write(texts, names)
+        await self._access.write(texts, names.intersection({*texts, *before}))
         return changed
 
     def edit(self) -> AbstractAsyncContextManager[C]:
@@ -161,17 +173,19 @@ class ConfigRepository(Generic[C]):
 
         Raises (on entry as `load`, on exit as `update`).
         """
-        return self._edit()
+        return Editing(
+            self._load_to_edit, self._save_edited, "edit() is entered: async with config.edit() as current: ..."
+        )
 
-    @asynccontextmanager
-    async def _edit(self) -> AsyncGenerator[C]:
+    async def _load_to_edit(self) -> tuple[C, tuple[dict[str, bytes], C]]:
         before = await self._access.read()
         config = self._access.load(before)
-        unchanged = config.model_copy(deep=True)
-        yield config
+        return config, (before, config.model_copy(deep=True))
+
+    async def _save_edited(self, config: C, known: tuple[dict[str, bytes], C]) -> None:
+        before, unchanged = known
         texts = self._access.dump(config)
-        names = self._access.differing(unchanged, config)
-        await self._access.write_over(before, texts, names)
+        await self._access.write_over(before, texts, self._access.differing(unchanged, config))
 
     # Watching
 
@@ -203,3 +217,8 @@ class ConfigRepository(Generic[C]):
         return ConfigWatch(
             self._access, since=since, interval=interval, on_invalid=on_invalid, clock=clock, sleep=sleep
         )
+
+
+def _check_client(client: object) -> None:
+    if not isinstance(client, NdbClient):
+        raise InvalidArgumentError("a ConfigRepository needs an open NdbClient: ConfigRepository(client, AppConfig)")

@@ -66,22 +66,23 @@ class SessionCreation:
         lifetime: Lifetime,
         version: int | None = None,
         entry: Entry | None = None,
+        by: str | None = None,
     ) -> SessionToken:
         """Create a session with these keys; return its token.
 
-        The keys are of the version of the class, if no other is given. What cannot be written is refused before there
-        is a session; one that cannot be written to the end is ended again.
+        The keys are of the version of the class, and written by this form of it, if no other is given. What cannot be
+        written is refused before there is a session; one that cannot be written to the end is ended again.
 
         Raises:
             SessionGoneError: it was ended before it was whole, or refused.
         """
-        version = version or self._version
+        version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
         if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
             tkn = _draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
-            whole = self._sealed(keys, tkn, lifetime, version)
+            whole = self._sealed(keys, tkn, lifetime, version, by)
             if client.immediate is not None:
                 created = client.immediate.create(tkn, parameters.body.get("expiry"), whole)
             else:
@@ -93,12 +94,12 @@ class SessionCreation:
                 created = self._has_created(tkn, answer)
             if created:
                 return tkn
-        return await self._create_in_parts(keys, lifetime, version, entry)
+        return await self._create_in_parts(keys, lifetime, version, by, entry)
 
-    def _sealed(self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int) -> ObjectText:
-        if not lifetime.own and version == self._version:
+    def _sealed(self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str) -> ObjectText:
+        if not lifetime.own and version == self._version and by == self._access.by:
             return self._access.seal.sealed(keys, tkn, lifetime.deadline)
-        return sealed(keys, envelope_of(self._schema, version, tkn, lifetime))
+        return sealed(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:
         """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
@@ -112,21 +113,21 @@ class SessionCreation:
         return False
 
     async def _create_in_parts(
-        self, keys: ObjectText, lifetime: Lifetime, version: int, entry: Entry | None
+        self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entry: Entry | None
     ) -> SessionToken:
         """Create a session first, and then write its keys."""
         limit = self._client.max_payload
         parts: list[dict[str, bytes]] = []
         if limit is not None and not fits(keys, limit):
             pending = write_envelope(envelope_of(self._schema, version, None, lifetime))
-            widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime))
+            widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime, by))
             # One that is contested is refused by what marks another as pending.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
         tkn = await self._new(lifetime.expiry)
-        await self._write(tkn, parts, self._sealed(keys, tkn, lifetime, version), entry)
+        await self._write(tkn, parts, self._sealed(keys, tkn, lifetime, version, by), entry)
         return tkn
 
     async def _write(

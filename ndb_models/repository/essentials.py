@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -30,16 +30,39 @@ from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.form import form_of
 from ndb_models.schema.lifetime import Lifetime
-from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
-from ndb_models.texts import ObjectText, names_in
+from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
+from ndb_models.schema.registry import claim_schema
+from ndb_models.texts import ObjectText, names_in, split_members
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered
 
 M = TypeVar("M", bound=SessionModel)
 
+# What a field that is removed is looked up by: nothing.
+_NULL: Final = b"null"
 
-class EssentialVerbs(Generic[M]):
+_LEFT: Final = (
+    "on_invalid='end' left the session: another form of the class wrote it, without another version=, and may be newer"
+)
+
+
+class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
     """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
+
+    USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
+    INSTEAD = "it holds a client; make one where it is needed, Repository(client, Model)"
+
+    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+
+        def __new__(cls, *given, **options):
+            """Say what is missing or wrong before Python says it in words of its own."""
+            if cls.__init__ is EssentialVerbs.__init__:
+                given = dict(zip(("client", "model"), given, strict=False)) | options
+                _check_arguments(given.get("client"), given.get("model"), "raise")
+            return super().__new__(cls)
 
     def __init__(
         self,
@@ -60,17 +83,21 @@ class EssentialVerbs(Generic[M]):
         self._options.upgrades.check_chain()
         self._codec: ModelCodec[M] = ModelCodec(model)
         self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
+        check_definition(model)
+        claim_schema(model)
         schema, version = self._options.schema, self._options.version
+        self._by = form_of(model)
         versions = range(self._options.upgrades.oldest, version + 1)
         self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
-        self._access = SessionAccess(client, self._name, schema, version, self._lifetimes, foreign=foreign)
+        self._access = SessionAccess(client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # Whether there is more to reading a session than making a model of it, also where it is of the class's version.
         self._takes_care = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
-        self._views: dict[type[BaseModel], ModelCodec[Any]] = {}
+        # What reads each view, and the keys that it reads.
+        self._views: dict[type[BaseModel], tuple[ModelCodec[Any], tuple[str, ...]]] = {}
         # None where no field is looked up; such a class pays for nothing here.
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
@@ -132,25 +159,33 @@ class EssentialVerbs(Generic[M]):
             )
         keys = self._codec.dump(session)
         await self._access.refuse_overdue(stored.tkn, stored.deadline)
-        changed, removed = self._codec.changes(keys, stored.keys)
-        changed.update((name, keys[name]) for name in stored.unsure if name in keys)
-        if self._index is not None:  # a default that is not stored is equal, but others look for what is stored
-            before = names_in(stored.keys)
-            changed.update((name, keys[name]) for name in self._index.fields if name in keys and name not in before)
+        changed, removed, after = self._codec.changes(session, keys, stored.keys, self._anyway(stored, keys))
         if self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
-        if stored.outdated is None and not self._verifies_version:
+        if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
             write = partial(self._access.change, stored.tkn, changed, removed)
         else:
             write = partial(self._upgrading.save, stored, changed, removed)
         if self._index is None:
             await write()
         else:
-            await self._index.change(stored, changed if stored.outdated is None else keys, write)
-        set_stored(session, Stored(stored.tkn, keys.text, stored.deadline))
+            moved = changed if stored.outdated is None else split_members(after)
+            await self._index.change(stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+        written = Stored(stored.tkn, after, stored.deadline)
+        if stored.by_another and not changed:
+            written = msgspec.structs.replace(written, by_another=True)
+        set_stored(session, written)
         return session
+
+    def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
+        """Return the keys that a save writes whether or not they changed."""
+        if self._index is None:
+            return stored.unsure
+        # A default that is not stored is equal, but others look for what is stored.
+        before = names_in(stored.keys)
+        return stored.unsure.union(name for name in self._index.fields if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session of this token.
@@ -171,7 +206,10 @@ class EssentialVerbs(Generic[M]):
         if self._takes_care or self._upgrading.is_due(read):
             return await self._take(tkn, read)
         session = codec.load(read.text, tkn)
-        set_stored(session, Stored(tkn, read.text, read.deadline))
+        stored = Stored(tkn, read.text, read.deadline)
+        if read.envelope is not self._access.seal.envelope and read.is_by_another_form(self._by):
+            stored = msgspec.structs.replace(stored, by_another=True)
+        set_stored(session, stored)
         return session
 
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
@@ -183,7 +221,7 @@ class EssentialVerbs(Generic[M]):
     async def _take(self, tkn: SessionToken, read: Read) -> M:
         """Make a model of what was read of a session."""
         upgrading = self._upgrading
-        outdated = None
+        seen, outdated = read, None
         try:
             if upgrading.reads_whole or upgrading.is_due(read):
                 read, outdated = await upgrading.upgraded(tkn, read)
@@ -191,12 +229,26 @@ class EssentialVerbs(Generic[M]):
         except (StoredDataError, OlderVersionError) as exc:
             if not self._ends_invalid or isinstance(exc, UpgradeError):
                 raise
+            if self._may_be_newer(seen):
+                exc.add_note(_LEFT)
+                raise
             await self._end(tkn, read.keys)
             raise SessionGoneError(self._name, tkn) from exc
-        set_stored(session, Stored(tkn, read.text, read.deadline, outdated=outdated))
+        by_another = seen.is_by_another_form(self._by)
+        set_stored(session, Stored(tkn, read.text, read.deadline, by_another=by_another, outdated=outdated))
         if outdated is not None and self._rewrites:
             await self.save(session)
         return session
+
+    def _may_be_newer(self, read: Read) -> bool:
+        """Tell whether newer code may have written this: of the same version, and of another form of the class."""
+        envelope = read.envelope
+        return (
+            envelope is not None
+            and envelope.version == self._options.version
+            and envelope.by is not None
+            and envelope.by != self._by
+        )
 
     async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
         ended = await self._access.end(tkn)

@@ -145,6 +145,7 @@ class Index:
         lifetime: Lifetime,
         version: int | None = None,
         *,
+        by: str | None = None,
         heir_of: Sighting | None = None,
     ) -> SessionToken:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
@@ -162,7 +163,7 @@ class Index:
                 await self._enter(value, tkn, heir)
 
         try:
-            return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested))
+            return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
         except SessionGoneError as exc:
             for value in values:
                 if self._is_unique(value) and await self._is_outrun(value, entered[-1]):

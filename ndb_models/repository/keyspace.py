@@ -5,7 +5,7 @@ Knows of keys and of fields' names, and nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pydantic_core import from_json
@@ -27,6 +27,7 @@ UNREADABLE: Final = "it cannot be read: it is nested too deep, or holds a number
 
 _KV_GET: Final = COMMANDS["KV_GET"]
 _KV_SET: Final = COMMANDS["KV_SET"]
+_KV_RMV: Final = COMMANDS["KV_RMV"]
 
 
 class _Lookup(Prepared):
@@ -100,6 +101,13 @@ class KeySpace:
             answer = await self._client.perform(Prepared(_KV_SET, values=ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Remove fields, in as many frames as it takes. Those that are not there do no harm."""
+        keys = tuple(map(self.key, names))
+        if keys:
+            for part in split_names(_KV_RMV, keys, None, self._client.max_payload):
+                await self._client.kv_rmv(part)
 
     def _divided(self, keys: Mapping[str, bytes], limit: int) -> list[dict[str, bytes]]:
         return split_by_size(self._model, _KV_SET, keys.items(), limit, prefix=self._prefix)

@@ -60,6 +60,10 @@ class Read(msgspec.Struct, frozen=True):
         """Return the same with other keys."""
         return msgspec.structs.replace(self, text=join_members(keys))
 
+    def is_by_another_form(self, by: str) -> bool:
+        """Tell whether another form of the class than this one wrote it last, or an older release."""
+        return self.envelope is not None and self.envelope.by != by
+
     @property
     def deadline(self) -> int | None:
         """When it ends at the latest, in milliseconds since 1970."""

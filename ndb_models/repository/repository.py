@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -20,13 +20,14 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.bulk import Progress, in_bulk
+from ndb_models.repository.editing import Editing
 from ndb_models.repository.essentials import EssentialVerbs, check_expiry, known
 from ndb_models.repository.lookups import LookupVerbs
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
-from ndb_models.schema.model import SessionModel, set_stored
+from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.schema.projection import check_view
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
@@ -65,6 +66,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         foreign: take sessions that other clients wrote too, as far as their keys fit the model.
         on_invalid: what becomes of a session whose data does not fit the model: `"raise"` raises `StoredDataError` and
             leaves it, `"end"` ends it and raises `SessionGoneError`. So with a session of a version before `oldest`.
+            One that another form of the class wrote, in the same version, may be a newer program's, and is left.
         rewrite: write a session of an older version back as soon as it was read and upgraded; else with its next write.
         verify_version: before each save, find out that no newer code has upgraded the session since it was read.
         clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
@@ -118,6 +120,31 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         set_stored(session, known(fresh))
         return session
 
+    async def attach(self, session: M, tkn: SessionToken) -> M:
+        """Give a model that was made elsewhere the token of a session that exists, so that `save` changes that session.
+
+            session = await repo.attach(UserSession.model_validate(data), tkn)
+            await repo.save(session)
+
+        A model without a token would be saved as a new session. This reads the session, as `get`, and returns the model
+        as it was given: nothing is written, and no field of it changes. The next `save` writes the fields that differ
+        from what was read, also those that are at a default because the data had none; of an open class, keys that
+        the model does not have are removed. To change some fields only, use `update`.
+
+        A model that has this token already is compared with what is stored by now.
+
+        Raises:
+            InvalidArgumentError: the model is the session of another token.
+            StoredDataError: what is stored does not fit the model.
+        """
+        before = stored_of(self._checked(session))
+        if before is not None and before.tkn != tkn:
+            raise InvalidArgumentError(
+                f"this {self._name} is the session of another token; attach a model that was made without one"
+            )
+        set_stored(session, known(await self.get(tkn)))
+        return session
+
     async def touch(self, tkn: SessionToken) -> None:
         """Count as a read and as a write, and neither read nor write any data: extends the expiry."""
         await self._access.read(tkn, ())
@@ -167,13 +194,14 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
         Raises (on entry as `get`, on exit as `save`).
         """
-        return self._edit(tkn)
 
-    @asynccontextmanager
-    async def _edit(self, tkn: SessionToken) -> AsyncGenerator[M]:
-        session = await self.get(tkn)
-        yield session
-        await self.save(session)
+        async def load() -> tuple[M, None]:
+            return await self.get(tkn), None
+
+        async def save(session: M, _: None) -> None:
+            await self.save(session)
+
+        return Editing(load, save, "edit() is entered: async with repo.edit(tkn) as session: ...")
 
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old one; return it.
@@ -198,14 +226,14 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def _move(self, session: M, current: Read, lifetime: Lifetime) -> M:
         """Give a session a new token, and with it another lifetime; `current` is what is stored of it."""
         old = session.tkn
-        version = current.envelope.version if current.envelope is not None else None
+        version, by = (current.envelope.version, current.envelope.by) if current.envelope is not None else (None, None)
         keys = ObjectText(current.text)
         if self._index is None:
-            tkn = await self._creation.create(keys, lifetime, version)
+            tkn = await self._creation.create(keys, lifetime, version, by=by)
             await self._access.replace(old, tkn)
         else:
             before = self._index.examiner.sighting(old, current)
-            tkn = await self._index.create(keys, lifetime, version, heir_of=before)
+            tkn = await self._index.create(keys, lifetime, version, by=by, heir_of=before)
             await self._access.replace(old, tkn)
             await self._index.forget(before)
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=lifetime.deadline))
@@ -255,23 +283,25 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def project(self, tkn: SessionToken, view: type[V], *, extend: bool = True) -> V:
         """Return a part of a session, as another model whose fields are some of this one's. `extend` is as for `get`.
 
-        Only the keys of these fields are read. What is returned has no token.
+        Only the keys of these fields are read. What is returned has no token. A field of the view may have a looser
+        type than the model's, such as `Any`, `Sequence[int]` for `list[int]`, or a nested model with fewer fields; and
+        a field that the model does not have is the view's own if it has a default.
 
         Raises:
-            SchemaError: the view does not fit this repository's model. Found out the first time, before anything is
-                sent.
+            SchemaError: the view does not fit this repository's model, or would show other values than the model does.
+                Found out the first time, before anything is sent.
             StoredDataError: what is stored does not fit the view.
         """
         _check_is_view(view)
-        codec: ModelCodec[V] | None = self._views.get(view)
-        if codec is None:
+        bound = self._views.get(view)
+        if bound is None:
             codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
-            check_view(view, self._model)
-            self._views[view] = codec
-        read = await self._access.read(tkn, codec.names, _reading(extend))
+            bound = self._views[view] = codec, check_view(view, self._model)
+        codec, names = bound
+        read = await self._access.read(tkn, names, _reading(extend))
         if self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
-            read = read.with_keys({name: text for name, text in read.keys.items() if name in codec.names})
+            read = read.with_keys({name: text for name, text in read.keys.items() if name in names})
         return codec.load(read.text, tkn)
 
     async def raw(self, tkn: SessionToken, *, extend: bool = True) -> dict[str, str]:

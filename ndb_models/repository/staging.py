@@ -46,13 +46,20 @@ def _staged(whole: Read) -> dict[str, bytes]:
     return {name[len(prefix) :]: text for name, text in whole.keys.items() if name.startswith(prefix)}
 
 
-def plan_upgrade(model: str, whole: Read, final: Mapping[str, bytes], version: int, max_payload: int | None) -> Plan:
+def plan_upgrade(
+    model: str,
+    whole: Read,
+    final: Mapping[str, bytes],
+    version: int,
+    max_payload: int | None,
+    by: str | None = None,
+) -> Plan:
     """Return how a session that was read whole is made to hold these keys, and no others, in this version.
 
     Raises:
         PayloadTooLargeError: one key alone is larger than the server takes.
     """
-    writes = list(_Planning(model, final, version, max_payload).writes(whole))
+    writes = list(_Planning(model, final, version, max_payload, by).writes(whole))
     prefixes = {_prefix(whole.reserved), *(_prefix(part[RESERVED_KEY]) for part in writes if RESERVED_KEY in part)}
     ours = tuple(prefix for prefix in prefixes if prefix is not None)
     known = dict.fromkeys(name for part in (whole.keys, *writes) for name in part)
@@ -71,12 +78,13 @@ class _Planning(NamedTuple):
     final: Mapping[str, bytes]
     version: int
     max_payload: int | None
+    by: str | None
 
     def writes(self, whole: Read) -> Iterator[dict[str, bytes]]:
         stored = {name: text for name, text in whole.keys.items() if not is_reserved(name)}
         changed = {name: text for name, text in self.final.items() if stored.get(name) != text}
         changed.update((name, REMOVED) for name, text in stored.items() if name not in self.final and text != REMOVED)
-        done = {RESERVED_KEY: restamped(whole.reserved, self.version)}
+        done = {RESERVED_KEY: restamped(whole.reserved, self.version, by=self.by)}
         parts = self._parts({**changed, **done})
         if len(parts) == 1:
             yield parts[0]
@@ -88,7 +96,7 @@ class _Planning(NamedTuple):
         if whole.envelope.version != self.version:
             prefix = f"{RESERVED_KEY}:{secrets.token_hex(4)}:"
             yield from self._parts({prefix + name: text for name, text in changed.items()})
-            yield {RESERVED_KEY: restamped(whole.reserved, self.version, prefix)}
+            yield {RESERVED_KEY: restamped(whole.reserved, self.version, prefix, by=self.by)}
         yield from self._parts(changed)
         yield done
 

@@ -22,7 +22,7 @@ from ndb_models.repository.lifetimes import lock_of
 from ndb_models.repository.reading import Read, Reading
 from ndb_models.repository.staging import own_keys, plan_upgrade
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.envelope import REMOVED, is_reserved
+from ndb_models.schema.envelope import REMOVED, RESERVED_KEY, is_reserved, signed
 from ndb_models.schema.model import Stored
 from ndb_models.schema.versions import Outdated, Upgrades
 from ndb_models.types import SessionToken
@@ -128,6 +128,8 @@ class Upgrading:
     async def save(self, stored: Stored, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Write keys of a session, and remove others, in the version of the class; write the upgrade back where due.
 
+        The reserved key says from then on that this form of the class wrote.
+
         Raises:
             NewerVersionError: newer code has upgraded the session since it was read. Nothing was written.
             OlderVersionError, UpgradeError, StoredDataError: what is stored has changed since it was read, and does not
@@ -138,7 +140,7 @@ class Upgrading:
             if outdated is None:
                 now = await self._access.read(tkn, (), Reading.UPKEEP)
                 if not self.is_due(now):
-                    await self._access.change(tkn, changed, removed)
+                    await self._access.change(tkn, self._signed(now, changed), removed)
                     return
                 reserved = now.reserved
             else:
@@ -174,14 +176,21 @@ class Upgrading:
         envelope = whole.envelope
         if envelope is None or (envelope.version == self._version and envelope.staged is None):
             marked = [name for name, text in whole.keys.items() if text == REMOVED and not is_reserved(name)]
-            await self._access.change(tkn, changed, [*removed, *(name for name in marked if name not in changed)])
+            removed = [*removed, *(name for name in marked if name not in changed)]
+            await self._access.change(tkn, self._signed(whole, changed), removed)
             return
         final = {name: text for name, text in {**upgraded, **changed}.items() if name not in removed}
-        plan = plan_upgrade(self._name, whole, final, self._version, self._client.max_payload)
+        plan = plan_upgrade(self._name, whole, final, self._version, self._client.max_payload, self._access.by)
         for part in plan.writes:
             await self._access.set(tkn, part)
         if plan.removals:
             await self._access.remove(tkn, plan.removals)
+
+    def _signed(self, read: Read, changed: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Return what is to be written, with the reserved key where that says that another form of the class wrote."""
+        if not changed or not read.is_by_another_form(self._access.by):
+            return changed
+        return {**changed, RESERVED_KEY: signed(read.reserved, self._access.by)}
 
     def _upgraded_once_more(self, tkn: SessionToken, whole: Read, outdated: Outdated | None) -> Mapping[str, bytes]:
         """Return what the keys are in this version: as when they were read, if they are still the same."""

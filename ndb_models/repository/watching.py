@@ -14,6 +14,7 @@ from typing import Final, Generic
 
 from ndb_models.errors import (
     ConfigProblem,
+    ConnectError,
     ConnectionLostError,
     InvalidArgumentError,
     NdbError,
@@ -23,11 +24,12 @@ from ndb_models.errors import (
 )
 from ndb_models.repository.config_access import C, ConfigAccess
 from ndb_models.types import Clock
+from ndb_models.uncopyable import Uncopyable
 
 _logger = logging.getLogger(__name__)
 
 # What may be otherwise at the next look. That the client is closed, or the server refuses, is not.
-_PASSING: Final = (ConnectionLostError, ProtocolError, RequestTimeoutError)
+_PASSING: Final = (ConnectError, ConnectionLostError, ProtocolError, RequestTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ConfigChange(Generic[C]):
     fields: tuple[str, ...]
 
 
-class ConfigWatch(AsyncIterator[ConfigChange[C]]):
+class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
     """An iterator over the changes of a stored configuration. Made by `ConfigRepository.watch`.
 
     - Each change that is seen is yielded once, in order; its `old` is the `new` of the one before. Changes between two
@@ -59,6 +61,8 @@ class ConfigWatch(AsyncIterator[ConfigChange[C]]):
     of the client that is closed (`NotConnectedError`), and with what the server refuses (`ResponseError`); after an
     error it may be asked again. One step at a time: another consumer needs a watch of its own.
     """
+
+    INSTEAD = "make one where it is needed, config.watch()"
 
     def __init__(
         self,

@@ -3,5 +3,7 @@
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.unstable import UnstableFieldWarning
+from ndb_models.schema.zoned import ZonedDatetime
 
-__all__ = ["Expiry", "Lookup", "SessionModel"]
+__all__ = ["Expiry", "Lookup", "SessionModel", "UnstableFieldWarning", "ZonedDatetime"]

@@ -1,63 +1,45 @@
 """Where a model becomes keys and back: one key a field, named by the field, its value the field's JSON.
 
 What is written is read back before it is stored, unless the class says that it will come back: a value that would not
-come back equal is refused, by the field's name. Names are those of the fields, at every depth, whatever aliases a model
-has for other uses.
+come back the same, by its value and type at every depth, is refused, by the field's name. A field that is left out when
+the model is written is stored as absent, if the model reads back the same without it. Names are those of the fields, at
+every depth, whatever aliases a model has for other uses.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from math import isfinite
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json
-from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
+from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, find_changes, value_of
 from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import is_reserved
 from ndb_models.schema.lossless import lossless_check
+from ndb_models.schema.problems import WHOLE, not_numbers, problems_of, unreadable, without_value, without_values
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.texts import UNREADABLE, ObjectText, has_constants, join_members, names_in, split_members
+from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
+from ndb_models.schema.value_kinds import not_stored
+from ndb_models.texts import UNREADABLE, ObjectText, names_in, split_members
 from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value, and
-# are said otherwise.
-_REFUSED: Final = "a validator of the class refused it; what that says is not shown, since it may hold the value"
-_TELLTALE: Final[Mapping[str, str]] = {
-    "value_error": _REFUSED,
-    "assertion_error": _REFUSED,
-    "union_tag_invalid": "what tells the alternatives of its type apart is none of those that there are",
-    "uuid_parsing": "Input should be a valid UUID",
-    "url_parsing": "Input should be a valid URL",
-}
-_PYDANTICS: Final = frozenset(get_args(ErrorType))
-
-_NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
-
 # No integer in a text of so many bytes has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
 
-# How Pydantic begins to say that it has no serializer for a type.
-_UNKNOWN_TYPE: Final = "Unable to serialize unknown type"
-
-_WHOLE: Final = "(model)"
 _NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
-_WAY_OUT: Final = (
-    "it would not come back as it is from JSON; assign what the field declares, or declare a type, or a serializer,"
-    " that does"
-)
+_STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
 _EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
-_NOT_STORED: Final = "private attributes are not stored; make it a field, or leave it at its default"
-_ABSENT: Final = object()
+_LEFT_OUT: Final = (
+    "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
+    " that it is left out for, or write it always"
+)
 
 
 class ModelCodec(Generic[B]):
@@ -80,95 +62,92 @@ class ModelCodec(Generic[B]):
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
         """The keys of a session of this class, but for those that `open` ones have beyond their fields."""
+        self._excluded = frozenset(model.__pydantic_fields__).difference(self.names)
         self.open: bool = model.model_config.get("extra") == "allow"
         """Whether sessions may have keys that are no fields."""
-        self._writes_fields = not self.open and writes_fields(model.__pydantic_core_schema__)
-        self._comes_back = lossless_check(model) if self._writes_fields else None
+        self._comes_back = (
+            lossless_check(model) if not self.open and writes_fields(model.__pydantic_core_schema__) else None
+        )
+        self._rules = Rules(drops_private=drops_private(model))
 
     def dump(self, model: B) -> ObjectText:
         """Return a model's keys.
 
         Raises:
-            UnstorableError: the model holds values that do not fit it, or that would not come back equal.
+            UnstorableError: the model holds values that do not fit it, or that would not come back the same.
         """
-        if self._writes_fields:
-            try:
-                text = self._write(model)
-                if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
-                    return ObjectText(text, self.names)
-                read = self._read(text)
-            except (PydanticSerializationError, UnicodeError, ValidationError):
-                return self._dump_with_care(model)  # which says what is wrong
-            # Equal, and so all fields are there. What is no JSON, Pydantic may write and read all the same.
-            is_equal = not (
-                _differ(model.__dict__, read.__dict__) or _differ(model.__pydantic_private__, read.__pydantic_private__)
-            )
-            if is_equal and not has_constants(text):
-                return ObjectText(text, self.names)
-        return self._dump_with_care(model)
-
-    def _dump_with_care(self, model: B) -> ObjectText:
-        """Do what `dump` does, whatever the class writes, and find out what is wrong where something is."""
-        keys = self._serialize(model)
-        if keys.names is not self.names and not self._takes(keys.names):
-            raise UnstorableError(self._name, self._misnamed(keys))
         try:
-            read = self._read(keys.text)
+            text = self._write(model)
+            if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
+                return ObjectText(text, self.names)
+            names = names_in(text)
+        except NOT_JSON as exc:
+            raise self._not_json(model) from without_value(exc)
+        # Their own tuple where it is the same: there may be millions of these.
+        keys = ObjectText(text, self.names if names == self.names else names)
+        if keys.names is not self.names:
+            self._refuse_misnamed(keys)
+        try:
+            read = self._read(text)
         except ValidationError as exc:
-            problems = _unreadable(keys) or [*_not_numbers(model)] or problems_of(exc)
-            raise UnstorableError(self._name, problems) from without_values(exc)
-        lost = list(self._lost(model, read))
+            problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
+            raise UnstorableError(self._name, [*self._left_out(keys, problems)]) from without_values(exc)
+        lost = self._lost(model, read, keys)
         if lost:
             raise UnstorableError(self._name, lost)
         return keys
 
-    def _takes(self, names: Sequence[str]) -> bool:
-        """Tell whether a model may be written as keys of these names, in whatever order."""
-        given, own = frozenset(names), frozenset(self.names)
-        return given == own or (self.open and given > own and not any(map(is_reserved, given)))
-
-    def _lost(self, model: B, read: B) -> Iterator[tuple[str, str]]:
-        for name in self._model.__pydantic_fields__:
-            # Not as attributes: whoever saves a deprecated field has not used it.
-            if _differ(model.__dict__.get(name, _ABSENT), read.__dict__.get(name, _ABSENT)):
-                yield name, _WAY_OUT if name in self.names else _EXCLUDED
-        for values, as_read, reason in (
-            (model.__pydantic_extra__, read.__pydantic_extra__, _WAY_OUT),
-            (model.__pydantic_private__, read.__pydantic_private__, _NOT_STORED),
-        ):
-            for name, value in (values or {}).items():
-                if _differ((as_read or {}).get(name, _ABSENT), value):
-                    yield name, reason
-
-    def _serialize(self, model: B) -> ObjectText:
-        try:
-            text = self._write(model)
-            names = names_in(text)
-        except _NOT_JSON as exc:
-            problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
-            raise UnstorableError(self._name, problems or [(_WHOLE, _NO_JSON)]) from _without_value(exc)
-        # Their own tuple where it is the same: there may be millions of these.
-        return ObjectText(text, self.names if names == self.names else names)
+    def _not_json(self, model: B) -> UnstorableError:
+        problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
+        return UnstorableError(self._name, problems or [(WHOLE, _NO_JSON)])
 
     def _writes(self, model: B, name: str) -> bool:
         try:
             names_in(self._write(model, include={name}))
         except msgspec.ValidationError:
             return True  # JSON, but no object: that is the whole model's serializer
-        except _NOT_JSON:
+        except NOT_JSON:
             return False
         return True
 
-    def _misnamed(self, keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
-        reserved = [name for name in keys if is_reserved(name)]
+    def _refuse_misnamed(self, keys: ObjectText) -> None:
+        reserved = [(name, "this key is reserved") for name in keys if is_reserved(name)]
         if reserved:
-            return [(name, "this key is reserved") for name in reserved]
-        left_out = [
-            (name, "it has no value, or is left out when the model is written")
-            for name in self.names
-            if name not in keys
-        ]
-        return left_out or [(_WHOLE, "its serializer writes keys that are not its fields")]
+            raise UnstorableError(self._name, reserved)
+        if not self.open and not {*keys.names} <= {*self.names}:
+            raise UnstorableError(self._name, [(WHOLE, _STRANGE_KEYS)])
+
+    def _left_out(self, keys: ObjectText, problems: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        for name, reason in problems:
+            yield name, _LEFT_OUT if name in self.names and name not in keys.names else reason
+
+    def _lost(self, model: B, read: B, keys: ObjectText) -> list[tuple[str, str]]:
+        """Return what of a model is not the same in what was read of its keys, and why."""
+        if difference(model, read, self._rules) is None:
+            return []
+        fields = self._model.__pydantic_fields__
+        extras = {**(model.__pydantic_extra__ or {}), **(read.__pydantic_extra__ or {})}
+        return [*self._lost_fields(model, read, keys, (*fields, *extras)), *self._lost_private(model, read)]
+
+    def _lost_fields(self, model: B, read: B, keys: ObjectText, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        again = FieldTexts(self._write, read)
+        for name in names:
+            reason = difference(value_of(model, name), value_of(read, name), self._rules)
+            if reason is None:
+                continue
+            if name in self._excluded:
+                yield name, _EXCLUDED
+            elif name not in keys:
+                yield name, _LEFT_OUT
+            else:
+                reason = again.settles(reason, name, keys[name])
+                if reason is not None:
+                    yield name, reason
+
+    def _lost_private(self, model: B, read: B) -> Iterator[tuple[str, str]]:
+        if not self._rules.drops_private:
+            names = lost_names(model.__pydantic_private__ or {}, read.__pydantic_private__ or {}, self._rules)
+            yield from ((name, not_stored(name, self._model)) for name in names)
 
     def load(self, text: bytes, tkn: SessionToken) -> B:
         """Return the model that keys make, given as the text of an object.
@@ -191,21 +170,31 @@ class ModelCodec(Generic[B]):
         """
         try:
             return split_members(self._write(model, include={*names}))
-        except _NOT_JSON as exc:
-            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from _without_value(exc)
+        except NOT_JSON as exc:
+            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from without_value(exc)
 
-    def changes(self, keys: Mapping[str, bytes], before: bytes) -> tuple[dict[str, bytes], list[str]]:
-        """Compare a model's keys with `before`, the text that it was read from.
+    def changes(self, model: B, keys: ObjectText, before: bytes, anyway: Collection[str] = ()) -> Changes:
+        """Return in what a model has changed since it was read from the text `before`, or written as that.
 
-        Returns those that say something else now, and the names of those that are no longer there. Both sides are what
-        this class writes: how a server, or another version, formats JSON makes no change.
+        Args:
+            model: the model.
+            keys: what it is written as now.
+            before: what is stored of it.
+            anyway: keys that are written, or removed, whether or not they changed.
         """
-        # It fitted when it was read; validators may ask for the time, or for what lies outside.
-        with contextlib.suppress(ValidationError):
-            before = self._write(self._read(before))
-        unchanged = split_members(before)
-        changed = {name: text for name, text in keys.items() if unchanged.get(name) != text}
-        return changed, [name for name in unchanged if name not in keys]
+        if keys.text == before and not anyway:
+            return Changes({}, [], before)
+        return find_changes(model, keys, before, anyway, self._read, self._write)
+
+    def differing(self, one: B, other: B) -> tuple[str, ...]:
+        """Return the fields whose values differ between two models, in their order: of what is stored of them."""
+        texts, again = FieldTexts(self._write, one), FieldTexts(self._write, other)
+
+        def differ(name: str) -> bool:
+            reason = difference(value_of(one, name), value_of(other, name), OF_CHANGES)
+            return reason is not None and again.settles(reason, name, texts.of(name)) is not None
+
+        return tuple(filter(differ, self.names))
 
     def with_changes(self, model: B, changes: Mapping[str, object]) -> B:
         """Return a copy of a model with these fields changed, each validated as in the constructor, and all together.
@@ -248,32 +237,29 @@ class ModelCodec(Generic[B]):
         except ValidationError as exc:
             ((_, reason), *_) = problems_of(exc)
             raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from without_values(exc)
-        except (*_NOT_JSON, KeyError) as exc:
-            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from _without_value(exc)
+        except KeyError:
+            raise InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written") from None
+        except NOT_JSON as exc:
+            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from without_value(exc)
 
     @cached_property
     def _fields_validator(self) -> FieldsValidator:
         return FieldsValidator(self._model)
 
     def _reread(self, model: B, changed: Mapping[str, object]) -> B:
-        keys = self._serialize(model)
+        try:
+            text = self._write(model)
+            keys = ObjectText(text, names_in(text))
+        except NOT_JSON as exc:
+            raise self._not_json(model) from without_value(exc)
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, _unreadable(keys) or problems_of(exc)) from without_values(exc)
-        as_read = {**read.__dict__, **(read.__pydantic_extra__ or {})}
-        lost = [(name, _WAY_OUT) for name, value in changed.items() if _differ(as_read.get(name, _ABSENT), value)]
+            raise UnstorableError(self._name, unreadable(keys) or problems_of(exc)) from without_values(exc)
+        lost = [*self._lost_fields(model, read, keys, changed)]
         if lost:
             raise UnstorableError(self._name, lost)
         return read
-
-
-def _differ(one: object, other: object) -> bool:
-    """Tell whether two values differ. Those that cannot be compared do, as instances of `BaseModel` itself cannot."""
-    try:
-        return bool(one != other)
-    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
-        return True
 
 
 def _reader(model: type[B]) -> Callable[[bytes], B]:
@@ -300,55 +286,3 @@ def _check_is_object(text: bytes) -> None:
         names_in(text)
     except UNREADABLE as exc:
         raise ProtocolError("what the server sent for the keys of a session is no JSON object") from exc
-
-
-def _not_numbers(model: BaseModel) -> Iterator[tuple[str, str]]:
-    """Return the fields that hold what Pydantic writes as null, and then misses a number."""
-    for name, value in model.__dict__.items():
-        if isinstance(value, float) and not isfinite(value):
-            yield name, "JSON has no NaN and no infinity"
-
-
-def _unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
-    """Return the keys whose text is beyond what Pydantic's parser reads."""
-    problems: list[tuple[str, str]] = []
-    for name, text in keys.items():
-        try:
-            from_json(join_members({name: text}))
-        except ValueError:
-            problems.append((name, "it is nested too deep, or holds a number of too many digits"))
-    return problems
-
-
-def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
-    """Return what is wrong as (field, reason), without anything of the values.
-
-    Below the field, a place may be named by data (the names in a dict); and a message may quote the value where a
-    validator of the user wrote it.
-    """
-    return [
-        (str(problem["loc"][0]) if problem["loc"] else _WHOLE, _reason(problem))
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-
-
-def without_values(error: ValidationError) -> ValidationError:
-    """Return the error without the values: those that are stored, or to be, are not what a traceback should show."""
-    problems: list[InitErrorDetails] = [
-        {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
-        for name, reason in problems_of(error)
-    ]
-    return ValidationError.from_exception_data(error.title, problems, hide_input=True)
-
-
-def _without_value(error: Exception) -> Exception | None:
-    """Return why something is no JSON, if that tells of types alone; what a serializer raises may hold the value."""
-    tells_of_types = isinstance(error, msgspec.MsgspecError) or str(error).startswith(_UNKNOWN_TYPE)
-    return error if tells_of_types else None
-
-
-def _reason(problem: Any) -> str:
-    kind, message = str(problem["type"]), str(problem["msg"])
-    if kind in _PYDANTICS:
-        return _TELLTALE.get(kind, message)
-    return f"{_REFUSED} ({kind})"

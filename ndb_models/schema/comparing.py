@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from ndb_models.schema.constraints import RULES, readings
 from ndb_models.schema.json_schema import (
     KEYS,
+    LEFT_OUT,
     NOTHING,
     READS,
     JsonSchema,
@@ -34,12 +35,13 @@ class Difference(NamedTuple):
     reason: str
 
 
-def compare(old: JsonSchema, new: JsonSchema) -> list[Difference]:
+def compare(old: JsonSchema, new: JsonSchema, *, writes_all: bool = False) -> list[Difference]:
     """Return what is different in `new` for a session that was stored as `old`.
 
     Both are schemas of a whole session, whose keys are read by the names of the fields: others do no harm there.
+    `writes_all` is whether the session was just written, with all fields; else one with a default may be missing.
     """
-    comparison = _Comparison(old, new)
+    comparison = _Comparison(old, new, writes_all=writes_all)
     comparison.schemas(old, new, "", top=True)
     return comparison.differences
 
@@ -54,7 +56,8 @@ def compare_field(old: JsonSchema, new_root: JsonSchema, new: JsonSchema, place:
 class _Comparison:
     """Collects differences, going down both schemas at once."""
 
-    def __init__(self, old_root: JsonSchema, new_root: JsonSchema) -> None:
+    def __init__(self, old_root: JsonSchema, new_root: JsonSchema, *, writes_all: bool = False) -> None:
+        self._writes_all = writes_all
         self.differences: list[Difference] = []
         self._old_root = old_root
         self._new_root = new_root
@@ -172,6 +175,8 @@ class _Comparison:
                 self._removed(before[name], new.get("additionalProperties"), where, top)
             else:
                 self.schemas(before[name], after[name], where)
+                if required and self._writes_all and name not in old.get(LEFT_OUT, ()):
+                    continue
                 if required != (name in old.get("required", ())):
                     reason = (
                         "is required now, and may be missing from what is stored" if required else "has a default now"
@@ -203,6 +208,8 @@ class _Comparison:
         if old in (None, False):
             if new is False and old is None and not top:
                 self._add(where, True, "other names are refused now, and may be stored")
+        elif new is False and not top:
+            self._add(where, True, "other names are refused now, and may be stored")
         elif new in (None, False):
             self._add(where, True, "what is stored beyond the fields is not read any more")
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from ndb_models.schema.json_schema import KEYS, READS, JsonSchema, says, shown
+from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS, JsonSchema, says, shown
 
 Found: TypeAlias = list[tuple[bool, str]]
 """What has changed: whether it is breaking, and what it is."""
@@ -92,7 +92,7 @@ def readings(old: JsonSchema, new: JsonSchema) -> Found:
 _KNOWN: Final = frozenset(
     {
         *("type", "enum", "const", "required", "properties", "additionalProperties", "items", "prefixItems"),
-        *("multipleOf", "uniqueItems", "format", "pattern", KEYS),
+        *("multipleOf", "uniqueItems", "format", "pattern", KEYS, LEFT_OUT),
         *(keyword for _, *keywords, _ in _BOUNDS for keyword in keywords),
     }
 )

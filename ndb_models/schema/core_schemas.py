@@ -5,7 +5,10 @@ A core schema is JSON-like, with functions and classes for leaves.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple, cast
+
+from pydantic import BaseModel
 
 # What the names are called that a value is read by: of fields, and of arguments.
 _ALIASES: Final = frozenset({"validation_alias", "alias"})
@@ -45,3 +48,66 @@ def writes_fields(core_schema: Any) -> bool:
     return "serialization" not in node and not any(
         "serialization_exclude_if" in field for field in node["fields"].values()
     )
+
+
+class Fields(NamedTuple):
+    """The fields of a model as its core schema has them, and what is around them."""
+
+    fields: Mapping[str, Any]
+    config: Mapping[str, Any]
+    definitions: Mapping[str, Any]
+    around: tuple[Any, ...]
+
+    def resolved(self, node: Any) -> Any:
+        """Return what a node refers to, if it is a reference."""
+        while node["type"] == "definition-ref":
+            node = self.definitions[node["schema_ref"]]
+        return node
+
+
+def fields_of_model(model: type[BaseModel]) -> Fields:
+    """Return the fields of a model, which must be complete."""
+    node: Any = model.__pydantic_core_schema__
+    definitions: dict[str, Any] = {}
+    config: Mapping[str, Any] = {}
+    around: list[Any] = []
+    while node["type"] != "model-fields":
+        definitions.update((each["ref"], each) for each in node.get("definitions", ()))
+        config = node.get("config", config)
+        around.append(node)
+        if node.get("root_model"):
+            root = {"root": {"type": "model-field", "schema": node["schema"]}}
+            return Fields(root, config, definitions, tuple(around))
+        node = definitions[node["schema_ref"]] if node["type"] == "definition-ref" else node["schema"]
+    return Fields(node["fields"], config, definitions, (*around, node))
+
+
+def walk(node: Any, of: Fields, config: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Yield all parts of a core schema that have a type, each once, with the configuration that they are in.
+
+    Args:
+        node: where to begin.
+        of: the fields of the model that it is a part of.
+        config: the configuration around it; None for that of the model.
+    """
+    pending = [(node, of.config if config is None else config)]
+    seen: set[int] = set()
+    while pending:
+        part, around = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if type(part) in (list, tuple):
+            pending += [(each, around) for each in part]
+        elif isinstance(part, dict):
+            members = cast("dict[str, Any]", part)
+            inside = members.get("config", around)
+            if "type" in members:
+                yield members, inside
+            if members.get("type") == "definition-ref":
+                pending.append((of.definitions[members["schema_ref"]], around))
+            pending += [(each, inside) for name, each in members.items() if name not in _NO_PARTS]
+
+
+# What holds no parts of a schema: values of the user's, and notes.
+_NO_PARTS: Final = frozenset({"metadata", "default", "expected", "members", "config", "cls", "function"})

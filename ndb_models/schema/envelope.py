@@ -27,17 +27,18 @@ REMOVED: Final = b'{"__ndb__":"removed"}'
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the reserved key holds.
 
-    `idle`, `on` and `absolute` are how the session was told to expire, in seconds: by its class, or, where it is its
-    `own`, by whoever created it or gave it another expiry. `on` is what starts the idle time anew: `"read"`, `"write"`,
-    `"never"`, or both where it is None. Sessions of older releases say none of these. `tkn` is None while the session
-    is being created. `deadline` is when it ends at the latest, used or not, in milliseconds since 1970; NemesisDB
-    cannot keep it itself. `staged` is what the names of keys begin with that count in place of those of the same name
-    without it. `upgraded` is whether it was written back from an older version: only then there can be keys that are
-    `REMOVED`.
+    `by` is the form of the class that wrote it last, see `form_of`. `idle`, `on` and `absolute` are how the session was
+    told to expire, in seconds: by its class, or, if it is its `own`, by the code that created it or changed its expiry.
+    `on` is what starts the idle time anew: `"read"`, `"write"`, `"never"`, or both where it is None. Sessions of older
+    releases say none of these. `tkn` is None while the session is being created. `deadline` is when it ends at the
+    latest, used or not, in milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys
+    begin with that count in place of those of the same name without it. `upgraded` is whether it was written back from
+    an older version: only then there can be keys that are `REMOVED`.
     """
 
     schema: str
     version: Annotated[int, msgspec.Meta(ge=1)]
+    by: str | None = None
     idle: int | None = None
     on: str | None = None
     absolute: int | None = None
@@ -79,11 +80,12 @@ class Seal:
         envelope: what it says, but for the token.
     """
 
-    __slots__ = ("_all_names", "_envelope", "_names", "_start")
+    __slots__ = ("_all_names", "_names", "_start", "envelope")
 
     def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._start = b'%b%b,"tkn":' % (_START, _encode(self._envelope)[:-1])
+        self.envelope: Envelope = envelope
+        """What it says, but for the token."""
+        self._start = b'%b%b,"tkn":' % (_START, _encode(envelope)[:-1])
         # The names that were sealed last, mostly those of the class, and the same with the reserved one.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
@@ -103,7 +105,7 @@ class Seal:
 
         The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
         """
-        envelope = self._envelope
+        envelope = self.envelope
         if envelope.absolute is None:
             ending = b"%b%d}}" % (self._start, tkn)
         else:
@@ -156,8 +158,18 @@ def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
     return join_members(members), read_envelope(text) or NOT_OURS, text
 
 
-def restamped(text: bytes, version: int, staged: str | None = None) -> bytes:
-    """Return the text of a reserved key with another version; all else that it holds stays, known or not."""
+def signed(text: bytes, by: str) -> bytes:
+    """Return the text of a reserved key that was written by another form of the class; all else in it stays."""
+    return _encode({**_decode_members(text), "by": msgspec.Raw(_encode(by))})
+
+
+def restamped(text: bytes, version: int, staged: str | None = None, by: str | None = None) -> bytes:
+    """Return the text of a reserved key with another version; all else that it holds stays, known or not.
+
+    `by` is the form of the class that writes it, if that is another one now.
+    """
+    if by is not None:
+        text = signed(text, by)
     members: Mapping[str, msgspec.Raw] = {
         **_decode_members(text),
         "version": msgspec.Raw(_encode(version)),

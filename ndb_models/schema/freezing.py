@@ -19,14 +19,15 @@ from pydantic import PydanticUndefinedAnnotation
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
 from ndb_models.schema.frozen_expiry import FrozenExpiry, compare_expiry, frozen_expiry
-from ndb_models.schema.json_schema import READS, SAYING, JsonSchema, root_of
+from ndb_models.schema.json_schema import LEFT_OUT, READS, SAYING, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.old_code import broken_for_old_code
 from ndb_models.schema.places import fields_of
 from ndb_models.schema.shape import check_shape
 from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", READS})
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", LEFT_OUT, READS})
 _KEPT: Final = SAYING | {"$defs", "discriminator", READS}
 
 
@@ -57,10 +58,14 @@ class Outcome(Enum):
 
 
 class Verdict(NamedTuple):
-    """What has become of a schema, and the differences that say so."""
+    """What has become of a schema, and the differences that say so.
+
+    `for_old_code` is what old code cannot read of what the new code writes, where both have the same version.
+    """
 
     outcome: Outcome
     differences: list[Difference]
+    for_old_code: list[Difference] = []
 
 
 def file_name(schema: str) -> str:
@@ -161,9 +166,10 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
     differences += compare_expiry(frozen.expiry, now.expiry)
     if now.version > frozen.version:
         return Verdict(Outcome.UPGRADED, differences)
+    for_old_code = broken_for_old_code(frozen.json_schema, now.json_schema)
     if any(difference.breaking for difference in differences):
-        return Verdict(Outcome.BREAKING, differences)
-    return Verdict(Outcome.COMPATIBLE if differences else Outcome.SAME, differences)
+        return Verdict(Outcome.BREAKING, differences, for_old_code)
+    return Verdict(Outcome.COMPATIBLE if differences or for_old_code else Outcome.SAME, differences, for_old_code)
 
 
 def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:

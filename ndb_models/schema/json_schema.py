@@ -16,6 +16,9 @@ KEYS: Final = "x-keys"
 READS: Final = "x-reads"
 """Our keyword for how a value is read, beyond what JSON Schema says."""
 
+LEFT_OUT: Final = "x-left-out"
+"""Our keyword for the names of a typed dict that may be left out where it is written."""
+
 SAYING: Final = frozenset(
     {
         *("$ref", "allOf", "anyOf", "const", "enum", "format", "not", "oneOf", "pattern", "type"),
@@ -24,7 +27,7 @@ SAYING: Final = frozenset(
         *("unevaluatedItems", "uniqueItems", "additionalProperties", "dependentRequired", "dependentSchemas"),
         *("maxProperties", "minProperties", "patternProperties", "properties", "propertyNames", "required"),
         *("unevaluatedProperties", "else", "if", "then", "contentEncoding", "contentMediaType", "contentSchema"),
-        *(KEYS, "x-python", "x-ge", "x-gt", "x-le", "x-lt"),
+        *(KEYS, LEFT_OUT, "x-python", "x-ge", "x-gt", "x-le", "x-lt"),
     }
 )
 """Keywords that say what fits: all others are notes, those of ours apart that say how it is read."""

@@ -202,14 +202,17 @@ def extends_on_read(envelope: Envelope | None, expiry: Expiry | None) -> bool:
     return not envelope.own and expiry is not None and expiry.extends_on_read
 
 
-def envelope_of(schema: str, version: int, tkn: SessionToken | None, lifetime: Lifetime) -> Envelope:
+def envelope_of(
+    schema: str, version: int, tkn: SessionToken | None, lifetime: Lifetime, by: str | None = None
+) -> Envelope:
     """Return what the reserved key of a session says."""
     expiry = lifetime.expiry
     if expiry is None:
-        return Envelope(schema, version, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
+        return Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
     return Envelope(
         schema,
         version,
+        by,
         idle=expiry.idle_seconds,
         on=expiry.on if expiry.idle is not None and expiry.on != "both" else None,
         absolute=expiry.absolute_seconds,

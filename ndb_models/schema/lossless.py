@@ -1,18 +1,20 @@
 """Models that need not be read back before they are stored, because JSON loses nothing of the types of their fields.
 
-Of most classes that can be told from their core schema, once: their fields are strings, numbers, times and collections
-of such, without validators and serializers of the user's. Then a model comes back equal if each of its values is just
-what its field declares, which Pydantic's strict mode tells without writing and reading JSON, and if none is one of the
-few of these types that JSON has no way to write. Of whatever is not listed here nothing is claimed: not of a dict, for
-one, whose keys Pydantic writes though they are no Unicode.
+Of most classes that can be told from their core schema, once: their fields are strings, numbers, times, collections of
+such, and models like that, without validators and serializers of the user's. Then a model comes back the same if each
+of its values is of the very type that is read, and just what its field declares, which Pydantic's strict mode tells
+without writing and reading JSON; and if none is one of the few of these types that JSON has no way to write. Of what is
+not listed here nothing is claimed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator, TzInfo
@@ -22,23 +24,31 @@ from ndb_models.schema.core_schemas import has_aliases
 Check = Callable[[Mapping[str, Any]], bool]
 """Tells of a model's fields whether they come back equal. False says nothing."""
 
+_Look = Callable[[Any], bool]
+
+_Definitions = Mapping[str, Any]
+
+_KNOWN_ROWS: Final = 64
+
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
 _BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _LENGTHS: Final = frozenset({"min_length", "max_length"})
-# The types whose values all come back equal, and what may be said of them that changes no value.
+# The types that come back as they are, but for a few values, and what may be said of them that changes no value.
 _LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
     "str": _LENGTHS | {"pattern"},
     "int": _BOUNDS,
     "bool": frozenset(),
     "uuid": frozenset({"version"}),
     "list": _LENGTHS | {"items_schema"},
+    "set": _LENGTHS | {"items_schema"},
+    "frozenset": _LENGTHS | {"items_schema"},
+    "tuple": _LENGTHS | {"items_schema", "variadic_item_index"},
+    "dict": _LENGTHS | {"keys_schema", "values_schema"},
     "nullable": frozenset({"schema"}),
     "literal": frozenset({"expected"}),
     "enum": frozenset({"cls", "members", "sub_type"}),
-}
-# Those of which a few values do not, which are looked for where they are fields.
-_NEARLY: Final[Mapping[str, frozenset[str]]] = {
     "float": _BOUNDS,
+    "decimal": _BOUNDS | {"max_digits", "decimal_places", "allow_inf_nan"},
     "date": frozenset(),
     "datetime": frozenset({"microseconds_precision", "tz_constraint"}),
 }
@@ -52,25 +62,47 @@ _UTC_AS_READ: Final = TzInfo(0)
 
 
 def lossless_check(model: type[BaseModel]) -> Check | None:
-    """Return what tells of models of a class that they come back equal from JSON; None where nothing can be told."""
+    """Return what tells of models of a class that they come back the same; None where nothing can be told."""
     core_schema: Any = model.__pydantic_core_schema__
-    fields = _fields_of(core_schema)
-    if fields is None or model.__private_attributes__ or has_aliases(core_schema):
+    if has_aliases(core_schema):
+        return None
+    if core_schema["type"] != "definitions":
+        return _check_of(core_schema, {})
+    return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]})
+
+
+def _check_of(model: Any, definitions: _Definitions) -> Check | None:
+    """Return what tells of the fields of a model, and all in them, that they come back, given its core schema."""
+    fields = _fields_of(model)
+    if fields is None:
         return None
     names = tuple(fields)
-    kinds: dict[str, str] = {}
+    kinds: list[frozenset[type]] = []
+    looks: list[tuple[str, _Look]] = []
     for name, field in fields.items():
-        inner = _declared(field)
-        if inner is None:
+        declared = _declared(field, definitions)
+        if declared is None:
             return None
-        kinds[name] = inner["schema"]["type"] if inner["type"] == "nullable" else inner["type"]
-    looked_at = tuple([(name, _LOOKS[kind]) for name, kind in kinds.items() if kind in _LOOKS])
-    fits = SchemaValidator(core_schema["schema"]).isinstance_python
+        kinds.append(declared.kinds)
+        if declared.look is not None:
+            looks.append((name, declared.look))
+    whole: Any = {"type": "definitions", "schema": model["schema"], "definitions": [*definitions.values()]}
+    fits = SchemaValidator(whole if definitions else model["schema"]).isinstance_python
+    # Rows of types that were found to be those of the fields: there are several, as a field may be None.
+    known: set[tuple[type, ...]] = set()
 
     def check(values: Mapping[str, Any]) -> bool:
-        if tuple(values) != names or not fits(values, strict=True):
+        if tuple(values) != names:
             return False
-        for name, comes_back in looked_at:
+        row = tuple(map(type, values.values()))
+        if row not in known:
+            if not all(kind in allowed for kind, allowed in zip(row, kinds, strict=True)):
+                return False
+            if len(known) < _KNOWN_ROWS:
+                known.add(row)
+        if not fits(values, strict=True):
+            return False
+        for name, comes_back in looks:
             value = values[name]
             if value is not None and not comes_back(value):
                 return False
@@ -81,16 +113,28 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
 
 def _fields_of(model: Any) -> Mapping[str, Any] | None:
     """Return the fields of a model that is nothing but its fields."""
-    if model["type"] != "model" or not _MODEL.issuperset(model) or model["custom_init"] or model["root_model"]:
+    if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
     config, inner = model.get("config", {}), model["schema"]
     if not _CONFIG.issuperset(config) or config.get("extra_fields_behavior") == "allow":
         return None
+    if model["cls"] is BaseModel or model["cls"].__private_attributes__:
+        return None
     return inner["fields"] if inner["type"] == "model-fields" and _FIELDS.issuperset(inner) else None
 
 
-def _declared(field: Any) -> Any:
-    """Return the type of a field, without its default; None if something of it might not come back equal."""
+class _Declared(NamedTuple):
+    """The types that values of a declared type are read as, and what tells of each of these whether it comes back.
+
+    There is nothing to tell where all values do.
+    """
+
+    kinds: frozenset[type]
+    look: _Look | None = None
+
+
+def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
+    """Return the type of a field, without its default; None if nothing is claimed of it."""
     inner = field["schema"]
     if not _FIELD.issuperset(field):
         return None
@@ -98,48 +142,111 @@ def _declared(field: Any) -> Any:
         if not _DEFAULT.issuperset(inner):
             return None
         inner = inner["schema"]
-    innermost = inner["schema"] if inner["type"] == "nullable" and _is_plain(inner, _LOSSLESS) else inner
-    return inner if _is_plain(innermost, _NEARLY) or _is_lossless(inner) else None
+    return _type(inner, definitions)
 
 
-def _is_plain(node: Any, types: Mapping[str, frozenset[str]]) -> bool:
-    return node["type"] in types and (_ALWAYS | types[node["type"]]).issuperset(node)
-
-
-def _is_lossless(node: Any) -> bool:
-    if not _is_plain(node, _LOSSLESS):
-        return False
-    match node["type"]:
-        case "literal":
-            return all(type(value) is str for value in node["expected"])
-        case "enum":
-            return all(type(member.value) is str for member in node["members"])
-        case "list":
-            return _is_lossless(node.get("items_schema", {"type": "any"}))
+def _type(node: Any, definitions: _Definitions) -> _Declared | None:
+    if node["type"] == "definition-ref" and _ALWAYS.issuperset(node.keys() - {"schema_ref"}):
+        # Without itself among the definitions: nothing is claimed of a type that holds its like.
+        others = {ref: each for ref, each in definitions.items() if ref != node["schema_ref"]}
+        return _type(definitions[node["schema_ref"]], others) if len(others) < len(definitions) else None
+    kind = node["type"]
+    if kind == "model":
+        check = _check_of(node, definitions)
+        return None if check is None else _Declared(frozenset({node["cls"]}), _look_inside(check))
+    if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
+        return None
+    match kind:
         case "nullable":
-            return _is_lossless(node["schema"])
+            inner = _type(node["schema"], definitions)
+            return None if inner is None else _Declared(inner.kinds | {type(None)}, inner.look)
+        case "literal":
+            return _Declared(_TEXT) if all(type(value) is str for value in node["expected"]) else None
+        case "enum":
+            written = all(type(member.value) is str for member in node["members"])
+            return _Declared(frozenset({node["cls"]})) if written else None
+        case "list" | "set" | "frozenset":
+            return _collection(_READ_AS[kind], _type(node.get("items_schema", _ANY), definitions))
+        case "tuple":
+            items = node["items_schema"]
+            alike = len(items) == 1 and node.get("variadic_item_index") == 0
+            return _collection(tuple, _type(items[0], definitions)) if alike else None
+        case "dict":
+            return _by_text(*(_type(node.get(part, _ANY), definitions) for part in ("keys_schema", "values_schema")))
         case _:
-            return True
+            return _Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind))
 
 
-def _is_finite(number: float) -> bool:
-    """Tell whether this is a float that JSON has a number for."""
-    return type(number) is float and isfinite(number)
+def _collection(kind: type, item: _Declared | None) -> _Declared | None:
+    """Return the type of a collection whose items are all of one type."""
+    if item is None:
+        return None
+    kinds = item.kinds
+    look = _look_at_each(item.look)
+
+    def comes_back(values: Iterable[Any]) -> bool:
+        return kinds.issuperset(map(type, values)) and (look is None or look(values))
+
+    return _Declared(frozenset({kind}), comes_back)
 
 
-def _is_day(day: date) -> bool:
-    """Tell whether this is a date, and not one with more to it."""
-    return type(day) is date
+def _by_text(key: _Declared | None, value: _Declared | None) -> _Declared | None:
+    """Return the type of a dict whose keys are text."""
+    if key is None or value is None or key.kinds != _TEXT:
+        return None
+    kinds = value.kinds
+    look = _look_at_each(value.look)
+
+    def comes_back(values: Mapping[Any, Any]) -> bool:
+        if not (_TEXT.issuperset(map(type, values)) and kinds.issuperset(map(type, values.values()))):
+            return False
+        try:
+            "".join(values).encode()
+        except UnicodeError:  # which Pydantic writes, as something else
+            return False
+        return look is None or look(values.values())
+
+    return _Declared(frozenset({dict}), comes_back)
+
+
+def _look_at_each(look: _Look | None) -> _Look | None:
+    if look is None:
+        return None
+
+    def comes_back(values: Iterable[Any]) -> bool:
+        return all(value is None or look(value) for value in values)
+
+    return comes_back
+
+
+def _look_inside(check: Check) -> _Look:
+    return lambda model: check(model.__dict__)
 
 
 def _is_read_as_written(time: datetime) -> bool:
     """Tell whether a time is read in the zone that it has: other zones have rules of their own, and seconds."""
     zone = time.tzinfo
-    return type(time) is datetime and (zone is None or zone is UTC or zone == _UTC_AS_READ)
+    return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
 
 
-_LOOKS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "float": _is_finite,
-    "date": _is_day,
+_ANY: Final = {"type": "any"}
+_TEXT: Final = frozenset[type]({str})
+
+_READ_AS: Final[Mapping[str, type]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "decimal": Decimal,
+    "uuid": UUID,
+    "list": list,
+    "set": set,
+    "frozenset": frozenset,
+    "date": date,
+    "datetime": datetime,
+}
+_LOOKS: Final[Mapping[str, _Look]] = {
+    "float": isfinite,
+    "decimal": Decimal.is_finite,
     "datetime": _is_read_as_written,
 }

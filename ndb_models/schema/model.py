@@ -7,13 +7,18 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
+from weakref import WeakSet
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import NotSavedError, SchemaError
+from ndb_models.schema.class_keywords import keywords_of
+from ndb_models.schema.defaults import check_defaults
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
+from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
 
@@ -22,6 +27,16 @@ _S = TypeVar("_S", bound=UpgradeStep)
 
 _Inherited: TypeAlias = Literal["inherited"]
 
+Private: TypeAlias = Literal["refuse", "drop"]
+"""Whether a model whose private attributes would not come back is refused, or stored without them."""
+
+_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private"})
+
+_UNKNOWN_KEYWORD: Final = (
+    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, Pydantic's own, and those"
+    " that a base names in its __init_subclass__ or __pydantic_init_subclass__"
+)
+
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 
 
@@ -29,12 +44,16 @@ _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 class SessionOptions:
     """What a session class is declared with.
 
-    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current.
+    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current,
+    `private` what becomes of private attributes that are not at their default.
     """
 
     schema: str
     expiry: Expiry | None
+    private: Private = "refuse"
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
+    # Whether the class says `schema=`.
+    is_named: bool = field(default=False, compare=False, repr=False)
 
     @property
     def version(self) -> int:
@@ -50,6 +69,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     deadline: int | None = None
     # Names whose last write was not acknowledged: what is stored under them nobody knows.
     unsure: frozenset[str] = frozenset()
+    # Whether another form of the class wrote the session last, so that the next write has to say so.
+    by_another: bool = False
     # Where the model was upgraded when it was read, and what is stored is not: what that is.
     outdated: Outdated | None = None
 
@@ -73,10 +94,14 @@ class SessionModel(BaseModel):
     Class keywords:
         expiry: when sessions end by themselves; inherited; None for never.
         schema: the name under which sessions are stored; the class name if it is not given. A session is only ever read
-            as the schema that it was written as.
+            as the schema that it was written as. A subclass does not inherit it; `Box[int]` of a generic class with
+            `schema="login.box"` has the schema `login.box[int]`.
         version: counts the changes to the class after which sessions that were stored before have to be upgraded, from
             1; see `upgrade`. Neither this nor the steps are inherited: a subclass is another schema.
         oldest: the oldest version that is still upgraded; sessions of older ones are refused with `OlderVersionError`.
+        private: private attributes are not stored. `"refuse"`, the default, refuses a model in which one would not come
+            back as it is, at any depth. `"drop"` leaves them out: a session that is read has them as a new model does.
+            For what is worked out again, such as a cache. Inherited.
 
     Raises (at class definition):
         SchemaError: the class cannot be stored as it is declared.
@@ -95,38 +120,44 @@ class SessionModel(BaseModel):
         schema: str | None = None,
         version: int = 1,
         oldest: int = 1,
+        private: Private | _Inherited = "inherited",
         **kwargs: Any,
     ) -> None:
-        if kwargs:
-            raise SchemaError(
-                cls.__name__,
-                None,
-                f"unknown class keyword {min(kwargs)!r}; there are expiry=, schema=, version=, oldest= and Pydantic's"
-                " own",
-            )
-        super().__init_subclass__()
+        unknown = kwargs.keys() - keywords_of(cls, "__pydantic_init_subclass__", SessionModel)
+        if unknown - keywords_of(cls, "__init_subclass__", SessionModel):
+            raise SchemaError(cls.__name__, None, _UNKNOWN_KEYWORD.format(min(unknown)))
+        super().__init_subclass__(**{name: kwargs[name] for name in unknown})
         annotations = inspect.get_annotations(cls)
         _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
         _check_options(cls, expiry, schema)
-        inherited = cls.session_options.expiry
+        _check_private(cls, private)
+        inherited = cls.session_options
         cls.session_options = SessionOptions(
             schema or cls.__name__,
-            inherited if expiry == "inherited" else expiry,
+            inherited.expiry if expiry == "inherited" else expiry,
+            inherited.private if private == "inherited" else private,
             Upgrades(cls.__name__, version, oldest),
+            is_named=schema is not None,
         )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
+        super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - _KEYWORDS})
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
         if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
-            cls.session_options = replace(cls.session_options, upgrades=generic.session_options.upgrades)
+            options = generic.session_options
+            name = generic_name(options.schema, cls.__pydantic_generic_metadata__["args"], cls.__module__)
+            cls.session_options = replace(
+                cls.session_options, schema=name, upgrades=options.upgrades, is_named=options.is_named
+            )
         for name, declared in cls.__pydantic_fields__.items():
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
         lookups_of(cls)
+        if cls.__pydantic_complete__:  # else once its types are defined, when it is first stored
+            check_definition(cls)
 
     @classmethod
     def upgrade(cls, version: int) -> Callable[[_S], _S]:
@@ -182,11 +213,31 @@ class SessionModel(BaseModel):
         _with_stored(self, state.get("__ndb_stored__"))
 
 
+_checked: Final[WeakSet[type[SessionModel]]] = WeakSet()
+
+
+def check_definition(model: type[SessionModel]) -> None:
+    """Make sure that models of a class can be stored, as far as its fields tell; it must be complete. Once a class.
+
+    Raises:
+        SchemaError: they cannot.
+    """
+    if model not in _checked:
+        check_defaults(model)
+        warn_of_unstable_fields(model)
+        _checked.add(model)
+
+
 def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> None:
     if not (expiry is None or expiry == "inherited" or isinstance(expiry, Expiry)):
         raise SchemaError(cls.__name__, None, f"expiry= is an Expiry or None, not a {type(expiry).__name__}")
     if schema is not None and not (isinstance(schema, str) and schema and schema.isprintable()):
         raise SchemaError(cls.__name__, None, "the name of a schema is a printable string and not empty")
+
+
+def _check_private(cls: type[SessionModel], private: object) -> None:
+    if private not in ("refuse", "drop", "inherited"):
+        raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
 
 
 def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:

@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from ndb_models.errors import SchemaError
+from ndb_models.schema.core_schemas import Fields, fields_of_model
+from ndb_models.schema.reading import Reading, Side, field_of, has_default, same_function
+
+_UNLIKE = (
+    "it would not read as {0} writes it: its type does not take all that {0} can hold, or its validators, serializers"
+    " or the configuration of the class read it as something else; use the same"
+)
 
 
-def check_view(view: type[BaseModel], model: type[BaseModel]) -> None:
-    """Make sure that every session of `model` can be read as `view`.
+def check_view(view: type[BaseModel], model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the keys that a view reads, having made sure that each is read as the value that the model has.
+
+    A field of the view's own with a default is not read. Both classes must be complete.
 
     Raises:
-        SchemaError: the view has a field that the model does not have or store, or one of a type that does not take all
-            that the model's takes.
+        SchemaError: the view has a field that the model does not have or store, and that has no default; or one that
+            would show something else than the model does.
     """
-    stored = model.__pydantic_fields__
+    ours, theirs = fields_of_model(view), fields_of_model(model)
+    _check_whole(view, model, ours, theirs)
+    names: list[str] = []
     for name, field in view.__pydantic_fields__.items():
         if field.exclude is True and not field.is_required():
             continue
-        if name not in stored or stored[name].exclude is True:
+        stored = model.__pydantic_fields__.get(name)
+        if stored is None and model.model_config.get("extra") == "allow" and "root" not in ours.fields:
+            theirs_now = _extra(theirs)
+        elif stored is None and has_default(ours.fields[name]):
+            continue
+        elif stored is None or stored.exclude is True:
             raise SchemaError(view.__name__, name, f"{model.__name__} stores no such field")
-        theirs, ours = stored[name], field
-        narrowed = ours.metadata and ours.metadata != theirs.metadata
-        if narrowed or not _takes(ours.annotation, theirs.annotation):
-            raise SchemaError(
-                view.__name__, name, f"its type does not take all that {model.__name__}.{name} can hold; use the same"
-            )
+        else:
+            theirs_now = field_of(theirs, name)
+        if not Reading().covers(field_of(ours, name), theirs_now):
+            raise SchemaError(view.__name__, name, _UNLIKE.format(f"{model.__name__}.{name}"))
+        names.append(name)
+    return tuple(names)
 
 
-def _takes(ours: Any, theirs: Any) -> bool:
-    """Tell whether a type takes all values of another, as far as can be told without looking at values."""
-    if ours is Any or ours == theirs:
-        return True
-    return _members(theirs) <= _members(ours)
+def _extra(of: Fields) -> Side:
+    """Return what the keys of an open class are read by that are no fields."""
+    inner = of.around[-1]
+    return Side({"type": "any"}, of.config, of).at(inner.get("extras_schema", {"type": "any"}))
 
 
-def _members(annotation: Any) -> frozenset[Any]:
-    return frozenset(get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,))
+def _check_whole(view: type[BaseModel], model: type[BaseModel], ours: Fields, theirs: Fields) -> None:
+    """Make sure that nothing comes between the keys and the fields of a model that the view does not have too."""
+    for part in ("serialization", "function"):
+        mine = [_function(each, part) for each in ours.around]
+        for each in theirs.around:
+            function = None if part == "function" and each["type"] == "function-after" else _function(each, part)
+            if function is not None and not any(same_function(function, other) for other in mine):
+                name = getattr(function, "__name__", "it")
+                problem = f"{model.__name__} is {_BY[part]} as a whole by {name}, which the view does not have"
+                raise SchemaError(view.__name__, None, problem)
+
+
+_BY = {"serialization": "written", "function": "read"}
+
+
+def _function(node: Any, part: str) -> Any:
+    return node[part].get("function") if isinstance(node.get(part), dict) else None

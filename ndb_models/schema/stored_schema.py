@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 
-from ndb_models.schema.json_schema import KEYS, READS
+from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS
 
 _BOUNDS: Final = ("ge", "gt", "le", "lt")
 _TIMES: Final = frozenset({"date", "time", "datetime", "timedelta"})
@@ -95,6 +95,12 @@ class StoredSchema(GenerateJsonSchema):
         if "$ref" in written or not str(getattr(function, "__module__", "")).startswith("pydantic."):
             return written
         return {**written, READS: {**written.get(READS, {}), "as": getattr(function, "__qualname__", "")}}
+
+    def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of a typed dict, with the names that may be left out where it is written."""
+        written = super().typed_dict_schema(schema)
+        names = sorted(set(written.get("properties", ())) - set(written.get("required", ())))
+        return {**written, LEFT_OUT: names} if names else written
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         """Return the name of a type that has no JSON Schema."""

@@ -1,78 +1,128 @@
-"""The command line: `ndb-models serve` and `health`, and the subcommands that need no server."""
+"""The command line: `ndb-models serve` and `health`, and the subcommands that need no server.
+
+What is wrong is one line on standard error. Statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
+interrupted, 141 nobody read what it wrote.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from ndb_models.cli.backup import add_backup_command
+from ndb_models.cli.parser import Parser, exit_statuses
 from ndb_models.cli.schema import add_schema_commands
 from ndb_models.copying import Copied, Kinds, copy
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import CONFIG_VARIABLE, Configuration, configure
-from ndb_models.server.health import is_healthy
-from ndb_models.server.running import run
+from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe
+from ndb_models.server.health import why_not_ready
+from ndb_models.server.running import discard_output, run
 from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.types import Clock
 from ndb_models.version import __version__
 
 _Command: TypeAlias = Callable[[argparse.Namespace], int]
 
-_INTERRUPTED: Final = 130
+FAILED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+UNREAD: Final = 141
+"""What a shell shows for a program that wrote to a pipe that has no reader any more."""
+
 _SECONDS_BETWEEN_REPORTS: Final = 1.0
+_FAILURE: Final = "1    it failed; one line on standard error says why"
+_MISUSE: Final = "2    called or configured wrongly; the line names the flag, the variable or the key in the file"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
-    options = make_parser().parse_args(arguments)
-    command: _Command = options.run
-    return command(options)
+    """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+
+    Raises:
+        SystemExit: the help was shown (status 0), or the command line is wrong (2).
+    """
+    try:
+        try:
+            options = make_parser().parse_args(arguments)
+            command: _Command = options.run
+            return command(options)
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is no traceback at the exit of the interpreter
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return UNREAD
+    except OSError as exc:
+        discard_output()
+        return _complain(f"standard output cannot be written: {exc.strerror or exc}", FAILED)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"ndb-models: {message}\n")
+    return status
+
+
+def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ndb-models",
         description="A server that speaks NemesisDB's protocol, and tools for data and models.",
+        **exit_statuses(_FAILURE, _MISUSE),
     )
     parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser(
         "serve",
         help="run the server until it is told to stop (SIGINT or SIGTERM)",
-        description="Every option but --config is also a variable of the environment, and a key of the configuration"
-        " file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command line goes first, then the environment.",
+        description="Runs the server until SIGINT or SIGTERM. Every flag but --config is also a variable of the"
+        " environment, and a key of the configuration file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command"
+        " line goes first, then the environment, then the file.",
+        **exit_statuses(_FAILURE, _MISUSE),
     )
-    _add_settings(serve)
-    serve.set_defaults(run=functools.partial(_serve, serve))
+    _add_settings(serve, SETTINGS)
+    serve.set_defaults(run=_serve)
     health = commands.add_parser(
         "health",
-        help="ask the server of this configuration, on this machine, whether it is ready: status 0 or 1",
-        description="Takes the same options, variables and file as serve.",
+        help="ask a server on this machine whether it is ready: status 0 or 1",
+        description="Asks /readyz of a server on this machine. It is found as serve would be started: by these flags,"
+        " by the variables of the environment, and by the configuration file. Nothing is written if the server is"
+        " ready.",
+        **exit_statuses("1    it is not ready, or not there; one line on standard error says why", _MISUSE),
     )
-    _add_settings(health)
-    health.set_defaults(run=functools.partial(_health, health))
+    _add_settings(health, PROBED)
+    health.set_defaults(run=_health)
     _add_copy_command(commands)
+    add_backup_command(commands)
     add_schema_commands(commands)
     return parser
 
 
-def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return run(_configuration(parser, options), os.environ)
+def _serve(options: argparse.Namespace) -> int:
+    try:
+        configuration = configure(vars(options), os.environ)
+        configuration.require_startable()
+    except InvalidArgumentError as exc:
+        return _complain(str(exc), MISUSED)
+    return run(configuration, os.environ)
 
 
-def _health(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return 0 if is_healthy(_configuration(parser, options).server) else 1
+def _health(options: argparse.Namespace) -> int:
+    try:
+        host, port, secure = configure_probe(vars(options), os.environ)
+    except InvalidArgumentError as exc:
+        return _complain(str(exc), MISUSED)
+    reason = why_not_ready(host, port, secure=secure)
+    return 0 if reason is None else _complain(reason, FAILED)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: Parser, settings: Sequence[Setting]) -> None:
     parser.add_argument("--config", metavar="FILE", help=f"NemesisDB's configuration file ({CONFIG_VARIABLE})")
-    for setting in SETTINGS:
+    for setting in settings:
         # Texts until all sources are together: see `configure`.
         if setting.read is None:
             parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
@@ -91,21 +141,14 @@ def _default(setting: Setting) -> str:
     return "" if setting.default is None else f" (default: {setting.default})"
 
 
-def _configuration(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Configuration:
-    """Return what all sources say; end with status 2 where one says what cannot be."""
-    try:
-        return configure(vars(options), os.environ)
-    except InvalidArgumentError as exc:
-        parser.error(str(exc))
-
-
 def _add_copy_command(commands: Any) -> None:
     copying = commands.add_parser(
         "copy",
         help="copy keys and sessions from one place to another",
-        description="Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data sets in NemesisDB's"
-        " format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left alone: run it again to"
-        " go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+        description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data"
+        " sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left"
+        " alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+        **exit_statuses(_FAILURE, "2    called wrongly; the line names the flag"),
     )
     copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")
     copying.add_argument("--to", required=True, dest="target", metavar="URI", help="where to copy to")
@@ -116,18 +159,18 @@ def _add_copy_command(commands: Any) -> None:
 def _run_copy(options: argparse.Namespace) -> int:
     try:
         asyncio.run(_copy(options))
-    except KeyboardInterrupt:
-        sys.stderr.write("ndb-models: interrupted\n")
-        return _INTERRUPTED
+    except InvalidArgumentError as exc:
+        return _complain(str(exc), MISUSED)
     except (NdbError, OSError) as exc:
-        sys.stderr.write(f"ndb-models: {exc}\n")
-        return 1
+        return _complain(str(exc), FAILED)
     return 0
 
 
 async def _copy(options: argparse.Namespace) -> None:
     only = None if options.only is None else Kinds[options.only.upper()]
-    copied = await copy(options.source, options.target, only=only, report=_Progress(time.monotonic))
+    names = ("--from", "--to")
+    progress = _Progress(time.monotonic)
+    copied = await copy(options.source, options.target, only=only, report=progress, names=names)
     sys.stdout.write(f"{_described(copied)}\n")
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.texts import is_nested_deeper
+from ndb_models.wire.strict_json import MAX_NESTING
 
 _VERSIONS: Final = (5, 6)
 _MEANINGLESS: Final = frozenset({"arrays", "core", "lists", "sessionsEnabled"})
@@ -72,11 +74,13 @@ def without_comments(text: str) -> str:
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
+    if is_nested_deeper(text.encode(), MAX_NESTING):
+        raise InvalidArgumentError(f"{path}: nested deeper than {MAX_NESTING} levels")
     try:
         document = json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_constant)
     except json.JSONDecodeError as exc:
         raise InvalidArgumentError(f"{path}, line {exc.lineno}, column {exc.colno}: {exc.msg}") from None
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise InvalidArgumentError(f"{path}: {exc}") from None
     return _members(document, f"{path}: a configuration is an object")
 

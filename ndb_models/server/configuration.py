@@ -1,4 +1,4 @@
-"""What `ndb-models serve` is told, put together: command line before environment before file before defaults.
+"""What `ndb-models serve` and `health` are told: command line before environment before file before defaults.
 
 What is wrong is said with the name of where it was said: the flag, the variable, or the key in the file.
 """
@@ -8,15 +8,17 @@ What is wrong is said with the name of where it was said: the flag, the variable
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.config_file import ConfigFile, read_config_file
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
+from ndb_models.server.tls import server_context
 from ndb_models.server.tokens import Role, Tokens, is_open_to_others, read_tokens
 from ndb_models.stores.bounded import StoreLimits
 
@@ -30,7 +32,10 @@ _NO_FILE: Final = ConfigFile({}, {}, ())
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that a server is told. `warnings` are to be logged once it can log."""
+    """All that a server is told. `warnings` are to be logged once it can log.
+
+    `sources` has the flag, the variable or the key in the file that each setting comes from, by the setting's name.
+    """
 
     server: ServerOptions
     store: str
@@ -44,6 +49,38 @@ class Configuration:
     log_level: str
     log_format: str
     warnings: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def require_startable(self) -> None:
+        """Refuse an address that is not safe, and a certificate that cannot be used, before anything is started.
+
+        Raises:
+            InvalidArgumentError: one of them is refused; names where it was said.
+        """
+        server = self.server
+        with _named(self.sources["host"]):
+            server.require_safe_address()
+        if server.tls_cert is not None and server.tls_key is not None:
+            with _named(self.sources["tls_cert"]):
+                server_context(server.tls_cert, server.tls_key)
+
+
+class Probe(NamedTuple):
+    """The server that is asked for its health: where it is on this machine, and whether it speaks TLS."""
+
+    host: str
+    port: int
+    secure: bool
+
+
+class _Told(NamedTuple):
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+PROBED: Final = tuple(setting for setting in SETTINGS if setting.name in ("host", "port", "tls_cert"))
+"""The settings that `health` takes; it passes over the others, in the environment and in the file."""
 
 
 def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Configuration:
@@ -52,48 +89,78 @@ def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
     Raises:
         InvalidArgumentError: a source says what cannot be; tells which.
     """
+    return _put_together(_read(SETTINGS, given, environment), environment)
+
+
+def configure_probe(given: Mapping[str, Any], environment: Mapping[str, str]) -> Probe:
+    """Return which server to ask for its health. Takes the same sources as `configure`, and raises as it does."""
+    values, sources, _ = _read(PROBED, given, environment)
+    if values["port"] == 0:
+        raise InvalidArgumentError(f"{sources['port']}: 0 is any free port; write the one that is served, such as 1987")
+    return Probe(values["host"], values["port"], values["tls_cert"] is not None)
+
+
+def _read(settings: Sequence[Setting], given: Mapping[str, Any], environment: Mapping[str, str]) -> _Told:
+    file = _NO_FILE
     config = given.get("config") or environment.get(CONFIG_VARIABLE)
-    file = read_config_file(Path(config)) if config else _NO_FILE
-    keys = {setting.key for setting in SETTINGS}
-    for key in file.values.keys() - keys:
+    if config:
+        with _named("--config" if given.get("config") else CONFIG_VARIABLE):
+            file = read_config_file(Path(config))
+    for key in file.values.keys() - {setting.key for setting in SETTINGS}:
         raise InvalidArgumentError(f"{file.places[key]}: there is no such setting")
-    values = {setting.name: _value(setting, given, environment, file) for setting in SETTINGS}
-    return _put_together(values, environment, file.warnings)
+    said = {setting.name: _value(setting, given, environment, file) for setting in settings}
+    return _Told(
+        {name: value for name, (value, _) in said.items()},
+        {name: source for name, (_, source) in said.items()},
+        file.warnings,
+    )
 
 
-def read_all_tokens(token_file: Path | None, environment: Mapping[str, str]) -> Tokens | None:
-    """Return the tokens of the file and of the environment; None where there are none.
+@contextlib.contextmanager
+def _named(source: str) -> Generator[None]:
+    """Put where it was said before what is wrong."""
+    try:
+        yield
+    except InvalidArgumentError as exc:
+        raise InvalidArgumentError(f"{source}: {exc}") from exc
+
+
+def read_all_tokens(
+    token_file: Path | None, environment: Mapping[str, str], source: str = "--token-file"
+) -> Tokens | None:
+    """Return the tokens of the file, which `source` names, and of the environment; None where there are none.
 
     Raises:
         InvalidArgumentError: one of them cannot be a token; says where it stands.
     """
-    tokens = read_tokens(token_file) if token_file is not None else []
+    with _named(source):
+        tokens = read_tokens(token_file) if token_file is not None else []
     for variable, role in TOKEN_VARIABLES.items():
         if variable in environment:
-            try:
+            with _named(variable):
                 Tokens([(role, environment[variable])])
-            except InvalidArgumentError as exc:
-                raise InvalidArgumentError(f"{variable}: {exc}") from None
             tokens.append((role, environment[variable]))
     return Tokens(tokens) if tokens else None
 
 
-def _value(setting: Setting, given: Mapping[str, Any], environment: Mapping[str, str], file: ConfigFile) -> Any:
-    """Return the value from the first source that has one."""
+def _value(
+    setting: Setting, given: Mapping[str, Any], environment: Mapping[str, str], file: ConfigFile
+) -> tuple[Any, str]:
+    """Return the value from the first source that has one, and that source; the flag where none has."""
     source = setting.flag
     try:
         flag = given.get(setting.name)
         if flag is not None:
-            return _of_flag(setting, flag)
+            return _of_flag(setting, flag), source
         source = setting.variable
         if environment.get(source):
-            return setting.value_of(environment[source])
+            return setting.value_of(environment[source]), source
         if setting.key in file.values:
             source = file.places[setting.key]
-            return _of_json(setting, file.values[setting.key])
+            return _of_json(setting, file.values[setting.key]), source
     except ValueError as exc:
         raise InvalidArgumentError(f"{source}: {exc}") from None
-    return setting.default
+    return setting.default, setting.flag
 
 
 def _of_flag(setting: Setting, given: Any) -> Any:
@@ -124,19 +191,10 @@ def _scalar(setting: Setting, value: object) -> Any:
     return setting.read(str(value))
 
 
-def _put_together(
-    values: Mapping[str, Any], environment: Mapping[str, str], warnings: tuple[str, ...]
-) -> Configuration:
-    if values["load_name"] and not (values["load_path"] or values["persist_path"]):
-        raise InvalidArgumentError("--load-name: say where from, with --load-path or --persist-path")
+def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
+    values, sources, warnings = told
     limits = StoreLimits(sessions=values["max_sessions"], keys=values["max_keys"], size=values["max_bytes"])
-    if values["store"] != _IN_MEMORY and limits != StoreLimits():
-        raise InvalidArgumentError("--max-sessions, --max-keys and --max-bytes are for a store in memory")
-    if values["store"] == _IN_MEMORY and values["workers"] > 1:
-        raise InvalidArgumentError(
-            "--workers is for stores that processes can share, and one in memory is in one process: leave it out, or"
-            " share a file (--store sqlite:///PATH)"
-        )
+    _require_consistent(values, sources)
     token_file = values["token_file"]
     if token_file is not None and is_open_to_others(token_file):
         warnings = (*warnings, f"{token_file} can be read by every user of this machine")
@@ -147,7 +205,7 @@ def _put_together(
     return Configuration(
         server=ServerOptions(
             **{name: value for name, value in values.items() if name in options},
-            tokens=read_all_tokens(token_file, environment),
+            tokens=read_all_tokens(token_file, environment, sources["token_file"]),
             allow_origins=values["allow_origin"],
             reuse_port=values["workers"] > 1,
         ),
@@ -162,4 +220,25 @@ def _put_together(
         log_level=values["log_level"],
         log_format=values["log_format"],
         warnings=warnings,
+        sources=sources,
     )
+
+
+def _require_consistent(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Refuse settings that do not go together."""
+    if values["load_name"] and not (values["load_path"] or values["persist_path"]):
+        raise InvalidArgumentError(f"{sources['load_name']}: say where from, with --load-path or --persist-path")
+    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if values[one] is not None and values[other] is None:
+            raise InvalidArgumentError(f"{sources[one]}: it needs --{other.replace('_', '-')} too: give both or none")
+    if values["store"] != _IN_MEMORY:
+        for limit in ("max_sessions", "max_keys", "max_bytes"):
+            if values[limit] is not None:
+                raise InvalidArgumentError(
+                    f"{sources[limit]}: it is for a store in memory, and {sources['store']} names another; leave it out"
+                )
+    elif values["workers"] > 1:
+        raise InvalidArgumentError(
+            f"{sources['workers']}: it is for stores that processes can share, and one in memory is in one process:"
+            " leave it out, or share a file (--store sqlite:///PATH)"
+        )

@@ -49,8 +49,6 @@ _WRITTEN_AT_ONCE: Final = 64 * 1024
 _ENTRANCE: Final = 64
 # How often in its time a connection is looked at for being idle: so much of the time it may be longer.
 _LOOKS: Final = 4
-# One read in so many, and the others not, is timed: a power of two, less one.
-_UNTIMED: Final = 15
 
 
 class Visitors:
@@ -96,6 +94,8 @@ class NdbServerConnection(ServerConnection):
         self._traffic = traffic
         self._visitors = visitors
         self._admitted = False
+        # Stays when the connection has ended: probes and those who were refused never are.
+        self.is_client: bool = False
         self._most_waiting = options.max_in_flight
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
@@ -136,6 +136,7 @@ class NdbServerConnection(ServerConnection):
         if admin:
             self._begin = self._engine.begin
         self._admitted = True
+        self.is_client = True
         self._traffic.admitted += 1
 
     async def stay(self) -> None:
@@ -173,8 +174,7 @@ class NdbServerConnection(ServerConnection):
             return
         traffic = self._traffic
         traffic.received += len(data)
-        traffic.reads += 1
-        started = None if traffic.reads & _UNTIMED else perf_counter()
+        started = perf_counter()
         parts = self._reader.feed(data)
         enough = len(parts) - FEW
         for number, part in enumerate(parts):
@@ -191,8 +191,7 @@ class NdbServerConnection(ServerConnection):
             self._whole.start()
         else:
             self._whole.stop()
-        if started is not None:
-            traffic.batches.note(perf_counter() - started)
+        traffic.batches.note(perf_counter() - started)
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""

@@ -19,6 +19,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ndb_models.engine import Engine
+from ndb_models.errors import StoreError
 from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.metrics import CONTENT_TYPE, exposition
 from ndb_models.server.options import ServerOptions
@@ -66,16 +67,21 @@ class Gate:
             return self._handshake(connection, request)
         if method not in _READING:
             return _answer(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD\n", {"Allow": ", ".join(_READING)})
-        response = await self._metrics(request) if path == "/metrics" else self._probe(path)
+        response = await self._metrics(request) if path == "/metrics" else await self._probe(path)
         if method == "HEAD":
             response.body = b""
         return response
 
-    def _probe(self, path: str) -> Response:
+    async def _probe(self, path: str) -> Response:
         if path == "/healthz":
             return _answer(HTTPStatus.OK, "ok\n")
-        ready = self.readiness is Readiness.READY
-        return _answer(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, f"{self.readiness.value}\n")
+        if self.readiness is not Readiness.READY:
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.readiness.value}\n")
+        try:
+            await self._engine.check()
+        except StoreError as exc:
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{exc.reason}\n")
+        return _answer(HTTPStatus.OK, f"{self.readiness.value}\n")
 
     def _handshake(self, connection: NdbServerConnection, request: Request) -> Response | None:
         traffic = self._traffic

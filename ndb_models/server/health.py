@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import http.client
+import os
+import socket
 import ssl
 from http import HTTPStatus
 from typing import Final
 
-from ndb_models.server.options import ServerOptions
-
 _WITHIN: Final = 5.0
+# Of what another program may answer there, so much is read, and so much is shown.
+_MOST: Final = 1024
+_SHOWN: Final = 80
 _EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def is_healthy(options: ServerOptions) -> bool:
-    """Tell whether the server of these options, on this machine, answers `/readyz` with 200 within 5 s."""
-    host = _EVERYWHERE.get(options.host, options.host)
+def why_not_ready(host: str, port: int, *, secure: bool) -> str | None:
+    """Return None if a server on this machine answers `/readyz` with 200 within 5 s; else why it does not.
+
+    Args:
+        host: the address that it listens on; for all addresses, loopback is asked.
+        port: its port.
+        secure: it speaks TLS. Its certificate is not verified.
+    """
+    host = _EVERYWHERE.get(host, host)
+    shown = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+    try:
+        status, text = _ask(host, port, secure=secure)
+    except TimeoutError:
+        return f"{shown}: no answer within {_WITHIN:g} s"
+    except ssl.SSLError:
+        return f"{shown}: it does not speak TLS; leave --tls-cert out, or ask another port"
+    except (http.client.HTTPException, ConnectionResetError):
+        return f"{shown}: it does not speak {'HTTP' if secure else 'HTTP; if it speaks TLS, give --tls-cert'}"
+    except OSError as exc:
+        reason = exc.strerror if isinstance(exc, socket.gaierror) or not exc.errno else os.strerror(exc.errno)
+        return f"{shown}: {(reason or str(exc)).lower()}; is the server running there?"
+    return None if status == HTTPStatus.OK else f"{shown}: it answers {status}, {text or 'without a reason'}"
+
+
+def _ask(host: str, port: int, *, secure: bool) -> tuple[int, str]:
     connection = (
-        http.client.HTTPSConnection(host, options.port, timeout=_WITHIN, context=_trusting())
-        if options.secure
-        else http.client.HTTPConnection(host, options.port, timeout=_WITHIN)
+        http.client.HTTPSConnection(host, port, timeout=_WITHIN, context=_trusting())
+        if secure
+        else http.client.HTTPConnection(host, port, timeout=_WITHIN)
     )
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
+        answer = connection.getresponse()
+        lines = answer.read(_MOST).decode("ascii", "replace").split("\n")
+        return answer.status, "".join(filter(str.isprintable, lines[0]))[:_SHOWN]
     finally:
         connection.close()
 

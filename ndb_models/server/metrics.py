@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from ndb_models.engine.tally import Tally
+from ndb_models.server.process import ProcessStatistics, process_statistics
 from ndb_models.server.traffic import Ending, Histogram, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
 from ndb_models.version import __version__
+from ndb_models.wire.statuses import Status
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -17,11 +20,16 @@ _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 def exposition(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) -> str:
     """Return all that there is to tell; `uptime` in seconds."""
-    return "".join(_families(traffic, tally, store, uptime))
+    return "".join([*_families(traffic, tally, store, uptime), *_process_families(process_statistics())])
+
+
+def status_label(status: int) -> str:
+    """Return the name of a status as NemesisDB spells it, such as `SessionNotExist`."""
+    return Status(status).name.title().replace("_", "")
 
 
 def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) -> Iterator[str]:
-    yield _family("ndb_info", "gauge", "The version of the server.", [({"version": __version__}, 1)])
+    yield _family("ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)])
     yield _one("ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime)
     yield _one("ndb_connections", "gauge", "Clients that are connected.", traffic.admitted)
     yield _one("ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened)
@@ -43,10 +51,10 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) 
         "ndb_requests_total",
         "counter",
         "Requests that were answered, by command and status.",
-        [({"command": command, "status": status}, number) for command, status, number in tally],
+        [({"command": command, "status": status_label(status)}, number) for command, status, number in tally],
     )
     yield _histogram(
-        "ndb_batch_seconds", "From reading what a client sent to having answered it, one read in 16.", traffic.batches
+        "ndb_batch_seconds", "From reading what a client sent to having answered it, of every read.", traffic.batches
     )
     yield _histogram("ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits)
     yield _one("ndb_sessions", "gauge", "Sessions in the store.", store.sessions)
@@ -55,6 +63,19 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) 
         yield _one("ndb_expired_total", "counter", "How often a session was found to have expired.", store.expired)
     if store.size is not None:
         yield _one("ndb_store_bytes", "gauge", "Bytes of names and values in the store.", store.size)
+
+
+def _process_families(process: ProcessStatistics) -> Iterator[str]:
+    for name, kind, meaning, value in (
+        ("process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", process.cpu),
+        ("process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", process.started),
+        ("process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", process.virtual),
+        ("process_resident_memory_bytes", "gauge", "Resident memory in bytes.", process.resident),
+        ("process_open_fds", "gauge", "Open file descriptors.", process.open_fds),
+        ("process_max_fds", "gauge", "Most file descriptors that may be open.", process.max_fds),
+    ):
+        if value is not None:
+            yield _one(name, kind, meaning, value)
 
 
 def _one(name: str, kind: str, meaning: str, value: float) -> str:
@@ -83,4 +104,4 @@ def _sample(name: str, labels: Mapping[str, object], value: float) -> str:
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.9g}"
+    return "+Inf" if value == math.inf else repr(value)

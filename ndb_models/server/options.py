@@ -81,7 +81,7 @@ class ServerOptions:
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise InvalidArgumentError("a certificate needs its key, and a key its certificate: give both or none")
         for origin in self.allow_origins:
-            if not _ORIGIN.fullmatch(origin):
+            if not is_origin(origin):
                 raise InvalidArgumentError(
                     "an origin is like https://app.example.org, in small letters, without a path"
                 )
@@ -107,6 +107,11 @@ class ServerOptions:
                 f"{self.host or 'every address'} can be reached from other machines, and there is no protection by"
                 f" {' and '.join(missing)}: add it, listen on 127.0.0.1, or say that it is meant (--insecure)"
             )
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether this is the origin of a page, as browsers write it: `https://app.example.org`."""
+    return _ORIGIN.fullmatch(text) is not None
 
 
 def _is_loopback(host: str) -> bool:

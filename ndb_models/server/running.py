@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ndb_models.engine import Engine
-from ndb_models.errors import NdbError
+from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.server.configuration import Configuration, read_all_tokens
 from ndb_models.server.logs import log_to
 from ndb_models.server.server import NdbServer
@@ -42,6 +42,9 @@ def _reporting(work: Callable[[], int]) -> int:
     """Return the exit status of some work; where it failed with a reason for people, tell them."""
     try:
         return work()
+    except InvalidArgumentError as exc:
+        sys.stderr.write(f"ndb-models: {exc}\n")
+        return 2
     except (NdbError, OSError) as exc:
         sys.stderr.write(f"ndb-models: {exc}\n")
         return 1
@@ -50,13 +53,27 @@ def _reporting(work: Callable[[], int]) -> int:
 def _run_alone(configuration: Configuration, environment: Mapping[str, str]) -> int:
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
         runner.run(_open_and_serve(configuration, environment))
-    sys.stdout.write("ndb-models stopped\n")
+    _say("ndb-models stopped")
     return 0
+
+
+def _say(line: str) -> None:
+    """Write a line to standard output. That nobody reads it any more is no reason to stop serving."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Send to nowhere what is still to be written to standard output, at the exit of the interpreter too."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _run_workers(configuration: Configuration, environment: Mapping[str, str]) -> int:
     options = configuration.server
-    options.require_safe_address()
     with hold_port(options.host, options.port) as held:
         options = replace(options, port=held.getsockname()[1])
         mine = replace(configuration, server=options)
@@ -95,8 +112,7 @@ async def serve(configuration: Configuration, environment: Mapping[str, str], st
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, _reload, server, configuration, environment)
     if await _started(server, stopping):
-        sys.stdout.write(f"ndb-models {__version__} is ready on {server.uri}\n")
-        sys.stdout.flush()
+        _say(f"ndb-models {__version__} is ready on {server.uri}")
         _tell_systemd("READY=1")
         await stopping.wait()
         _tell_systemd("STOPPING=1")

@@ -16,10 +16,12 @@ from websockets.protocol import State
 from ndb_models.engine import Engine
 from ndb_models.server.connection import NdbServerConnection, Visitors
 from ndb_models.server.gate import Gate, Readiness
+from ndb_models.server.listening import listening_on
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
 from ndb_models.server.traffic import Traffic
+from ndb_models.uncopyable import Uncopyable
 
 __all__ = ["NdbServer", "ServerOptions"]
 
@@ -34,7 +36,22 @@ _websocket_logger = logging.getLogger("ndb_models.server.websocket")
 _websocket_logger.setLevel(logging.INFO)
 
 
-class NdbServer:
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Return False for what websockets tells at INFO of a connection that is no client's, unless DEBUG is asked for.
+
+    Else two lines would be logged for each probe of health and each scrape of metrics.
+    """
+    connection = getattr(record, "websocket", None)
+    if record.levelno == logging.INFO and isinstance(connection, NdbServerConnection) and not connection.is_client:
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return _logger.isEnabledFor(logging.DEBUG)
+    return True
+
+
+_websocket_logger.addFilter(_is_worth_telling)
+
+
+class NdbServer(Uncopyable):
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
     Browsers are refused, but for pages of the origins that are allowed. `prepare` is run once the server listens and
@@ -71,29 +88,30 @@ class NdbServer:
         options.require_safe_address()
         if options.tls_cert is not None and options.tls_key is not None:
             self._tls = server_context(options.tls_cert, options.tls_key)
-        self._server = await serve(
-            _stay,
-            options.host,
-            options.port,
-            # Asked for as a class, but only called.
-            create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                NdbServerConnection,
-                engine=self._engine,
-                options=options,
-                traffic=self._traffic,
-                visitors=self._visitors,
-            ),
-            close_timeout=options.close_timeout,
-            compression=None,
-            max_size=options.max_payload,
-            process_request=self._gate,
-            open_timeout=options.open_timeout,
-            ping_timeout=_PONG_WITHIN,
-            server_header=None,
-            logger=_websocket_logger,
-            ssl=self._tls,
-            reuse_port=options.reuse_port or None,
-        )
+        with listening_on(options.host, options.port):
+            self._server = await serve(
+                _stay,
+                options.host,
+                options.port,
+                # Asked for as a class, but only called.
+                create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                    NdbServerConnection,
+                    engine=self._engine,
+                    options=options,
+                    traffic=self._traffic,
+                    visitors=self._visitors,
+                ),
+                close_timeout=options.close_timeout,
+                compression=None,
+                max_size=options.max_payload,
+                process_request=self._gate,
+                open_timeout=options.open_timeout,
+                ping_timeout=_PONG_WITHIN,
+                server_header=None,
+                logger=_websocket_logger,
+                ssl=self._tls,
+                reuse_port=options.reuse_port or None,
+            )
         self._sweeper = asyncio.create_task(self._sweep())
         try:
             if self._prepare is not None:

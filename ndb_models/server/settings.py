@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from ndb_models.server.options import ServerOptions
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.server.options import ServerOptions, is_origin
+from ndb_models.stores.opening import parse_store_uri
 from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -77,6 +79,9 @@ def _switch(text: str) -> bool:
         raise ValueError("is not one of 1, true, yes, on, 0, false, no, off") from None
 
 
+_DIGITS: Final = re.compile(r"-?[0-9]{1,20}")
+
+
 def _data_set(text: str) -> str:
     reason = why_not_a_data_set(text)
     if reason is not None:
@@ -90,13 +95,11 @@ def _text(text: str) -> str:
 
 def _number(least: int, most: int) -> Reader:
     def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"{text[:20]!r} is not a number") from None
-        if not least <= value <= most:
-            raise ValueError(f"{text[:20]} is not between {least} and {most}")
-        return value
+        if not _DIGITS.fullmatch(text):
+            raise ValueError(f"{text[:20]!r} is not a number; write one from {least} to {most}")
+        if not least <= int(text) <= most:
+            raise ValueError(f"{text} is not between {least} and {most}")
+        return int(text)
 
     return number
 
@@ -104,9 +107,9 @@ def _number(least: int, most: int) -> Reader:
 def _seconds(least: float) -> Reader:
     def seconds(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text.replace("_", "?"))  # Python takes 1_0 for a number
         except ValueError:
-            raise ValueError(f"{text[:20]!r} is not a number of seconds") from None
+            raise ValueError(f"{text[:20]!r} is not a number of seconds; write one such as 2.5") from None
         if not least <= value <= _A_YEAR:
             raise ValueError(f"{text[:20]} is not between {least:g} and {_A_YEAR:g} seconds")
         return value
@@ -121,6 +124,20 @@ def _choice(*choices: str) -> Reader:
         return text
 
     return choice
+
+
+def _store(text: str) -> str:
+    try:
+        parse_store_uri(text)
+    except InvalidArgumentError as exc:
+        raise ValueError(str(exc)) from None
+    return text
+
+
+def _origin(text: str) -> str:
+    if not is_origin(text):
+        raise ValueError("an origin is like https://app.example.org, in small letters, without a path")
+    return text
 
 
 def _directory(text: str) -> Path:
@@ -144,7 +161,7 @@ _DEFAULTS: Final = ServerOptions()
 SETTINGS: Final = (
     Setting("host", _text, "address to listen on", "ADDRESS", _DEFAULTS.host),
     Setting("port", _number(0, 65535), "port; 0 for any free one", "N", _DEFAULTS.port),
-    Setting("store", _text, "where the data lives: memory:// or sqlite:///PATH", "URI", "memory://"),
+    Setting("store", _store, "where the data lives: memory:// or sqlite:///PATH", "URI", "memory://"),
     Setting("persist_path", _directory, "directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD", "DIR"),
     Setting(
         "load_name", _data_set, "load this data set, of keys or of sessions, before being ready", "NAME", (), many=True
@@ -154,7 +171,7 @@ SETTINGS: Final = (
     Setting("tls_cert", _file, "certificate (PEM), with those between it and its root: listen with TLS", "FILE"),
     Setting("tls_key", _file, "its key (PEM)", "FILE"),
     Setting(
-        "allow_origin", _text, "let pages of this origin connect; without it, no browser may", "ORIGIN", (), many=True
+        "allow_origin", _origin, "let pages of this origin connect; without it, no browser may", "ORIGIN", (), many=True
     ),
     Setting("insecure", None, "allow an address that other machines can reach, without tokens or TLS", default=False),
     Setting("max_payload", _number(64, 2**31 - 1), "largest request in bytes", "N", _DEFAULTS.max_payload),

@@ -60,18 +60,16 @@ class Traffic:
         admitted: clients that are connected.
         opened: clients that were ever connected.
         received, sent: bytes of requests and of answers, with their frames.
-        reads: how often something was read.
         refused, ended: handshakes that were refused and connections that were ended, by reason.
-        batches: from reading what a client sent to having answered all of it that is answered at once; of some reads.
+        batches: from reading what a client sent to having answered all of it that is answered at once; of every read.
         waits: from beginning to having answered a request that had to wait.
     """
 
-    __slots__ = ("admitted", "batches", "ended", "opened", "reads", "received", "refused", "sent", "waits")
+    __slots__ = ("admitted", "batches", "ended", "opened", "received", "refused", "sent", "waits")
 
     def __init__(self) -> None:
         self.admitted: int = 0
         self.opened: int = 0
-        self.reads: int = 0
         self.received: int = 0
         self.sent: int = 0
         self.refused: Counter[Refusal] = Counter()

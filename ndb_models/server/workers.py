@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.server.listening import listening_on
 from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def hold_port(host: str, port: int) -> socket.socket:
     held = socket.socket(family, socket.SOCK_STREAM)
     try:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
+        with listening_on(host, port):
+            held.bind((host, port))
     except BaseException:
         held.close()
         raise

@@ -200,5 +200,13 @@ class Store(Protocol):
     async def sweep(self) -> None:
         """Free what expired sessions occupy. Nothing that can be seen changes."""
 
+    async def check(self) -> None:
+        """Return if the store can be read, and what is written to it is kept. Room to write is not looked at.
+
+        Raises:
+            StoreError: what would be written now would be lost, or nothing can be read.
+        """
+        return
+
     async def aclose(self) -> None:
         """Let go of files and connections. Closing twice does no harm."""

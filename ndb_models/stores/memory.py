@@ -1,7 +1,6 @@
 """The store in memory: dictionaries, and a heap of when sessions expire.
 
-Nothing here waits, so that every verb is atomic among the tasks of one event loop. It is not meant to be shared by
-threads.
+Nothing here waits, so that every verb is atomic among the tasks of one event loop. Threads share a `SharedMemoryStore`.
 """
 
 from __future__ import annotations
@@ -29,26 +28,22 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.texts import ObjectText, join_members
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
 
 
-class _Session(msgspec.Struct, gc=False):
+class StoredSession(msgspec.Struct, gc=False):
     """A session: its keys, how it expires, and when; `deadline` is infinite where it never does.
 
-    Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory.
+    Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory. A
+    dict of keys that is here is never changed: others may be reading it.
     """
 
     keys: dict[str, bytes] | ObjectText
     expiry: ExpirySettings
     deadline: float
 
-    def parted(self) -> dict[str, bytes]:
-        """Return the keys to change them."""
-        if isinstance(self.keys, ObjectText):
-            self.keys = self.keys.split()
-        return self.keys
 
-
-class MemoryStore(Store):
+class MemoryStore(Uncopyable, Store):
     """Keeps everything in this process. `clock` tells the time in seconds; only differences matter."""
 
     # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.
@@ -59,7 +54,7 @@ class MemoryStore(Store):
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._shared: dict[str, bytes] = {}
-        self._sessions: dict[SessionToken, _Session] = {}
+        self._sessions: dict[SessionToken, StoredSession] = {}
         # When to look at a session next: every session that expires has an entry that is due no later than it does.
         # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
         self._agenda: list[tuple[float, SessionToken]] = []
@@ -69,7 +64,7 @@ class MemoryStore(Store):
         # The latest time at which a timer was entered in the agenda, or all were looked at.
         self._latest_time = -math.inf
 
-    def _live(self, token: SessionToken) -> _Session | None:
+    def _live(self, token: SessionToken) -> StoredSession | None:
         """Return a session as it is now, or None: the one place where expiry happens."""
         session = self._sessions.get(token)
         if session is None:
@@ -93,22 +88,30 @@ class MemoryStore(Store):
         """Take note of a session that has expired and loses these keys: what counts them, overrides it."""
         self._expired += 1
 
-    def _require(self, token: SessionToken) -> _Session:
+    def _require(self, token: SessionToken) -> StoredSession:
         session = self._live(token)
         if session is None:
             raise UnknownSessionError
         return session
 
-    def _keys(self, scope: Scope) -> dict[str, bytes]:
-        return self._shared if scope is None else self._require(scope).parted()
+    def _keys(self, scope: Scope) -> Mapping[str, bytes]:
+        """Return the keys of a map, to look at."""
+        return self._shared if scope is None else _parted(self._require(scope).keys)
 
-    def _session_to_write(self, token: SessionToken) -> _Session:
+    def _put(self, scope: Scope, keys: dict[str, bytes]) -> None:
+        """Replace the keys of a map that exists."""
+        if scope is None:
+            self._shared = keys
+        else:
+            self._sessions[scope].keys = keys
+
+    def _session_to_write(self, token: SessionToken) -> StoredSession:
         session = self._require(token)
         if session.expiry.extend_on_set_add and session.expiry.duration:
             self._end_by(token, session, self._clock() + session.expiry.duration)
         return session
 
-    def _end_by(self, token: SessionToken, session: _Session, deadline: float) -> None:
+    def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
         """Let a session expire at another time."""
         if deadline < session.deadline:
             heapq.heappush(self._agenda, (deadline, token))
@@ -120,14 +123,18 @@ class MemoryStore(Store):
             return
         session = self._session_to_write(scope)
         if session.keys and not _replaces(keys, session.keys):
-            session.parted().update(_parted(keys))
+            session.keys = {**_parted(session.keys), **_parted(keys)}
         else:
             session.keys = _kept(keys)
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        there = self._shared if scope is None else self._session_to_write(scope).parted()
-        for name, value in _parted(keys).items():
-            there.setdefault(name, value)
+        if scope is None:
+            for name, value in _parted(keys).items():
+                self._shared.setdefault(name, value)
+            return
+        session = self._session_to_write(scope)
+        there = _parted(session.keys)
+        session.keys = {**there, **{name: text for name, text in _parted(keys).items() if name not in there}}
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
@@ -140,11 +147,11 @@ class MemoryStore(Store):
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         """Do what `get` does."""
         if scope is None:
-            return _chosen(self._shared, names)
+            return self._get_shared(names)
         now = self._clock()
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
-            session = self._require(scope)
+            session = self._require_anew(scope)
         expiry = session.expiry
         if expiry.extend_on_get and expiry.duration:
             deadline = now + expiry.duration
@@ -153,38 +160,49 @@ class MemoryStore(Store):
             else:  # the clock was set back
                 self._end_by(scope, session, deadline)
         elif expiry.duration and now + expiry.duration < session.deadline:
-            self._live(scope)
+            session = self._require_anew(scope)
         keys = session.keys
         if isinstance(keys, dict):
             return _chosen(keys, names)
         return keys if keys.names == names else _chosen(keys.split(), names)
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        return _chosen(self._shared if scope is None else _parted(self._require(scope).keys), names)
+        return _chosen(self._keys(scope), names)
+
+    def _get_shared(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return _chosen(self._shared, names)
+
+    def _require_anew(self, token: SessionToken) -> StoredSession:
+        """Return a session, looked at as verbs do that are not on the shortest way."""
+        return self._require(token)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        return self._keys(scope).copy()
+        return dict(self._keys(scope))
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        there = self._keys(scope)
-        for name in names:
-            there.pop(name, None)
+        gone = frozenset(names)
+        if scope is None:
+            for name in gone:
+                self._shared.pop(name, None)
+        else:
+            self._put(scope, {name: text for name, text in self._keys(scope).items() if name not in gone})
 
     async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
         there = self._keys(scope)
         if there.get(name) != old:
             return False
-        there[name] = new
+        if scope is None:
+            self._shared[name] = new
+        else:
+            self._put(scope, {**there, name: new})
         return True
 
     async def clear(self, scope: Scope) -> int:
         return await self.replace(scope, {})
 
     async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        there = self._keys(scope)
-        removed = len(there)
-        there.clear()
-        there.update(_parted(keys))
+        removed = len(self._keys(scope))
+        self._put(scope, dict(_parted(keys)))
         return removed
 
     async def count(self, scope: Scope) -> int:
@@ -215,7 +233,7 @@ class MemoryStore(Store):
         if expiry.duration:
             deadline = now + expiry.duration
             heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
-        self._sessions[token] = _Session(_kept(keys), expiry, deadline)
+        self._sessions[token] = StoredSession(_kept(keys), expiry, deadline)
         return True
 
     def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
@@ -245,7 +263,7 @@ class MemoryStore(Store):
         return True
 
     async def end_all(self) -> int:
-        await self.sweep()
+        self._sweep(None)
         ended = len(self._sessions)
         self._sessions.clear()
         self._agenda.clear()
@@ -260,14 +278,14 @@ class MemoryStore(Store):
         return SessionInfo(len(session.keys), session.expiry, remaining)
 
     async def totals(self) -> tuple[int, int]:
-        await self.sweep()
+        self._sweep(None)
         return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
 
     async def statistics(self) -> Statistics:
         return Statistics(*await self.totals(), expired=self._expired)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        await self.sweep()
+        self._sweep(None)
         # A list: a session whose time comes meanwhile goes.
         chosen = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
         return [

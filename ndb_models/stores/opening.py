@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from ndb_models.stores.sqlite.options import SqliteUri
 
 _EXAMPLES: Final = "try 'memory://' or 'sqlite:///sessions.db'"
 
@@ -19,23 +22,38 @@ async def open_store(uri: str) -> Store:
         InvalidArgumentError: it names none, or has options that do not exist, or that are not the store's.
         StoreError: it cannot be opened.
     """
+    parsed = parse_store_uri(uri)
+    if parsed is None:
+        return MemoryStore()
+    from ndb_models.stores.sqlite import SqliteStore  # there are Pythons without sqlite3
+
+    store = SqliteStore(parsed.path, parsed.options)
+    try:
+        await store.open()
+    except BaseException:
+        store.leave()
+        raise
+    return store
+
+
+def parse_store_uri(uri: str) -> SqliteUri | None:
+    """Return the file that a store's URI names; None for a store in memory. Nothing is opened.
+
+    Raises:
+        InvalidArgumentError: as `open_store`.
+    """
     match _scheme(uri):
         case "memory" if uri == "memory://":
-            return MemoryStore()
+            return None
         case "sqlite":
-            from ndb_models.stores.sqlite import SqliteStore  # there are Pythons without sqlite3
             from ndb_models.stores.sqlite.options import parse_sqlite_uri
 
             parsed = parse_sqlite_uri(uri)
             if parsed.persist_path is not None:
-                raise InvalidArgumentError("persist_path is no option of a store's own: it is the engine's")
-            store = SqliteStore(parsed.path, parsed.options)
-            try:
-                await store.open()
-            except BaseException:
-                store.leave()
-                raise
-            return store
+                raise InvalidArgumentError(
+                    "persist_path is no option of a store: data sets are the engine's (--persist-path)"
+                )
+            return parsed
         case scheme:
             raise InvalidArgumentError(f"there is no store at a URI of the scheme {scheme!r} like this; {_EXAMPLES}")
 

@@ -134,11 +134,12 @@ class Command:
     """One row: a command as both sides see it.
 
     `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
-    when it cannot know whether the first was carried out. `of_session` commands carry a session's token as `tkn`.
-    `for_admins` commands are refused to who may only work on data, where the server tells them apart.
-    `beyond` commands are this package's own: a NemesisDB answers them with status 10.
-    `stores_values` names the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an
-    answer that says success can be the one to a request, by what it repeats of it.
+    when it cannot know whether the first was carried out. `may_take_long` says that the server may work on it for long,
+    by its nature: no answer for a while does not mean that the connection is frozen. `of_session` commands carry a
+    session's token as `tkn`. `for_admins` commands are refused to who may only work on data, where the server tells
+    them apart. `beyond` commands are this package's own: a NemesisDB answers them with status 10. `stores_values` names
+    the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an answer that says success
+    can be the one to a request, by what it repeats of it.
 
     Made of the name: `request_start`, the bytes that a request begins with; `answer_name`; `answer_start`, the bytes
     that an answer begins with; `keys_start`, those that one with an object of keys mostly begins with; `bare_success`,
@@ -150,6 +151,7 @@ class Command:
     checks: tuple[Check, ...] = ()
     success: Status = Status.OK
     repeatable: bool = False
+    may_take_long: bool = False
     of_session: bool = False
     for_admins: bool = False
     beyond: bool = False
@@ -265,8 +267,22 @@ _OTHER_COMMANDS: Final = (
         ),
         stores_values="items",
     ),
-    Command("KV_SAVE", (_NAME,), success=Status.SAVE_COMPLETE, for_admins=True, echo=_repeats("name")),
-    Command("KV_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, for_admins=True, echo=_repeats("name")),
+    Command(
+        "KV_SAVE",
+        (_NAME,),
+        success=Status.SAVE_COMPLETE,
+        may_take_long=True,
+        for_admins=True,
+        echo=_repeats("name"),
+    ),
+    Command(
+        "KV_LOAD",
+        (_NAME,),
+        success=Status.LOAD_COMPLETE,
+        may_take_long=True,
+        for_admins=True,
+        echo=_repeats("name"),
+    ),
     Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
     Command(
         "SH_NEW_SET",
@@ -314,10 +330,18 @@ _OTHER_COMMANDS: Final = (
             ),
         ),
         success=Status.SAVE_COMPLETE,
+        may_take_long=True,
         for_admins=True,
         echo=_repeats("name"),
     ),
-    Command("SH_LOAD", (_NAME,), success=Status.LOAD_COMPLETE, for_admins=True, echo=_repeats("name")),
+    Command(
+        "SH_LOAD",
+        (_NAME,),
+        success=Status.LOAD_COMPLETE,
+        may_take_long=True,
+        for_admins=True,
+        echo=_repeats("name"),
+    ),
     Command("SV_INFO", repeatable=True),
 )
 

@@ -47,16 +47,20 @@ class Request:
     """A request on its way. It outlives whoever waits for its answer: `is_abandoned` once nobody does any longer.
 
     `deadline` is when the answer is overdue, on the clock of whoever sends it. `answer` is the frame that came for it.
-    One that is abandoned keeps its place if it was sent, so that its answer cannot become another's.
+    One that is abandoned keeps its place if it was sent, so that its answer cannot become another's. One that goes
+    `alone` is in flight with no other: the server may cut the connection over it. `patience` is how many times as long
+    as usual its answer may take before the connection counts as frozen.
     """
 
-    __slots__ = ("answer", "deadline", "exchange", "is_abandoned")
+    __slots__ = ("alone", "answer", "deadline", "exchange", "is_abandoned", "patience")
 
     def __init__(self, exchange: Exchange, deadline: float) -> None:
         self.exchange: Exchange = exchange
         self.deadline: float = deadline
         self.answer: bytes = b""
         self.is_abandoned: bool = False
+        self.alone: bool = False
+        self.patience: int = 1
 
 
 R = TypeVar("R", bound=Request)
@@ -112,6 +116,8 @@ class Pipeline(Generic[R]):
         self._flying = 0
         # How many requests were sent since the last fence, or since one was answered alone.
         self._unfenced = 0
+        # Whether what is in flight goes alone.
+        self._alone = False
         self._fence_name = f"SH_FENCE{secrets.token_hex(4).upper()}N"
         self._fences = 0
 
@@ -127,13 +133,24 @@ class Pipeline(Generic[R]):
         waiting = (request for request in self._outbox if not request.is_abandoned)
         return min(chain(self._held, in_flight, waiting), key=_deadline, default=None)
 
+    @property
+    def head(self) -> R | None:
+        """The request whose answer must come next; None if that is a fence's, or nothing's."""
+        entry = self._in_flight[0] if self._in_flight else None
+        return entry if isinstance(entry, Request) else None
+
     def take(self) -> list[bytes]:
         """Return the frames to send now: requests as far as there is room, and fences."""
         frames: list[bytes] = []
-        while self._outbox and self._flying < self._window.size:
+        while self._outbox and self._flying < self._window.size and not self._alone:
             request = self._outbox.popleft()
             if request.is_abandoned:
                 continue
+            if request.alone:
+                if self._flying:
+                    self._outbox.appendleft(request)
+                    break
+                self._alone = True
             frames.append(request.exchange.frame)
             self._in_flight.append(request)
             self._flying += 1
@@ -184,8 +201,24 @@ class Pipeline(Generic[R]):
     def _handed_over(self) -> Sequence[R]:
         held, self._held = self._held, []
         self._flying -= len(held)
+        self._alone = False
         self._window.note_answers(len(held))
         return held
+
+    def withdraw(self) -> Sequence[tuple[R, bool]]:
+        """Take off what can go over another connection: what was not sent, and what is safe to send again.
+
+        Returns them with whether they were sent, oldest first. Those that were keep their places, so that their answers
+        are dropped.
+        """
+        withdrawn: list[tuple[R, bool]] = []
+        for entry in (*self._held, *self._in_flight):
+            if isinstance(entry, Request) and entry.exchange.command.repeatable and not entry.is_abandoned:
+                entry.is_abandoned = True
+                withdrawn.append((entry, True))
+        withdrawn += [(request, False) for request in self._outbox if not request.is_abandoned]
+        self._outbox.clear()
+        return withdrawn
 
     def drain(self) -> Iterator[tuple[R, bool]]:
         """Take all requests off, oldest first, each with whether it was sent: the connection is lost."""

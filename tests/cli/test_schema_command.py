@@ -103,7 +103,8 @@ def test_a_change_that_needs_a_version_and_has_none_is_status_1(project: Project
     assert status == 1
     assert said.splitlines() == [
         "User: breaking",
-        "  breaking: username is new and has no default: it is missing from what is stored",
+        "  breaks reading of stored sessions: username is new and has no default: it is missing from what is stored",
+        "  breaks old processes during the rollout: name is required by old code, and no longer written",
         "  compatible: name is gone: what is stored under this name is not read any more",
         "  sessions that are stored would break: declare version=2 and @User.upgrade(1), or make the change compatible",
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Final
 
@@ -34,12 +33,6 @@ async def test_only_a_store_in_memory_is_asked_without_a_request(server: NdbServ
         async with NdbClient.connect(uri) as client:
             assert not is_immediate(client)
     assert Engine(BoundedMemoryStore(StoreLimits(sessions=1))).immediate is None
-
-
-async def test_who_logs_requests_sees_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="ndb_models.client"):
-        async with NdbClient.connect("memory://") as client:
-            assert client.immediate is None
 
 
 def members(keys: ObjectText | None) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import asyncio
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -102,6 +103,7 @@ async def keys_of(client: NdbClient) -> dict[str, Any]:
     return {key.removeprefix("plain:"): value for key, value in keys.items()}
 
 
+@pytest.mark.slow
 @runs
 @given(steps=STEPS)
 async def test_the_store_is_what_a_dict_would_be_and_a_watch_tells_the_way_there(

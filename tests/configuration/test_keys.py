@@ -16,6 +16,9 @@ from tests.repository.recording import RecordingEngine
 from tests.schema.unstorable import UNSTORABLE
 from tests.zoo import ZOO
 
+# A configuration of types that are checked against the clock is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore::ndb_models.UnstableFieldWarning")
+
 INSTANCES = [
     instance for model, instances in ZOO for instance in instances if model.model_config.get("extra") != "allow"
 ]

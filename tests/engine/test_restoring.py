@@ -111,6 +111,7 @@ def save_that_dies_at(step: int, persist_path: Path) -> int:
     return subprocess.run(command, check=False, timeout=30, stdout=subprocess.DEVNULL).returncode
 
 
+@pytest.mark.slow
 async def test_a_save_that_dies_at_any_step_leaves_the_old_data_set_or_the_new(persist_path: Path) -> None:
     loaded: list[object] = []
     for step in itertools.count():

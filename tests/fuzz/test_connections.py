@@ -17,6 +17,8 @@ from tests.fuzz.sizes import CONNECTIONS, SEED, seeded
 from tests.fuzz.subject import Growth, Subject, subject, undisturbed
 from tests.server.raw_connection import raw
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE: Final = 40
 ENDS_WITHIN: Final = 30
 GROWS_AT_MOST: Final = 16 * 1024 * 1024

@@ -20,6 +20,8 @@ from tests.fuzz.serve import MAX_PAYLOAD
 from tests.fuzz.sizes import REQUESTS, SEED, seeded
 from tests.fuzz.subject import Growth, Subject, subject, tree, undisturbed
 
+pytestmark = pytest.mark.slow
+
 CONNECTIONS: Final = 8
 BURST: Final = 64
 ANSWERED_WITHIN: Final = 30

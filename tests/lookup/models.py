@@ -13,7 +13,7 @@ class Login(SessionModel, expiry=Expiry(idle=3600)):
     note: str = ""
 
 
-class Visit(SessionModel):
+class Visit(SessionModel, schema="lookup-visit"):
     """Has no unique field, so that its creations are not contested."""
 
     user_id: Annotated[int, Lookup()]
@@ -21,7 +21,7 @@ class Visit(SessionModel):
     note: str = ""
 
 
-class Plain(SessionModel):
+class Plain(SessionModel, schema="lookup-plain"):
     """Is not looked up at all."""
 
     user_id: int

@@ -22,6 +22,7 @@ from ndb_models import (
 from ndb_models.repository.standing import SETTLING
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
+from tests.reloading import in_place_of
 
 LIMIT = 1024
 
@@ -97,6 +98,7 @@ class Tenant1(SessionModel, schema="Tenant"):
     a: int
 
 
+@in_place_of(Tenant1)
 class Tenant2(SessionModel, schema="Tenant"):
     a: int
     tenant: Annotated[str, Lookup()] = "main"
@@ -141,12 +143,12 @@ async def test_a_default_that_is_left_is_not_listed_any_longer(
     assert (await tenants.reindex()).removed == 0
 
 
-class User1(SessionModel, schema="User"):
+class User1(SessionModel, schema="lookup-user"):
     uid: Annotated[int, Lookup()]
     mail: Annotated[str, Lookup(unique=True)]
 
 
-class User2(SessionModel, schema="User", version=2):
+class User2(SessionModel, schema="lookup-user", version=2):
     user_id: Annotated[int, Lookup()]
     email: Annotated[str, Lookup(unique=True)]
 
@@ -204,7 +206,8 @@ async def test_of_sessions_that_become_one_value_the_first_that_is_known_has_it(
 
 
 async def test_newer_sessions_stop_a_search_by_older_code_which_ends_them_all_the_same(client: NdbClient) -> None:
-    class User3(SessionModel, schema="User"):
+    @in_place_of(User1)
+    class User3(SessionModel, schema="lookup-user"):
         user_id: Annotated[int, Lookup()]
 
     old, new = Repository(client, User3), Repository(client, User2)
@@ -219,6 +222,7 @@ async def test_what_a_validator_makes_of_a_value_is_what_finds_it(client: NdbCli
     class Raw(SessionModel, schema="Case"):
         code: str
 
+    @in_place_of(Raw)
     class Number(SessionModel, schema="Case"):
         code: Annotated[int, Lookup()]
 

@@ -12,6 +12,8 @@ from tests.lookup.test_crashes import CHANGES, DOING, TWINS
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient
 
+pytestmark = pytest.mark.slow
+
 
 async def cancelled_after(verb: str, steps: int, *, carried_out: bool) -> tuple[Scene, bool]:
     """Cancel a verb while it waits for its next command; `carried_out` is whether the server carries that out."""

@@ -14,6 +14,8 @@ from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
 
+pytestmark = pytest.mark.slow
+
 Doing: TypeAlias = Callable[[Repository[Login], int], Awaitable[object]]
 
 

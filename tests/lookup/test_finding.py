@@ -287,7 +287,7 @@ async def test_a_session_that_does_not_fit_does_not_hide_the_others(client: NdbC
 
 
 async def test_open_models_are_found_whole(client: NdbClient) -> None:
-    class Open(SessionModel, extra="allow"):
+    class Open(SessionModel, schema="finding-open", extra="allow"):
         user_id: Annotated[int, Lookup()]
 
     repo = Repository(client, Open)

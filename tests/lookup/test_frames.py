@@ -18,6 +18,7 @@ def counted(scene: Scene) -> GatedTransport:
     return GatedTransport(scene.engine)
 
 
+@pytest.mark.slow
 async def test_of_ten_thousand_sessions_those_of_a_user_take_a_frame_each(
     scene: Scene, counted: GatedTransport
 ) -> None:

@@ -23,6 +23,8 @@ from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns
 
+pytestmark = pytest.mark.slow
+
 # More of them, at random, and none left out where few switches are tried.
 THOROUGH = os.environ.get("NDB_INTERLEAVINGS")
 EXAMPLES = int(THOROUGH or 300)

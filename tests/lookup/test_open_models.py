@@ -12,7 +12,7 @@ from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
 
 
-class Open(SessionModel, extra="allow", expiry=Expiry(idle=60)):
+class Open(SessionModel, schema="lookup-open", extra="allow", expiry=Expiry(idle=60)):
     user_id: Annotated[int, Lookup()]
     email: Annotated[str | None, Lookup(unique=True)] = None
 

@@ -8,6 +8,7 @@ from ndb_models import DuplicateError, NdbClient, Repository, SessionModel, Wron
 from ndb_models.repository.standing import SETTLING
 from tests.lookup.models import Login, Plain, Visit
 from tests.lookup.truth import Scene
+from tests.reloading import in_place_of
 
 
 async def test_what_expired_is_removed_from_under_every_value(scene: Scene) -> None:
@@ -36,7 +37,8 @@ async def test_alone_it_removes_what_is_empty(scene: Scene) -> None:
 
 
 async def test_sessions_from_before_there_was_a_lookup_are_taken_up_by_their_tokens(client: NdbClient) -> None:
-    class Before(SessionModel, schema="Visit"):
+    @in_place_of(Visit)
+    class Before(SessionModel, schema="lookup-visit"):
         user_id: int
         device: str = "phone"
         note: str = ""
@@ -52,6 +54,7 @@ async def test_sessions_from_before_there_was_a_lookup_are_taken_up_by_their_tok
 
 
 async def test_of_sessions_that_have_one_unique_value_the_first_has_it(client: NdbClient) -> None:
+    @in_place_of(Login)
     class Before(SessionModel, schema="Login"):
         user_id: int | None = None
         email: str | None = None

@@ -26,7 +26,7 @@ from tests.lookup.truth import Scene
 from tests.lookup.turns import GatedTransport, MortalTransport, TransportClient
 
 
-class Account(SessionModel):
+class Account(SessionModel, schema="unique-account"):
     name: Annotated[str | None, Lookup(unique=True)] = None
     email: Annotated[str | None, Lookup(unique=True)] = None
     note: str = ""
@@ -126,7 +126,7 @@ async def test_what_is_refused_after_a_write_whose_end_nobody_saw_keeps_what_was
         session.email = "taken"
         with pytest.raises(DuplicateError, match="email"):
             await accounts.save(session)
-        stored = (await scene.living("Account"))[session.tkn]["name"]
+        stored = (await scene.living("unique-account"))[session.tkn]["name"]
         with pytest.raises(DuplicateError, match="name"):
             await accounts.save(Account(name=stored))
         lifetime += 1

@@ -17,6 +17,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
+from tests.reloading import in_place_of
 from tests.transport.servers import Host
 
 BEYOND = 2**64
@@ -50,7 +51,7 @@ class PairedDict(dict[str, int]):
 Paired = Annotated[dict[str, int], AfterValidator(ordered_pairs)]
 
 
-class Everything(SessionModel, extra="allow"):
+class Everything(SessionModel, schema="altered-everything", extra="allow"):
     strict: Annotated[int, ...] = 0
     either: int | str = 0
     number: float = 0.0
@@ -172,6 +173,7 @@ class TestSessions:
         class Before(SessionModel, schema="grown"):
             visits: int = 0
 
+        @in_place_of(Before)
         class After(SessionModel, schema="grown"):
             visits: int = 0
             balance: float = -0.0

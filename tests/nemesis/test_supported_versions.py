@@ -17,7 +17,7 @@ from tests.configuration.models import App
 from tests.nemesisdb import COMMANDS, SH_COMMANDS, NemesisDbEngine
 
 
-class User(SessionModel):
+class User(SessionModel, schema="supported-user"):
     username: str = "billy"
 
 

@@ -10,6 +10,7 @@ import pytest
 from ndb_models import Expiry, NdbClient, Repository, SessionExpiredError, SessionGoneError
 from ndb_models.schema.envelope import RESERVED_KEY
 from tests.conftest import VirtualClock
+from tests.reloading import in_place_of
 from tests.repository.models import EternalUser, User
 from tests.repository.recording import RecordingEngine
 from tests.repository.verbs import CHECKING, LIVING, SAVING
@@ -84,6 +85,7 @@ async def test_an_absolute_end_alone_is_kept_by_the_server_itself(timed: NdbClie
 async def test_another_reader_enforces_the_absolute_end_too(timed: NdbClient, clock: VirtualClock) -> None:
     """A program whose class has no expiry reads what says when it ends."""
 
+    @in_place_of(Bounded)
     class Elsewhere(User, schema="Bounded", expiry=None):
         pass
 

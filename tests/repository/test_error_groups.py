@@ -27,21 +27,25 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from tests.client.scripted_server import Script, answer_nothing, answering, scripted
 from tests.client.test_failing_servers import abort
+from tests.reloading import in_place_of
 from tests.repository.models import Otp, User
 
 
+@in_place_of(User)
 class Strict(SessionModel, schema="User"):
     """What a stored `User` does not fit."""
 
     username: Annotated[str, Field(max_length=1)]
 
 
+@in_place_of(User)
 class Newer(SessionModel, schema="User", version=3, oldest=3):
     """What newer code wrote."""
 
     username: str
 
 
+@in_place_of(User)
 class Upgraded(SessionModel, schema="User", version=2):
     """What upgrades a `User`, and fails at it."""
 
@@ -53,6 +57,7 @@ def fail(_keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
     raise ValueError
 
 
+@in_place_of(User)
 class NotUpgraded(SessionModel, schema="User", version=3, oldest=2):
     """What upgrades a `User` no more."""
 

@@ -88,6 +88,7 @@ async def test_nothing_is_asked_for_none(watched: Repository[User], engine: Reco
     assert (engine.commands(), told) == ([], [0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "expected"), [(1, [1]), (999, [999]), (1000, [1000]), (2500, [1000, 2000, 2500])])
 async def test_progress_is_told_now_and_then_and_at_the_end(
     users: Repository[User], count: int, expected: list[int]
@@ -110,6 +111,7 @@ async def test_progress_counts_what_failed_too(users: Repository[User]) -> None:
     assert all(isinstance(result, SessionGoneError) for result in results)
 
 
+@pytest.mark.slow
 async def test_ten_thousand_sessions_come_and_go(users: Repository[User], client: NdbClient) -> None:
     models = made(10_000)
     tkns = tokens(await users.save_many(models))

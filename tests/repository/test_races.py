@@ -18,6 +18,7 @@ ROUNDS = 1000
 WRITING = {**SAVING, **{name: LIVING[name] for name in ("update", "edit", "rotate", "touch")}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", WRITING)
 async def test_a_change_that_races_a_deletion_never_leaves_a_session_behind(
     users: Repository[User], client: NdbClient, verb: str

@@ -35,6 +35,8 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.commands import COMMANDS
 from tests.repository.session_world import EngineClient, World
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 EXAMPLES = os.environ.get("NDB_STATE_MACHINE_EXAMPLES")

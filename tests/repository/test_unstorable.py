@@ -40,7 +40,7 @@ SPOILT: list[Spoil] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), SPOILT, ids=repr)
+@pytest.mark.parametrize(("field", "value"), SPOILT, ids=lambda value: type(value).__name__)
 async def test_what_was_assigned_and_does_not_fit_creates_nothing(client: NdbClient, field: str, value: Any) -> None:
     user = User(username="b")
     setattr(user, field, value)
@@ -52,7 +52,7 @@ async def test_what_was_assigned_and_does_not_fit_creates_nothing(client: NdbCli
     assert await client.sh_info_all() == {"totalSessions": 0, "totalKeys": 0}
 
 
-@pytest.mark.parametrize(("field", "value"), SPOILT, ids=repr)
+@pytest.mark.parametrize(("field", "value"), SPOILT, ids=lambda value: type(value).__name__)
 async def test_what_was_assigned_and_does_not_fit_changes_nothing(client: NdbClient, field: str, value: Any) -> None:
     repo = Repository(client, User)
     user = await repo.save(User(username="b"))

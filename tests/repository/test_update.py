@@ -72,7 +72,11 @@ COERCED: list[tuple[str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "given", "kept"), COERCED, ids=repr)
+@pytest.mark.parametrize(
+    ("field", "given", "kept"),
+    COERCED,
+    ids=lambda value: str(value) if isinstance(value, str) else type(value).__name__,
+)
 async def test_a_change_is_coerced_as_in_the_constructor(
     bookings: Repository[Booking], field: str, given: Any, kept: Any
 ) -> None:

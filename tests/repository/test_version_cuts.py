@@ -24,6 +24,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import Scope
 from ndb_models.stores.memory import MemoryStore
+from tests.reloading import in_place_of
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
 
@@ -45,6 +46,7 @@ class Doc2(SessionModel, schema="doc", version=2, extra="allow"):
     tags: list[str] = []
 
 
+@in_place_of(Doc2)
 class Closed2(SessionModel, schema="doc", version=2):
     """The same, for whom other keys do not count."""
 
@@ -247,6 +249,7 @@ async def test_no_frame_of_an_upgrade_is_too_large(narrow: NdbClient, engine: Re
 async def test_a_key_that_an_upgrade_makes_too_large_is_named_before_anything_is_sent(
     narrow: NdbClient, engine: RecordingEngine
 ) -> None:
+    @in_place_of(Doc2)
     class Wide2(SessionModel, schema="doc", version=2):
         text: str
 

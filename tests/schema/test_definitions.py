@@ -155,7 +155,7 @@ def test_each_form_of_a_generic_model_is_a_schema_of_its_own() -> None:
         item: T
 
     names = {Box[int].session_options.schema, Box[str].session_options.schema, Box.session_options.schema}
-    assert names == {"Box[int]", "Box[str]", "box"}
+    assert names == {"box[int]", "box[str]", "box"}
     assert Box[int].session_options.expiry == HALF_HOUR
 
 

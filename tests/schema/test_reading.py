@@ -26,6 +26,9 @@ from pydantic import (
 
 from tests.schema.test_comparing import declare, differences, outcome
 
+# Types that are checked against the clock are among those that are compared.
+pytestmark = pytest.mark.filterwarnings("ignore::ndb_models.UnstableFieldWarning")
+
 
 class Colour(Enum):
     RED = "red"

@@ -65,6 +65,8 @@ class RawConnection:
         Raises:
             ConnectionError: the server has ended the connection.
         """
+        if self.writer.transport.is_closing():  # uvloop would raise a RuntimeError
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 

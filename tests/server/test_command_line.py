@@ -20,7 +20,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.settings import SETTINGS
 from tests.server.plain_client import ask, plain
 
-GUARD = 15
+GUARD = 30
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
 READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
@@ -114,10 +114,11 @@ async def test_the_largest_request_can_be_set() -> None:
         await stop(process)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "COMMAND"),
+        ((), "a command is missing"),
         (("nothing",), "nothing"),
         (("serve", "--port", "many"), "--port"),
         (("serve", "--port", "65536"), "65536 is not between 0 and 65535"),
@@ -135,8 +136,8 @@ async def test_wrong_arguments_are_status_2_with_a_line_that_says_which(
 ) -> None:
     status, output, errors = await run(*arguments)
     assert (status, output) == (2, "")
-    assert complaint in errors.splitlines()[-1]
-    assert "Traceback" not in errors
+    assert complaint in errors
+    assert errors.count("\n") == 1
 
 
 async def test_a_port_in_use_is_status_1_with_one_line(server: NdbServer) -> None:
@@ -145,10 +146,10 @@ async def test_a_port_in_use_is_status_1_with_one_line(server: NdbServer) -> Non
     assert re.fullmatch(rf"ndb-models: .*{server.port}.*address already in use\n", errors)
 
 
-async def test_an_address_that_others_can_reach_is_status_1_with_one_line() -> None:
+async def test_an_address_that_others_can_reach_is_status_2_with_one_line() -> None:
     status, output, errors = await run("serve", "--host", "192.0.2.1", "--port", "0")
-    assert (status, output) == (1, "")
-    assert re.fullmatch(r"ndb-models: 192\.0\.2\.1 .*--insecure.*\n", errors)
+    assert (status, output) == (2, "")
+    assert re.fullmatch(r"ndb-models: --host: 192\.0\.2\.1 .*--insecure.*\n", errors)
 
 
 async def test_version() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from pathlib import Path
 
@@ -97,26 +96,17 @@ async def test_requests_are_counted_by_command_and_status(server: NdbServer) -> 
         samples = await metrics(server)
     counted = {name: value for name, value in samples.items() if name.startswith("ndb_requests_total")}
     assert counted == {
-        'ndb_requests_total{command="KV_SET",status="1"}': 3,
-        'ndb_requests_total{command="KV_GET",status="1"}': 1,
-        'ndb_requests_total{command="SH_GET",status="100"}': 1,
-        'ndb_requests_total{command="KV_SAVE",status="121"}': 1,
-        'ndb_requests_total{command="KV_LOAD",status="142"}': 1,
-        'ndb_requests_total{command="unknown",status="10"}': 1,
-        'ndb_requests_total{command="unknown",status="3"}': 1,
+        'ndb_requests_total{command="KV_SET",status="Ok"}': 3,
+        'ndb_requests_total{command="KV_GET",status="Ok"}': 1,
+        'ndb_requests_total{command="SH_GET",status="SessionNotExist"}': 1,
+        'ndb_requests_total{command="KV_SAVE",status="SaveComplete"}': 1,
+        'ndb_requests_total{command="KV_LOAD",status="LoadError"}': 1,
+        'ndb_requests_total{command="unknown",status="CommandNotExist"}': 1,
+        'ndb_requests_total{command="unknown",status="JsonInvalid"}': 1,
     }
     assert samples["ndb_wait_seconds_count"] == 2
     assert samples["ndb_received_bytes_total"] > 200
     assert samples["ndb_sent_bytes_total"] > 200
-
-
-async def test_one_read_in_sixteen_is_timed(server: NdbServer) -> None:
-    async with plain(server) as websocket:
-        for _ in range(33):
-            await ask(websocket, "KV_COUNT")
-        samples = await metrics(server)
-    assert samples["ndb_batch_seconds_count"] == samples['ndb_batch_seconds_bucket{le="+Inf"}'] == 2
-    assert samples["ndb_batch_seconds_sum"] > 0
 
 
 async def test_connections_are_counted_while_they_last(server: NdbServer) -> None:
@@ -150,18 +140,6 @@ async def test_a_store_tells_only_what_it_counts(server: NdbServer) -> None:
     samples = await metrics(server)
     assert "ndb_store_bytes" not in samples
     assert samples["ndb_uptime_seconds"] >= 0
-
-
-async def test_every_family_has_its_help_and_type_before_its_samples(server: NdbServer) -> None:
-    body = (await fetch(server, "/metrics")).body
-    assert body.endswith("\n")
-    for family in re.split(r"(?m)^(?=# HELP )", body)[1:]:
-        lines = family.splitlines()
-        name = lines[0].split()[2]
-        kind = re.fullmatch(rf"# TYPE {name} (counter|gauge|histogram)", lines[1])
-        assert kind
-        assert name.endswith("_total") is (kind[1] == "counter")
-        assert all(line.startswith(name) for line in lines[2:])
 
 
 async def test_metrics_of_a_server_with_tokens_are_for_admins(tmp_path: Path) -> None:

@@ -117,3 +117,36 @@ def test_what_is_below_the_level_is_not_logged(log: io.StringIO) -> None:
     logging.getLogger("asyncio").error("something")
     assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == ["ERROR asyncio: something"]
     assert "connection open" in events(log)
+
+
+async def probe(server: NdbServer) -> None:
+    """Ask for everything that a probe or a scraper asks for, and knock as a port scan does."""
+    for path in ("/healthz", "/readyz", "/metrics"):
+        await fetch(server, path)
+        await fetch(server, path, method="HEAD")
+        await fetch(server, path, method="POST")
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", False), ("debug", True)])
+async def test_probes_are_logged_at_debug_alone(level: str, told: bool, log: io.StringIO) -> None:
+    log_to(stream := io.StringIO(), level=level, style="text")
+    async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
+        before = stream.getvalue()
+        await probe(server)
+        await asyncio.sleep(0)
+        lines = stream.getvalue()[len(before) :].splitlines()
+        assert bool(lines) is told
+        assert all(" DEBUG " in line for line in lines)
+
+
+async def test_clients_are_logged_at_info(log: io.StringIO) -> None:
+    log_to(stream := io.StringIO(), level="info", style="text")
+    async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server, plain(server) as websocket:
+        await ask(websocket, "KV_COUNT")
+    assert re.findall(r" INFO ndb_models\.server\.websocket: (connection \w+)", stream.getvalue()) == [
+        "connection open",
+        "connection closed",
+    ]

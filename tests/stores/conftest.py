@@ -16,6 +16,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
@@ -47,10 +48,18 @@ async def open_bounded_memory(_directory: Path, clock: Clock) -> AsyncIterator[S
     await store.aclose()
 
 
+@asynccontextmanager
+async def open_shared_memory(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
+    store = SharedMemoryStore(clock=clock)
+    yield store
+    await store.aclose()
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
 STORES: dict[str, OpenStore] = {
     "memory": open_memory,
     "bounded memory": open_bounded_memory,
+    "shared memory": open_shared_memory,
     "sqlite": open_sqlite,
 }
 

@@ -43,6 +43,7 @@ async def fill(store: MemoryStore, tokens: range, settings: ExpirySettings) -> N
         await store.set(token, {"a": bytes(VALUE_SIZE)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delete_session", [True, False])
 async def test_creations_free_what_has_expired_without_anyone_asking(
     store: MemoryStore, clock: VirtualClock, delete_session: bool
@@ -57,6 +58,7 @@ async def test_creations_free_what_has_expired_without_anyone_asking(
         assert occupied() - before < 40 * VALUE_SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delete_session", [True, False])
 async def test_a_sweep_frees_all_that_has_expired(
     store: MemoryStore, clock: VirtualClock, delete_session: bool
@@ -69,6 +71,7 @@ async def test_a_sweep_frees_all_that_has_expired(
         assert occupied() - before < 40 * VALUE_SIZE
 
 
+@pytest.mark.slow
 async def test_sessions_that_were_extended_are_freed_too(store: MemoryStore, clock: VirtualClock) -> None:
     with tracing():
         before = occupied()
@@ -84,6 +87,7 @@ async def test_sessions_that_were_extended_are_freed_too(store: MemoryStore, clo
         assert occupied() - before < 40 * VALUE_SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [ExpirySettings(), ExpirySettings(3600, delete_session=True), ExpirySettings(1)])
 async def test_sessions_that_come_and_go_leave_nothing_behind(
     store: MemoryStore, clock: VirtualClock, settings: ExpirySettings
@@ -102,6 +106,7 @@ async def test_sessions_that_come_and_go_leave_nothing_behind(
         assert occupied() - before < 50_000
 
 
+@pytest.mark.slow
 async def test_one_token_that_comes_and_goes_leaves_nothing_behind(store: MemoryStore) -> None:
     async def churn(count: int) -> None:
         for _ in range(count):
@@ -124,6 +129,7 @@ async def test_sessions_may_expire_while_all_are_exported() -> None:
     assert [record.token for record in await store.export()] == list(range(1, 100, 2))
 
 
+@pytest.mark.slow
 async def test_ending_all_frees_all(store: MemoryStore) -> None:
     with tracing():
         before = occupied()
@@ -147,6 +153,7 @@ async def test_time_is_its_own_where_no_clock_is_given() -> None:
     assert 3590 < remaining <= 3600
 
 
+@pytest.mark.slow
 async def test_keys_that_are_all_written_again_stay_one_text(store: MemoryStore) -> None:
     """A million sessions that are saved over and over take as much memory as a million that were only created."""
     names = tuple(f"key{number}" for number in range(20))

@@ -17,6 +17,8 @@ from ndb_models.stores.contract import UnknownSessionError as Unknown
 from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES, WAYS, open_memory
 
+pytestmark = pytest.mark.slow
+
 Step: TypeAlias = Callable[[Store, VirtualClock], Awaitable[object]]
 """Does one thing; returns what came of it."""
 

@@ -14,6 +14,8 @@ import pytest
 
 from tests.disk import build
 
+pytestmark = pytest.mark.slow
+
 CRASHES = int(os.environ.get("NDB_CRASHES", "20"))
 SECONDS_FOR_EACH = 5
 

@@ -184,6 +184,7 @@ class TestWhatFailsLater:
             assert await store.exist([TOKEN]) == []
 
 
+@pytest.mark.slow
 async def test_a_disk_that_is_full_or_broken_fails_writes_and_nothing_else_until_it_is_well_again(
     tmp_path: Path,
 ) -> None:

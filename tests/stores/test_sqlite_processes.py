@@ -6,9 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from ndb_models.stores.contract import NEVER
 from ndb_models.stores.sqlite import SqliteStore
 from tests.stores.sharing import SHARED_SESSION, TASKS
+
+pytestmark = pytest.mark.slow
 
 PROCESSES = 3
 ROUNDS = 60

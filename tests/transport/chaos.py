@@ -110,7 +110,11 @@ class ChaosProxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._through.wait()
+        try:
+            await self._through.wait()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:

@@ -80,6 +80,7 @@ async def read_together(client: NdbClient, tkn: SessionToken) -> list[object]:
     return [end for end in ends if isinstance(end, BaseException)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked_before_reading", [1, 20, READS])
 async def test_dropped_answers_are_errors_and_the_next_request_works_and_then_nothing_is_lost(
     asked_before_reading: int,
@@ -116,6 +117,7 @@ async def test_answers_that_stay_small_are_never_dropped_however_many_are_asked_
 
 
 # As many as fit exactly, one byte less, one more: there are fences between the answers too.
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000, 2_040, 2_048, 4_096, 8_192, 16_384, 33_000, 43_690, 43_691])
 @pytest.mark.parametrize("reads_before", [2 * READS, 2 * READS + 1])
 async def test_what_is_asked_for_while_nobody_reads_is_no_more_than_is_kept(size: int, reads_before: int) -> None:

@@ -21,6 +21,8 @@ from tests.transport import chaos, faulty_server
 from tests.transport.chaos import ChaosProxy
 from tests.transport.faulty_server import FaultyServer
 
+pytestmark = pytest.mark.slow
+
 SEED: Final = 20_260_101
 REQUESTS: Final = 100_000
 TASKS: Final = 64

@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from ndb_models import NdbClient
+from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.connection import NdbConnection
 from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NotConnectedError, RequestTimeoutError
@@ -44,7 +45,14 @@ def waiting_for(request: PendingRequest) -> Generator[Any, Any, bytes]:
 
 
 async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_time() -> None:
-    made: Any = functools.partial(NdbConnection, max_in_flight=64, request_timeout=0.1, max_answer=1024)
+    made: Any = functools.partial(
+        NdbConnection,
+        max_in_flight=64,
+        request_timeout=0.1,
+        max_answer=1024,
+        limits=AttemptLimits(5.0),
+        on_unusable=lambda _connection: None,
+    )
     loop = asyncio.get_running_loop()
 
     def count(connection: NdbConnection) -> Awaitable[bytes]:

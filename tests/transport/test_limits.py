@@ -120,6 +120,7 @@ VERBS: dict[str, Verb] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [0, 5])
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_call_cancelled_at_any_await_leaves_nothing_behind(server: NdbServer, verb: str, beside: int) -> None:

@@ -13,6 +13,8 @@ from ndb_models.errors import ProtocolError
 from ndb_models.wire.pipeline import Pipeline, Request
 from tests.transport.asking import answer_to, ask, frame_of, is_fence, key_of
 
+pytestmark = pytest.mark.slow
+
 PLACES = st.integers(0, 2**16)
 """Taken modulo the number of answers on their way."""
 

@@ -52,6 +52,22 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(secure_uri: str)
     assert await NdbClient().open(secure_uri) is False
 
 
+async def test_who_is_not_trusted_is_told_why_and_how_to_trust(secure_uri: str) -> None:
+    with pytest.raises(ConnectError, match=r"certificate is not trusted: .*self.signed.*ssl=") as refused:
+        await NdbClient.connect(secure_uri)
+    assert "speak TLS" not in str(refused.value)
+    with pytest.raises(ConnectError, match=r"(?i)not trusted: .*hostname mismatch.*ssl="):
+        await NdbClient.connect(secure_uri.replace("127.0.0.1", "localhost"), ssl=trusting())
+
+
+async def test_a_server_without_tls_is_named_as_such() -> None:
+    async def answer(_: ServerConnection) -> None: ...
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        with pytest.raises(ConnectError, match="speak TLS"):
+            await NdbClient.connect(f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+
 async def test_a_tls_context_for_an_uri_without_tls_is_an_error_of_the_call() -> None:
     with pytest.raises(InvalidArgumentError, match="wss"):
         await NdbClient.connect("ws://127.0.0.1:1/", ssl=trusting())

@@ -82,6 +82,7 @@ def test_a_pipeline_that_got_a_large_answer_sends_no_more_than_fits() -> None:
     assert 1 < sum(not is_fence(frame) for frame in burst(pipeline, 64)) <= UNREAD_AT_MOST // 40_000
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 20), max_size=30), st.integers(1, 1000), st.integers(SMALL, 20_000), st.booleans())
 @example([1] * 64, 64, 2048, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_type
 
-from ndb_models import JsonInput, JsonValue, NdbClient, Session, SessionToken
+from ndb_models import JsonInput, JsonValue, NdbClient, Session, SessionToken, format_token, parse_token
 
 
 async def a_client_is_entered_awaited_or_opened() -> None:
@@ -76,3 +76,11 @@ async def a_value_is_not_used_before_its_type_is_known(client: NdbClient) -> Non
     _ = visits + 1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if isinstance(visits, int):
         assert_type(visits + 1, int)
+
+
+async def a_token_is_text_outside(session: Session) -> None:
+    assert_type(format_token(session.tkn), str)
+    assert_type(parse_token("AAAAAAAAAAA"), SessionToken | None)
+    assert_type(parse_token(None), SessionToken | None)
+    parse_token(b"AAAAAAAAAAA")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    format_token("AAAAAAAAAAA")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

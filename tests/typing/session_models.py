@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_type
 
-from ndb_models import Expiry, JsonValue, SessionModel
+from ndb_models import Expiry, JsonInput, JsonValue, SessionModel, SessionToken
 from tests.typing.models import UserSession
 
 
@@ -84,3 +84,19 @@ def from_no_version(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def a_value_in_a_step_is_not_used_before_its_type_is_known(keys: dict[str, JsonValue]) -> None:
     _ = keys["visits"] + 1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
+
+
+class Documented(SessionModel, schema="documented"):
+    value: JsonValue
+    items: list[JsonValue] = []
+    optional: JsonValue | None = None
+    written: JsonInput = None
+    owner: SessionToken = 0
+
+
+def a_json_value_is_narrowed_like_any_union() -> None:
+    document = Documented(value={"a": [1, None]}, items=["b", 2.5], written=[("c", {"d": 1})])
+    if isinstance(document.value, dict):
+        members: dict[str, JsonValue] = document.value
+        document.items.append(members)
+    Documented(value=object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

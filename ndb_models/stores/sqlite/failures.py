@@ -40,7 +40,7 @@ def code_of(failure: sqlite3.Error) -> int:
     return code & 0xFF
 
 
-def is_locked(failure: Exception) -> bool:
+def is_locked(failure: BaseException) -> bool:
     """Tell whether it is only that others use the file: waiting helps."""
     return isinstance(failure, sqlite3.Error) and code_of(failure) in _LOCKED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +26,10 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
     Raises:
         StoreError, sqlite3.Error: it cannot be.
     """
-    _make_private(path)
+    # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made,
+    # SQLite will meet too, and has the words for it.
+    with contextlib.suppress(OSError):
+        make_private(path)
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
@@ -61,8 +65,15 @@ def _connect(path: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3
     return connection
 
 
-def _make_private(path: str) -> None:
-    """Make the file, if it is not there, its owner's alone; the files that SQLite puts beside it follow it."""
-    # It mostly is there. Whatever else keeps it from being made, SQLite will meet too, and has the words for it.
-    with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+def make_private(path: str) -> None:
+    """Make an empty file that is its owner's alone, whatever the umask.
+
+    Raises:
+        OSError: it is there already, or cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if sys.platform != "win32":
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ndb_models.errors import InvalidArgumentError
+from ndb_models.errors import InvalidArgumentError, StoreError
 
 Synchronous: TypeAlias = Literal["full", "normal"]
 
 _EXAMPLE: Final = "try 'sqlite:///sessions.db', or 'sqlite:////var/lib/app/sessions.db' for a path from the root"
-_LONGEST_WAIT: Final = 3600.0
+_MOST_SECONDS: Final[Mapping[str, float]] = {"busy_timeout": 3600.0, "extension_delay": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class SqliteOptions:
         synchronous: "full": what was acknowledged survives a power loss. "normal": it survives the process, killed or
             not, but a power loss may take the last of it; what is left is whole all the same.
         busy_timeout: how many seconds to wait for other processes that write, before it is a `StoreLockedError`.
+        extension_delay: how many seconds the extension that a read causes may wait to be stored. It waits for at most a
+            quarter of the time that the session has left, so that it does not expire for other processes meanwhile.
 
     Raises:
         InvalidArgumentError: one of them is none of these.
@@ -31,13 +33,27 @@ class SqliteOptions:
 
     synchronous: Synchronous = "full"
     busy_timeout: float = 5.0
+    extension_delay: float = 1.0
 
     def __post_init__(self) -> None:
         if self.synchronous not in get_args(Synchronous):
             raise InvalidArgumentError("synchronous is 'full' or 'normal'")
-        given: object = self.busy_timeout
-        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= _LONGEST_WAIT:
-            raise InvalidArgumentError(f"busy_timeout is a number of seconds from 0 to {_LONGEST_WAIT:g}")
+        for name, most in _MOST_SECONDS.items():
+            given: object = getattr(self, name)
+            if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= most:
+                raise InvalidArgumentError(f"{name} is a number of seconds from 0 to {most:g}")
+
+
+def resolved(path: str) -> str:
+    """Return a path from the root, without links.
+
+    Raises:
+        StoreError: it is relative, and the working directory is gone.
+    """
+    try:
+        return os.path.realpath(path)
+    except OSError as exc:
+        raise StoreError(path, "the path is relative, and the working directory is gone") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +63,16 @@ class SqliteUri:
     path: str
     options: SqliteOptions
     persist_path: str | None = None
+    file: str = field(init=False)
+    """The file itself, from the root: the same for all the ways to write its path, and whatever becomes of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", resolved(self.path))
 
     @property
     def shown(self) -> str:
         """The URI without its options."""
         return f"sqlite:///{self.path}"
-
-    @property
-    def file(self) -> str:
-        """The file itself: the same for all the ways to write its path."""
-        return os.path.realpath(self.path)
 
 
 def parse_sqlite_uri(text: str) -> SqliteUri:
@@ -67,6 +83,7 @@ def parse_sqlite_uri(text: str) -> SqliteUri:
 
     Raises:
         InvalidArgumentError: it names no file, or has options that do not exist, or are no such values.
+        StoreError: the path is relative, and the working directory is gone.
     """
     parts = urlsplit(text)
     path = unquote(parts.path[1:])
@@ -78,20 +95,21 @@ def parse_sqlite_uri(text: str) -> SqliteUri:
         raise InvalidArgumentError("for a store in memory, use 'memory://'")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     persist_path = options.pop("persist_path", None)
+    if persist_path:
+        persist_path = resolved(persist_path)
     return SqliteUri(path, _read_options(options), persist_path)
 
 
 def _read_options(given: Mapping[str, str]) -> SqliteOptions:
-    unknown = given.keys() - {"synchronous", "busy_timeout"}
+    known = ("synchronous", *_MOST_SECONDS)
+    unknown = given.keys() - set(known)
     if unknown:
-        raise InvalidArgumentError(
-            f"unknown option {min(unknown)!r} in the URI; sqlite:// has 'synchronous', 'busy_timeout', 'persist_path'"
-        )
-    options = SqliteOptions()
-    if "busy_timeout" in given:
+        has = ", ".join(map(repr, (*known, "persist_path")))
+        raise InvalidArgumentError(f"unknown option {min(unknown)!r} in the URI; sqlite:// has {has}")
+    read: dict[str, Any] = {**given}  # looked at by the options themselves
+    for name in _MOST_SECONDS.keys() & given.keys():
         try:
-            options = replace(options, busy_timeout=float(given["busy_timeout"]))
+            read[name] = float(given[name])
         except ValueError:
-            raise InvalidArgumentError("busy_timeout is a number of seconds") from None
-    synchronous: Any = given.get("synchronous", options.synchronous)  # looked at by the options themselves
-    return replace(options, synchronous=synchronous)
+            raise InvalidArgumentError(f"{name} is a number of seconds") from None
+    return SqliteOptions(**read)

@@ -78,6 +78,18 @@ def prepare(connection: sqlite3.Connection, store: str, migrations: Sequence[Mig
         raise
 
 
+def require_store(connection: sqlite3.Connection, store: str) -> None:
+    """Make sure that a file is this package's store, of this version or an older one.
+
+    Raises:
+        StoreVersionError: a newer version of this package wrote it.
+        StoreFormatError: it is none.
+        sqlite3.Error: SQLite failed.
+    """
+    if _version(connection, store, len(MIGRATIONS)) == 0:
+        raise StoreFormatError(store, "it is empty, and no store of this package yet")
+
+
 # In one statement, and so as of one moment.
 _WHOSE: Final = (
     "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"

@@ -2,7 +2,7 @@
 
 One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the disk
 to write; a third does what goes through everything, and so keeps no reader waiting. A `get` that starts a timer anew is
-a write, but none that a power loss has to be survived by: it is committed without waiting for the disk.
+a read: its extension is noted, and stored by the writing thread a moment later.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Final
 
+from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
@@ -26,16 +26,20 @@ from ndb_models.stores.contract import (
     Store,
     Swaps,
 )
+from ndb_models.stores.sqlite.extensions import Extensions
+from ndb_models.stores.sqlite.forking import require_not_inherited
+from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.lane import Lane, LaneOptions
 from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
-from ndb_models.stores.sqlite.options import SqliteOptions
+from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
 
 _SWEPT_TOGETHER: Final = 128
 
 
-class SqliteStore(Store):
+class SqliteStore(Uncopyable, Store):
     """Keeps everything in an SQLite file: `async with SqliteStore(path) as store`, or `open` and `aclose`.
 
     It may be used by the tasks of several event loops. Other processes may have the same file open. Verbs on a store
@@ -51,24 +55,42 @@ class SqliteStore(Store):
     def __init__(
         self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = time.time
     ) -> None:
-        file = os.fspath(path)
+        shown = os.fspath(path)
+        file = resolved(shown)  # once: the working directory and links may change
         options = options or SqliteOptions()
         patience = options.busy_timeout
-        self._writer = Lane(
-            lambda: Tables(open_for_writing(file, patience), clock),
-            LaneOptions(file, "BEGIN IMMEDIATE", patience, options.synchronous.upper()),
-        )
-        ready = self._writer.opened
+        identity = FileIdentity(file, shown)
+        extensions = Extensions(shown, options.extension_delay)
+
+        def open_to_write() -> Tables:
+            return Tables(_opened(identity, shown, open_for_writing, patience), clock, extensions)
+
+        writing = LaneOptions(shown, "BEGIN IMMEDIATE", patience, options.synchronous.upper(), writes=True)
+        self._writer: Final = Lane(open_to_write, identity, extensions, writing)
+        written = self._writer.opened
+
+        def open_to_read() -> Tables:
+            written.result()
+            return Tables(_opened(identity, shown, open_for_reading, patience), clock, extensions)
+
         self._reader, self._scanner = (
-            Lane(lambda: Tables(_open_when(ready, file, patience), clock), LaneOptions(file, "BEGIN", patience))
-            for _ in range(2)
+            Lane(open_to_read, identity, extensions, LaneOptions(shown, "BEGIN", patience)) for _ in range(2)
         )
         self._writer.closes_after = (self._reader, self._scanner)
         self._lanes: Final = (self._reader, self._scanner, self._writer)
-        self._path = file
+        self._identity = identity
+        self._path = shown
         self._started = self._left = False
-        # Whether the last get of a session started its timer anew: then the next one is likely to, too.
-        self._gets_extend = False
+
+    @property
+    def is_lost(self) -> bool:
+        """True if its file was removed, moved or replaced while it was open."""
+        return self._identity.is_lost
+
+    @property
+    def is_inherited(self) -> bool:
+        """True if it is that of the process from which this one was forked: it cannot be used here."""
+        return self._writer.is_inherited
 
     async def open(self) -> None:
         """Open the file, and make it a store if it is new. Whoever calls this, and how often, gets the same outcome.
@@ -76,6 +98,8 @@ class SqliteStore(Store):
         Raises:
             StoreError: it cannot be opened; the kind of the error says why.
         """
+        if self.is_inherited:
+            raise StoreError(self._path, "it was opened before this process was forked: open it anew in this process")
         if not self._started:
             self._started = True
             for lane in self._lanes:
@@ -84,14 +108,26 @@ class SqliteStore(Store):
             await asyncio.shield(asyncio.wrap_future(lane.opened))
 
     def leave(self) -> None:
-        """Close without waiting for it: what was asked for is still carried out. Twice does no harm."""
+        """Close without waiting for it: what was asked for is still carried out. Twice does no harm.
+
+        In a process that was forked from the one that opened it, this does nothing.
+        """
         self._left = True
         for lane in self._lanes:
             lane.leave()
 
+    async def check(self) -> None:
+        identity = self._identity
+
+        def read(tables: Tables) -> None:
+            identity.require(within=0)
+            tables.tokens(None, 1)
+
+        await self._reader.do(read)
+
     async def aclose(self) -> None:
         self.leave()
-        if self._started:
+        if self._started and not self.is_inherited:
             for lane in self._lanes:
                 await asyncio.shield(asyncio.wrap_future(lane.closed))
 
@@ -107,7 +143,7 @@ class SqliteStore(Store):
         await self.aclose()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_started", False) and not self._left:
+        if getattr(self, "_started", False) and not self._left and not self.is_inherited:
             self.leave()
             warn(f"unclosed SqliteStore on {self._path}", ResourceWarning, source=self)
 
@@ -121,14 +157,7 @@ class SqliteStore(Store):
 
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         asked = tuple(names)
-        if scope is None or not self._gets_extend:
-            found = await self._reader.do(lambda tables: tables.get(scope, asked))
-            if found is not None:
-                return found
-        got, self._gets_extend = await self._writer.do(
-            lambda tables: tables.get_and_extend(scope, asked), durable=False
-        )
-        return got
+        return await self._reader.do(lambda tables: tables.get(scope, asked))
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         asked = tuple(names)
@@ -204,6 +233,15 @@ class SqliteStore(Store):
             pass
 
 
-def _open_when(ready: Future[None], file: str, patience: float) -> sqlite3.Connection:
-    ready.result()
-    return open_for_reading(file, patience)
+def _opened(
+    identity: FileIdentity, shown: str, connect: Callable[[str, float], sqlite3.Connection], patience: float
+) -> sqlite3.Connection:
+    require_not_inherited(identity.path, shown)
+    identity.require_file()  # where it was open before a fork: a file that has gone since must not be made anew
+    connection = connect(identity.path, patience)
+    try:
+        identity.learn()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

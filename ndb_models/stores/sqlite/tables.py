@@ -1,16 +1,16 @@
 """The verbs of the contract, in SQL: plain functions on an open connection, in a transaction of their caller's.
 
-Expiry is decided here. A verb that reads works out what an expired session has become; a verb that writes makes it so
-first. Each may be carried out again after a rollback: none keeps anything but what is in the tables.
+Expiry is decided here. A verb that reads works out what a session has become; a verb that writes makes it so first.
+Each may be carried out again after a rollback: beside the tables there are only extensions, and noting one twice does
+no harm.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from ndb_models.stores.contract import (
     ExpirySettings,
@@ -20,7 +20,9 @@ from ndb_models.stores.contract import (
     Swaps,
     UnknownSessionError,
 )
+from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
+from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
 from ndb_models.types import Clock, SessionToken
 
 # Every so many creations free twice as many sessions that have expired, so that these cannot pile up.
@@ -29,53 +31,67 @@ _CREATIONS_PER_SWEEP: Final = 16
 _SPARE_PAGES: Final = 1024
 _PAGES_GIVEN_BACK: Final = 256
 
-_COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, deadline"
-_SELECT_SESSION: Final = f"SELECT {_COLUMNS} FROM session WHERE tkn = ?"
-_ALIVE: Final = "(deadline IS NULL OR deadline > ? OR NOT delete_session)"
+# A clock that goes back by less, in seconds, is not taken for one that was set back.
+_JITTER: Final = 0.1
+# Rows looked through for timers that are ahead, for each session that a sweep may free; and seconds between two passes.
+_ROWS_PER_SWEPT: Final = 16
+_SECONDS_BETWEEN_PASSES: Final = 3600.0
+_FIRST_ROW: Final = -(2**63)
 
-
-@dataclass(slots=True)
-class _Session:
-    """A session as it is now. `emptied`: its time has come since anyone wrote, so that the keys it has are gone."""
-
-    token: SessionToken
-    expiry: ExpirySettings
-    deadline: float | None
-    emptied: bool = False
-
-
-_Row: TypeAlias = tuple[int, int, int, int, float | None]
-"""The `_COLUMNS` of a session."""
-
-
-def _session(token: SessionToken, row: _Row, now: float) -> _Session | None:
-    """Return what a session has become; None where its time has come to end. The one place where expiry happens."""
-    duration, delete_session, on_set_add, on_get, deadline = row
-    expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
-    if deadline is None or now < deadline:
-        return _Session(token, expiry, deadline)
-    if expiry.delete_session:
-        return None
-    deadline += expiry.duration * (math.floor((now - deadline) / expiry.duration) + 1)
-    return _Session(token, expiry, deadline, emptied=True)
+_SELECT_SESSION: Final = f"SELECT {COLUMNS} FROM session WHERE tkn = ?"
+_IS_EXTENDED: Final = "(extend_on_get AND is_extended(tkn, deadline, duration))"
+_ALIVE: Final = f"(deadline IS NULL OR deadline > ? OR NOT delete_session OR {_IS_EXTENDED})"
 
 
 class Tables:
-    """The tables of one connection. `clock` tells the time in seconds since 1970."""
+    """The tables of one connection.
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+    Args:
+        connection: to the file.
+        clock: tells the time in seconds since 1970.
+        extensions: those that the tables do not have yet.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, extensions: Extensions) -> None:
         self.connection = connection
         self._clock = clock
+        self._extensions = extensions
         self._created = 0
+        # The sessions that this transaction has brought up to date.
+        self._settled: set[SessionToken] = set()
+        # The latest time that was seen; where the pass through all rows has come, None between two; and when it began.
+        self._latest = -math.inf
+        self._pass_at: int | None = _FIRST_ROW
+        self._pass_began = -math.inf
+        connection.create_function("is_extended", 3, self._is_extended)
 
-    def _look(self, token: SessionToken) -> _Session | None:
+    def _look(self, token: SessionToken) -> SessionState | None:
         """Return a session as it is now, and change nothing."""
         row = self._row(token)
-        return None if row is None else _session(token, row, self._clock())
+        if row is None:
+            return None
+        now = self._clock()
+        session = session_state(token, row, now, self._read_at(token, row.deadline, now))
+        if session is not None and session.is_ahead:
+            self._extensions.note(token, now, math.inf)
+        return session
 
-    def _row(self, token: SessionToken) -> _Row | None:
-        row: _Row | None = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
-        return row
+    def _read_at(self, token: SessionToken, stored: float | None, now: float) -> float | None:
+        """Return when a session was last read, if that extends it and the tables do not have it yet."""
+        read_at = self._extensions.read_at(token)
+        if read_at is None or stored is None or (now >= stored and self._extensions.failing):
+            return None
+        return read_at
+
+    def _is_extended(self, token: int, stored: float, duration: int) -> bool:
+        """Tell SQLite whether a session whose stored time has come lives on by an extension."""
+        now = self._clock()
+        read_at = self._read_at(unsigned(token), stored, now)
+        return read_at is not None and min(read_at, now) + unsigned(duration) > now
+
+    def _row(self, token: SessionToken) -> SessionRow | None:
+        row = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
+        return None if row is None else SessionRow._make(row)
 
     def _visible(self, scope: Scope) -> Keys | None:
         """Return a map to read; None where its session has been emptied by its expiry."""
@@ -87,16 +103,17 @@ class Tables:
                 return None
         return Keys(self.connection, scope)
 
-    def get(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes] | None:
-        """Return keys; None where that starts a timer anew, which `get_and_extend` does."""
-        session = None if scope is None else self._look(scope)
-        if session is None:
-            if scope is not None:
+    def get(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
+        """See `Store.get`. Where that starts a timer anew, it is noted."""
+        if scope is not None:
+            session = self._look(scope)
+            if session is None:
                 raise UnknownSessionError
-        elif session.expiry.extend_on_get and session.deadline is not None:
-            return None
-        elif session.emptied:
-            return {}
+            if session.expiry.extend_on_get and session.stored is not None:
+                now = self._clock()
+                self._extensions.note(scope, now, session.stored - now)
+            if session.emptied:
+                return {}
         return Keys(self.connection, scope).read(names)
 
     def peek(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
@@ -140,10 +157,10 @@ class Tables:
     def totals(self) -> tuple[int, int]:
         """See `Store.totals`."""
         now = self._clock()
-        return self._number(f"SELECT count(*) FROM session WHERE {_ALIVE}", now), self._number(
-            "SELECT (SELECT count(*) FROM session_key)"
-            " - (SELECT count(*) FROM session JOIN session_key USING (tkn) WHERE deadline <= ?)",
-            now,
+        gone = f"SELECT count(*) FROM session JOIN session_key USING (tkn) WHERE deadline <= ? AND NOT {_IS_EXTENDED}"
+        return (
+            self._number(f"SELECT count(*) FROM session WHERE {_ALIVE}", now),
+            self._number(f"SELECT (SELECT count(*) FROM session_key) - ({gone})", now),
         )
 
     def export(self, tokens: Sequence[SessionToken] | None) -> list[SessionRecord]:
@@ -173,15 +190,7 @@ class Tables:
 
     def set(self, scope: Scope, keys: Mapping[str, bytes], *, over: bool = True) -> None:
         """See `Store.set`; without `over`, `Store.add`."""
-        self._to_change(scope, extends_on_set_add=True).write(keys, over=over)
-
-    def get_and_extend(self, scope: Scope, names: Sequence[str]) -> tuple[dict[str, bytes], bool]:
-        """Return keys, and whether that started a timer anew."""
-        if scope is None:
-            return Keys(self.connection, scope).read(names), False
-        session = self._settled(scope)
-        extended = session.expiry.extend_on_get and self._start_timer(session)
-        return Keys(self.connection, scope).read(names), extended
+        self._to_change(scope, by_set_add=True).write(keys, over=over)
 
     def remove(self, scope: Scope, names: Sequence[str]) -> None:
         """See `Store.remove`."""
@@ -203,7 +212,9 @@ class Tables:
         self._created += 1
         if self._created % _CREATIONS_PER_SWEEP == 0:
             self.sweep(2 * _CREATIONS_PER_SWEEP)
-        deadline = self._clock() + expiry.duration if expiry.duration else None
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        deadline = now + expiry.duration if expiry.duration else None
         row = (signed(token), signed(expiry.duration), *expiry[1:], deadline, deadline)
         insert = "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         if self.connection.execute(insert, row).rowcount == 0:
@@ -215,7 +226,9 @@ class Tables:
 
     def expire(self, token: SessionToken, expiry: ExpirySettings, swaps: Swaps, *, restart: bool) -> bool:
         """See `Store.expire`."""
-        session = self._settled(token)
+        session = self._settle(token)
+        if session is None:
+            raise UnknownSessionError
         keys = Keys(self.connection, token)
         there = keys.read(list(swaps))
         if any(there.get(name) not in swap for name, swap in swaps.items()):
@@ -245,15 +258,53 @@ class Tables:
         self.connection.execute("DELETE FROM session_key")
         return ended
 
+    def begin(self, statement: str) -> None:
+        """Begin a transaction."""
+        self._settled.clear()
+        self.connection.execute(statement)
+
+    def extend(self, tokens: Collection[SessionToken]) -> None:
+        """Store the extensions that are noted for these sessions, where they still exist."""
+        for token in tokens:
+            if token not in self._settled:
+                self._settle(token)
+
     def sweep(self, most: int) -> bool:
-        """Free what so many expired sessions occupy, and some of the file; tell whether there may be more of them."""
+        """Free what so many expired sessions occupy; tell whether there may be more of them."""
         now = self._clock()
         rows = self.connection.execute("SELECT tkn FROM session WHERE due <= ? ORDER BY due LIMIT ?", (now, most))
         due = [unsigned(token) for (token,) in rows]
         for token in due:
-            if self._settle(token) is not None:
-                self.connection.execute("UPDATE session SET due = deadline WHERE tkn = ?", (signed(token),))
-        return len(due) == most
+            self._set_due(token)
+        return self._pull_in(now, most * _ROWS_PER_SWEPT) or len(due) == most
+
+    def _pull_in(self, now: float, rows: int) -> bool:
+        """Look through so many rows for timers that are ahead of the clock, if it may have been set back.
+
+        Their `due` is far off, so that no sweep comes by them. Tell whether there are more rows to look through.
+        """
+        if now < self._latest - _JITTER or now - self._pass_began >= _SECONDS_BETWEEN_PASSES:
+            self._pass_at, self._pass_began = _FIRST_ROW, now
+        self._latest = now
+        if self._pass_at is None:
+            return False
+        last, looked_at = self.connection.execute(
+            "SELECT max(tkn), count(*) FROM (SELECT tkn FROM session WHERE tkn >= ? ORDER BY tkn LIMIT ?)",
+            (self._pass_at, rows),
+        ).fetchone()
+        ahead = self.connection.execute(
+            "SELECT tkn FROM session WHERE tkn BETWEEN ? AND ? AND (deadline - duration > ? OR due > deadline)",
+            (self._pass_at, last, now),
+        ).fetchall()
+        for (token,) in ahead:
+            self._set_due(unsigned(token))
+        self._pass_at = last + 1 if looked_at == rows and last < 2**63 - 1 else None
+        return self._pass_at is not None
+
+    def _set_due(self, token: SessionToken) -> None:
+        """Bring a session up to date, and have it looked at again when its time comes."""
+        if self._settle(token) is not None:
+            self.connection.execute("UPDATE session SET due = deadline WHERE tkn = ?", (signed(token),))
 
     def give_back(self) -> bool:
         """Give some of the file's free pages back to the system, where most are free; tell whether there are more."""
@@ -263,46 +314,42 @@ class Tables:
         self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})").fetchall()
         return True
 
-    def _to_change(self, scope: Scope, *, extends_on_set_add: bool = False) -> Keys:
-        """Return a map as it is now, to be changed."""
-        if scope is not None:
-            session = self._settled(scope)
-            if extends_on_set_add and session.expiry.extend_on_set_add:
-                self._start_timer(session)
+    def _to_change(self, scope: Scope, *, by_set_add: bool = False) -> Keys:
+        """Return a map as it is now, to be changed; `by_set_add` extends it where it says so."""
+        if scope is not None and self._settle(scope, by_set_add=by_set_add) is None:
+            raise UnknownSessionError
         return Keys(self.connection, scope)
 
-    def _settled(self, token: SessionToken) -> _Session:
-        session = self._settle(token)
-        if session is None:
-            raise UnknownSessionError
-        return session
-
-    def _settle(self, token: SessionToken) -> _Session | None:
-        """Return a session as it is now, and make it so in the tables, if its time has come."""
+    def _settle(self, token: SessionToken, *, by_set_add: bool = False) -> SessionState | None:
+        """Return a session as it is now, and make it so in the tables; None where there is none."""
         row = self._row(token)
         if row is None:
             return None
-        session = _session(token, row, self._clock())
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        self._settled.add(token)
+        session = session_state(token, row, now, self._read_at(token, row.deadline, now))
         if session is None:
             self._delete(token)
-        elif session.emptied:
+            return None
+        if session.emptied:
             Keys(self.connection, token).clear()
-            self._store_deadline(session)
             session.emptied = False
+        if by_set_add and session.expiry.extend_on_set_add and session.deadline is not None:
+            session.deadline = now + session.expiry.duration
+        if session.deadline != session.stored:
+            self._store_deadline(session)
         return session
 
-    def _start_timer(self, session: _Session) -> bool:
-        """Start a timer anew; tell whether there is one."""
-        if session.deadline is None:
-            return False
-        session.deadline = self._clock() + session.expiry.duration
-        self._store_deadline(session)
-        return True
-
-    def _store_deadline(self, session: _Session) -> None:
-        self.connection.execute(
-            "UPDATE session SET deadline = ? WHERE tkn = ?", (session.deadline, signed(session.token))
-        )
+    def _store_deadline(self, session: SessionState) -> None:
+        """Store when a session's time comes. It is looked at no later than that."""
+        deadline, token = session.deadline, signed(session.token)
+        if deadline is not None and session.due is not None and session.due <= deadline:
+            self.connection.execute("UPDATE session SET deadline = ? WHERE tkn = ?", (deadline, token))
+        else:
+            self.connection.execute(
+                "UPDATE session SET deadline = ?, due = ? WHERE tkn = ?", (deadline, deadline, token)
+            )
 
     def _delete(self, token: SessionToken) -> None:
         Keys(self.connection, token).clear()

@@ -1,0 +1,88 @@
+"""Build the distributions, look at them as an index does, and run tests of the one against the other.
+
+`python .ci/package.py`, with `build` and `twine`: the source distribution holds every file of the repository, the page
+of an index has no link that is broken there, and the tests of the source distribution pass, in an empty folder and an
+environment of its own, with the package that the wheel installs.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_SHIPPED = {".gitignore"}
+# All that looks at files around the package, and a part of what looks at the package itself.
+TESTS = ("tests/cli", "tests/client", "tests/wire", "tests/stores", "tests/test_*.py")
+
+
+def main() -> None:
+    """Do it all; end with an error at what fails first."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        source, wheel = build(here)
+        run(sys.executable, "-m", "twine", "check", "--strict", source, wheel)
+        require_all_files(source)
+        require_no_broken_links(wheel)
+        unpacked = unpack(source, here)
+        python = here / "venv" / "bin" / "python"
+        run(sys.executable, "-m", "venv", here / "venv")
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[test]")
+        tests = [path for pattern in TESTS for path in sorted(unpacked.glob(pattern))]
+        options = ("-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider")
+        run(python, "-W", "error", "-m", "pytest", *options, *tests, cwd=unpacked)
+
+
+def build(here: Path) -> tuple[Path, Path]:
+    """Return the source distribution, and the wheel that was built from it."""
+    run(sys.executable, "-m", "build", "--outdir", here / "dist", ROOT)
+    (source,), (wheel,) = (list((here / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
+    return source, wheel
+
+
+def require_all_files(source: Path) -> None:
+    """Compare the source distribution with what is committed, where this is a repository."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    with tarfile.open(source) as archive:
+        shipped = {name.partition("/")[2] for name in archive.getnames()}
+    missing = set(listed.stdout.split()) - shipped - NOT_SHIPPED
+    if missing:
+        sys.exit(f"the source distribution lacks {', '.join(sorted(missing))}")
+
+
+def require_no_broken_links(wheel: Path) -> None:
+    """Look for links in the page of the index that work in a repository alone."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        page = archive.read(name).decode()
+    relative = re.findall(r"\]\((?!https?://|#)([^)]*)\)", page)
+    if relative or "# ndb_models" not in page:
+        sys.exit(f"the page of an index would have broken links, or none of the README: {relative}")
+
+
+def unpack(source: Path, here: Path) -> Path:
+    """Return the folder of the source distribution, without the package: the installed one is to be tested."""
+    with tarfile.open(source) as archive:
+        archive.extractall(here, filter="data")
+    (unpacked,) = here.glob("ndb_models-*")
+    shutil.rmtree(unpacked / "ndb_models")
+    return unpacked
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> None:
+    """Run a command; end with its status if it fails."""
+    arguments: Sequence[str | Path] = command
+    status = subprocess.run(arguments, cwd=cwd, check=False).returncode
+    if status:
+        sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

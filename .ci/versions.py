@@ -1,0 +1,111 @@
+"""Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
+
+`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each gets an
+environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. After the fast part, the asynchronous
+part runs on uvloop. With OTHERS, the version that runs this is tested on uvloop alone: it runs the whole suite anyway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+FAST = ("-m", "not slow", "tests")
+ASYNCHRONOUS = ("-m", "not slow", "--loop=uvloop", "tests/client", "tests/server", "tests/transport", "tests/wire")
+THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def main() -> int:
+    """Test every version; return 1 if one failed."""
+    parser = argparse.ArgumentParser(description="Runs the fast part of the tests on every CPython that there is.")
+    parser.add_argument("--fast-on", choices=["ALL", "OTHERS"], default="ALL", help="leave out the version of this one")
+    fast_on: str = parser.parse_args().fast_on
+    failed: list[str] = []
+    for version in VERSIONS:
+        interpreter = find(version)
+        if interpreter is None:
+            say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
+            continue
+        python = environment(version, interpreter)
+        if python is None:
+            failed.append(f"{version} (no environment)")
+            continue
+        if fast_on == "OTHERS" and version == THIS:
+            say(f"CPython {version}: the fast part is skipped, this version runs all tests")
+        elif not passes(version, "the fast part", python, *FAST):
+            failed.append(version)
+        if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
+            failed.append(f"{version} on uvloop")
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def find(version: str) -> Path | None:
+    """Return an interpreter of this version that starts and is CPython; None if there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    of_pyenv = sorted(pyenv.glob(f"{version}.*/bin/python"), key=_numbers, reverse=True)
+    on_path = shutil.which(f"python{version}")
+    this = [Path(sys.executable)] if version == THIS else []
+    return next(filter(_is_cpython(version), [*this, *of_pyenv, *([Path(on_path)] if on_path else [])]), None)
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.parts[-3])]
+
+
+def _is_cpython(version: str) -> Callable[[Path], bool]:
+    program = "import sys, venv, ensurepip; print(sys.implementation.name, *sys.version_info[:2])"
+
+    def is_it(path: Path) -> bool:
+        try:
+            done = subprocess.run([path, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return done.stdout.split() == ["cpython", *version.split(".")]
+
+    return is_it
+
+
+def environment(version: str, interpreter: Path) -> Path | None:
+    """Return the interpreter of this version's environment, made anew where it is missing or old."""
+    home = ROOT / f".venv-{version}"
+    python, ready = home / "bin" / "python", home / ".ready"
+    if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
+        return python
+    say(f"CPython {version}: setting up {home.name} (once) ...")
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    editable = ("--config-settings", "editable_mode=compat", "--editable", f"{ROOT}[test,speed]")
+    for command in ((interpreter, "-m", "venv", "--clear", home), (python, *install, *editable)):
+        if subprocess.run(command, check=False).returncode:
+            return None
+    ready.touch()
+    return python
+
+
+def passes(version: str, what: str, python: Path, *arguments: str) -> bool:
+    """Run tests in two processes; tell whether they passed, and how long they took."""
+    say(f"CPython {version}: {what}")
+    begun = time.monotonic()
+    command = (python, "-W", "error", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *arguments)
+    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    say(f"CPython {version}: {what} {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - begun:.0f} s")
+    return status == 0
+
+
+def say(line: str) -> None:
+    """Write a line at once, before what a test writes."""
+    print(line, flush=True)  # noqa: T201 - what this program is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

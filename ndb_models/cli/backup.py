@@ -1,0 +1,92 @@
+"""`ndb-models backup`: a copy of a store in a file, while it is in use."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import Any, Final
+
+from ndb_models.copying import backup
+from ndb_models.errors import InvalidArgumentError, NdbError
+
+_EPILOG: Final = """\
+The backup is the store as it was at one moment; processes go on using the store meanwhile. It has mode 0600, has passed
+SQLite's integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing
+behind. To restore it, stop all processes that use the store and put the backup in the place of its file.
+
+exit status:
+  0    the backup is there
+  1    the store cannot be read or is damaged, or the backup cannot be written
+  2    called wrongly: there is no such store, or FILE is there already
+  130  interrupted (SIGINT or SIGTERM)
+"""
+_INTERRUPTED: Final = 130
+
+
+def add_backup_command(commands: Any) -> None:
+    """Add `backup` to the subcommands of a parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "backup",
+        help="write a checked copy of a store in a file, while it is in use",
+        description="Write a checked copy of a store in a file, while it is in use.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--store", required=True, metavar="URI", help="the store: sqlite:///PATH")
+    parser.add_argument("--to", required=True, dest="file", metavar="FILE", help="where the backup goes")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    parser.set_defaults(run=run_backup)
+
+
+def run_backup(options: argparse.Namespace) -> int:
+    """Write a backup, and say how large it is; return the exit status."""
+    progress = _Progress() if sys.stderr.isatty() else None
+    try:
+        size = asyncio.run(_backup(options, progress))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _failed(progress, "interrupted; nothing was written", _INTERRUPTED)
+    except InvalidArgumentError as exc:
+        return _failed(progress, str(exc), 2)
+    except NdbError as exc:
+        return _failed(progress, str(exc), 1)
+    if progress is not None:
+        progress.end()
+    sys.stdout.write(f"{options.file}: {size} bytes, checked\n")
+    return 0
+
+
+async def _backup(options: argparse.Namespace, progress: _Progress | None) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await backup(options.store, options.file, overwrite=options.overwrite, report=progress)
+
+
+def _failed(progress: _Progress | None, reason: str, status: int) -> int:
+    if progress is not None:
+        progress.end()
+    sys.stderr.write(f"ndb-models: {reason}\n")
+    return status
+
+
+class _Progress:
+    """Says on a terminal, in one line, how much has been copied."""
+
+    def __init__(self) -> None:
+        self._percent = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        percent = 100 * done // max(1, total)
+        if percent != self._percent:
+            self._percent = percent
+            sys.stderr.write(f"\rndb-models: {percent} % copied")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._percent >= 0:
+            sys.stderr.write("\n")

@@ -1,0 +1,72 @@
+"""What became of the attempts to carry one request, and whether another can help. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from ndb_models.errors import ConnectionLostError, ProtocolError
+from ndb_models.wire.commands import Command
+
+_TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
+# Retries after a protocol violation, and after a connection that was cut at a frame which may be too large.
+_ANOMALIES_FORGIVEN: Final = 2
+_CUTS_FORGIVEN: Final = 1
+
+
+class Attempts:
+    """The failed attempts of one request.
+
+    Attributes:
+        maybe_done: whether the server may have carried it out.
+        patience: how many times as long as usual the next answer may take; twice as long after each frozen connection.
+    """
+
+    __slots__ = ("_anomalies", "_cuts", "_hopeless", "_reason", "maybe_done", "patience")
+
+    def __init__(self) -> None:
+        self.maybe_done: bool = False
+        self.patience: int = 1
+        self._reason: str | None = None
+        self._anomalies = 0
+        self._cuts = 0
+        self._hopeless = False
+
+    def note(self, lost: ConnectionLostError, size: int, largest_taken: int) -> bool:
+        """Take note of a failure. Return True if the server may have cut the connection because of the frame's size.
+
+        Args:
+            lost: the failure; its cause says why.
+            size: bytes of the request's frame.
+            largest_taken: bytes of the largest frame that the server has answered on that connection.
+        """
+        cause = lost.__cause__
+        self.maybe_done = self.maybe_done or lost.maybe_done
+        self._reason = None
+        self._anomalies += isinstance(cause, ProtocolError)
+        if isinstance(cause, TimeoutError):
+            self._reason = f"the connection is frozen: {cause}"
+            self.patience *= 2 if lost.maybe_done else 1
+        elif isinstance(cause, ConnectionClosed):
+            closes = [close.code for close in (cause.rcvd, cause.sent) if close is not None]
+            self._hopeless = CloseCode.MESSAGE_TOO_BIG in closes  # the same would happen again
+            self._reason = _TOO_LARGE if self._hopeless else None
+            if lost.maybe_done and not closes and size > largest_taken:
+                self._cuts += 1
+                self._reason = (
+                    f"the server cut the connection without a word at a request of {size} bytes; it may take no more"
+                    f" than {largest_taken} (1024 is a NemesisDB's default): max_payload= is what the server takes"
+                )
+                return True
+        return False
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether another attempt would end like these."""
+        return self._hopeless or self._anomalies > _ANOMALIES_FORGIVEN or self._cuts > _CUTS_FORGIVEN
+
+    def error(self, command: Command) -> ConnectionLostError:
+        """Return the error for the request."""
+        return ConnectionLostError(command.name, maybe_done=self.maybe_done, reason=self._reason)

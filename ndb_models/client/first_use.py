@@ -1,0 +1,47 @@
+"""A transport that is opened by the first request: for clients that are made before there is a server or a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ndb_models.client.transport import Transport
+from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.prepared import Prepared
+
+
+class FirstUse(Transport):
+    """Stands in the place of a transport until there is one.
+
+    Args:
+        open_transport: opens it, or returns the one that another request has opened meanwhile.
+        is_remote: what that will be.
+    """
+
+    connections: int = 0
+
+    def __init__(self, open_transport: Callable[[], Awaitable[Transport]], *, is_remote: bool) -> None:
+        self._open = open_transport
+        self.is_remote = is_remote
+
+    @property
+    def is_connected(self) -> bool:
+        """Always False."""
+        return False
+
+    async def request(self, exchange: Exchange) -> bytes:
+        """See `Transport.request`; raises `ConnectError` where nothing can be opened."""
+        transport = await self._open()
+        return await transport.request(exchange)
+
+    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
+        """See `Transport.perform`; raises `ConnectError` where nothing can be opened."""
+        transport = await self._open()
+        return await transport.perform(prepared)
+
+    async def aclose(self) -> None:
+        """Do nothing: nothing is open."""
+
+    def abandon(self) -> bool:
+        """Do nothing: nothing is open."""
+        return False

@@ -1,0 +1,138 @@
+"""A backup of a store in a file: one file, private, checked, and there whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
+from ndb_models.errors import InvalidArgumentError, StoreError
+from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
+from ndb_models.stores.sqlite.opening import make_private
+from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
+
+# What SQLite keeps beside a file that is open, or was not closed. It would be taken for a part of the backup.
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+
+
+async def backup(
+    store: str,
+    file: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write a backup of a store to a file, and return its size in bytes. The store may be in use meanwhile.
+
+    The backup is the store as it was at one moment, expired sessions included. It has mode 0600, has passed SQLite's
+    `integrity_check`, and has reached the disk before it gets its name. A failure, or a cancellation, leaves nothing
+    behind. To restore it, put it in the place of the store's file while no process has that open.
+
+    Args:
+        store: the URI of the store, `sqlite:///PATH`.
+        file: where the backup goes.
+        overwrite: replace a file that is there; otherwise that is an error.
+        report: called with how many pages are copied, and how many there are.
+
+    Raises:
+        InvalidArgumentError: the URI names no store in a file, or the file is there, or cannot be one.
+        StoreError: the store cannot be read or is damaged, or the backup cannot be written.
+    """
+    source = _source(store)
+    target = await asyncio.to_thread(_free_place, source, file, overwrite)
+    loop = asyncio.get_running_loop()
+    stopping = threading.Event()
+
+    def tell(done: int, total: int) -> None:
+        if report is not None:
+            loop.call_soon_threadsafe(report, done, total)
+
+    working = asyncio.ensure_future(asyncio.to_thread(_back_up, source, target, overwrite, tell, stopping.is_set))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopping.set()
+        await asyncio.wait([working])
+        if not working.cancelled() and working.exception() is None:
+            return working.result()  # it was complete already
+        raise
+
+
+def _source(store: str) -> SqliteUri:
+    try:
+        scheme = urlsplit(store).scheme
+    except ValueError:
+        scheme = ""
+    if scheme != "sqlite":
+        raise InvalidArgumentError("only a store in a file has backups: sqlite:///PATH; for others, see 'copy'")
+    source = parse_sqlite_uri(store)
+    if not Path(source.file).is_file():
+        raise InvalidArgumentError(f"there is no file {source.path}")
+    return source
+
+
+def _free_place(source: SqliteUri, file: str | os.PathLike[str], overwrite: bool) -> Path:
+    target = Path(resolved(str(Path(file).parent)), Path(file).name)  # a link is replaced itself, not what it leads to
+    if target.is_dir():
+        raise InvalidArgumentError(f"{target} is a directory: name a file in it")
+    if not target.parent.is_dir():
+        raise InvalidArgumentError(f"{target.parent} is not a directory")
+    with contextlib.suppress(OSError):
+        if target.samefile(source.file):
+            raise InvalidArgumentError("that is the store itself: name another file")
+    if not overwrite and os.path.lexists(target):
+        raise _taken(target)
+    for suffix in _BESIDE:
+        beside = target.with_name(target.name + suffix)
+        if os.path.lexists(beside):
+            raise InvalidArgumentError(f"{beside} is there: a store of that name is open, or was not closed")
+    return target
+
+
+def _taken(target: Path) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{target} is there already: name another file, or ask for it to be overwritten")
+
+
+def _back_up(
+    source: SqliteUri, target: Path, overwrite: bool, report: Callable[[int, int], None], stopped: Callable[[], bool]
+) -> int:
+    try:
+        remove_leftovers(target.parent)
+        with temporary_folder(target.parent) as folder:
+            copy = folder / "backup.db"
+            folder.chmod(0o700)
+            make_private(str(copy))
+            copy_file(source, copy, report, stopped)
+            synchronise(copy)
+            if stopped():
+                raise BackupStoppedError
+            size = copy.stat().st_size
+            _name(copy, target, overwrite)
+    except FileExistsError:
+        raise _taken(target) from None
+    except OSError as exc:
+        raise StoreError(str(target), f"the backup cannot be written: {exc.strerror or type(exc).__name__}") from exc
+    if sys.platform != "win32":
+        synchronise(target.parent)
+    return size
+
+
+def _name(copy: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        copy.replace(target)
+        return
+    try:
+        os.link(copy, target)  # unlike renaming, it fails where there is a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        copy.rename(target)

@@ -1,0 +1,163 @@
+"""Defaults that a session could not be saved with: what is read back would be something else.
+
+They are found when the class is declared, at every depth: those of nested models, dataclasses and typed dicts too. What
+cannot be tried without an instance, or is made by a function of the user's, is left to `save`.
+"""
+
+# Defaults are of any type.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, PydanticUndefined, SchemaSerializer, SchemaValidator
+from pydantic_core.core_schema import ErrorType
+
+from ndb_models.errors import SchemaError
+from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
+from ndb_models.schema.secrets import revealing_serializer
+
+# Factories that may be called any time, since they do nothing but make a value.
+_PURE: Final = (dict, list, set, frozenset, tuple, deque, OrderedDict, defaultdict, str, bytes, int, float, bool)
+
+_FITTING: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool, "float": float}
+
+_PYDANTICS: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_error"}
+
+_NONE: Final = "its default is None, which its type does not take; declare it as `... | None`"
+_UNFIT: Final = "its default does not fit its type; give it one that does"
+
+
+class _Trial(NamedTuple):
+    """A default, and what writes and reads it."""
+
+    default: Any
+    reader: SchemaValidator
+    writer: SchemaSerializer
+
+
+def check_defaults(model: type[BaseModel]) -> None:
+    """Make sure that a model of this class can be saved with its defaults.
+
+    A number that is given for one of another type, such as 1 for a float, is taken as that.
+
+    Raises:
+        SchemaError: it cannot; the message says what to declare.
+    """
+    _take_numbers(model)
+    of = fields_of_model(model)
+    for name, field in of.fields.items():
+        if model.__pydantic_fields__[name].exclude is True:
+            continue
+        own = field["schema"]
+        for node, config in walk(field, of):
+            if node["type"] != "default" or _is_harmless(node, config):
+                continue
+            problem = _problem(node, config, of)
+            if problem is not None:
+                inside = "" if node is own else "a default inside of its type: "
+                raise SchemaError(model.__name__, name, f"{inside}{problem}")
+
+
+def _take_numbers(model: type[BaseModel]) -> None:
+    fields = [field for field in model.__pydantic_fields__.values() if type(field.default) is int]
+    taken = False
+    for field in fields:
+        kinds = {*(get_args(field.annotation) or (field.annotation,))} - {type(None)}
+        if len(kinds) == 1 and (kind := next(iter(kinds))) in (float, Decimal):
+            field.default, taken = kind(field.default), True
+    if taken:
+        model.model_rebuild(force=True)
+
+
+def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
+    """Tell of most defaults at a glance that they come back."""
+    if "default" not in node:
+        return node.get("default_factory") not in _PURE
+    default, inner = node["default"], node["schema"]
+    if default is PydanticUndefined or (default is None and inner["type"] == "nullable"):
+        return True
+    if inner["type"] == "nullable":
+        inner = inner["schema"]
+    is_plain = inner.keys() <= {"type"} and not any(name.startswith(("str_", "allow_")) for name in config)
+    return is_plain and default == default and type(default) is _FITTING.get(inner["type"])
+
+
+def _problem(node: Any, config: Mapping[str, Any], of: Fields) -> str | None:
+    trial = _trial(node, config, of)
+    if trial is None:
+        return None
+    default = trial.default
+    try:
+        if node.get("validate_default", config.get("validate_default")):
+            default = trial.reader.validate_python(default)
+        text = trial.writer.to_json(default, round_trip=True, by_alias=False, warnings=False)
+        read = trial.reader.validate_json(text, by_alias=False, by_name=True)
+    except ValidationError as exc:
+        return _unfit(default, exc)
+    except PydanticSerializationError:  # it may be no value of its type
+        return _as_given(trial)
+    except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
+        return None
+    if _is_same(default, read) or (type(default) is int and default == read):
+        return None
+    return _changed(default, read)
+
+
+def _unfit(default: Any, error: ValidationError) -> str | None:
+    """Return why a default is refused, unless it is a validator of the user's that refuses it: it may be meant to."""
+    if any(problem["type"] not in _PYDANTICS for problem in error.errors(include_url=False, include_input=False)):
+        return None
+    return _NONE if default is None else _UNFIT
+
+
+def _as_given(trial: _Trial) -> str | None:
+    """Return what is wrong with a default that cannot be written, if its type would make another one of it."""
+    try:
+        read = trial.reader.validate_python(trial.default)
+    except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
+        return None
+    return None if type(read) is type(trial.default) else _changed(trial.default, read)
+
+
+def _trial(node: Any, config: Mapping[str, Any], of: Fields) -> _Trial | None:
+    whole: Any = {"type": "definitions", "schema": node, "definitions": list(of.definitions.values())}
+    configured: Any = dict(config)
+    try:
+        default = node["default_factory"]() if "default" not in node else copy.deepcopy(node["default"])
+        writer = revealing_serializer(whole) or SchemaSerializer(whole, configured)
+        return _Trial(default, SchemaValidator(whole, configured), writer)
+    except Exception:  # noqa: BLE001 - not every part of a schema stands alone
+        return None
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other) and all(map(_is_same, _parts(one), _parts(other)))
+    except Exception:  # noqa: BLE001 - what cannot be compared is left to `save`
+        return True
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple, deque)):
+        yield from value
+    elif isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, BaseModel):
+        yield from value.__dict__.values()
+
+
+def _changed(default: Any, read: Any) -> str:
+    before, after = type(default).__name__, type(read).__name__
+    if before != after:
+        return (
+            f"its default is of type {before}, and would come back from the store as {after}; write one of"
+            f" type {after}, declare a type that keeps {before}, or say Field(validate_default=True)"
+        )
+    return f"its default, a {before}, would not come back from the store as it is; write it as its type reads it"

@@ -1,0 +1,367 @@
+"""Whether two values are the same: type for type at every depth.
+
+Equal in Python is not enough: `True == 1 == 1.0`, a class may compare less than it holds, and may not compare at all.
+
+- Types must be the same, of keys and of elements too. Zeros of floats differ by their signs.
+- Models and dataclasses are compared by their fields, models by their extras and private attributes too, never by an
+  `__eq__` of their own. What a property has cached does not count.
+- The order of a dict counts for an `OrderedDict` alone.
+- Times with a zone are the same at the same moment, whatever their zones.
+- Objects of other classes are the same if `==` and their public attributes say so. Where `==` says nothing, they are
+  the same if both are written as the same text.
+
+Two questions are asked. Whether a value comes back as it was: then private attributes and excluded fields count, and
+NaN is never the same. And whether a value has changed: then only what is stored counts, NaN is NaN, and another zone of
+Python's own, or other digits of a Decimal, is a change.
+"""
+
+# What is compared has no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import is_dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from pydantic import AnyUrl, BaseModel, Secret, SecretBytes, SecretStr
+from pydantic_core import MultiHostUrl, Url
+
+from ndb_models.schema.model import SessionModel
+from ndb_models.schema.value_kinds import (
+    ABSENT,
+    BY_BASE,
+    BY_TEXT,
+    EXACT,
+    FACTORY_LOST,
+    LOST,
+    MAXLEN_LOST,
+    UNDECIDED,
+    attributes,
+    by_base,
+    by_text,
+    datetimes,
+    decimals,
+    floats,
+    is_equal,
+    not_stored,
+    objects,
+    times,
+    with_defaults_as_read,
+)
+
+_FLAT: Final = EXACT | {float}
+
+_URLS: Final = (*(base for base in AnyUrl.__mro__ if base is not object), Url, MultiHostUrl)
+
+
+class Rules(NamedTuple):
+    """What counts in a comparison.
+
+    `changes` asks whether a value has changed, else whether it comes back. `drops_private` leaves private attributes
+    out.
+    """
+
+    changes: bool = False
+    drops_private: bool = False
+
+
+OF_CHANGES: Final = Rules(changes=True)
+"""What counts in the question whether a value has changed."""
+
+_Pairs: TypeAlias = list[tuple[Any, Any]]
+_Compare: TypeAlias = Callable[[Any, Any, _Pairs, Rules], str | None]
+"""Compares two values of one type. What they hold is added to the pairs, to be compared next."""
+
+# So many pairs may be compared before anyone asks whether a value holds itself.
+_UNSUSPICIOUS: Final = 256
+
+
+def difference(one: Any, other: Any, rules: Rules) -> str | None:
+    """Return None if two values are the same, else in what they differ, as the reason of a refusal.
+
+    It is `UNDECIDED` where they differ, if at all, in an object that cannot be compared: then they are the same if both
+    are written as the same text.
+
+    Args:
+        one: the value that was given.
+        other: what was read in its place.
+        rules: what counts.
+    """
+    pairs: _Pairs = [(one, other)]
+    steps, undecided = 0, None
+    # Pairs that were met, kept so that no other value takes their addresses.
+    met: dict[tuple[int, int], tuple[Any, Any]] = {}
+    while pairs:
+        one, other = pair = pairs.pop()
+        if one is other:
+            continue
+        kind: type[Any] = type(one)
+        if kind is not type(other):
+            return LOST
+        steps += 1
+        if steps > _UNSUSPICIOUS and met.setdefault((id(one), id(other)), pair) is not pair:
+            continue  # it holds itself
+        reason = (_known.get(kind) or _learn(kind))(one, other, pairs, rules)
+        if reason is UNDECIDED:
+            undecided = UNDECIDED
+        elif reason is not None:
+            return reason
+    return undecided
+
+
+def _exactly(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
+    return None if one == other else LOST
+
+
+def _sequences(one: Sequence[Any], other: Sequence[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return _items([*one], [*other], pairs)
+
+
+def _items(ours: list[Any], theirs: list[Any], pairs: _Pairs) -> str | None:
+    kinds = [*map(type, ours)]
+    if kinds != [*map(type, theirs)]:
+        return LOST
+    if EXACT.issuperset(kinds):
+        return None if ours == theirs else LOST
+    if _FLAT.issuperset(kinds) and ours == theirs and 0.0 not in ours:
+        return None
+    for kind, one, other in zip(kinds, ours, theirs, strict=True):
+        if kind not in EXACT:
+            pairs.append((one, other))
+        elif one != other:
+            return LOST
+    return None
+
+
+def _deques(one: deque[Any], other: deque[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return MAXLEN_LOST if one.maxlen != other.maxlen else _items([*one], [*other], pairs)
+
+
+def _mappings(one: Mapping[Any, Any], other: Mapping[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    ours, theirs = [*one], [*other]
+    kinds = [*map(type, ours)]
+    if EXACT.issuperset(kinds) and ours == theirs and kinds == [*map(type, theirs)]:
+        return _items([*one.values()], [*other.values()], pairs)
+    matched = _matched(ours, theirs, rules)
+    if matched is None:
+        return LOST
+    pairs.extend((one[ours], other[theirs]) for ours, theirs in matched)
+    return None
+
+
+def _ordered(one: OrderedDict[Any, Any], other: OrderedDict[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    return _items([*one], [*other], pairs) or _items([*one.values()], [*other.values()], pairs)
+
+
+def _defaulting(one: defaultdict[Any, Any], other: defaultdict[Any, Any], pairs: _Pairs, rules: Rules) -> str | None:
+    if not _make_the_same(one.default_factory, other.default_factory):
+        return FACTORY_LOST
+    return _mappings(one, other, pairs, rules)
+
+
+def _make_the_same(one: Any, other: Any) -> bool:
+    if one is other or one is None or other is None:
+        return one is other
+    try:
+        return difference(one(), other(), Rules()) is None
+    except Exception:  # noqa: BLE001 - whatever a factory of the user's raises
+        return False
+
+
+def _sets(one: Set[Any], other: Set[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    kinds = {*map(type, one)}
+    if len(kinds) == 1 and EXACT.issuperset(kinds):
+        return None if one == other and {*map(type, other)} == kinds else LOST
+    return LOST if _matched(one, other, rules) is None else None
+
+
+def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _Pairs | None:
+    """Return which element of the one is the same as which of the other; None if one is without its like."""
+    if len(ours) != len(theirs):
+        return None
+    by_value = _by_value(theirs)
+    rest = {id(each): each for each in theirs}
+    matched: _Pairs = []
+    for each in ours:
+        found = by_value(each)
+        if id(found) not in rest or difference(each, found, rules) is not None:
+            if type(each) in EXACT:
+                return None
+            # Equal by its own `==` to none, as a time that occurs twice is.
+            found = next((other for other in rest.values() if difference(each, other, rules) is None), ABSENT)
+            if found is ABSENT:
+                return None
+        matched.append((each, rest.pop(id(found))))
+    return matched
+
+
+def _by_value(values: Collection[Any]) -> Callable[[Any], Any]:
+    """Return what finds the one of these values that is equal to another by its hash; ABSENT if there is none."""
+    try:
+        equals = {each: each for each in values}
+    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
+        return lambda _: ABSENT
+
+    def find(value: Any) -> Any:
+        try:
+            return equals.get(value, ABSENT)
+        except Exception:  # noqa: BLE001 - as above
+            return ABSENT
+
+    return find
+
+
+def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> str | None:
+    kind = type(one)
+    names: Collection[str] = kind.__pydantic_fields__
+    if rules.changes:
+        names = _stored_names(kind)
+    elif one.__pydantic_private__ or other.__pydantic_private__:
+        reason = _private(one, other, rules)
+        if reason is not None:
+            return reason
+    if one.__pydantic_extra__ or other.__pydantic_extra__:
+        pairs.append((one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}))
+    # Not as attributes: what is deprecated has not been used by comparing it.
+    ours, theirs = one.__dict__, other.__dict__
+    if [*ours] == [*theirs] == [*names]:
+        reason = _items([*ours.values()], [*theirs.values()], pairs)
+        if reason is None:
+            return None
+    as_read = with_defaults_as_read(kind, ours, theirs)
+    return _items([as_read.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names], pairs)
+
+
+def _private(one: BaseModel, other: BaseModel, rules: Rules) -> str | None:
+    kind = type(one)
+    if rules.drops_private or drops_private(kind):
+        return None
+    ours, theirs = one.__pydantic_private__ or {}, other.__pydantic_private__ or {}
+    lost = lost_names(ours, theirs, rules)
+    return not_stored(lost[0], kind) if lost else None
+
+
+def lost_names(ours: Mapping[str, Any], theirs: Mapping[str, Any], rules: Rules) -> list[str]:
+    """Return the names under which two mappings do not have the same."""
+    names = dict.fromkeys((*ours, *theirs))
+    return [name for name in names if difference(ours.get(name, ABSENT), theirs.get(name, ABSENT), rules) is not None]
+
+
+def drops_private(kind: type) -> bool:
+    """Tell whether a class says that its private attributes need not come back."""
+    return issubclass(kind, SessionModel) and kind.session_options.private == "drop"
+
+
+@lru_cache(maxsize=1024)
+def _stored_names(model: type[BaseModel]) -> Collection[str]:
+    return [name for name, field in model.__pydantic_fields__.items() if field.exclude is not True]
+
+
+def _secrets(one: Secret[Any], other: Secret[Any], pairs: _Pairs, rules: Rules) -> str | None:
+    pairs.append((one.get_secret_value(), other.get_secret_value()))
+    return None
+
+
+def _enums(one: Enum, other: Enum, pairs: _Pairs, rules: Rules) -> str | None:
+    pairs.append((one.value, other.value))
+    return None
+
+
+def _floats(one: float, other: float, pairs: _Pairs, rules: Rules) -> str | None:
+    return floats(one, other, nan=rules.changes)
+
+
+def _decimals(one: Decimal, other: Decimal, pairs: _Pairs, rules: Rules) -> str | None:
+    return decimals(one, other, digits=rules.changes)
+
+
+def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> str | None:
+    return datetimes(one, other, zones=rules.changes)
+
+
+def _dataclasses(one: object, other: object, pairs: _Pairs, rules: Rules) -> str | None:
+    return _mappings(*attributes(one, other), pairs, rules)
+
+
+def _by(compare: Callable[[Any, Any], str | None]) -> _Compare:
+    return lambda one, other, _, __: compare(one, other)
+
+
+# The first that a type is one of, from the particular to the general.
+_COMPARISONS: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Compare]]] = (
+    (Enum, _enums),
+    (BaseModel, _models),
+    ((Secret, SecretStr, SecretBytes), _secrets),
+    (_URLS, _by(by_text)),
+    (BY_TEXT, _by(by_text)),
+    (float, _floats),
+    (Decimal, _decimals),
+    (datetime, _datetimes),
+    (time, _by(times)),
+    *((base, _by(by_base(base))) for base in BY_BASE),
+    (deque, _deques),
+    (OrderedDict, _ordered),
+    (defaultdict, _defaulting),
+    (Mapping, _mappings),
+    (Set, _sets),
+    (Sequence, _sequences),
+    (object, _by(objects)),
+)
+_WITHOUT_ATTRIBUTES: Final = (Enum, BaseModel, PurePath, Secret, SecretStr, SecretBytes, *_URLS)
+
+# Classes may be made by the thousand, so that this does not grow for ever.
+_MOST_KNOWN: Final = 1024
+_known: dict[type[Any], _Compare] = {}
+
+
+def _learn(kind: type[Any]) -> _Compare:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    return _known.setdefault(kind, _comparison_of(kind))
+
+
+def _comparison_of(kind: type[Any]) -> _Compare:
+    """Return how values of a type are compared: as what they are one of, and by the attributes that they have besides.
+
+    A dataclass is its fields, and what it is one of otherwise.
+    """
+    if kind in EXACT:
+        return _exactly
+    base, compare = next(row for row in _COMPARISONS if issubclass(kind, row[0]))
+    if is_dataclass(kind):
+        return _dataclasses if base is object else _and_attributes(compare)
+    if issubclass(kind, _WITHOUT_ATTRIBUTES) or kind is base or kind.__module__ == "builtins":
+        return compare
+    has_own_equality = base in _CONTAINERS and kind.__eq__ not in _EQUALITY_BY_ITEMS
+    return _and_attributes(_and_by_itself(compare) if has_own_equality else compare)
+
+
+_CONTAINERS: Final = (deque, OrderedDict, defaultdict, Mapping, Set, Sequence)
+_EQUALITY_BY_ITEMS: Final[Collection[Any]] = [
+    kind.__eq__ for kind in (dict, list, tuple, set, frozenset, deque, OrderedDict, Counter, Mapping, Set)
+]
+
+
+def _and_by_itself(compare: _Compare) -> _Compare:
+    """Compare a container whose class has an `==` of its own: two that it tells apart are not the same."""
+
+    def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
+        return LOST if is_equal(one, other) is False else compare(one, other, pairs, rules)
+
+    return compared
+
+
+def _and_attributes(compare: _Compare) -> _Compare:
+    def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
+        ours, theirs = attributes(one, other)
+        reason = _mappings(ours, theirs, pairs, rules) if ours else None
+        return reason or compare(one, other, pairs, rules)
+
+    return compared

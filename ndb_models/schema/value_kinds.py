@@ -1,0 +1,241 @@
+"""Comparing two values of one type that is no collection and no model: numbers, times, texts, objects of other classes.
+
+Each function returns None for the same value, or else the reason that a refusal gives. What is compared has no types.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from math import copysign, isnan
+from pathlib import PurePath
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel
+from pydantic_core import TzInfo
+
+LOST: Final = (
+    "it would not come back as it is from JSON; assign what the field declares, or declare a type, or a serializer,"
+    " that does"
+)
+ZONE_LOST: Final = (
+    "it would come back without its zone; store a datetime, or give it an offset that is always the same, such as"
+    " timezone(timedelta(hours=1))"
+)
+FOLD_LOST: Final = (
+    "fold=1 of a time without a zone would come back as fold=0; set fold=0, or store a time with a zone"
+    " (ZonedDatetime keeps it)"
+)
+MAXLEN_LOST: Final = (
+    "the maxlen of its deque would be lost; let a validator set it:"
+    " Annotated[deque[int], AfterValidator(lambda items: deque(items, 10))]"
+)
+FACTORY_LOST: Final = (
+    "the default_factory of its defaultdict would be another one; use what the field declares: list for"
+    " defaultdict[str, list[int]]"
+)
+READ_ONCE: Final = "an iterator is used up when it is written; declare a list"
+
+UNDECIDED: Final = (
+    "what was read of it cannot be compared with it, and is written otherwise; give its class an __eq__, or declare a"
+    " type that has one"
+)
+"""Not a verdict yet: the reason of a refusal if both are not written as the same text."""
+
+ABSENT: Final = object()
+"""Stands for a value that is not there."""
+
+EXACT: Final = frozenset({type(None), bool, int, str, bytes, date, timedelta, UUID})
+"""Types of which two values are the same where `==` says so."""
+
+
+def not_stored(name: str, kind: type) -> str:
+    """Return the reason that a private attribute is refused for, and the way out."""
+    return (
+        f"the private attribute {name!r} of {kind.__name__} is not stored; make it a field, leave it at its default, or"
+        ' let the session class leave it out: class S(SessionModel, private="drop")'
+    )
+
+
+# Type checkers take `price: float = 1`, and Pydantic does not validate defaults.
+_TAKE_WHOLE_NUMBERS: Final = (float, Decimal)
+
+
+def with_defaults_as_read(
+    kind: type[BaseModel], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the fields of a model, with whole numbers that are defaults as they are read: 1.0 for `price: float = 1`.
+
+    Args:
+        kind: the class.
+        ours: the fields of the model that was given.
+        theirs: the fields that were read.
+    """
+    defaults = kind.__pydantic_fields__
+    return {
+        name: theirs[name]
+        if type(value) is int
+        and type(theirs.get(name)) in _TAKE_WHOLE_NUMBERS
+        and value == theirs[name]
+        and name in defaults
+        and defaults[name].default is value
+        else value
+        for name, value in ours.items()
+    }
+
+
+def floats(one: float, other: float, *, nan: bool) -> str | None:
+    """Compare two floats; zeros by their signs. NaN is the same as NaN if `nan` is true."""
+    if isnan(one) or isnan(other):
+        return None if nan and isnan(one) and isnan(other) else LOST
+    return None if float.__eq__(one, other) and copysign(1, one) == copysign(1, other) else LOST
+
+
+def decimals(one: Decimal, other: Decimal, *, digits: bool) -> str | None:
+    """Compare two decimals: by their digits too, `1.50` and `1.5` being two, if `digits` is true. Then NaN is NaN."""
+    same = one.compare_total(other) == 0 if digits else not one.is_nan() and Decimal.__eq__(one, other)
+    return None if same else LOST
+
+
+def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:
+    """Compare two datetimes: by their moment if they have a zone, else as they are.
+
+    Python holds a time that occurs twice, or never, unequal to its like in any other zone: so not by `==`.
+
+    Args:
+        one: a datetime.
+        other: one of the same type.
+        zones: whether two zones of Python's own, as opposed to those that Pydantic reads, must be the same too.
+    """
+    ours, theirs = _offset(one), _offset(other)
+    if ours is None or theirs is None or one.tzinfo is None:
+        return _without_offset(one, other)
+    if _naive(one) - _naive(other) != ours - theirs:
+        return LOST
+    if zones and TzInfo not in (type(one.tzinfo), type(other.tzinfo)) and _zone(one) != _zone(other):
+        return LOST
+    return LOST if type(one) is not datetime and is_equal(one, other) is False else None
+
+
+def times(one: time, other: time) -> str | None:
+    """Compare two times of the day: by their distance from UTC's if they have an offset, else as they are."""
+    ours, theirs = _offset(one), _offset(other)
+    if ours is None or theirs is None or one.tzinfo is None:
+        return _without_offset(one, other)
+    return None if _since_midnight(one) - ours == _since_midnight(other) - theirs else LOST
+
+
+def _without_offset(one: Any, other: Any) -> str | None:
+    if (one.tzinfo is None) != (other.tzinfo is None) or (_offset(one) is None) != (_offset(other) is None):
+        return ZONE_LOST
+    if one.replace(tzinfo=None) != other.replace(tzinfo=None):
+        return LOST
+    return FOLD_LOST if one.fold != other.fold else None
+
+
+def _offset(moment: datetime | time) -> timedelta | None:
+    return moment.utcoffset()
+
+
+def _naive(moment: datetime) -> datetime:
+    return datetime.combine(datetime.date(moment), datetime.time(moment))
+
+
+def _since_midnight(moment: time) -> timedelta:
+    return timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond)
+
+
+def _zone(moment: datetime) -> object:
+    key: object = getattr(moment.tzinfo, "key", None)
+    return moment.utcoffset() if key is None else key
+
+
+def by_base(base: type[Any]) -> Callable[[Any, Any], str | None]:
+    """Return what compares as a type does, whatever a subclass makes of `==`."""
+    equals: Any = base.__eq__
+
+    def compared(one: Any, other: Any) -> str | None:
+        return None if equals(one, other) is True else LOST
+
+    return compared
+
+
+def by_text(one: object, other: object) -> str | None:
+    """Compare what is the same where it reads alike: paths, URLs, complex numbers."""
+    return None if str(one) == str(other) else LOST
+
+
+BY_BASE: Final = (
+    *(str, int, bytes, bytearray, date, timedelta, range, UUID, Fraction, re.Pattern),
+    *(IPv4Interface, IPv6Interface, IPv4Address, IPv6Address, IPv4Network, IPv6Network),
+)
+BY_TEXT: Final = (PurePath, complex)
+
+
+def objects(one: object, other: object) -> str | None:
+    """Compare two objects of any other class, but for their attributes: by `==`, if that gives True or False.
+
+    It is `UNDECIDED` where the class has no `==` of its own, or one that gives no bool, as that of arrays.
+    """
+    if isinstance(one, type):
+        return LOST  # a class is the same as itself alone
+    if isinstance(one, Iterator):
+        return READ_ONCE
+    equal = is_equal(one, other)
+    return UNDECIDED if equal is None else None if equal else LOST
+
+
+def is_equal(one: object, other: object) -> bool | None:
+    """Return what `==` says of two objects of one class; None if it says nothing that can be used."""
+    if type(one).__eq__ is object.__eq__:
+        return None
+    try:
+        equal: object = one == other
+    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
+        return None
+    return equal if type(equal) is bool else None
+
+
+def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the public attributes of two objects of one class, and the fields of dataclasses.
+
+    What a property has cached is left out.
+    """
+    names = dict.fromkeys((*_names(one), *_names(other)))
+    return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
+
+
+def _names(value: object) -> Iterator[str]:
+    kind = type(value)
+    own: Any = getattr(value, "__dict__", ())
+    if not is_dataclass(kind):
+        yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
+        return
+    yield from (field.name for field in fields(kind))
+    config: Any = getattr(kind, "__pydantic_config__", None) or {}
+    if config.get("extra") == "allow":
+        yield from own
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        slots: Any = base.__dict__.get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
+
+
+def _cached(kind: type, name: str) -> bool:
+    """Tell whether the class works this attribute out, so that the instance only remembers it."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            return hasattr(found, "__get__") and not isinstance(found, (MemberDescriptorType, GetSetDescriptorType))
+    return False

@@ -1,0 +1,105 @@
+"""`ZonedDatetime`: a datetime whose zone is stored with it, as RFC 9557 writes it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, TzInfo, core_schema
+
+_TEXT: Final = re.compile(r"(?P<moment>[^\[\]]+)\[!?(?P<key>[A-Za-z0-9_.+/-]+)\]", re.ASCII)
+_PATTERN: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d(:\d\d(\.\d+)?)?)\[!?[A-Za-z0-9_.+/-]+\]$"
+
+_NO_ZONE: Final = (
+    'it has no zone of the IANA database: give it one, such as value.astimezone(ZoneInfo("Europe/Berlin"))'
+)
+_NO_TEXT: Final = "it is not a time with its offset and zone, such as 2026-10-25T02:30:00+01:00[Europe/Berlin]"
+
+
+class _Zoned:
+    """Tells Pydantic how such a time is validated, written and described."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        instance = core_schema.no_info_after_validator_function(_checked, core_schema.is_instance_schema(datetime))
+        text = core_schema.no_info_after_validator_function(_parsed, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=text,
+            python_schema=core_schema.lax_or_strict_schema(
+                lax_schema=core_schema.no_info_before_validator_function(_from_text, instance), strict_schema=instance
+            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _written, return_schema=core_schema.str_schema(), when_used="json-unless-none"
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": _PATTERN}
+
+
+ZonedDatetime: TypeAlias = Annotated[datetime, _Zoned()]
+"""A `datetime` that comes back with its zone: `starts: ZonedDatetime`.
+
+Pydantic stores a `datetime` with its offset alone, so that it comes back as the same moment in a zone that knows no
+change of clocks. This one is stored with its `ZoneInfo`, as in `2026-10-25T02:30:00+01:00[Europe/Berlin]` (RFC 9557).
+The wall time, `fold` and the zone come back. If the rules of a zone have changed since, the moment is kept, and the
+wall time follows the new rules.
+
+A time without a zone, and one whose zone is not a `ZoneInfo` of the IANA database, is refused by validation. UTC of any
+kind becomes `ZoneInfo("UTC")`. Strings of the form above are taken too, except by a strict model from Python.
+"""
+
+
+def _from_text(given: object) -> object:
+    return _parsed(given) if isinstance(given, str) else given
+
+
+def _checked(moment: datetime) -> datetime:
+    if isinstance(moment.tzinfo, ZoneInfo) and moment.tzinfo.key:
+        return moment
+    if moment.tzinfo is UTC or (type(moment.tzinfo) is TzInfo and not moment.utcoffset()):
+        return moment.replace(tzinfo=_UTC)
+    raise PydanticCustomError("zone_missing", _NO_ZONE)
+
+
+def _parsed(text: str) -> datetime:
+    found = _TEXT.fullmatch(text)
+    try:
+        moment = datetime.fromisoformat(found["moment"] if found else text)
+    except ValueError:
+        raise PydanticCustomError("zoned_datetime_parsing", _NO_TEXT) from None
+    offset = moment.utcoffset()
+    if offset is None:
+        raise PydanticCustomError("zoned_datetime_parsing", _NO_TEXT)
+    if found is None:
+        if offset:
+            raise PydanticCustomError("zoned_datetime_parsing", _NO_TEXT)
+        return moment.replace(tzinfo=_UTC)
+    return _at(moment, offset, _zone(found["key"]))
+
+
+def _zone(key: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError("zone_unknown", "its zone is not in the IANA database of this machine") from None
+
+
+def _at(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
+    """Return a moment in its zone: at its wall time, if that has this offset there; also one that never occurs."""
+    for fold in (0, 1):
+        local = moment.replace(tzinfo=zone, fold=fold)
+        if local.utcoffset() == offset:
+            return local
+    return moment.astimezone(zone)
+
+
+def _written(moment: datetime) -> str:
+    checked = _checked(moment)
+    assert isinstance(checked.tzinfo, ZoneInfo)
+    return f"{checked.isoformat()}[{checked.tzinfo.key}]"
+
+
+_UTC: Final = ZoneInfo("UTC")

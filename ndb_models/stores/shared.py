@@ -1,0 +1,130 @@
+"""The store in memory for several threads: each verb is one step for all of them.
+
+What changes the store, and what reads more than one session, holds its lock. Reading a session does not: its keys are
+replaced as a whole, and never changed in place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from ndb_models.stores.contract import (
+    NO_KEYS,
+    NO_SWAPS,
+    ExpirySettings,
+    ImmediateVerbs,
+    Scope,
+    SessionInfo,
+    SessionRecord,
+    Store,
+    Swaps,
+)
+from ndb_models.stores.memory import MemoryStore, StoredSession
+from ndb_models.types import Clock, SessionToken
+
+
+class SharedMemoryStore(MemoryStore, Store):
+    """Keeps everything in this process, for any number of threads, each with an event loop of its own."""
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        super().__init__(clock=clock)
+        # Reentrant: some verbs stand on others.
+        self._lock = threading.RLock()
+
+    @property
+    def immediate(self) -> ImmediateVerbs | None:
+        """This store; not one that inherits from it, whose verbs may do more."""
+        return self if type(self) is SharedMemoryStore else None
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        with self._lock:
+            await super().set(scope, keys)
+
+    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        with self._lock:
+            await super().add(scope, keys)
+
+    def _get_shared(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        with self._lock:
+            return super()._get_shared(names)
+
+    def _require_anew(self, token: SessionToken) -> StoredSession:
+        with self._lock:
+            return super()._require_anew(token)
+
+    def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
+        with self._lock:
+            super()._end_by(token, session, deadline)
+
+    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        with self._lock:
+            return await super().peek(scope, names)
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        with self._lock:
+            return await super().expire(token, expiry, restart=restart, swaps=swaps)
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        with self._lock:
+            return await super().get_all(scope)
+
+    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        with self._lock:
+            await super().remove(scope, names)
+
+    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        with self._lock:
+            return await super().swap(scope, name, old, new)
+
+    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        with self._lock:
+            return await super().replace(scope, keys)
+
+    async def count(self, scope: Scope) -> int:
+        with self._lock:
+            return await super().count(scope)
+
+    async def names(self, scope: Scope) -> list[str]:
+        with self._lock:
+            return await super().names(scope)
+
+    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        with self._lock:
+            return await super().contains(scope, names)
+
+    def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        """Do what `create` does."""
+        with self._lock:
+            return super().create_now(token, expiry, keys)
+
+    async def end(self, token: SessionToken) -> bool:
+        with self._lock:
+            return await super().end(token)
+
+    async def end_all(self) -> int:
+        with self._lock:
+            return await super().end_all()
+
+    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        with self._lock:
+            return await super().exist(tokens)
+
+    async def info(self, token: SessionToken) -> SessionInfo:
+        with self._lock:
+            return await super().info(token)
+
+    async def totals(self) -> tuple[int, int]:
+        with self._lock:
+            return await super().totals()
+
+    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
+        with self._lock:
+            return await super().export(tokens)
+
+    async def sweep(self) -> None:
+        with self._lock:
+            await super().sweep()

@@ -1,0 +1,108 @@
+"""Copying a store's file while others write to it, as it was at one moment, and checking the copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from ndb_models.errors import StoreError, StoreFormatError
+from ndb_models.stores.sqlite.failures import translated
+from ndb_models.stores.sqlite.forking import in_use
+from ndb_models.stores.sqlite.options import SqliteUri
+from ndb_models.stores.sqlite.patience import patiently
+from ndb_models.stores.sqlite.schema import require_store
+
+_PAGES_TOGETHER: Final = 256
+_INSTRUCTIONS_BETWEEN_LOOKS: Final = 100_000
+
+
+class BackupStoppedError(Exception):
+    """A backup was stopped by the one who asked for it."""
+
+
+def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
+    """Copy a store into an empty file, and check the copy. Blocks; others read and write meanwhile.
+
+    Args:
+        source: names the store. It must exist.
+        target: the empty file. What is in it after a failure is of no use.
+        report: called with how many pages are copied, and how many there are.
+        stopped: tells whether to stop. Asked many times a second.
+
+    Raises:
+        BackupStoppedError: `stopped` said so.
+        StoreError: the store cannot be read, or the copy not be written, or it is damaged.
+    """
+    shown = source.path
+    try:
+        with (
+            in_use(source.file),
+            _connected(source.file, "mode=rw") as store,
+            _connected(str(target), "mode=rw") as copy,
+        ):
+            store.execute("PRAGMA query_only = ON")
+            copy.execute("PRAGMA journal_mode = MEMORY")
+            copy.execute("PRAGMA synchronous = OFF")  # it is synchronised as a whole, when it is closed
+
+            def look(_status: int, remaining: int, total: int) -> None:
+                report(total - remaining, total)
+                if stopped():
+                    raise BackupStoppedError
+
+            # A transaction from the first page to the last: all pages are of one moment.
+            patiently(lambda: _begin(store, shown), source.options.busy_timeout)
+            store.backup(copy, pages=_PAGES_TOGETHER, progress=look, sleep=0)
+        _check(target, shown, stopped)
+    except sqlite3.Error as exc:
+        raise translated(shown, exc) from exc
+
+
+def _begin(store: sqlite3.Connection, shown: str) -> None:
+    if store.in_transaction:
+        store.rollback()
+    store.execute("BEGIN")
+    require_store(store, shown)
+
+
+def _check(target: Path, shown: str, stopped: Callable[[], bool]) -> None:
+    """Make sure that a copy is whole, by all that SQLite can check."""
+    with _connected(str(target), "mode=ro&immutable=1") as copy:
+        copy.set_progress_handler(stopped, _INSTRUCTIONS_BETWEEN_LOOKS)
+        try:
+            found = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.OperationalError:
+            if stopped():
+                raise BackupStoppedError from None
+            raise
+    if found != ("ok",):
+        raise StoreFormatError(shown, "it is damaged, and so would the backup be: restore an older one")
+
+
+@contextlib.contextmanager
+def _connected(path: str, how: str) -> Generator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"file:{quote(os.fspath(path))}?{how}", uri=True, timeout=0, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file, or the names in a directory, have reached the disk.
+
+    Raises:
+        StoreError: they have not.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise StoreError(str(path), "the system failed to write it to the disk") from exc

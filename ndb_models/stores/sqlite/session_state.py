@@ -1,0 +1,78 @@
+"""What a session has become, from its row, the time and its last read. Decided without I/O, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.sqlite.maps import unsigned
+from ndb_models.types import SessionToken
+
+COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, deadline, due"
+"""The columns of a `SessionRow`."""
+
+
+class SessionRow(NamedTuple):
+    """A row of the table `session`, without its token."""
+
+    duration: int
+    delete_session: int
+    extend_on_set_add: int
+    extend_on_get: int
+    deadline: float | None
+    due: float | None
+
+
+@dataclass(slots=True)
+class SessionState:
+    """A session as it is now.
+
+    Attributes:
+        token: names it.
+        expiry: its settings.
+        deadline: when its time comes; None for never.
+        stored: the deadline that its row has.
+        due: when its row is looked at for expiry.
+        emptied: its time has come since its row was written: the keys that are stored are gone.
+    """
+
+    token: SessionToken
+    expiry: ExpirySettings
+    deadline: float | None
+    stored: float | None
+    due: float | None
+    emptied: bool = False
+
+    @property
+    def is_ahead(self) -> bool:
+        """True if the stored deadline was written by a clock that was ahead."""
+        return self.deadline is not None and self.stored is not None and self.deadline < self.stored
+
+
+def session_state(token: SessionToken, row: SessionRow, now: float, read_at: float | None) -> SessionState | None:
+    """Return what a session has become; None if its time has come to end.
+
+    Args:
+        token: names it.
+        row: what is stored.
+        now: the time in seconds since 1970.
+        read_at: when it was last read, if the row does not have that yet.
+    """
+    duration, delete_session, on_set_add, on_get, stored, due = row
+    expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
+    session = SessionState(token, expiry, stored, stored, due)
+    if stored is None:
+        return session
+    # No timer has more than its duration to run, whatever the clock was when it was started.
+    deadline = min(stored, now + expiry.duration)
+    if read_at is not None and expiry.extend_on_get:
+        read_at = min(read_at, now)
+        session.emptied = read_at >= deadline
+        deadline = max(deadline, read_at + expiry.duration)
+    if now >= deadline:
+        session.emptied = True
+        deadline += expiry.duration * (math.floor((now - deadline) / expiry.duration) + 1)
+    session.deadline = deadline
+    return None if session.emptied and expiry.delete_session else session

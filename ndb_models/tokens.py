@@ -1,0 +1,49 @@
+"""A session token as text: for a cookie, a URL, a header, a JSON document that JavaScript reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.types import SessionToken
+
+_BYTES: Final = 8
+_CHARACTERS: Final = 11
+# What base64 has at the end of whole groups, and a token's text does not.
+_PADDING: Final = "="
+
+
+def format_token(tkn: SessionToken) -> str:
+    """Return a token as text: 11 characters, letters, digits, `-` and `_` (base64url of its 8 bytes).
+
+    Each token has one spelling. `parse_token` reads it.
+
+    Raises:
+        InvalidArgumentError: it is no unsigned 64-bit integer.
+    """
+    given: object = tkn
+    if type(given) is not int:
+        raise InvalidArgumentError(f"a token is an unsigned 64-bit integer, not a value of type {type(given).__name__}")
+    try:
+        return base64.urlsafe_b64encode(tkn.to_bytes(_BYTES)).decode().rstrip(_PADDING)
+    except OverflowError:
+        raise InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range") from None
+
+
+def parse_token(text: str | None) -> SessionToken | None:
+    """Return the token that a text spells, or None if it is not exactly what `format_token` returns.
+
+    Never raises, so that what a browser sent can be given as it is: None, or anything else that is no str, is no token.
+    Whether there is a session of this token, only reading it tells.
+    """
+    given: object = text
+    if not isinstance(given, str) or len(given) != _CHARACTERS:
+        return None
+    try:
+        decoded = base64.urlsafe_b64decode(given + _PADDING)
+    except (ValueError, binascii.Error):
+        return None
+    tkn = int.from_bytes(decoded)
+    return tkn if len(decoded) == _BYTES and format_token(tkn) == given else None

@@ -1,0 +1,104 @@
+"""`ndb-models backup` as a process of its own: what it says, its exit status, and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from ndb_models.stores.contract import NEVER, SHARED
+from ndb_models.stores.sqlite import SqliteStore
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    path = tmp_path / "sessions.db"
+    async with SqliteStore(path) as store:
+        await store.set(SHARED, {"a": b"1"})
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    directory = tmp_path / "backups"
+    directory.mkdir()
+    return directory / "backup.db"
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ndb_models.server.cli", "backup", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def run(*arguments: str) -> tuple[int | None, str, str]:
+    process = await start(*arguments)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def test_it_says_where_the_backup_is_and_how_large(path: Path, target: Path) -> None:
+    status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target))
+    assert (status, errors) == (0, "")
+    assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+
+
+async def test_what_is_there_is_replaced_with_overwrite_alone(path: Path, target: Path) -> None:
+    target.write_text("precious")
+    command = ("--store", f"sqlite:///{path}", "--to", str(target))
+    status, output, errors = await run(*command)
+    assert (status, output) == (2, "")
+    assert errors.startswith("ndb-models: ")
+    assert len(errors.splitlines()) == 1
+    assert target.read_text() == "precious"
+    status, _, errors = await run(*command, "--overwrite")
+    assert (status, errors) == (0, "")
+    async with SqliteStore(target) as store:
+        assert await store.names(SHARED) == ["a"]
+
+
+async def test_a_failure_is_status_1_and_one_line(path: Path, target: Path) -> None:
+    path.write_text("Dear diary, " * 1000)
+    status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target))
+    assert (status, output) == (1, "")
+    assert errors == f"ndb-models: {path}: it is no SQLite database\n"
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_leaves_nothing_behind(path: Path, target: Path, number: signal.Signals) -> None:
+    async with SqliteStore(path) as store:
+        await asyncio.gather(*(store.create(token, NEVER, {"a": b" " * 4000}) for token in range(10_000)))
+    process = await start("--store", f"sqlite:///{path}", "--to", str(target))
+    while not list(target.parent.iterdir()):  # noqa: ASYNC110 - another process does it
+        await asyncio.sleep(0.001)
+    process.send_signal(number)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, output) == (130, b"")
+    assert errors == b"ndb-models: interrupted; nothing was written\n"
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+async def test_progress_is_shown_on_a_terminal(path: Path, target: Path) -> None:
+    import os
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ndb_models.server.cli", "backup", "--store", f"sqlite:///{path}", "--to", str(target)),
+        stderr=theirs,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    await asyncio.wait_for(process.communicate(), 30)
+    shown = os.read(ours, 1000)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0
+    assert b"100 % copied\r\n" in shown
