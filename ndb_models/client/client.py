@@ -166,7 +166,10 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
 
     def _opening_lock(self) -> asyncio.Lock:
         """Return the lock, which belongs to one event loop; another may use the client once it is closed."""
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the process was forked in the middle of a task
+            return asyncio.Lock()
         if self._opening_in is not loop:
             self._opening, self._opening_in = asyncio.Lock(), loop
         return self._opening

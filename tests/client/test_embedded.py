@@ -14,7 +14,7 @@ from ndb_models import NdbClient, Repository, SessionModel
 from ndb_models.errors import ConnectError, InvalidArgumentError, StoreFormatError, StoreLockedError
 
 
-class User(SessionModel):
+class User(SessionModel, schema="embedded-user"):
     username: str
 
 

@@ -20,7 +20,7 @@ from ndb_models.stores.sqlite import SqliteStore
 from tests.disk import build
 
 
-class User(SessionModel):
+class User(SessionModel, schema="backup-user"):
     username: str
 
 

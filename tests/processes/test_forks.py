@@ -17,7 +17,7 @@ PRELUDE: Final = """
 import asyncio, os, sys
 from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient, Repository, SessionModel
 
-class User(SessionModel):
+class User(SessionModel, schema="forks-user"):
     name: str = ""
 
 def fork_and_run(work):

@@ -16,7 +16,7 @@ PRELUDE: Final = """
 import asyncio, gc, sys, threading
 from ndb_models import NdbClient, Repository, SessionModel
 
-class User(SessionModel):
+class User(SessionModel, schema="left-open-user"):
     name: str = ""
 
 async def opened():

@@ -209,7 +209,7 @@ async def test_a_zone_is_kept_and_its_change_is_one(client: NdbClient) -> None:
         assert (await repo.get(session.tkn)).starts.tzinfo == paris
 
 
-class Ticket(SessionModel):
+class Ticket(SessionModel, schema="untouched-ticket"):
     """A field that is looked up, and written differently each time."""
 
     number: Annotated[int, Lookup()]

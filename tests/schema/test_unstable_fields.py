@@ -89,7 +89,7 @@ def test_a_generic_class_is_warned_of_with_such_an_argument() -> None:
         Held[FilePath].model_rebuild()
 
 
-class Late(SessionModel):
+class Late(SessionModel, schema="unstable-late"):
     until: Until
 
 

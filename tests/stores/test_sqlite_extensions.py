@@ -132,7 +132,7 @@ class TestWhatIsReadIsReturned:
             await repo.update(tkn, username="bob")
 
 
-class User(SessionModel, expiry=Expiry(idle=timedelta(minutes=1), on="both")):
+class User(SessionModel, schema="extensions-user", expiry=Expiry(idle=timedelta(minutes=1), on="both")):
     username: str
 
 

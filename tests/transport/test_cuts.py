@@ -25,7 +25,7 @@ async def cut_at_large(visit: Visit) -> None:
         await visit.send(await visit.answer(request))
 
 
-class Large(SessionModel):
+class Large(SessionModel, schema="cuts-large"):
     text: str
 
 
