@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-FAST = ("-m", "not slow", "tests")
+FAST = ("-m", "not slow", "--memory-only", "tests")
 ASYNCHRONOUS = ("-m", "not slow", "--loop=uvloop", "tests/client", "tests/server", "tests/transport", "tests/wire")
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -25,6 +25,19 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="whose event loops tests run on")
+    parser.addoption("--memory-only", action="store_true", help="leave out what runs on a file or a port besides")
+
+
+# How the parameters of fixtures name the other ways to reach an engine.
+_OTHER_WAYS = frozenset({"sqlite", "server", "served"})
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--memory-only"):
+        return
+    left_out = [item for item in items if _OTHER_WAYS & {*item.name.partition("[")[2].rstrip("]").split("-")}]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in {*left_out}]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
@@ -22,6 +22,8 @@ from pydantic_core.core_schema import ErrorType
 from ndb_models.errors import SchemaError
 from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
+from ndb_models.schema.value_equality import Rules, difference, drops_private
+from ndb_models.schema.value_kinds import UNDECIDED
 
 # Factories that may be called any time, since they do nothing but make a value.
 _PURE: Final = (dict, list, set, frozenset, tuple, deque, OrderedDict, defaultdict, str, bytes, int, float, bool)
@@ -51,6 +53,7 @@ def check_defaults(model: type[BaseModel]) -> None:
         SchemaError: it cannot; the message says what to declare.
     """
     _take_numbers(model)
+    rules = Rules(drops_private=drops_private(model))
     of = fields_of_model(model)
     for name, field in of.fields.items():
         if model.__pydantic_fields__[name].exclude is True:
@@ -59,7 +62,7 @@ def check_defaults(model: type[BaseModel]) -> None:
         for node, config in walk(field, of):
             if node["type"] != "default" or _is_harmless(node, config):
                 continue
-            problem = _problem(node, config, of)
+            problem = _problem(node, config, of, rules)
             if problem is not None:
                 inside = "" if node is own else "a default inside of its type: "
                 raise SchemaError(model.__name__, name, f"{inside}{problem}")
@@ -89,7 +92,7 @@ def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
     return is_plain and default == default and type(default) is _FITTING.get(inner["type"])
 
 
-def _problem(node: Any, config: Mapping[str, Any], of: Fields) -> str | None:
+def _problem(node: Any, config: Mapping[str, Any], of: Fields, rules: Rules) -> str | None:
     trial = _trial(node, config, of)
     if trial is None:
         return None
@@ -105,7 +108,7 @@ def _problem(node: Any, config: Mapping[str, Any], of: Fields) -> str | None:
         return _as_given(trial)
     except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
         return None
-    if _is_same(default, read) or (type(default) is int and default == read):
+    if _is_same(default, read, rules) or (type(default) is int and default == read):
         return None
     return _changed(default, read)
 
@@ -137,20 +140,9 @@ def _trial(node: Any, config: Mapping[str, Any], of: Fields) -> _Trial | None:
         return None
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    try:
-        return type(one) is type(other) and bool(one == other) and all(map(_is_same, _parts(one), _parts(other)))
-    except Exception:  # noqa: BLE001 - what cannot be compared is left to `save`
-        return True
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, (list, tuple, deque)):
-        yield from value
-    elif isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, BaseModel):
-        yield from value.__dict__.values()
+def _is_same(one: Any, other: Any, rules: Rules) -> bool:
+    """Tell whether a default comes back; what cannot be compared is left to `save`."""
+    return difference(one, other, rules) in (None, UNDECIDED)
 
 
 def _changed(default: Any, read: Any) -> str:

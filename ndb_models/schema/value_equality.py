@@ -33,7 +33,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from pydantic import AnyUrl, BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import MultiHostUrl, Url
 
-from ndb_models.schema.model import SessionModel
 from ndb_models.schema.value_kinds import (
     ABSENT,
     BY_BASE,
@@ -256,7 +255,8 @@ def lost_names(ours: Mapping[str, Any], theirs: Mapping[str, Any], rules: Rules)
 
 def drops_private(kind: type) -> bool:
     """Tell whether a class says that its private attributes need not come back."""
-    return issubclass(kind, SessionModel) and kind.session_options.private == "drop"
+    options: Any = getattr(kind, "session_options", None)  # by its name: session models stand on this module
+    return options is not None and options.private == "drop"
 
 
 @lru_cache(maxsize=1024)
