@@ -62,6 +62,8 @@ async def connected(
         if isinstance(exc.__cause__, (EOFError, OSError)):
             raise ConnectError(uri.shown, f"the handshake was cut off; {uri.hint}") from exc
         raise ConnectError(uri.shown, "what answers there does not speak WebSocket") from exc
+    except AssertionError as exc:  # from websockets, where the other side spoke before it was asked
+        raise ConnectError(uri.shown, "what answers there does not speak WebSocket") from exc
     except ssl.SSLError as exc:
         raise ConnectError(uri.shown, _tls_reason(exc)) from exc
     except (OSError, EOFError, UnicodeError) as exc:
