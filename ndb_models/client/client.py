@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from types import TracebackType
@@ -80,9 +81,11 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         # Held while opening and closing: two at once would leave a connection in nobody's hands.
         self._opening = asyncio.Lock()
         self._opening_in: asyncio.AbstractEventLoop | None = None
+        self._first_use_lock = threading.Lock()
+        self._made_in = forks.count
         # What the first use opens, if it does.
         self._target: Uri | None = None
-        self._options = Options(**options)
+        self._options = _checked_options(options)
         self.max_payload: int | None = None
         if uri is not None and not isinstance(uri, bool):
             self._target = _checked_target(uri, self._options)
@@ -126,7 +129,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
                 opened.
             ConnectError: when awaited or entered: no connection can be made.
         """
-        return Connecting(cls(debug=debug), uri, Options(**options))
+        return Connecting(cls(debug=debug), uri, _checked_options(options))
 
     async def open(self, uri: str) -> bool:
         """Connect; return whether that was possible. A client that is open is closed first.
@@ -159,9 +162,31 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         return FirstUse(self._open_at_first_use, is_remote=isinstance(target, WebSocketUri))
 
     async def _open_at_first_use(self) -> Transport:
-        async with self._opening_lock():
+        if isinstance(self._target, MemoryUri):
+            return self._open_memory_at_first_use(self._target)
+        loop = asyncio.get_running_loop()
+        with self._first_use_lock:
+            if self._opening_in not in (None, loop) and not self._opening_in.is_closed():
+                raise InvalidArgumentError(
+                    "this client is in use in another event loop: close() it there first, or make one for each"
+                )
+            if self._opening_in is not loop:
+                self._opening, self._opening_in = asyncio.Lock(), loop
+        async with self._opening:
             if isinstance(self._transport, FirstUse) and self._target is not None:
                 self._use(await _opened(self._target, self._options, waits=True))
+            return self._transport_in_use
+
+    def _open_memory_at_first_use(self, target: MemoryUri) -> Transport:
+        """Open a store in memory, of which several threads may be the first."""
+        if forks.count != self._made_in:
+            raise InvalidArgumentError(
+                f"this client of {target.shown} was made before the process was forked, and would have a store of its"
+                " own in each: to share sessions between processes use sqlite:///PATH or a server"
+            )
+        with self._first_use_lock:
+            if isinstance(self._transport, FirstUse):
+                self._use(open_memory(target))
             return self._transport_in_use
 
     def _opening_lock(self) -> asyncio.Lock:
@@ -202,6 +227,8 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         self._use(None if self._target is None else self._first_use(self._target))
         if transport is not None:
             await transport.aclose()
+        if self._target is not None:
+            self._opening_in = None  # the next use may be in another loop
 
     async def __aenter__(self) -> Self:
         if self._transport is None:
@@ -251,6 +278,14 @@ class Connecting(Uncopyable, NotSynchronous):
 
     def __await__(self) -> Generator[None, None, NdbClient]:
         return self.__aenter__().__await__()
+
+
+def _checked_options(options: OptionArguments) -> Options:
+    known = Options.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise InvalidArgumentError(f"there is no option {name!r}; there are {', '.join(known)}")
+    return Options(**options)
 
 
 def _checked_target(uri: str, options: Options) -> Uri:

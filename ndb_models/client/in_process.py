@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
@@ -29,7 +30,17 @@ class _NamedEngine(NamedTuple):
 
 _named: Final[dict[str, _NamedEngine]] = {}
 # Clients may be opened in several threads.
-_lock: Final = threading.Lock()
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Start with a free lock after a fork: a thread of the parent may have held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class InProcessTransport(Uncopyable, Transport):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from ndb_models.errors import InvalidArgumentError
 
@@ -71,6 +72,10 @@ class Options:
             "max_in_flight",
         ):
             _check_number(name, getattr(self, name))
+        if not isinstance(cast("object", self.reconnect), bool):
+            raise InvalidArgumentError(f"reconnect is True or False, not a {type(self.reconnect).__name__}")
+        if not isinstance(cast("object", self.headers), (Mapping, type(None))):
+            raise InvalidArgumentError(f"headers is a mapping of names to values, not a {type(self.headers).__name__}")
         for name in ("max_payload", "max_in_flight"):
             if not isinstance(getattr(self, name), int):
                 raise InvalidArgumentError(f"{name} is a whole number")
@@ -93,11 +98,15 @@ class Options:
         return {**(self.headers or {}), **({} if self.token is None else {"Authorization": f"Bearer {self.token}"})}
 
 
+# Beyond the largest float.
+_NO_NUMBER: Final = 10**308
+
+
 def _check_number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidArgumentError(f"{name} is a number, not a {type(value).__name__}")
-    if not value > 0:
-        raise InvalidArgumentError(f"{name} must be greater than 0")
+    if not 0 < value < _NO_NUMBER and value != math.inf:
+        raise InvalidArgumentError(f"{name} must be greater than 0, and a number that a float can hold")
 
 
 def _check_header(name: object, value: object) -> None:

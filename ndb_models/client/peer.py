@@ -7,9 +7,18 @@ from typing import Final
 
 from ndb_models.client.requester import Requester
 from ndb_models.client.transport import Transport
-from ndb_models.errors import NdbError, ResponseError, ServerUnavailableError, UnsupportedServerError
+from ndb_models.errors import (
+    ConnectionLostError,
+    NdbError,
+    ResponseError,
+    ServerUnavailableError,
+    UnsupportedServerError,
+)
 from ndb_models.types import JsonValue
 from ndb_models.wire.servers import keeps_values, no_sessions
+
+# A first use and each reconnection come between two requests.
+_ASKED_AT_MOST: Final = 4
 
 UNKNOWN_VERSION: Final = ""
 """The version of a server that does not say one."""
@@ -43,7 +52,9 @@ class PeerCommands(Requester):
         Raises `ServerUnavailableError`, and the connection errors of `request`.
         """
         async with self._asking:
-            while not self._is_version_known():
+            for _ in range(_ASKED_AT_MOST):
+                if self._is_version_known():
+                    return self._version
                 connection = self._transport_in_use.connections
                 try:
                     version = (await self.sv_info()).get("serverVersion")
@@ -55,7 +66,11 @@ class PeerCommands(Requester):
                 if connection == self._transport_in_use.connections:
                     self._version = version if isinstance(version, str) else UNKNOWN_VERSION
                     self._version_on = connection
-            return self._version
+            if self._is_version_known():
+                return self._version
+            raise ConnectionLostError(
+                "SV_INFO", maybe_done=False, reason="the connection is lost whenever the server is asked what it is"
+            )
 
     def _is_version_known(self) -> bool:
         transport = self._transport_in_use

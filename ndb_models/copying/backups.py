@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
-from ndb_models.errors import InvalidArgumentError, StoreError
+from ndb_models.errors import InvalidArgumentError, NdbError, StoreError
 from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
 from ndb_models.stores.sqlite.opening import make_private
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
@@ -45,8 +46,13 @@ async def backup(
         InvalidArgumentError: the URI names no store in a file, or the file is there, or cannot be one.
         StoreError: the store cannot be read or is damaged, or the backup cannot be written.
     """
-    source = _source(store)
-    target = await asyncio.to_thread(_free_place, source, file, overwrite)
+    try:
+        source = _source(store)
+        target = await asyncio.to_thread(_free_place, source, file, overwrite)
+    except (OSError, ValueError, TypeError, AttributeError) as exc:
+        if isinstance(exc, NdbError):
+            raise
+        raise InvalidArgumentError("the store or the file of the backup has a name that no file can have") from None
     loop = asyncio.get_running_loop()
     stopping = threading.Event()
 
@@ -89,6 +95,8 @@ def _free_place(source: SqliteUri, file: str | os.PathLike[str], overwrite: bool
             raise InvalidArgumentError("that is the store itself: name another file")
     if not overwrite and os.path.lexists(target):
         raise _taken(target)
+    if os.path.lexists(target) and not (stat.S_ISREG(mode := target.lstat().st_mode) or stat.S_ISLNK(mode)):
+        raise InvalidArgumentError(f"{target} is a device, a pipe or a socket: name a file")
     for suffix in _BESIDE:
         beside = target.with_name(target.name + suffix)
         if os.path.lexists(beside):

@@ -25,7 +25,7 @@ from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
 from ndb_models.repository.lifetimes import Lifetimes
-from ndb_models.repository.reading import LOOK, USE, Read
+from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
@@ -158,7 +158,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
         keys = self._codec.dump(session)
-        await self._access.refuse_overdue(stored.tkn, stored.deadline)
+        stored = await self._not_overdue(stored)
         changed, removed, after = self._codec.changes(session, keys, stored.keys, self._anyway(stored, keys))
         if self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
@@ -178,6 +178,16 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             written = msgspec.structs.replace(written, by_another=True)
         set_stored(session, written)
         return session
+
+    async def _not_overdue(self, stored: Stored) -> Stored:
+        """Return what is known of a session, with its absolute end as it is now if it should be over.
+
+        Raises as `SessionAccess.read`.
+        """
+        if stored.deadline is None or stored.deadline > self._lifetimes.now():
+            return stored
+        read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # it may have been given another expiry
+        return msgspec.structs.replace(stored, deadline=read.deadline)
 
     def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
         """Return the keys that a save writes whether or not they changed."""
@@ -204,7 +214,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         names = await self._names(tkn) if codec.open else codec.names
         read = await self._access.read(tkn, names, USE if extend else LOOK)
         if self._takes_care or self._upgrading.is_due(read):
-            return await self._take(tkn, read)
+            return await self._take(tkn, read, rewrites=extend)
         session = codec.load(read.text, tkn)
         stored = Stored(tkn, read.text, read.deadline)
         if read.envelope is not self._access.seal.envelope and read.is_by_another_form(self._by):
@@ -218,8 +228,8 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             return self._codec.names
         return () if self._upgrading.reads_whole else await self._access.names(tkn)
 
-    async def _take(self, tkn: SessionToken, read: Read) -> M:
-        """Make a model of what was read of a session."""
+    async def _take(self, tkn: SessionToken, read: Read, *, rewrites: bool = True) -> M:
+        """Make a model of what was read of a session. If it `rewrites`, an upgrade may be written back at once."""
         upgrading = self._upgrading
         seen, outdated = read, None
         try:
@@ -236,7 +246,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             raise SessionGoneError(self._name, tkn) from exc
         by_another = seen.is_by_another_form(self._by)
         set_stored(session, Stored(tkn, read.text, read.deadline, by_another=by_another, outdated=outdated))
-        if outdated is not None and self._rewrites:
+        if outdated is not None and self._rewrites and rewrites:
             await self.save(session)
         return session
 

@@ -17,7 +17,7 @@ from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.bulk import in_bulk
 from ndb_models.repository.directory import NOBODY, IndexSet, Member, MissingSetError
 from ndb_models.repository.index import Index
-from ndb_models.repository.reading import Read, Reading
+from ndb_models.repository.reading import Reading
 from ndb_models.repository.standing import Sighting, Standing, Value, is_among
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.model import SessionModel
@@ -47,7 +47,7 @@ class Finder(Generic[M]):
         access: to the sessions of the schema.
         index: of the same; None where the class has no field that is looked up.
         names: returns the names of the keys that a session has.
-        take: makes a model of what was read.
+        take: makes a model of what was read; `rewrites` tells whether an upgrade may be written back at once.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Finder(Generic[M]):
         access: SessionAccess,
         index: Index | None,
         names: Callable[[SessionToken], Awaitable[tuple[str, ...]]],
-        take: Callable[[SessionToken, Read], Awaitable[M]],
+        take: Callable[..., Awaitable[M]],
     ) -> None:
         self._name = name
         self._codec = codec
@@ -124,7 +124,7 @@ class Finder(Generic[M]):
                 read = await self._access.read(tkn, await self._names(tkn), reading)
             else:
                 read = await self._access.admitted(tkn, read)
-            session = await self._take(tkn, read)
+            session = await self._take(tkn, read, rewrites=reading is Reading.USE)
         except SessionGoneError:  # meanwhile, or because it does not fit
             return Sighting(tkn, Standing.GONE, {}), None
         return sighting, session if self._has(session, values) else None

@@ -159,8 +159,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         server has not looked yet.
         """
         if isinstance(session, SessionModel):
-            stored = known(self._checked(session))
-            await self._access.refuse_overdue(stored.tkn, stored.deadline)
+            stored = await self._not_overdue(known(self._checked(session)))
             return await self._access.remaining(stored.tkn, stored.deadline)
         remaining = await self._access.remaining(session, None)
         expiry = self._options.expiry
@@ -261,10 +260,10 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         check_expiry(expiry)
         if isinstance(session, SessionModel):
             model = self._checked(session)
-            await self._access.refuse_overdue(model.tkn, known(model).deadline)
+            await self._not_overdue(known(model))
         else:
             read = await self._access.read(session, await self._names(session), Reading.UPKEEP)
-            model = await self._take(session, read)
+            model = await self._take(session, read, rewrites=False)
         lifetime = created_with(expiry, self._lifetimes.now(), own=True)
         tkn = model.tkn
         for _ in range(_TRIES):

@@ -69,12 +69,16 @@ def check_defaults(model: type[BaseModel]) -> None:
 
 
 def _take_numbers(model: type[BaseModel]) -> None:
-    fields = [field for field in model.__pydantic_fields__.values() if type(field.default) is int]
     taken = False
-    for field in fields:
+    for name, field in model.__pydantic_fields__.items():
+        if type(field.default) is not int:
+            continue
         kinds = {*(get_args(field.annotation) or (field.annotation,))} - {type(None)}
         if len(kinds) == 1 and (kind := next(iter(kinds))) in (float, Decimal):
-            field.default, taken = kind(field.default), True
+            try:
+                field.default, taken = kind(field.default), True
+            except OverflowError:
+                raise SchemaError(model.__name__, name, "its default is larger than a float can hold") from None
     if taken:
         model.model_rebuild(force=True)
 

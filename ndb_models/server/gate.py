@@ -122,7 +122,11 @@ class Gate:
         if role is not Role.ADMIN:
             challenge = f'{_REALM}, error="insufficient_scope"'
             return _answer(HTTPStatus.FORBIDDEN, "An admin's token is needed.\n", {"WWW-Authenticate": challenge})
-        statistics = await self._engine.statistics()
+        try:
+            statistics = await self._engine.statistics()
+        except StoreError as exc:
+            _logger.warning("the store cannot be counted for /metrics: %s", exc.reason)
+            statistics = None  # the rest is what tells that something is wrong
         text = exposition(self._traffic, self._engine.tally, statistics, self._clock() - self._started)
         return _answer(HTTPStatus.OK, text, {"Content-Type": CONTENT_TYPE})
 

@@ -18,8 +18,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 
-def exposition(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) -> str:
-    """Return all that there is to tell; `uptime` in seconds."""
+def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float) -> str:
+    """Return all that there is to tell; `uptime` in seconds. `store` is None for one that cannot be counted."""
     return "".join([*_families(traffic, tally, store, uptime), *_process_families(process_statistics())])
 
 
@@ -28,7 +28,7 @@ def status_label(status: int) -> str:
     return Status(status).name.title().replace("_", "")
 
 
-def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) -> Iterator[str]:
+def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float) -> Iterator[str]:
     yield _family("ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)])
     yield _one("ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime)
     yield _one("ndb_connections", "gauge", "Clients that are connected.", traffic.admitted)
@@ -57,6 +57,8 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics, uptime: float) 
         "ndb_batch_seconds", "From reading what a client sent to having answered it, of every read.", traffic.batches
     )
     yield _histogram("ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits)
+    if store is None:
+        return
     yield _one("ndb_sessions", "gauge", "Sessions in the store.", store.sessions)
     yield _one("ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys)
     if store.expired is not None:

@@ -147,11 +147,11 @@ class MemoryStore(Uncopyable, Store):
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         """Do what `get` does."""
         if scope is None:
-            return self._get_shared(names)
+            return _chosen(self._shared, names)
         now = self._clock()
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
-            session = self._require_anew(scope)
+            session = self._require(scope)
         expiry = session.expiry
         if expiry.extend_on_get and expiry.duration:
             deadline = now + expiry.duration
@@ -160,7 +160,7 @@ class MemoryStore(Uncopyable, Store):
             else:  # the clock was set back
                 self._end_by(scope, session, deadline)
         elif expiry.duration and now + expiry.duration < session.deadline:
-            session = self._require_anew(scope)
+            session = self._require(scope)
         keys = session.keys
         if isinstance(keys, dict):
             return _chosen(keys, names)
@@ -168,13 +168,6 @@ class MemoryStore(Uncopyable, Store):
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         return _chosen(self._keys(scope), names)
-
-    def _get_shared(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        return _chosen(self._shared, names)
-
-    def _require_anew(self, token: SessionToken) -> StoredSession:
-        """Return a session, looked at as verbs do that are not on the shortest way."""
-        return self._require(token)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         return dict(self._keys(scope))

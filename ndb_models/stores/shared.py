@@ -1,7 +1,6 @@
 """The store in memory for several threads: each verb is one step for all of them.
 
-What changes the store, and what reads more than one session, holds its lock. Reading a session does not: its keys are
-replaced as a whole, and never changed in place.
+All verbs hold the lock of the store, reading too: it may extend a session.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ndb_models.stores.contract import (
     Store,
     Swaps,
 )
-from ndb_models.stores.memory import MemoryStore, StoredSession
+from ndb_models.stores.memory import MemoryStore
 from ndb_models.types import Clock, SessionToken
 
 
@@ -46,17 +45,10 @@ class SharedMemoryStore(MemoryStore, Store):
         with self._lock:
             await super().add(scope, keys)
 
-    def _get_shared(self, names: Sequence[str]) -> Mapping[str, bytes]:
+    def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Do what `get` does."""
         with self._lock:
-            return super()._get_shared(names)
-
-    def _require_anew(self, token: SessionToken) -> StoredSession:
-        with self._lock:
-            return super()._require_anew(token)
-
-    def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
-        with self._lock:
-            super()._end_by(token, session, deadline)
+            return super().get_now(scope, names)
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         with self._lock:

@@ -17,6 +17,7 @@ from ndb_models import (
     Repository,
     SessionExpiredError,
     SessionGoneError,
+    SessionModel,
     WrongSchemaError,
 )
 from ndb_models.client.sessions import LONGEST_DURATION
@@ -203,3 +204,25 @@ async def test_a_nemesisdb_is_told_a_hundred_years(
     assert (await timer(timed, user.tkn) or {})["duration"] == LONGEST_DURATION
     assert await repo.get(user.tkn) == user
     assert await repo.ttl(user) == LONGEST_DURATION
+
+
+@pytest.mark.parametrize("verb", ["save", "ttl", "expire"])
+async def test_a_model_from_before_does_not_end_a_session_that_was_given_a_longer_life(
+    client: NdbClient, verb: str
+) -> None:
+    class Short(SessionModel, expiry=Expiry(absolute=10), schema="expire-short"):
+        visits: int = 0
+
+    now = 1000.0
+    repo = Repository(client, Short, clock=lambda: now)
+    held = await repo.save(Short())
+    await repo.expire(held.tkn, Expiry(absolute=100))
+    now = 1020.0
+    held.visits = 1
+    if verb == "save":
+        await repo.save(held)
+    elif verb == "ttl":
+        assert await repo.ttl(held) is not None
+    else:
+        await repo.expire(held, Expiry(absolute=200))
+    assert await repo.exists(held.tkn)

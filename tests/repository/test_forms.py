@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import AfterValidator
 
 from ndb_models import (
     Expiry,
@@ -138,3 +139,22 @@ async def test_a_class_that_stores_the_same_is_of_one_form(client: NdbClient) ->
 
     saved = await Repository(client, Documented).save(Documented())
     assert await form_in(client, saved.tkn) == await form_in(client, (await Repository(client, Old).save(Old())).tkn)
+
+
+async def test_a_validator_that_takes_less_ends_nothing_that_another_one_took(client: NdbClient) -> None:
+    def declared(limit: int) -> type[SessionModel]:
+        def at_most(value: int) -> int:
+            if value > limit:
+                raise ValueError
+            return value
+
+        class Limited(SessionModel, schema="forms-limited"):
+            visits: Annotated[int, AfterValidator(at_most)] = 0
+
+        return Limited
+
+    old, new = declared(10), declared(100)
+    session = await Repository(client, new).save(new.model_validate({"visits": 50}))
+    with pytest.raises(StoredDataError):
+        await Repository(client, old, on_invalid="end").get(session.tkn)
+    assert await Repository(client, new).exists(session.tkn)

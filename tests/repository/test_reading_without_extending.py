@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ndb_models import Expiry, NdbClient, Repository, UnsupportedError
+from ndb_models import Expiry, JsonValue, NdbClient, Repository, SessionModel, UnsupportedError
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from tests.conftest import VirtualClock
@@ -136,3 +136,22 @@ async def test_on_a_nemesisdb_everything_else_goes_on(nemesisdb: NdbClient, cloc
     await repo.rotate(session)
     assert await repo.find(user="billy") == [session]
     assert await repo.delete(session.tkn)
+
+
+async def test_an_upgrade_is_not_written_back_by_a_read_that_extends_nothing(client: NdbClient) -> None:
+    class Old(SessionModel, schema="rewritten"):
+        name: str = ""
+
+    class New(SessionModel, schema="rewritten", version=2):
+        name: str = ""
+
+    @New.upgrade(1)
+    def unchanged(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return keys
+
+    session = await Repository(client, Old).save(Old(name="billy"))
+    repo = Repository(client, New, rewrite=True)
+    await repo.get(session.tkn, extend=False)
+    assert '"version":1' in (await repo.raw(session.tkn))["__ndb__"]
+    await repo.get(session.tkn)
+    assert '"version":2' in (await repo.raw(session.tkn))["__ndb__"]

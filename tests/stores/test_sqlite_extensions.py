@@ -448,3 +448,22 @@ async def test_death_takes_no_more_than_the_extensions_of_the_delay(tmp_path: Pa
     assert found[0] > died + 1000 - 0.3 - 0.7
     async with SqliteStore(path) as store:
         assert await store.get(TOKEN, ["a"]) == {"a": b"1"}
+
+
+async def test_an_expiry_that_is_not_to_lengthen_a_life_is_not_outdone_by_extensions_from_before(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    settings = ExpirySettings(1000, delete_session=True, extend_on_get=True)
+    options = SqliteOptions(extension_delay=60)
+    async with (
+        SqliteStore(tmp_path / "a.db", options, clock=clock) as reading,
+        SqliteStore(tmp_path / "a.db", options, clock=clock) as changing,
+    ):
+        await reading.create(7, settings, {"a": b"1"})
+        clock.move(500)
+        await reading.get(7, ("a",))
+        await changing.expire(7, settings._replace(duration=100_000), restart=False)
+        for store in (reading, changing):
+            remaining = (await store.info(7)).remaining
+            assert remaining is not None
+            assert remaining <= 1000

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from ndb_models.stores.sqlite.failures import is_locked
 from ndb_models.types import Clock, SessionToken
@@ -29,6 +29,13 @@ _LONGEST_PAUSE: Final = 1.0
 _SECONDS_BETWEEN_WARNINGS: Final = 60.0
 # How long others may hold a lock before that is worth a warning.
 _LONGEST_MOMENT: Final = 1.0
+
+
+class Extension(NamedTuple):
+    """A read that extended a session: its moment, and how many seconds it lasts."""
+
+    read_at: float
+    lasts: float
 
 
 class Extensions:
@@ -50,8 +57,8 @@ class Extensions:
         self._clock = clock
         self._lock = threading.Lock()
         # Both by token, the moment of the last read. What is being stored is in the second until it is committed.
-        self._noted: dict[SessionToken, float] = {}
-        self._storing: dict[SessionToken, float] = {}
+        self._noted: dict[SessionToken, Extension] = {}
+        self._storing: dict[SessionToken, Extension] = {}
         self._due = math.inf
         # When the writing thread looks here next without being woken; and whether something was noted since it looked.
         self._looks_at = math.inf
@@ -65,11 +72,11 @@ class Extensions:
         """Whether the last attempt to store extensions failed. While it is so, sessions end at their stored time."""
         return self._failing_since is not None
 
-    def note(self, token: SessionToken, read_at: float, seconds_left: float) -> None:
+    def note(self, token: SessionToken, extension: Extension, seconds_left: float) -> None:
         """Note that a session was read; it has so many seconds left by what is stored."""
         due = self._clock() + min(self._delay, max(0.0, seconds_left * _PART_OF_TIME_LEFT))
         with self._lock:
-            self._noted[token] = read_at
+            self._noted[token] = extension
             self._noted_lately = True
             if due < self._due and (self._due == math.inf or not self.failing):
                 self._due = due
@@ -79,10 +86,10 @@ class Extensions:
         if late:
             self.wake()
 
-    def read_at(self, token: SessionToken) -> float | None:
-        """Return when a session was last read, if the file does not have that yet."""
-        read_at = self._noted.get(token)
-        return self._storing.get(token) if read_at is None else read_at
+    def of(self, token: SessionToken) -> Extension | None:
+        """Return the last extension of a session, if the file does not have it yet."""
+        noted = self._noted.get(token)
+        return self._storing.get(token) if noted is None else noted
 
     @property
     def is_due(self) -> bool:

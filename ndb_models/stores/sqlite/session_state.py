@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.sqlite.extensions import Extension
 from ndb_models.stores.sqlite.maps import unsigned
 from ndb_models.types import SessionToken
 
@@ -51,14 +52,14 @@ class SessionState:
         return self.deadline is not None and self.stored is not None and self.deadline < self.stored
 
 
-def session_state(token: SessionToken, row: SessionRow, now: float, read_at: float | None) -> SessionState | None:
+def session_state(token: SessionToken, row: SessionRow, now: float, extension: Extension | None) -> SessionState | None:
     """Return what a session has become; None if its time has come to end.
 
     Args:
         token: names it.
         row: what is stored.
         now: the time in seconds since 1970.
-        read_at: when it was last read, if the row does not have that yet.
+        extension: the last one by a read, if the row does not have it yet.
     """
     duration, delete_session, on_set_add, on_get, stored, due = row
     expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
@@ -67,10 +68,11 @@ def session_state(token: SessionToken, row: SessionRow, now: float, read_at: flo
         return session
     # No timer has more than its duration to run, whatever the clock was when it was started.
     deadline = min(stored, now + expiry.duration)
-    if read_at is not None and expiry.extend_on_get:
-        read_at = min(read_at, now)
+    if extension is not None and expiry.extend_on_get:
+        read_at = min(extension.read_at, now)
         session.emptied = read_at >= deadline
-        deadline = max(deadline, read_at + expiry.duration)
+        # It lasts no longer than it did when it was read, should the session have another duration by now.
+        deadline = max(deadline, read_at + min(expiry.duration, extension.lasts))
     if now >= deadline:
         session.emptied = True
         deadline += expiry.duration * (math.floor((now - deadline) / expiry.duration) + 1)

@@ -20,7 +20,7 @@ from ndb_models.stores.contract import (
     Swaps,
     UnknownSessionError,
 )
-from ndb_models.stores.sqlite.extensions import Extensions
+from ndb_models.stores.sqlite.extensions import Extension, Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
 from ndb_models.types import Clock, SessionToken
@@ -71,23 +71,23 @@ class Tables:
         if row is None:
             return None
         now = self._clock()
-        session = session_state(token, row, now, self._read_at(token, row.deadline, now))
+        session = session_state(token, row, now, self._extension(token, row.deadline, now))
         if session is not None and session.is_ahead:
-            self._extensions.note(token, now, math.inf)
+            self._extensions.note(token, Extension(now, session.expiry.duration), math.inf)
         return session
 
-    def _read_at(self, token: SessionToken, stored: float | None, now: float) -> float | None:
-        """Return when a session was last read, if that extends it and the tables do not have it yet."""
-        read_at = self._extensions.read_at(token)
-        if read_at is None or stored is None or (now >= stored and self._extensions.failing):
+    def _extension(self, token: SessionToken, stored: float | None, now: float) -> Extension | None:
+        """Return the last extension of a session by a read, if the tables do not have it yet."""
+        extension = self._extensions.of(token)
+        if extension is None or stored is None or (now >= stored and self._extensions.failing):
             return None
-        return read_at
+        return extension
 
     def _is_extended(self, token: int, stored: float, duration: int) -> bool:
         """Tell SQLite whether a session whose stored time has come lives on by an extension."""
         now = self._clock()
-        read_at = self._read_at(unsigned(token), stored, now)
-        return read_at is not None and min(read_at, now) + unsigned(duration) > now
+        extension = self._extension(unsigned(token), stored, now)
+        return extension is not None and min(extension.read_at, now) + min(unsigned(duration), extension.lasts) > now
 
     def _row(self, token: SessionToken) -> SessionRow | None:
         row = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
@@ -111,7 +111,7 @@ class Tables:
                 raise UnknownSessionError
             if session.expiry.extend_on_get and session.stored is not None:
                 now = self._clock()
-                self._extensions.note(scope, now, session.stored - now)
+                self._extensions.note(scope, Extension(now, session.expiry.duration), session.stored - now)
             if session.emptied:
                 return {}
         return Keys(self.connection, scope).read(names)
@@ -328,7 +328,7 @@ class Tables:
         now = self._clock()
         self._latest = max(self._latest, now)
         self._settled.add(token)
-        session = session_state(token, row, now, self._read_at(token, row.deadline, now))
+        session = session_state(token, row, now, self._extension(token, row.deadline, now))
         if session is None:
             self._delete(token)
             return None
