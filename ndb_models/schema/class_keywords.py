@@ -20,10 +20,11 @@ def keywords_of(cls: type[Any], hook: str, own: type[Any]) -> frozenset[str]:
         own: the base whose keywords are not meant.
     """
     bases = [base for base in cls.__mro__[1:] if base is not own and base not in _OF_THEIR_OWN]
-    hooks = [vars(base)[hook] for base in bases if hook in vars(base)]
+    # One that is written in C, as that of Generic is on some versions, takes no keywords.
+    hooks = [each.__func__ for base in bases if isinstance(each := vars(base).get(hook), classmethod)]
     return frozenset(
         name
         for each in hooks
-        for name, parameter in list(inspect.signature(each.__func__).parameters.items())[1:]
+        for name, parameter in list(inspect.signature(each).parameters.items())[1:]
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     )

@@ -174,7 +174,7 @@ async def test_what_a_server_refuses_is_raised(server: NdbServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "says"), [("memory://", "load_settings"), ("memory://name", "load_settings"), ("http://h/", "scheme")]
+    ("uri", "says"), [("memory://", "load_settings"), ("memory://name", "load_settings"), ("http://h/", "ws://")]
 )
 def test_what_cannot_be_asked_from_a_thread_is_refused(uri: str, says: str) -> None:
     with pytest.raises(InvalidArgumentError, match=says):

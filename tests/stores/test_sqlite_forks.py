@@ -53,7 +53,14 @@ def in_child(work):
 async def run(path: Path, program: str, *, how: str = "", silent: bool = True) -> list[str]:
     """Run a program that begins as above; return the lines of its output."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", how or "ignore::DeprecationWarning", "-c", BEGINNING + program, str(path)),
+        *(
+            sys.executable,
+            "-W",
+            how or "ignore::DeprecationWarning",
+            "-W",
+            "ignore::DeprecationWarning",
+        ),  # of forks beside threads
+        *("-c", BEGINNING + program, str(path)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -67,18 +67,22 @@ class Tables:
 
     def _look(self, token: SessionToken) -> SessionState | None:
         """Return a session as it is now, and change nothing."""
+        noted = self._extensions.of(token)  # before the row, which has it by the time that it is forgotten
         row = self._row(token)
         if row is None:
             return None
         now = self._clock()
-        session = session_state(token, row, now, self._extension(token, row.deadline, now))
+        session = session_state(token, row, now, self._effective(noted, row.deadline, now))
         if session is not None and session.is_ahead:
             self._extensions.note(token, Extension(now, session.expiry.duration), math.inf)
         return session
 
     def _extension(self, token: SessionToken, stored: float | None, now: float) -> Extension | None:
         """Return the last extension of a session by a read, if the tables do not have it yet."""
-        extension = self._extensions.of(token)
+        return self._effective(self._extensions.of(token), stored, now)
+
+    def _effective(self, extension: Extension | None, stored: float | None, now: float) -> Extension | None:
+        """Return an extension, if it counts; while they cannot be stored, no session outlives its stored time."""
         if extension is None or stored is None or (now >= stored and self._extensions.failing):
             return None
         return extension
