@@ -17,6 +17,7 @@ from ndb_models.errors import (
     NdbError,
     ProtocolError,
     SessionGoneError,
+    StoredDataError,
     WrongSchemaError,
 )
 from ndb_models.repository.bulk import Progress, in_bulk
@@ -29,7 +30,7 @@ from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.schema.projection import check_view
-from ndb_models.texts import ObjectText
+from ndb_models.texts import ObjectText, join_members
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -301,7 +302,18 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         if self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
             read = read.with_keys({name: text for name, text in read.keys.items() if name in names})
-        return codec.load(read.text, tkn)
+        return self._shown(codec, names, read, tkn)
+
+    def _shown(self, codec: ModelCodec[V], names: tuple[str, ...], read: Read, tkn: SessionToken) -> V:
+        """Return a view of what was read; a key that is not stored has the default of the model, not of the view."""
+        try:
+            shown = codec.load(read.text, tkn)
+            if shown.__pydantic_fields_set__.issuperset(names):
+                return shown
+        except StoredDataError:
+            if read.keys.keys() >= {*names}:
+                raise
+        return codec.load(join_members({**self._codec.default_texts(names), **read.keys}), tkn)
 
     async def raw(self, tkn: SessionToken, *, extend: bool = True) -> dict[str, str]:
         """Return all keys of a session as their JSON text, the reserved one too, for repair. `extend` as for `get`.

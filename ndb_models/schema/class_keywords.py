@@ -21,10 +21,10 @@ def keywords_of(cls: type[Any], hook: str, own: type[Any]) -> frozenset[str]:
     """
     bases = [base for base in cls.__mro__[1:] if base is not own and base not in _OF_THEIR_OWN]
     # One that is written in C, as that of Generic is on some versions, takes no keywords.
-    hooks = [each.__func__ for base in bases if isinstance(each := vars(base).get(hook), classmethod)]
+    declared: list[Any] = [vars(base)[hook] for base in bases if isinstance(vars(base).get(hook), classmethod)]
     return frozenset(
         name
-        for each in hooks
-        for name, parameter in list(inspect.signature(each).parameters.items())[1:]
+        for each in declared
+        for name, parameter in list(inspect.signature(each.__func__).parameters.items())[1:]
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     )

@@ -8,12 +8,14 @@ every depth, whatever aliases a model has for other uses.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
+from pydantic_core import to_json
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
@@ -40,6 +42,10 @@ _LEFT_OUT: Final = (
     "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
     " that it is left out for, or write it always"
 )
+
+
+# Types of values that are JSON as they are.
+_PLAIN: Final = frozenset({type(None), bool, int, str, list, dict})
 
 
 class ModelCodec(Generic[B]):
@@ -241,6 +247,22 @@ class ModelCodec(Generic[B]):
             raise InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written") from None
         except NOT_JSON as exc:
             raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from without_value(exc)
+
+    def default_texts(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return the JSON of the defaults of these fields, without those that have none, or one that is no JSON."""
+        texts: dict[str, bytes] = {}
+        for name in names:
+            field = self._model.__pydantic_fields__[name]
+            if field.is_required():
+                continue
+            with contextlib.suppress(TypeError, KeyError):  # a factory that wants the other fields
+                default = field.get_default(call_default_factory=True, validated_data={})
+                try:
+                    texts[name] = self.field_text(name, default)
+                except InvalidArgumentError:  # it is left out when it is written
+                    if type(default) in _PLAIN:
+                        texts[name] = to_json(default)
+        return texts
 
     @cached_property
     def _fields_validator(self) -> FieldsValidator:

@@ -412,3 +412,24 @@ async def test_a_view_of_an_open_model_shows_what_it_has_beyond_its_fields_as_js
     assert (await repo.project(saved.tkn, Themed)).theme == ["dark"]
     with pytest.raises(SchemaError, match=r"Numbered\.theme"):
         await repo.project(saved.tkn, Numbered)
+
+
+class Grown(SessionModel, schema="views-grown"):
+    one: int = 0
+    two: int = 7
+    tags: list[str] = Field(default_factory=list, exclude_if=lambda tags: not tags)
+    key: SecretStr = SecretStr("s")
+
+
+class OfGrown(BaseModel):
+    two: int = 0
+    tags: list[str] = ["none"]
+    key: SecretStr
+
+
+async def test_a_key_that_is_not_stored_has_the_default_of_the_model_in_a_view(client: NdbClient) -> None:
+    repo = Repository(client, Grown)
+    saved = await repo.save(Grown(one=1))
+    await client.sh_rmv(["two", "key"], saved.tkn)  # as a session from before these fields has none
+    shown = await repo.project(saved.tkn, OfGrown)
+    assert (shown.two, shown.tags, shown.key.get_secret_value()) == (7, [], "s")
