@@ -38,11 +38,8 @@
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     `-- StoredConfigError                          a stored configuration does not fit the model
 
-An application that serves requests needs two of them: `except UnavailableError` answers 503, and
-`except UnusableSessionError` asks the user to log in again.
-
-Messages are built from the fields. They name models, fields, keys and statuses; they never hold a value, nor more of a
-token than its last four digits.
+An application needs two: `except UnavailableError` answers 503, `except UnusableSessionError` asks for a new login.
+Messages are built from the fields. They name fields, keys and statuses, no value, and four digits of a token at most.
 """
 
 from __future__ import annotations
@@ -174,7 +171,8 @@ class UnsupportedError(NdbError):
     """The server cannot do this. Nothing has changed. Attributes: `what`, that was asked for; `why` it cannot."""
 
     def __init__(self, what: str, why: str) -> None:
-        self.what, self.why = what, why
+        self.what = what
+        self.why = why
         super().__init__(f"{what} is not supported here: {why}")
 
 
@@ -345,9 +343,10 @@ class NewerVersionError(UnusableSessionError):
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, version: int) -> None:
-        self.stored, self.version = stored, version
-        problem = f"it is of version {stored}, and this code knows versions up to {version}"
-        super().__init__(model, tkn, f"{problem}: deploy the newer code here too; the session was left as it is")
+        self.stored = stored
+        self.version = version
+        problem = f"it is of version {stored}, and this code knows versions up to {version}: deploy the newer code"
+        super().__init__(model, tkn, f"{problem} here too; the session was left as it is")
 
 
 class OlderVersionError(UnusableSessionError):
@@ -357,7 +356,8 @@ class OlderVersionError(UnusableSessionError):
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, oldest: int) -> None:
-        self.stored, self.oldest = stored, oldest
+        self.stored = stored
+        self.oldest = oldest
         problem = f"it is of version {stored}, and this code upgrades from version {oldest} on"
         super().__init__(model, tkn, f"{problem}: lower oldest= and add the steps again, or delete the session")
 

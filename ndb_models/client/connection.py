@@ -130,7 +130,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def start_keepalive(self) -> None:
         """Look now and then whether the other side still lives, as websockets does, in a task that nobody waits for."""
         if self.ping_interval is not None:
-            self.keepalive_task = UnattendedTask(self.keepalive(), loop=self.loop)
+            self.keepalive_task: asyncio.Task[None] | None = UnattendedTask(self.keepalive(), loop=self.loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes in."""

@@ -67,7 +67,7 @@ class WebSocketTransport(Uncopyable, Transport):
         # A connection belongs to one event loop, and its answers to one process: a fork would share them.
         self._loop = asyncio.get_running_loop()
         self._forks = forks.count
-        self.connections = 0
+        self.connections: int = 0
 
     @classmethod
     async def open(cls, uri: WebSocketUri, options: Options) -> WebSocketTransport:

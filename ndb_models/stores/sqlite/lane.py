@@ -90,7 +90,7 @@ class Lane(Forkable):
         self.closed: Future[None] = Future()
         # Those that must be closed before: of two that close at once, neither would be the last, who tidies up.
         self.closes_after: Sequence[Lane] = ()
-        self.path = identity.path
+        self.path: str = identity.path
         self._open_tables = open_tables
         self._identity = identity
         self._extensions = extensions
