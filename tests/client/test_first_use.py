@@ -26,7 +26,7 @@ from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, deadly, refusing_port
 
 
-class Login(SessionModel, schema="first-use-login", schema="first-use-login"):
+class Login(SessionModel, schema="first-use-login"):
     username: str
     notes: str = ""
 
