@@ -15,6 +15,7 @@ from ndb_models.errors import (
     InvalidArgumentError,
     NotSavedError,
     OlderVersionError,
+    SessionExpiredError,
     SessionGoneError,
     StoredDataError,
     UpgradeError,
@@ -186,7 +187,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         """
         if stored.deadline is None or stored.deadline > self._lifetimes.now():
             return stored
-        read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # it may have been given another expiry
+        try:
+            read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # it may have been given another expiry
+        except SessionGoneError as exc:
+            raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)
 
     def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
