@@ -172,7 +172,8 @@ class Store(Protocol):
 
         A value that is the new one already does as well, so that this may be repeated. Return False if another is
         there; then nothing has changed. `restart` starts the timer. Without it, the session ends when it would have
-        ended, or `expiry.duration` seconds from now if that is sooner; never later.
+        ended, or `expiry.duration` seconds from now if that is sooner; never later. A duration of 0 takes the timer
+        away, with and without `restart`.
         """
 
     async def end(self, token: SessionToken) -> bool:

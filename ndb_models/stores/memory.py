@@ -245,8 +245,11 @@ class MemoryStore(Uncopyable, Store):
                 return False
             session.keys = keys
         session.expiry = self._shared_settings(expiry)
-        latest = self._clock() + expiry.duration if expiry.duration else math.inf
-        self._end_by(token, session, latest if restart else min(latest, session.deadline))
+        if not expiry.duration:
+            self._end_by(token, session, math.inf)
+        else:
+            latest = self._clock() + expiry.duration
+            self._end_by(token, session, latest if restart else min(latest, session.deadline))
         return True
 
     async def end(self, token: SessionToken) -> bool:

@@ -80,6 +80,7 @@ async def subject(persist_path: Path) -> AsyncIterator[Subject]:
             process.kill()
             await process.wait()
         written = (await complaints).decode()
+        sys.stdout.write(written)  # also where the test has failed for another reason
     assert (process.returncode, written) == (0, ""), f"status {process.returncode}: {written}"
 
 

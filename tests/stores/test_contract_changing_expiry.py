@@ -82,6 +82,18 @@ async def test_without_a_restart_what_never_ended_ends_after_the_duration(store:
     assert await store.totals() == (0, 0)
 
 
+@pytest.mark.parametrize("before", [FIXED, ExpirySettings(60)])
+async def test_an_expiry_of_never_takes_the_timer_away_also_without_a_restart(
+    store: Store, clock: VirtualClock, before: ExpirySettings
+) -> None:
+    await store.create(TOKEN, before, {"a": b"1"})
+    clock.move(59)
+    assert await store.expire(TOKEN, NEVER, restart=False)
+    clock.move(TEN_YEARS)
+    assert dict(await store.get(TOKEN, ["a"])) == {"a": b"1"}
+    assert await remaining(store) is None
+
+
 async def test_what_is_not_there_gets_no_expiry(store: Store, clock: VirtualClock) -> None:
     with pytest.raises(UnknownSessionError):
         await store.expire(TOKEN, LONG)
