@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -36,7 +37,9 @@ _OTHER_WAYS = frozenset({"sqlite", "server", "served"})
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--memory-only"):
         return
-    left_out = [item for item in items if _OTHER_WAYS & {*item.name.partition("[")[2].rstrip("]").split("-")}]
+    left_out = [
+        item for item in items if _OTHER_WAYS & {*re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))}
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in {*left_out}]
 

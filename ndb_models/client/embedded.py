@@ -135,7 +135,7 @@ async def _opened(uri: SqliteUri) -> _Shared:
 
 
 def _take(uri: SqliteUri) -> _Shared:
-    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
+    if uri.persist_path is not None and not os.path.isdir(uri.persist_path):  # noqa: PTH112 - Path raises
         raise ConnectError(uri.shown, "persist_path is not a directory")
     with _lock:
         shared = _engine_of(uri.file)

@@ -111,7 +111,7 @@ def open_memory(uri: MemoryUri) -> MemoryTransport:
 
 
 def _new_engine(uri: MemoryUri) -> Engine:
-    if uri.persist_path is not None and not Path(uri.persist_path).is_dir():
+    if uri.persist_path is not None and not os.path.isdir(uri.persist_path):  # noqa: PTH112 - Path raises
         raise ConnectError(uri.shown, "persist_path is not a directory")
     store = SharedMemoryStore() if uri.name else MemoryStore()
     return Engine(store, persist_path=None if uri.persist_path is None else Path(uri.persist_path))

@@ -99,6 +99,7 @@ def parse_uri(text: str) -> Uri:
     if not text:
         raise InvalidArgumentError("the URI is empty; try 'memory://' or 'ws://127.0.0.1:1987/'")
     try:
+        text.encode()  # half a surrogate pair cannot be
         parts = urlsplit(text)
         port = parts.port
     except ValueError:

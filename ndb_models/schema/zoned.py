@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, TzInfo, core_schema
 
 _TEXT: Final = re.compile(r"(?P<moment>[^\[\]]+)\[!?(?P<key>[A-Za-z0-9_.+/-]+)\]", re.ASCII)
@@ -16,6 +16,7 @@ _PATTERN: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d(:\d\
 _NO_ZONE: Final = (
     'it has no zone of the IANA database: give it one, such as value.astimezone(ZoneInfo("Europe/Berlin"))'
 )
+_NO_TIME: Final = "it is neither a datetime nor its text, such as 2026-10-25T02:30:00+01:00[Europe/Berlin]"
 _NO_TEXT: Final = "it is not a time with its offset and zone, such as 2026-10-25T02:30:00+01:00[Europe/Berlin]"
 
 
@@ -23,13 +24,10 @@ class _Zoned:
     """Tells Pydantic how such a time is validated, written and described."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        instance = core_schema.no_info_after_validator_function(_checked, core_schema.is_instance_schema(datetime))
-        text = core_schema.no_info_after_validator_function(_parsed, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=text,
-            python_schema=core_schema.lax_or_strict_schema(
-                lax_schema=core_schema.no_info_before_validator_function(_from_text, instance), strict_schema=instance
-            ),
+        # A datetime's schema is inside, so that `Strict`, `Gt` and the like apply as they do to any datetime.
+        return core_schema.with_info_wrap_validator_function(
+            _validated,
+            core_schema.datetime_schema(),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 _written, return_schema=core_schema.str_schema(), when_used="json-unless-none"
             ),
@@ -52,8 +50,16 @@ kind becomes `ZoneInfo("UTC")`. Strings of the form above are taken too, except 
 """
 
 
-def _from_text(given: object) -> object:
-    return _parsed(given) if isinstance(given, str) else given
+def _validated(given: object, as_datetime: ValidatorFunctionWrapHandler, info: ValidationInfo) -> datetime:
+    """Return a time with its zone. Its text is taken from JSON, and from Python where the field is not strict."""
+    if isinstance(given, datetime):
+        as_datetime(moment := _checked(given))
+        return moment
+    if not isinstance(given, str):
+        raise PydanticCustomError("zoned_datetime_type", _NO_TIME)
+    moment = _parsed(given)
+    as_datetime(moment if info.mode == "json" else moment.isoformat())
+    return moment
 
 
 def _checked(moment: datetime) -> datetime:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models import NdbClient
-from ndb_models.errors import ConnectError
+from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.contract import SHARED
 from ndb_models.stores.sqlite import SqliteStore
 
@@ -173,3 +173,29 @@ async def test_a_working_directory_that_is_gone_is_an_error_of_this_package(
         await NdbClient.connect("sqlite:///sessions.db")
     assert await NdbClient().open("sqlite:///sessions.db") is False
     monkeypatch.chdir(home)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///a\ud800.db",
+        "sqlite:///a%00.db",
+        "sqlite:///" + "x" * 300,
+        "sqlite:///" + "x/" * 3000 + "x",
+        "sqlite:///a.db?persist_path=%00",
+        "sqlite:///a.db?persist_path=\ud800",
+        "sqlite:///a.db?persist_path=" + "x" * 300,
+        "memory://?persist_path=%00",
+        "memory://?persist_path=" + "x/" * 3000,
+        "memory://a\ud800",
+        "ws://a\ud800",
+    ],
+    ids=ascii,
+)
+async def test_a_uri_that_can_name_nothing_is_refused_at_once(home: Path, uri: str) -> None:
+    before = threads()
+    async with asyncio.timeout(10):
+        with pytest.raises((InvalidArgumentError, ConnectError)):
+            await NdbClient.connect(uri)
+    assert threads() == before
+    assert list(home.iterdir()) == []

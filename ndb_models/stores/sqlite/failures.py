@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from ndb_models.errors import (
@@ -62,5 +61,6 @@ def translated(store: str, failure: Exception) -> Exception:
 
 def _may_write_beside(store: str) -> bool:
     """Tell whether SQLite may put its other files there; where there is no directory, that is not what is wrong."""
-    directory = Path(store).parent
-    return not directory.is_dir() or os.access(directory, os.W_OK)
+    directory = os.path.dirname(store) or os.curdir  # noqa: PTH120
+    # Not a `Path`, which raises if it is too long.
+    return not os.path.isdir(directory) or os.access(directory, os.W_OK)  # noqa: PTH112

@@ -48,12 +48,15 @@ def resolved(path: str) -> str:
     """Return a path from the root, without links.
 
     Raises:
+        InvalidArgumentError: no path can be written so.
         StoreError: it is relative, and the working directory is gone.
     """
     try:
         return os.path.realpath(path)
+    except ValueError:  # not as the cause: it holds the path
+        raise InvalidArgumentError("a path holds neither a NUL nor half a surrogate pair") from None
     except OSError as exc:
-        raise StoreError(path, "the path is relative, and the working directory is gone") from exc
+        raise StoreError(path, f"the path cannot be followed: {exc.strerror or exc}") from exc
 
 
 @dataclass(frozen=True, slots=True)
