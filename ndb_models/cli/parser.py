@@ -47,8 +47,12 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         """Parse, and refuse what is left over, with the name of the command that it was given to."""
         given = sys.argv[1:] if args is None else list(args)
-        if self._commands and given and given[0].startswith("--") and given[0].partition("=")[0] not in self._flags:
-            self.error(self._unknown(given))  # here, where the standard library says that the command is missing
+        # Here, where the standard library would say that a command or another flag is missing.
+        for argument in given:
+            if argument == "--" or (self._commands and not argument.startswith("-")):
+                break
+            if argument.startswith("--") and argument.partition("=")[0] not in self._flags:
+                self.error(self._unknown([argument]))
         options, left_over = super().parse_known_args(given, namespace)
         if left_over:
             self.error(self._unknown(left_over))

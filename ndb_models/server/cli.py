@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 import time
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the help was shown (status 0), or the command line is wrong (2).
     """
+    _prepare_streams()
     try:
         try:
             options = make_parser().parse_args(arguments)
@@ -60,6 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as exc:
         discard_output()
         return _complain(f"standard output cannot be written: {exc.strerror or exc}", FAILED)
+
+
+def _prepare_streams() -> None:
+    """See that there are standard streams, which a caller may have closed, and that they take every text.
+
+    A file that is opened while one is missing would get its number, and what is meant for a terminal in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for the life of the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be any text
 
 
 def _complain(message: str, status: int) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from ndb_models import __version__
+from ndb_models import JsonValue, NdbClient, __version__
 
 ROOT = Path(__file__).parents[2]
 # Unbuffered, argparse itself passes over what it cannot write.
@@ -61,6 +63,49 @@ def test_a_full_disk_under_the_output_is_status_1_and_one_line() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == b"ndb-models: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "status"), [("--version", 0), ("serve --help", 0), ("srve", 2)])
+def test_a_standard_stream_that_is_closed_is_no_traceback(closed: str, arguments: str, status: int) -> None:
+    line = f"{' '.join(COMMAND)} {arguments} {closed}"
+    done = subprocess.run(["sh", "-c", line], env=ENVIRONMENT, capture_output=True, timeout=GUARD, check=False)
+    assert done.returncode == status
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_a_backup_without_standard_streams_is_whole(tmp_path: Path) -> None:
+    store, copy = tmp_path / "a.db", tmp_path / "b.db"
+    asyncio.run(fill(store))
+    line = f"{' '.join(COMMAND)} backup --store sqlite:///{store} --to {copy} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", line], env=ENVIRONMENT, timeout=GUARD, check=False).returncode == 0
+    assert asyncio.run(read(copy)) == {"a": 1}
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_traceback(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    asyncio.run(fill(store))
+    done = subprocess.run(
+        [*COMMAND, "backup", "--store", f"sqlite:///{store}", "--to", str(tmp_path / "é.db")],
+        env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xe9.db" in done.stdout
+
+
+async def fill(store: Path) -> None:
+    async with NdbClient.connect(f"sqlite:///{store}") as client:
+        await client.kv_set({"a": 1})
+
+
+async def read(store: Path) -> Mapping[str, JsonValue]:
+    async with NdbClient.connect(f"sqlite:///{store}") as client:
+        return await client.kv_get(("a",))
 
 
 def test_a_server_goes_on_and_stops_cleanly_where_nobody_reads_what_it_says() -> None:

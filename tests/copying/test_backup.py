@@ -275,7 +275,7 @@ class TestWhatCannotBeDone:
             _, errors = await process.communicate()
         assert process.returncode == 1
         assert errors.decode().count("\n") == 1
-        assert "no room" in errors.decode()
+        assert "backup.db: the backup cannot be written: No space left on device" in errors.decode()
         assert list(target.parent.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Generator
@@ -11,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ndb_models.errors import StoreError, StoreFormatError
-from ndb_models.stores.sqlite.failures import translated
+from ndb_models.stores.sqlite.failures import code_of, translated
 from ndb_models.stores.sqlite.forking import in_use
 from ndb_models.stores.sqlite.options import SqliteUri
 from ndb_models.stores.sqlite.patience import patiently
@@ -36,6 +37,7 @@ def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None
 
     Raises:
         BackupStoppedError: `stopped` said so.
+        OSError: there is no room for the copy.
         StoreError: the store cannot be read, or the copy not be written, or it is damaged.
     """
     shown = source.path
@@ -59,6 +61,8 @@ def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None
             store.backup(copy, pages=_PAGES_TOGETHER, progress=look, sleep=0)
         _check(target, shown, stopped)
     except sqlite3.Error as exc:
+        if code_of(exc) == sqlite3.SQLITE_FULL:  # the store is only read
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc
         raise translated(shown, exc) from exc
 
 
