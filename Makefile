@@ -19,7 +19,7 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 
 debug: $(READY)  ## the tests of everything asynchronous again, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/wire \
-		--deselect tests/transport/test_chaos.py $(ARGS)
+		--deselect tests/transport/test_chaos.py -n 2 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)

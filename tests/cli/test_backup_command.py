@@ -12,6 +12,8 @@ import pytest
 from ndb_models.stores.contract import NEVER, SHARED
 from ndb_models.stores.sqlite import SqliteStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:

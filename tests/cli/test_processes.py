@@ -16,6 +16,8 @@ import pytest
 
 from ndb_models import JsonValue, NdbClient, __version__
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Unbuffered, argparse itself passes over what it cannot write.
 INHERITED = {k: v for k, v in os.environ.items() if not k.startswith("NDB_") and k != "PYTHONUNBUFFERED"}

@@ -14,6 +14,8 @@ import pytest
 
 from ndb_models import Expiry, NdbClient, Repository, SessionModel, UnusableSessionError
 
+pytestmark = pytest.mark.slow
+
 THREADS: Final = 4
 ROUNDS: Final = 1500
 _names: Final = itertools.count()

@@ -20,6 +20,8 @@ from ndb_models.server import NdbServer
 from ndb_models.server.settings import SETTINGS
 from tests.server.plain_client import ask, plain
 
+pytestmark = pytest.mark.slow
+
 GUARD = 30
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
@@ -114,7 +116,6 @@ async def test_the_largest_request_can_be_set() -> None:
         await stop(process)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -11,6 +11,8 @@ from ndb_models.stores.sqlite import SqliteStore
 from tests.server.plain_client import ask, plain
 from tests.server.test_command_line import run, serving, stop
 
+pytestmark = pytest.mark.slow
+
 
 async def test_what_a_server_acknowledged_is_there_after_it_was_killed(tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path / 'sessions.db'}")
@@ -71,7 +73,6 @@ async def test_a_copy_says_how_much_and_again_that_it_was_there(tmp_path: Path) 
         assert await store.get_all(SHARED) == {"a": b"1", "b": b"2"}
 
 
-@pytest.mark.slow
 async def test_a_copy_that_cannot_be_made_is_status_1_and_one_that_is_not_asked_for_rightly_2(tmp_path: Path) -> None:
     status, output, errors = await run("copy", "--from", "sqlite:///missing.db", "--to", "memory://")
     assert (status, output, errors) == (2, "", "ndb-models: --from: there is no file missing.db\n")

@@ -17,6 +17,8 @@ from ndb_models.server import NdbServer
 from tests.engine.data_sets import KEYS, SESSIONS, metadata, session, write_data_set
 from tests.server.test_command_line import GUARD, run, serving, start, stop
 
+pytestmark = pytest.mark.slow
+
 TLS = Path(__file__).parent.parent / "transport" / "tls"
 TOKEN = 16204359010587816757
 
