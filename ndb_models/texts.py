@@ -164,6 +164,11 @@ def names_in(text: bytes) -> tuple[str, ...]:
     return tuple(_split(text))
 
 
+def raw_members(text: bytes) -> dict[str, msgspec.Raw]:
+    """Return views of the members of a JSON object: quicker, and they keep the whole text. Raises as `names_in`."""
+    return _split(text)
+
+
 def split_members(text: bytes) -> dict[str, bytes]:
     """Return the texts of a JSON object's members. Raises as `names_in`."""
     return {name: bytes(value) for name, value in _split(text).items()}

@@ -38,7 +38,8 @@ _OTHER_WAYS = frozenset({"sqlite", "server", "served"})
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--memory-only"):
         return
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
         (left_out if _OTHER_WAYS.intersection(parameters) else kept).append(item)

@@ -189,10 +189,11 @@ class SessionAccess:
             if not names and (usual is None or usual[0] != NO_MEMBERS):
                 keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
             if usual is not None:
+                read = Read(usual[0], usual[1], usual[2], True)  # unpacked and by its name it takes twice as long
                 deadline = usual[1].deadline
                 if deadline is None or self.lifetimes.is_timely(deadline):
-                    return Read(*usual)
-                return await self._settled(tkn, Read(*usual), reading)
+                    return read
+                return await self._settled(tkn, read, reading)
             text, envelope, reserved = unsealed(keys)
             if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
                 read = Read(text, envelope, reserved)

@@ -79,12 +79,13 @@ class SessionCreation:
         version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
-        if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
+        immediate = client.immediate
+        if in_one_frame and entry is None and (immediate is not None or client.may_know(_SH_NEW_SET)):
             tkn = _draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._sealed(keys, tkn, lifetime, version, by)
-            if client.immediate is not None:
-                created = client.immediate.create(tkn, parameters.body.get("expiry"), whole)
+            if immediate is not None:
+                created = immediate.create(tkn, parameters.body.get("expiry"), whole)
             else:
                 try:
                     answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
@@ -77,6 +77,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         clock: Clock = time.time,
     ) -> None:
         _check_arguments(client, model, on_invalid)
+        self._client = client
         self._model = model
         self._name = model.__name__
         self._ends_invalid = on_invalid == "end"
@@ -124,9 +125,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         return await self._create(session, expiry)
 
     async def _create(self, session: M, expiry: Expiry | None) -> M:
-        check_expiry(expiry)
+        if expiry is not None:
+            check_expiry(expiry)
         keys = self._codec.dump(session)
-        if self._alteration.is_due(keys.text):
+        if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, keys.names)
         lifetime = self._lifetimes.begun(expiry)
         return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
@@ -159,9 +161,11 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
         keys = self._codec.dump(session)
-        stored = await self._not_overdue(stored)
-        changed, removed, after = self._codec.changes(session, keys, stored.keys, self._anyway(stored, keys))
-        if self._alteration.is_due(keys.text):
+        if stored.deadline is not None:
+            stored = await self._not_overdue(stored)
+        anyway = stored.unsure if self._index is None else self._written_anyway(stored, keys, self._index.fields)
+        changed, removed, after = self._codec.changes(session, keys, stored.keys, anyway)
+        if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
@@ -193,13 +197,13 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)
 
-    def _anyway(self, stored: Stored, keys: ObjectText) -> Collection[str]:
-        """Return the keys that a save writes whether or not they changed."""
-        if self._index is None:
-            return stored.unsure
-        # A default that is not stored is equal, but others look for what is stored.
+    def _written_anyway(self, stored: Stored, keys: ObjectText, looked_up: Iterable[str]) -> Collection[str]:
+        """Return the keys that a save writes whether or not they changed.
+
+        A default that is not stored is equal, but others look for what is stored.
+        """
         before = names_in(stored.keys)
-        return stored.unsure.union(name for name in self._index.fields if name in keys.names and name not in before)
+        return stored.unsure.union(name for name in looked_up if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session of this token.
@@ -217,12 +221,13 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
         read = await self._access.read(tkn, names, USE if extend else LOOK)
-        if self._takes_care or self._upgrading.is_due(read):
+        if self._takes_care or (not read.usual and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
         session = codec.load(read.text, tkn)
-        stored = Stored(tkn, read.text, read.deadline)
-        if read.envelope is not self._access.seal.envelope and read.is_by_another_form(self._by):
-            stored = msgspec.structs.replace(stored, by_another=True)
+        if read.usual:
+            stored = Stored(tkn, read.text, read.envelope.deadline)  # type: ignore[union-attr]  # what is usual has one
+        else:
+            stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))
         set_stored(session, stored)
         return session
 

@@ -33,12 +33,14 @@ class Read(msgspec.Struct, frozen=True):
     """What was read of a session: its keys without the reserved one, as the text of an object, and what that says.
 
     `envelope` is None for a foreign session; `reserved` is the text that it was read from. That `text` is an object
-    shows when it is read as one, by a codec or by `keys`.
+    shows when it is read as one, by a codec or by `keys`. It is `usual` where the reserved key says what this form of
+    the class writes, in its version and with its expiry.
     """
 
     text: bytes
     envelope: Envelope | None
     reserved: bytes = b""
+    usual: bool = False
 
     def __repr__(self) -> str:
         return f"Read({len(self.text)} bytes)"

@@ -298,8 +298,8 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
             codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
             bound = self._views[view] = codec, check_view(view, self._model)
         codec, names = bound
-        read = await self._access.read(tkn, names, _reading(extend))
-        if self._upgrading.is_due(read):
+        read = await self._access.read(tkn, names, USE if extend else LOOK)
+        if not read.usual and self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
             read = read.with_keys({name: text for name, text in read.keys.items() if name in names})
         return self._shown(codec, names, read, tkn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -16,10 +16,13 @@ from pydantic_core import PydanticSerializationError, from_json
 
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
-from ndb_models.texts import ObjectText, join_members, split_members
+from ndb_models.texts import ObjectText, join_members, raw_members, split_members
 
 NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
 """What is raised where something cannot be written as JSON."""
+
+
+_Members: TypeAlias = Mapping[str, msgspec.Raw]
 
 
 class Changes(NamedTuple):
@@ -30,44 +33,69 @@ class Changes(NamedTuple):
     after: bytes
 
 
+class Ways(NamedTuple):
+    """How models of a class are read and written; and which fields hold scalars, see `scalar_fields`."""
+
+    read: Callable[[bytes], BaseModel]
+    write: Callable[..., bytes]
+    scalars: Mapping[str, frozenset[type]]
+
+
 def find_changes(
     model: BaseModel,
     keys: ObjectText,
     before: bytes,
     anyway: Collection[str],
-    read: Callable[[bytes], BaseModel],
-    write: Callable[..., bytes],
+    ways: Ways,
 ) -> Changes:
     """Compare a model, and the keys that it is written as, with what is stored of it; see `ModelCodec.changes`."""
-    stored, now = split_members(before), keys.split()
+    stored, now = raw_members(before), raw_members(keys.text)
     differing = [name for name, text in now.items() if stored.get(name) != text]
-    differing += [name for name in stored if name not in now]
-    changed = set(anyway)
-    if differing:
+    if stored.keys() != now.keys():
+        differing += [name for name in stored if name not in now]
+    undecided = [name for name in differing if not _surely_changed(name, now, stored, ways.scalars)]
+    changed = {*anyway, *differing}
+    if undecided:
+        changed.difference_update(frozenset(undecided).difference(anyway))
         try:
-            changed.update(_changed(model, now, differing, read(before), write))
+            changed.update(_changed(model, now, undecided, ways.read(before), ways.write))
         except ValidationError:  # it fitted when it was read; validators may ask for the time, or for what lies outside
-            changed.update(_changed_as_json(now, differing, before))
-    written = {name: text for name, text in now.items() if name in changed}
+            changed.update(_changed_as_json(keys.text, undecided, before))
+    looked_at = now if anyway else differing
+    written = {name: bytes(now[name]) for name in looked_at if name in changed and name in now}
     removed = [name for name in changed if name not in now]
     if changed.issuperset(differing):
         return Changes(written, removed, keys.text)
-    after = {name: text for name, text in {**stored, **written}.items() if name not in removed}
+    after = {name: text for name, text in {**split_members(before), **written}.items() if name not in removed}
     return Changes(written, removed, join_members(after))
 
 
+def _surely_changed(name: str, now: _Members, stored: _Members, scalars: Mapping[str, frozenset[type]]) -> bool:
+    """Tell whether a field holds another value by its JSON alone. False says nothing."""
+    kinds = scalars.get(name)
+    if kinds is None or name not in now or name not in stored:
+        return False
+    try:
+        ours, theirs = from_json(bytes(now[name])), from_json(bytes(stored[name]))
+    except ValueError:  # more digits than are read
+        return False
+    return type(ours) in kinds and type(theirs) in kinds and ours != theirs
+
+
 def _changed(
-    model: BaseModel, now: Mapping[str, bytes], differing: Sequence[str], read: BaseModel, write: Callable[..., bytes]
+    model: BaseModel, now: _Members, differing: Sequence[str], read: BaseModel, write: Callable[..., bytes]
 ) -> Iterator[str]:
     again = FieldTexts(write, read)
     for name in differing:
         reason = difference(value_of(model, name), value_of(read, name), OF_CHANGES)
-        if reason is not None and again.settles(reason, name, now.get(name)) is not None:
+        if reason is UNDECIDED:
+            reason = again.settles(reason, name, bytes(now[name]) if name in now else None)
+        if reason is not None:
             yield name
 
 
-def _changed_as_json(now: Mapping[str, bytes], differing: Sequence[str], before: bytes) -> Iterator[str]:
-    ours, theirs = from_json(join_members(now)), from_json(before)
+def _changed_as_json(now: bytes, differing: Sequence[str], before: bytes) -> Iterator[str]:
+    ours, theirs = from_json(now), from_json(before)
     changed = lost_names(ours, theirs, OF_CHANGES)
     return (name for name in differing if name in changed)
 

@@ -19,10 +19,10 @@ from pydantic_core import to_json
 
 from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, find_changes, value_of
+from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, Ways, find_changes, value_of
 from ndb_models.schema.core_schemas import has_aliases, writes_fields
-from ndb_models.schema.envelope import is_reserved
-from ndb_models.schema.lossless import lossless_check
+from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
+from ndb_models.schema.lossless import lossless_check, scalar_fields
 from ndb_models.schema.problems import WHOLE, not_numbers, problems_of, unreadable, without_value, without_values
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
@@ -34,6 +34,8 @@ B = TypeVar("B", bound=BaseModel)
 
 # No integer in a text of so many bytes has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
+
+_RESERVED: Final = RESERVED_KEY.encode()
 
 _NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
 _STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
@@ -74,6 +76,7 @@ class ModelCodec(Generic[B]):
         self._comes_back = (
             lossless_check(model) if not self.open and writes_fields(model.__pydantic_core_schema__) else None
         )
+        self._ways = Ways(self._read, self._write, scalar_fields(model))
         self._rules = Rules(drops_private=drops_private(model))
 
     def dump(self, model: B) -> ObjectText:
@@ -117,9 +120,10 @@ class ModelCodec(Generic[B]):
         return True
 
     def _refuse_misnamed(self, keys: ObjectText) -> None:
-        reserved = [(name, "this key is reserved") for name in keys if is_reserved(name)]
-        if reserved:
-            raise UnstorableError(self._name, reserved)
+        if _RESERVED in keys.text:
+            reserved = [(name, "this key is reserved") for name in keys.names if is_reserved(name)]
+            if reserved:
+                raise UnstorableError(self._name, reserved)
         if not self.open and not {*keys.names} <= {*self.names}:
             raise UnstorableError(self._name, [(WHOLE, _STRANGE_KEYS)])
 
@@ -190,7 +194,7 @@ class ModelCodec(Generic[B]):
         """
         if keys.text == before and not anyway:
             return Changes({}, [], before)
-        return find_changes(model, keys, before, anyway, self._read, self._write)
+        return find_changes(model, keys, before, anyway, self._ways)
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the fields whose values differ between two models, in their order: of what is stored of them."""

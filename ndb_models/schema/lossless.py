@@ -56,6 +56,7 @@ _FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
 _DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_factory", "default_factory_takes_data"})
 _MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
 _FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
+_EXTRAS: Final = frozenset({"extras_schema", "extras_keys_schema", "extra_behavior"})
 _CONFIG: Final = frozenset({"title", "hide_input_in_errors", "strict", "extra_fields_behavior"})
 
 _UTC_AS_READ: Final = TzInfo(0)
@@ -69,6 +70,23 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
     if core_schema["type"] != "definitions":
         return _check_of(core_schema, {})
     return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]})
+
+
+def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
+    """Return the fields that hold a str, an int or a bool which is read as it stands in JSON, with these types.
+
+    Two different JSON values of these types are two values of such a field.
+    """
+    core_schema: Any = model.__pydantic_core_schema__
+    if core_schema["type"] == "definitions":
+        core_schema = core_schema["schema"]
+    fields = _fields_of(core_schema, open_too=True)
+    found: dict[str, frozenset[type]] = {}
+    for name, field in (fields or {}).items():
+        declared = _declared(field, {})
+        if declared is not None and _SCALARS.issuperset(declared.kinds):
+            found[name] = declared.kinds
+    return found
 
 
 def _check_of(model: Any, definitions: _Definitions) -> Check | None:
@@ -111,16 +129,19 @@ def _check_of(model: Any, definitions: _Definitions) -> Check | None:
     return check
 
 
-def _fields_of(model: Any) -> Mapping[str, Any] | None:
-    """Return the fields of a model that is nothing but its fields."""
+def _fields_of(model: Any, *, open_too: bool = False) -> Mapping[str, Any] | None:
+    """Return the fields of a model that is nothing but its fields, or, if that is wanted, has extra ones too."""
     if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
     config, inner = model.get("config", {}), model["schema"]
-    if not _CONFIG.issuperset(config) or config.get("extra_fields_behavior") == "allow":
+    if not _CONFIG.issuperset(config) or inner["type"] != "model-fields":
         return None
-    if model["cls"] is BaseModel or model["cls"].__private_attributes__:
+    if model["cls"] is BaseModel or not (_FIELDS | _EXTRAS if open_too else _FIELDS).issuperset(inner):
         return None
-    return inner["fields"] if inner["type"] == "model-fields" and _FIELDS.issuperset(inner) else None
+    is_open = config.get("extra_fields_behavior") == "allow"
+    if not open_too and (is_open or model["cls"].__private_attributes__):
+        return None
+    return inner["fields"]  # type: ignore[no-any-return]  # a dict, as a core schema has it
 
 
 class _Declared(NamedTuple):
@@ -231,6 +252,7 @@ def _is_read_as_written(time: datetime) -> bool:
 
 _ANY: Final = {"type": "any"}
 _TEXT: Final = frozenset[type]({str})
+_SCALARS: Final = frozenset[type]({str, int, bool, type(None)})
 
 _READ_AS: Final[Mapping[str, type]] = {
     "str": str,

@@ -227,7 +227,9 @@ def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> st
         if reason is not None:
             return reason
     if one.__pydantic_extra__ or other.__pydantic_extra__:
-        pairs.append((one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}))
+        reason = _mappings(one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}, pairs, rules)
+        if reason is not None:
+            return reason
     # Not as attributes: what is deprecated has not been used by comparing it.
     ours, theirs = one.__dict__, other.__dict__
     if [*ours] == [*theirs] == [*names]:

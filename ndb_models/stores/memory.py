@@ -162,7 +162,7 @@ class MemoryStore(Uncopyable, Store):
         elif expiry.duration and now + expiry.duration < session.deadline:
             session = self._require(scope)
         keys = session.keys
-        if isinstance(keys, dict):
+        if type(keys) is not ObjectText:
             return _chosen(keys, names)
         return keys if keys.names == names else _chosen(keys.split(), names)
 
