@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -49,7 +49,9 @@ _USUAL: Final[Mapping[str, object]] = {
     "ser_json_timedelta": "iso8601",
 }
 # What may differ between two kinds without another value being read: a bound that is looser in the view.
-_BOUNDED: Final = frozenset({"str", "bytes", "int", "float", "decimal", "date", "time", "datetime", "timedelta"})
+_BOUNDED: Final = frozenset(
+    {"str", "bytes", "int", "float", "decimal", "date", "time", "datetime", "timedelta", "uuid"}
+)
 
 _FUNCTIONS: Final = frozenset({"function-before", "function-after", "function-wrap"})
 
@@ -205,9 +207,10 @@ class Reading:
                 return view.kind == model.kind and view.kind in _BOUNDED and self._bounded(view, model)
 
     def _bounded(self, view: Side, model: Side) -> bool:
-        return _configured_alike(view, model, but=frozenset({"min_length", "max_length"})) and is_looser(
-            view.node, model.node, _IRRELEVANT
-        )
+        bounds = {"min_length", "max_length"}
+        if view.setting("allow_inf_nan", "allow_inf_nan"):
+            bounds.add("allow_inf_nan")
+        return _configured_alike(view, model, but=bounds) and is_looser(view.node, model.node, _IRRELEVANT)
 
     def _alternatives(self, view: Side, model: Side) -> bool:
         """Compare alternatives: those of one JSON type must stay as many, in their order, since the best one wins."""
@@ -299,7 +302,7 @@ def _is_function(serialization: Any) -> bool:
     return not str(getattr(serialization["function"], "__module__", "")).startswith("pydantic._internal")
 
 
-def _configured_alike(view: Side, model: Side, but: frozenset[str] = frozenset()) -> bool:
+def _configured_alike(view: Side, model: Side, but: Collection[str] = ()) -> bool:
     return all(
         view.setting(name, configured) == model.setting(name, configured)
         for name, configured in _CONFIGURED.get(model.kind, {}).items()

@@ -61,14 +61,20 @@ def _multiple(view: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
     return ours is None or (type(ours) is type(theirs) is int and theirs % ours == 0)
 
 
+def _not_finite(view: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    usual = view["type"] == "float"  # a decimal is finite by default
+    return bool(view.get("allow_inf_nan", usual) or not model.get("allow_inf_nan", usual))
+
+
 _RULES: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]]] = {
     **dict.fromkeys(("ge", "gt"), _at_least),
     **dict.fromkeys(("le", "lt"), _at_most),
     "min_length": _shorter,
     "max_length": _longer,
     "multiple_of": _multiple,
+    "allow_inf_nan": _not_finite,
     **{
         name: _gone(name)
-        for name in ("pattern", "now_op", "tz_constraint", "max_digits", "decimal_places", "regex_engine")
+        for name in ("pattern", "now_op", "tz_constraint", "max_digits", "decimal_places", "regex_engine", "version")
     },
 }

@@ -13,11 +13,13 @@ from uuid import UUID
 import annotated_types
 import pytest
 from pydantic import (
+    UUID4,
     AfterValidator,
     BaseModel,
     BeforeValidator,
     EmailStr,
     Field,
+    FiniteFloat,
     JsonValue,
     NonNegativeInt,
     PlainSerializer,
@@ -149,6 +151,8 @@ Wrapped = Annotated[int, WrapSerializer(lambda value, _: f"{value}")]
 AtLeastZero = Annotated[int, Field(ge=0)]
 
 # The model's type, a value, the view's type, and what it shows; of the same type, what the model has.
+_RANDOM = UUID("6f9619ff-8b86-4011-b42d-00cf4fc964ff")
+
 TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
     "the same": (int, 3, int, 3),
     "anything": (list[int], [1, 2], Any, [1, 2]),
@@ -169,6 +173,10 @@ TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
     "a looser bound": (Annotated[int, Field(ge=5)], 5, AtLeastZero, 5),
     "an excluded bound for an included one": (AtLeastZero, 0, Annotated[int, Field(gt=-1)], 0),
     "a bound by conint": (AtLeastZero, 3, conint(ge=0), 3),
+    "any version of a UUID": (UUID4, _RANDOM, UUID, _RANDOM),
+    "floats of all kinds": (FiniteFloat, 1.5, float, 1.5),
+    "floats of all kinds with a bound": (Annotated[FiniteFloat, Field(gt=1)], 1.5, Annotated[float, Field(gt=0)], 1.5),
+    "finite decimals still": (Annotated[Decimal, Field(max_digits=5)], Decimal("1.50"), Decimal, Decimal("1.50")),
     "a bound by Pydantic's type": (AtLeastZero, 3, NonNegativeInt, 3),
     "a bound by annotated_types": (NonNegativeInt, 3, Annotated[int, annotated_types.Ge(0)], 3),
     "an interval": (Annotated[int, Field(ge=1, le=3)], 2, Annotated[int, annotated_types.Interval(ge=0, le=4)], 2),
@@ -206,6 +214,9 @@ TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
 del TAKEN["a nested model as JSON"]
 
 REFUSED: dict[str, tuple[Any, Any]] = {
+    "one version of a UUID": (UUID, UUID4),
+    "finite floats alone": (float, FiniteFloat),
+    "finite decimals alone": (Annotated[Decimal, Field(allow_inf_nan=True)], Decimal),
     "another type": (int, str),
     "a text as a number": (str, int),
     "a number as a decimal": (int, Decimal),
