@@ -12,6 +12,8 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
 
+from ndb_models.schema.code import code_in, without_address
+
 # Whose classes keep their names when a module is moved or split.
 _WELL_KNOWN: Final = sys.stdlib_module_names | {"pydantic", "pydantic_core", "typing_extensions", "annotated_types"}
 
@@ -33,7 +35,7 @@ def generic_identity(arguments: tuple[Any, ...], module: str) -> tuple[str, ...]
 
 
 class _Spelling:
-    """Spells types. Metadata has no spelling that lasts; it is told apart within a process only."""
+    """Spells types. Metadata has no spelling that lasts; it is told apart by what it does."""
 
     def __init__(self, module: str, *, metadata: bool = False) -> None:
         self._module = module
@@ -60,7 +62,7 @@ class _Spelling:
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
             plain, *marks = arguments
-            return self.of(plain) + (f" {marks!r}" if self._metadata else "")
+            return self.of(plain) + (f" {[_mark(each) for each in marks]}" if self._metadata else "")
         if origin in (Union, UnionType):
             return self._union(arguments)
         if origin is Literal:
@@ -83,6 +85,10 @@ class _Spelling:
     def _reference(self, name: str) -> str:
         found: Any = vars(sys.modules.get(self._module, sys)).get(name, vars(sys.modules["builtins"]).get(name))
         return name if found is None or isinstance(found, str) else self.of(found)
+
+
+def _mark(mark: Any) -> str:
+    return "".join([without_address(mark), *code_in(mark)])
 
 
 def _class_name(kind: Any) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+import os
+import subprocess
+import sys
+from typing import Annotated, Any, Final, Literal
 
 import pytest
 from pydantic import AfterValidator
@@ -158,3 +161,30 @@ async def test_a_validator_that_takes_less_ends_nothing_that_another_one_took(cl
     with pytest.raises(StoredDataError):
         await Repository(client, old, on_invalid="end").get(session.tkn)
     assert await Repository(client, new).exists(session.tkn)
+
+
+_FORM: Final = """
+from typing import Annotated
+from pydantic import AfterValidator
+from ndb_models import SessionModel
+from ndb_models.schema.form import form_of
+def known(value):
+    if value not in {"a", "b", "c", "d", "e", "f"}:
+        raise ValueError
+    return value
+class Letter(SessionModel):
+    letter: Annotated[str, AfterValidator(known)]
+print(form_of(Letter))
+"""
+
+
+def test_a_class_is_of_one_form_in_every_process() -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _FORM], env={**os.environ, "PYTHONHASHSEED": str(seed)}, stdout=subprocess.PIPE
+        )
+        for seed in range(3)
+    ]
+    forms = {each.communicate(timeout=60)[0] for each in started}
+    assert len(forms) == 1
+    assert len(forms.pop().strip()) == 3

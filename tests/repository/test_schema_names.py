@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Annotated, Any, Dict, Generic, List, Literal, NewType, Optional, TypeVar, Union  # noqa: UP035
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from ndb_models import JsonValue, NdbClient, OlderVersionError, Repository, SchemaError, SessionModel, WrongSchemaError
 from tests.reloading import in_place_of
@@ -62,6 +62,25 @@ def test_nor_is_a_class_that_says_the_name_of_another(client: NdbClient) -> None
 def test_a_class_that_was_reloaded_takes_its_name_again(client: NdbClient) -> None:
     for _ in range(3):
         Repository(client, declare("Reloaded", "app.login"))
+
+
+def test_so_does_a_generic_whose_argument_has_a_validator(client: NdbClient) -> None:
+    def made(check: Any) -> tuple[Any, Any]:
+        class Box(SessionModel, Generic[T], schema="reloaded-box"):
+            held: T
+
+        return Box[Annotated[int, AfterValidator(check)]], Box
+
+    def checks() -> tuple[Any, Any]:
+        return lambda value: value + 0, lambda value: value - 0
+
+    kept = []
+    for _ in range(2):
+        kept.append(made(checks()[0]))
+        Repository(client, kept[-1][0])
+    kept.append(made(checks()[1]))
+    with pytest.raises(SchemaError, match="reloaded-box"):
+        Repository(client, kept[-1][0])
 
 
 def test_a_function_may_make_its_class_each_time_it_runs(client: NdbClient) -> None:
