@@ -102,6 +102,12 @@ class StoredSchema(GenerateJsonSchema):
         names = sorted(set(written.get("properties", ())) - set(written.get("required", ())))
         return {**written, LEFT_OUT: names} if names else written
 
+    def model_fields_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of a model's fields, with the names that may be left out where it is written."""
+        written = super().model_fields_schema(schema)
+        names = sorted(name for name, field in schema["fields"].items() if _may_be_left_out(field))
+        return {**written, LEFT_OUT: names} if names else written
+
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         """Return the name of a type that has no JSON Schema."""
         kind: object = schema.get("cls")
@@ -113,3 +119,17 @@ def _bounds_of(schema: Any) -> dict[str, str]:
     if schema["type"] not in _TIMES:
         return {}
     return {f"x-{name}": str(schema[name]) for name in _BOUNDS if schema.get(name) is not None}
+
+
+def _may_be_left_out(field: Any) -> bool:
+    return field.get("serialization_exclude_if") is not None or _may_be_missing(field["schema"])
+
+
+def _may_be_missing(schema: Any) -> bool:
+    """Tell whether a value may be `MISSING`, which is never written."""
+    while schema["type"] in ("default", "nullable"):
+        schema = schema["schema"]
+    if schema["type"] != "union":
+        return bool(schema["type"] == "missing-sentinel")
+    choices = [each[0] if isinstance(each, tuple) else each for each in schema["choices"]]
+    return any(_may_be_missing(each) for each in choices)

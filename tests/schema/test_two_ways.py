@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
+from pydantic_core import MISSING
 from typing_extensions import TypedDict
 
 from ndb_models import NdbClient, Repository, SessionModel, StoredDataError
@@ -78,6 +79,8 @@ def field(annotation: Any, value: Any) -> Given:
 
 
 # What the old code stores, what the new code stores, and which of the two breaks.
+LeftOut = Annotated[int, Field(exclude_if=lambda value: value == 0)]
+
 CHANGES: dict[str, tuple[Given, Given, bool, bool]] = {
     "nothing": (field(int, 1), field(int, 1), False, False),
     "a wider literal": (field(Literal["a"], "a"), field(Literal["a", "b"], "b"), False, True),
@@ -169,6 +172,14 @@ CHANGES: dict[str, tuple[Given, Given, bool, bool]] = {
     ),
     "a model more": (field(Cat, Cat()), field(Pets, Dog()), True, True),
     "a name that may be left out": (field(Address, {"street": "s"}), field(LooseAddress, {}), False, True),
+    "a value is left out": (field(int, 1), ({"field": (LeftOut, 0)}, {"field": 0}), False, True),
+    "a value is left out by old code too": (
+        ({"field": (LeftOut, 0)}, {"field": 0}),
+        ({"field": (LeftOut, 0)}, {"field": 0}),
+        False,
+        False,
+    ),
+    "a value is missing": (field(int, 1), ({"field": (int | MISSING, MISSING)}, {}), False, True),
     "more digits": (
         field(Annotated[Decimal, Field(max_digits=2)], Decimal("1.5")),
         field(Decimal, Decimal("12.55")),
