@@ -165,8 +165,9 @@ def _add_copy_command(commands: Any) -> None:
         "copy",
         help="copy keys and sessions from one place to another",
         description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=OTHER"
-        " (data sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left"
-        " alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+        " (data sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is"
+        " left alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start"
+        " afresh.",
         **exit_statuses(_FAILURE, "2    called wrongly; the line names the flag"),
     )
     copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")
