@@ -1,9 +1,10 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
-`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each gets an
-environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. After the fast part, the asynchronous
-part runs on uvloop. With OTHERS, the version that runs this is tested on uvloop alone, since it runs the whole suite
-anyway, and the others without uvloop.
+`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. The version that
+runs this uses the environment that runs this, with uvloop beside it. Each other version gets an environment of its own,
+`.venv-3.x`, which is kept until pyproject.toml changes; they are set up while the first tests run. After the fast part,
+the asynchronous part runs on uvloop. With OTHERS, the version that runs this is tested on uvloop alone, since it runs
+the whole suite anyway, and the others without uvloop.
 """
 
 from __future__ import annotations
@@ -31,26 +32,33 @@ def main() -> int:
     parser.add_argument("--fast-on", choices=["ALL", "OTHERS"], default="ALL", help="leave out the version of this one")
     fast_on: str = parser.parse_args().fast_on
     failed: list[str] = []
-    for version in VERSIONS:
-        interpreter = find(version)
-        if interpreter is None:
-            say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
-            continue
-        python = environment(version, interpreter)
-        if python is None:
-            failed.append(f"{version} (no environment)")
-            continue
-        if fast_on == "OTHERS" and version == THIS:
-            say(f"CPython {version}: the fast part is skipped, this version runs all tests")
-        elif not passes(version, "the fast part", python, *FAST):
-            failed.append(version)
-        if fast_on == "OTHERS" and version != THIS:
-            continue
-        if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
-            failed.append(f"{version} on uvloop")
+    with ThreadPoolExecutor() as pool:
+        environments = {version: pool.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
+        for version, made in environments.items():
+            try:
+                python = made.result()
+            except subprocess.CalledProcessError:
+                failed.append(f"{version} (no environment)")
+                continue
+            if python is None:
+                say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
+            else:
+                failed += test(version, python, fast_on)
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def test(version: str, python: Path, fast_on: str) -> Iterator[str]:
+    """Run the tests that are due on a version; yield what failed."""
+    if fast_on == "OTHERS" and version == THIS:
+        say(f"CPython {version}: the fast part is skipped, this version runs all tests")
+    elif not passes(version, "the fast part", python, *FAST):
+        yield version
+    if fast_on == "OTHERS" and version != THIS:
+        return
+    if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS, beside=UVLOOP):
+        yield f"{version} on uvloop"
 
 
 def find(version: str) -> Path | None:
@@ -79,20 +87,39 @@ def _is_cpython(version: str) -> Callable[[Path], bool]:
     return is_it
 
 
-def environment(version: str, interpreter: Path) -> Path | None:
-    """Return the interpreter of this version's environment, made anew where it is missing or old."""
+def environment(version: str) -> Path | None:
+    """Return the Python of this version's environment, made anew where it is missing or old; None without the version.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be set up.
+    """
+    interpreter = find(version)
+    if interpreter is None:
+        return None
     home = ROOT / f".venv-{version}"
-    python, ready = home / "bin" / "python", home / ".ready"
+    python = Path(sys.executable) if version == THIS else home / "bin" / "python"
+    ready = home / ".ready"
     if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    editable = ("--config-settings", "editable_mode=compat", "--editable", f"{ROOT}[test,speed]")
-    for command in ((interpreter, "-m", "venv", "--clear", home), (python, *install, *editable)):
-        if subprocess.run(command, check=False).returncode:
-            return None
+    if version != THIS:
+        run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
+        install(python, "--config-settings", "editable_mode=compat", "--editable", f"{ROOT}[test]")
+    # In a folder of its own: the tests without it are to run on asyncio's own loop.
+    install(python, "--target", home / UVLOOP, "uvloop")
     ready.touch()
     return python
+
+
+def install(python: Path, *what: str | Path) -> None:
+    """Install with the pip of this environment, into that of `python`, and leave compiling to the first import."""
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile")
+    run(*pip, "--quiet", "--disable-pip-version-check", *what)
+
+
+def run(*command: str | Path) -> None:
+    """Run a command that has to succeed."""
+    subprocess.run(command, check=True)
 
 
 def passes(version: str, what: str, python: Path, *arguments: str) -> bool:
