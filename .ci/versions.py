@@ -1,10 +1,10 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
-`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. The version that
-runs this uses the environment that runs this, with uvloop beside it. Each other version gets an environment of its own,
-`.venv-3.x`, which is kept until pyproject.toml changes; they are set up while the first tests run. After the fast part,
-the asynchronous part runs on uvloop. With OTHERS, the version that runs this is tested on uvloop alone, since it runs
-the whole suite anyway, and the others without uvloop.
+`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each version
+has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. It is set up while the version
+before is tested; the version that runs this goes first. After the fast part, the asynchronous part runs on uvloop.
+With OTHERS, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway, and the others
+without.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +34,7 @@ def main() -> int:
     parser.add_argument("--fast-on", choices=["ALL", "OTHERS"], default="ALL", help="leave out the version of this one")
     fast_on: str = parser.parse_args().fast_on
     failed: list[str] = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(1) as pool:
         environments = {version: pool.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
         for version, made in environments.items():
             try:
@@ -57,7 +59,7 @@ def test(version: str, python: Path, fast_on: str) -> Iterator[str]:
         yield version
     if fast_on == "OTHERS" and version != THIS:
         return
-    if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS, beside=UVLOOP):
+    if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
         yield f"{version} on uvloop"
 
 
@@ -97,24 +99,23 @@ def environment(version: str) -> Path | None:
     if interpreter is None:
         return None
     home = ROOT / f".venv-{version}"
-    python = Path(sys.executable) if version == THIS else home / "bin" / "python"
-    ready = home / ".ready"
+    python, ready = home / "bin" / "python", home / ".ready"
     if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
-    if version != THIS:
-        run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
-        install(python, "--config-settings", "editable_mode=compat", "--editable", f"{ROOT}[test]")
-    # In a folder of its own: the tests without it are to run on asyncio's own loop.
-    install(python, "--target", home / UVLOOP, "uvloop")
+    run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
+    # All is compiled when it is first imported: most of it never is.
+    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile", "--quiet")
+    editable = ("--disable-pip-version-check", "--config-settings", "editable_mode=compat", "--editable")
+    if version == THIS:
+        # What the environment that runs this has, and uvloop, which that one does without.
+        run(*install, "--no-deps", *editable, str(ROOT), "uvloop")
+        (packages,) = home.glob("lib/*/site-packages")
+        (packages / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    else:
+        run(*install, *editable, f"{ROOT}[test,speed]")
     ready.touch()
     return python
-
-
-def install(python: Path, *what: str | Path) -> None:
-    """Install with the pip of this environment, into that of `python`, and leave compiling to the first import."""
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile")
-    run(*pip, "--quiet", "--disable-pip-version-check", *what)
 
 
 def run(*command: str | Path) -> None:

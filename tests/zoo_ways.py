@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 
 import pytest
 
-
 T = TypeVar("T")
 
 # Their texts are what a way could spoil: large and odd numbers, any characters, bytes, depth, nothing at all.
