@@ -163,6 +163,7 @@ async def require_sessions_to_survive(
     assert [path.name for path in directory.iterdir()] == ["sessions.db"]
 
 
+@pytest.mark.slow
 async def test_the_unit_s_sessions_survive_an_upgrade(unit: dict[str, list[str]], tmp_path: Path) -> None:
     state, credentials, port = tmp_path / "state", tmp_path / "credentials", free_port()
     for directory in (state, credentials):
@@ -176,6 +177,7 @@ async def test_the_unit_s_sessions_survive_an_upgrade(unit: dict[str, list[str]]
     await require_sessions_to_survive(shlex.split(line)[1:], {}, port, state)
 
 
+@pytest.mark.slow
 async def test_the_container_s_sessions_survive_an_upgrade_and_it_is_healthy_meanwhile(tmp_path: Path) -> None:
     (volume,) = instructions("VOLUME")
     state, port = tmp_path / "volume", free_port()
