@@ -33,6 +33,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.opening": "stores errors types",
         "stores.shared": "stores.contract stores.memory types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
+        "stores.memory": "stores.contract stores.kept_keys stores.occupancy texts types uncopyable",
         "stores": "stores.contract texts types uncopyable usage",
         "schema": "schema errors texts types wire",
         "client.embedded": "client errors forks texts types uncopyable usage wire engine stores",
