@@ -199,6 +199,16 @@ class NdbServerConnection(ServerConnection):
         else:
             self._whole.stop()
 
+    @property
+    def held(self) -> int:
+        """How many bytes of requests and answers are held for this client."""
+        waiting = sum(len(message) for message, _ in self._inbox)
+        return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
+
+    def free(self) -> None:
+        """End at once, since memory is short."""
+        self._run_out_of_memory()
+
     def _run_out_of_memory(self) -> None:
         """End at once: answers may have been lost, and those to come would be taken for them."""
         self._is_open = False

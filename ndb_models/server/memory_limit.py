@@ -22,6 +22,16 @@ _RESIDENT_TO_COME: Final = 16 * 1024 * 1024
 _VIRTUAL_TO_COME: Final = 128 * 1024 * 1024
 
 
+def resident_limit(root: Path = _ROOT) -> int | None:
+    """Return how many bytes of memory this process may have: beyond them, the system ends it."""
+    return min([*_group_limits(root), *_machine_memory()], default=None)
+
+
+def resident_memory(root: Path = _ROOT) -> int:
+    """Return how many bytes of memory this process has; 0 if the system does not tell."""
+    return _used(root)[1]
+
+
 def memory_left(root: Path = _ROOT) -> int | None:
     """Return how many bytes there are for data and clients; None if the system does not tell.
 
