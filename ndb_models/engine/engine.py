@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Context, expiry_settings, scope_of
+from ndb_models.engine.handlers import HANDLERS, OK, Body, Context, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
@@ -27,7 +27,7 @@ from ndb_models.stores.contract import (
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -78,8 +78,11 @@ class Immediate:
         return keys if type(keys) is ObjectText else ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Create a session with these keys. Return False if there is one of this token."""
-        return self._create(tkn, expiry_settings(expiry), keys)
+        """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
+        try:
+            return self._create(tkn, expiry_settings(expiry), keys)
+        except LimitError:
+            return False
 
 
 class Engine(Uncopyable):
@@ -131,6 +134,8 @@ class Engine(Uncopyable):
             elif self._immediate is not None:
                 try:
                     answer = self._answer_now(call, self._immediate)
+                except MemoryError:
+                    return self._out_of_memory(call.command.name)
                 except Exception:
                     _logger.exception("%s failed", call.command.name)
                     return self._refuse(call.command.name, Status.UNKNOWN)
@@ -138,6 +143,8 @@ class Engine(Uncopyable):
                     return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
+        except MemoryError:
+            return self._out_of_memory(UNKNOWN_COMMAND)
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
         return self._carry_out(call)
@@ -145,7 +152,7 @@ class Engine(Uncopyable):
     async def _carry_out(self, call: Call) -> bytes:
         name = call.command.name
         try:
-            body = await HANDLERS[name](self._context, scope_of(call), call)
+            return self._answer(call.command, await HANDLERS[name](self._context, scope_of(call), call))
         except UnknownSessionError:
             return self._refuse(name, Status.SESSION_NOT_EXIST)
         except RefusedError as exc:
@@ -154,20 +161,27 @@ class Engine(Uncopyable):
             return self._refuse(name, _FULL[exc.limit], str(exc))
         except StoreError as exc:
             return self._refuse(name, Status.UNKNOWN, self._reason(name, exc))
+        except MemoryError:
+            return self._out_of_memory(name)
         except Exception:
             _logger.exception("%s failed", name)
             return self._refuse(name, Status.UNKNOWN)
+
+    def _answer(self, command: Command, body: Body) -> bytes:
+        """Return the answer of this body, and count it."""
         if body is OK:
-            self.tally.succeeded[name] += 1
-            return call.command.bare_success
-        if body["st"] is call.command.success:
-            self.tally.succeeded[name] += 1
-        else:
-            self.tally.note_refusal(name, body["st"])
-        keys = body.get("keys")
+            self.tally.succeeded[command.name] += 1
+            return command.bare_success
+        keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
-            return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
-        return _encode({call.command.answer_name: body})
+            answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
+        else:
+            answer = _encode({command.answer_name: body})
+        if status is command.success:
+            self.tally.succeeded[command.name] += 1
+        else:
+            self.tally.note_refusal(command.name, status)
+        return answer
 
     def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
         """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
@@ -182,6 +196,10 @@ class Engine(Uncopyable):
             self.tally.succeeded[command.name] += 1
             return command.bare_success
         return None
+
+    def _out_of_memory(self, name: str) -> bytes:
+        """Answer a request for which there was not enough memory. What it held is let go of with the error."""
+        return self._refuse(name, Status.UNKNOWN, "there is not enough memory for this request now")
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)
