@@ -27,7 +27,7 @@ def _taken() -> Iterator[str]:
         yield f'{{{space}"a"{space}:{space}1{space},{space}"b"{space}:{space}2{space}}}'
     for escape in '"\\/bfnrt':
         yield f'"\\{escape}"'
-    for digits in "0000 0001 001f 0022 005C 007f 00e9 2028 20AC d7ff E000 fffe FFFF".split():
+    for digits in ("0000", "0001", "001f", "0022", "005C", "007f", "00e9", "2028", "d7ff", "E000", "fffe", "FFFF"):
         yield f'"\\u{digits}"'
     yield from (r'"\ud83d\ude00"', r'"\uD800\uDC00"', r'"\uDBFF\uDFFF"', r'"\ud83d\ude00\ud83d\ude01"', r'"\\u0000"')
     yield from (r'"\\\""', r'"\\ud800"', r'"a\u0041b"', r'{"\u0061":1}', r'{"\ud83d\ude00":[]}', r'{"\"":"\\"}')
