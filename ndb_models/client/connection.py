@@ -23,7 +23,7 @@ from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
+from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FEW, Pipeline
 
@@ -181,9 +181,13 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         else:
             super().process_event(event)
 
-    def _receive(self, parts: Iterable[bytes]) -> None:
+    def _receive(self, parts: Iterable[Part]) -> None:
         """Take answers, and frames that are for websockets, as they came."""
         for part in parts:
+            if isinstance(part, Breach):
+                self.protocol.fail(part.code, part.reason)
+                self.send_data()
+                continue
             if type(part) is OtherFrame:
                 super().data_received(part)
                 continue
@@ -327,7 +331,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._on_unusable(self)
 
 
-def _is_control(part: bytes) -> bool:
+def _is_control(part: Part) -> bool:
     """Tell whether it is a control frame: a server whose worker is stuck may still answer pings."""
     return type(part) is OtherFrame and bool(part[0] & _CONTROL_FRAME)
 

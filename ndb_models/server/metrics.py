@@ -47,6 +47,12 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
     )
     yield _one("ndb_received_bytes_total", "counter", "Bytes that clients sent.", traffic.received)
     yield _one("ndb_sent_bytes_total", "counter", "Bytes of answers.", traffic.sent)
+    yield _one(
+        "ndb_turns_used_up_total",
+        "counter",
+        "How often a connection had more to do than fits into one turn of the event loop.",
+        traffic.turns_used_up,
+    )
     yield _family(
         "ndb_requests_total",
         "counter",

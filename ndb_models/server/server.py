@@ -20,6 +20,7 @@ from ndb_models.server.listening import listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from ndb_models.server.options import ServerOptions
+from ndb_models.server.rounds import Rounds
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
 from ndb_models.server.traffic import Traffic
@@ -73,6 +74,7 @@ class NdbServer(Uncopyable):
         self._traffic = Traffic()
         self._gate = Gate(self._options, engine, self._traffic)
         self._visitors = Visitors(self._options.max_connections)
+        self._rounds = Rounds()
         self._server: Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -103,6 +105,7 @@ class NdbServer(Uncopyable):
                     options=options,
                     traffic=self._traffic,
                     visitors=self._visitors,
+                    rounds=self._rounds,
                 ),
                 close_timeout=options.close_timeout,
                 compression=None,

@@ -62,11 +62,12 @@ class Traffic:
         opened: clients that were ever connected.
         received, sent: bytes of requests and of answers, with their frames.
         refused, ended: handshakes that were refused and connections that were ended, by reason.
+        turns_used_up: how often a connection had more to do than fits into one turn of the event loop.
         batches: from reading what a client sent to having answered all of it that is answered at once; of every read.
         waits: from beginning to having answered a request that had to wait.
     """
 
-    __slots__ = ("admitted", "batches", "ended", "opened", "received", "refused", "sent", "waits")
+    __slots__ = ("admitted", "batches", "ended", "opened", "received", "refused", "sent", "turns_used_up", "waits")
 
     def __init__(self) -> None:
         self.admitted: int = 0
@@ -75,5 +76,6 @@ class Traffic:
         self.sent: int = 0
         self.refused: Counter[Refusal] = Counter()
         self.ended: Counter[Ending] = Counter()
+        self.turns_used_up: int = 0
         self.batches: Histogram = Histogram(_QUICK)
         self.waits: Histogram = Histogram(_SLOW)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame, text_frame
+from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, text_frame
 
 try:
     from websockets.speedups import apply_mask
@@ -29,7 +29,18 @@ def reader(*, masked: bool = False, max_size: int = MAX_SIZE) -> FrameReader:
 
 def read(to: FrameReader, data: bytes) -> list[tuple[bool, bytes]]:
     """Feed a stream; return what comes of it, each with whether it is a whole text message."""
-    return [(type(part) is not OtherFrame, bytes(part)) for part in to.feed(data)]
+    return [taken(part) for part in to.feed(data)]
+
+
+def taken(part: bytes | Breach) -> tuple[bool, bytes]:
+    """Return whether a part is a whole text message, and its bytes; for a breach the code to close with."""
+    if isinstance(part, Breach):
+        return False, str(part.code).encode()
+    return type(part) is not OtherFrame, bytes(part)
+
+
+REFUSED = (False, b"1002")
+TOO_LARGE = (False, b"1009")
 
 
 def written(opcode: Opcode, data: bytes, *, fin: bool = True, masked: bool = False) -> bytes:
@@ -94,6 +105,19 @@ def test_what_a_masked_frame_holds_is_not_on_the_wire() -> None:
     assert not any(payload in writer.text_frames([payload]) for _ in range(100))
 
 
+def legal(stream: Iterable[bytes]) -> list[bytes]:
+    """Return the frames that may stand where they stand: messages are continued before another begins."""
+    allowed: list[bytes] = []
+    open_message = False
+    for frame in stream:
+        opcode = frame[0] & 0x0F
+        if opcode >= Opcode.CLOSE or (opcode == Opcode.CONT) is open_message:
+            allowed.append(frame)
+            if opcode < Opcode.CLOSE:
+                open_message = not frame[0] & 0x80
+    return allowed
+
+
 frames = st.one_of(
     st.builds(written, st.just(Opcode.TEXT), st.sampled_from(SIZES).map(lambda size: b"x" * size)),
     st.builds(written, st.just(Opcode.TEXT), st.binary(max_size=200)),
@@ -119,7 +143,7 @@ def expected(stream: Iterable[bytes]) -> list[tuple[bool, bytes]]:
 
 
 @settings(deadline=None)
-@given(st.lists(frames, max_size=8), st.lists(st.integers(0, 70_000), max_size=8))
+@given(st.lists(frames, max_size=8).map(legal), st.lists(st.integers(0, 70_000), max_size=8))
 def test_however_the_stream_is_cut_the_frames_are_the_same(stream: list[bytes], cuts: list[int]) -> None:
     assert fed(reader(), b"".join(stream), cuts) == expected(stream)
 
@@ -169,33 +193,98 @@ def test_a_binary_message_is_handed_on() -> None:
 
 def test_a_whole_text_message_amid_a_fragmented_one_is_not_accepted() -> None:
     first, amid = written(Opcode.TEXT, b"{", fin=False), text_frame(b"{}")
-    assert read(reader(), first + amid) == [(False, first), (False, amid)]
+    assert read(reader(), first + amid) == [(False, first), REFUSED]
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_text_message_that_is_masked_the_wrong_way_is_not_accepted(masked: bool) -> None:
     frame = written(Opcode.TEXT, b"{}", masked=not masked)
-    assert read(reader(masked=masked), frame) == [(False, frame)]
+    assert read(reader(masked=masked), frame) == [REFUSED]
 
 
 @pytest.mark.parametrize("bits", [0x40, 0x20, 0x10])
 def test_a_text_message_with_an_extension_bit_is_not_accepted(bits: int) -> None:
     frame = bytes([0x81 | bits]) + text_frame(b"{}")[1:]
-    assert read(reader(), frame) == [(False, frame)]
+    assert read(reader(), frame) == [REFUSED]
 
 
 @pytest.mark.parametrize("size", [100, 126, 65_536])
 def test_a_message_of_the_largest_size_is_accepted_and_one_byte_more_is_not(size: int) -> None:
     assert read(reader(max_size=size), text_frame(b"x" * size)) == [(True, b"x" * size)]
     frame = text_frame(b"x" * (size + 1))
-    assert read(reader(max_size=size), frame) == [(False, frame)]
+    assert read(reader(max_size=size), frame) == [TOO_LARGE]
 
 
-def test_a_message_that_is_too_large_is_handed_on_as_soon_as_its_header_is_here() -> None:
+def test_a_message_that_is_too_large_is_refused_as_soon_as_its_header_is_here() -> None:
     incoming = reader(max_size=100)
     header = text_frame(b"x" * 70_000)[:10]
     assert read(incoming, header[:9]) == []
-    assert read(incoming, header[9:]) == [(False, header)]
+    assert read(incoming, header[9:]) == [TOO_LARGE]
+
+
+def test_a_fragmented_message_is_refused_by_the_header_that_makes_it_too_large() -> None:
+    incoming = reader(max_size=100)
+    first = written(Opcode.TEXT, b"x" * 60, fin=False)
+    assert read(incoming, first) == [(False, first)]
+    assert read(incoming, written(Opcode.CONT, b"x" * 41)[:2]) == [TOO_LARGE]
+
+
+BAD_HEADERS = {
+    "reserved bits": b"\xc1\x82",
+    "reserved bits of a control frame": b"\x99\x80",
+    "unknown opcode": b"\x83\x80",
+    "unknown control opcode": b"\x8b\x80",
+    "no mask": b"\x81\x02",
+    "fragmented ping": b"\x09\x80",
+    "fragmented close": b"\x08\x80",
+    "long ping": b"\x89\xfe",
+    "long close": b"\x88\xff",
+    "nothing to continue": b"\x80\x80",
+    "length not minimal in two bytes": b"\x81\xfe\x00\x7d",
+    "length not minimal in eight bytes": b"\x82\xff" + (65535).to_bytes(8),
+    "length beyond the limit": b"\x82\xff" + (MAX_SIZE + 1).to_bytes(8),
+    "length beyond 63 bits": b"\x81\xff" + b"\xff" * 8,
+}
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_a_bad_header_is_refused_at_its_last_byte_and_nothing_behind_it_is_taken(
+    header: bytes, byte_by_byte: bool
+) -> None:
+    incoming = reader(masked=True)
+    whole = MaskedFrameWriter(apply_mask).text_frames([b"{}"])
+    judged = (
+        [TOO_LARGE] if "beyond" in next(name for name, each in BAD_HEADERS.items() if each == header) else [REFUSED]
+    )
+    assert fed(incoming, whole + header[:-1], range(99) if byte_by_byte else ()) == [(True, b"{}")]
+    assert read(incoming, header[-1:]) == judged
+    assert read(incoming, whole) == []
+    assert not incoming.has_begun
+
+
+def test_nothing_behind_a_close_frame_is_taken() -> None:
+    incoming, close = reader(), written(Opcode.CLOSE, b"\x03\xe8")
+    assert read(incoming, close + text_frame(b"{}")) == [(False, close)]
+    assert read(incoming, text_frame(b"{}")) == []
+
+
+@settings(deadline=None)
+@given(st.lists(frames, max_size=8).map(legal), st.integers(1, 4), st.integers(0, 3))
+def test_taken_few_at_a_time_and_given_back_the_frames_are_the_same(
+    stream: list[bytes], most: int, returned: int
+) -> None:
+    incoming = reader()
+    incoming.add(b"".join(stream))
+    parts: list[tuple[bool, bytes]] = []
+    while incoming.has_parts:
+        some = incoming.feed(most=most)
+        assert len(some) <= most
+        keep = max(1, len(some) - returned)
+        parts += map(taken, some[:keep])
+        if some[keep:]:
+            incoming.give_back(some[keep:])
+    assert parts == expected(stream)
 
 
 @settings(deadline=None)
@@ -205,8 +294,7 @@ def test_whatever_a_message_that_is_too_large_holds_none_of_it_is_accepted(cuts:
     too_large = text_frame(text_frame(b"{}") * 100)
     parts = fed(reader(max_size=100), text_frame(b"before") + too_large + text_frame(b"behind"), cuts)
     assert parts[0] == (True, b"before")
-    assert not any(accepted for accepted, _ in parts[1:])
-    assert b"".join(part for _, part in parts[1:]) == too_large + text_frame(b"behind")
+    assert parts[1:] == [TOO_LARGE]
 
 
 @settings(deadline=None)
@@ -217,13 +305,17 @@ def test_reader_and_library_together_accept_what_the_library_alone_accepts(
     alone, together = Protocol(Side.CLIENT, max_size=MAX_SIZE), Protocol(Side.CLIENT, max_size=MAX_SIZE)
     alone.receive_data(b"".join(stream))
     accepted: list[object] = []
-    for whole, part in fed(reader(), b"".join(stream), cuts):
-        if together.state is not State.OPEN:
-            break  # what comes behind a breach is nobody's
-        if whole:
-            accepted.append(Frame(Opcode.TEXT, part))
-        else:
-            together.receive_data(part)
-            accepted += together.events_received()
+    incoming = reader()
+    places = [0, *sorted(cuts), sum(map(len, stream))]
+    for start, end in itertools.pairwise(places):
+        for part in incoming.feed(b"".join(stream)[start:end]):
+            if isinstance(part, Breach):
+                together.fail(part.code, part.reason)
+            elif type(part) is OtherFrame:
+                together.receive_data(part)
+                accepted += together.events_received()
+            else:
+                accepted.append(Frame(Opcode.TEXT, part))
     assert accepted == alone.events_received()
     assert together.state is alone.state
+    assert (together.close_sent and together.close_sent.code) == (alone.close_sent and alone.close_sent.code)

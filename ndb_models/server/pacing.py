@@ -1,0 +1,378 @@
+"""Frames of one client, taken at a pace that leaves time for others.
+
+A turn of the event loop has a budget of frames, bytes and time for each connection. What is beyond it waits, with
+reading paused, for a later turn (`Rounds`); so does what came in while others had used up the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+from time import perf_counter
+from typing import Any, Final
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import Event, State
+from websockets.server import ServerProtocol
+
+from ndb_models.server.deadline import Deadline
+from ndb_models.server.handshake import RequestEnd
+from ndb_models.server.idleness import IdleWatch, UnreadWatch
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.rounds import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE, Rounds
+from ndb_models.server.traffic import Ending, Traffic
+from ndb_models.wire.framing import Breach, FrameReader, Part, text_frame
+from ndb_models.wire.messages import MessageAssembler
+from ndb_models.wire.pipeline import FENCE_EVERY, FEW
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where websockets was installed without its C extension
+    from websockets.utils import apply_mask
+
+
+# Enough to be worth a system call, few enough that the client has something to do meanwhile; and with the fence that a
+# client of ours waits for before it goes on. The answers to a few more go out with these: it has them share the fence.
+_WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
+# So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
+# bytes may ask for large values.
+_WRITTEN_AT_ONCE: Final = 64 * 1024
+
+
+class PacedConnection(ServerConnection):
+    """A connection that hands over messages in order, as many at a time as the budget of a turn allows."""
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        *,
+        options: ServerOptions,
+        traffic: Traffic,
+        rounds: Rounds,
+        **more: Any,
+    ) -> None:
+        super().__init__(protocol, server, **more)
+        self._options = options
+        self._traffic = traffic
+        self._rounds = rounds
+        self.time_used: float = 0.0
+        self._most_waiting = options.max_in_flight
+        self._request_end = RequestEnd()
+        # Whether frames came before the handshake was answered.
+        self._early = False
+        self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
+        self._assembler = MessageAssembler()
+        self._binary = False
+        # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
+        self._inbox: deque[tuple[bytes, bool]] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        # Whether there will be a turn for what waits; and whether no more is read until then.
+        self._asked = False
+        self._sated = False
+        # Frames that go out together.
+        self._outbox: list[bytes] = []
+        self._outbox_size = 0
+        # Set once the server stops: no more is read. And what is waited for then.
+        self._leaving = False
+        self._all_answered: asyncio.Future[None] | None = None
+        # Whether there is a connection, and no close frame yet.
+        self._is_open = False
+        self._reading = True
+        # Runs while a message is coming in; and from when the connection is to end.
+        self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
+        self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
+        self._idle = IdleWatch(self.loop, options.idle_timeout, self._close_idle)
+        self._unread = UnreadWatch(self.loop, options.send_timeout, self._cut_unread)
+
+    @abstractmethod
+    def _answer(self, message: bytes, *, binary: bool) -> None:
+        """Answer a message, or set `_answering` to what will."""
+
+    @abstractmethod
+    def _ended(self, reason: Ending) -> None:
+        """Take note that the server ends this connection."""
+
+    @abstractmethod
+    def cut(self) -> None:
+        """End at once, whatever is still to be answered or read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what came in, or as much of it as may be done at once."""
+        if self.response is None:
+            self._shake_hands(data)
+            return
+        self._traffic.received += len(data)
+        if self._asked or self.time_used > self._rounds.limit:
+            self._reader.add(data)
+            self._sated = self._asked or len(data) >= BYTES_A_TURN
+            self._ask()
+        else:
+            self._work_or_end(data)
+
+    def _shake_hands(self, data: bytes) -> None:
+        """Give websockets the request, and keep what is behind it until that is answered."""
+        if self.request is None:
+            head, data = self._request_end.split(data)
+            super().data_received(head)
+        if self.request is not None and data:
+            self._traffic.received += len(data)
+            self._early = True
+            self._reader.add(data)
+            self._read_on(False)
+        elif data:
+            super().data_received(data)  # there was no request, and this is discarded
+
+    def send_data(self) -> None:
+        """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
+        try:
+            super().send_data()
+        finally:
+            self._is_open = self.protocol.state is State.OPEN
+            if self._early and self.response is not None:
+                self._early = False
+                self._ask()
+            elif self._leaving:
+                self._settle()
+
+    def take_turn(self) -> None:
+        """Go on with what waits."""
+        self._asked = False
+        if not self.connection_lost_waiter.done():
+            self._work_or_end()
+
+    def _go_on(self) -> None:
+        """Go on with what waits: now, or in a later turn where this one is used up."""
+        if self._asked or self.time_used > self._rounds.limit:
+            self._ask()
+        else:
+            self._work()
+
+    def _ask(self) -> None:
+        """See that there is a later turn."""
+        if not self._asked:
+            self._asked = True
+            self._rounds.ask(self)
+        self._settle()
+
+    def _work_or_end(self, data: bytes = b"") -> None:
+        try:
+            self._work(data)
+        except MemoryError:
+            self._run_out_of_memory()
+
+    @property
+    def held(self) -> int:
+        """How many bytes of requests and answers are held for this client."""
+        waiting = sum(len(message) for message, _ in self._inbox)
+        return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
+
+    def free(self) -> None:
+        """End at once, since memory is short."""
+        self._run_out_of_memory()
+
+    def _run_out_of_memory(self) -> None:
+        """End at once: answers may have been lost, and those to come would be taken for them."""
+        self._is_open = False
+        self._outbox.clear()
+        self._inbox.clear()
+        self._ended(Ending.MEMORY)
+        self.transport.abort()
+
+    def _work(self, data: bytes = b"") -> None:
+        """Answer within the budget of a turn what waits and what came in, then write all answers at once."""
+        started = now = perf_counter()
+        until = started + (SECONDS_AT_ONCE if data else SECONDS_A_ROUND)
+        if self._inbox:
+            now = self._work_off(until)
+        if now >= until or self.paused or len(self._inbox) >= self._most_waiting:
+            self._reader.add(data)
+        elif parts := self._reader.feed(data, FRAMES_A_TURN):
+            self._take(parts, until)
+        if self._outbox:
+            self._write()
+        if self._reader.has_begun:
+            self._whole.start()
+        else:
+            self._whole.stop()
+        spent = perf_counter() - started
+        self.time_used += spent
+        if data:
+            self._traffic.batches.note(spent)
+        if spent >= SECONDS_AT_ONCE:
+            self._rounds.note(spent)
+        goes_on = bool(self._inbox or self._reader.has_parts) and self._can_go_on()
+        self._sated = len(data) >= BYTES_A_TURN or (self._sated and goes_on)
+        if self._sated or goes_on:
+            self._traffic.turns_used_up += 1
+            self._ask()
+        elif not self._reading or self._leaving or self._inbox:
+            self._settle()
+
+    def _work_off(self, until: float) -> float:
+        """Answer messages that wait, until something has to wait longer; return the time."""
+        now = 0.0
+        while self._inbox and self._answering is None and not self.paused:
+            message, binary = self._inbox.popleft()
+            self._answer(message, binary=binary)
+            now = perf_counter()
+            if now >= until:
+                break
+        return now
+
+    def _take(self, parts: list[Part], until: float) -> None:
+        """Take frames in order, and give back those for which there is no time."""
+        count = len(parts)
+        enough = count - FEW
+        for number, part in enumerate(parts, 1):
+            if type(part) is bytes:
+                self._receive(part, binary=False)
+                if len(self._outbox) >= _WRITTEN_TOGETHER and number <= enough:
+                    self._write()
+            else:
+                self._take_other(part)
+            if number < count and (perf_counter() >= until or self.paused or len(self._inbox) >= self._most_waiting):
+                self._reader.give_back(parts[number:])
+                break
+
+    def _take_other(self, part: Part) -> None:
+        if isinstance(part, Breach):
+            self._fail(CloseCode(part.code), part.reason)
+        elif self.protocol.state is not State.CLOSED and not self.transport.is_closing():
+            self._write()  # what websockets answers, a close above all, comes after what was answered before
+            super().data_received(part)
+            self._end_in_time()
+
+    def _can_go_on(self) -> bool:
+        """Whether there is something to do that waits for nothing but time."""
+        if self.paused:
+            return False
+        if self._answering is None and self._inbox:
+            return True
+        return self._reader.has_parts and len(self._inbox) < self._most_waiting
+
+    def _settle(self) -> None:
+        """Read, unless something waits that goes first; tell who waits for all to be answered once it is."""
+        waits = (self._asked and self._sated) or self._early or self.paused or len(self._inbox) >= self._most_waiting
+        self._read_on(not (waits or (self._leaving and self._is_open)))
+        if self._all_answered is not None and not self._all_answered.done() and not self._has_work():
+            self._all_answered.set_result(None)
+
+    def _has_work(self) -> bool:
+        waits = self._asked or self._answering is not None or self._reader.has_parts or bool(self._inbox)
+        return waits and self._is_open
+
+    def process_event(self, event: Event) -> None:
+        """Take what websockets made of frames that are no whole text messages."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        if event.opcode is not Opcode.CONT:
+            self._binary = event.opcode is Opcode.BINARY
+        message = self._assembler.add(bytes(event.data), final=event.fin)
+        if message is not None:
+            self._receive(message, binary=self._binary)
+
+    def _receive(self, message: bytes, *, binary: bool) -> None:
+        self._whole.stop()
+        self._idle.looks = 0
+        if self._inbox or self._answering is not None or self.paused:
+            self._inbox.append((message, binary))
+        else:
+            self._answer(message, binary=binary)
+
+    def _put(self, answer: bytes) -> None:
+        frame = text_frame(answer)
+        self._outbox.append(frame)
+        self._outbox_size += len(frame)
+        if self._outbox_size >= _WRITTEN_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        if self._outbox:
+            frames = b"".join(self._outbox)
+            self._outbox.clear()
+            self._outbox_size = 0
+            if self._is_open:
+                self._traffic.sent += len(frames)
+                self.transport.write(frames)
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """End the connection with a close frame, after what was answered before."""
+        self._write()
+        self.protocol.fail(code, reason)
+        self.send_data()
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """Once there was a close frame, a client that does not end its side of the connection is cut off."""
+        if self.protocol.state is State.CLOSING:
+            self._end_by.start()
+
+    def _give_up(self) -> None:
+        if self._reading:
+            self._fail(CloseCode.POLICY_VIOLATION, "the message took too long to come in")
+        else:
+            self._whole.start()  # it is not the client who is late
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+    async def leave(self) -> None:
+        """Read no more, answer everything that was read, and close the connection (code 1001)."""
+        self._leaving = True
+        self._all_answered = self.loop.create_future()
+        self._settle()
+        await self._all_answered
+        await self.close(CloseCode.GOING_AWAY)
+
+    def _watch_idleness(self) -> None:
+        if self._is_open:
+            self._idle.start()
+
+    def _close_idle(self) -> None:
+        """Close the connection, unless it is the client who waits."""
+        if self._answering is not None:
+            self._idle.start()
+            return
+        self._ended(Ending.IDLE)
+        self.protocol.send_close(CloseCode.GOING_AWAY, "idle")
+        self.send_data()
+        self._idle.then(self._options.send_timeout, self.transport.abort)
+
+    def _read_on(self, go_on: bool) -> None:
+        if go_on is not self._reading and not self.transport.is_closing():
+            self._reading = go_on
+            if go_on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Stop answering a client that does not read; cut it off if it does not start again."""
+        super().pause_writing()
+        self._read_on(False)
+        self._unread.start(self.transport)
+
+    def _cut_unread(self) -> None:
+        self._ended(Ending.UNREAD)
+        self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """Go on answering."""
+        super().resume_writing()
+        self._unread.stop()
+        self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was not begun."""
+        self._is_open = False
+        self._idle.stop()
+        self._unread.stop()
+        self._whole.stop()
+        self._end_by.stop()
+        self._inbox.clear()
+        self._settle()
+        super().connection_lost(exc)

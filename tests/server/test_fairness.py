@@ -1,0 +1,205 @@
+"""A client that floods waits in turns of the event loop, and others do not notice: in answers, not in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.rounds import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds
+from ndb_models.server.server import ServerOptions
+from ndb_models.stores.memory import MemoryStore
+from tests.server.plain_client import GUARD, ask, plain
+from tests.server.raw_connection import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawConnection, frame, raw
+
+FLOODS = {
+    "get": frame(b'{"KV_GET":{"keys":["a"]}}'),
+    "set": frame(b'{"KV_SET":{"keys":{"a":1}}}'),
+    "new session": frame(b'{"SH_NEW":{}}'),
+    "bad JSON": frame(b"{"),
+    "pings": frame(b"", opcode=PING),
+    "pongs": frame(b"", opcode=PONG),
+    "binary": frame(b"", opcode=BINARY),
+    "fragments": frame(b"{", final=False) + frame(b"", opcode=CONTINUATION, final=False) * 50 + frame(b"", opcode=0),
+    "empty text": frame(b""),
+    "large values": frame(json.dumps({"KV_SET": {"keys": {"a": "x" * 100_000}}}).encode()),
+    "unknown commands": frame(b'{"KV_X":{}}'),
+}
+BYTES = 400_000
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[NdbServer]:
+    async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
+        yield server
+
+
+async def count_messages(connection: RawConnection, counted: list[int]) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        while True:
+            await connection.receive()
+            counted[0] += 1
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_a_flood_that_came_first_is_not_answered_first(kind: str) -> None:
+    flood = FLOODS[kind] * (BYTES // len(FLOODS[kind]))
+    request = frame(b'{"SV_INFO":{}}')
+    async with serving() as server, raw(server.port) as flooding, raw(server.port) as other:
+        await flooding.open()
+        await other.open()
+        counted = [0]
+        reading = asyncio.create_task(count_messages(flooding, counted))
+        flooding.writer.write(flood)
+        for _ in range(5):
+            before = counted[0]
+            await other.send(request)
+            assert (await other.receive())[0] == TEXT
+            # A few turns of the loop go by, and in each the flood has its budget.
+            assert counted[0] - before <= 20 * FRAMES_A_TURN
+        reading.cancel()
+
+
+@pytest.mark.parametrize("kind", ["get", "pings", "fragments"])
+async def test_all_of_a_flood_is_answered_in_order(kind: str) -> None:
+    count = max(1, 100_000 // len(FLOODS[kind]))
+    async with serving() as server, raw(server.port) as flooding:
+        await flooding.open()
+        flooding.writer.write(FLOODS[kind] * count + frame(b'{"KV_COUNT":{}}') + frame(b"\x03\xe8", opcode=8))
+        received = await flooding.until_closed()
+    assert received.code == 1000
+    assert len(received.messages) == count + 1
+    assert b"KV_COUNT_RSP" in received.messages[-1][1]
+
+
+async def test_no_more_is_read_from_a_flood_than_fits_into_a_few_reads() -> None:
+    async with serving() as server, raw(server.port) as flooding:
+        await flooding.open()
+        reading = asyncio.create_task(count_messages(flooding, [0]))
+        await flooding.send(FLOODS["empty text"] * 100)
+        tracemalloc.start()
+        try:
+            flooding.writer.write(FLOODS["empty text"] * 700_000)
+            sent, _ = tracemalloc.get_traced_memory()
+            await turns_of_the_loop(200)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            reading.cancel()
+    assert kept - sent < 2_000_000
+
+
+async def test_what_was_read_is_answered_before_the_server_stops() -> None:
+    async with serving() as server, raw(server.port) as client:
+        await client.open()
+        await client.send(FLOODS["get"] * 1000)
+        assert (await client.receive())[0] == TEXT
+        stopping = asyncio.create_task(server.stop())
+        answers = 0
+        while (await client.receive())[0] != CLOSE:
+            answers += 1
+        client.writer.transport.abort()
+        await stopping
+    assert answers == 999
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_a_server_stops_in_time_whatever_floods_it(kind: str) -> None:
+    options = ServerOptions(port=0, stop_timeout=0.1)
+    async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), options) as server, raw(server.port) as client:
+        await client.open()
+
+        async def send() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await client.send(FLOODS[kind] * max(1, 100_000 // len(FLOODS[kind])))
+
+        tasks = [asyncio.create_task(send()), asyncio.create_task(count_messages(client, [0]))]
+        await asyncio.sleep(0.05)
+        started = asyncio.get_running_loop().time()
+        await server.stop()
+        assert asyncio.get_running_loop().time() - started < 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_turns_that_were_used_up_are_counted() -> None:
+    async with serving() as server, raw(server.port) as flooding, plain(server) as other:
+        await flooding.open()
+        flooding.writer.write(FLOODS["pongs"] * 10_000)
+        await ask(other, "SV_INFO")
+        async with raw(server.port) as scrape:
+            await scrape.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            text = (await scrape.rest()).decode()
+    assert int(text.partition("\nndb_turns_used_up_total ")[2].partition("\n")[0]) > 0
+
+
+async def turns_of_the_loop(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Busy:
+    """A connection that always has more to do."""
+
+    def __init__(self, name: str, rounds: Rounds, cost: float, log: list[str], clock: list[float]) -> None:
+        self.time_used = 0.0
+        self.is_cut = False
+        self.fails = False
+        self._name, self._rounds, self._cost, self._log, self._clock = name, rounds, cost, log, clock
+
+    def take_turn(self) -> None:
+        self._log.append(self._name)
+        self._clock[0] += self._cost
+        self.time_used += self._cost
+        if self.fails:
+            raise ValueError
+        self._rounds.ask(self)
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+
+async def test_the_time_of_rounds_is_shared_by_what_each_has_used() -> None:
+    clock = [0.0]
+    log: list[str] = []
+    rounds = Rounds(lambda: clock[0])
+    for name, cost in (("cheap", SECONDS_A_ROUND / 10), ("dear", SECONDS_A_ROUND)):
+        rounds.ask(Busy(name, rounds, cost, log, clock))
+    await turns_of_the_loop(100)
+    assert 8 <= log.count("cheap") / log.count("dear") <= 12
+
+
+async def test_who_comes_after_a_pause_goes_first_and_does_not_keep_others_waiting() -> None:
+    clock = [0.0]
+    log: list[str] = []
+    rounds = Rounds(lambda: clock[0])
+    for name in "ab":
+        rounds.ask(Busy(name, rounds, SECONDS_A_ROUND, log, clock))
+    await turns_of_the_loop(20)
+    log.clear()
+    rounds.ask(Busy("c", rounds, SECONDS_A_ROUND, log, clock))
+    await turns_of_the_loop(12)
+    assert "c" in log[:2]
+    assert sorted(log[:9]) == list("aaabbbccc")
+
+
+async def test_a_connection_whose_turn_fails_is_cut_and_others_go_on() -> None:
+    clock = [0.0]
+    log: list[str] = []
+    rounds = Rounds(lambda: clock[0])
+    bad, good = (Busy(name, rounds, SECONDS_A_ROUND, log, clock) for name in ("bad", "good"))
+    bad.fails = True
+    rounds.ask(bad)
+    rounds.ask(good)
+    await turns_of_the_loop(10)
+    assert log.count("good") > 3
+    assert bad.is_cut
+    assert log.count("bad") == 1
