@@ -6,12 +6,17 @@ together. A leaf: it imports nothing of this package.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from itertools import accumulate
+from typing import Final, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -130,7 +135,14 @@ def has_constants(text: bytes) -> bool:
 
 
 # Possessive quantifiers, and a string may lack its end: any text is scanned once.
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# A part of a text that ends outside of strings.
+_PART: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,2048}+', re.DOTALL)
+_BRACKETS: Final = b"[{]}"
+_OTHERS: Final = bytes(set(range(256)) - set(_BRACKETS))
+# Brackets as signed bytes: one level more, one less.
+_LEVELS: Final = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
+_BRACKETS_TOGETHER: Final = 16 * 1024
 
 
 def is_nested_deeper(text: bytes, levels: int) -> bool:
@@ -139,20 +151,58 @@ def is_nested_deeper(text: bytes, levels: int) -> bool:
     Ask this first where a limit must hold. The limits of parsers are no help: they differ from one version of Python to
     the next, from about 1,000 levels (3.11) to 10,000 (3.13), and with the depth of the caller's own stack.
     """
-    # Most texts are too short, or have too few brackets, to be looked at closely.
-    return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
+    return _may_be_nested_deeper(text, levels) and finished(nesting_exceeds(text, levels))
 
 
-def _nesting(text: bytes) -> int:
-    deepest = depth = 0
-    for token in _BRACKETS.finditer(text):
-        first = text[token.start()]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in b"]}":
-            depth -= 1
-    return deepest
+def _may_be_nested_deeper(text: bytes, levels: int) -> bool:
+    """Most texts are too short, or have too few brackets, to be looked at closely."""
+    return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels
+
+
+def nesting_exceeds(text: bytes, levels: int) -> Generator[None, None, bool]:
+    """Do what `is_nested_deeper` does, and yield wherever a large text may be left for a moment."""
+    if not _may_be_nested_deeper(text, levels):
+        return False
+    depth = start = 0
+    while part := _PART.match(text, start):
+        start = part.end()
+        brackets = _STRING.sub(b"", part[0]).translate(_LEVELS, _OTHERS)
+        yield
+        for first in range(0, len(brackets), _BRACKETS_TOGETHER):
+            together = memoryview(brackets)[first : first + _BRACKETS_TOGETHER].cast("b")
+            depths = list(accumulate(together, initial=depth))
+            if max(depths) > levels:
+                return True
+            depth = depths[-1]
+            yield
+    return False
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """Carry out work that yields where it may be left, at once; return its outcome."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            outcome: T = done.value
+            return outcome
+
+
+# Collecting garbage takes most of the time in which a text of many arrays is decoded.
+_WORTH_PAUSING: Final = 16 * 1024
+
+
+@contextlib.contextmanager
+def uncollected(text: bytes) -> Generator[None]:
+    """Pause the collection of garbage while a large text is decoded: what is made then is no garbage yet."""
+    if len(text) < _WORTH_PAUSING or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def names_in(text: bytes) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ndb_models.engine.context import OK, Context, EngineLimits
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Context, expiry_settings, scope_of
-from ndb_models.engine.requests import Call, RefusedError, parse
+from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
+from ndb_models.engine.requests import Call, RefusedError, parse, parsing
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
@@ -25,6 +26,7 @@ from ndb_models.stores.contract import (
     UnknownSessionError,
 )
 from ndb_models.texts import ObjectText
+from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
@@ -36,6 +38,9 @@ _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _KEYS_END: Final = b',"st":%d}}' % Status.OK
+
+# Frames that are larger, in bytes, may take longer than a turn to be taken apart.
+_LARGE: Final = 32 * 1024
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -91,6 +96,7 @@ class Engine(Uncopyable):
         raise_store_errors: raise the `StoreError` of a store that fails, for callers in this process, who can be told
             everything; else it is logged, and answered with status 1000 and the reason.
         max_nesting: how deep arrays and objects may be nested in a frame, at most `MAX_NESTING`.
+        limits: what one request may cost.
 
     Attributes:
         tally: the answers to frames, counted.
@@ -103,6 +109,7 @@ class Engine(Uncopyable):
         persist_path: Path | None = None,
         raise_store_errors: bool = False,
         max_nesting: int = MAX_NESTING,
+        limits: EngineLimits | None = None,
     ) -> None:
         self.tally: Tally = Tally()
         self._store = store
@@ -110,7 +117,7 @@ class Engine(Uncopyable):
         self._max_nesting = min(max_nesting, MAX_NESTING)
         # From the root: the working directory may change.
         folder = None if persist_path is None else persist_path.absolute()
-        self._context = Context(store, DataSets(store, folder))
+        self._context = Context(store, DataSets(store, folder), limits or EngineLimits())
         self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
@@ -124,6 +131,8 @@ class Engine(Uncopyable):
 
     def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
         """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited."""
+        if len(frame) > _LARGE:
+            return self._handle_large(frame, admin=admin)
         try:
             call = usual_call(frame, self._max_nesting)
             if call is None:
@@ -138,6 +147,18 @@ class Engine(Uncopyable):
                     return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
+        return self._permit(call, admin=admin)
+
+    async def _handle_large(self, frame: bytes, *, admin: bool) -> bytes:
+        """Do what `handle` does, taking the frame apart in turns."""
+        try:
+            call = await in_turns(parsing(frame, self._max_nesting))
+        except RefusedError as exc:
+            return self._refuse(exc.name, exc.status, exc.message)
+        begun = self._permit(call, admin=admin)
+        return begun if isinstance(begun, bytes) else await begun
+
+    def _permit(self, call: Call, *, admin: bool) -> bytes | Coroutine[Any, Any, bytes]:
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
         return self._carry_out(call)
