@@ -181,7 +181,7 @@ class Evaluation:
         if isinstance(expression, ListLiteral):
             items: list[Any] = []
             for item in expression.items:
-                items.append((yield from self._value(item, current, root)))
+                items.append((yield from self._value(item, current, root)))  # noqa: PERF401 - yields
             return items
         return (yield from self._holds(expression, current, root))
 

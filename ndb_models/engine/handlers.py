@@ -22,8 +22,6 @@ from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
 
-Body: TypeAlias = Mapping[str, Any]
-
 
 # On a map of keys
 
