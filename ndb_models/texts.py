@@ -54,6 +54,10 @@ class ObjectText(Mapping[str, bytes]):
             self._names = names_in(self.text)
         return self._names
 
+    def share_names(self, names: tuple[str, ...]) -> None:
+        """Hold this tuple of the names, which is equal, instead of one of its own: less memory for many of a kind."""
+        self._names = names
+
     def with_last(self, name: str, text: bytes) -> ObjectText:
         """Return the object with one member more, of a name that needs no escaping and is not there yet."""
         names = self.names

@@ -83,8 +83,11 @@ class Immediate:
         return keys if type(keys) is ObjectText else ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Create a session with these keys. Return False if there is one of this token."""
-        return self._create(tkn, expiry_settings(expiry), keys)
+        """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
+        try:
+            return self._create(tkn, expiry_settings(expiry), keys)
+        except LimitError:
+            return False
 
 
 class Engine(Uncopyable):

@@ -20,7 +20,7 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.server.tls import server_context
 from ndb_models.server.tokens import Role, Tokens, is_open_to_others, read_tokens
-from ndb_models.stores.bounded import StoreLimits
+from ndb_models.stores.occupancy import StoreLimits
 
 CONFIG_VARIABLE: Final = "NDB_CONFIG"
 TOKEN_VARIABLES: Final[Mapping[str, Role]] = {"NDB_TOKEN": Role.DATA, "NDB_ADMIN_TOKEN": Role.ADMIN}

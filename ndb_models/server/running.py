@@ -20,8 +20,9 @@ from ndb_models.server.configuration import Configuration, read_all_tokens
 from ndb_models.server.logs import log_to
 from ndb_models.server.server import NdbServer
 from ndb_models.server.workers import Supervisor, hold_port
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import Store
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.opening import open_store
 from ndb_models.version import __version__
 
@@ -82,7 +83,7 @@ def _run_workers(configuration: Configuration, environment: Mapping[str, str]) -
 
 async def _open_and_serve(configuration: Configuration, environment: Mapping[str, str]) -> None:
     limited = configuration.limits != StoreLimits()
-    store = BoundedMemoryStore(configuration.limits) if limited else await open_store(configuration.store)
+    store = MemoryStore(configuration.limits) if limited else await open_store(configuration.store)
     try:
         await serve(configuration, environment, store)
     finally:
