@@ -32,8 +32,11 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.contract": "types",
         "stores.sqlite": "stores.sqlite stores.contract errors texts types uncopyable usage",
         "stores.opening": "stores errors types",
-        "stores.shared": "stores.contract stores.memory turns types",
+        "stores.shared": "stores.contract stores.memory types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
+        "stores.memory": (
+            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy texts turns types uncopyable"
+        ),
         "stores": "stores.contract texts turns types uncopyable usage",
         "schema": "schema errors texts types wire",
         "client.embedded": "client errors forks texts types uncopyable usage wire engine stores",

@@ -18,7 +18,6 @@ from ndb_models.stores.contract import (
     NO_SWAPS,
     ExpirySettings,
     ImmediateVerbs,
-    LimitError,
     Scope,
     SessionInfo,
     SessionRecord,
@@ -89,7 +88,7 @@ class MemoryStore(Uncopyable, Store):
             self._forget(token, session)
             return None
         if self._occupancy is not None:
-            self._occupancy.replace(session.keys, {})
+            self._occupancy.empty(session.keys)
         session.keys = {}
         duration = session.expiry.duration
         session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
@@ -114,45 +113,16 @@ class MemoryStore(Uncopyable, Store):
     def _keep(self, session: StoredSession, keys: Kept, now: float, written: Mapping[str, bytes] | None = None) -> None:
         """Give a session other keys: the one place where they change, but for expiry.
 
-        `written` are the keys that were written over those of a dict, if that is the difference.
+        `written` are those that were written over a dict, if that is all the difference.
         """
-        occupancy, old = self._occupancy, session.keys
-        if occupancy is not None:
-            size, more = occupancy.size, len(keys) > len(old)
-            # An empty dict is counted as nothing, not even as a dict.
-            if written is None or not old or type(old) is ObjectText:
-                occupancy.replace(old, keys)
-            else:
-                occupancy.write(old, written)
-            if occupancy.size > size or more:
-                exceeded = self._exceeded(now, keys=len(keys) if more else 0)
-                if exceeded is not None:
-                    occupancy.replace(keys, old)
-                    raise exceeded
+        if self._occupancy is not None:
+            self._occupancy.change(session.keys, keys, written, lambda: self._sweep(None, now))
         session.keys = keys
-
-    def _make_shared_room(self, growth: int) -> None:
-        """Refuse a change of the shared keys that was counted and is too much; count it no longer."""
-        if growth > 0 and (exceeded := self._exceeded(self._clock())) is not None:
-            self._occupancy.size -= growth
-            raise exceeded
 
     def _write_shared(self, written: Mapping[str, bytes]) -> None:
         if self._occupancy is not None:
-            self._make_shared_room(self._occupancy.write(self._shared, written))
+            self._occupancy.write_shared(self._shared, written, lambda: self._sweep(None))
         self._shared.update(written)
-
-    def _exceeded(self, now: float, *, sessions: int = 0, keys: int = 0) -> LimitError | None:
-        """Return the limit that is exceeded by what was counted, once what has expired is freed.
-
-        `sessions` are those to be created, `keys` how many the session in question has.
-        """
-        assert self._occupancy is not None
-        exceeded = self._occupancy.exceeded(sessions=len(self._sessions) + sessions, keys=keys)
-        if exceeded is None:
-            return None
-        self._sweep(None, now)
-        return self._occupancy.exceeded(sessions=len(self._sessions) + sessions, keys=keys)
 
     def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
         """Let a session expire at another time."""
@@ -233,7 +203,7 @@ class MemoryStore(Uncopyable, Store):
             return
         removed = {name: self._shared.pop(name) for name in gone if name in self._shared}
         if self._occupancy is not None:
-            self._occupancy.remove(removed)
+            self._occupancy.remove_shared(removed)
 
     async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
         now = self._clock()
@@ -259,7 +229,7 @@ class MemoryStore(Uncopyable, Store):
             return removed
         removed, shared = len(self._shared), dict(parted(keys))
         if self._occupancy is not None:
-            self._make_shared_room(self._occupancy.replace_shared(self._shared, shared))
+            self._occupancy.replace_shared(self._shared, shared, lambda: self._sweep(None))
         self._shared = shared
         return removed
 
@@ -287,7 +257,7 @@ class MemoryStore(Uncopyable, Store):
             return False
         kept_keys = kept(keys)
         if self._occupancy is not None:
-            self._make_session_room(kept_keys, now)
+            self._occupancy.begin(kept_keys, lambda: self._sweep(None, now))
         if expiry is not self._latest_settings:
             expiry = self._shared_settings(expiry)
         deadline = math.inf
@@ -296,15 +266,6 @@ class MemoryStore(Uncopyable, Store):
             heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
         self._sessions[token] = StoredSession(kept_keys, expiry, deadline)
         return True
-
-    def _make_session_room(self, keys: Kept, now: float) -> None:
-        """Count a new session, or refuse it."""
-        assert self._occupancy is not None
-        self._occupancy.begin(keys)
-        exceeded = self._exceeded(now, sessions=1, keys=len(keys))
-        if exceeded is not None:
-            self._occupancy.end(keys)
-            raise exceeded
 
     def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
         """Return settings that are equal: a million sessions have but a handful, and keep one of each."""
@@ -363,8 +324,9 @@ class MemoryStore(Uncopyable, Store):
         return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
 
     async def statistics(self) -> Statistics:
+        sessions, keys = await self.totals()
         size = None if self._occupancy is None else self._occupancy.size
-        return Statistics(*await self.totals(), expired=self._expired, size=size)
+        return Statistics(sessions, keys, self._expired, size)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         self._sweep(None)

@@ -7,9 +7,9 @@ process takes less than is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import Limit, LimitError
 from ndb_models.stores.kept_keys import Kept
@@ -42,6 +42,9 @@ class StoreLimits:
 
 NO_LIMITS: Final = StoreLimits()
 
+FreeExpired: TypeAlias = Callable[[], None]
+"""Frees sessions that have expired, but none that the change in question is about."""
+
 
 class _Kind:
     """Names that several sessions have, kept once."""
@@ -57,54 +60,80 @@ class _Kind:
 class Occupancy:
     """What a store holds, in bytes of memory, against its limits.
 
+    A change is counted before it is made. One that goes beyond a limit raises `LimitError`, and is not counted. What
+    has expired does not count: where there is no room, `free_expired` is called, and then it is looked again.
+
     Attributes:
-        limits: what it may hold.
-        size: what it holds. Changes are counted before they are made: so it can be told whether there is room for them.
+        size: what is held, in bytes.
     """
 
     def __init__(self, limits: StoreLimits) -> None:
-        self.limits = limits
         self.size = 0
+        self._limits = limits
+        self._sessions = 0
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
-    def begin(self, keys: Kept) -> None:
+    def begin(self, keys: Kept, free_expired: FreeExpired) -> None:
         """Count a new session."""
+        self._sessions += 1
         self.size += _SESSION
         self._enter(keys)
+        exceeded = self._exceeded(len(keys), free_expired)
+        if exceeded is not None:
+            self.end(keys)
+            raise exceeded
 
     def end(self, keys: Kept) -> None:
         """Count a session no longer that has these keys."""
+        self._sessions -= 1
         self.size -= _SESSION
         self._leave(keys)
 
     def end_all(self, shared: Mapping[str, bytes]) -> None:
         """Count the shared keys alone."""
+        self._sessions = 0
         self._kinds.clear()
         self.size = _size_of(shared)
 
-    def replace(self, old: Kept, new: Kept) -> None:
-        """Count keys instead of others. Calling it the other way round undoes that."""
-        self._leave(old)
-        self._enter(new)
+    def empty(self, keys: Kept) -> None:
+        """Count no longer the keys that a session has lost."""
+        self._leave(keys)
 
-    def replace_shared(self, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> int:
-        """Count shared keys instead of others; return how much is counted more."""
-        growth = _size_of(new) - _size_of(old)
+    def change(self, old: Kept, new: Kept, written: Mapping[str, bytes] | None, free_expired: FreeExpired) -> None:
+        """Count a session's new keys instead of its old ones.
+
+        `written` are those that were written over a dict, if that is all the difference: no more is then looked at.
+        """
+        before, more = self.size, len(new) > len(old)
+        if written is None or not old or type(old) is ObjectText:
+            self._leave(old)
+            self._enter(new)
+        else:
+            self.size += _growth(old, written)
+        if self.size > before or more:
+            exceeded = self._exceeded(len(new) if more else 0, free_expired)
+            if exceeded is not None:
+                self._leave(new)
+                self._enter(old)
+                raise exceeded
+
+    def write_shared(self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+        """Count shared keys that are written over others."""
+        self._grow(_growth(there, written), free_expired)
+
+    def replace_shared(self, old: Mapping[str, bytes], new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+        """Count shared keys instead of all that there were."""
+        self._grow(_size_of(new) - _size_of(old), free_expired)
+
+    def remove_shared(self, removed: Mapping[str, bytes]) -> None:
+        """Count shared keys no longer."""
+        self.size -= _size_of(removed)
+
+    def _grow(self, growth: int, free_expired: FreeExpired) -> None:
         self.size += growth
-        return growth
-
-    def write(self, there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
-        """Count keys that are written over those that are there, in a dict; return how much is counted more."""
-        growth = 0
-        for name, value in written.items():
-            old = there.get(name)
-            growth += len(value) - len(old) if old is not None else _size_of_key(name, value)
-        self.size += growth
-        return growth
-
-    def remove(self, keys: Mapping[str, bytes]) -> None:
-        """Count no longer keys that go from a dict."""
-        self.size -= _size_of(keys)
+        if growth > 0 and (exceeded := self._exceeded(0, free_expired)) is not None:
+            self.size -= growth
+            raise exceeded
 
     def _enter(self, keys: Kept) -> None:
         if type(keys) is not ObjectText:
@@ -131,17 +160,31 @@ class Occupancy:
             self.size -= kind.size
             del self._kinds[keys.names]
 
-    def exceeded(self, *, sessions: int, keys: int) -> LimitError | None:
-        """Return the limit that is exceeded where there are so many sessions, and so many keys in one of them."""
-        limits = self.limits
-        for limit, most, number in (
-            (Limit.SESSIONS, limits.sessions, sessions),
-            (Limit.KEYS, limits.keys, keys),
-            (Limit.BYTES, limits.size, self.size),
-        ):
-            if most is not None and number > most:
-                return LimitError(limit, most)
+    def _exceeded(self, keys: int, free_expired: FreeExpired) -> LimitError | None:
+        """Return the limit that is exceeded by what is counted, or by so many keys in a session."""
+        exceeded = self._exceeded_now(keys)
+        if exceeded is None:
+            return None
+        free_expired()
+        return self._exceeded_now(keys)
+
+    def _exceeded_now(self, keys: int) -> LimitError | None:
+        limits = self._limits
+        if limits.sessions is not None and self._sessions > limits.sessions:
+            return LimitError(Limit.SESSIONS, limits.sessions)
+        if limits.keys is not None and keys > limits.keys:
+            return LimitError(Limit.KEYS, limits.keys)
+        if limits.size is not None and self.size > limits.size:
+            return LimitError(Limit.BYTES, limits.size)
         return None
+
+
+def _growth(there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
+    growth = 0
+    for name, value in written.items():
+        old = there.get(name)
+        growth += len(value) - len(old) if old is not None else _KEY + _WIDEST * len(name.encode()) + len(value)
+    return growth
 
 
 def _size_of_dict(keys: Mapping[str, bytes]) -> int:
@@ -150,10 +193,6 @@ def _size_of_dict(keys: Mapping[str, bytes]) -> int:
 
 def _size_of(keys: Mapping[str, bytes]) -> int:
     return _KEY * len(keys) + _size_of_names(keys) + sum(map(len, keys.values()))
-
-
-def _size_of_key(name: str, value: bytes) -> int:
-    return _KEY + _WIDEST * len(name.encode()) + len(value)
 
 
 def _size_of_names(names: Iterable[str]) -> int:
