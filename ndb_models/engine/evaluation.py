@@ -160,7 +160,7 @@ class Evaluation:
         if isinstance(test, PrefixExpression):
             return not (yield from self._holds(test.right, current, root))
         if isinstance(test, FilterQuery):
-            return (yield from self._query(test, current, root, "exists"))
+            return bool((yield from self._query(test, current, root, "exists")))
         return _is_true((yield from self._value(test, current, root)))
 
     def _value(self, expression: BaseExpression, current: Any, root: Any) -> Work[Any]:

@@ -22,7 +22,6 @@ from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
 
-
 # On a map of keys
 
 

@@ -42,7 +42,7 @@ class StoreLimits:
 
 NO_LIMITS: Final = StoreLimits()
 
-FreeExpired: TypeAlias = Callable[[], None]
+FreeExpired: TypeAlias = Callable[[], bool]
 """Frees sessions that have expired, but none that the change in question is about."""
 
 
@@ -71,6 +71,8 @@ class Occupancy:
         self.size = 0
         self._limits = limits
         self._sessions = 0
+        # Of the size, what the shared keys take.
+        self._shared = 0
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
     def begin(self, keys: Kept, free_expired: FreeExpired) -> None:
@@ -89,11 +91,11 @@ class Occupancy:
         self.size -= _SESSION
         self._leave(keys)
 
-    def end_all(self, shared: Mapping[str, bytes]) -> None:
+    def end_all(self) -> None:
         """Count the shared keys alone."""
         self._sessions = 0
-        self._kinds.clear()
-        self.size = _size_of(shared)
+        self._kinds = {}
+        self.size = self._shared
 
     def empty(self, keys: Kept) -> None:
         """Count no longer the keys that a session has lost."""
@@ -121,19 +123,22 @@ class Occupancy:
         """Count shared keys that are written over others."""
         self._grow(_growth(there, written), free_expired)
 
-    def replace_shared(self, old: Mapping[str, bytes], new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+    def replace_shared(self, new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
         """Count shared keys instead of all that there were."""
-        self._grow(_size_of(new) - _size_of(old), free_expired)
+        self._grow(_size_of(new) - self._shared, free_expired)
 
     def remove_shared(self, removed: Mapping[str, bytes]) -> None:
         """Count shared keys no longer."""
-        self.size -= _size_of(removed)
+        size = _size_of(removed)
+        self.size -= size
+        self._shared -= size
 
     def _grow(self, growth: int, free_expired: FreeExpired) -> None:
         self.size += growth
         if growth > 0 and (exceeded := self._exceeded(0, free_expired)) is not None:
             self.size -= growth
             raise exceeded
+        self._shared += growth
 
     def _enter(self, keys: Kept) -> None:
         if type(keys) is not ObjectText:
@@ -163,10 +168,9 @@ class Occupancy:
     def _exceeded(self, keys: int, free_expired: FreeExpired) -> LimitError | None:
         """Return the limit that is exceeded by what is counted, or by so many keys in a session."""
         exceeded = self._exceeded_now(keys)
-        if exceeded is None:
-            return None
-        free_expired()
-        return self._exceeded_now(keys)
+        while exceeded is not None and free_expired():
+            exceeded = self._exceeded_now(keys)
+        return None if exceeded is None else self._exceeded_now(keys)
 
     def _exceeded_now(self, keys: int) -> LimitError | None:
         limits = self._limits
