@@ -10,6 +10,7 @@ from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.paths import PathLimits
 from ndb_models.engine.requests import Call, RefusedError
 from ndb_models.stores.contract import Scope, Store
+from ndb_models.texts import ObjectText
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
@@ -25,11 +26,17 @@ class EngineLimits:
 
     Args:
         paths: what a JSONPath may.
-        answer: how large an answer may be, and a value that `KV_UPDATE` and `KV_ARR_APPEND` make.
+        answer: how large the keys in an answer may be together, where there are several, and a value that `KV_UPDATE`
+            and `KV_ARR_APPEND` make.
     """
 
     paths: PathLimits = field(default_factory=PathLimits)
     answer: int = 8 * 1024 * 1024
+
+
+_LARGEST: Final = 2**31
+IN_PROCESS: Final = EngineLimits(paths=PathLimits(nodes=_LARGEST, size=_LARGEST, seconds=60.0), answer=_LARGEST)
+"""For callers in this process, who harm nobody but themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,24 @@ def strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
     Whoever gives a tuple answers for it that it holds strings.
     """
     return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
+
+
+def size_of(keys: Mapping[str, bytes]) -> int:
+    """Return the bytes of names and values, near enough."""
+    return sum(map(len, keys)) + sum(map(len, keys.values()))
+
+
+def joined(command: str, keys: Mapping[str, bytes], most: int) -> ObjectText:
+    """Return keys as one text. A single value may be of any size, since it could be stored.
+
+    Raises:
+        RefusedError: they are larger together than an answer may be.
+    """
+    if type(keys) is ObjectText:
+        return keys
+    if len(keys) > 1 and size_of(keys) > most:
+        raise too_large(command, most)
+    return ObjectText.joined(keys)
 
 
 def too_large(command: str, most: int) -> RefusedError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ndb_models.engine.context import OK, Context, EngineLimits
+from ndb_models.engine.context import OK, Context, EngineLimits, size_of
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse, parsing
@@ -39,6 +39,8 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _KEYS_END: Final = b',"st":%d}}' % Status.OK
 
+# So few values of a request's size are no more than an answer may be.
+_FEW: Final = 7
 # Frames that are larger, in bytes, may take longer than a turn to be taken apart.
 _LARGE: Final = 32 * 1024
 
@@ -74,13 +76,17 @@ class Immediate:
         self._get = store.get_now
         self._create = store.create_now
 
-    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
-        """Return the keys of these names; None if there is no such session."""
+    def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
+        """Return the keys of these names; None if there is no such session, or they are larger than `most` together."""
         try:
             keys = self._get(tkn, names)
         except UnknownSessionError:
             return None
-        return keys if type(keys) is ObjectText else ObjectText.joined(keys)
+        if type(keys) is ObjectText:
+            return keys
+        if most is not None and len(keys) > _FEW and size_of(keys) > most:
+            return None
+        return ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
         """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
@@ -197,7 +203,7 @@ class Engine(Uncopyable):
         """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
         command = call.command
         if command is _SH_GET:
-            keys = immediate.read(call.body[TOKEN], call.body["keys"])
+            keys = immediate.read(call.body[TOKEN], call.body["keys"], self._context.limits.answer)
             if keys is None:
                 return None
             self.tally.succeeded[command.name] += 1

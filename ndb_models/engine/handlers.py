@@ -6,21 +6,26 @@ The commands on a map of keys have one handler each; `KV_*` runs it on the share
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from ndb_models.engine.context import OK, AnyCall, Body, Context, Handler, strings
+from ndb_models.engine.context import OK, AnyCall, Body, Context, Handler, joined, size_of, strings, too_large
 from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
 from ndb_models.engine.requests import Call, RefusedError
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, UnknownSessionError
-from ndb_models.texts import ObjectText
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
+
+# Names that are looked for without asking first how large their values are.
+_READ_AT_ONCE: Final = 64
+# In an answer, with its quotes and a comma.
+_SHORTEST_NAME: Final = 4
+
 
 # On a map of keys
 
@@ -36,8 +41,21 @@ async def _add(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 
 async def _get(context: Context, scope: Scope, call: AnyCall) -> Body:
-    keys = await context.store.get(scope, strings(call.body["keys"]))
-    return {"keys": keys if type(keys) is ObjectText else ObjectText.joined(keys), "st": Status.OK}
+    names = strings(call.body["keys"])
+    await _require_room(context, scope, call, names)
+    keys = await context.store.get(scope, names)
+    return {"keys": joined(call.command.name, keys, context.limits.answer), "st": Status.OK}
+
+
+async def _require_room(context: Context, scope: Scope, call: AnyCall, names: Sequence[str]) -> None:
+    """Refuse many names whose values are too large together, before a store that copies them has read them all."""
+    if len(names) <= _READ_AT_ONCE or context.store.immediate is not None:
+        return
+    left = context.limits.answer
+    for start in range(0, len(names), _READ_AT_ONCE):
+        left -= size_of(await context.store.peek(scope, names[start : start + _READ_AT_ONCE]))
+        if left < 0:
+            raise too_large(call.command.name, context.limits.answer)
 
 
 async def _rmv(context: Context, scope: Scope, call: AnyCall) -> Body:
@@ -61,8 +79,14 @@ async def _contains(context: Context, scope: Scope, call: AnyCall) -> Body:
     return {"contains": await context.store.contains(scope, strings(call.body["keys"])), "st": Status.OK}
 
 
-async def _keys(context: Context, scope: Scope, _call: AnyCall) -> Body:
-    return {"keys": await context.store.names(scope), "st": Status.OK}
+async def _keys(context: Context, scope: Scope, call: AnyCall) -> Body:
+    most = context.limits.answer
+    if _SHORTEST_NAME * await context.store.count(scope) > most:
+        raise too_large(call.command.name, most)
+    names = await context.store.names(scope)
+    if sum(map(len, names)) > most:
+        raise too_large(call.command.name, most)
+    return {"keys": names, "st": Status.OK}
 
 
 # On sessions
@@ -110,8 +134,10 @@ async def _sh_new_set(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 
 async def _sh_peek(context: Context, scope: Scope, call: AnyCall) -> Body:
-    keys = await context.store.peek(scope, strings(call.body["keys"]))
-    return {"keys": ObjectText.joined(keys), "st": Status.OK}
+    names = strings(call.body["keys"])
+    await _require_room(context, scope, call, names)
+    keys = await context.store.peek(scope, names)
+    return {"keys": joined(call.command.name, keys, context.limits.answer), "st": Status.OK}
 
 
 async def _sh_expire(context: Context, scope: Scope, call: AnyCall) -> Body:
