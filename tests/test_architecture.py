@@ -34,8 +34,14 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.opening": "stores errors types",
         "stores.shared": "stores.contract stores.memory types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
+        "stores.freeing": "turns",
+        "stores.moment": "stores.contract stores.kept_keys turns types",
+        "stores.session_table": (
+            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy turns types"
+        ),
         "stores.memory": (
-            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy texts turns types uncopyable"
+            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy stores.session_table"
+            " texts turns types uncopyable"
         ),
         "stores": "stores.contract texts turns types uncopyable usage",
         "schema": "schema errors texts types wire",

@@ -5,19 +5,14 @@ Nothing here waits, so that every verb is atomic among the tasks of one event lo
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from ndb_models.stores.contract import (
-    NEVER,
     NO_KEYS,
     NO_SWAPS,
     ExpirySettings,
@@ -28,12 +23,12 @@ from ndb_models.stores.contract import (
     Statistics,
     Store,
     Swaps,
-    UnknownSessionError,
 )
 from ndb_models.stores.freeing import freeing
 from ndb_models.stores.kept_keys import Kept, chosen, kept, parted, replaces, swapped, without
-from ndb_models.stores.moment import Moment, hand_over, next_batch
-from ndb_models.stores.occupancy import NO_LIMITS, Occupancy, StoreLimits
+from ndb_models.stores.moment import hand_over, next_batch
+from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
+from ndb_models.stores.session_table import SessionTable, StoredSession
 from ndb_models.texts import ObjectText
 from ndb_models.turns import Turns, Work, in_turns
 from ndb_models.types import Clock, SessionToken
@@ -45,104 +40,19 @@ T = TypeVar("T")
 _REFERENCES: Final = 3
 
 
-class StoredSession(msgspec.Struct, gc=False):
-    """A session: its keys, how it expires, and when; `deadline` is infinite where it never does.
-
-    Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory. A
-    dict of keys that is here is never changed: others may be reading it. `looked_at` is the very number under which the
-    agenda has the session: other entries of its token are out of date.
-    """
-
-    keys: Kept
-    expiry: ExpirySettings
-    deadline: float
-    looked_at: float
-
-
-class MemoryStore(Uncopyable, Store):
+class MemoryStore(SessionTable, Uncopyable, Store):
     """Keeps everything in this process, and no more than `limits` allow.
 
     A verb that would go beyond them raises `LimitError`. What has expired does not count: it is freed first. `clock`
     tells the time in seconds; only differences matter.
     """
 
-    # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.
-    _SWEPT_PER_CREATION = 16
     # So many keys that are used no more are freed at once.
     _FREED_AT_ONCE = 1024
-    # How many are freed at a time where there is no room.
-    _SWEPT_FOR_ROOM = 64
-    # Beyond so many different expiry settings, each session keeps its own.
-    _SHARED_SETTINGS = 1024
 
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._occupancy = Occupancy(limits) if limits != NO_LIMITS else None
+        super().__init__(limits, clock)
         self._shared: dict[str, bytes] = {}
-        self._sessions: dict[SessionToken, StoredSession] = {}
-        # When to look at a session next: every session that expires has an entry that is due no later than it does.
-        # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
-        self._agenda: list[tuple[float, SessionToken]] = []
-        # An agenda that was mostly out of date, while what is not is moved over, from its end: so it stays a heap.
-        self._former: list[tuple[float, SessionToken]] = []
-        # Those that are being read while others change the sessions.
-        self._moments: list[Moment] = []
-        # Held while anything is looked at or changed between two turns.
-        self._guard: AbstractContextManager[Any] = contextlib.nullcontext()
-        self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
-        self._latest_settings = NEVER
-        self._expired = 0
-        # The latest time at which a timer was entered in the agenda, or all were looked at.
-        self._latest_time = -math.inf
-
-    def _live(self, token: SessionToken, now: float | None = None) -> StoredSession | None:
-        """Return a session as it is now, or None: the one place where expiry happens."""
-        session = self._sessions.get(token)
-        if session is None:
-            return None
-        if now is None:
-            now = self._clock()
-        if now < session.deadline:
-            duration = session.expiry.duration
-            if duration and session.deadline > now + duration:  # the clock was set back
-                self._end_by(token, session, now + duration)
-            return session
-        self._expired += 1
-        if self._moments:
-            self._note(token, session)
-        if session.expiry.delete_session:
-            self._forget(token, session)
-            return None
-        if self._occupancy is not None:
-            self._occupancy.empty(session.keys)
-        session.keys = {}
-        duration = session.expiry.duration
-        session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
-        return session
-
-    def _note(self, token: SessionToken, session: StoredSession | None) -> None:
-        """Have those who read sessions as of a moment keep one that is about to change."""
-        for moment in self._moments:
-            if moment.sessions is self._sessions:
-                moment.note(token, session)
-
-    def _forget(self, token: SessionToken, session: StoredSession) -> None:
-        """Let go of a session: the one place where one goes by itself."""
-        del self._sessions[token]
-        if self._occupancy is not None:
-            self._occupancy.end(session.keys)
-
-    def _require(self, token: SessionToken, now: float | None = None) -> StoredSession:
-        session = self._live(token, now)
-        if session is None:
-            raise UnknownSessionError
-        return session
-
-    def _require_to_change(self, token: SessionToken, now: float) -> StoredSession:
-        session = self._require(token, now)
-        if self._moments:
-            self._note(token, session)
-        return session
 
     def _keys(self, scope: Scope) -> Mapping[str, bytes]:
         """Return the keys of a map, to look at."""
@@ -165,15 +75,6 @@ class MemoryStore(Uncopyable, Store):
         if self._occupancy is not None:
             self._occupancy.write_shared(self._shared, written, self._make_room)
         self._shared.update(written)
-
-    def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
-        """Let a session expire at another time."""
-        if deadline < session.deadline:
-            if self._moments:
-                self._note(token, session)
-            heapq.heappush(self._agenda, (deadline, token))
-            session.looked_at = deadline
-        session.deadline = deadline
 
     def _extend_written(self, token: SessionToken, session: StoredSession, now: float) -> None:
         if session.expiry.extend_on_set_add and session.expiry.duration:
@@ -328,16 +229,6 @@ class MemoryStore(Uncopyable, Store):
         self._sessions[token] = StoredSession(kept_keys, expiry, deadline, deadline)
         return True
 
-    def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
-        """Return settings that are equal: a million sessions have but a handful, and keep one of each."""
-        shared = self._settings.get(expiry)
-        if shared is None:
-            if len(self._settings) >= self._SHARED_SETTINGS:
-                return expiry
-            shared = self._settings[expiry] = expiry
-        self._latest_settings = shared
-        return shared
-
     async def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
@@ -393,9 +284,6 @@ class MemoryStore(Uncopyable, Store):
             await turns.do(freeing(agenda))
         return ended
 
-    def _is_read(self, sessions: Mapping[SessionToken, StoredSession]) -> bool:
-        return any(moment.sessions is sessions for moment in self._moments)
-
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
         return [token for token in tokens if self._live(token) is not None]
 
@@ -439,58 +327,8 @@ class MemoryStore(Uncopyable, Store):
         async with self._reading(tokens) as moment:
             return await hand_over(moment.batches(), Turns(guard=self._guard), consume)
 
-    @contextlib.asynccontextmanager
-    async def _reading(self, tokens: Iterable[SessionToken] | None = None) -> AsyncGenerator[Moment]:
-        """Read sessions as of now, while others change them."""
-        with self._guard:
-            sessions = self._sessions
-            moment = Moment(sessions, tokens, self._clock())
-            self._moments.append(moment)
-        try:
-            yield moment
-        finally:
-            with self._guard:
-                self._moments.remove(moment)
-                is_over = sessions is not self._sessions and not self._is_read(sessions)
-            if is_over:
-                await in_turns(freeing(sessions))
-
     async def sweep(self) -> None:
         await in_turns(self._sweeping(), self._guard)
-
-    def _sweeping(self) -> Work[None]:
-        while self._sweep(self._SWEPT_PER_CREATION, self._clock()) or self._former:
-            yield
-
-    @property
-    def _is_overgrown(self) -> bool:
-        return len(self._agenda) > 2 * len(self._sessions) + 64
-
-    def _sweep(self, most: int, now: float) -> bool:
-        """Free expired sessions, so many at the most, and drop some of what is out of date in the agenda.
-
-        Tell whether there may be more that have expired.
-        """
-        if now < self._latest_time:  # the clock was set back
-            for token in list(self._sessions):
-                self._live(token, now)
-        self._latest_time = now
-        if self._is_overgrown and not self._former:
-            self._former, self._agenda = self._agenda, []
-        for _ in range(min(2 * most, len(self._former))):
-            at, token = self._former.pop()
-            session = self._sessions.get(token)
-            if session is not None and session.looked_at is at:
-                heapq.heappush(self._agenda, (at, token))
-        for agenda in (self._agenda, self._former):
-            while agenda and agenda[0][0] <= now and most:
-                at, token = heapq.heappop(agenda)
-                most -= 1
-                session = self._live(token, now)
-                if session is not None and session.looked_at is at and session.expiry.duration:
-                    session.looked_at = session.deadline
-                    heapq.heappush(self._agenda, (session.deadline, token))
-        return not most
 
     async def aclose(self) -> None:
         """Keep the data: a store in memory has nothing to let go of."""
