@@ -6,8 +6,6 @@ together. A leaf: it imports nothing of this package.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import re
 from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
@@ -92,6 +90,7 @@ def and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 # Larger objects share nothing: the names of each would stay in memory, however long they are.
 _OF_A_KIND: Final = 16 * 1024
+_MANY: Final = 4096
 
 
 def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
@@ -110,6 +109,8 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     """
     members = _split(text)
     size = len(text)
+    if len(members) > _MANY:  # it is taken apart at once: nobody wants so many as one text
+        return {name: bytes(value) for name, value in members.items()}
     names, around = (_shared_kind if size <= _OF_A_KIND else _kind)(tuple(members))
     if names and sum(map(len, members.values()), around) == size:
         return ObjectText(bytes(text), names)
@@ -190,23 +191,6 @@ def finished(work: Generator[None, None, T]) -> T:
         except StopIteration as done:
             outcome: T = done.value
             return outcome
-
-
-# Collecting garbage takes most of the time in which a text of many arrays is decoded.
-_WORTH_PAUSING: Final = 16 * 1024
-
-
-@contextlib.contextmanager
-def uncollected(text: bytes) -> Generator[None]:
-    """Pause the collection of garbage while a large text is decoded: what is made then is no garbage yet."""
-    if len(text) < _WORTH_PAUSING or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def names_in(text: bytes) -> tuple[str, ...]:

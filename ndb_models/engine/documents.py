@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 from jsonpath.segments import JSONPathSegment
 
+from ndb_models import garbage
 from ndb_models.engine.evaluation import Evaluation, Location, Nodes, location_of
 from ndb_models.engine.paths import Budget, PathError
-from ndb_models.texts import uncollected
 from ndb_models.turns import Work
 
 _decode = msgspec.json.Decoder().decode
@@ -33,10 +33,11 @@ def places_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> 
     """
     budget.require_size(len(value))
     try:
-        with uncollected(value):
-            document = _decode(value)
-        yield None
-        yield from Evaluation(budget).find(path, document)
+        with garbage.set_aside(value):
+            with garbage.paused(value):
+                document = _decode(value)
+            yield None
+            yield from Evaluation(budget).find(path, document)
     except RecursionError as exc:
         raise PathError from exc
 
@@ -55,7 +56,7 @@ def locations_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) 
 
 def replaced(value: bytes, places: Sequence[Location], new: bytes) -> Work[bytes]:
     """Return the value with `new` in each of these places; the deepest come first, so that none is lost on the way."""
-    with uncollected(value):
+    with garbage.paused(value):
         document = _decode_exactly(value)
     yield
     replacement = msgspec.Raw(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -162,6 +163,7 @@ class Engine(Uncopyable):
         """Do what `handle` does, taking the frame apart in turns."""
         try:
             call = await in_turns(parsing(frame, self._max_nesting))
+            await asyncio.sleep(0)  # what follows may be a turn of its own
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
         begun = self._permit(call, admin=admin)

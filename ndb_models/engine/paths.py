@@ -53,7 +53,7 @@ class PathLimits:
     length: int = 4096
     selectors: int = 256
     nodes: int = 1_000_000
-    results: int = 100_000
+    results: int = 20_000
     size: int = 1024 * 1024
     seconds: float = 2.0
 

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ndb_models.texts import UNREADABLE, finished, is_nested_deeper, members_of, nesting_exceeds, uncollected
+from ndb_models import garbage
+from ndb_models.texts import UNREADABLE, finished, is_nested_deeper, members_of, nesting_exceeds
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -43,7 +44,7 @@ class Call(NamedTuple):
     """
 
     command: Command
-    body: Mapping[str, Any]
+    body: dict[str, Any]
     values: Any = None
 
     def __repr__(self) -> str:
@@ -79,8 +80,25 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING) -> Generator[None, Non
         frame = frame[len(_BOM) :]
     if (yield from nesting_exceeds(frame, max_nesting)):
         raise _too_deep(max_nesting)
-    request = _decoded(frame)
+    with garbage.set_aside(frame):
+        request = _decoded(frame)
+        yield
+        call = _fitting(request)
+        # Its text counts; what was made of it may take forty times the memory.
+        del request
+        if call.command.stores_values is not None:
+            call.body.pop(call.command.stores_values, None)
     yield
+    name = call.command.stores_values
+    if name is None:
+        return call
+    raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
+    yield
+    return call if raw is None else call._replace(values=_texts(raw, _STORED_TYPES[call.command.name]))
+
+
+def _fitting(request: Any) -> Call:
+    """Return the call that a decoded frame makes, without what is kept as text."""
     if type(request) is not dict or len(request) != 1:
         raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
     ((name, body),) = request.items()
@@ -92,14 +110,7 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING) -> Generator[None, Non
     rejection = command.reject(body)
     if rejection is not None:
         raise RefusedError(name, rejection.status, rejection.message)
-    if command.stores_values is None:
-        return Call(command, body)
-    # Its text counts; what was made of it may take forty times the memory.
-    body.pop(command.stores_values, None)
-    yield
-    raw = _decode_members(_decode_members(frame)[name]).get(command.stores_values)
-    yield
-    return Call(command, body, None if raw is None else _texts(raw, _STORED_TYPES[name]))
+    return Call(command, body)
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
@@ -119,7 +130,7 @@ def _too_deep(max_nesting: int) -> RefusedError:
 
 def _decoded(text: bytes) -> Any:
     try:
-        with uncollected(text):
+        with garbage.paused(text):
             return _decode(text)
     except UNREADABLE:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
