@@ -166,12 +166,22 @@ def _may_be_nested_deeper(text: bytes, levels: int) -> bool:
 
 def nesting_exceeds(text: bytes, levels: int) -> Generator[None, None, bool]:
     """Do what `is_nested_deeper` does, and yield wherever a large text may be left for a moment."""
-    if not _may_be_nested_deeper(text, levels):
+    return _may_be_nested_deeper(text, levels) and (yield from _exceeds(text, levels, len(text)))
+
+
+def containers_exceed(text: bytes, most: int) -> Generator[None, None, bool]:
+    """Tell whether there are more arrays and objects than this in a JSON text; yield as `nesting_exceeds` does."""
+    if text.count(b"[") + text.count(b"{") <= most:
         return False
+    return (yield from _exceeds(text, len(text), most))
+
+
+def _exceeds(text: bytes, levels: int, containers: int) -> Generator[None, None, bool]:
     depth = start = 0
     while part := _PART.match(text, start):
         start = part.end()
         brackets = _STRING.sub(b"", part[0]).translate(_LEVELS, _OTHERS)
+        containers -= brackets.count(1)
         yield
         for first in range(0, len(brackets), _BRACKETS_TOGETHER):
             together = memoryview(brackets)[first : first + _BRACKETS_TOGETHER].cast("b")
@@ -180,7 +190,7 @@ def nesting_exceeds(text: bytes, levels: int) -> Generator[None, None, bool]:
                 return True
             depth = depths[-1]
             yield
-    return False
+    return containers < 0
 
 
 def finished(work: Generator[None, None, T]) -> T:

@@ -35,7 +35,10 @@ class EngineLimits:
 
 
 _LARGEST: Final = 2**31
-IN_PROCESS: Final = EngineLimits(paths=PathLimits(nodes=_LARGEST, size=_LARGEST, seconds=60.0), answer=_LARGEST)
+IN_PROCESS: Final = EngineLimits(
+    paths=PathLimits(nodes=_LARGEST, results=_LARGEST, size=_LARGEST, containers=_LARGEST, seconds=60.0),
+    answer=_LARGEST,
+)
 """For callers in this process, who harm nobody but themselves."""
 
 

@@ -32,6 +32,7 @@ def places_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> 
         PathError: a budget was met, or a filter is too complicated.
     """
     budget.require_size(len(value))
+    yield from budget.require_containers(value)
     try:
         with garbage.set_aside(value):
             with garbage.paused(value):

@@ -162,7 +162,7 @@ class Engine(Uncopyable):
     async def _handle_large(self, frame: bytes, *, admin: bool) -> bytes:
         """Do what `handle` does, taking the frame apart in turns."""
         try:
-            call = await in_turns(parsing(frame, self._max_nesting))
+            call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
             await asyncio.sleep(0)  # what follows may be a turn of its own
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)

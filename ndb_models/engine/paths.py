@@ -17,6 +17,9 @@ from jsonpath.path import JSONPath
 from jsonpath.segments import JSONPathSegment
 from jsonpath.selectors import Filter
 
+from ndb_models.texts import containers_exceed
+from ndb_models.turns import Work
+
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
 for _function in ("match", "search"):
     del _ENVIRONMENT.function_extensions[_function]
@@ -46,7 +49,8 @@ class PathLimits:
         selectors: selectors in the path, those in its filters too.
         nodes: values that are visited, each as often as it is.
         results: places that are found.
-        size: bytes of one value that is looked into, and of an answer.
+        size: bytes of one value that is looked into.
+        containers: arrays and objects in one such value, and in a frame.
         seconds: time that looking takes.
     """
 
@@ -55,6 +59,7 @@ class PathLimits:
     nodes: int = 1_000_000
     results: int = 20_000
     size: int = 1024 * 1024
+    containers: int = 200_000
     seconds: float = 2.0
 
 
@@ -89,6 +94,15 @@ class Budget:
         self._results -= 1
         if self._results < 0:
             raise PathError("results", self._limits.results)
+
+    def require_containers(self, value: bytes) -> Work[None]:
+        """Let a value have so many arrays and objects.
+
+        Raises:
+            PathError: it may not.
+        """
+        if (yield from containers_exceed(value, self._limits.containers)):
+            raise PathError("arrays and objects", self._limits.containers)
 
     def require_size(self, size: int, most: int | None = None) -> None:
         """Let a value or an answer be so large, in bytes.

@@ -18,10 +18,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ndb_models import garbage
-from ndb_models.texts import UNREADABLE, finished, is_nested_deeper, members_of, nesting_exceeds
+from ndb_models.texts import UNREADABLE, containers_exceed, finished, is_nested_deeper, members_of, nesting_exceeds
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
+
+ANY: Final = 2**63 - 1
+"""A limit that nothing meets."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
@@ -74,12 +77,19 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     return finished(parsing(frame, max_nesting))
 
 
-def parsing(frame: bytes, max_nesting: int = MAX_NESTING) -> Generator[None, None, Call]:
-    """Do what `parse` does, and yield wherever a large frame may be left for a moment."""
+def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = ANY) -> Generator[None, None, Call]:
+    """Do what `parse` does, and yield wherever a large frame may be left for a moment.
+
+    `max_containers` is how many arrays and objects there may be in it: decoding them is one step.
+    """
     if frame.startswith(_BOM):
         frame = frame[len(_BOM) :]
     if (yield from nesting_exceeds(frame, max_nesting)):
         raise _too_deep(max_nesting)
+    if (yield from containers_exceed(frame, max_containers)):
+        raise RefusedError(
+            UNKNOWN_COMMAND, Status.JSON_INVALID, f"there are more than {max_containers} arrays and objects"
+        )
     with garbage.set_aside(frame):
         request = _decoded(frame)
         yield

@@ -171,11 +171,16 @@ class Tables:
 
     def records(self, tokens: Sequence[SessionToken] | None) -> Iterator[SessionRecord]:
         """Yield what `Store.read_all` is about, as it is read. The transaction must last as long."""
-        for token in self._all_tokens() if tokens is None else dict.fromkeys(tokens):
-            session = self._look(token)
-            if session is not None:
-                keys = {} if session.emptied else Keys(self.connection, token).read_all()
-                yield SessionRecord(token, session.expiry, keys)
+        clock, now = self._clock, self._clock()
+        self._clock = lambda: now
+        try:
+            for token in self._all_tokens() if tokens is None else dict.fromkeys(tokens):
+                session = self._look(token)
+                if session is not None:
+                    keys = {} if session.emptied else Keys(self.connection, token).read_all()
+                    yield SessionRecord(token, session.expiry, keys)
+        finally:
+            self._clock = clock
 
     def _all_tokens(self) -> Iterator[SessionToken]:
         after = None
