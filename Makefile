@@ -5,7 +5,7 @@ READY := .venv/.ready
 # By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo test fuzz debug serve lint types bench versions package check format clean
+.PHONY: demo test fuzz debug serve lint types mypy pyright bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -28,8 +28,12 @@ lint: $(READY)  ## ruff: lint and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(READY)  ## mypy in strict mode, and pyright on what users see
+types: mypy pyright  ## mypy in strict mode, and pyright on what users see
+
+mypy: $(READY)
 	@$(BIN)/mypy
+
+pyright: $(READY)
 	@$(BIN)/basedpyright
 	@PYTHONPATH=. PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes ndb_models --ignoreexternal \
 		> .venv/verifytypes.txt || (cat .venv/verifytypes.txt; exit 1)

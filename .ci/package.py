@@ -33,8 +33,9 @@ def main() -> None:
         require_no_broken_links(wheel)
         unpacked = unpack(source, here)
         python = here / "venv" / "bin" / "python"
-        run(sys.executable, "-m", "venv", here / "venv")
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[test]")
+        run(sys.executable, "-m", "venv", "--without-pip", here / "venv")
+        pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
+        run(*pip, "--disable-pip-version-check", f"{wheel}[test]")
         tests = [path for pattern in TESTS for path in sorted(unpacked.glob(pattern))]
         options = ("-q", "-n", "2", "-m", "not slow", "--memory-only", "-p", "no:cacheprovider")
         run(python, "-W", "error", "-m", "pytest", *options, *tests, cwd=unpacked)

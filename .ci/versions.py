@@ -1,9 +1,10 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
-`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each gets an
-environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. After the fast part, the asynchronous
-part runs on uvloop. With OTHERS, the version that runs this is tested on uvloop alone, since it runs the whole suite
-anyway, and the others without uvloop.
+`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each version
+has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. It is set up while the version
+before is tested; the version that runs this goes first. After the fast part, the asynchronous part runs on uvloop.
+With OTHERS, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway, and the others
+without.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FAST = ("-m", "not slow", "--memory-only", "tests")
-ASYNCHRONOUS = ("-m", "not slow", "--loop=uvloop", "tests/client", "tests/server", "tests/transport", "tests/wire")
+ON_UVLOOP = ("tests/client", "tests/conformance", "tests/server", "tests/transport", "tests/wire")
+ASYNCHRONOUS = ("-m", "not slow", "--loop=uvloop", *ON_UVLOOP)
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -31,26 +35,33 @@ def main() -> int:
     parser.add_argument("--fast-on", choices=["ALL", "OTHERS"], default="ALL", help="leave out the version of this one")
     fast_on: str = parser.parse_args().fast_on
     failed: list[str] = []
-    for version in VERSIONS:
-        interpreter = find(version)
-        if interpreter is None:
-            say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
-            continue
-        python = environment(version, interpreter)
-        if python is None:
-            failed.append(f"{version} (no environment)")
-            continue
-        if fast_on == "OTHERS" and version == THIS:
-            say(f"CPython {version}: the fast part is skipped, this version runs all tests")
-        elif not passes(version, "the fast part", python, *FAST):
-            failed.append(version)
-        if fast_on == "OTHERS" and version != THIS:
-            continue
-        if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
-            failed.append(f"{version} on uvloop")
+    with ThreadPoolExecutor(1) as pool:
+        environments = {version: pool.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
+        for version, made in environments.items():
+            try:
+                python = made.result()
+            except subprocess.CalledProcessError:
+                failed.append(f"{version} (no environment)")
+                continue
+            if python is None:
+                say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
+            else:
+                failed += test(version, python, fast_on)
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def test(version: str, python: Path, fast_on: str) -> Iterator[str]:
+    """Run the tests that are due on a version; yield what failed."""
+    if fast_on == "OTHERS" and version == THIS:
+        say(f"CPython {version}: the fast part is skipped, this version runs all tests")
+    elif not passes(version, "the fast part", python, *FAST):
+        yield version
+    if fast_on == "OTHERS" and version != THIS:
+        return
+    if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
+        yield f"{version} on uvloop"
 
 
 def find(version: str) -> Path | None:
@@ -79,20 +90,38 @@ def _is_cpython(version: str) -> Callable[[Path], bool]:
     return is_it
 
 
-def environment(version: str, interpreter: Path) -> Path | None:
-    """Return the interpreter of this version's environment, made anew where it is missing or old."""
+def environment(version: str) -> Path | None:
+    """Return the Python of this version's environment, made anew where it is missing or old; None without the version.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be set up.
+    """
+    interpreter = find(version)
+    if interpreter is None:
+        return None
     home = ROOT / f".venv-{version}"
     python, ready = home / "bin" / "python", home / ".ready"
     if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    editable = ("--config-settings", "editable_mode=compat", "--editable", f"{ROOT}[test,speed]")
-    for command in ((interpreter, "-m", "venv", "--clear", home), (python, *install, *editable)):
-        if subprocess.run(command, check=False).returncode:
-            return None
+    run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
+    # All is compiled when it is first imported: most of it never is.
+    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile", "--quiet")
+    editable = ("--disable-pip-version-check", "--config-settings", "editable_mode=compat", "--editable")
+    if version == THIS:
+        # What the environment that runs this has, and uvloop, which that one does without.
+        run(*install, "--no-deps", *editable, str(ROOT), "uvloop")
+        (packages,) = home.glob("lib/*/site-packages")
+        (packages / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    else:
+        run(*install, *editable, f"{ROOT}[test,speed]")
     ready.touch()
     return python
+
+
+def run(*command: str | Path) -> None:
+    """Run a command that has to succeed."""
+    subprocess.run(command, check=True)
 
 
 def passes(version: str, what: str, python: Path, *arguments: str) -> bool:

@@ -107,8 +107,9 @@ def test_the_container_tells_whether_it_is_healthy() -> None:
 @pytest.mark.skipif(not (ROOT / "ndb_models").exists(), reason="the package is installed, and not beside its tests")
 def test_the_container_copies_what_there_is() -> None:
     copied = [source for line in instructions("COPY") if "--from" not in line for source in line.split()[:-1]]
-    assert copied
     assert all((ROOT / source).exists() for source in copied)
+    # All that building the package reads: setup.py makes the page of an index from README.md.
+    assert {"pyproject.toml", "setup.py", "README.md", "LICENSE", "ndb_models"} <= {*copied}
 
 
 def free_port() -> int:
@@ -162,6 +163,7 @@ async def require_sessions_to_survive(
     assert [path.name for path in directory.iterdir()] == ["sessions.db"]
 
 
+@pytest.mark.slow
 async def test_the_unit_s_sessions_survive_an_upgrade(unit: dict[str, list[str]], tmp_path: Path) -> None:
     state, credentials, port = tmp_path / "state", tmp_path / "credentials", free_port()
     for directory in (state, credentials):
@@ -175,6 +177,7 @@ async def test_the_unit_s_sessions_survive_an_upgrade(unit: dict[str, list[str]]
     await require_sessions_to_survive(shlex.split(line)[1:], {}, port, state)
 
 
+@pytest.mark.slow
 async def test_the_container_s_sessions_survive_an_upgrade_and_it_is_healthy_meanwhile(tmp_path: Path) -> None:
     (volume,) = instructions("VOLUME")
     state, port = tmp_path / "volume", free_port()

@@ -1,9 +1,11 @@
-"""The documentation of the server names every setting, page and metric that there is, and none that there is not."""
+"""The documentation of the server names what there is, and nothing else; links in README and docs lead somewhere."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
 
 from ndb_models.engine.tally import Tally
 from ndb_models.server.configuration import TOKEN_VARIABLES
@@ -13,7 +15,9 @@ from ndb_models.server.traffic import Ending, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
 from ndb_models.wire.commands import COMMANDS
 
-SERVER = (Path(__file__).parent.parent / "docs" / "server.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVER = (ROOT / "docs" / "server.md").read_text("utf-8")
 IN_NEMESISDB = {"host": "`ip`", "port": "`port`", "max_payload": "`maxPayload`", "persist_path": "`persist.path`"}
 
 
@@ -54,3 +58,18 @@ def test_every_command_for_admins_is_named() -> None:
     (sentence,) = re.findall(r"a client may do all but (.*?), which are answered", SERVER, re.DOTALL)
     named = set(re.findall(r"`(\w+)`", sentence))
     assert named == {command.name for command in COMMANDS.values() if command.for_admins}
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names under which a page's headings are linked to."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_to_a_file_and_a_heading_that_there_is(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

@@ -15,7 +15,9 @@ from ndb_models.copying.snapshots import open_snapshots
 from ndb_models.copying.stores import open_sqlite
 from ndb_models.errors import InvalidArgumentError
 
-_PLACES: Final = "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=NAME', or, for keys to be copied to, 'ws://...'"
+_PLACES: Final = (
+    "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to, 'ws://...'"
+)
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[
             copied.sessions += created
             copied.found += len(records) - created
             report(copied)
-    await target.finish()
+    await target.finish(kinds)
     return copied
 
 
@@ -108,7 +110,7 @@ async def _open_source(uri: str) -> Source:
         case "ws" | "wss":
             raise InvalidArgumentError(
                 "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
-                " 'snapshot:///DIR?sessions=NAME&keys=NAME'"
+                " 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
             )
         case _:
             raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")

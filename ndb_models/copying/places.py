@@ -52,8 +52,8 @@ class Target(Protocol):
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         """Create those of these sessions that are not there, their timers started afresh; return how many."""
 
-    async def finish(self) -> None:
-        """Do what remains to be done when everything is there."""
+    async def finish(self, kinds: Kinds) -> None:
+        """Do what remains to be done when everything of these kinds is there."""
 
     async def aclose(self) -> None:
         """Let go; what was not finished may be lost. Closing twice does no harm."""

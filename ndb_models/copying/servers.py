@@ -44,7 +44,7 @@ class ServerPlace(Target):
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         raise InvalidArgumentError(self.refusal)
 
-    async def finish(self) -> None:
+    async def finish(self, kinds: Kinds) -> None:
         return
 
     async def aclose(self) -> None:

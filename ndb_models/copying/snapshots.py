@@ -1,4 +1,4 @@
-"""Data sets in NemesisDB's format as a place to copy from and to: `snapshot:///DIR?sessions=NAME&keys=NAME`."""
+"""Data sets in NemesisDB's format as a place to copy from and to: `snapshot:///DIR?sessions=NAME&keys=OTHER`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ndb_models.types import SessionToken
 from ndb_models.wire.data_sets import why_not_a_data_set
 
 _TOGETHER: Final = 256
-_EXAMPLE: Final = "try 'snapshot:///DIR?sessions=NAME&keys=NAME'"
+_EXAMPLE: Final = "try 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
 
 
 class SnapshotPlace(Source, Target):
@@ -81,8 +81,10 @@ class SnapshotPlace(Source, Target):
         except OSError as exc:
             raise StoreError(str(self._directory), "the data set cannot be written") from exc
 
-    async def finish(self) -> None:
+    async def finish(self, kinds: Kinds) -> None:
         for kind, name in self._names.items():
+            if Kinds[kind.name] not in kinds:
+                continue
             texts = _texts(self._waiting[kind]) if kind in self._waiting else iter(())
             try:
                 await asyncio.to_thread(self._snapshots.save, name, kind, texts)
@@ -126,6 +128,8 @@ def open_snapshots(uri: str) -> SnapshotPlace:
         reason = why_not_a_data_set(name)
         if reason is not None:
             raise InvalidArgumentError(f"{kind.name.lower()}=: {reason}")
+    if len({*names.values()}) < len(names):
+        raise InvalidArgumentError(f"a data set holds sessions or keys, so give them two names; {_EXAMPLE}")
     if not directory.is_dir():
         raise InvalidArgumentError(f"{directory} is not a directory")
     return SnapshotPlace(directory, names)

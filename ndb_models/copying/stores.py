@@ -46,7 +46,7 @@ class StorePlace(Source, Target):
         creations = (self._store.create(record.token, record.expiry, record.keys) for record in records)
         return sum(await asyncio.gather(*creations))
 
-    async def finish(self) -> None:
+    async def finish(self, kinds: Kinds) -> None:
         return
 
     async def aclose(self) -> None:

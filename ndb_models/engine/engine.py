@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ndb_models.engine.context import OK, Context, EngineLimits, size_of
+from ndb_models.engine.context import OK, Body, Context, EngineLimits, size_of
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse, parsing
@@ -30,7 +30,7 @@ from ndb_models.texts import ObjectText
 from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -150,6 +150,8 @@ class Engine(Uncopyable):
             elif self._immediate is not None:
                 try:
                     answer = self._answer_now(call, self._immediate)
+                except MemoryError:
+                    return self._out_of_memory(call.command.name)
                 except Exception:
                     _logger.exception("%s failed", call.command.name)
                     return self._refuse(call.command.name, Status.UNKNOWN)
@@ -157,6 +159,8 @@ class Engine(Uncopyable):
                     return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
+        except MemoryError:
+            return self._out_of_memory(UNKNOWN_COMMAND)
         return self._permit(call, admin=admin)
 
     async def _handle_large(self, frame: bytes, *, admin: bool) -> bytes:
@@ -166,6 +170,8 @@ class Engine(Uncopyable):
             await asyncio.sleep(0)  # what follows may be a turn of its own
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
+        except MemoryError:
+            return self._out_of_memory(UNKNOWN_COMMAND)
         begun = self._permit(call, admin=admin)
         return begun if isinstance(begun, bytes) else await begun
 
@@ -177,7 +183,7 @@ class Engine(Uncopyable):
     async def _carry_out(self, call: Call) -> bytes:
         name = call.command.name
         try:
-            body = await HANDLERS[name](self._context, scope_of(call), call)
+            return self._answer(call.command, await HANDLERS[name](self._context, scope_of(call), call))
         except UnknownSessionError:
             return self._refuse(name, Status.SESSION_NOT_EXIST)
         except RefusedError as exc:
@@ -186,20 +192,27 @@ class Engine(Uncopyable):
             return self._refuse(name, _FULL[exc.limit], str(exc))
         except StoreError as exc:
             return self._refuse(name, Status.UNKNOWN, self._reason(name, exc))
+        except MemoryError:
+            return self._out_of_memory(name)
         except Exception:
             _logger.exception("%s failed", name)
             return self._refuse(name, Status.UNKNOWN)
+
+    def _answer(self, command: Command, body: Body) -> bytes:
+        """Return the answer of this body, and count it."""
         if body is OK:
-            self.tally.succeeded[name] += 1
-            return call.command.bare_success
-        if body["st"] is call.command.success:
-            self.tally.succeeded[name] += 1
-        else:
-            self.tally.note_refusal(name, body["st"])
-        keys = body.get("keys")
+            self.tally.succeeded[command.name] += 1
+            return command.bare_success
+        keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
-            return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
-        return _encode({call.command.answer_name: body})
+            answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
+        else:
+            answer = _encode({command.answer_name: body})
+        if status is command.success:
+            self.tally.succeeded[command.name] += 1
+        else:
+            self.tally.note_refusal(command.name, status)
+        return answer
 
     def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
         """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
@@ -214,6 +227,10 @@ class Engine(Uncopyable):
             self.tally.succeeded[command.name] += 1
             return command.bare_success
         return None
+
+    def _out_of_memory(self, name: str) -> bytes:
+        """Answer a request for which there was not enough memory. What it held is let go of with the error."""
+        return self._refuse(name, Status.UNKNOWN, "there is not enough memory for this request now")
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)

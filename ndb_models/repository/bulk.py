@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from operator import length_hint
 from typing import Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -53,8 +54,10 @@ async def in_bulk(
             if done % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # where nothing waits, as in this process, others get their turn too
 
+    # One worker at least: the length is a hint, and each worker goes on until no item remains.
+    workers = min(_AT_ONCE, max(1, length_hint(items, _AT_ONCE)))
     async with asyncio.TaskGroup() as group:
-        for _ in range(_AT_ONCE):
+        for _ in range(workers):
             group.create_task(worker())
     if progress is not None and (done % _TOLD_EVERY or not done):
         progress(done)

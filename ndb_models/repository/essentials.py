@@ -224,8 +224,9 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._takes_care or (not read.usual and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
         session = codec.load(read.text, tkn)
-        if read.usual:
-            stored = Stored(tkn, read.text, read.envelope.deadline)  # type: ignore[union-attr]  # what is usual has one
+        envelope = read.envelope
+        if envelope is not None and read.usual:
+            stored = Stored(tkn, read.text, envelope.deadline)
         else:
             stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))
         set_stored(session, stored)

@@ -22,7 +22,8 @@ from ndb_models.errors import InvalidArgumentError, SchemaError
 # 160 bits, as hexadecimal digits: nobody finds two values of one name.
 _DIGITS: Final = 40
 
-_TAKEN: Final = frozenset({"but"})
+# Names that are arguments, and of which verbs.
+_TAKEN: Final[Mapping[str, str]] = {"but": "end_all_for", "extend": "find and find_one"}
 
 _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
     (float, complex): "a float is not found by its value, which is equal to itself to the last bit only; use an int,"
@@ -110,7 +111,7 @@ def _misplaced(marks: list[Any], types: list[Any], inside: list[Any]) -> str | N
 
 def _unfit(name: str, excluded: bool, types: list[Any]) -> str | None:
     if name in _TAKEN:
-        return "this name is an argument of end_all_for; give the field another one"
+        return f"this name is an argument of {_TAKEN[name]}; give the field another one"
     if excluded:
         return "it is excluded, so it is not stored, and cannot be looked up"
     for kinds, problem in _UNFIT.items():

@@ -131,5 +131,5 @@ def _may_be_missing(schema: Any) -> bool:
         schema = schema["schema"]
     if schema["type"] != "union":
         return bool(schema["type"] == "missing-sentinel")
-    choices = [each[0] if isinstance(each, tuple) else each for each in schema["choices"]]
-    return any(_may_be_missing(each) for each in choices)
+    choices: list[Any] = schema["choices"]
+    return any(_may_be_missing(each[0] if type(each) is tuple else each) for each in choices)

@@ -77,8 +77,9 @@ def _prepare_streams() -> None:
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for the life of the process
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be any text
+    output: object = sys.stdout
+    if isinstance(output, io.TextIOWrapper):
+        output.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be any text
 
 
 def _complain(message: str, status: int) -> int:
@@ -164,9 +165,10 @@ def _add_copy_command(commands: Any) -> None:
     copying = commands.add_parser(
         "copy",
         help="copy keys and sessions from one place to another",
-        description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=NAME (data"
-        " sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is left"
-        " alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start afresh.",
+        description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=OTHER"
+        " (data sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is"
+        " left alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start"
+        " afresh.",
         **exit_statuses(_FAILURE, "2    called wrongly; the line names the flag"),
     )
     copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")

@@ -17,6 +17,8 @@ from ndb_models.engine import Engine
 from ndb_models.server.connection import NdbServerConnection, Visitors
 from ndb_models.server.gate import Gate, Readiness
 from ndb_models.server.listening import listening_on
+from ndb_models.server.memory_limit import resident_limit, resident_memory
+from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
@@ -74,6 +76,7 @@ class NdbServer(Uncopyable):
         self._server: Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen, and be ready.
@@ -113,6 +116,10 @@ class NdbServer(Uncopyable):
                 reuse_port=options.reuse_port or None,
             )
         self._sweeper = asyncio.create_task(self._sweep())
+        most = resident_limit()
+        if most is not None:
+            watch = MemoryWatch(most, resident_memory, lambda: self._visitors.present, give_back=give_back_freed_memory)
+            self._watch = asyncio.create_task(watch.run())
         try:
             if self._prepare is not None:
                 await self._prepare()
@@ -161,6 +168,9 @@ class NdbServer(Uncopyable):
             if self._sweeper is not None:
                 self._sweeper.cancel()
                 await asyncio.wait([self._sweeper])
+            if self._watch is not None:
+                self._watch.cancel()
+                await asyncio.wait([self._watch])
             await self._say_goodbye()
             self._visitors.cut()
             await server.wait_closed()

@@ -24,6 +24,7 @@ class Ending(Enum):
     UNREAD = "unread"
     IDLE = "idle"
     STOPPING = "stopping"
+    MEMORY = "memory"
 
 
 class Histogram:

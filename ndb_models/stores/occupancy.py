@@ -80,10 +80,11 @@ class Occupancy:
         self._sessions += 1
         self.size += _SESSION
         self._enter(keys)
-        exceeded = self._exceeded(len(keys), free_expired)
-        if exceeded is not None:
+        try:
+            self._require_room(len(keys), free_expired)
+        except LimitError:
             self.end(keys)
-            raise exceeded
+            raise
 
     def end(self, keys: Kept) -> None:
         """Count a session no longer that has these keys."""
@@ -113,11 +114,12 @@ class Occupancy:
         else:
             self.size += _growth(old, written)
         if self.size > before or more:
-            exceeded = self._exceeded(len(new) if more else 0, free_expired)
-            if exceeded is not None:
+            try:
+                self._require_room(len(new) if more else 0, free_expired)
+            except LimitError:
                 self._leave(new)
                 self._enter(old)
-                raise exceeded
+                raise
 
     def write_shared(self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired) -> None:
         """Count shared keys that are written over others."""
@@ -135,9 +137,12 @@ class Occupancy:
 
     def _grow(self, growth: int, free_expired: FreeExpired) -> None:
         self.size += growth
-        if growth > 0 and (exceeded := self._exceeded(0, free_expired)) is not None:
-            self.size -= growth
-            raise exceeded
+        if growth > 0:
+            try:
+                self._require_room(0, free_expired)
+            except LimitError:
+                self.size -= growth
+                raise
         self._shared += growth
 
     def _enter(self, keys: Kept) -> None:
@@ -165,21 +170,24 @@ class Occupancy:
             self.size -= kind.size
             del self._kinds[keys.names]
 
-    def _exceeded(self, keys: int, free_expired: FreeExpired) -> LimitError | None:
-        """Return the limit that is exceeded by what is counted, or by so many keys in a session."""
-        exceeded = self._exceeded_now(keys)
-        while exceeded is not None and free_expired():
-            exceeded = self._exceeded_now(keys)
-        return None if exceeded is None else self._exceeded_now(keys)
+    def _require_room(self, keys: int, free_expired: FreeExpired) -> None:
+        """Refuse what is counted now if it is too much, or so many keys in a session."""
+        exceeded = self._exceeded(keys)
+        may_free = True
+        while exceeded is not None:
+            if not may_free:
+                raise LimitError(*exceeded)
+            may_free = free_expired()
+            exceeded = self._exceeded(keys)
 
-    def _exceeded_now(self, keys: int) -> LimitError | None:
+    def _exceeded(self, keys: int) -> tuple[Limit, int] | None:
         limits = self._limits
         if limits.sessions is not None and self._sessions > limits.sessions:
-            return LimitError(Limit.SESSIONS, limits.sessions)
+            return Limit.SESSIONS, limits.sessions
         if limits.keys is not None and keys > limits.keys:
-            return LimitError(Limit.KEYS, limits.keys)
+            return Limit.KEYS, limits.keys
         if limits.size is not None and self.size > limits.size:
-            return LimitError(Limit.BYTES, limits.size)
+            return Limit.BYTES, limits.size
         return None
 
 

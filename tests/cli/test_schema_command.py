@@ -316,6 +316,7 @@ def test_a_wrong_call_is_status_2(project: Project, arguments: tuple[str, ...]) 
     assert project.run(*arguments)[0] == 2
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_process_and_says_what_the_statuses_are(project: Project) -> None:
     command = [sys.executable, "-W", "error", "-m", "ndb_models.server.cli", "schema"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -15,6 +15,7 @@ from tests.configuration.stepping import Time, observed
 from tests.repository.recording import RecordingEngine
 from tests.schema.unstorable import UNSTORABLE
 from tests.zoo import ZOO
+from tests.zoo_ways import in_memory_and_some_elsewhere
 
 # A configuration of types that are checked against the clock is warned of.
 pytestmark = pytest.mark.filterwarnings("ignore::ndb_models.UnstableFieldWarning")
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ndb_models.UnstableFieldWarning
 INSTANCES = [
     instance for model, instances in ZOO for instance in instances if model.model_config.get("extra") != "allow"
 ]
+NAMES = [type(instance).__name__ for instance in INSTANCES]
 REFUSED = [(model, fields) for model, fields in UNSTORABLE if model.model_config.get("extra") != "allow"]
 
 
@@ -115,7 +117,7 @@ async def test_a_configuration_without_fields_asks_the_server_nothing(
     assert engine.frames == []
 
 
-@pytest.mark.parametrize("model", INSTANCES, ids=lambda model: type(model).__name__)
+@in_memory_and_some_elsewhere("model", INSTANCES, NAMES)
 async def test_what_is_saved_is_loaded_equal(client: NdbClient, model: SessionModel) -> None:
     config = ConfigRepository(client, type(model), namespace="zoo")
     await config.save(model.model_copy(deep=True))
@@ -126,7 +128,7 @@ async def test_what_is_saved_is_loaded_equal(client: NdbClient, model: SessionMo
     assert await config.check() == []
 
 
-@pytest.mark.parametrize("model", INSTANCES, ids=lambda model: type(model).__name__)
+@in_memory_and_some_elsewhere("model", INSTANCES, NAMES)
 async def test_what_was_loaded_can_be_edited_and_watched_and_is_no_change(
     client: NdbClient, model: SessionModel, time: Time
 ) -> None:

@@ -120,6 +120,22 @@ async def test_through_data_sets_and_back_nothing_changes(source: str, tmp_path:
     assert await content(target) == (KEYS, SESSIONS)
 
 
+async def test_a_data_set_is_left_alone_if_its_kind_is_not_copied(source: str, tmp_path: Path) -> None:
+    sets = f"snapshot:///{tmp_path}?sessions=s&keys=k"
+    await copy(source, sets, report=nothing)
+    await copy(source, sets, only=Kinds.KEYS, report=nothing)
+    assert len(list((tmp_path / "s").iterdir())) == 1
+    assert len(Snapshots(tmp_path).load_sessions("s")) == len(SESSIONS)
+
+
+async def test_a_kind_of_which_the_source_has_nothing_is_an_empty_data_set(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "empty.db"):
+        pass
+    await copy(f"sqlite:///{tmp_path / 'empty.db'}", f"snapshot:///{tmp_path}?sessions=s&keys=k", report=nothing)
+    assert Snapshots(tmp_path).load_sessions("s") == []
+    assert Snapshots(tmp_path).load_keys("k") == {}
+
+
 async def test_a_server_loads_what_was_copied_to_its_data_sets_and_a_file_takes_what_it_saved(
     source: str, tmp_path: Path
 ) -> None:
@@ -191,6 +207,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "malformed": ("http://[", "sqlite:///{0}/target.db", "malformed"),
     "no names": ("snapshot:///{0}", "sqlite:///{0}/target.db", "snapshot:///DIR"),
     "an unknown option": ("snapshot:///{0}?session=a", "sqlite:///{0}/target.db", "snapshot:///DIR"),
+    "one name for two data sets": ("{1}", "snapshot:///{0}?sessions=a&keys=a", "two names"),
     "no directory": ("snapshot:///{0}/missing?keys=a", "sqlite:///{0}/target.db", "not a directory"),
     "a persist path": ("{1}?persist_path={0}", "sqlite:///{0}/target.db", "snapshot:///DIR"),
     "a kind that is not named": ("{1}", "snapshot:///{0}?keys=k", "no sessions: the URI names no data set"),

@@ -46,9 +46,10 @@ def test_what_cannot_be_looked_up_is_refused_where_it_is_declared(annotation: An
     assert (caught.value.model, caught.value.field) == ("Declared", "field")
 
 
-def test_a_name_that_is_an_argument_is_refused() -> None:
-    with pytest.raises(SchemaError, match="an argument of end_all_for"):
-        declare(Annotated[int, Lookup()], name="but")
+@pytest.mark.parametrize(("name", "verbs"), [("but", "end_all_for"), ("extend", "find and find_one")])
+def test_a_name_that_is_an_argument_is_refused(name: str, verbs: str) -> None:
+    with pytest.raises(SchemaError, match=f"an argument of {verbs}"):
+        declare(Annotated[int, Lookup()], name=name)
 
 
 @pytest.mark.parametrize(

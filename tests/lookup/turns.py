@@ -108,7 +108,7 @@ class Turns:
         """Return which parties could do a command now, once all that happens by itself has happened."""
         quiet = 0
         before: list[int] = []
-        while quiet < 8:
+        while quiet < 4:
             await asyncio.sleep(0)
             now = [len(transport.waiting) for transport in self._transports]
             quiet = quiet + 1 if now == before else 0

@@ -12,6 +12,7 @@ from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 from tests.sameness import described
 from tests.zoo import ZOO
 from tests.zoo_values import instances_of
+from tests.zoo_ways import in_memory_and_some_elsewhere
 
 MODELS = [model for model, _ in ZOO]
 
@@ -51,7 +52,7 @@ async def refusal(client: NdbClient, repo: Repository[SessionModel], instance: S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
+@in_memory_and_some_elsewhere("model", MODELS, [model.__name__ for model in MODELS], ["server"])
 @bounded
 @given(data=st.data())
 async def test_what_a_class_can_hold_is_read_back_equal_or_refused_by_name(

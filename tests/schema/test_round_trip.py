@@ -7,6 +7,7 @@ import pytest
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 from tests.schema.unstorable import UNSTORABLE
 from tests.zoo import ZOO
+from tests.zoo_ways import in_memory_and_some_elsewhere
 
 INSTANCES = [instance for _, instances in ZOO for instance in instances]
 
@@ -26,7 +27,7 @@ async def test_what_is_saved_is_read_back_equal(client: NdbClient, model: Sessio
     assert {name: type(value) for name, value in read} == {name: type(value) for name, value in model}
 
 
-@pytest.mark.parametrize("model", INSTANCES, ids=names(INSTANCES))
+@in_memory_and_some_elsewhere("model", INSTANCES, names(INSTANCES), ["server"])
 async def test_what_was_read_and_saved_again_is_still_the_same(client: NdbClient, model: SessionModel) -> None:
     repo = Repository(client, type(model))
     tkn = (await repo.save(model.model_copy(deep=True))).tkn

@@ -259,6 +259,7 @@ class TestStoringIt:
             await store.get(TOKEN, ["a"])
             await until(lambda: stored(path) == (1070, 1060))
 
+    @pytest.mark.slow
     async def test_it_is_stored_sooner_if_little_time_is_left(self, store: SqliteStore, path: Path) -> None:
         async with SqliteStore(path, LATE) as on_time:
             short = ExpirySettings(1, delete_session=True, extend_on_get=True)
@@ -388,6 +389,7 @@ class TestWhatItMustNotDo:
             await store.get(TOKEN, ["a"])
             await until(lambda: stored(path) == (1150, 1120))
 
+    @pytest.mark.slow
     async def test_it_is_said_in_the_log_that_it_cannot_be_stored(
         self, path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
     ) -> None:

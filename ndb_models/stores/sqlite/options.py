@@ -23,7 +23,8 @@ class SqliteOptions:
     Args:
         synchronous: "full": what was acknowledged survives a power loss. "normal": it survives the process, killed or
             not, but a power loss may take the last of it; what is left is whole all the same.
-        busy_timeout: how many seconds to wait for other processes that write, before it is a `StoreLockedError`.
+        busy_timeout: how many seconds a batch of writes waits for other processes that write, before it is a
+            `StoreLockedError`. A write that comes meanwhile waits for that batch first, so up to twice as long.
         extension_delay: how many seconds the extension that a read causes may wait to be stored. It waits for at most a
             quarter of the time that the session has left, so that it does not expire for other processes meanwhile.
 
