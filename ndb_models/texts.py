@@ -7,11 +7,14 @@ together. A leaf: it imports nothing of this package.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from itertools import accumulate
+from typing import Final, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -88,6 +91,7 @@ def and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 # Larger objects, and those of more members, share nothing: their names would stay in memory, however long they are, and
 # keep what lies between them from being given back.
 _OF_A_KIND: Final = 16 * 1024
+_MANY: Final = 4096
 _MEMBERS_OF_A_KIND: Final = 128
 
 
@@ -111,6 +115,8 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     """
     members = _split(text)
     size = len(text)
+    if len(members) > _MANY:  # it is taken apart at once: nobody wants so many as one text
+        return {name: bytes(value) for name, value in members.items()}
     names, around = (_shared_kind if _is_of_a_kind(text, members) else _kind)(tuple(members))
     if names and sum(map(len, members.values()), around) == size:
         return ObjectText(bytes(text), names)
@@ -140,7 +146,14 @@ def has_constants(text: bytes) -> bool:
 
 
 # Possessive quantifiers, and a string may lack its end: any text is scanned once.
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# A part of a text that ends outside of strings.
+_PART: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,2048}+', re.DOTALL)
+_BRACKETS: Final = b"[{]}"
+_OTHERS: Final = bytes(set(range(256)) - set(_BRACKETS))
+# Brackets as signed bytes: one level more, one less.
+_LEVELS: Final = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
+_BRACKETS_TOGETHER: Final = 16 * 1024
 
 
 def is_nested_deeper(text: bytes, levels: int) -> bool:
@@ -149,20 +162,51 @@ def is_nested_deeper(text: bytes, levels: int) -> bool:
     Ask this first where a limit must hold. The limits of parsers are no help: they differ from one version of Python to
     the next, from about 1,000 levels (3.11) to 10,000 (3.13), and with the depth of the caller's own stack.
     """
-    # Most texts are too short, or have too few brackets, to be looked at closely.
-    return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels and _nesting(text) > levels
+    return _may_be_nested_deeper(text, levels) and finished(nesting_exceeds(text, levels))
 
 
-def _nesting(text: bytes) -> int:
-    deepest = depth = 0
-    for token in _BRACKETS.finditer(text):
-        first = text[token.start()]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in b"]}":
-            depth -= 1
-    return deepest
+def _may_be_nested_deeper(text: bytes, levels: int) -> bool:
+    """Most texts are too short, or have too few brackets, to be looked at closely."""
+    return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels
+
+
+def nesting_exceeds(text: bytes, levels: int) -> Generator[None, None, bool]:
+    """Do what `is_nested_deeper` does, and yield wherever a large text may be left for a moment."""
+    return _may_be_nested_deeper(text, levels) and (yield from _exceeds(text, levels, len(text)))
+
+
+def containers_exceed(text: bytes, most: int) -> Generator[None, None, bool]:
+    """Tell whether there are more arrays and objects than this in a JSON text; yield as `nesting_exceeds` does."""
+    if text.count(b"[") + text.count(b"{") <= most:
+        return False
+    return (yield from _exceeds(text, len(text), most))
+
+
+def _exceeds(text: bytes, levels: int, containers: int) -> Generator[None, None, bool]:
+    depth = start = 0
+    while part := _PART.match(text, start):
+        start = part.end()
+        brackets = _STRING.sub(b"", part[0]).translate(_LEVELS, _OTHERS)
+        containers -= brackets.count(1)
+        yield
+        for first in range(0, len(brackets), _BRACKETS_TOGETHER):
+            together = memoryview(brackets)[first : first + _BRACKETS_TOGETHER].cast("b")
+            depths = list(accumulate(together, initial=depth))
+            if max(depths) > levels:
+                return True
+            depth = depths[-1]
+            yield
+    return containers < 0
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """Carry out work that yields where it may be left, at once; return its outcome."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            outcome: T = done.value
+            return outcome
 
 
 def names_in(text: bytes) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "errors": "types",
         "forks": "",
         "tokens": "errors types",
+        "turns": "",
+        "garbage": "",
         "uncopyable": "errors",
         "usage": "errors",
         "wire": "wire errors texts types",
@@ -33,13 +35,21 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stores.opening": "stores errors types",
         "stores.shared": "stores.contract stores.memory types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
-        "stores.memory": "stores.contract stores.kept_keys stores.occupancy texts types uncopyable",
-        "stores": "stores.contract texts types uncopyable usage",
+        "stores.freeing": "turns",
+        "stores.moment": "stores.contract stores.kept_keys turns types",
+        "stores.session_table": (
+            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy turns types"
+        ),
+        "stores.memory": (
+            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy stores.session_table"
+            " texts turns types uncopyable"
+        ),
+        "stores": "stores.contract texts turns types uncopyable usage",
         "schema": "schema errors texts types wire",
         "client.embedded": "client errors forks texts types uncopyable usage wire engine stores",
         "client.in_process": "client errors forks texts types uncopyable usage wire engine stores",
         "client": "client errors forks texts types uncopyable usage wire",
-        "engine": "engine errors texts types uncopyable usage version wire stores.contract",
+        "engine": "engine errors garbage texts turns types uncopyable usage version wire stores.contract",
         "copying": "copying client engine errors texts types wire stores",
         "cli": "cli copying schema errors types",
         "server.cli": "server cli copying errors types version",

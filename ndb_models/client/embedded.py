@@ -16,6 +16,7 @@ from typing import Any
 
 from ndb_models.client.in_process import InProcessTransport
 from ndb_models.engine import Engine
+from ndb_models.engine.context import IN_PROCESS
 from ndb_models.errors import ConnectError, StoreError
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
@@ -33,6 +34,7 @@ class _Shared:
             self.store,
             persist_path=None if uri.persist_path is None else Path(uri.persist_path),
             raise_store_errors=True,
+            limits=IN_PROCESS,
         )
         self.users = 0
 

@@ -12,6 +12,7 @@ from ndb_models import forks
 from ndb_models.client.transport import Immediate, Transport, used_elsewhere
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
+from ndb_models.engine.context import IN_PROCESS
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.shared import SharedMemoryStore
@@ -114,4 +115,5 @@ def _new_engine(uri: MemoryUri) -> Engine:
     if uri.persist_path is not None and not os.path.isdir(uri.persist_path):  # noqa: PTH112 - Path raises
         raise ConnectError(uri.shown, "persist_path is not a directory")
     store = SharedMemoryStore() if uri.name else MemoryStore()
-    return Engine(store, persist_path=None if uri.persist_path is None else Path(uri.persist_path))
+    path = None if uri.persist_path is None else Path(uri.persist_path)
+    return Engine(store, persist_path=path, limits=IN_PROCESS)

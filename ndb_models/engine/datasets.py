@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +31,19 @@ class DataSets:
         """Save the shared map as it is at this moment."""
         if self._snapshots is None:
             return _DISABLED
-        texts = keys_texts(await self._store.get_all(SHARED))
-        return await _save(self._snapshots, name, Kind.KEYS, texts)
+        snapshots, texts = self._snapshots, keys_texts(await self._store.get_all(SHARED))
+        return await _saved(name, asyncio.to_thread(snapshots.save, name, Kind.KEYS, texts))
 
     async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> Mapping[str, Any]:
         """Save all sessions, or those of these tokens that exist, as they are at this moment."""
         if self._snapshots is None:
             return _DISABLED
-        texts = sessions_texts(await self._store.export(tokens))
-        return await _save(self._snapshots, name, Kind.SESSIONS, texts)
+        snapshots = self._snapshots
+
+        def save(records: Iterable[SessionRecord]) -> None:
+            snapshots.save(name, Kind.SESSIONS, sessions_texts(records))
+
+        return await _saved(name, self._store.read_all(save, tokens))
 
     async def load_keys(self, name: str) -> Mapping[str, Any]:
         """Write the keys of a data set over those of the shared map. A data set that cannot be read changes nothing."""
@@ -119,10 +123,10 @@ _CREATED_TOGETHER: Final = 256
 _DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
 
 
-async def _save(snapshots: Snapshots, name: str, kind: Kind, texts: Iterable[bytes]) -> Mapping[str, Any]:
+async def _saved(name: str, saving: Awaitable[None]) -> Mapping[str, Any]:
     started = time.perf_counter()
     try:
-        await asyncio.to_thread(snapshots.save, name, kind, texts)
+        await saving
     except SnapshotError as exc:
         return {"m": str(exc), "name": name, "st": Status.SAVE_ERROR}
     return {"duration": _milliseconds_since(started), "name": name, "st": Status.SAVE_COMPLETE}

@@ -1,86 +1,67 @@
-"""Looking into values by JSONPath (RFC 9535), and changing parts of them.
-
-The functions `match` and `search` are left out: their patterns come from the client, and a regular expression can keep
-a server busy for as long as its writer likes.
-"""
+"""Values as documents: finding places in them, and changing parts of them. Everything that may take long is work."""
 
 # JSON that is being taken apart has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from jsonpath import JSONPathEnvironment
-from jsonpath.exceptions import JSONPathError
+from jsonpath.segments import JSONPathSegment
 
-from ndb_models.wire.strict_json import MAX_NESTING
-
-_ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
-# Else one value that is deeper than the library's own limit fails every search with `..`.
-_ENVIRONMENT.max_recursion_depth = MAX_NESTING
-for _function in ("match", "search"):
-    del _ENVIRONMENT.function_extensions[_function]
+from ndb_models import garbage
+from ndb_models.engine.evaluation import Evaluation, Location, Nodes, location_of
+from ndb_models.engine.paths import Budget, PathError
+from ndb_models.turns import Work
 
 _decode = msgspec.json.Decoder().decode
-# Numbers that a change does not touch keep their digits.
-_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+# Numbers that a change does not touch stay the text that they are.
+_decode_exactly = msgspec.json.Decoder(float_hook=msgspec.Raw).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+_STEPS_TOGETHER: Final = 64
 
 
-# Each `..` visits all that lies below each place that the one before found: their number is the power of the work.
-_MOST_DESCENTS: Final = 2
-_DESCENTS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(\.\.)""")
-
-
-class PathError(ValueError):
-    """The path is not a JSONPath of RFC 9535, or asks for more than a server can be asked for."""
-
-
-Location = tuple[str | int, ...]
-
-
-class Path:
-    """A compiled JSONPath.
+def places_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> Nodes:
+    """Yield the nodes to which a path leads in a value; None wherever others may go on.
 
     Raises:
-        PathError: `text` is not one, or has more than two `..`.
+        PathError: a budget was met, or a filter is too complicated.
     """
-
-    def __init__(self, text: str) -> None:
-        if sum(1 for match in _DESCENTS.finditer(text) if match[1]) > _MOST_DESCENTS:
-            raise PathError
-        try:
-            self._path = _ENVIRONMENT.compile(text)
-        except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # the last two for odd numbers
-            raise PathError from exc
-
-    def locate(self, value: bytes) -> list[tuple[str, Location]]:
-        """Return where the path leads in a value: each place as a normalised path and as its steps."""
-        document = _decode(value)
-        if type(document) is str:
-            # The library would take it for a JSON text, and look into that: it gets one, of this string.
-            document = value.decode()
-        try:
-            matches = self._path.finditer(document)
-            # The library's slices cut strings too; in RFC 9535 a string has no children.
-            return [
-                (match.path, match.parts)
-                for match in matches
-                if not (match.parent and isinstance(match.parent.obj, str))
-            ]
-        except (JSONPathError, RecursionError) as exc:
-            raise PathError from exc
+    budget.require_size(len(value))
+    yield from budget.require_containers(value)
+    try:
+        with garbage.set_aside(value):
+            with garbage.paused(value):
+                document = _decode(value)
+            yield None
+            yield from Evaluation(budget).find(path, document)
+    except RecursionError as exc:
+        raise PathError from exc
 
 
-def replace_at(value: bytes, places: Sequence[Location], new: bytes) -> bytes:
+def locations_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> Work[list[Location]]:
+    """Return all places to which a path leads in a value. Raises as `places_in` does."""
+    found: list[Location] = []
+    for node in places_in(value, path, budget):
+        if node is None:
+            yield
+            continue
+        budget.find()
+        found.append(location_of(node, budget))
+    return found
+
+
+def replaced(value: bytes, places: Sequence[Location], new: bytes) -> Work[bytes]:
     """Return the value with `new` in each of these places; the deepest come first, so that none is lost on the way."""
-    document = _decode_exactly(value)
+    with garbage.paused(value):
+        document = _decode_exactly(value)
+    yield
     replacement = msgspec.Raw(new)
+    steps = 0
     for place in sorted(places, key=len, reverse=True):
         if not place:
             return new
@@ -89,16 +70,35 @@ def replace_at(value: bytes, places: Sequence[Location], new: bytes) -> bytes:
         for step in above:
             parent = parent[step]
         parent[last] = replacement
+        steps += len(place)
+        if steps >= _STEPS_TOGETHER:
+            steps = 0
+            yield
     return _encode(document)
 
 
-def append(value: bytes, name: str | None, items: Iterable[bytes]) -> bytes | None:
-    """Return the array with the items at its end: the value itself, or its member `name`. None where it is no array."""
-    document = _decode_exactly(value)
-    array: Any = document
-    if name is not None:
-        array = document.get(name) if isinstance(document, Mapping) else None
-    if not isinstance(array, list):
+def appended(array: bytes, items: bytes) -> bytes | None:
+    """Return an array with the items of another at its end; None where the value is no array.
+
+    What they hold is not looked at.
+    """
+    array, items = array.strip(), items.strip()[1:-1].strip()
+    if not array.startswith(b"["):
         return None
-    array.extend(msgspec.Raw(item) for item in items)
-    return _encode(document)
+    before = array[:-1].rstrip()
+    return b"%b%b%b]" % (before, b"," if items and before != b"[" else b"", items)
+
+
+def member_of(value: bytes, name: str) -> bytes | None:
+    """Return the text of an object's member; None where there is none, or the value is no object."""
+    if not value.lstrip().startswith(b"{"):
+        return None
+    member = _decode_members(value).get(name)
+    return None if member is None else bytes(member)
+
+
+def with_member(value: bytes, name: str, text: bytes) -> bytes:
+    """Return an object with another text for a member that it has."""
+    members = _decode_members(value)
+    members[name] = msgspec.Raw(text)
+    return _encode(members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ndb_models.engine.context import OK, Body, Context, EngineLimits, size_of
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Body, Context, expiry_settings, scope_of
-from ndb_models.engine.requests import Call, RefusedError, parse
+from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
+from ndb_models.engine.requests import Call, RefusedError, parse, parsing
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
 from ndb_models.errors import StoreError
@@ -25,6 +27,7 @@ from ndb_models.stores.contract import (
     UnknownSessionError,
 )
 from ndb_models.texts import ObjectText
+from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
@@ -36,6 +39,11 @@ _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _KEYS_END: Final = b',"st":%d}}' % Status.OK
+
+# So few values of a request's size are no more than an answer may be.
+_FEW: Final = 7
+# Frames that are larger, in bytes, may take longer than a turn to be taken apart.
+_LARGE: Final = 32 * 1024
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -69,13 +77,17 @@ class Immediate:
         self._get = store.get_now
         self._create = store.create_now
 
-    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
-        """Return the keys of these names; None if there is no such session."""
+    def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
+        """Return the keys of these names; None if there is no such session, or they are larger than `most` together."""
         try:
             keys = self._get(tkn, names)
         except UnknownSessionError:
             return None
-        return keys if type(keys) is ObjectText else ObjectText.joined(keys)
+        if type(keys) is ObjectText:
+            return keys
+        if most is not None and len(keys) > _FEW and size_of(keys) > most:
+            return None
+        return ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
         """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
@@ -94,6 +106,7 @@ class Engine(Uncopyable):
         raise_store_errors: raise the `StoreError` of a store that fails, for callers in this process, who can be told
             everything; else it is logged, and answered with status 1000 and the reason.
         max_nesting: how deep arrays and objects may be nested in a frame, at most `MAX_NESTING`.
+        limits: what one request may cost.
 
     Attributes:
         tally: the answers to frames, counted.
@@ -106,6 +119,7 @@ class Engine(Uncopyable):
         persist_path: Path | None = None,
         raise_store_errors: bool = False,
         max_nesting: int = MAX_NESTING,
+        limits: EngineLimits | None = None,
     ) -> None:
         self.tally: Tally = Tally()
         self._store = store
@@ -113,7 +127,7 @@ class Engine(Uncopyable):
         self._max_nesting = min(max_nesting, MAX_NESTING)
         # From the root: the working directory may change.
         folder = None if persist_path is None else persist_path.absolute()
-        self._context = Context(store, DataSets(store, folder))
+        self._context = Context(store, DataSets(store, folder), limits or EngineLimits())
         self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
@@ -127,6 +141,8 @@ class Engine(Uncopyable):
 
     def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
         """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited."""
+        if len(frame) > _LARGE:
+            return self._handle_large(frame, admin=admin)
         try:
             call = usual_call(frame, self._max_nesting)
             if call is None:
@@ -145,6 +161,21 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
             return self._out_of_memory(UNKNOWN_COMMAND)
+        return self._permit(call, admin=admin)
+
+    async def _handle_large(self, frame: bytes, *, admin: bool) -> bytes:
+        """Do what `handle` does, taking the frame apart in turns."""
+        try:
+            call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
+            await asyncio.sleep(0)  # what follows may be a turn of its own
+        except RefusedError as exc:
+            return self._refuse(exc.name, exc.status, exc.message)
+        except MemoryError:
+            return self._out_of_memory(UNKNOWN_COMMAND)
+        begun = self._permit(call, admin=admin)
+        return begun if isinstance(begun, bytes) else await begun
+
+    def _permit(self, call: Call, *, admin: bool) -> bytes | Coroutine[Any, Any, bytes]:
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
         return self._carry_out(call)
@@ -187,7 +218,7 @@ class Engine(Uncopyable):
         """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
         command = call.command
         if command is _SH_GET:
-            keys = immediate.read(call.body[TOKEN], call.body["keys"])
+            keys = immediate.read(call.body[TOKEN], call.body["keys"], self._context.limits.answer)
             if keys is None:
                 return None
             self.tally.succeeded[command.name] += 1

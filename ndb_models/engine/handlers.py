@@ -6,54 +6,25 @@ The commands on a map of keys have one handler each; `KV_*` runs it on the share
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
-from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.documents import Path, PathError, append, replace_at
-from ndb_models.engine.requests import MAX_VALUE_NESTING, Call, RefusedError
-from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, Store, UnknownSessionError
-from ndb_models.texts import ObjectText, is_nested_deeper
+from ndb_models.engine.context import OK, AnyCall, Body, Context, Handler, joined, size_of, strings, too_large
+from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
+from ndb_models.engine.requests import Call, RefusedError
+from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, UnknownSessionError
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
-from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
 
-Body: TypeAlias = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What handlers work on."""
-
-    store: Store
-    data_sets: DataSets
-
-
-MAX_VALUE_SIZE: Final = 64 * 1024 * 1024
-"""How large, in bytes, a value may become by `KV_UPDATE`, which can write one value in many places."""
-
-AnyCall: TypeAlias = Call | Prepared
-"""A request, from a frame or from this process."""
-
-Handler: TypeAlias = Callable[[Context, Scope, AnyCall], Awaitable[Body]]
-
-
-OK: Final[Body] = {"st": Status.OK}
-"""The body of an answer that says success and nothing else."""
-
-
-def _strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return what of a `keys` array counts: entries that are not strings are passed over.
-
-    Whoever gives a tuple answers for it that it holds strings.
-    """
-    return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
+# Names that are looked for without asking first how large their values are.
+_READ_AT_ONCE: Final = 64
+# In an answer, with its quotes and a comma.
+_SHORTEST_NAME: Final = 4
 
 
 # On a map of keys
@@ -70,12 +41,25 @@ async def _add(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 
 async def _get(context: Context, scope: Scope, call: AnyCall) -> Body:
-    keys = await context.store.get(scope, _strings(call.body["keys"]))
-    return {"keys": keys if type(keys) is ObjectText else ObjectText.joined(keys), "st": Status.OK}
+    names = strings(call.body["keys"])
+    await _require_room(context, scope, call, names)
+    keys = await context.store.get(scope, names)
+    return {"keys": joined(call.command.name, keys, context.limits.answer), "st": Status.OK}
+
+
+async def _require_room(context: Context, scope: Scope, call: AnyCall, names: Sequence[str]) -> None:
+    """Refuse many names whose values are too large together, before a store that copies them has read them all."""
+    if len(names) <= _READ_AT_ONCE or context.store.immediate is not None:
+        return
+    left = context.limits.answer
+    for start in range(0, len(names), _READ_AT_ONCE):
+        left -= size_of(await context.store.peek(scope, names[start : start + _READ_AT_ONCE]))
+        if left < 0:
+            raise too_large(call.command.name, context.limits.answer)
 
 
 async def _rmv(context: Context, scope: Scope, call: AnyCall) -> Body:
-    await context.store.remove(scope, _strings(call.body["keys"]))
+    await context.store.remove(scope, strings(call.body["keys"]))
     return OK
 
 
@@ -92,78 +76,17 @@ async def _count(context: Context, scope: Scope, _call: AnyCall) -> Body:
 
 
 async def _contains(context: Context, scope: Scope, call: AnyCall) -> Body:
-    return {"contains": await context.store.contains(scope, _strings(call.body["keys"])), "st": Status.OK}
+    return {"contains": await context.store.contains(scope, strings(call.body["keys"])), "st": Status.OK}
 
 
-async def _keys(context: Context, scope: Scope, _call: AnyCall) -> Body:
-    return {"keys": await context.store.names(scope), "st": Status.OK}
-
-
-# On the shared map alone
-
-
-async def _kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    names = call.body.get("keys")
-    searched = await (context.store.get(SHARED, _strings(names)) if names else context.store.get_all(SHARED))
-    try:
-        path = Path(call.body["path"])
-        found = {name: places for name, value in searched.items() if (places := path.locate(value))}
-    except PathError:
-        return {"st": Status.PATH_INVALID}
-    match call.body["rsp"]:
-        case "paths":
-            return {"paths": [text for places in found.values() for text, _ in places], "st": Status.OK}
-        case "kv":
-            return {"keys": ObjectText.joined({name: searched[name] for name in found}), "st": Status.OK}
-        case _:
-            return {"keys": list(found), "st": Status.OK}
-
-
-async def _change(context: Context, name: str, change: Callable[[bytes], bytes | None]) -> Status:
-    """Change one shared key's value in place, whatever others do meanwhile. `change` returns None to leave it.
-
-    It is left too where it would become too deep for an answer or a data set to hold it.
-    """
-    while True:
-        old = (await context.store.get(SHARED, [name])).get(name)
-        if old is None:
-            return Status.KEY_NOT_EXIST
-        new = change(old)
-        if new is not None and is_nested_deeper(new, MAX_VALUE_NESTING):
-            return Status.VALUE_SIZE
-        if new is None or await context.store.swap(SHARED, name, old, new):
-            return Status.OK
-
-
-async def _kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    updated = 0
-
-    def update(old: bytes) -> bytes | None:
-        nonlocal updated
-        places = [place for _, place in Path(call.body["path"]).locate(old)]
-        updated = len(places)
-        if len(old) + updated * len(call.values) > MAX_VALUE_SIZE:
-            raise RefusedError(call.command.name, Status.VALUE_SIZE, "the value would become too large")
-        return replace_at(old, places, call.values) if places else None
-
-    try:
-        status = await _change(context, call.body["key"], update)
-    except PathError:
-        return {"cnt": 0, "st": Status.PATH_INVALID}
-    return {"cnt": updated if status is Status.OK else 0, "st": status}
-
-
-async def _kv_arr_append(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    appended = False
-
-    def extend(old: bytes) -> bytes | None:
-        nonlocal appended
-        new = append(old, call.body.get("name"), call.values)
-        appended = new is not None
-        return new
-
-    status = await _change(context, call.body["key"], extend)
-    return {"st": Status.UNKNOWN if status is Status.OK and not appended else status}
+async def _keys(context: Context, scope: Scope, call: AnyCall) -> Body:
+    most = context.limits.answer
+    if _SHORTEST_NAME * await context.store.count(scope) > most:
+        raise too_large(call.command.name, most)
+    names = await context.store.names(scope)
+    if sum(map(len, names)) > most:
+        raise too_large(call.command.name, most)
+    return {"keys": names, "st": Status.OK}
 
 
 # On sessions
@@ -211,8 +134,10 @@ async def _sh_new_set(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 
 async def _sh_peek(context: Context, scope: Scope, call: AnyCall) -> Body:
-    keys = await context.store.peek(scope, _strings(call.body["keys"]))
-    return {"keys": ObjectText.joined(keys), "st": Status.OK}
+    names = strings(call.body["keys"])
+    await _require_room(context, scope, call, names)
+    keys = await context.store.peek(scope, names)
+    return {"keys": joined(call.command.name, keys, context.limits.answer), "st": Status.OK}
 
 
 async def _sh_expire(context: Context, scope: Scope, call: AnyCall) -> Body:
@@ -314,9 +239,9 @@ _ON_A_MAP: Final[Mapping[str, Handler]] = {
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     **{f"{prefix}_{name}": handler for prefix in ("KV", "SH") for name, handler in _ON_A_MAP.items()},
-    "KV_FIND": _kv_find,
-    "KV_UPDATE": _kv_update,
-    "KV_ARR_APPEND": _kv_arr_append,
+    "KV_FIND": kv_find,
+    "KV_UPDATE": kv_update,
+    "KV_ARR_APPEND": kv_arr_append,
     "KV_SAVE": _kv_save,
     "KV_LOAD": _kv_load,
     "SH_NEW": _sh_new,

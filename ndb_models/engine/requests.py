@@ -12,15 +12,19 @@ parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ndb_models.texts import UNREADABLE, is_nested_deeper, members_of
+from ndb_models import garbage
+from ndb_models.texts import UNREADABLE, containers_exceed, finished, is_nested_deeper, members_of, nesting_exceeds
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
+
+ANY: Final = 2**63 - 1
+"""A limit that nothing meets."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
@@ -39,11 +43,11 @@ class Call(NamedTuple):
     """A request that fits its command.
 
     `values` holds the parameter whose JSON text is kept, where the command has one: members' texts where it
-    takes an object, items' texts where it takes an array, one text where it takes any value.
+    takes an object, one text where it takes an array or any value. It is not in `body`.
     """
 
     command: Command
-    body: Mapping[str, Any]
+    body: dict[str, Any]
     values: Any = None
 
     def __repr__(self) -> str:
@@ -62,7 +66,6 @@ class RefusedError(Exception):
 
 _decode = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
@@ -71,9 +74,41 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     Raises:
         RefusedError: it makes none; holds the answer that it gets.
     """
+    return finished(parsing(frame, max_nesting))
+
+
+def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = ANY) -> Generator[None, None, Call]:
+    """Do what `parse` does, and yield wherever a large frame may be left for a moment.
+
+    `max_containers` is how many arrays and objects there may be in it: decoding them is one step.
+    """
     if frame.startswith(_BOM):
         frame = frame[len(_BOM) :]
-    request = parse_json(frame, max_nesting)
+    if (yield from nesting_exceeds(frame, max_nesting)):
+        raise _too_deep(max_nesting)
+    if (yield from containers_exceed(frame, max_containers)):
+        raise RefusedError(
+            UNKNOWN_COMMAND, Status.JSON_INVALID, f"there are more than {max_containers} arrays and objects"
+        )
+    with garbage.set_aside(frame):
+        request = _decoded(frame)
+        yield
+        call = _fitting(request)
+        # Its text counts; what was made of it may take forty times the memory.
+        del request
+        if call.command.stores_values is not None:
+            call.body.pop(call.command.stores_values, None)
+    yield
+    name = call.command.stores_values
+    if name is None:
+        return call
+    raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
+    yield
+    return call if raw is None else call._replace(values=_texts(raw, _STORED_TYPES[call.command.name]))
+
+
+def _fitting(request: Any) -> Call:
+    """Return the call that a decoded frame makes, without what is kept as text."""
     if type(request) is not dict or len(request) != 1:
         raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
     ((name, body),) = request.items()
@@ -85,10 +120,7 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     rejection = command.reject(body)
     if rejection is not None:
         raise RefusedError(name, rejection.status, rejection.message)
-    if command.stores_values is None:
-        return Call(command, body)
-    raw = _decode_members(_decode_members(frame)[name]).get(command.stores_values)
-    return Call(command, body, None if raw is None else _texts(raw, _STORED_TYPES[name]))
+    return Call(command, body)
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
@@ -98,9 +130,18 @@ def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
         RefusedError: it cannot be, or is not JSON.
     """
     if is_nested_deeper(text, max_nesting):
-        raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {max_nesting} levels")
+        raise _too_deep(max_nesting)
+    return _decoded(text)
+
+
+def _too_deep(max_nesting: int) -> RefusedError:
+    return RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID, f"nested deeper than {max_nesting} levels")
+
+
+def _decoded(text: bytes) -> Any:
     try:
-        return _decode(text)
+        with garbage.paused(text):
+            return _decode(text)
     except UNREADABLE:
         raise RefusedError(UNKNOWN_COMMAND, Status.JSON_INVALID) from None
 
@@ -113,10 +154,6 @@ def _unknown(name: str) -> RefusedError:
     return RefusedError(UNKNOWN_COMMAND if prefix == "KV" else name, Status.COMMAND_NOT_EXIST)
 
 
-def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | list[bytes] | bytes:
-    """Return the texts in a parameter, each as bytes of its own."""
-    if kept_as is ParamType.OBJECT:
-        return members_of(raw)
-    if kept_as is ParamType.ARRAY:
-        return [bytes(text) for text in _decode_array(raw)]
-    return bytes(raw)
+def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | bytes:
+    """Return the text of a parameter, or the texts in it, each as bytes of its own."""
+    return members_of(raw) if kept_as is ParamType.OBJECT else bytes(raw)

@@ -9,9 +9,10 @@ functions block; the engine runs them in a thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
+from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
@@ -68,10 +70,6 @@ class _Session(msgspec.Struct):
     keys: msgspec.Raw = msgspec.Raw(NO_MEMBERS)
 
 
-class _Keys(msgspec.Struct):
-    keys: dict[str, msgspec.Raw]
-
-
 class _Metadata(msgspec.Struct, rename="camel"):
     status: int
     save_data_type: Kind
@@ -80,6 +78,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
 _S = TypeVar("_S")
 
 _encode = msgspec.json.Encoder().encode
+_decode_name = msgspec.json.Decoder(str).decode
 
 
 def keys_texts(keys: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -142,9 +141,9 @@ class Snapshots:
             SnapshotError: there is none, or it is incomplete, damaged, or holds sessions.
         """
         keys: dict[str, bytes] = {}
-        for part in self._read(name, Kind.KEYS):
-            texts = _convert(part, _Keys).keys
-            keys.update((key, bytes(text)) for key, text in texts.items())
+        with _damage():
+            for part in self._read(name, Kind.KEYS):
+                keys.update(_keys(part))
         return keys
 
     def load_sessions(self, name: str) -> list[SessionRecord]:
@@ -153,12 +152,16 @@ class Snapshots:
         Raises:
             SnapshotError: there is none, or it is incomplete, damaged, or holds keys.
         """
-        return [
-            _record(session.sh, session.keys)
-            for part in self._read(name, Kind.SESSIONS)
-            for session in _shaped(part, list[_Session])
-            if session.sh is not None  # NemesisDB writes an empty object where it has no session
-        ]
+        records: list[SessionRecord] = []
+        with _damage():
+            for part in self._read(name, Kind.SESSIONS):
+                pieces = Pieces(part)
+                for text in pieces.items():
+                    session = _shaped(text, _Session)
+                    if session.sh is not None:  # NemesisDB writes an empty object where it has no session
+                        records.append(_record(session.sh, session.keys))
+                pieces.require_end()
+        return records
 
     def _read(self, name: str, kind: Kind) -> Iterator[bytes]:
         root = self._newest_of(name)
@@ -230,6 +233,33 @@ def _shaped(text: bytes, shape: type[_S]) -> _S:
     try:
         return msgspec.json.decode(text, type=shape)
     except UNREADABLE as exc:
+        raise SnapshotError("the data set is damaged") from exc
+
+
+def _keys(part: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the keys in a file of a data set of keys, which is an object with a member `keys`."""
+    pieces = Pieces(part)
+    found = False
+    for member in pieces.members():
+        if _decode_name(member) != "keys":
+            pieces.value()
+            continue
+        found = True
+        for key in pieces.members():
+            text = pieces.value()
+            parse_json(text, _MAX_NESTING)
+            yield _decode_name(key), text
+    pieces.require_end()
+    if not found:
+        raise ValueError
+
+
+@contextlib.contextmanager
+def _damage() -> Generator[None]:
+    """Say of what cannot be read that it is damaged."""
+    try:
+        yield
+    except (*UNREADABLE, RefusedError, ValueError) as exc:
         raise SnapshotError("the data set is damaged") from exc
 
 

@@ -61,7 +61,7 @@ def usual_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
             return Call(command, body)
         if is_nested_deeper(text, max_nesting - _AROUND):
             return None
-        body["keys"] = keys = _decode(text)
+        keys = _decode(text)
     except UNREADABLE:
         return None
     if type(keys) is not dict:

@@ -23,13 +23,15 @@ need the current task before its first await that is not done at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ndb_models.types import SessionToken
+
+T = TypeVar("T")
 
 Scope: TypeAlias = SessionToken | None
 """Which map of keys: that of a session, or the one that all share."""
@@ -193,6 +195,15 @@ class Store(Protocol):
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         """Return all sessions, or those of these tokens that exist, each once, as of one moment."""
+
+    async def read_all(
+        self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
+    ) -> T:
+        """Have `consume` read all sessions, or those of these tokens that exist, each once, as of one moment.
+
+        It is called in a thread, with an iterator that reads on as it goes on: they need not all be in memory. Return
+        what it returns, and raise what it raises. A store may call it again if it could not read on.
+        """
 
     async def statistics(self) -> Statistics:
         """Return what the store tells of itself. A store that counts no more than `totals` leaves this as it is."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from ndb_models.stores.contract import (
-    NEVER,
     NO_KEYS,
     NO_SWAPS,
     ExpirySettings,
@@ -24,87 +23,36 @@ from ndb_models.stores.contract import (
     Statistics,
     Store,
     Swaps,
-    UnknownSessionError,
 )
+from ndb_models.stores.freeing import freeing
 from ndb_models.stores.kept_keys import Kept, chosen, kept, parted, replaces, swapped, without
-from ndb_models.stores.occupancy import NO_LIMITS, Occupancy, StoreLimits
+from ndb_models.stores.moment import hand_over, next_batch
+from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
+from ndb_models.stores.session_table import SessionTable, StoredSession
 from ndb_models.texts import ObjectText
+from ndb_models.turns import Turns, Work, in_turns
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
+T = TypeVar("T")
 
-class StoredSession(msgspec.Struct, gc=False):
-    """A session: its keys, how it expires, and when; `deadline` is infinite where it never does.
-
-    Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory. A
-    dict of keys that is here is never changed: others may be reading it.
-    """
-
-    keys: Kept
-    expiry: ExpirySettings
-    deadline: float
+# To an object that one variable of a caller holds, seen from what it was given to.
+_REFERENCES: Final = 3
 
 
-class MemoryStore(Uncopyable, Store):
+class MemoryStore(SessionTable, Uncopyable, Store):
     """Keeps everything in this process, and no more than `limits` allow.
 
     A verb that would go beyond them raises `LimitError`. What has expired does not count: it is freed first. `clock`
     tells the time in seconds; only differences matter.
     """
 
-    # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.
-    _SWEPT_PER_CREATION = 16
-    # Beyond so many different expiry settings, each session keeps its own.
-    _SHARED_SETTINGS = 1024
+    # So many keys that are used no more are freed at once.
+    _FREED_AT_ONCE = 1024
 
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._occupancy = Occupancy(limits) if limits != NO_LIMITS else None
+        super().__init__(limits, clock)
         self._shared: dict[str, bytes] = {}
-        self._sessions: dict[SessionToken, StoredSession] = {}
-        # When to look at a session next: every session that expires has an entry that is due no later than it does.
-        # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
-        self._agenda: list[tuple[float, SessionToken]] = []
-        self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
-        self._latest_settings = NEVER
-        self._expired = 0
-        # The latest time at which a timer was entered in the agenda, or all were looked at.
-        self._latest_time = -math.inf
-
-    def _live(self, token: SessionToken, now: float | None = None) -> StoredSession | None:
-        """Return a session as it is now, or None: the one place where expiry happens."""
-        session = self._sessions.get(token)
-        if session is None:
-            return None
-        if now is None:
-            now = self._clock()
-        if now < session.deadline:
-            duration = session.expiry.duration
-            if duration and session.deadline > now + duration:  # the clock was set back
-                self._end_by(token, session, now + duration)
-            return session
-        self._expired += 1
-        if session.expiry.delete_session:
-            self._forget(token, session)
-            return None
-        if self._occupancy is not None:
-            self._occupancy.empty(session.keys)
-        session.keys = {}
-        duration = session.expiry.duration
-        session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
-        return session
-
-    def _forget(self, token: SessionToken, session: StoredSession) -> None:
-        """Let go of a session: the one place where one goes by itself."""
-        del self._sessions[token]
-        if self._occupancy is not None:
-            self._occupancy.end(session.keys)
-
-    def _require(self, token: SessionToken, now: float | None = None) -> StoredSession:
-        session = self._live(token, now)
-        if session is None:
-            raise UnknownSessionError
-        return session
 
     def _keys(self, scope: Scope) -> Mapping[str, bytes]:
         """Return the keys of a map, to look at."""
@@ -116,19 +64,17 @@ class MemoryStore(Uncopyable, Store):
         `written` are those that were written over a dict, if that is all the difference.
         """
         if self._occupancy is not None:
-            self._occupancy.change(session.keys, keys, written, lambda: self._sweep(None, now))
+            self._occupancy.change(session.keys, keys, written, self._make_room)
         session.keys = keys
+
+    def _make_room(self) -> bool:
+        """Free some of what has expired; tell whether there may be more."""
+        return self._sweep(self._SWEPT_FOR_ROOM, self._clock())
 
     def _write_shared(self, written: Mapping[str, bytes]) -> None:
         if self._occupancy is not None:
-            self._occupancy.write_shared(self._shared, written, lambda: self._sweep(None))
+            self._occupancy.write_shared(self._shared, written, self._make_room)
         self._shared.update(written)
-
-    def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
-        """Let a session expire at another time."""
-        if deadline < session.deadline:
-            heapq.heappush(self._agenda, (deadline, token))
-        session.deadline = deadline
 
     def _extend_written(self, token: SessionToken, session: StoredSession, now: float) -> None:
         if session.expiry.extend_on_set_add and session.expiry.duration:
@@ -139,7 +85,7 @@ class MemoryStore(Uncopyable, Store):
             self._write_shared(parted(keys))
             return
         now = self._clock()
-        session = self._require(scope, now)
+        session = self._require_to_change(scope, now)
         if session.keys and not replaces(keys, session.keys):
             written = parted(keys)
             self._keep(session, {**parted(session.keys), **written}, now, written)
@@ -149,7 +95,7 @@ class MemoryStore(Uncopyable, Store):
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         now = self._clock()
-        session = None if scope is None else self._require(scope, now)
+        session = None if scope is None else self._require_to_change(scope, now)
         there = self._shared if session is None else parted(session.keys)
         added = {name: value for name, value in parted(keys).items() if name not in there}
         if scope is None or session is None:
@@ -198,7 +144,7 @@ class MemoryStore(Uncopyable, Store):
         gone = frozenset(names)
         if scope is not None:
             now = self._clock()
-            session = self._require(scope, now)
+            session = self._require_to_change(scope, now)
             self._keep(session, without(session.keys, gone), now)
             return
         removed = {name: self._shared.pop(name) for name in gone if name in self._shared}
@@ -207,7 +153,7 @@ class MemoryStore(Uncopyable, Store):
 
     async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
         now = self._clock()
-        session = None if scope is None else self._require(scope, now)
+        session = None if scope is None else self._require_to_change(scope, now)
         there = self._shared if session is None else parted(session.keys)
         if there.get(name) != old:
             return False
@@ -221,17 +167,31 @@ class MemoryStore(Uncopyable, Store):
         return await self.replace(scope, {})
 
     async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        with self._guard:
+            old = self._replaced(scope, kept(keys))
+        removed = len(old)
+        await self._free(old)
+        return removed
+
+    def _replaced(self, scope: Scope, keys: Kept) -> Kept:
+        """Give a map other keys; return those that it had."""
         if scope is not None:
             now = self._clock()
-            session = self._require(scope, now)
-            removed = len(session.keys)
-            self._keep(session, kept(keys), now)
-            return removed
-        removed, shared = len(self._shared), dict(parted(keys))
+            session = self._require_to_change(scope, now)
+            old = session.keys
+            self._keep(session, keys, now)
+            return old
+        shared, new = self._shared, dict(parted(keys))
         if self._occupancy is not None:
-            self._occupancy.replace_shared(self._shared, shared, lambda: self._sweep(None))
-        self._shared = shared
-        return removed
+            self._occupancy.replace_shared(new, self._make_room)
+        self._shared = new
+        return shared
+
+    async def _free(self, keys: Kept) -> None:
+        """Let go of keys that are used no more, in turns where there are many, and nobody else reads them."""
+        # The caller's variable, this one, and the argument of the call.
+        if type(keys) is dict and len(keys) > self._FREED_AT_ONCE and sys.getrefcount(keys) <= _REFERENCES:
+            await in_turns(freeing(keys))
 
     async def count(self, scope: Scope) -> int:
         return len(self._keys(scope))
@@ -250,38 +210,30 @@ class MemoryStore(Uncopyable, Store):
         """Do what `create` does."""
         now = self._clock()
         agenda = self._agenda
-        if now < self._latest_time or (agenda and (agenda[0][0] <= now or self._is_overgrown)):
+        if now < self._latest_time or (agenda and (agenda[0][0] <= now or self._is_overgrown)) or self._former:
             self._sweep(self._SWEPT_PER_CREATION, now)
         self._latest_time = now
         if token in self._sessions and self._live(token, now) is not None:
             return False
         kept_keys = kept(keys)
         if self._occupancy is not None:
-            self._occupancy.begin(kept_keys, lambda: self._sweep(None, now))
+            self._occupancy.begin(kept_keys, self._make_room)
         if expiry is not self._latest_settings:
             expiry = self._shared_settings(expiry)
         deadline = math.inf
         if expiry.duration:
             deadline = now + expiry.duration
             heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
-        self._sessions[token] = StoredSession(kept_keys, expiry, deadline)
+        if self._moments:
+            self._note(token, None)
+        self._sessions[token] = StoredSession(kept_keys, expiry, deadline, deadline)
         return True
-
-    def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
-        """Return settings that are equal: a million sessions have but a handful, and keep one of each."""
-        shared = self._settings.get(expiry)
-        if shared is None:
-            if len(self._settings) >= self._SHARED_SETTINGS:
-                return expiry
-            shared = self._settings[expiry] = expiry
-        self._latest_settings = shared
-        return shared
 
     async def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
         now = self._clock()
-        session = self._require(token, now)
+        session = self._require_to_change(token, now)
         if swaps:
             keys = swapped(session.keys, swaps)
             if keys is None:
@@ -296,19 +248,40 @@ class MemoryStore(Uncopyable, Store):
         return True
 
     async def end(self, token: SessionToken) -> bool:
-        session = self._live(token)
-        if session is None:
-            return False
-        self._forget(token, session)
+        with self._guard:
+            session = self._live(token)
+            if session is None:
+                return False
+            if self._moments:
+                self._note(token, session)
+            self._forget(token, session)
+        keys, session.keys = session.keys, {}
+        await self._free(keys)
         return True
 
     async def end_all(self) -> int:
-        self._sweep(None)
-        ended = len(self._sessions)
-        self._sessions.clear()
-        self._agenda.clear()
-        if self._occupancy is not None:
-            self._occupancy.end_all(self._shared)
+        now = self._clock()
+        with self._guard:
+            sessions, agendas = self._sessions, (self._agenda, self._former)
+            self._sessions, self._agenda, self._former = {}, [], []
+            if self._occupancy is not None:
+                self._occupancy.end_all()
+        ended = 0
+
+        def take_leave(item: tuple[SessionToken, StoredSession]) -> None:
+            nonlocal ended
+            _, session = item
+            is_over = session.deadline <= now
+            self._expired += is_over
+            ended += not (is_over and session.expiry.delete_session)
+
+        turns = Turns()
+        if self._is_read(sessions):  # they are freed by whoever reads them last
+            await turns.do(_each(sessions, take_leave))
+        else:
+            await turns.do(freeing(sessions, take_leave))
+        for agenda in agendas:
+            await turns.do(freeing(agenda))
         return ended
 
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
@@ -320,8 +293,19 @@ class MemoryStore(Uncopyable, Store):
         return SessionInfo(len(session.keys), session.expiry, remaining)
 
     async def totals(self) -> tuple[int, int]:
-        self._sweep(None)
-        return len(self._sessions), sum(len(session.keys) for session in self._sessions.values())
+        def count() -> Work[tuple[int, int]]:
+            sessions = keys = 0
+            for batch in moment.batches():
+                if batch is not None:
+                    sessions += len(batch)
+                    keys += sum([len(record.keys) for record in batch])
+                yield
+            return sessions, keys
+
+        turns = Turns(guard=self._guard)
+        await turns.do(self._sweeping())
+        async with self._reading() as moment:
+            return await turns.do(count())
 
     async def statistics(self) -> Statistics:
         sessions, keys = await self.totals()
@@ -329,42 +313,28 @@ class MemoryStore(Uncopyable, Store):
         return Statistics(sessions, keys, self._expired, size)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        self._sweep(None)
-        # A list: a session whose time comes meanwhile goes.
-        wanted = list(self._sessions) if tokens is None else dict.fromkeys(tokens)
-        return [
-            SessionRecord(token, session.expiry, kept(session.keys))
-            for token in wanted
-            if (session := self._live(token)) is not None
-        ]
+        turns = Turns(guard=self._guard)
+        records: list[SessionRecord] = []
+        async with self._reading(tokens) as moment:
+            batches = moment.batches()
+            while batch := await turns.do(next_batch(batches)):
+                records += batch
+        return records
+
+    async def read_all(
+        self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
+    ) -> T:
+        async with self._reading(tokens) as moment:
+            return await hand_over(moment.batches(), Turns(guard=self._guard), consume)
 
     async def sweep(self) -> None:
-        self._sweep(None)
-
-    @property
-    def _is_overgrown(self) -> bool:
-        return len(self._agenda) > 2 * len(self._sessions) + 64
-
-    def _sweep(self, most: int | None, now: float | None = None) -> None:
-        """Free expired sessions, at most so many agenda entries; drop the agenda's dead weight when it outgrows us."""
-        if now is None:
-            now = self._clock()
-        if now < self._latest_time:  # the clock was set back
-            for token in list(self._sessions):
-                self._live(token, now)
-        self._latest_time = now
-        agenda = self._agenda
-        while agenda and agenda[0][0] <= now and most != 0:
-            _, token = heapq.heappop(agenda)
-            session = self._live(token, now)
-            if session is not None and session.expiry.duration:
-                heapq.heappush(agenda, (session.deadline, token))
-            most = None if most is None else most - 1
-        if self._is_overgrown:
-            self._agenda = [
-                (session.deadline, token) for token, session in self._sessions.items() if session.expiry.duration
-            ]
-            heapq.heapify(self._agenda)
+        await in_turns(self._sweeping(), self._guard)
 
     async def aclose(self) -> None:
         """Keep the data: a store in memory has nothing to let go of."""
+
+
+def _each(sessions: Mapping[SessionToken, StoredSession], take: Callable[[Any], None]) -> Work[None]:
+    for item in sessions.items():
+        take(item)
+        yield

@@ -42,7 +42,7 @@ class StoreLimits:
 
 NO_LIMITS: Final = StoreLimits()
 
-FreeExpired: TypeAlias = Callable[[], None]
+FreeExpired: TypeAlias = Callable[[], bool]
 """Frees sessions that have expired, but none that the change in question is about."""
 
 
@@ -71,6 +71,8 @@ class Occupancy:
         self.size = 0
         self._limits = limits
         self._sessions = 0
+        # Of the size, what the shared keys take.
+        self._shared = 0
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
     def begin(self, keys: Kept, free_expired: FreeExpired) -> None:
@@ -90,11 +92,11 @@ class Occupancy:
         self.size -= _SESSION
         self._leave(keys)
 
-    def end_all(self, shared: Mapping[str, bytes]) -> None:
+    def end_all(self) -> None:
         """Count the shared keys alone."""
         self._sessions = 0
-        self._kinds.clear()
-        self.size = _size_of(shared)
+        self._kinds = {}
+        self.size = self._shared
 
     def empty(self, keys: Kept) -> None:
         """Count no longer the keys that a session has lost."""
@@ -123,13 +125,15 @@ class Occupancy:
         """Count shared keys that are written over others."""
         self._grow(_growth(there, written), free_expired)
 
-    def replace_shared(self, old: Mapping[str, bytes], new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+    def replace_shared(self, new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
         """Count shared keys instead of all that there were."""
-        self._grow(_size_of(new) - _size_of(old), free_expired)
+        self._grow(_size_of(new) - self._shared, free_expired)
 
     def remove_shared(self, removed: Mapping[str, bytes]) -> None:
         """Count shared keys no longer."""
-        self.size -= _size_of(removed)
+        size = _size_of(removed)
+        self.size -= size
+        self._shared -= size
 
     def _grow(self, growth: int, free_expired: FreeExpired) -> None:
         self.size += growth
@@ -139,6 +143,7 @@ class Occupancy:
             except LimitError:
                 self.size -= growth
                 raise
+        self._shared += growth
 
     def _enter(self, keys: Kept) -> None:
         if type(keys) is not ObjectText:
@@ -167,12 +172,13 @@ class Occupancy:
 
     def _require_room(self, keys: int, free_expired: FreeExpired) -> None:
         """Refuse what is counted now if it is too much, or so many keys in a session."""
-        if self._exceeded(keys) is None:
-            return
-        free_expired()
         exceeded = self._exceeded(keys)
-        if exceeded is not None:
-            raise LimitError(*exceeded)
+        may_free = True
+        while exceeded is not None:
+            if not may_free:
+                raise LimitError(*exceeded)
+            may_free = free_expired()
+            exceeded = self._exceeded(keys)
 
     def _exceeded(self, keys: int) -> tuple[Limit, int] | None:
         limits = self._limits

@@ -16,7 +16,6 @@ from ndb_models.stores.contract import (
     ImmediateVerbs,
     Scope,
     SessionInfo,
-    SessionRecord,
     Store,
     Swaps,
 )
@@ -31,6 +30,8 @@ class SharedMemoryStore(MemoryStore, Store):
         super().__init__(clock=clock)
         # Reentrant: some verbs stand on others.
         self._lock = threading.RLock()
+        # Verbs that go through everything hold it for a turn at a time.
+        self._guard = self._lock
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
@@ -72,10 +73,6 @@ class SharedMemoryStore(MemoryStore, Store):
         with self._lock:
             return await super().swap(scope, name, old, new)
 
-    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        with self._lock:
-            return await super().replace(scope, keys)
-
     async def count(self, scope: Scope) -> int:
         with self._lock:
             return await super().count(scope)
@@ -93,14 +90,6 @@ class SharedMemoryStore(MemoryStore, Store):
         with self._lock:
             return super().create_now(token, expiry, keys)
 
-    async def end(self, token: SessionToken) -> bool:
-        with self._lock:
-            return await super().end(token)
-
-    async def end_all(self) -> int:
-        with self._lock:
-            return await super().end_all()
-
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
         with self._lock:
             return await super().exist(tokens)
@@ -108,15 +97,3 @@ class SharedMemoryStore(MemoryStore, Store):
     async def info(self, token: SessionToken) -> SessionInfo:
         with self._lock:
             return await super().info(token)
-
-    async def totals(self) -> tuple[int, int]:
-        with self._lock:
-            return await super().totals()
-
-    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        with self._lock:
-            return await super().export(tokens)
-
-    async def sweep(self) -> None:
-        with self._lock:
-            await super().sweep()

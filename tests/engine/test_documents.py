@@ -15,7 +15,7 @@ NOT_A_PATH = [
     *("a", "@", "$.", "$[", "$[]", "$..", "$.a.b..", " $", "$ ", "$[01]", "$[-0]", "$[1e5]", "$[1e400]", "$a", "$.[0]"),
     *("$[9999999999999999999999]", "$['a", '$["\\ud800"]', "$[?]", "$[?@.a==01]", "$[?@.a==1e400]", "$[?@.a = 1]"),
     *("$[?nope(@)]", "$[?count(1)>0]", "$[?length(@.a)]", "$[?'a']", "$[?@.a and @.b]", "$[?@.a in [1]]", "$.a | $.b"),
-    *("^a", "$.*~", "$[?# == 1]", "$[?_.a]", "$[?:1.5]", "$" * 3000, "$[?" + "(" * 3000 + "@" + ")" * 3000 + "]"),
+    *("^a", "$.*~", "$[?# == 1]", "$[?_.a]", "$[?:1.5]", "$" * 3000, "$[?" + "(" * 2000 + "@" + ")" * 2000 + "]"),
 ]
 PATTERNS = [
     "$[?match(@, 'a')]",
@@ -230,13 +230,7 @@ class TestDepth:
 
 
 class TestLimits:
-    async def test_a_path_that_descends_again_and_again_is_refused(self, ask: Asker) -> None:
-        await ask("KV_SET", keys={"a": [[[["..", "..", ".."]]]]})
-        assert await ask.status("KV_FIND", rsp="paths", path="$..[0]..[0]") == 1
-        assert await ask.status("KV_FIND", rsp="paths", path="$..[?@ == '......']") == 1
-        assert await ask.status("KV_FIND", rsp="paths", path="$..*..*..*") == 4
-
     async def test_an_update_cannot_make_a_value_larger_than_the_server_holds(self, ask: Asker) -> None:
         await ask("KV_SET", keys={"a": [0] * 1000})
-        assert await ask.status("KV_UPDATE", key="a", path="$[*]", value="x" * 100_000) == 42
+        assert await ask.status("KV_UPDATE", key="a", path="$[*]", value="x" * 10_000) == 42
         assert json.loads(await ask.text("a")) == [0] * 1000

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import Status
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -165,6 +167,11 @@ class ServedStore(Store):
         name = f"exported{next(self._numbers)}"
         await (self._ask("SH_SAVE", name=name) if tokens is None else self._ask("SH_SAVE", name=name, tkns=tokens))
         return self._snapshots.load_sessions(name)
+
+    async def read_all(
+        self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
+    ) -> T:
+        return await asyncio.to_thread(consume, await self.export(tokens))
 
     async def sweep(self) -> None:
         await self._inner.sweep()

@@ -13,7 +13,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
@@ -35,6 +35,8 @@ from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
+
+T = TypeVar("T")
 
 _SWEPT_TOGETHER: Final = 128
 
@@ -219,7 +221,13 @@ class SqliteStore(Uncopyable, Store):
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         asked = None if tokens is None else tuple(tokens)
-        return await self._scanner.do(lambda tables: tables.export(asked))
+        return await self._scanner.do(lambda tables: list(tables.records(asked)))
+
+    async def read_all(
+        self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
+    ) -> T:
+        asked = None if tokens is None else tuple(tokens)
+        return await self._scanner.do(lambda tables: consume(tables.records(asked)))
 
     async def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
         """Return the tokens of so many sessions, in the file's own order: the first, or those behind `after`."""

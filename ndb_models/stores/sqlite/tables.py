@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from ndb_models.stores.contract import (
@@ -27,6 +27,8 @@ from ndb_models.types import Clock, SessionToken
 
 # Every so many creations free twice as many sessions that have expired, so that these cannot pile up.
 _CREATIONS_PER_SWEEP: Final = 16
+# Tokens that are read at a time, where all sessions are read.
+_TOKENS_TOGETHER: Final = 1024
 # Pages are given back to the system when so many are free, and more than are in use; so many at a time.
 _SPARE_PAGES: Final = 1024
 _PAGES_GIVEN_BACK: Final = 256
@@ -167,20 +169,24 @@ class Tables:
             self._number(f"SELECT (SELECT count(*) FROM session_key) - ({gone})", now),
         )
 
-    def export(self, tokens: Sequence[SessionToken] | None) -> list[SessionRecord]:
-        """See `Store.export`."""
-        if tokens is None:
-            tokens = self.tokens(None, -1)
-        found = (self._look(token) for token in dict.fromkeys(tokens))
-        return [
-            SessionRecord(
-                session.token,
-                session.expiry,
-                {} if session.emptied else Keys(self.connection, session.token).read_all(),
-            )
-            for session in found
-            if session is not None
-        ]
+    def records(self, tokens: Sequence[SessionToken] | None) -> Iterator[SessionRecord]:
+        """Yield what `Store.read_all` is about, as it is read. The transaction must last as long."""
+        clock, now = self._clock, self._clock()
+        self._clock = lambda: now
+        try:
+            for token in self._all_tokens() if tokens is None else dict.fromkeys(tokens):
+                session = self._look(token)
+                if session is not None:
+                    keys = {} if session.emptied else Keys(self.connection, token).read_all()
+                    yield SessionRecord(token, session.expiry, keys)
+        finally:
+            self._clock = clock
+
+    def _all_tokens(self) -> Iterator[SessionToken]:
+        after = None
+        while tokens := self.tokens(after, _TOKENS_TOGETHER):
+            yield from tokens
+            after = tokens[-1]
 
     def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
         """Return tokens in the order of the table, so many, or all for -1; those behind `after`, or from the start."""

@@ -1,0 +1,130 @@
+"""The sessions of a store in memory as of one moment, read in turns while others go on changing them.
+
+A session that is about to be changed is noted as it was at the moment; one that was not is still as it was. The keys
+of a session are never changed, only replaced, so that nothing is copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from queue import SimpleQueue
+from typing import Final, Protocol, TypeVar
+
+from ndb_models.stores.contract import ExpirySettings, SessionRecord
+from ndb_models.stores.kept_keys import Kept
+from ndb_models.turns import Turns, Work
+from ndb_models.types import SessionToken
+
+T = TypeVar("T")
+
+_TOGETHER: Final = 256
+# So many batches may wait for a consumer that is slower.
+_AHEAD: Final = 4
+
+
+class Stored(Protocol):
+    """A session as it is stored."""
+
+    keys: Kept
+    expiry: ExpirySettings
+    deadline: float
+
+
+class Moment:
+    """Sessions as they are now.
+
+    Args:
+        sessions: all sessions, by their tokens.
+        tokens: of those that are to be read; None for all.
+        now: what the store's clock says.
+    """
+
+    def __init__(
+        self, sessions: Mapping[SessionToken, Stored], tokens: Iterable[SessionToken] | None, now: float
+    ) -> None:
+        self.sessions = sessions
+        self._tokens: list[SessionToken] = list(sessions if tokens is None else dict.fromkeys(tokens))
+        self._now = now
+        self._noted: dict[SessionToken, SessionRecord | None] = {}
+
+    def note(self, token: SessionToken, session: Stored | None) -> None:
+        """Take note of a session that is about to change, or of a token that is about to get one."""
+        if token not in self._noted:
+            self._noted[token] = None if session is None else self._record(token, session)
+
+    def _record(self, token: SessionToken, session: Stored) -> SessionRecord | None:
+        if session.deadline > self._now:
+            return SessionRecord(token, session.expiry, session.keys)
+        return None if session.expiry.delete_session else SessionRecord(token, session.expiry, {})
+
+    def batches(self) -> Iterator[list[SessionRecord] | None]:
+        """Yield the sessions, some at a time; None wherever others may go on."""
+        batch: list[SessionRecord] = []
+        for token in self._tokens:
+            if token in self._noted:
+                record = self._noted[token]
+            else:
+                session = self.sessions.get(token)
+                record = None if session is None else self._record(token, session)
+            if record is not None:
+                batch.append(record)
+            if len(batch) == _TOGETHER:
+                yield batch
+                batch = []
+            yield None
+        yield batch
+
+
+def next_batch(batches: Iterator[list[SessionRecord] | None]) -> Work[list[SessionRecord] | None]:
+    """Return the next batch; None where there are no more."""
+    for batch in batches:
+        if batch is not None:
+            return batch
+        yield
+    return None
+
+
+class _CutOffError(Exception):
+    """The loop that hands records over does not go on: there are more than the consumer got."""
+
+
+async def hand_over(
+    batches: Iterator[list[SessionRecord] | None], turns: Turns, consume: Callable[[Iterable[SessionRecord]], T]
+) -> T:
+    """Have records consumed in a thread, as they are read in turns; return what the consumer returns.
+
+    Cancelled, the consumer's iterator raises: it must not take what it got for all.
+    """
+    loop = asyncio.get_running_loop()
+    queue: SimpleQueue[list[SessionRecord] | BaseException | None] = SimpleQueue()
+    room = asyncio.Semaphore(_AHEAD)
+
+    def records() -> Iterator[SessionRecord]:
+        while (batch := queue.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(room.release)
+            yield from batch
+
+    def consume_all() -> T:
+        stream = records()
+        try:
+            return consume(stream)
+        finally:
+            with contextlib.suppress(_CutOffError):
+                for _ in stream:  # what a consumer that failed has left
+                    pass
+
+    consumed = asyncio.ensure_future(asyncio.to_thread(consume_all))
+    try:
+        while batch := await turns.do(next_batch(batches)):
+            await room.acquire()
+            queue.put(batch)
+    except BaseException:
+        queue.put(_CutOffError())
+        raise
+    queue.put(None)
+    return await consumed

@@ -1,0 +1,131 @@
+"""No request holds the loop for long, or takes much memory, whatever is stored and whatever it is made of.
+
+The limit is 50 ms on a machine that has nothing else to do; here it is three times as much.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ndb_models.engine import Engine
+from ndb_models.engine.context import EngineLimits
+from ndb_models.engine.paths import PathLimits
+from ndb_models.stores.contract import SHARED, ExpirySettings
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
+from ndb_models.texts import ObjectText
+from tests.conftest import VirtualClock
+from tests.engine.evil_requests import NAMES, PATHS, TOKENS, VALUES
+from tests.engine.holding import longest_hold, memory_taken
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 0.15
+MEBIBYTES = 64
+NUMBER = 60_000
+
+
+def frames_of(value: str) -> list[bytes]:
+    """Return requests of every kind that hold this value, with a session of token 5."""
+    frames = [
+        f'{{"KV_SET":{{"keys":{{"x":{value}}}}}}}',
+        f'{{"KV_UPDATE":{{"key":"a","path":"$","value":{value}}}}}',
+        f'{{"SH_NEW_SET":{{"tkn":6,"keys":{{"x":{value}}}}}}}',
+        f'{{"SH_EXPIRE":{{"tkn":5,"expiry":{{"duration":0}},"keys":{{"b":[1,{value}]}}}}}}',
+        f'{{"UNKNOWN":{{"keys":{value}}}}}',
+    ]
+    if value[0] == "{":
+        commands = ["KV_SET", "KV_ADD", "KV_CLEAR_SET", "SH_SET", "SH_ADD", "SH_CLEAR_SET"]
+        frames += [f'{{"{command}":{{"tkn":5,"keys":{value}}}}}' for command in commands]
+    else:
+        commands = ["KV_GET", "KV_RMV", "SH_GET", "SH_CONTAINS"]
+        frames += [f'{{"{command}":{{"tkn":5,"keys":{value}}}}}' for command in commands]
+        frames += [
+            f'{{"KV_ARR_APPEND":{{"key":"a","items":{value}}}}}',
+            f'{{"SH_EXISTS":{{"tkns":{value}}}}}',
+            f'{{"SH_SAVE":{{"name":"x","tkns":{value}}}}}',
+        ]
+    return [frame.encode() for frame in frames]
+
+
+@pytest.mark.parametrize("value", [*VALUES.values(), NAMES, TOKENS], ids=[*VALUES, "names", "tokens"])
+async def test_no_frame_holds_the_loop_or_takes_much_memory(value: str, tmp_path: Path) -> None:
+    engine = Engine(MemoryStore(), persist_path=tmp_path)
+    for frame in frames_of(value):
+        await engine.handle(b'{"KV_CLEAR_SET":{"keys":{"a":[]}}}')
+        await engine.handle(b'{"SH_NEW_SET":{"tkn":5,"keys":{"b":1}}}')
+        held, answer = await longest_hold(engine.handle(frame))
+        assert held < SECONDS, (frame[:40], answer[:80])
+    for frame in frames_of(value)[:1]:
+        taken, _ = await memory_taken(engine.handle(frame))
+        assert taken < MEBIBYTES
+
+
+@pytest.mark.parametrize("value", ["objects", "strings"])
+async def test_no_path_holds_the_loop_or_takes_much_memory(value: str) -> None:
+    engine = Engine(MemoryStore(), limits=EngineLimits(paths=PathLimits(seconds=0.1)))
+    write = f'{{"KV_SET":{{"keys":{{"x":{VALUES[value]}}}}}}}'.encode()
+    for path in PATHS.values():
+        find = json.dumps({"KV_FIND": {"path": path, "rsp": "paths"}}).encode()
+        update = json.dumps({"KV_UPDATE": {"key": "x", "path": path, "value": 1}}).encode()
+        await engine.handle(write)
+        for frame in (find, update):
+            held, answer = await longest_hold(engine.handle(frame))
+            assert held < SECONDS, (path[:40], answer[:80])
+    await engine.handle(write)
+    taken, _ = await memory_taken(engine.handle(json.dumps({"KV_FIND": {"path": "$..*", "rsp": "paths"}}).encode()))
+    assert taken < MEBIBYTES
+
+
+def full_of_sessions(store: MemoryStore) -> None:
+    names = ("a", "__ndb__")
+    for token in range(NUMBER):
+        keys = ObjectText(b'{"a":%d,"__ndb__":{}}' % token, names)
+        store.create_now(token, ExpirySettings(60 + token % 50, delete_session=True), keys)
+
+
+@pytest.mark.parametrize("limits", [NO_LIMITS, StoreLimits(size=2**40)], ids=["memory", "limited memory"])
+async def test_what_goes_through_all_sessions_holds_nobody_up(
+    tmp_path: Path, clock: VirtualClock, limits: StoreLimits
+) -> None:
+    store = MemoryStore(limits, clock=clock)
+    engine = Engine(store, persist_path=tmp_path)
+    full_of_sessions(store)
+
+    async def held(command: str, **body: Any) -> float:
+        seconds, answer = await longest_hold(engine.handle(json.dumps({command: body}).encode()))
+        assert json.loads(answer)[f"{command}_RSP"]["st"] in (1, 121, 141)
+        return seconds
+
+    assert await held("SH_SAVE", name="all") < SECONDS
+    assert await held("SH_INFO_ALL") < SECONDS
+    assert (await longest_hold(engine.statistics()))[0] < SECONDS
+    assert await held("SH_END_ALL") < SECONDS
+    full_of_sessions(store)
+    clock.move(1000)
+    assert (await longest_hold(engine.sweep()))[0] < SECONDS
+    assert await store.totals() == (0, 0)
+    assert await held("SH_LOAD", name="all") < 2 * SECONDS  # collecting garbage takes part of it
+    assert await store.totals() == (NUMBER, 2 * NUMBER)
+
+
+async def test_what_goes_through_all_keys_holds_nobody_up(tmp_path: Path) -> None:
+    store = MemoryStore()
+    engine = Engine(store, persist_path=tmp_path)
+    for start in range(0, NUMBER, 10_000):
+        await store.set(SHARED, {f"key{number}": b"%d" % number for number in range(start, start + 10_000)})
+    for frame in (
+        b'{"KV_SAVE":{"name":"all"}}',
+        b'{"KV_KEYS":{}}',
+        b'{"KV_COUNT":{}}',
+        b'{"KV_FIND":{"path":"$.a","rsp":"keys"}}',
+        b'{"KV_CLEAR":{}}',
+        b'{"KV_LOAD":{"name":"all"}}',
+        b'{"KV_CLEAR_SET":{"keys":{}}}',
+    ):
+        held, answer = await longest_hold(engine.handle(frame))
+        assert held < SECONDS, (frame, answer[:80])
