@@ -86,11 +86,6 @@ def read_tokens(path: Path) -> list[tuple[Role, str]]:
     return tokens
 
 
-def is_open_to_others(path: Path) -> bool:
-    """Tell whether other users of this machine can read a file, where the system has a notion of that."""
-    return bool(path.stat().st_mode & 0o007)
-
-
 def _check(token: str) -> None:
     if not _TOKEN.fullmatch(token):
         raise InvalidArgumentError(f"a token holds letters, digits and -._~+/ only; {_ADVICE}")

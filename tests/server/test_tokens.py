@@ -16,7 +16,7 @@ from websockets.http11 import Response
 from ndb_models import ConnectError, InvalidArgumentError, NdbClient, ResponseError
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
-from ndb_models.server.tokens import is_open_to_others, read_tokens
+from ndb_models.server.tokens import read_tokens
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.commands import COMMANDS
 from tests.server.plain_client import GUARD, ask, plain
@@ -220,13 +220,6 @@ class TestAFileOfTokens:
         for name, complaint in (("missing", "No such file"), ("binary", "not UTF-8")):
             with pytest.raises(InvalidArgumentError, match=complaint):
                 read_tokens(tmp_path / name)
-
-    def test_is_open_to_others_where_its_mode_says_so(self, tmp_path: Path) -> None:
-        path = tmp_path / "tokens"
-        path.touch(0o600)
-        assert not is_open_to_others(path)
-        path.chmod(0o644)
-        assert is_open_to_others(path)
 
 
 async def test_a_handshake_that_fails_otherwise_leaves_no_client_behind(guarded: NdbServer) -> None:
