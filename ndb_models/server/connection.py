@@ -24,6 +24,7 @@ from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.server.deadline import Deadline
 from ndb_models.server.options import ServerOptions
+from ndb_models.server.tokens import Grant
 from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, OtherFrame, text_frame
 from ndb_models.wire.messages import MessageAssembler
@@ -94,6 +95,7 @@ class NdbServerConnection(ServerConnection):
         self._traffic = traffic
         self._visitors = visitors
         self._admitted = False
+        self.grant: Grant | None = None
         # Stays when the connection has ended: probes and those who were refused never are.
         self.is_client: bool = False
         self._most_waiting = options.max_in_flight
@@ -114,7 +116,7 @@ class NdbServerConnection(ServerConnection):
         self._cut_off: asyncio.TimerHandle | None = None
         # Runs while a message is coming in; and from when the connection is to end.
         self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
-        self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
+        self._end_by = Deadline(self.loop, options.close_timeout, lambda: self.transport.abort())
         # How often this was looked at since a request came.
         self._idle_looks = 0
         self._next_look: asyncio.TimerHandle | None = None
@@ -312,15 +314,21 @@ class NdbServerConnection(ServerConnection):
         else:
             self._whole.start()  # it is not the client who is late
 
-    def _abort(self) -> None:
-        self.transport.abort()
-
     async def leave(self) -> None:
         """Accept no more, answer everything that was accepted, and close the connection (code 1001)."""
         self._leaving = True
         while self._answering is not None:
             await asyncio.wait([self._answering])
         await self.close(CloseCode.GOING_AWAY)
+
+    def revoke(self) -> None:
+        """Answer no more, and close the connection (code 1008)."""
+        self._leaving = True
+        self._ended(Ending.REVOKED)
+        if self._is_open:
+            self._fail(CloseCode.POLICY_VIOLATION, "the token was revoked")
+        else:  # let in, and not told yet
+            self.transport.abort()
 
     def cut(self) -> None:
         """End at once, whatever is still to be answered or read."""
