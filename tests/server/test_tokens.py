@@ -127,16 +127,6 @@ async def test_without_tokens_everyone_may_do_everything(server: NdbServer) -> N
         assert await client.kv_save("keys")
 
 
-async def test_new_tokens_hold_for_new_connections(guarded: NdbServer) -> None:
-    new = secrets.token_urlsafe(32)
-    async with plain(guarded, additional_headers={"Authorization": f"Bearer {DATA}"}) as websocket:
-        guarded.reload(Tokens([(Role.DATA, new)]))
-        assert (await refusal(guarded, f"Bearer {DATA}")).status_code == 401
-        assert (await ask(websocket, "KV_COUNT"))["cnt"] == 1
-    async with NdbClient.connect(guarded.uri, token=new) as client:
-        assert await client.kv_count() == 1
-
-
 class TestTheClient:
     async def test_says_what_to_do_where_a_token_is_needed(self, guarded: NdbServer) -> None:
         with pytest.raises(ConnectError, match=r"401; it takes no client without a token: token=\.\.\."):
