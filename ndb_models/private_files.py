@@ -12,6 +12,7 @@ import os
 import shlex
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,6 @@ def make_private_folder(folder: Path, *, exist_ok: bool = False) -> None:
         if _bits(folder) != _FOLDER:
             with contextlib.suppress(OSError):
                 folder.chmod(_FOLDER)
-            warn_if_open_to_others(folder)
 
 
 def make_private_file(path: str | os.PathLike[str]) -> int:
@@ -61,30 +61,51 @@ def make_private_file(path: str | os.PathLike[str]) -> int:
 
 
 def warning_if_open_to_others(path: Path) -> str | None:
-    """Return a warning if users besides its owner may read or change a file or a folder, as far as its mode tells.
+    """Return a warning if users besides its owner may read or change a file, as far as its mode tells.
 
     None if it is private, if there is nothing at the path, and on Windows, where modes tell nothing.
     """
-    others = _opened_to(path)
-    if others is None:
-        return None
-    recursive = "-R " if path.is_dir() else ""
-    return f"{path} is open to {others}; make it private with: chmod {recursive}go-rwx {shlex.quote(str(path))}"
+    others = open_to(path)
+    return None if others is None else f"{path} is open to {others}; make it private with: chmod go-rwx {_quoted(path)}"
 
 
-def warn_if_open_to_others(path: Path, *, within: Path | None = None) -> None:
-    """Log a warning if a file or a folder is open to other users; once for each path.
+def warn_if_open_to_others(path: Path) -> bool:
+    """Log a warning if a file is open to other users, once for each path; return True if it is open."""
+    warning = warning_if_open_to_others(path)
+    if warning is not None:
+        _warn_once(path, warning)
+    return warning is not None
 
-    If the folder that it is `within` is private, so is all in it, and there is no warning.
+
+def warn_of_folders(folder: Path, named: Sequence[Path]) -> None:
+    """Log a warning, once for each folder, if there are folders in it that other users can get to, and read or change.
+
+    In a folder that is private, all is private.
+
+    Args:
+        folder: where they are.
+        named: those in it that are to be private.
     """
-    if str(path) not in _told and (within is None or _opened_to(within) is not None):
-        warning = warning_if_open_to_others(path)
-        if warning is not None:
-            _told.add(str(path))
-            _logger.warning("%s", warning)
+    if open_to(folder) is None:
+        return
+    opened = sum(open_to(each) is not None for each in named)
+    if opened:
+        how = f"make them private with: chmod -R go-rwx {_quoted(folder)}"
+        _warn_once(folder, f"{opened} data sets in {folder} are open to other users of this machine; {how}")
 
 
-def _opened_to(path: Path) -> str | None:
+def _warn_once(path: Path, warning: str) -> None:
+    if str(path) not in _told:
+        _told.add(str(path))
+        _logger.warning("%s", warning)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def open_to(path: Path) -> str | None:
+    """Return which users besides its owner may read or change a file or a folder; None for nobody else."""
     if sys.platform == "win32":
         return None
     try:

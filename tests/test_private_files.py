@@ -97,36 +97,29 @@ class TestWhatIsWritten:
 
 
 class TestWhatOthersMayRead:
-    @pytest.mark.parametrize("mode", [0o755, 0o700], ids=oct)
+    @pytest.mark.parametrize("private", ["nothing", "the directory", "the name", "the data set"])
     async def test_data_sets_of_before_are_loaded_and_told_of_once_where_others_get_to_them(
-        self, opened: Path, caplog: pytest.LogCaptureFixture, mode: int
+        self, opened: Path, caplog: pytest.LogCaptureFixture, private: str
     ) -> None:
         write_data_set(opened, "keys", metadata("keys", KEYS), ['{"keys":{"a":1}}'])
-        home = opened / "keys"
-        for path in (home, *home.rglob("*")):
+        write_data_set(opened, "more", metadata("more", KEYS), ['{"keys":{"a":1}}'])
+        for path in opened.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        opened.chmod(mode)
+        closed = {"nothing": "none", "the directory": ".", "the name": "*", "the data set": "*/*"}[private]
+        for path in opened.glob(closed) if closed != "." else (opened,):
+            path.chmod(0o700)
         before = modes_below(opened)
         for _ in range(2):
             async with NdbClient.connect(f"memory://?persist_path={opened}") as client:
                 assert await client.kv_load("keys")
                 assert await client.kv_get(("a",)) == {"a": 1}
                 assert await client.kv_save("keys")
-        assert [record.getMessage() for record in caplog.records] == [
-            f"{folder} is open to every user of this machine; make it private with: chmod -R go-rwx {folder}"
-            for folder in (opened, home)
-            if mode == 0o755
-        ]
+        told = (
+            f"2 data sets in {opened} are open to other users of this machine;"
+            f" make them private with: chmod -R go-rwx {opened}"
+        )
+        assert [record.getMessage() for record in caplog.records] == ([told] if private == "nothing" else [])
         assert {name: modes_below(opened)[name] for name in before} == before
-
-    def test_a_directory_of_data_sets_is_told_of_once(self, opened: Path, caplog: pytest.LogCaptureFixture) -> None:
-        for mode in (0o755, 0o750):
-            opened.chmod(mode)
-            Snapshots(opened)
-        assert [record.getMessage() for record in caplog.records] == [
-            f"{opened} is open to every user of this machine; make it private with: chmod -R go-rwx {opened}"
-        ]
-        assert stat.S_IMODE(opened.stat().st_mode) == 0o750
 
     @pytest.mark.parametrize(("mode", "who"), [(0o644, "every user of this machine"), (0o640, "its group")])
     async def test_a_store_s_file_is_told_of_once_and_kept(

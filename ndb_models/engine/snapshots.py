@@ -9,6 +9,7 @@ mode 0700 and files 0600. These functions block; the engine runs them in a threa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ import msgspec
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.requests import RefusedError, parse_json
-from ndb_models.private_files import make_private_file, make_private_folder, warn_if_open_to_others
+from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
@@ -106,8 +107,9 @@ class Snapshots:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        warn_if_open_to_others(directory)
         remove_leftovers(directory)
+        with contextlib.suppress(OSError):  # whatever it is, the commands on data sets meet it too
+            warn_of_folders(directory, list(_within_reach(directory)))
 
     def _named(self, name: str) -> Path:
         reason = why_not_a_data_set(name)
@@ -126,7 +128,6 @@ class Snapshots:
             with temporary_folder(self._directory) as temporary:
                 _fill(temporary, name, kind, texts)
                 make_private_folder(home, exist_ok=True)
-                warn_if_open_to_others(home, within=self._directory)
                 # A clock that went back must not put the new behind the old.
                 temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
                 _sync(home)
@@ -182,7 +183,6 @@ class Snapshots:
             made = _NONE
         if made == _NONE:
             raise SnapshotError("there is no data set of this name", found=False)
-        warn_if_open_to_others(home, within=self._directory)
         return home / str(made)
 
     def _metadata(self, root: Path) -> _Metadata:
@@ -214,6 +214,13 @@ def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
     _write(folder / "md" / "md.json", _encode(metadata))
     for written in (folder / "md", folder / "data", folder):
         _sync(written)
+
+
+def _within_reach(directory: Path) -> Iterator[Path]:
+    """Yield the data sets whose names other users can open, where the directory lets them come so far."""
+    for home in directory.iterdir():
+        if home.is_dir() and open_to(home) is not None:
+            yield from (made for made in home.iterdir() if made.name.isdecimal())
 
 
 def _newest(home: Path) -> int:

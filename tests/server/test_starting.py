@@ -87,9 +87,9 @@ async def test_tokens_and_certificates_are_read_anew_when_told(tmp_path: Path) -
             assert await client.kv_set({"a": 1})
             tokens.write_text("canary")
             await tell("all stays as it was")
+            assert await client.kv_count() == 1
             tokens.write_text(f"data:{new}\n")
             await tell("reloaded")
-            assert await client.kv_count() == 1
         async with NdbClient.connect(uri, token=new, ssl=trusting) as client:
             assert await client.kv_count() == 1
         with pytest.raises(ConnectError, match="401"):

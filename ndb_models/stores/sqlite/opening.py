@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -28,11 +29,8 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
     """
     # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made,
     # SQLite will meet too, and has the words for it.
-    try:
+    with contextlib.suppress(OSError):
         os.close(make_private_file(path))
-    except OSError:
-        for suffix in ("", "-wal", "-shm"):
-            warn_if_open_to_others(Path(path + suffix))
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
@@ -43,7 +41,12 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
 
-    return patiently(lambda: _connect(path, set_up), patience)
+    connection = patiently(lambda: _connect(path, set_up), patience)
+    for suffix in ("", "-wal", "-shm"):
+        if not warn_if_open_to_others(Path(path + suffix)):
+            continue
+        break  # those beside it have its mode
+    return connection
 
 
 def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
