@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.engine.data_sets import KEYS, metadata, write_data_set
 from tests.server.http_client import fetch
 from tests.server.plain_client import ask, plain
 from tests.server.raw_connection import HANDSHAKE
@@ -207,6 +208,24 @@ async def test_a_server_that_is_told_to_reload_while_it_starts_and_stops_does_bo
             await asyncio.sleep(0)
             if process.returncode is not None:
                 break
+        assert process.returncode == 0
+
+
+async def test_a_worker_that_is_replaced_does_not_load_data_sets_over_what_clients_wrote(tmp_path: Path) -> None:
+    write_data_set(tmp_path, "keys", metadata("keys", KEYS), ['{"keys":{"a":"loaded"}}'])
+    flags = ("--workers", "2", "--store", f"sqlite:///{tmp_path / 'sessions.db'}")
+    async with serving(*flags, "--persist-path", str(tmp_path), "--load-name", "keys") as (process, uri):
+        server = Serving(process, int(uri.rstrip("/").rpartition(":")[2]), tmp_path, 2)
+        async with plain(uri) as websocket:
+            assert (await ask(websocket, "KV_GET", keys=["a"]))["keys"] == {"a": "loaded"}
+            await ask(websocket, "KV_SET", keys={"a": "written"})
+        await server.next_is_ready()
+        os.kill(server.pids()[0], signal.SIGKILL)
+        await server.next_is_ready()
+        async with plain(uri) as websocket:
+            assert (await ask(websocket, "KV_GET", keys=["a"]))["keys"] == {"a": "written"}
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
         assert process.returncode == 0
 
 

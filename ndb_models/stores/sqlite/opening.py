@@ -42,10 +42,8 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
 
     connection = patiently(lambda: _connect(path, set_up), patience)
-    for suffix in ("", "-wal", "-shm"):
-        if not warn_if_open_to_others(Path(path + suffix)):
-            continue
-        break  # those beside it have its mode
+    # Those beside it have its mode, unless it was changed since.
+    any(warn_if_open_to_others(Path(path + suffix)) for suffix in ("", "-wal", "-shm"))
     return connection
 
 
