@@ -9,6 +9,7 @@ import pytest
 
 from ndb_models.engine.tally import Tally
 from ndb_models.server.configuration import TOKEN_VARIABLES
+from ndb_models.server.generations import Generations
 from ndb_models.server.metrics import exposition
 from ndb_models.server.settings import SETTINGS
 from ndb_models.server.traffic import Ending, Refusal, Traffic
@@ -47,7 +48,7 @@ def test_every_variable_that_holds_a_token_is_named() -> None:
 
 
 def test_every_metric_and_reason_is_named() -> None:
-    text = exposition(Traffic(), Tally(), Statistics(0, 0, 0, 0), 0)
+    text = exposition(Traffic(), Tally(), Statistics(0, 0, 0, 0), 0, Generations().workers[0])
     metrics = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert metrics == set(re.findall(r"`((?:ndb|process)_[a-z_]+)`", SERVER)) - {"ndb_models"}
     for reason in (*Refusal, *Ending):

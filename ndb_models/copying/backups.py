@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.errors import InvalidArgumentError, NdbError, StoreError
+from ndb_models.private_files import make_private_file
 from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
-from ndb_models.stores.sqlite.opening import make_private
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
 
 # What SQLite keeps beside a file that is open, or was not closed. It would be taken for a part of the backup.
@@ -115,8 +115,7 @@ def _back_up(
         remove_leftovers(target.parent)
         with temporary_folder(target.parent) as folder:
             copy = folder / "backup.db"
-            folder.chmod(0o700)
-            make_private(str(copy))
+            os.close(make_private_file(copy))
             copy_file(source, copy, report, stopped)
             synchronise(copy)
             if stopped():

@@ -16,18 +16,20 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
+from ndb_models.private_files import make_private_folder
+
 _TEMPORARY: Final = ".ndb-models-"
 
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Generator[Path]:
-    """Make a folder under a name of its own. At the end it is gone, unless it was renamed.
+    """Make a private folder under a name of its own. At the end it is gone, unless it was renamed.
 
     Raises:
         OSError: it cannot be made.
     """
     folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
-    folder.mkdir()
+    make_private_folder(folder)
     try:
         with _opened(folder) as descriptor:
             _lock(descriptor)

@@ -3,8 +3,8 @@
     <directory>/<name>/<nanoseconds>/md/md.json      what it is, and whether it is complete
     <directory>/<name>/<nanoseconds>/data/0, 1, ...  the data; a new file starts past 10 MiB
 
-A data set is written under a temporary name, flushed to the disk, and renamed: what has its name is whole. These
-functions block; the engine runs them in a thread.
+A data set is written under a temporary name, flushed to the disk, and renamed: what has its name is whole. Folders have
+mode 0700 and files 0600. These functions block; the engine runs them in a thread.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import msgspec
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
+from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.wire.commands import MAX_TOKEN, is_token
@@ -105,6 +106,8 @@ class Snapshots:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         remove_leftovers(directory)
+        with contextlib.suppress(OSError):  # whatever it is, the commands on data sets meet it too
+            warn_of_folders(directory, list(_within_reach(directory)))
 
     def _named(self, name: str) -> Path:
         reason = why_not_a_data_set(name)
@@ -122,7 +125,7 @@ class Snapshots:
         try:
             with temporary_folder(self._directory) as temporary:
                 _fill(temporary, name, kind, texts)
-                home.mkdir(exist_ok=True)
+                make_private_folder(home, exist_ok=True)
                 # A clock that went back must not put the new behind the old.
                 temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
                 _sync(home)
@@ -196,8 +199,8 @@ class Snapshots:
 
 def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
     """Write the files of a data set into an empty folder, and see that they are on the disk."""
-    (folder / "md").mkdir()
-    (folder / "data").mkdir()
+    make_private_folder(folder / "md")
+    make_private_folder(folder / "data")
     started = time.time_ns() // 1_000_000
     for number, part in enumerate(_parts(texts)):
         opening, closing = _AROUND[kind]
@@ -213,6 +216,13 @@ def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
     _write(folder / "md" / "md.json", _encode(metadata))
     for written in (folder / "md", folder / "data", folder):
         _sync(written)
+
+
+def _within_reach(directory: Path) -> Iterator[Path]:
+    """Yield the data sets whose names other users can open, where the directory lets them come so far."""
+    for home in directory.iterdir():
+        if home.is_dir() and open_to(home) is not None:
+            yield from (made for made in home.iterdir() if made.name.isdecimal())
 
 
 def _newest(home: Path) -> int:
@@ -297,7 +307,7 @@ def _parts(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
+    with os.fdopen(make_private_file(path), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from ndb_models.cli.parser import Parser, exit_statuses
 from ndb_models.cli.schema import add_schema_commands
 from ndb_models.copying import Copied, Kinds, copy
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe
+from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, Configuration, configure, configure_probe
 from ndb_models.server.health import why_not_ready
 from ndb_models.server.running import discard_output, run
 from ndb_models.server.settings import SETTINGS, Setting
@@ -123,12 +123,16 @@ def make_parser() -> Parser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    try:
+    def read() -> Configuration:
         configuration = configure(vars(options), os.environ)
         configuration.require_startable()
+        return configuration
+
+    try:
+        configuration = read()
     except InvalidArgumentError as exc:
         return _complain(str(exc), MISUSED)
-    return run(configuration, os.environ)
+    return run(configuration, read)
 
 
 def _health(options: argparse.Namespace) -> int:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.private_files import warning_if_open_to_others
 from ndb_models.server.config_file import ConfigFile, read_config_file
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.server.tls import server_context
-from ndb_models.server.tokens import Role, Tokens, is_open_to_others, read_tokens
+from ndb_models.server.tokens import Role, Tokens, read_tokens
 from ndb_models.stores.occupancy import StoreLimits
 
 CONFIG_VARIABLE: Final = "NDB_CONFIG"
@@ -196,8 +197,8 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
     limits = StoreLimits(sessions=values["max_sessions"], keys=values["max_keys"], size=values["max_bytes"])
     _require_consistent(values, sources)
     token_file = values["token_file"]
-    if token_file is not None and is_open_to_others(token_file):
-        warnings = (*warnings, f"{token_file} can be read by every user of this machine")
+    secrets = (path for path in (token_file, values["tls_key"]) if path is not None)
+    warnings = (*warnings, *filter(None, map(warning_if_open_to_others, secrets)))
     options = {
         "host", "port", "max_payload", "max_connections", "max_in_flight", "open_timeout", "receive_timeout",
         "send_timeout", "close_timeout", "idle_timeout", "stop_timeout", "insecure", "tls_cert", "tls_key",

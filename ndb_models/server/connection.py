@@ -23,6 +23,7 @@ from ndb_models.server.coroutines import resumed
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.pacing import PacedConnection
 from ndb_models.server.rounds import Rounds
+from ndb_models.server.tokens import Grant
 from ndb_models.server.traffic import Ending, Traffic
 
 _Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
@@ -75,6 +76,7 @@ class NdbServerConnection(PacedConnection):
         self._begin: _Begin = functools.partial(engine.begin, admin=False)
         self._visitors = visitors
         self._admitted = False
+        self.grant: Grant | None = None
         # Stays when the connection has ended: probes and those who were refused never are.
         self.is_client: bool = False
 
@@ -141,6 +143,15 @@ class NdbServerConnection(PacedConnection):
             self._write()
         except MemoryError:
             self._run_out_of_memory()
+
+    def revoke(self) -> None:
+        """Answer no more, and close the connection (code 1008)."""
+        self._leaving = True
+        self._ended(Ending.REVOKED)
+        if self._is_open:
+            self._fail(CloseCode.POLICY_VIOLATION, "the token was revoked")
+        else:  # let in, and not told yet
+            self.transport.abort()
 
     def cut(self) -> None:
         """End at once, whatever is still to be answered or read."""

@@ -21,9 +21,10 @@ from websockets.http11 import Request, Response
 from ndb_models.engine import Engine
 from ndb_models.errors import StoreError
 from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.generations import WorkerState
 from ndb_models.server.metrics import CONTENT_TYPE, exposition
 from ndb_models.server.options import ServerOptions
-from ndb_models.server.tokens import Role, Tokens
+from ndb_models.server.tokens import OPEN_TO_ALL, Grant, Role, Tokens
 from ndb_models.server.traffic import Refusal, Traffic
 from ndb_models.types import Clock
 
@@ -32,6 +33,8 @@ _logger = logging.getLogger(__name__)
 _ENDPOINTS: Final = ("/healthz", "/readyz", "/metrics")
 _READING: Final = ("GET", "HEAD")
 _PLAIN: Final = "text/plain; charset=utf-8"
+GENERATION_HEADER: Final = "NDB-Generation"
+"""Of `/readyz`: the oldest generation of tokens and certificates that a worker serves."""
 _REALM: Final = 'Bearer realm="ndb_models"'
 
 
@@ -47,13 +50,20 @@ class Gate:
     """Lets requests in, or answers them. To websockets it is a `process_request`."""
 
     def __init__(
-        self, options: ServerOptions, engine: Engine, traffic: Traffic, *, clock: Clock = time.monotonic
+        self,
+        options: ServerOptions,
+        engine: Engine,
+        traffic: Traffic,
+        state: WorkerState,
+        *,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.readiness = Readiness.LOADING
         self.tokens: Tokens | None = options.tokens
         self._options = options
         self._engine = engine
         self._traffic = traffic
+        self._state = state
         self._clock = clock
         self._started = clock()
 
@@ -75,13 +85,14 @@ class Gate:
     async def _probe(self, path: str) -> Response:
         if path == "/healthz":
             return _answer(HTTPStatus.OK, "ok\n")
+        more = {GENERATION_HEADER: str(self._state.generations.oldest)}
         if self.readiness is not Readiness.READY:
-            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.readiness.value}\n")
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.readiness.value}\n", more)
         try:
             await self._engine.check()
         except StoreError as exc:
-            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{exc.reason}\n")
-        return _answer(HTTPStatus.OK, f"{self.readiness.value}\n")
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{exc.reason}\n", more)
+        return _answer(HTTPStatus.OK, f"{self.readiness.value}\n", more)
 
     def _handshake(self, connection: NdbServerConnection, request: Request) -> Response | None:
         traffic = self._traffic
@@ -89,20 +100,21 @@ class Gate:
             return self._refuse(connection, Refusal.NOT_READY, f"The server is {self.readiness.value}.\n")
         if any(origin not in self._options.allow_origins for origin in request.headers.get_all("Origin")):
             return self._refuse(connection, Refusal.ORIGIN, "Pages of this origin may not connect.\n")
-        role = self._role(request)
-        if role is None:
+        grant = self._grant(request)
+        if grant is None:
             return self._refuse(connection, Refusal.TOKEN, "A token that this server knows is needed.\n", request)
         if traffic.admitted >= self._options.max_connections:
             return self._refuse(connection, Refusal.FULL, "There are as many clients as there may be.\n")
-        connection.admit(admin=role is Role.ADMIN)
+        connection.grant = grant
+        connection.admit(admin=grant.role is Role.ADMIN)
         return None
 
-    def _role(self, request: Request) -> Role | None:
+    def _grant(self, request: Request) -> Grant | None:
         """Return what a request's token allows; everything where tokens are not in use."""
         if self.tokens is None:
-            return Role.ADMIN
+            return OPEN_TO_ALL
         given = request.headers.get_all("Authorization")
-        return self.tokens.role_of(given[0]) if len(given) == 1 else None
+        return self.tokens.grant_of(given[0]) if len(given) == 1 else None
 
     def _refuse(
         self, connection: NdbServerConnection, reason: Refusal, text: str, request: Request | None = None
@@ -116,10 +128,10 @@ class Gate:
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
 
     async def _metrics(self, request: Request) -> Response:
-        role = self._role(request)
-        if role is None:
+        grant = self._grant(request)
+        if grant is None:
             return _unauthorized(request, "An admin's token is needed.\n")
-        if role is not Role.ADMIN:
+        if grant.role is not Role.ADMIN:
             challenge = f'{_REALM}, error="insufficient_scope"'
             return _answer(HTTPStatus.FORBIDDEN, "An admin's token is needed.\n", {"WWW-Authenticate": challenge})
         try:
@@ -127,7 +139,7 @@ class Gate:
         except StoreError as exc:
             _logger.warning("the store cannot be counted for /metrics: %s", exc.reason)
             statistics = None  # the rest is what tells that something is wrong
-        text = exposition(self._traffic, self._engine.tally, statistics, self._clock() - self._started)
+        text = exposition(self._traffic, self._engine.tally, statistics, self._clock() - self._started, self._state)
         return _answer(HTTPStatus.OK, text, {"Content-Type": CONTENT_TYPE})
 
 

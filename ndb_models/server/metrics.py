@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from ndb_models.engine.tally import Tally
+from ndb_models.server.generations import WorkerState
 from ndb_models.server.process import ProcessStatistics, process_statistics
 from ndb_models.server.traffic import Ending, Histogram, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
@@ -18,9 +19,10 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 
-def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float) -> str:
+def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
     """Return all that there is to tell; `uptime` in seconds. `store` is None for one that cannot be counted."""
-    return "".join([*_families(traffic, tally, store, uptime), *_process_families(process_statistics())])
+    families = [*_families(traffic, tally, store, uptime), *_generation_families(state)]
+    return "".join([*families, *_process_families(process_statistics())])
 
 
 def status_label(status: int) -> str:
@@ -73,6 +75,13 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
         yield _one(
             "ndb_store_bytes", "gauge", "Bytes of memory that the store takes, as counted for its limit.", store.size
         )
+
+
+def _generation_families(state: WorkerState) -> Iterator[str]:
+    meaning = "Generation of tokens and certificate that this process serves."
+    yield _one("ndb_generation", "gauge", meaning, state.served)
+    meaning = "Generation that the last reload asked for; it differs where the reload was refused."
+    yield _one("ndb_generation_asked", "gauge", meaning, state.generations.asked)
 
 
 def _process_families(process: ProcessStatistics) -> Iterator[str]:

@@ -87,6 +87,11 @@ class ServerOptions:
                 )
 
     @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """The files of the certificate and of its key; None for no TLS."""
+        return None if self.tls_cert is None or self.tls_key is None else (self.tls_cert, self.tls_key)
+
+    @property
     def secure(self) -> bool:
         """Whether it listens with TLS."""
         return self.tls_cert is not None

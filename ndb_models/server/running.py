@@ -8,21 +8,24 @@ import importlib
 import importlib.util
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import IN_MEMORY, Configuration, read_all_tokens
+from ndb_models.server.configuration import IN_MEMORY, Configuration
+from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.logs import log_to
 from ndb_models.server.memory_limit import memory_left
+from ndb_models.server.reloading import merged
 from ndb_models.server.server import NdbServer
-from ndb_models.server.workers import Supervisor, hold_port
+from ndb_models.server.signals import handling_signals, hold_signals
+from ndb_models.server.workers import Stage, Supervisor, hold_port
 from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
@@ -36,16 +39,47 @@ _STORE_PART: Final = 3 / 4
 
 _logger = logging.getLogger(__name__)
 
+# So many seconds after --stop-timeout, a worker that has not ended is killed. Closing the store takes its time too.
+_TO_CLOSE: Final = 5.0
 
-def run(configuration: Configuration, environment: Mapping[str, str]) -> int:
-    """Serve until told to stop (SIGINT, SIGTERM); return the exit status: 0 stopped, 1 failed."""
+Reading: TypeAlias = Callable[[], Configuration]
+"""Reads settings, tokens and certificate anew. Raises `InvalidArgumentError` where they cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """How a process serves: alone, or as a worker.
+
+    Args:
+        state: what it says of itself.
+        read: reads what it serves with anew.
+        generation: called at a SIGHUP; returns the generation that this asks for.
+        tell: tells systemd, if it is this process that does so.
+    """
+
+    state: WorkerState
+    read: Reading
+    generation: Callable[[], int]
+    tell: Callable[[str], None]
+
+
+def run(configuration: Configuration, read: Reading) -> int:
+    """Serve until told to stop (SIGINT, SIGTERM); return the exit status: 0 stopped, 1 failed.
+
+    On SIGHUP, tokens and certificate are read anew. The process is to end after this: signals stay blocked, or are
+    ignored.
+
+    Args:
+        configuration: what `read` has returned.
+        read: reads it anew, for reloads and in workers that start.
+    """
+    hold_signals()
     faulthandler.enable(_STANDARD_ERROR)
     log_to(sys.stderr, level=configuration.log_level, style=configuration.log_format)
     for warning in configuration.warnings:
         _logger.warning("%s", warning)
-    if configuration.workers > 1:
-        return _reporting(lambda: _run_workers(configuration, environment))
-    return _reporting(lambda: _run_alone(configuration, environment))
+    serve = _run_workers if configuration.workers > 1 else _run_alone
+    return _reporting(lambda: serve(configuration, read))
 
 
 def _reporting(work: Callable[[], int]) -> int:
@@ -60,9 +94,42 @@ def _reporting(work: Callable[[], int]) -> int:
         return 1
 
 
-def _run_alone(configuration: Configuration, environment: Mapping[str, str]) -> int:
+def _run_alone(configuration: Configuration, read: Reading) -> int:
+    generations = Generations()
+    state = generations.workers[0]
+    state.born()
+
+    def read_anew() -> Configuration:
+        return merged(configuration, read(), guarded=generations.guarded)
+
+    return _serve(configuration, _Process(state, read_anew, generations.ask, _tell_systemd))
+
+
+def _run_workers(configuration: Configuration, read: Reading) -> int:
+    options = configuration.server
+    generations = Generations(configuration.workers)
+    with hold_port(options.host, options.port) as held:
+        started = replace(configuration, server=replace(options, port=held.getsockname()[1]))
+
+        def read_anew() -> Configuration:
+            return merged(started, read(), guarded=generations.guarded)
+
+        def serve(state: WorkerState) -> int:
+            generation = generations.asked
+            mine = read_anew()
+            state.note_served(generation)
+            return _serve(mine, _Process(state, read_anew, lambda: generations.asked, lambda _: None))
+
+        def work(state: WorkerState) -> int:
+            return _reporting(lambda: serve(state))
+
+        stop_within = options.stop_timeout + _TO_CLOSE
+        return Supervisor(generations, work, stop_within=stop_within, report=_tell_systemd_stage).run()
+
+
+def _serve(configuration: Configuration, process: _Process) -> int:
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(_open_and_serve(configuration, environment))
+        runner.run(_open_and_serve(configuration, process))
     _say("ndb-models stopped")
     return 0
 
@@ -82,23 +149,30 @@ def discard_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def _run_workers(configuration: Configuration, environment: Mapping[str, str]) -> int:
-    options = configuration.server
-    with hold_port(options.host, options.port) as held:
-        options = replace(options, port=held.getsockname()[1])
-        mine = replace(configuration, server=options)
-        return Supervisor(configuration.workers, lambda: _reporting(lambda: _run_alone(mine, environment))).run()
+async def _open_and_serve(configuration: Configuration, process: _Process) -> None:
+    """Serve until SIGINT or SIGTERM, which may come at any moment from here on.
+
+    Raises:
+        NdbError, OSError: it cannot start; what it had begun is ended.
+    """
+    stopping, reloading = asyncio.Event(), _Reloading(process)
+    with handling_signals(stop=stopping.set, reload=reloading.reload):
+        try:
+            opening = asyncio.create_task(_opened(configuration))
+            if await _is_done_before(opening, stopping):
+                store = opening.result()
+                try:
+                    await _serve_store(configuration, store, process, stopping, reloading)
+                finally:
+                    await store.aclose()  # the server does so too, once it has started
+        finally:
+            await asyncio.get_running_loop().shutdown_default_executor()  # its threads take signals
 
 
-async def _open_and_serve(configuration: Configuration, environment: Mapping[str, str]) -> None:
+async def _opened(configuration: Configuration) -> Store:
     if configuration.store == IN_MEMORY:
-        store: Store = MemoryStore(_limits(configuration.limits))
-    else:
-        store = await open_store(configuration.store)
-    try:
-        await serve(configuration, environment, store)
-    finally:
-        await store.aclose()  # the server does so too, once it has started
+        return MemoryStore(_limits(configuration.limits))
+    return await open_store(configuration.store)
 
 
 def _limits(told: StoreLimits) -> StoreLimits:
@@ -118,59 +192,107 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
-async def serve(configuration: Configuration, environment: Mapping[str, str], store: Store) -> None:
-    """Serve a store until SIGINT or SIGTERM; on SIGHUP, read tokens and certificate anew.
-
-    Raises:
-        NdbError, OSError: it cannot start; what it had begun is ended.
-    """
+async def _serve_store(
+    configuration: Configuration, store: Store, process: _Process, stopping: asyncio.Event, reloading: _Reloading
+) -> None:
+    state = process.state
     engine = Engine(store, persist_path=configuration.persist_path, max_nesting=configuration.max_nesting)
-    server = NdbServer(engine, configuration.server, prepare=_loading(configuration, engine))
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    if hasattr(signal, "SIGHUP"):
-        loop.add_signal_handler(signal.SIGHUP, _reload, server, configuration, environment)
-    if await _started(server, stopping):
+    prepare = _loading(configuration, engine, state.generations)
+    server = NdbServer(engine, configuration.server, prepare=prepare, state=state)
+    reloading.begin(server, configuration)
+    if await _is_done_before(asyncio.create_task(server.start()), stopping):
         _say(f"ndb-models {__version__} is ready on {server.uri}")
-        _tell_systemd("READY=1")
+        state.note_ready()
+        process.tell("READY=1")
         await stopping.wait()
-        _tell_systemd("STOPPING=1")
+        process.tell("STOPPING=1")
     await server.stop()
 
 
-async def _started(server: NdbServer, stopping: asyncio.Event) -> bool:
-    """Start a server; return whether it is ready, or was told to stop before."""
-    starting, told = asyncio.create_task(server.start()), asyncio.create_task(stopping.wait())
+async def _is_done_before(task: asyncio.Task[Any], stopping: asyncio.Event) -> bool:
+    """Return True as soon as a task is done, and False if the server is told to stop before; the task is then ended.
+
+    Raises:
+        Exception: what the task raised.
+    """
+    told = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait([starting, told], return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
+        await asyncio.wait([task, told], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
             return True
         return False
     finally:
-        for task in (starting, told):
-            task.cancel()
-        await asyncio.gather(starting, told, return_exceptions=True)
+        for each in (task, told):
+            each.cancel()
+        await asyncio.gather(task, told, return_exceptions=True)
 
 
-def _loading(configuration: Configuration, engine: Engine) -> Callable[[], Awaitable[None]]:
+def _loading(configuration: Configuration, engine: Engine, generations: Generations) -> Callable[[], Awaitable[None]]:
     async def load() -> None:
+        if generations.loaded:  # by another worker: clients have changed what it loaded
+            return
         for name in configuration.load_names:
             assert configuration.load_path is not None
             sessions, keys = await engine.load(name, configuration.load_path)
             _logger.info("data set loaded", extra={"fields": {"name": name, "sessions": sessions, "keys": keys}})
+        generations.note_loaded()
 
     return load
 
 
-def _reload(server: NdbServer, configuration: Configuration, environment: Mapping[str, str]) -> None:
-    try:
-        token_file: Path | None = configuration.token_file
-        server.reload(read_all_tokens(token_file, environment))
-    except NdbError as exc:
-        _logger.error("what was read anew cannot be used, and all stays as it was: %s", exc)
+class _Reloading:
+    """Has a server reload when it is told to; when it is told so before there is one, as soon as there is one."""
+
+    def __init__(self, process: _Process) -> None:
+        self._process = process
+        self._server: NdbServer | None = None
+        self._asked = False
+
+    def begin(self, server: NdbServer, configuration: Configuration) -> None:
+        """Take the server, with the settings that it was made with."""
+        self._server = server
+        if configuration.server.tokens is not None:
+            self._process.state.generations.note_guarded()
+        if self._asked:
+            self.reload()
+
+    def reload(self) -> None:
+        """Read anew, and serve with that. If it cannot be used, log why, and go on with what there is."""
+        if self._server is None:
+            self._asked = True
+            return
+        process, state = self._process, self._process.state
+        generation = process.generation()
+        process.tell(_reloading_state())
+        try:
+            options = process.read().server
+            self._server.reload(options.tokens, certificate=options.certificate, generation=generation)
+        except (NdbError, OSError) as exc:
+            fields = {"generation": state.served, "asked": generation}
+            event = "what was read anew cannot be used, and all stays as it was: %s"
+            _logger.error(event, exc, extra={"fields": fields})
+            state.note_tried(generation)
+        else:
+            if options.tokens is not None:
+                state.generations.note_guarded()
+        if state.ready:
+            process.tell("READY=1")
+
+
+def _tell_systemd_stage(stage: Stage) -> None:
+    match stage:
+        case Stage.READY | Stage.RELOADED:
+            _tell_systemd("READY=1")
+        case Stage.RELOADING:
+            _tell_systemd(_reloading_state())
+        case Stage.STOPPING:
+            _tell_systemd("STOPPING=1")
+
+
+def _reloading_state() -> str:
+    """Return what systemd is to be told at the start of a reload. At its end it is told that the server is ready."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def _tell_systemd(state: str) -> None:

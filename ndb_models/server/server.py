@@ -7,6 +7,7 @@ import functools
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -16,6 +17,7 @@ from websockets.protocol import State
 from ndb_models.engine import Engine
 from ndb_models.server.connection import NdbServerConnection, Visitors
 from ndb_models.server.gate import Gate, Readiness
+from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.listening import listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
@@ -58,7 +60,8 @@ class NdbServer(Uncopyable):
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
     Browsers are refused, but for pages of the origins that are allowed. `prepare` is run once the server listens and
-    before it is ready; until then handshakes get HTTP status 503, and so does `/readyz`.
+    before it is ready; until then handshakes get HTTP status 503, and so does `/readyz`. `state` is that of this worker
+    among those that share a port.
     """
 
     def __init__(
@@ -67,16 +70,21 @@ class NdbServer(Uncopyable):
         options: ServerOptions | None = None,
         *,
         prepare: Callable[[], Awaitable[object]] | None = None,
+        state: WorkerState | None = None,
     ) -> None:
         self._engine = engine
         self._options = options or ServerOptions()
         self._prepare = prepare
         self._traffic = Traffic()
-        self._gate = Gate(self._options, engine, self._traffic)
+        self._state = Generations().workers[0] if state is None else state
+        if not self._state.served:
+            self._state.born()
+        self._gate = Gate(self._options, engine, self._traffic, self._state)
         self._visitors = Visitors(self._options.max_connections)
         self._rounds = Rounds()
         self._server: Server | None = None
         self._tls: ssl.SSLContext | None = None
+        self._certificate = self._options.certificate
         self._sweeper: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -91,8 +99,8 @@ class NdbServer(Uncopyable):
         """
         options = self._options
         options.require_safe_address()
-        if options.tls_cert is not None and options.tls_key is not None:
-            self._tls = server_context(options.tls_cert, options.tls_key)
+        if self._certificate is not None:
+            self._tls = server_context(*self._certificate)
         with listening_on(options.host, options.port):
             self._server = await serve(
                 _stay,
@@ -130,7 +138,7 @@ class NdbServer(Uncopyable):
             await self.stop()
             raise
         self._gate.readiness = Readiness.READY
-        _logger.info("ready", extra={"fields": {"uri": self.uri}})
+        _logger.info("ready", extra={"fields": {"uri": self.uri, "generation": self._state.served}})
 
     @property
     def port(self) -> int:
@@ -144,17 +152,45 @@ class NdbServer(Uncopyable):
         host = self._options.host
         return f"{'wss' if self._options.secure else 'ws'}://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
-    def reload(self, tokens: Tokens | None) -> None:
-        """Take these tokens, and read the certificate and its key anew: both for connections from now on.
+    def reload(
+        self, tokens: Tokens | None, *, certificate: tuple[Path, Path] | None = None, generation: int | None = None
+    ) -> None:
+        """Take these tokens, and read the certificate and its key anew.
+
+        Clients whose token is not among them, or has another role now, are disconnected (code 1008) before this
+        returns, and so are clients that were let in without one. The others stay connected. The new certificate is for
+        connections from now on.
+
+        Args:
+            tokens: all that open the server from now on; None to let everyone do everything.
+            certificate: the files of the certificate and of its key; None for those that the server has.
+            generation: the number of what is read; None for the next.
 
         Raises:
-            InvalidArgumentError: the certificate or its key cannot be used; everything stays as it was.
+            InvalidArgumentError: the certificate or its key cannot be used; everything stays as it was, and the
+                generation too.
         """
-        options = self._options
-        if self._tls is not None and options.tls_cert is not None and options.tls_key is not None:
-            replace_certificate(self._tls, options.tls_cert, options.tls_key)
+        if generation is None:
+            generation = self._state.generations.ask()
+        if self._certificate is not None:
+            certificate = certificate or self._certificate
+            replace_certificate(self._tls, *certificate)
+            self._certificate = certificate
         self._gate.tokens = tokens
-        _logger.info("reloaded")
+        revoked = 0 if tokens is None else self._revoke(tokens)
+        self._state.note_served(generation)
+        _logger.info("reloaded", extra={"fields": {"generation": generation, "revoked": revoked}})
+
+    def _revoke(self, tokens: Tokens) -> int:
+        """End the clients whose token is not among these, or not with the role that it had; return how many."""
+        revoked = [
+            each
+            for each in self._visitors.present
+            if each.grant is not None and not tokens.holds(each.grant) and each.protocol.state is not State.CLOSING
+        ]
+        for connection in revoked:
+            connection.revoke()
+        return len(revoked)
 
     async def stop(self) -> None:
         """Answer what has been accepted, close all connections (code 1001), and the engine. Twice does no harm.

@@ -21,10 +21,14 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def replace_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Read both anew, for connections from now on. Raises as `server_context`; then the old ones stay."""
+def replace_certificate(context: ssl.SSLContext | None, certificate: Path, key: Path) -> None:
+    """Read both anew, for connections from now on. Raises as `server_context`; then the old ones stay.
+
+    A `context` of None is yet to be made: this only finds out whether they can be used.
+    """
     server_context(certificate, key)  # what cannot be used is found out here, and not half-way through
-    _load(context, certificate, key)
+    if context is not None:
+        _load(context, certificate, key)
 
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

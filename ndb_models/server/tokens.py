@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
 
@@ -22,6 +22,17 @@ class Role(Enum):
 
     DATA = "data"
     ADMIN = "admin"
+
+
+class Grant(NamedTuple):
+    """What a client was let in with: its role, and the digest of its token; None where tokens were not in use."""
+
+    role: Role
+    digest: bytes | None
+
+
+OPEN_TO_ALL: Final = Grant(Role.ADMIN, None)
+"""What every client has where tokens are not in use."""
 
 
 class Tokens:
@@ -47,7 +58,16 @@ class Tokens:
         return f"<Tokens: {len(self)}>"
 
     def role_of(self, authorization: str) -> Role | None:
-        """Return what the value of an `Authorization` header allows; None for nothing.
+        """Return what the value of an `Authorization` header allows; None for nothing. See `grant_of`."""
+        grant = self.grant_of(authorization)
+        return None if grant is None else grant.role
+
+    def holds(self, grant: Grant) -> bool:
+        """Return True if the token of a client that is connected still opens the server, with the same role."""
+        return grant.digest is not None and self._roles.get(grant.digest) is grant.role
+
+    def grant_of(self, authorization: str) -> Grant | None:
+        """Return what the value of an `Authorization` header opens the server with; None if it does not.
 
         Takes as long for every token, whether it is known, or how much of it is right.
         """
@@ -56,7 +76,7 @@ class Tokens:
         found = None
         for digest, role in self._roles.items():
             if hmac.compare_digest(digest, given):
-                found = role
+                found = Grant(role, digest)
         return found
 
 
@@ -84,11 +104,6 @@ def read_tokens(path: Path) -> list[tuple[Role, str]]:
     if not tokens:
         raise InvalidArgumentError(f"{path} holds no token: a line is data:TOKEN or admin:TOKEN")
     return tokens
-
-
-def is_open_to_others(path: Path) -> bool:
-    """Tell whether other users of this machine can read a file, where the system has a notion of that."""
-    return bool(path.stat().st_mode & 0o007)
 
 
 def _check(token: str) -> None:

@@ -25,6 +25,7 @@ class Ending(Enum):
     IDLE = "idle"
     STOPPING = "stopping"
     MEMORY = "memory"
+    REVOKED = "revoked"
 
 
 class Histogram:

@@ -2,6 +2,9 @@
 
 Each listens on the port itself (`SO_REUSEPORT`), and the system spreads the connections over them. The parent serves
 nobody. It must have no threads and no event loop when it starts them: they are forks of it.
+
+The parent blocks all signals that it acts on, and waits for them one by one. A worker inherits that: no signal reaches
+it before its handlers stand.
 """
 
 from __future__ import annotations
@@ -13,17 +16,26 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NoReturn
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.listening import listening_on
 from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
 
-# One that dies sooner would die again: it is not started again, and all stop.
-_SHORTEST_LIFE: Final = 1.0
-_AWAITED: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# For the parent alone; a worker has them as they were. With SIGUSR1, workers have it look at their states.
+_OF_PARENT: Final = (signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1)
+_AWAITED: Final = (*_OF_PARENT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+# How long, in seconds, a worker that could not start waits for its next start: twice as long each time.
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+# A worker that was ready is replaced at once, unless it lived for less than this many seconds.
+_SHORT_LIFE: Final = 1.0
 
 
 def hold_port(host: str, port: int) -> socket.socket:
@@ -47,81 +59,229 @@ def hold_port(host: str, port: int) -> socket.socket:
     return held
 
 
-class Supervisor:
-    """Keeps `count` workers running; `work` is what one does, and returns its exit status."""
+class Stage(Enum):
+    """What becomes of all workers together."""
 
-    def __init__(self, count: int, work: Callable[[], int], *, clock: Clock = time.monotonic) -> None:
-        self._count = count
+    READY = "every worker takes clients, but for those that cannot start"
+    RELOADING = "tokens and certificates are read anew"
+    RELOADED = "every living worker has taken or refused what was read"
+    STOPPING = "they were told to stop"
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One of the workers, in all its lives: `pid` is None between them, and `due` is when the next is to begin."""
+
+    state: WorkerState
+    pid: int | None = None
+    started: float = 0.0
+    failures: int = 0
+    due: float = 0.0
+
+
+class Supervisor:
+    """Keeps workers running.
+
+    Args:
+        generations: has the states of the workers, and so says how many there are.
+        work: what one does. It is called in the worker with its state, must note there when it is ready, and returns
+            its exit status. SIGTERM, SIGINT and SIGHUP are blocked until it unblocks them.
+        stop_within: seconds after which workers that were told to stop are killed.
+        report: called in the parent as they reach a stage.
+        clock: tells seconds.
+    """
+
+    def __init__(
+        self,
+        generations: Generations,
+        work: Callable[[WorkerState], int],
+        *,
+        stop_within: float,
+        report: Callable[[Stage], None] = lambda _: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._generations = generations
         self._work = work
+        self._stop_within = stop_within
+        self._report = report
         self._clock = clock
-        # When each was started, by its process id.
-        self._started: dict[int, float] = {}
-        self._stopping = False
+        self._workers = [_Worker(state) for state in generations.workers]
+        self._told_ready = self._reloading = False
+        # True once a worker was ready.
+        self._proven = False
+        # When those that have not stopped are killed; None before they are told to.
+        self._kill_at: float | None = None
         self._status = 0
 
     def run(self) -> int:
         """Start the workers, and stay until the last has ended; return 0 if they were told to end, 1 if one failed.
 
-        SIGTERM and SIGINT tell them to stop, SIGHUP is passed on. A worker that dies is replaced. One that dies in its
-        first second, or says that it failed, is not: then all are told to stop.
+        The first starts alone, and the others when it is ready; if it fails, the next is tried. If none of them can
+        start, this ends with status 1. From then on a worker that dies is replaced, and one that cannot start is tried
+        again, after a pause that grows to five seconds; the others serve on.
+
+        SIGTERM and SIGINT tell them to stop, and SIGHUP to reload. The process is to end after this: the signals stay
+        blocked.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        signal.signal(signal.SIGCHLD, _ignore)  # where it is ignored, or was when this was executed, none would come
         try:
-            for _ in range(self._count):
-                self._start(before)
-            while self._started:
+            self._look()
+            while self._kill_at is None or self._alive():
                 number = signal.sigwait(_AWAITED)
-                if number == signal.SIGCHLD:
-                    self._bury(before)
-                elif number == signal.SIGHUP:
-                    self._tell(signal.SIGHUP)
-                else:
+                if number == signal.SIGHUP:
+                    self._reload()
+                elif number in (signal.SIGTERM, signal.SIGINT):
                     self._stop()
+                self._look()
         finally:
             self._tell(signal.SIGKILL)  # there is none left, unless something went wrong here
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._status
 
-    def _start(self, mask: set[signal.Signals | int]) -> None:
-        worker = os.fork()
-        if worker:
-            self._started[worker] = self._clock()
-            _logger.info("worker started", extra={"fields": {"pid": worker}})
+    def _alive(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.pid is not None]
+
+    def _look(self) -> None:
+        """Do what is to be done now, whichever signal it was, and see to being woken when there is more to do."""
+        self._note_ready()
+        self._bury()
+        now = self._clock()
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                self._kill()
+            self._wake_in(self._kill_at - now if now < self._kill_at else 0)
             return
+        for worker in self._due(now):
+            self._start(worker)
+        self._note_reloaded()
+        pauses = [worker.due - now for worker in self._workers if worker.pid is None]
+        self._wake_in(max(min(pauses), 0.001) if pauses and (self._proven or not self._alive()) else 0)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Have SIGALRM come after these seconds; never if they are 0."""
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _due(self, now: float) -> list[_Worker]:
+        """Return the workers that are to be started. Until one was ready, that is one at a time."""
+        if self._proven:
+            return [worker for worker in self._workers if worker.pid is None and worker.due <= now]
+        untried = [worker for worker in self._workers if worker.pid is None and not worker.failures]
+        return [] if self._alive() else untried[:1]
+
+    def _start(self, worker: _Worker) -> None:
+        worker.state.born()
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            _logger.error("a worker cannot be started: %s", exc.strerror)
+            self._died(worker, was_ready=False)
+            return
+        if not pid:
+            self._live(worker.state, parent)
+        worker.pid, worker.started = pid, self._clock()
+        _logger.info("worker started", extra={"fields": {"pid": pid, "generation": worker.state.served}})
+
+    def _live(self, state: WorkerState, parent: int) -> NoReturn:
+        """Be a worker, from its birth to its end."""
         status = 1
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            status = self._work()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_PARENT)
+
+            def notify() -> None:
+                if os.getppid() == parent:
+                    os.kill(parent, signal.SIGUSR1)
+
+            state.notify = notify
+            status = self._work(state)
         except BaseException:
             _logger.exception("worker failed")
         finally:
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(status)
+            try:
+                logging.shutdown()
+                sys.stdout.flush()
+            finally:
+                os._exit(status)  # whatever happens, it does not go on as its parent
 
-    def _bury(self, mask: set[signal.Signals | int]) -> None:
-        for worker in [*self._started]:
-            ended, how = os.waitpid(worker, os.WNOHANG)
+    def _bury(self) -> None:
+        for worker in self._alive():
+            assert worker.pid is not None
+            ended, how = os.waitpid(worker.pid, os.WNOHANG)
             if ended:
-                lived = self._clock() - self._started.pop(worker)
-                self._replace(worker, os.waitstatus_to_exitcode(how), lived, mask)
+                worker.pid = None
+                self._ended(worker, ended, os.waitstatus_to_exitcode(how))
 
-    def _replace(self, worker: int, status: int, lived: float, mask: set[signal.Signals | int]) -> None:
-        if self._stopping:
-            # It may have been told before it could listen to that.
-            self._status = self._status or int(status not in (0, -signal.SIGTERM))
+    def _ended(self, worker: _Worker, pid: int, status: int) -> None:
+        was_ready = worker.state.ready
+        worker.state.died()
+        if self._kill_at is not None:
+            self._status = self._status or int(was_ready and status != 0)
             return
-        _logger.warning("worker died", extra={"fields": {"pid": worker, "status": status}})
-        if status > 0 or lived < _SHORTEST_LIFE:
+        self._died(worker, was_ready=was_ready)
+        pause = round(max(worker.due - self._clock(), 0), 1)
+        event = "worker died" if was_ready else "worker did not start"
+        _logger.warning(event, extra={"fields": {"pid": pid, "status": status, "next_in": pause}})
+
+    def _died(self, worker: _Worker, *, was_ready: bool) -> None:
+        """Say when it is started again; or stop, where none could be started."""
+        now = self._clock()
+        worker.state.died()
+        if was_ready:
+            worker.failures = 0
+            pause = 0 if now - worker.started >= _SHORT_LIFE else _FIRST_PAUSE
+        else:
+            worker.failures += 1
+            pause = min(_FIRST_PAUSE * 2 ** (worker.failures - 1), _LONGEST_PAUSE)
+        worker.due = now + pause
+        if not self._proven and all(each.failures for each in self._workers):
+            _logger.error("no worker can start")
             self._status = 1
             self._stop()
+
+    def _note_ready(self) -> None:
+        self._proven = self._proven or any(worker.state.ready for worker in self._workers)
+        if self._proven and not self._told_ready and all(each.state.ready or each.failures for each in self._workers):
+            self._told_ready = True
+            self._report(Stage.READY)
+
+    def _reload(self) -> None:
+        if self._kill_at is None:
+            self._generations.ask()
+            self._reloading = True
+            self._report(Stage.RELOADING)
+            self._tell(signal.SIGHUP)
+
+    def _note_reloaded(self) -> None:
+        generations = self._generations
+        if not self._reloading or not generations.is_tried:
+            return
+        self._reloading = False
+        refused = [state for state in generations.workers if 0 < state.served < generations.asked]
+        fields = {"generation": generations.asked, "workers": len(self._alive()), "refused": len(refused)}
+        if refused:
+            _logger.error("the reload is not done: workers serve an older generation", extra={"fields": fields})
         else:
-            self._start(mask)
+            _logger.info("every worker is reloaded", extra={"fields": fields})
+        self._report(Stage.RELOADED)
 
     def _stop(self) -> None:
-        self._stopping = True
+        if self._kill_at is None:
+            self._kill_at = self._clock() + self._stop_within
+            self._report(Stage.STOPPING)
         self._tell(signal.SIGTERM)
 
+    def _kill(self) -> None:
+        for worker in self._alive():
+            _logger.error("worker did not stop in time, and is killed", extra={"fields": {"pid": worker.pid}})
+        self._status = 1
+        self._tell(signal.SIGKILL)
+
     def _tell(self, number: signal.Signals) -> None:
-        for worker in self._started:
-            os.kill(worker, number)
+        for worker in self._alive():
+            assert worker.pid is not None
+            os.kill(worker.pid, number)
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Handle a signal that is only waited for."""

@@ -17,10 +17,11 @@ class Answer:
     body: str
 
 
-async def fetch(server: NdbServer, path: str, *, method: str = "GET", **headers: str) -> Answer:
-    """Send one request to a server without TLS, and read until it closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
+async def fetch(server: NdbServer | int, path: str, *, method: str = "GET", **headers: str) -> Answer:
+    """Send one request to a server without TLS, or to a port, and read until it closes."""
+    port = server if isinstance(server, int) else server.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     answer = (await reader.read()).decode()

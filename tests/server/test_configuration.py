@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from ndb_models.server.configuration import Configuration, configure
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS
 from ndb_models.stores.occupancy import StoreLimits
+
+TLS = Path(__file__).parent.parent / "transport" / "tls"
 
 # As NemesisDB 0.7 is shipped with it, but for the address.
 OF_NEMESISDB = """
@@ -216,3 +222,38 @@ def test_comments_become_spaces_and_strings_stay(text: str, without: str) -> Non
 def test_every_setting_has_names_of_its_own() -> None:
     for names in zip(*((each.flag, each.variable, each.key) for each in SETTINGS), strict=True):
         assert len(set(names)) == len(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "others"), [(0o600, None), (0o400, None), (0o640, "its group"), (0o604, "every user of this machine")]
+)
+def test_tokens_and_keys_that_others_may_read_are_warned_of(tmp_path: Path, mode: int, others: str | None) -> None:
+    tokens, key, certificate = (tmp_path / name for name in ("tokens", "key.pem", "certificate.pem"))
+    tokens.write_text("data:a-token-that-is-long-enough")
+    certificate.write_bytes((TLS / "certificate.pem").read_bytes())
+    key.write_bytes((TLS / "key.pem").read_bytes())
+    for path in (tokens, key):
+        path.chmod(mode)
+    files = {"token_file": str(tokens), "tls_cert": str(certificate), "tls_key": str(key)}
+    assert configure(files, {}).warnings == tuple(
+        f"{path} is open to {others}; make it private with: chmod go-rwx {path}"
+        for path in (tokens, key)
+        if others is not None
+    )
+    assert stat.S_IMODE(key.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="access lists are Linux's")
+def test_a_file_that_an_access_list_gives_to_one_user_is_not_its_group_s(tmp_path: Path) -> None:
+    """As systemd hands credentials to a service: the group's bits are what the list may allow at most."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("data:a-token-that-is-long-enough")
+    everyone = 2**32 - 1
+    entries = ((0x01, 6, everyone), (0x02, 4, 12345), (0x04, 0, everyone), (0x10, 4, everyone), (0x20, 0, everyone))
+    access_list = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(tokens, "system.posix_acl_access", access_list)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    assert stat.S_IMODE(tokens.stat().st_mode) == 0o640
+    assert configure({"token_file": str(tokens)}, {}).warnings == ()

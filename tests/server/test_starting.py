@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -21,6 +22,14 @@ pytestmark = pytest.mark.slow
 
 TLS = Path(__file__).parent.parent / "transport" / "tls"
 TOKEN = 16204359010587816757
+
+
+def tls_of(folder: Path) -> tuple[str, ...]:
+    """Return the flags for a certificate and its key, which is private as it should be."""
+    for name in ("certificate.pem", "key.pem"):
+        shutil.copy(TLS / name, folder)
+    (folder / "key.pem").chmod(0o600)
+    return ("--tls-cert", str(folder / "certificate.pem"), "--tls-key", str(folder / "key.pem"))
 
 
 async def test_data_sets_are_loaded_before_the_server_is_ready(tmp_path: Path) -> None:
@@ -62,7 +71,7 @@ async def test_tokens_and_certificates_are_read_anew_when_told(tmp_path: Path) -
     tokens = tmp_path / "tokens"
     tokens.touch(0o600)
     tokens.write_text(f"data:{old}\n")
-    files = ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "key.pem"), "--log-level", "info")
+    files = (*tls_of(tmp_path), "--log-level", "info")
     trusting = ssl.create_default_context(cafile=TLS / "certificate.pem")
     async with serving("--token-file", str(tokens), *files) as (process, uri):
         assert process.stderr is not None
@@ -78,9 +87,9 @@ async def test_tokens_and_certificates_are_read_anew_when_told(tmp_path: Path) -
             assert await client.kv_set({"a": 1})
             tokens.write_text("canary")
             await tell("all stays as it was")
+            assert await client.kv_count() == 1
             tokens.write_text(f"data:{new}\n")
             await tell("reloaded")
-            assert await client.kv_count() == 1
         async with NdbClient.connect(uri, token=new, ssl=trusting) as client:
             assert await client.kv_count() == 1
         with pytest.raises(ConnectError, match="401"):
@@ -98,8 +107,8 @@ async def test_health_asks_the_server_of_the_same_configuration(server: NdbServe
         assert (status, output, errors.count("\n")) == (1, "", 1)
 
 
-async def test_health_of_a_server_with_tls_that_listens_everywhere() -> None:
-    options = ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "key.pem"))
+async def test_health_of_a_server_with_tls_that_listens_everywhere(tmp_path: Path) -> None:
+    options = tls_of(tmp_path)
     async with serving(*options) as (process, uri):
         port = uri.rstrip("/").rpartition(":")[2]
         assert (await run("health", "--host", "0.0.0.0", "--port", port, *options[:2]))[0] == 0

@@ -16,7 +16,7 @@ from websockets.http11 import Response
 from ndb_models import ConnectError, InvalidArgumentError, NdbClient, ResponseError
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
-from ndb_models.server.tokens import is_open_to_others, read_tokens
+from ndb_models.server.tokens import read_tokens
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.commands import COMMANDS
 from tests.server.plain_client import GUARD, ask, plain
@@ -127,16 +127,6 @@ async def test_without_tokens_everyone_may_do_everything(server: NdbServer) -> N
         assert await client.kv_save("keys")
 
 
-async def test_new_tokens_hold_for_new_connections(guarded: NdbServer) -> None:
-    new = secrets.token_urlsafe(32)
-    async with plain(guarded, additional_headers={"Authorization": f"Bearer {DATA}"}) as websocket:
-        guarded.reload(Tokens([(Role.DATA, new)]))
-        assert (await refusal(guarded, f"Bearer {DATA}")).status_code == 401
-        assert (await ask(websocket, "KV_COUNT"))["cnt"] == 1
-    async with NdbClient.connect(guarded.uri, token=new) as client:
-        assert await client.kv_count() == 1
-
-
 class TestTheClient:
     async def test_says_what_to_do_where_a_token_is_needed(self, guarded: NdbServer) -> None:
         with pytest.raises(ConnectError, match=r"401; it takes no client without a token: token=\.\.\."):
@@ -220,13 +210,6 @@ class TestAFileOfTokens:
         for name, complaint in (("missing", "No such file"), ("binary", "not UTF-8")):
             with pytest.raises(InvalidArgumentError, match=complaint):
                 read_tokens(tmp_path / name)
-
-    def test_is_open_to_others_where_its_mode_says_so(self, tmp_path: Path) -> None:
-        path = tmp_path / "tokens"
-        path.touch(0o600)
-        assert not is_open_to_others(path)
-        path.chmod(0o644)
-        assert is_open_to_others(path)
 
 
 async def test_a_handshake_that_fails_otherwise_leaves_no_client_behind(guarded: NdbServer) -> None:

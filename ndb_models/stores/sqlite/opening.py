@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+from ndb_models.private_files import make_private_file, warn_if_open_to_others
 from ndb_models.stores.sqlite.patience import patiently
 from ndb_models.stores.sqlite.schema import prepare
 
@@ -29,7 +30,7 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
     # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made,
     # SQLite will meet too, and has the words for it.
     with contextlib.suppress(OSError):
-        make_private(path)
+        os.close(make_private_file(path))
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
@@ -40,7 +41,10 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
 
-    return patiently(lambda: _connect(path, set_up), patience)
+    connection = patiently(lambda: _connect(path, set_up), patience)
+    # Those beside it have its mode, unless it was changed since.
+    any(warn_if_open_to_others(Path(path + suffix)) for suffix in ("", "-wal", "-shm"))
+    return connection
 
 
 def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
@@ -63,17 +67,3 @@ def _connect(path: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3
         connection.close()
         raise
     return connection
-
-
-def make_private(path: str) -> None:
-    """Make an empty file that is its owner's alone, whatever the umask.
-
-    Raises:
-        OSError: it is there already, or cannot be made.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        if sys.platform != "win32":
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
