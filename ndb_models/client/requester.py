@@ -121,18 +121,18 @@ class Requester(Uncopyable):
         return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
     @property
-    def _connection_number(self) -> int:
+    def connection_number(self) -> int:
         """The number of the connection that the next request goes over."""
         transport = self._transport_in_use
         return transport.connections + (not transport.is_connected)
 
     def may_know(self, command: Command) -> bool:
         """Tell whether the server may know a command: it has not said otherwise on this connection."""
-        return command.name not in self._unknown or self._connection_number != self._unknown_on
+        return command.name not in self._unknown or self.connection_number != self._unknown_on
 
     def note_unknown(self, command: Command) -> None:
         """Take note that the server does not know a command. This is forgotten when a new connection is made."""
-        connection = self._connection_number
+        connection = self.connection_number
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
@@ -146,11 +146,11 @@ class Requester(Uncopyable):
         command = prepared.command
         if not self.may_know(command):
             return None
-        connection = self._connection_number
+        connection = self.connection_number
         answer = await self.perform(prepared)
         if answer["st"] != Status.COMMAND_NOT_EXIST:
             return answer
-        if connection == self._connection_number:  # else another server may be there by now
+        if connection == self.connection_number:  # else another server may be there by now
             self.note_unknown(command)
         return None
 
@@ -202,7 +202,19 @@ class Requester(Uncopyable):
                 return await work
             return None
 
-        task = UnattendedTask(quietly(), loop=asyncio.get_running_loop())
+        return self._in_task(quietly())
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that must not stop halfway, and return its result.
+
+        If the caller is cancelled, the work goes on in the background, and what it raises then is dropped.
+        """
+        task = self._in_task(work)
+        await asyncio.wait([task])
+        return task.result()
+
+    def _in_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = UnattendedTask(work, loop=asyncio.get_running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task

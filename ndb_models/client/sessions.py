@@ -8,16 +8,26 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
-from ndb_models.errors import InvalidArgumentError, ProtocolError
+from ndb_models.errors import (
+    ConnectionLostError,
+    InvalidArgumentError,
+    ProtocolError,
+    RequestTimeoutError,
+    ResponseError,
+)
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
 from ndb_models.wire.prepared import Parameters, Prepared
+from ndb_models.wire.statuses import Status
 
 C = TypeVar("C", Call, Prepared)
 
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
 """A hundred years, in seconds: the longest duration that a NemesisDB is told."""
+
+# How often a session that must not stay is ended, where each time the connection is lost.
+_ENDINGS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,24 @@ class SessionCommands(Requester):
 
     def end_soon(self, tkn: SessionToken) -> None:
         """End a session in the background, for a caller who cannot wait; if it cannot be ended, it is left."""
-        self.in_background(self.sh_end(tkn))
+        self.in_background(self.end_surely(tkn))
+
+    async def end_surely(self, tkn: SessionToken) -> None:
+        """End a session, which may have ended already; a request whose connection is lost is repeated a few times.
+
+        Raises as the last request.
+        """
+        for left in reversed(range(_ENDINGS)):
+            try:
+                await self.sh_end(tkn)
+            except ResponseError as exc:
+                if exc.status != Status.SESSION_NOT_EXIST:
+                    raise
+            except (ConnectionLostError, RequestTimeoutError):
+                if not left:
+                    raise
+                continue
+            return
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
         """Write keys, over what is there. An empty mapping writes nothing, and extends the expiry as any other."""
