@@ -36,6 +36,8 @@ from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 
 _NULL: Final = b"null"
+# How often a creation is begun that others refuse, who then do not take the value either.
+_CREATIONS: Final = 8
 
 
 def index_of(
@@ -133,30 +135,47 @@ class Index:
     ) -> SessionToken:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
 
+        A creation that others refused is begun again if they do not take the value either.
+
         Raises:
             DuplicateError: a unique value is taken.
+            SessionGoneError: somebody ended the session while it was created.
         """
         values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
         heir = None if heir_of is None else heir_of.tkn
-        entered: list[SessionToken] = []
+        claims: dict[Value, str] = {}
 
         async def enter(tkn: SessionToken) -> None:
-            entered.append(tkn)
+            claims.clear()
             for value in values:
-                await self.enter(value, tkn, heir)
+                key = await self.enter(value, tkn, heir)
+                if key is not None:
+                    claims[value] = key
 
-        try:
-            return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
-        except SessionGoneError as exc:
-            for value in values:
-                if self.is_unique(value) and await self._is_outrun(value, entered[-1]):
-                    raise DuplicateError(self._model, value.field) from exc
-            raise
+        for _ in range(_CREATIONS):
+            try:
+                return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
+            except SessionGoneError as exc:
+                gone = exc
+            refused = await self._refused(claims)
+            if not refused:
+                raise gone  # others have ended it
+        raise DuplicateError(self._model, refused[0].field)
 
-    async def _is_outrun(self, value: Value, tkn: SessionToken) -> bool:
-        """Tell whether it was another's claim that a creation gave way to."""
-        members = await self.directory.consult(value.name, IndexSet.members) or []
-        return bool(members) and members[-1].tkn not in (tkn, NOBODY)
+    async def _refused(self, claims: Mapping[Value, str]) -> list[Value]:
+        """Return the values for which a creation was refused: there are, or were, later claims to them.
+
+        Raises:
+            DuplicateError: another session has one of them, or is about to. Otherwise it can be tried again.
+        """
+        refused: list[Value] = []
+        for value, key in claims.items():
+            members = await self.directory.consult(value.name, IndexSet.members) or []
+            if members and int(members[-1].key) > int(key):
+                if members[-1].tkn != NOBODY:
+                    raise DuplicateError(self._model, value.field)
+                refused.append(value)
+        return refused
 
     # Entries
 

@@ -1,7 +1,7 @@
 """A verb that is cut short at any of its requests: cancelled, disconnected, refused or killed with its process.
 
-With lookups and without, on this package's engine and on a NemesisDB. With NDB_INTERLEAVINGS set, all are tried at every request,
-otherwise at every few.
+With lookups and without, on this package's engine and on a NemesisDB. With NDB_INTERLEAVINGS set, all are tried at
+every request, otherwise at every few.
 """
 
 from __future__ import annotations
