@@ -45,6 +45,7 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
 
 # What `_ask` is told to expect: it looks at the outermost type, and that only.
+_STRINGS: Final = frozenset({str})
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
 NAMES: Final[type[list[str]]] = list
 TOKENS: Final[type[list[SessionToken]]] = list
@@ -188,6 +189,17 @@ class Requester(Uncopyable):
         """Send a command and return one field of its answer, of the type that it must have."""
         return field_of(await self._perform(Call(COMMANDS[name], body)), answer_field, expected)
 
+    async def _ask_names(self, name: str, answer_field: str, /, **body: object) -> list[str]:
+        """Send a command and return a field of its answer that holds names.
+
+        Raises:
+            ProtocolError: it is no array of strings.
+        """
+        names = await self._ask(name, answer_field, NAMES, **body)
+        if not _STRINGS.issuperset(map(type, names)):
+            raise ProtocolError(f"the server's answer to {name} has names that are no strings")
+        return names
+
     async def _describe(self, name: str, /, **body: object) -> dict[str, JsonValue]:
         """Send a command and return its answer without the status."""
         answer = await self._call(name, **body)
@@ -266,10 +278,16 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     given = answer["st"]
     status = given if isinstance(given, int) else 0
     if status == Status.COMMAND_NOT_EXIST and command.name.startswith("SH_"):
-        return UnsupportedServerError(command.name, answer, no_sessions(None))
+        return UnsupportedServerError(command.name, _said(answer), no_sessions(None))
     is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
     error = ServerUnavailableError if is_unavailable else ResponseError
-    return error(command.name, answer, describe(status))
+    return error(command.name, _said(answer), describe(status))
+
+
+def _said(answer: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what an answer says of a failure: neither values nor tokens."""
+    kinds = {"st": (int,), "m": (str, type(None)), "tkn": (type(None),)}
+    return {name: answer[name] for name, types in kinds.items() if name in answer and type(answer[name]) in types}
 
 
 def checked_data_set(name: str) -> str:

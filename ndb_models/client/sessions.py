@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
+from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import (
     ConnectionLostError,
     InvalidArgumentError,
@@ -176,11 +176,11 @@ class SessionCommands(Requester):
 
     async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("SH_CONTAINS", "contains", NAMES, tkn=tkn, keys=names_of(keys))
+        return await self._ask_names("SH_CONTAINS", "contains", tkn=tkn, keys=names_of(keys))
 
     async def sh_keys(self, tkn: SessionToken) -> list[str]:
         """Return the names of all keys, in no particular order."""
-        return await self._ask("SH_KEYS", "keys", NAMES, tkn=tkn)
+        return await self._ask_names("SH_KEYS", "keys", tkn=tkn)
 
     async def sh_clear(self, tkn: SessionToken) -> int:
         """Remove all keys of the session, which stays; return how many there were."""
