@@ -45,20 +45,9 @@ Messages are built from the fields. They name fields, keys and statuses, no valu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Never
+from typing import Literal, NamedTuple
 
 from ndb_models.types import JsonValue, SessionToken, redact
-
-
-def raise_without_context(error: Exception, cause: BaseException | None = None) -> Never:
-    """Raise an error in an `except` block, without the exception that is handled there.
-
-    Python would keep that one as the context, with the values that it holds; `from None` only hides it.
-    """
-    try:
-        raise error from cause
-    finally:
-        error.__context__ = None
 
 
 class NdbError(Exception):

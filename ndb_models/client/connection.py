@@ -22,7 +22,8 @@ from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
 from ndb_models.client.unattended import UnattendedTask
-from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, raise_without_context
+from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
+from ndb_models.raising import raise_without_context
 from ndb_models.wire.framing import FrameReader, MaskedFrameWriter, OtherFrame
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FEW, Pipeline

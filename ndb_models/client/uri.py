@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri as websockets_parse_uri
 
-from ndb_models.errors import InvalidArgumentError, raise_without_context
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
 
 
 @dataclass(frozen=True, slots=True)

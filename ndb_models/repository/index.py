@@ -152,6 +152,7 @@ class Index:
                 if key is not None:
                     claims[value] = key
 
+        refused: list[Value] = []
         for _ in range(_CREATIONS):
             try:
                 return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)

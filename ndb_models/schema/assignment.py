@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
-from ndb_models.errors import raise_without_context
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.problems import refused
 
 

@@ -23,8 +23,8 @@ from ndb_models.errors import (
     SchemaError,
     StoredDataError,
     UnstorableError,
-    raise_without_context,
 )
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.assignment import FieldsValidator
 from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, Ways, find_changes, value_of
 from ndb_models.schema.core_schemas import has_aliases, writes_fields

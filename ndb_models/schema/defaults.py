@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, PydanticUndefined, SchemaSerializer, SchemaValidator
 from pydantic_core.core_schema import ErrorType
 
-from ndb_models.errors import SchemaError, raise_without_context
+from ndb_models.errors import SchemaError
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import Rules, difference, drops_private

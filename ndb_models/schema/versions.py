@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import msgspec
 from pydantic_core import from_json
 
-from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError, raise_without_context
+from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.texts import join_members
 from ndb_models.types import JsonInput, JsonValue, SessionToken

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ndb_models.errors import ProtocolError, raise_without_context
+from ndb_models.errors import ProtocolError
+from ndb_models.raising import raise_without_context
 from ndb_models.texts import UNREADABLE, is_nested_deeper
 from ndb_models.types import JsonValue
 from ndb_models.wire.strict_json import MAX_NESTING

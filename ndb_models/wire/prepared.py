@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ndb_models.errors import ProtocolError, raise_without_context
+from ndb_models.errors import ProtocolError
+from ndb_models.raising import raise_without_context
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ndb_models.errors import InvalidArgumentError, raise_without_context
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
 
 MAX_NESTING: Final = 512
 """How deep arrays and objects may be nested in a frame. Well below what Python's own stack takes."""

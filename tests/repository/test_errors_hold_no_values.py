@@ -346,7 +346,8 @@ async def test_no_error_of_a_configuration_holds_a_value(client: NdbClient) -> N
                 error = await error_of(doing)
                 assert error is None or leaks_of(error) == [], (name, kind)
     await client.kv_set({"leaks:text": [CANARY], "leaks:refused": CANARY, "leaks:secret": [CANARY]})
-    for doing in (repo.load(), repo.check(), repo.update(text="a"), repo.save(Settings(text="b"))):
+    asking: list[Awaitable[object]] = [repo.load(), repo.check(), repo.update(text="a"), repo.save(Settings(text="b"))]
+    for doing in asking:
         error = await error_of(doing)
         assert error is None or leaks_of(error) == []
 
