@@ -8,13 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
-from ndb_models.errors import (
-    ConnectionLostError,
-    InvalidArgumentError,
-    ProtocolError,
-    RequestTimeoutError,
-    ResponseError,
-)
+from ndb_models.errors import InvalidArgumentError, ProtocolError, ResponseError, UnavailableError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
@@ -26,7 +20,7 @@ C = TypeVar("C", Call, Prepared)
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
 """A hundred years, in seconds: the longest duration that a NemesisDB is told."""
 
-# How often a session that must not stay is ended, where each time the connection is lost.
+# How often ending a session that must not stay is tried.
 _ENDINGS: Final = 4
 
 
@@ -104,20 +98,20 @@ class SessionCommands(Requester):
         self.in_background(self.end_surely(tkn))
 
     async def end_surely(self, tkn: SessionToken) -> None:
-        """End a session, which may have ended already; a request whose connection is lost is repeated a few times.
+        """End a session, which may have ended already. Where the server cannot be reached, it is tried a few times.
 
         Raises as the last request.
         """
         for left in reversed(range(_ENDINGS)):
             try:
                 await self.sh_end(tkn)
-            except ResponseError as exc:
-                if exc.status != Status.SESSION_NOT_EXIST:
-                    raise
-            except (ConnectionLostError, RequestTimeoutError):
+            except UnavailableError:
                 if not left:
                     raise
                 continue
+            except ResponseError as exc:
+                if exc.status != Status.SESSION_NOT_EXIST:
+                    raise
             return
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:

@@ -347,8 +347,8 @@ async def test_no_error_of_a_configuration_holds_a_value(client: NdbClient) -> N
                 assert error is None or leaks_of(error) == [], (name, kind)
     await client.kv_set({"leaks:text": [CANARY], "leaks:refused": CANARY, "leaks:secret": [CANARY]})
     asking: list[Awaitable[object]] = [repo.load(), repo.check(), repo.update(text="a"), repo.save(Settings(text="b"))]
-    for doing in asking:
-        error = await error_of(doing)
+    for each in asking:
+        error = await error_of(each)
         assert error is None or leaks_of(error) == []
 
 
