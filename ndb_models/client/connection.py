@@ -23,6 +23,7 @@ from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
+from ndb_models.raising import raise_without_context
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FEW, Pipeline
@@ -344,5 +345,5 @@ def _check_utf8(answer: bytes) -> None:
     """
     try:
         answer.decode()
-    except UnicodeDecodeError as exc:
-        raise ProtocolError("the server sent text that is not UTF-8") from exc
+    except UnicodeDecodeError:
+        raise_without_context(ProtocolError("the server sent text that is not UTF-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
-from ndb_models.client.requester import NAMES, OBJECT, Requester, checked_data_set, names_of
+from ndb_models.client.requester import OBJECT, Requester, checked_data_set, names_of
 from ndb_models.types import JsonInput, JsonValue
 
 
@@ -40,11 +40,11 @@ class KeyCommands(Requester):
 
     async def kv_contains(self, keys: Sequence[str]) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("KV_CONTAINS", "contains", NAMES, keys=names_of(keys))
+        return await self._ask_names("KV_CONTAINS", "contains", keys=names_of(keys))
 
     async def kv_keys(self) -> list[str]:
         """Return the names of all keys, in no particular order."""
-        return await self._ask("KV_KEYS", "keys", NAMES)
+        return await self._ask_names("KV_KEYS", "keys")
 
     async def kv_clear(self) -> int:
         """Remove all keys; return how many there were."""
@@ -76,11 +76,11 @@ class KeyCommands(Requester):
             body["keys"] = names_of(keys)
         match rsp:
             case "paths":
-                return await self._ask("KV_FIND", "paths", NAMES, **body)
+                return await self._ask_names("KV_FIND", "paths", **body)
             case "kv":
                 return await self._ask("KV_FIND", "keys", OBJECT, **body)
             case _:
-                return await self._ask("KV_FIND", "keys", NAMES, **body)
+                return await self._ask_names("KV_FIND", "keys", **body)
 
     async def kv_update(self, key: str, path: str, value: JsonInput) -> int:
         """Replace what a JSONPath leads to in a key's value; return how many places. An unknown key is status 22."""

@@ -45,6 +45,7 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
 
 # What `_ask` is told to expect: it looks at the outermost type, and that only.
+_STRINGS: Final = frozenset({str})
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
 NAMES: Final[type[list[str]]] = list
 TOKENS: Final[type[list[SessionToken]]] = list
@@ -121,18 +122,18 @@ class Requester(Uncopyable):
         return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
     @property
-    def _connection_number(self) -> int:
+    def connection_number(self) -> int:
         """The number of the connection that the next request goes over."""
         transport = self._transport_in_use
         return transport.connections + (not transport.is_connected)
 
     def may_know(self, command: Command) -> bool:
         """Tell whether the server may know a command: it has not said otherwise on this connection."""
-        return command.name not in self._unknown or self._connection_number != self._unknown_on
+        return command.name not in self._unknown or self.connection_number != self._unknown_on
 
     def note_unknown(self, command: Command) -> None:
         """Take note that the server does not know a command. This is forgotten when a new connection is made."""
-        connection = self._connection_number
+        connection = self.connection_number
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
@@ -146,11 +147,11 @@ class Requester(Uncopyable):
         command = prepared.command
         if not self.may_know(command):
             return None
-        connection = self._connection_number
+        connection = self.connection_number
         answer = await self.perform(prepared)
         if answer["st"] != Status.COMMAND_NOT_EXIST:
             return answer
-        if connection == self._connection_number:  # else another server may be there by now
+        if connection == self.connection_number:  # else another server may be there by now
             self.note_unknown(command)
         return None
 
@@ -188,6 +189,17 @@ class Requester(Uncopyable):
         """Send a command and return one field of its answer, of the type that it must have."""
         return field_of(await self._perform(Call(COMMANDS[name], body)), answer_field, expected)
 
+    async def _ask_names(self, name: str, answer_field: str, /, **body: object) -> list[str]:
+        """Send a command and return a field of its answer that holds names.
+
+        Raises:
+            ProtocolError: it is no array of strings.
+        """
+        names = await self._ask(name, answer_field, NAMES, **body)
+        if not _STRINGS.issuperset(map(type, names)):
+            raise ProtocolError(f"the server's answer to {name} has names that are no strings")
+        return names
+
     async def _describe(self, name: str, /, **body: object) -> dict[str, JsonValue]:
         """Send a command and return its answer without the status."""
         answer = await self._call(name, **body)
@@ -202,7 +214,19 @@ class Requester(Uncopyable):
                 return await work
             return None
 
-        task = UnattendedTask(quietly(), loop=asyncio.get_running_loop())
+        return self._in_task(quietly())
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that must not stop halfway, and return its result.
+
+        If the caller is cancelled, the work goes on in the background, and what it raises then is dropped.
+        """
+        task = self._in_task(work)
+        await asyncio.wait([task])
+        return task.result()
+
+    def _in_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = UnattendedTask(work, loop=asyncio.get_running_loop())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
@@ -254,10 +278,16 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
     given = answer["st"]
     status = given if isinstance(given, int) else 0
     if status == Status.COMMAND_NOT_EXIST and command.name.startswith("SH_"):
-        return UnsupportedServerError(command.name, answer, no_sessions(None))
+        return UnsupportedServerError(command.name, _said(answer), no_sessions(None))
     is_unavailable = status in UNAVAILABLE and (command.name, status) != _NO_ARRAY
     error = ServerUnavailableError if is_unavailable else ResponseError
-    return error(command.name, answer, describe(status))
+    return error(command.name, _said(answer), describe(status))
+
+
+def _said(answer: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what an answer says of a failure: neither values nor tokens."""
+    kinds = {"st": (int,), "m": (str, type(None)), "tkn": (type(None),)}
+    return {name: answer[name] for name, types in kinds.items() if name in answer and type(answer[name]) in types}
 
 
 def checked_data_set(name: str) -> str:

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from ndb_models.client.requester import NAMES, OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
-from ndb_models.errors import InvalidArgumentError, ProtocolError
+from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
+from ndb_models.errors import InvalidArgumentError, ProtocolError, ResponseError, UnavailableError
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Call
 from ndb_models.wire.prepared import Parameters, Prepared
+from ndb_models.wire.statuses import Status
 
 C = TypeVar("C", Call, Prepared)
 
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
 """A hundred years, in seconds: the longest duration that a NemesisDB is told."""
+
+# How often ending a session that must not stay is tried.
+_ENDINGS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,24 @@ class SessionCommands(Requester):
 
     def end_soon(self, tkn: SessionToken) -> None:
         """End a session in the background, for a caller who cannot wait; if it cannot be ended, it is left."""
-        self.in_background(self.sh_end(tkn))
+        self.in_background(self.end_surely(tkn))
+
+    async def end_surely(self, tkn: SessionToken) -> None:
+        """End a session, which may have ended already. Where the server cannot be reached, it is tried a few times.
+
+        Raises as the last request.
+        """
+        for left in reversed(range(_ENDINGS)):
+            try:
+                await self.sh_end(tkn)
+            except UnavailableError:
+                if not left:
+                    raise
+                continue
+            except ResponseError as exc:
+                if exc.status != Status.SESSION_NOT_EXIST:
+                    raise
+            return
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
         """Write keys, over what is there. An empty mapping writes nothing, and extends the expiry as any other."""
@@ -149,11 +170,11 @@ class SessionCommands(Requester):
 
     async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
         """Return those of these keys that exist, in their order."""
-        return await self._ask("SH_CONTAINS", "contains", NAMES, tkn=tkn, keys=names_of(keys))
+        return await self._ask_names("SH_CONTAINS", "contains", tkn=tkn, keys=names_of(keys))
 
     async def sh_keys(self, tkn: SessionToken) -> list[str]:
         """Return the names of all keys, in no particular order."""
-        return await self._ask("SH_KEYS", "keys", NAMES, tkn=tkn)
+        return await self._ask_names("SH_KEYS", "keys", tkn=tkn)
 
     async def sh_clear(self, tkn: SessionToken) -> int:
         """Remove all keys of the session, which stays; return how many there were."""

@@ -11,6 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri as websockets_parse_uri
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def parse_uri(text: str) -> Uri:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise InvalidArgumentError("the URI is malformed; try 'memory://' or 'ws://127.0.0.1:1987/'") from None
+        raise_without_context(InvalidArgumentError("the URI is malformed; try 'memory://' or 'ws://127.0.0.1:1987/'"))
     match parts.scheme:
         case "memory" if "://" in text:
             options = parse_qs(parts.query, keep_blank_values=True)
@@ -117,7 +118,7 @@ def parse_uri(text: str) -> Uri:
             try:
                 address = websockets_parse_uri(text)
             except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
-                raise InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)") from None
+                raise_without_context(InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)"))
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
             shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
             return WebSocketUri(text, shown, address.host, address.port, bool(port))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -310,21 +310,25 @@ class SessionAccess:
                 return False
             raise
 
-    async def replace(self, old: SessionToken, new: SessionToken) -> None:
-        """End a session of which there is a copy; where that cannot be done to the end, end the copy.
+    async def replace(
+        self, old: SessionToken, new: SessionToken, forget: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """End a session of which there is a copy, and then forget it; if this is cut short, end the copy too.
 
         Raises:
             SessionGoneError: the old one has ended already.
         """
         try:
-            ended = await self.end(old)
-            if not ended:
-                await self.end(new)
-        except BaseException:
-            self._client.end_soon(new)  # nobody will learn its token
+            if not await self.end(old):
+                raise SessionGoneError(self._name, old)
+            if forget is not None:
+                await forget()
+        except SessionGoneError:
+            await self._client.to_the_end(self._client.end_surely(new))
             raise
-        if not ended:
-            raise SessionGoneError(self._name, old)
+        except BaseException:
+            self._client.end_soon(new)  # its token never reaches the caller
+            raise
 
     async def timer(self, tkn: SessionToken) -> Timer:
         """Return how the server lets a session expire."""

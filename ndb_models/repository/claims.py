@@ -16,11 +16,14 @@ stands if it is then the highest. Rules that keep two from both winning, however
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
-from ndb_models.errors import DuplicateError
+from ndb_models.client import NdbClient
+from ndb_models.errors import DuplicateError, UnavailableError
 from ndb_models.repository.access import SessionAccess
-from ndb_models.repository.directory import NOBODY, IndexSet, Member
+from ndb_models.repository.directory import NOBODY, IndexSet, Member, MissingSetError
 from ndb_models.repository.standing import Examiner, Sighting, Standing, Value
 from ndb_models.types import SessionToken
 
@@ -29,12 +32,14 @@ class Claims:
     """Makes, keeps and gives up claims to the unique values of one schema.
 
     Args:
+        client: an open client.
         model: the name of the class, for errors.
         access: to the sessions of the schema.
         examiner: of the same sessions.
     """
 
-    def __init__(self, model: str, access: SessionAccess, examiner: Examiner) -> None:
+    def __init__(self, client: NdbClient, model: str, access: SessionAccess, examiner: Examiner) -> None:
+        self._client = client
         self._model = model
         self._access = access
         self._examiner = examiner
@@ -56,18 +61,35 @@ class Claims:
         members = await claims.members()
         void, unfinished = await self._judge(members, value, tkn, heir_of)
         key = str(int(members[-1].key) + 1) if members else "0"
-        await claims.add(Member(key, tkn, self._examiner.now()))
+        mine = Member(key, tkn, self._examiner.now())
+        try:
+            await claims.add(mine)
+            await self._win(claims, value, mine, unfinished)
+            await claims.remove(member.key for member in (*void, *unfinished))
+        except (asyncio.CancelledError, UnavailableError):
+            self._client.in_background(self._give_up_one(claims, mine))
+            raise
+        return key
+
+    async def _win(self, claims: IndexSet, value: Value, mine: Member, unfinished: Sequence[Member]) -> None:
+        """Find out whether a claim that was made stands, and refuse the creations whose claims do not.
+
+        Raises:
+            DuplicateError: it does not.
+        """
         members = await claims.members()
-        if not leads(members, tkn, key):
-            if any((member.key, member.tkn) == (key, tkn) for member in members):
-                await claims.remove([key])
+        if not leads(members, mine.tkn, mine.key):
+            if any(member[:2] == mine[:2] for member in members):
+                await claims.remove([mine.key])
             raise DuplicateError(self._model, value.field)
         for member in unfinished:  # only now: who is refused finds out by whom
             if not await self._access.refuse(member.tkn):
-                await self.give_up(claims, lambda member: (member.key, member.tkn) == (key, tkn))
+                await self._give_up_one(claims, mine)
                 raise DuplicateError(self._model, value.field)
-        await claims.remove(member.key for member in (*void, *unfinished))
-        return key
+
+    async def _give_up_one(self, claims: IndexSet, mine: Member) -> None:
+        with contextlib.suppress(MissingSetError):  # with the set, the claim is gone
+            await self.give_up(claims, lambda member: member[:2] == mine[:2])
 
     async def _judge(
         self, members: Sequence[Member], value: Value, tkn: SessionToken, heir_of: SessionToken | None

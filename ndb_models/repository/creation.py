@@ -149,7 +149,7 @@ class SessionCreation:
             raise
         except BaseException:
             with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
-                await self._client.sh_end(tkn)
+                await self._client.to_the_end(self._client.end_surely(tkn))
             raise
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:

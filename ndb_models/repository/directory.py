@@ -13,13 +13,12 @@ list nor give an expiry later. So does a value that no session has any longer: i
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ndb_models.client import NdbClient
-from ndb_models.errors import NdbError, ProtocolError, ResponseError
+from ndb_models.errors import ProtocolError, ResponseError
 from ndb_models.types import JsonValue, SessionToken, redact
 from ndb_models.wire.commands import is_token
 from ndb_models.wire.statuses import Status
@@ -163,22 +162,25 @@ class Directory:
         """Create a set and name it; return the one that has the name, which may be another's."""
         mine = (await self._client.sh_create_session()).tkn
         try:
-            await self._client.kv_add({key: mine})
-            first = await self._named(key)
+            first = await self._name(key, mine)
         except BaseException:
-            self._client.in_background(self._end_unnamed(key, mine))
+            self._client.in_background(self._name_or_end(key, mine))
             raise
         if first is None:
             raise ProtocolError("a shared key of the index was removed as soon as it was added")
         if first != mine:
-            with contextlib.suppress(NdbError):  # an empty session that nobody knows does no harm
-                await self._client.sh_end(mine)
+            self._client.end_soon(mine)
         return first
 
-    async def _end_unnamed(self, key: str, mine: SessionToken) -> None:
-        """End a set that did not get the name. One that may get it yet is left."""
-        if await self._named(key) not in (None, mine):
-            await self._client.sh_end(mine)
+    async def _name(self, key: str, mine: SessionToken) -> SessionToken | None:
+        """Give a set a name, unless another one has it; return the one that has it."""
+        await self._client.kv_add({key: mine})
+        return await self._named(key)
+
+    async def _name_or_end(self, key: str, mine: SessionToken) -> None:
+        """Name a set after all, for the next who looks for the name; end it if another one has the name."""
+        if await self._name(key, mine) not in (None, mine):
+            await self._client.end_surely(mine)
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from ndb_models.repository.altered import AlterationCheck
 from ndb_models.repository.creation import SessionCreation
 from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
+from ndb_models.repository.index_change import change_indexed
 from ndb_models.repository.lifetimes import Lifetimes
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.repository.standing import Sighting, Standing
@@ -177,7 +178,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
             await write()
         else:
             moved = changed if stored.outdated is None else split_members(after)
-            await self._index.change(stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+            await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
         written = Stored(stored.tkn, after, stored.deadline)
         if stored.by_another and not changed:
             written = msgspec.structs.replace(written, by_another=True)

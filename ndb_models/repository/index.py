@@ -12,20 +12,16 @@ has removed one looks once more whether it is needed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
     DuplicateError,
     InvalidArgumentError,
     NdbError,
-    NewerVersionError,
-    OlderVersionError,
-    PayloadTooLargeError,
     SessionGoneError,
-    StoredDataError,
 )
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.claims import Claims, leads
@@ -35,19 +31,13 @@ from ndb_models.repository.standing import Examiner, Sighting, Value
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
-from ndb_models.schema.model import SessionModel, Stored
-from ndb_models.texts import ObjectText, split_members
+from ndb_models.schema.model import SessionModel
+from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 
 _NULL: Final = b"null"
-
-_NOTHING_WRITTEN: Final = (
-    DuplicateError,
-    NewerVersionError,
-    OlderVersionError,
-    PayloadTooLargeError,
-    StoredDataError,
-)
+# How often a creation is begun that others refuse, who then do not take the value either.
+_CREATIONS: Final = 8
 
 
 def index_of(
@@ -74,11 +64,6 @@ def index_of(
     if not lookups:
         return None
     return Index(client, access, creation, upgrading, model.__name__, model.session_options.schema, lookups, clock)
-
-
-class _Claim(NamedTuple):
-    value: Value
-    key: str
 
 
 class Index:
@@ -117,7 +102,7 @@ class Index:
         self.contested: bool = any(lookup.unique for lookup in lookups.values())
         self.directory: Directory = Directory(client)
         self.examiner: Examiner = Examiner(access, upgrading, self.fields, contested=self.contested, clock=clock)
-        self._claims = Claims(model, access, self.examiner)
+        self._claims = Claims(client, model, access, self.examiner)
 
     def value(self, field: str, text: bytes) -> Value | None:
         """Return a value that is looked up, given as JSON, or None if it is null, which is none."""
@@ -150,72 +135,58 @@ class Index:
     ) -> SessionToken:
         """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
 
+        A creation that others refused is begun again if they do not take the value either.
+
         Raises:
             DuplicateError: a unique value is taken.
+            SessionGoneError: somebody ended the session while it was created.
         """
         values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
         heir = None if heir_of is None else heir_of.tkn
-        entered: list[SessionToken] = []
+        claims: dict[Value, str] = {}
 
         async def enter(tkn: SessionToken) -> None:
-            entered.append(tkn)
+            claims.clear()
             for value in values:
-                await self._enter(value, tkn, heir)
+                key = await self.enter(value, tkn, heir)
+                if key is not None:
+                    claims[value] = key
 
-        try:
-            return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
-        except SessionGoneError as exc:
-            for value in values:
-                if self._is_unique(value) and await self._is_outrun(value, entered[-1]):
-                    raise DuplicateError(self._model, value.field) from exc
-            raise
+        refused: list[Value] = []
+        for _ in range(_CREATIONS):
+            try:
+                return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
+            except SessionGoneError as exc:
+                gone = exc
+            refused = await self._refused(claims)
+            if not refused:
+                raise gone  # others have ended it
+        raise DuplicateError(self._model, refused[0].field)
 
-    async def _is_outrun(self, value: Value, tkn: SessionToken) -> bool:
-        """Tell whether it was another's claim that a creation gave way to."""
-        members = await self.directory.consult(value.name, IndexSet.members) or []
-        return bool(members) and members[-1].tkn not in (tkn, NOBODY)
-
-    async def change(self, stored: Stored, changed: Mapping[str, bytes], write: Callable[[], Awaitable[None]]) -> None:
-        """Change a session by `write`.
-
-        Args:
-            stored: what was stored when it was read, or saved.
-            changed: all keys that may say something else afterwards.
-            write: carries the change out.
+    async def _refused(self, claims: Mapping[Value, str]) -> list[Value]:
+        """Return the values for which a creation was refused: there are, or were, later claims to them.
 
         Raises:
-            DuplicateError: a unique value is taken.
+            DuplicateError: another session has one of them, or is about to. Otherwise it can be tried again.
         """
-        tkn = stored.tkn
-        moved = {name: changed[name] for name in self.fields if name in changed}
-        if not moved:
-            await write()
-            return
-        coming = self.values(moved)
-        before = split_members(stored.keys)
-        claimed: list[_Claim] = []
-        try:
-            for value in coming.values():
-                claim = await self._enter(value, tkn)
-                claimed += [] if claim is None else [_Claim(value, claim)]
-            # Others may have saved since the model was read, and what it was upgraded from is listed too.
-            was = self.values_of(await self.examiner.examine(tkn))
-            await write()
-        except _NOTHING_WRITTEN:
-            await self._withdraw(tkn, claimed)
-            raise
-        was += self.values(before if stored.outdated is None else stored.outdated.stored).values()
-        leaving = [value for value in dict.fromkeys(was) if value.field in moved and value != coming.get(value.field)]
-        await self._settle(tkn, coming.values(), leaving, before)
+        refused: list[Value] = []
+        for value, key in claims.items():
+            members = await self.directory.consult(value.name, IndexSet.members) or []
+            if members and int(members[-1].key) > int(key):
+                if members[-1].tkn != NOBODY:
+                    raise DuplicateError(self._model, value.field)
+                refused.append(value)
+        return refused
 
     # Entries
 
-    def _is_unique(self, value: Value) -> bool:
+    def is_unique(self, value: Value) -> bool:
+        """Tell whether at most one session may have a value of this field."""
         return self.lookups[value.field].unique
 
-    async def _enter(self, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
+    async def enter(self, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
         """List a session under a value that it is about to have; return the number of its claim if it has one."""
-        if self._is_unique(value):
+        if self.is_unique(value):
             return await self.directory.use(
                 value.name, lambda claims: self._claims.claim(claims, value, tkn, heir_of=heir_of)
             )
@@ -224,30 +195,6 @@ class Index:
 
     def _member(self, tkn: SessionToken) -> Member:
         return Member(str(tkn), tkn, self.examiner.now())
-
-    async def _withdraw(self, tkn: SessionToken, claimed: Sequence[_Claim]) -> None:
-        """Give up claims that came to nothing. A session may have a value already, by a write whose end nobody saw."""
-        if claimed:
-            now = await self.examiner.examine(tkn)
-            for value, key in claimed:
-                if not now.has(value):
-                    await self.drop(value, {(key, tkn)})
-
-    async def _settle(
-        self, tkn: SessionToken, coming: Collection[Value], leaving: Collection[Value], before: Mapping[str, bytes]
-    ) -> None:
-        """Make the entries of a session those of what it has now."""
-        for value in coming:
-            try:
-                await self.keep(value, tkn)
-            except DuplicateError:  # this took longer than anyone waits
-                if value.field in before:
-                    await self.access.change(tkn, {value.field: before[value.field]}, ())
-                raise
-        for value in leaving:
-            await self.leave(value, tkn)
-        for value in leaving:
-            await self.restore(value, tkn)
 
     async def restore(self, value: Value, tkn: SessionToken) -> None:
         """List a session again that was given a value while its entry was removed."""
@@ -271,20 +218,20 @@ class Index:
         Raises:
             DuplicateError: the value is unique, and another session has it.
         """
-        if self._is_unique(value):
+        if self.is_unique(value):
             await self.directory.use(value.name, lambda claims: self._claims.keep(claims, value, tkn))
         else:
             await self.directory.use(value.name, partial(_put, self._member(tkn)))
 
     async def is_listed(self, value: Value, tkn: SessionToken) -> bool:
         """Tell whether a session is listed under a value."""
-        if self._is_unique(value):
+        if self.is_unique(value):
             return leads(await self.directory.consult(value.name, IndexSet.members) or (), tkn)
         return bool(await self.directory.consult(value.name, lambda entries: entries.has(str(tkn))))
 
     async def leave(self, value: Value, tkn: SessionToken) -> None:
         """List a session under a value no longer."""
-        if self._is_unique(value):
+        if self.is_unique(value):
             await self.directory.consult(
                 value.name, lambda claims: self._claims.give_up(claims, lambda member: member.tkn == tkn)
             )
@@ -293,7 +240,7 @@ class Index:
 
     async def drop(self, value: Value, entries: Set[tuple[str, SessionToken]]) -> None:
         """Remove entries from under a value, given by their keys and tokens."""
-        if self._is_unique(value):
+        if self.is_unique(value):
             await self.directory.consult(
                 value.name, lambda claims: self._claims.give_up(claims, lambda member: member[:2] in entries)
             )

@@ -234,8 +234,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         else:
             before = self._index.examiner.sighting(old, current)
             tkn = await self._index.create(keys, lifetime, version, by=by, heir_of=before)
-            await self._access.replace(old, tkn)
-            await self._index.forget(before)
+            await self._access.replace(old, tkn, partial(self._index.forget, before))
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=lifetime.deadline))
         return session
 

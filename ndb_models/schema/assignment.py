@@ -8,6 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator
 
+from ndb_models.raising import raise_without_context
+from ndb_models.schema.problems import refused
+
 
 class FieldsValidator:
     """Validates single fields of models of one class; the validators of the model as a whole do not run."""
@@ -34,6 +37,9 @@ class FieldsValidator:
         Raises:
             ValidationError: it does not fit.
         """
-        result: Any = self._validator.validate_assignment(dict(values), name, value)
+        try:
+            result: Any = self._validator.validate_assignment(dict(values), name, value)
+        except UnicodeEncodeError:  # what a validator says holds a lone surrogate
+            raise_without_context(refused(name))
         validated, extra, _ = result
         return validated[name] if name in validated else extra[name]

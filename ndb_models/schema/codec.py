@@ -17,13 +17,28 @@ import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 from pydantic_core import to_json
 
-from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
+from ndb_models.errors import (
+    InvalidArgumentError,
+    ProtocolError,
+    SchemaError,
+    StoredDataError,
+    UnstorableError,
+)
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.assignment import FieldsValidator
 from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, Ways, find_changes, value_of
 from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.schema.lossless import lossless_check, scalar_fields
-from ndb_models.schema.problems import WHOLE, not_numbers, problems_of, unreadable, without_value, without_values
+from ndb_models.schema.problems import (
+    WHOLE,
+    not_numbers,
+    problems_of,
+    refused,
+    unreadable,
+    without_value,
+    without_values,
+)
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
 from ndb_models.schema.value_kinds import not_stored
@@ -91,7 +106,7 @@ class ModelCodec(Generic[B]):
                 return ObjectText(text, self.names)
             names = names_in(text)
         except NOT_JSON as exc:
-            raise self._not_json(model) from without_value(exc)
+            raise_without_context(self._not_json(model), without_value(exc))
         # Their own tuple where it is the same: there may be millions of these.
         keys = ObjectText(text, self.names if names == self.names else names)
         if keys.names is not self.names:
@@ -100,7 +115,7 @@ class ModelCodec(Generic[B]):
             read = self._read(text)
         except ValidationError as exc:
             problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
-            raise UnstorableError(self._name, [*self._left_out(keys, problems)]) from without_values(exc)
+            raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
         lost = self._lost(model, read, keys)
         if lost:
             raise UnstorableError(self._name, lost)
@@ -170,7 +185,10 @@ class ModelCodec(Generic[B]):
             return self._read(text)
         except ValidationError as exc:
             _check_is_object(text)
-            raise StoredDataError(self._name, tkn, problems_of(exc)) from without_values(exc)
+            raise_without_context(StoredDataError(self._name, tkn, problems_of(exc)), without_values(exc))
+        except UnicodeEncodeError:  # what a validator says holds a lone surrogate
+            cause = refused(WHOLE)
+            raise_without_context(StoredDataError(self._name, tkn, problems_of(cause)), cause)
 
     def texts(self, model: B, names: Sequence[str]) -> dict[str, bytes]:
         """Return the texts of some fields of a model, without a look at whether they would come back equal.
@@ -181,7 +199,7 @@ class ModelCodec(Generic[B]):
         try:
             return split_members(self._write(model, include={*names}))
         except NOT_JSON as exc:
-            raise UnstorableError(self._name, [(name, _NO_JSON) for name in names]) from without_value(exc)
+            raise_without_context(UnstorableError(self._name, [(name, _NO_JSON) for name in names]), without_value(exc))
 
     def changes(self, model: B, keys: ObjectText, before: bytes, anyway: Collection[str] = ()) -> Changes:
         """Return in what a model has changed since it was read from the text `before`, or written as that.
@@ -246,11 +264,12 @@ class ModelCodec(Generic[B]):
             return split_members(self._write(blank, include={name}))[name]
         except ValidationError as exc:
             ((_, reason), *_) = problems_of(exc)
-            raise InvalidArgumentError(f"{self._name}.{name}: {reason}") from without_values(exc)
+            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {reason}"), without_values(exc))
         except KeyError:
-            raise InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written") from None
+            left_out = InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written")
+            raise_without_context(left_out)
         except NOT_JSON as exc:
-            raise InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}") from without_value(exc)
+            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}"), without_value(exc))
 
     def default_texts(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return the JSON of the defaults of these fields, without those that have none, or one that is no JSON."""
@@ -277,11 +296,13 @@ class ModelCodec(Generic[B]):
             text = self._write(model)
             keys = ObjectText(text, names_in(text))
         except NOT_JSON as exc:
-            raise self._not_json(model) from without_value(exc)
+            raise_without_context(self._not_json(model), without_value(exc))
         try:
             read = self._read(keys.text)
         except ValidationError as exc:
-            raise UnstorableError(self._name, unreadable(keys) or problems_of(exc)) from without_values(exc)
+            raise_without_context(
+                UnstorableError(self._name, unreadable(keys) or problems_of(exc)), without_values(exc)
+            )
         lost = [*self._lost_fields(model, read, keys, changed)]
         if lost:
             raise UnstorableError(self._name, lost)
@@ -310,5 +331,5 @@ def _writer(model: type[BaseModel]) -> Callable[..., bytes]:
 def _check_is_object(text: bytes) -> None:
     try:
         names_in(text)
-    except UNREADABLE as exc:
-        raise ProtocolError("what the server sent for the keys of a session is no JSON object") from exc
+    except UNREADABLE:
+        raise_without_context(ProtocolError("what the server sent for the keys of a session is no JSON object"))

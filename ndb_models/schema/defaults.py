@@ -20,6 +20,7 @@ from pydantic_core import PydanticSerializationError, PydanticUndefined, SchemaS
 from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import SchemaError
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import Rules, difference, drops_private
@@ -78,7 +79,7 @@ def _take_numbers(model: type[BaseModel]) -> None:
             try:
                 field.default, taken = kind(field.default), True
             except OverflowError:
-                raise SchemaError(model.__name__, name, "its default is larger than a float can hold") from None
+                raise_without_context(SchemaError(model.__name__, name, "its default is larger than a float can hold"))
     if taken:
         model.model_rebuild(force=True)
 

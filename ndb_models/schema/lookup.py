@@ -170,10 +170,14 @@ def _parts_of(kind: type[Any]) -> Iterator[_Part]:
 def digest(text: bytes) -> str:
     """Return the hash of a value, given as JSON: that of the one form in which the same value is the same text.
 
-    How a server, or another version, formats JSON makes no difference.
+    How a server, or another version, formats JSON makes no difference. What Python cannot read, since it is nested too
+    deep or holds a number of too many digits, is hashed as it stands; no model holds it.
     """
-    form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(form.encode()).hexdigest()[:_DIGITS]
+    try:
+        form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        form = text
+    return hashlib.sha256(form).hexdigest()[:_DIGITS]
 
 
 def index_prefix(schema: str, field: str) -> str:

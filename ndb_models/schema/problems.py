@@ -26,6 +26,7 @@ _TELLTALE: Final[Mapping[str, str]] = {
     "uuid_parsing": "Input should be a valid UUID",
     "url_parsing": "Input should be a valid URL",
 }
+_UNSAID: Final = "a validator of the class refused it"
 # Those whose messages hold nothing of the value: Pydantic's, and our own.
 _SHOWN: Final = frozenset({*get_args(ErrorType), "zone_missing", "zone_unknown", "zoned_datetime_parsing"})
 
@@ -70,6 +71,12 @@ def without_values(error: ValidationError) -> ValidationError:
         for name, reason in problems_of(error)
     ]
     return ValidationError.from_exception_data(error.title, problems, hide_input=True)
+
+
+def refused(name: str) -> ValidationError:
+    """Return the error for a field that a validator refuses, where what that says cannot be kept."""
+    problem = InitErrorDetails(type=PydanticCustomError("refused", _UNSAID), loc=(name,), input=None)
+    return ValidationError.from_exception_data(name, [problem], hide_input=True)
 
 
 def without_value(error: Exception) -> Exception | None:

@@ -14,6 +14,7 @@ import msgspec
 from pydantic_core import from_json
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.texts import join_members
 from ndb_models.types import JsonInput, JsonValue, SessionToken
@@ -147,8 +148,10 @@ class _Run(NamedTuple):
     def decoded(self, keys: Mapping[str, bytes]) -> dict[str, JsonValue]:
         try:
             return cast("dict[str, JsonValue]", from_json(join_members(keys)))
-        except ValueError as exc:
-            raise self.failed("what is stored is nested too deep, or holds a number of too many digits") from exc
+        except ValueError:
+            raise_without_context(
+                self.failed("what is stored is nested too deep, or holds a number of too many digits")
+            )
 
     def outcome(self, step: UpgradeStep, keys: dict[str, JsonValue]) -> object:
         try:
@@ -175,9 +178,9 @@ class _Run(NamedTuple):
     def _text(self, name: str, value: Any) -> bytes:
         try:
             return bytes(_decode(encode_command("key", {name: value}))["key"][name])
-        except (InvalidArgumentError, UnicodeError, msgspec.MsgspecError) as exc:
+        except (InvalidArgumentError, UnicodeError, msgspec.MsgspecError):
             shown = name if name.isprintable() else "..."
-            raise self.failed(f"what it returned for {shown!r} is not JSON, or is nested too deep") from exc
+            raise_without_context(self.failed(f"what it returned for {shown!r} is not JSON, or is nested too deep"))
 
 
 def _where(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from ndb_models.errors import ProtocolError
+from ndb_models.raising import raise_without_context
 from ndb_models.texts import UNREADABLE, is_nested_deeper
 from ndb_models.types import JsonValue
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -36,8 +37,8 @@ def decode_answer(frame: bytes) -> dict[str, JsonValue]:
         raise ProtocolError(f"the server's answer is nested deeper than {MAX_NESTING} levels")
     try:
         answer = _decode(frame)
-    except UNREADABLE as exc:
-        raise ProtocolError("the server's answer is not JSON that can be read") from exc
+    except UNREADABLE:
+        raise_without_context(ProtocolError("the server's answer is not JSON that can be read"))
     if isinstance(answer, dict) and len(answer) == 1:
         (body,) = answer.values()
         if isinstance(body, dict) and type(body.get("st")) is int:

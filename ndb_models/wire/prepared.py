@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import ProtocolError
+from ndb_models.raising import raise_without_context
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command
@@ -64,15 +65,15 @@ class ReceivedKeys(ObjectText):
         """The names of the keys, in their order."""
         try:
             return super().names
-        except UNREADABLE as exc:
-            raise unreadable(self._command) from exc
+        except UNREADABLE:
+            raise_without_context(unreadable(self._command))
 
     def split(self) -> dict[str, bytes]:
         """Return the keys' texts, as a dict of its own."""
         try:
             return super().split()
-        except UNREADABLE as exc:
-            raise unreadable(self._command) from exc
+        except UNREADABLE:
+            raise_without_context(unreadable(self._command))
 
 
 def unreadable(command: str) -> ProtocolError:
@@ -161,8 +162,8 @@ class Prepared(Exchange):
                 return {"st": OK_STATUS, "keys": ReceivedKeys(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
-        except (*UNREADABLE, ValueError) as exc:
-            raise unreadable(self.command.name) from exc
+        except (*UNREADABLE, ValueError):
+            raise_without_context(unreadable(self.command.name))
         keys = bytes(body.keys)
         if not keys and not (asks_for_keys and body.st == OK_STATUS):
             keys = NO_MEMBERS

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
 
 MAX_NESTING: Final = 512
 """How deep arrays and objects may be nested in a frame. Well below what Python's own stack takes."""
@@ -51,7 +52,7 @@ def encode_command(name: str, body: Mapping[str, object]) -> bytes:
     try:
         return _encode({name: body})
     except (UnicodeEncodeError, ValueError):
-        raise InvalidArgumentError(_why_not(body)) from None
+        raise_without_context(InvalidArgumentError(_why_not(body)))
 
 
 def _require_json(value: object, path: str) -> None:

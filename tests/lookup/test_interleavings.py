@@ -135,6 +135,41 @@ async def test_of_two_creations_that_want_a_value_exactly_one_has_it(taken: bool
         assert [type(result) for result in results if isinstance(result, NdbError)] == [DuplicateError]
 
 
+def in_this_order(turns: Sequence[tuple[int, int]]) -> Choose:
+    """Let parties do so many steps each, in this order, and then finish one after the other."""
+    queue = [party for party, steps in turns for _ in range(steps)]
+
+    def choose(ready: Sequence[int]) -> tuple[str, int]:
+        while queue:
+            party = queue.pop(0)
+            if party in ready:
+                return "step", party
+        return "step", ready[0]
+
+    return choose
+
+
+@pytest.mark.parametrize(
+    "parties",
+    [
+        ("create b", "create b", "create b"),
+        ("create b", "create large b", "second to b"),
+        ("create b", "find one b", "create b"),
+        ("create b", "reindex", "create b"),
+    ],
+    ids=" | ".join,
+)
+async def test_of_three_that_want_a_value_all_but_one_are_told_that_it_is_taken(parties: Sequence[str]) -> None:
+    counts = range(7, 17, 1 if THOROUGH else 3)
+    for one, two, three in itertools.product(counts, repeat=3):
+        for last in (0, 1, 2):
+            order = [(last, one), ((last + 1) % 3, two), ((last + 2) % 3, three), ((last + 1) % 3, 20)]
+            results = await outcome(parties, in_this_order([*order, ((last + 2) % 3, 20)]), taken=False)
+            refused = [type(result) for result in results if isinstance(result, NdbError)]
+            claiming = sum(name not in ("find one b", "reindex") for name in parties)
+            assert refused == [DuplicateError] * (claiming - 1), (order, results)
+
+
 @pytest.mark.parametrize(
     "parties",
     [

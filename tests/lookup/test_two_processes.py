@@ -1,4 +1,4 @@
-"""Two processes that claim one value at the same moment, over and over: one wins each time, and never both."""
+"""Processes that claim one value at the same moment, over and over: one wins each time, and never two."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 ROUNDS = 1000
+ROUNDS_ON_A_FILE = 12
 
 
 async def start(uri: str) -> Process:
@@ -61,3 +62,17 @@ async def test_of_two_processes_exactly_one_wins_each_of_a_thousand_rounds(kinds
                 assert len(outcomes) == 2, "one was always faster, so that this has tried nothing"
                 found = [await Repository(client, Login).find(email=str(number)) for number in range(rounds)]
                 assert [len(sessions) for sessions in found] == [1] * rounds
+
+
+async def test_of_four_processes_on_a_file_one_wins_each_round_and_the_others_are_told_that_it_is_taken(
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'sessions.db'}"
+    processes = [await start(uri) for _ in range(4)]
+    for number in range(ROUNDS_ON_A_FILE):
+        for process in processes:
+            tell(process, f"create {number}")
+        assert sorted([await answer(process) for process in processes]) == ["lost", "lost", "lost", "won"]
+    for process in processes:
+        tell(process, "")
+        assert await asyncio.wait_for(process.wait(), 30) == 0

@@ -1,0 +1,163 @@
+"""Changing a session whose looked-up fields move: claim, write, and put the entries right.
+
+What was claimed for nothing is given up again, also where the caller is cancelled, or the connection is lost. Claims
+stay until they are old only where the write may still arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from ndb_models.errors import (
+    DuplicateError,
+    NdbError,
+    NewerVersionError,
+    OlderVersionError,
+    PayloadTooLargeError,
+    StoredDataError,
+)
+from ndb_models.repository.index import Index
+from ndb_models.repository.standing import Value
+from ndb_models.schema.envelope import RESERVED_KEY
+from ndb_models.schema.model import Stored
+from ndb_models.texts import split_members
+
+# A key that no session has.
+_NO_KEY: Final = f"{RESERVED_KEY}:"
+
+_NOTHING_WRITTEN: Final = (
+    DuplicateError,
+    NewerVersionError,
+    OlderVersionError,
+    PayloadTooLargeError,
+    StoredDataError,
+)
+
+
+async def change_indexed(
+    index: Index, stored: Stored, changed: Mapping[str, bytes], write: Callable[[], Awaitable[None]]
+) -> None:
+    """Change a session by `write`, and keep its entries.
+
+    Args:
+        index: of the session's class.
+        stored: what was stored when it was read, or saved.
+        changed: all keys that may say something else afterwards.
+        write: carries the change out.
+
+    If this is cancelled, the change may or may not be carried out; the entries are put right in the background.
+
+    Raises:
+        DuplicateError: a unique value is taken.
+    """
+    moved = {name: changed[name] for name in index.fields if name in changed}
+    if not moved:
+        await write()
+        return
+    await _Change(index, stored, moved).carry_out(write)
+
+
+class _Claim(NamedTuple):
+    value: Value
+    key: str
+
+
+class _Change:
+    """A change of looked-up fields.
+
+    Args:
+        index: of the session's class.
+        stored: what was stored when the session was read, or saved.
+        moved: the fields, with their new texts.
+    """
+
+    def __init__(self, index: Index, stored: Stored, moved: Mapping[str, bytes]) -> None:
+        self._index = index
+        self._client = index.client
+        self._tkn = stored.tkn
+        self._moved = moved
+        self._coming = index.values(moved)
+        self._before = split_members(stored.keys)
+        self._read = index.values(self._before if stored.outdated is None else stored.outdated.stored)
+        self._claimed: list[_Claim] = []
+
+    async def carry_out(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Claim, write, and put the entries right."""
+        try:
+            leaving = await self._claim()
+        except _NOTHING_WRITTEN:
+            await self._withdraw()
+            raise
+        except BaseException:
+            self._client.in_background(self._give_up())
+            raise
+        connection = self._client.connection_number
+        try:
+            await write()
+            await self._settle(leaving)
+        except _NOTHING_WRITTEN:
+            await self._withdraw()
+            raise
+        except asyncio.CancelledError:
+            self._client.in_background(self._settle_later(leaving, connection))
+            raise
+
+    async def _claim(self) -> Sequence[Value]:
+        """Enter the session under its new values; return those that it leaves."""
+        for value in self._coming.values():
+            key = await self._index.enter(value, self._tkn)
+            self._claimed += [] if key is None else [_Claim(value, key)]
+        # Others may have saved since the model was read, and what it was upgraded from is listed too.
+        now = self._index.values_of(await self._index.examiner.examine(self._tkn))
+        left = dict.fromkeys((*now, *self._read.values()))
+        return [value for value in left if value.field in self._moved and value != self._coming.get(value.field)]
+
+    async def _withdraw(self) -> None:
+        """Give up claims that came to nothing, for a caller who waits."""
+        if self._claimed:
+            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
+                await self._client.to_the_end(self._give_up())
+
+    async def _give_up(self) -> None:
+        """Give up claims. A session may have a value already, by a write whose end nobody saw."""
+        if self._claimed:
+            now = await self._index.examiner.examine(self._tkn)
+            for value, key in self._claimed:
+                if not now.has(value):
+                    await self._index.drop(value, {(key, self._tkn)})
+
+    async def _settle(self, leaving: Sequence[Value]) -> None:
+        """Make the entries of a session those of what it has now."""
+        for value in self._coming.values():
+            try:
+                await self._index.keep(value, self._tkn)
+            except DuplicateError:  # this took longer than anyone waits
+                if value.field in self._before:
+                    await self._index.access.change(self._tkn, {value.field: self._before[value.field]}, ())
+                raise
+        await self._leave(leaving)
+
+    async def _settle_later(self, leaving: Sequence[Value], connection: int) -> None:
+        """Make the entries true after a change that was cancelled: its write may be done, or not.
+
+        Over another connection than that of the write nothing can be told, since the write may still arrive.
+        """
+        await self._index.access.remove(self._tkn, (_NO_KEY,))  # is carried out after the write, if that was sent
+        now = await self._index.examiner.examine(self._tkn)
+        if self._client.connection_number != connection:
+            return
+        for value, key in self._claimed:
+            if now.has(value):
+                await self._index.keep(value, self._tkn)
+            else:
+                await self._index.drop(value, {(key, self._tkn)})
+        await self._leave([value for value in leaving if not now.has(value)])
+
+    async def _leave(self, values: Sequence[Value]) -> None:
+        for value in values:
+            await self._index.leave(value, self._tkn)
+        for value in values:
+            await self._index.restore(value, self._tkn)
