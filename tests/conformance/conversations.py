@@ -69,16 +69,25 @@ class Said:
         return [payload for opcode, payload in self.frames if opcode == PONG]
 
 
-async def converse(port: int, case: Case, chunking: Chunking) -> Said:
+WITH_THE_HANDSHAKE: Final = "in one segment with the handshake"
+
+
+async def converse(port: int, case: Case, chunking: Chunking | None) -> Said:
     """Send a case's stream; return what was said until the end. Where the case does not end it, this does.
+
+    Without a chunking, the stream comes in one segment with the handshake.
 
     Raises:
         TimeoutError: less was said than the case expects, or the server did not end the connection.
     """
     said = Said()
     async with asyncio.timeout(GUARD), raw(port) as connection:
-        await connection.open()
-        sending = asyncio.ensure_future(_send(connection, chunking(case.stream)))
+        if chunking is None:
+            sending = asyncio.ensure_future(connection.open(case.stream))
+            await asyncio.wait([sending])
+        else:
+            await connection.open()
+            sending = asyncio.ensure_future(_send(connection, chunking(case.stream)))
         try:
             await _listen(connection, case, said, sending)
         finally:

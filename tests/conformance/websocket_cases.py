@@ -82,9 +82,11 @@ def lengths() -> Iterator[Case]:
         "16 bits for 15": b"\xfe\x00\x0f",
         "64 bits for 15": b"\xff" + bytes(7) + b"\x0f",
     }.items():
-        yield Case(f"a length in {width}", with_length(COUNT, field), answers=1)
-    yield Case("a length in 16 bits for 0", with_length(b"", b"\xfe\x00\x00"), answers=1)
-    yield Case("a length in 64 bits for 300", with_length(padded(300), b"\xff" + (300).to_bytes(8)), answers=1)
+        yield Case(f"a length in {width}", with_length(COUNT, field), close=PROTOCOL_ERROR)
+    yield Case("a length in 16 bits for 0", with_length(b"", b"\xfe\x00\x00"), close=PROTOCOL_ERROR)
+    yield Case(
+        "a length in 64 bits for 300", with_length(padded(300), b"\xff" + (300).to_bytes(8)), 0, (), PROTOCOL_ERROR
+    )
     yield Case("a length with the top bit set", with_length(b"", b"\xff\x80" + bytes(7)), close=TOO_BIG)
     yield Case("a length of all ones", with_length(b"", b"\xff" + b"\xff" * 8), close=TOO_BIG)
     yield Case("a length of 2 to the 63rd less 1", with_length(b"", b"\xff\x7f" + b"\xff" * 7), close=TOO_BIG)
@@ -109,7 +111,7 @@ def pings() -> Iterator[Case]:
     for opcode, kind in ((PING, "ping"), (PONG, "pong")):
         yield Case(f"a fragment of a {kind}", frame(b"x", opcode=opcode, final=False), close=PROTOCOL_ERROR)
         written_long = with_length(b"x", b"\xfe\x00\x01", opcode=opcode)
-        yield Case(f"{kind} whose length is in 16 bits", written_long, 0, (b"x",) if opcode == PING else ())
+        yield Case(f"{kind} whose length is in 16 bits", written_long, close=PROTOCOL_ERROR)
 
 
 def headers() -> Iterator[Case]:
@@ -124,6 +126,18 @@ def headers() -> Iterator[Case]:
     unmasked = ((TEXT, COUNT), (BINARY, b"x"), (PING, b""), (PONG, b""), (CLOSE, b"\x03\xe8"), (CONTINUATION, b"x"))
     for opcode, payload in unmasked:
         yield Case(f"opcode {opcode} unmasked", frame(payload, opcode=opcode, mask=None), close=PROTOCOL_ERROR)
+    for name, begun in {
+        "reserved bits": b"\xf1\xfe\x01\x00",
+        "an unknown opcode": b"\x83\xfe\x01\x00",
+        "a ping too long": b"\x89\xfe\x01\x00",
+        "a fragment of a ping": b"\x09\x85",
+        "a continuation of nothing": b"\x80\xfe\x01\x00",
+        "no mask": b"\x81\x7e\x01\x00",
+    }.items():
+        yield Case(f"the beginning of a frame alone: {name}", begun, close=PROTOCOL_ERROR)
+    for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
+        begun = bytes([0x80 | opcode]) + b"\xff" + (MAX_PAYLOAD + 1).to_bytes(8)
+        yield Case(f"the beginning of a {kind} beyond the limit alone", begun, close=TOO_BIG)
     yield Case("a request, then one unmasked", frame(COUNT) + frame(COUNT, mask=None), 1, (), PROTOCOL_ERROR)
 
 

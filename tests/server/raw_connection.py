@@ -70,9 +70,9 @@ class RawConnection:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def open(self) -> None:
-        """Shake hands."""
-        await self.send(HANDSHAKE)
+    async def open(self, stream: bytes = b"") -> None:
+        """Shake hands, with what comes right behind."""
+        await self.send(HANDSHAKE + stream)
         response = await self.reader.readuntil(b"\r\n\r\n")
         assert response.startswith(b"HTTP/1.1 101 "), response
 
