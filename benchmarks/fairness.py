@@ -83,7 +83,7 @@ def measure(loop: str, seconds: float) -> None:
     """Print the table of one loop."""
     with fairness_server(loop) as server:
         alone = len(latencies(server.port, seconds)) / seconds
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for kind in FLOODS:
             with flooding(server.port, kind, CONNECTIONS):
                 time.sleep(0.3)

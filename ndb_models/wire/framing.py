@@ -135,8 +135,8 @@ class FrameReader:
             if self._given_back:
                 self.add(data)
                 self.has_parts = bool(self._pieces)
-                parts, self._given_back = self._given_back, []
-                return parts
+                given_back, self._given_back = self._given_back, []
+                return given_back
         if self._ended:
             return []
         start = 0
@@ -150,7 +150,7 @@ class FrameReader:
             self._pieces = []
             self._have = 0
             start, self._start = self._start, 0
-        parts = []
+        parts: list[Part] = []
         self._awaited = 2
         if not self._fragmented:
             start = self._cut_usual(data, start, most, parts)
