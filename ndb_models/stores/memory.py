@@ -170,7 +170,8 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         with self._guard:
             old = self._replaced(scope, kept(keys))
         removed = len(old)
-        await self._free(old)
+        if removed > self._FREED_AT_ONCE:
+            await self._free(old)
         return removed
 
     def _replaced(self, scope: Scope, keys: Kept) -> Kept:
@@ -256,7 +257,8 @@ class MemoryStore(SessionTable, Uncopyable, Store):
                 self._note(token, session)
             self._forget(token, session)
         keys, session.keys = session.keys, {}
-        await self._free(keys)
+        if len(keys) > self._FREED_AT_ONCE:
+            await self._free(keys)
         return True
 
     async def end_all(self) -> int:
