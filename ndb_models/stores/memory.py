@@ -116,12 +116,12 @@ class MemoryStore(Uncopyable, Store):
         `written` are those that were written over a dict, if that is all the difference.
         """
         if self._occupancy is not None:
-            self._occupancy.change(session.keys, keys, written, lambda: self._sweep(None, now))
+            self._occupancy.change(session.keys, keys, written, self._free_expired, now)
         session.keys = keys
 
     def _write_shared(self, written: Mapping[str, bytes]) -> None:
         if self._occupancy is not None:
-            self._occupancy.write_shared(self._shared, written, lambda: self._sweep(None))
+            self._occupancy.write_shared(self._shared, written, self._free_expired, None)
         self._shared.update(written)
 
     def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
@@ -229,7 +229,7 @@ class MemoryStore(Uncopyable, Store):
             return removed
         removed, shared = len(self._shared), dict(parted(keys))
         if self._occupancy is not None:
-            self._occupancy.replace_shared(self._shared, shared, lambda: self._sweep(None))
+            self._occupancy.replace_shared(self._shared, shared, self._free_expired, None)
         self._shared = shared
         return removed
 
@@ -257,7 +257,7 @@ class MemoryStore(Uncopyable, Store):
             return False
         kept_keys = kept(keys)
         if self._occupancy is not None:
-            self._occupancy.begin(kept_keys, lambda: self._sweep(None, now))
+            self._occupancy.begin(kept_keys, self._free_expired, now)
         if expiry is not self._latest_settings:
             expiry = self._shared_settings(expiry)
         deadline = math.inf
@@ -337,6 +337,9 @@ class MemoryStore(Uncopyable, Store):
             for token in wanted
             if (session := self._live(token)) is not None
         ]
+
+    def _free_expired(self, now: float | None) -> None:
+        self._sweep(None, now)
 
     async def sweep(self) -> None:
         self._sweep(None)

@@ -7,6 +7,7 @@ process takes less than is counted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -42,8 +43,10 @@ class StoreLimits:
 
 NO_LIMITS: Final = StoreLimits()
 
-FreeExpired: TypeAlias = Callable[[], None]
-"""Frees sessions that have expired, but none that the change in question is about."""
+FreeExpired: TypeAlias = Callable[[float | None], None]
+"""Frees sessions that have expired at a time: that of the change in question, so that its own session stays."""
+
+_ANY: Final = sys.maxsize
 
 
 class _Kind:
@@ -69,17 +72,19 @@ class Occupancy:
 
     def __init__(self, limits: StoreLimits) -> None:
         self.size = 0
-        self._limits = limits
+        self._most = _ANY if limits.size is None else limits.size
+        self._most_sessions = _ANY if limits.sessions is None else limits.sessions
+        self._most_keys = _ANY if limits.keys is None else limits.keys
         self._sessions = 0
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
-    def begin(self, keys: Kept, free_expired: FreeExpired) -> None:
+    def begin(self, keys: Kept, free_expired: FreeExpired, now: float | None) -> None:
         """Count a new session."""
         self._sessions += 1
         self.size += _SESSION
         self._enter(keys)
         try:
-            self._require_room(len(keys), free_expired)
+            self._require_room(len(keys), free_expired, now)
         except LimitError:
             self.end(keys)
             raise
@@ -100,7 +105,9 @@ class Occupancy:
         """Count no longer the keys that a session has lost."""
         self._leave(keys)
 
-    def change(self, old: Kept, new: Kept, written: Mapping[str, bytes] | None, free_expired: FreeExpired) -> None:
+    def change(
+        self, old: Kept, new: Kept, written: Mapping[str, bytes] | None, free_expired: FreeExpired, now: float | None
+    ) -> None:
         """Count a session's new keys instead of its old ones.
 
         `written` are those that were written over a dict, if that is all the difference: no more is then looked at.
@@ -113,29 +120,33 @@ class Occupancy:
             self.size += _growth(old, written)
         if self.size > before or more:
             try:
-                self._require_room(len(new) if more else 0, free_expired)
+                self._require_room(len(new) if more else 0, free_expired, now)
             except LimitError:
                 self._leave(new)
                 self._enter(old)
                 raise
 
-    def write_shared(self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+    def write_shared(
+        self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired, now: float | None
+    ) -> None:
         """Count shared keys that are written over others."""
-        self._grow(_growth(there, written), free_expired)
+        self._grow(_growth(there, written), free_expired, now)
 
-    def replace_shared(self, old: Mapping[str, bytes], new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
+    def replace_shared(
+        self, old: Mapping[str, bytes], new: Mapping[str, bytes], free_expired: FreeExpired, now: float | None
+    ) -> None:
         """Count shared keys instead of all that there were."""
-        self._grow(_size_of(new) - _size_of(old), free_expired)
+        self._grow(_size_of(new) - _size_of(old), free_expired, now)
 
     def remove_shared(self, removed: Mapping[str, bytes]) -> None:
         """Count shared keys no longer."""
         self.size -= _size_of(removed)
 
-    def _grow(self, growth: int, free_expired: FreeExpired) -> None:
+    def _grow(self, growth: int, free_expired: FreeExpired, now: float | None) -> None:
         self.size += growth
         if growth > 0:
             try:
-                self._require_room(0, free_expired)
+                self._require_room(0, free_expired, now)
             except LimitError:
                 self.size -= growth
                 raise
@@ -165,24 +176,18 @@ class Occupancy:
             self.size -= kind.size
             del self._kinds[keys.names]
 
-    def _require_room(self, keys: int, free_expired: FreeExpired) -> None:
+    def _require_room(self, keys: int, free_expired: FreeExpired, now: float | None) -> None:
         """Refuse what is counted now if it is too much, or so many keys in a session."""
-        if self._exceeded(keys) is None:
+        if self.size <= self._most and self._sessions <= self._most_sessions and keys <= self._most_keys:
             return
-        free_expired()
-        exceeded = self._exceeded(keys)
-        if exceeded is not None:
-            raise LimitError(*exceeded)
-
-    def _exceeded(self, keys: int) -> tuple[Limit, int] | None:
-        limits = self._limits
-        if limits.sessions is not None and self._sessions > limits.sessions:
-            return Limit.SESSIONS, limits.sessions
-        if limits.keys is not None and keys > limits.keys:
-            return Limit.KEYS, limits.keys
-        if limits.size is not None and self.size > limits.size:
-            return Limit.BYTES, limits.size
-        return None
+        free_expired(now)
+        for limit, most, number in (
+            (Limit.SESSIONS, self._most_sessions, self._sessions),
+            (Limit.KEYS, self._most_keys, keys),
+            (Limit.BYTES, self._most, self.size),
+        ):
+            if number > most:
+                raise LimitError(limit, most)
 
 
 def _growth(there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
@@ -202,4 +207,5 @@ def _size_of(keys: Mapping[str, bytes]) -> int:
 
 
 def _size_of_names(names: Iterable[str]) -> int:
-    return _WIDEST * len("".join(names).encode())
+    text = "".join(names)
+    return _WIDEST * (len(text) if text.isascii() else len(text.encode()))
