@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +21,7 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.server.coroutines import resumed
 from ndb_models.server.deadline import Deadline
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Ending, Traffic
@@ -269,7 +269,7 @@ class NdbServerConnection(ServerConnection):
     async def _finish(self, answering: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
         started = perf_counter()
         try:
-            answer = await _resume(answering, waits_for)
+            answer = await resumed(answering, waits_for)
         finally:
             self._answering = None
             self._traffic.waits.note(perf_counter() - started)
@@ -403,20 +403,3 @@ def _is_utf8(message: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-@types.coroutine
-def _resume(started: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
-    """Go on with a coroutine that has been started outside of a task and waits for something."""
-    while True:
-        try:
-            sent = yield waits_for
-        except BaseException as exc:  # noqa: BLE001 - whatever is thrown in, cancellation too, is the coroutine's
-            resume = functools.partial(started.throw, exc)
-        else:
-            resume = functools.partial(started.send, sent)
-        try:
-            waits_for = resume()
-        except StopIteration as done:
-            answer: bytes = done.value
-            return answer

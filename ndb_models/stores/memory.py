@@ -130,10 +130,6 @@ class MemoryStore(Uncopyable, Store):
             heapq.heappush(self._agenda, (deadline, token))
         session.deadline = deadline
 
-    def _extend_written(self, token: SessionToken, session: StoredSession, now: float) -> None:
-        if session.expiry.extend_on_set_add and session.expiry.duration:
-            self._end_by(token, session, now + session.expiry.duration)
-
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         if scope is None:
             self._write_shared(parted(keys))
@@ -145,7 +141,8 @@ class MemoryStore(Uncopyable, Store):
             self._keep(session, {**parted(session.keys), **written}, now, written)
         else:
             self._keep(session, kept(keys), now)
-        self._extend_written(scope, session, now)
+        if session.expiry.extend_on_set_add and session.expiry.duration:
+            self._end_by(scope, session, now + session.expiry.duration)
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         now = self._clock()
@@ -156,7 +153,8 @@ class MemoryStore(Uncopyable, Store):
             self._write_shared(added)
             return
         self._keep(session, {**there, **added}, now, added)
-        self._extend_written(scope, session, now)
+        if session.expiry.extend_on_set_add and session.expiry.duration:
+            self._end_by(scope, session, now + session.expiry.duration)
 
     @property
     def immediate(self) -> ImmediateVerbs | None:

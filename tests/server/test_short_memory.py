@@ -108,7 +108,7 @@ async def test_a_request_without_memory_is_answered(monkeypatch: pytest.MonkeyPa
         raise MemoryError
 
     (command,) = frame
-    monkeypatch.setitem(HANDLERS, command, fail)  # type: ignore[arg-type]  # it never returns
+    monkeypatch.setitem(HANDLERS, command, fail)
     monkeypatch.setattr(MemoryStore, "create_now", fail)
     engine = Engine(MemoryStore())
     (answer,) = json.loads(await engine.handle(json.dumps(frame, separators=(",", ":")).encode())).values()
