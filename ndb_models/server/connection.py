@@ -178,7 +178,7 @@ class NdbServerConnection(ServerConnection):
         try:
             self._take(data)
         except MemoryError:
-            self._run_out_of_memory()
+            self.free()
         traffic.batches.note(perf_counter() - started)
 
     def _take(self, data: bytes) -> None:
@@ -202,15 +202,11 @@ class NdbServerConnection(ServerConnection):
     @property
     def held(self) -> int:
         """How many bytes of requests and answers are held for this client."""
-        waiting = sum(len(message) for message, _ in self._inbox)
-        return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
+        waiting = sum(len(message) for message, _ in self._inbox) + self.transport.get_write_buffer_size()
+        return waiting + self._reader.size + self._assembler.size
 
     def free(self) -> None:
-        """End at once, since memory is short."""
-        self._run_out_of_memory()
-
-    def _run_out_of_memory(self) -> None:
-        """End at once: answers may have been lost, and those to come would be taken for them."""
+        """End at once, as memory is short: answers may have been lost, and others would be taken for them."""
         self._is_open = False
         self._outbox.clear()
         self._inbox.clear()
@@ -277,7 +273,7 @@ class NdbServerConnection(ServerConnection):
             self._put(answer)
             self._work_off()
         except MemoryError:
-            self._run_out_of_memory()
+            self.free()
 
     def _put(self, answer: bytes) -> None:
         frame = text_frame(answer)
@@ -374,7 +370,7 @@ class NdbServerConnection(ServerConnection):
         try:
             self._work_off()
         except MemoryError:
-            self._run_out_of_memory()
+            self.free()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""
