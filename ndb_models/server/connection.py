@@ -114,7 +114,7 @@ class NdbServerConnection(ServerConnection):
         self._cut_off: asyncio.TimerHandle | None = None
         # Runs while a message is coming in; and from when the connection is to end.
         self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
-        self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
+        self._end_by = Deadline(self.loop, options.close_timeout, lambda: self.transport.abort())
         # How often this was looked at since a request came.
         self._idle_looks = 0
         self._next_look: asyncio.TimerHandle | None = None
@@ -307,9 +307,6 @@ class NdbServerConnection(ServerConnection):
             self._fail(CloseCode.POLICY_VIOLATION, "the message took too long to come in")
         else:
             self._whole.start()  # it is not the client who is late
-
-    def _abort(self) -> None:
-        self.transport.abort()
 
     async def leave(self) -> None:
         """Accept no more, answer everything that was accepted, and close the connection (code 1001)."""
