@@ -142,7 +142,7 @@ class NdbServerConnection(PacedConnection):
             self._go_on()
             self._write()
         except MemoryError:
-            self._run_out_of_memory()
+            self.free()
 
     def revoke(self) -> None:
         """Answer no more, and close the connection (code 1008)."""

@@ -161,7 +161,7 @@ class PacedConnection(ServerConnection):
         try:
             self._work(data)
         except MemoryError:
-            self._run_out_of_memory()
+            self.free()
 
     @property
     def held(self) -> int:
@@ -170,11 +170,7 @@ class PacedConnection(ServerConnection):
         return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
 
     def free(self) -> None:
-        """End at once, since memory is short."""
-        self._run_out_of_memory()
-
-    def _run_out_of_memory(self) -> None:
-        """End at once: answers may have been lost, and those to come would be taken for them."""
+        """End at once, as memory is short: answers may have been lost, and others would be taken for them."""
         self._is_open = False
         self._outbox.clear()
         self._inbox.clear()

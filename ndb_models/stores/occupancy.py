@@ -7,6 +7,7 @@ process takes less than is counted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -42,6 +43,8 @@ class StoreLimits:
 
 NO_LIMITS: Final = StoreLimits()
 
+_ANY: Final = sys.maxsize
+
 FreeExpired: TypeAlias = Callable[[], bool]
 """Frees sessions that have expired, but none that the change in question is about."""
 
@@ -69,7 +72,9 @@ class Occupancy:
 
     def __init__(self, limits: StoreLimits) -> None:
         self.size = 0
-        self._limits = limits
+        self._most = _ANY if limits.size is None else limits.size
+        self._most_sessions = _ANY if limits.sessions is None else limits.sessions
+        self._most_keys = _ANY if limits.keys is None else limits.keys
         self._sessions = 0
         # Of the size, what the shared keys take.
         self._shared = 0
@@ -172,23 +177,19 @@ class Occupancy:
 
     def _require_room(self, keys: int, free_expired: FreeExpired) -> None:
         """Refuse what is counted now if it is too much, or so many keys in a session."""
-        exceeded = self._exceeded(keys)
         may_free = True
-        while exceeded is not None:
+        while self.size > self._most or self._sessions > self._most_sessions or keys > self._most_keys:
             if not may_free:
-                raise LimitError(*exceeded)
+                raise LimitError(*self._exceeded(keys))
             may_free = free_expired()
-            exceeded = self._exceeded(keys)
 
-    def _exceeded(self, keys: int) -> tuple[Limit, int] | None:
-        limits = self._limits
-        if limits.sessions is not None and self._sessions > limits.sessions:
-            return Limit.SESSIONS, limits.sessions
-        if limits.keys is not None and keys > limits.keys:
-            return Limit.KEYS, limits.keys
-        if limits.size is not None and self.size > limits.size:
-            return Limit.BYTES, limits.size
-        return None
+    def _exceeded(self, keys: int) -> tuple[Limit, int]:
+        """Return the first limit that is exceeded."""
+        if self._sessions > self._most_sessions:
+            return Limit.SESSIONS, self._most_sessions
+        if keys > self._most_keys:
+            return Limit.KEYS, self._most_keys
+        return Limit.BYTES, self._most
 
 
 def _growth(there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
@@ -208,4 +209,5 @@ def _size_of(keys: Mapping[str, bytes]) -> int:
 
 
 def _size_of_names(names: Iterable[str]) -> int:
-    return _WIDEST * len("".join(names).encode())
+    text = "".join(names)
+    return _WIDEST * (len(text) if text.isascii() else len(text.encode()))
