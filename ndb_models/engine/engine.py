@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -27,11 +27,12 @@ from ndb_models.stores.contract import (
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, is_token
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
+_SH_EXISTS: Final = COMMANDS["SH_EXISTS"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
@@ -57,6 +58,19 @@ _FULL: Final[Mapping[Limit, Status]] = {
 
 BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
 """The answer to a binary frame."""
+
+
+OnMiss: TypeAlias = Callable[[int], bool]
+"""Takes how many tokens of a request no session has; returns whether the client may be told so."""
+
+_TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
+
+
+def _misses(call: Call, body: Mapping[str, Any]) -> int:
+    """Return how many tokens in a request no session has; of those that are no tokens, none counts."""
+    if call.command is _SH_EXISTS:
+        return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+    return int(body["st"] is Status.SESSION_NOT_EXIST)
 
 
 class Immediate:
@@ -122,8 +136,14 @@ class Engine(Uncopyable):
         begun = self.begin(frame, admin=admin)
         return begun if isinstance(begun, bytes) else await begun
 
-    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
-        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited."""
+    def begin(
+        self, frame: bytes, *, admin: bool = True, on_miss: OnMiss | None = None
+    ) -> bytes | Coroutine[Any, Any, bytes]:
+        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited.
+
+        `on_miss` gets the number of tokens in the request that no session has, if there are any. Where it returns
+        False, the request is answered with status 14, which tells nothing of sessions.
+        """
         try:
             call = usual_call(frame, self._max_nesting)
             if call is None:
@@ -140,15 +160,17 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
-        return self._carry_out(call)
+        return self._carry_out(call, on_miss)
 
-    async def _carry_out(self, call: Call) -> bytes:
+    async def _carry_out(self, call: Call, on_miss: OnMiss | None) -> bytes:
         name = call.command.name
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
         except UnknownSessionError:
-            return self._refuse(name, Status.SESSION_NOT_EXIST)
+            return self._refuse_miss(name, on_miss)
         except RefusedError as exc:
+            if exc.status is Status.SESSION_NOT_EXIST:
+                return self._refuse_miss(name, on_miss)
             return self._refuse(exc.name, exc.status, exc.message)
         except LimitError as exc:
             return self._refuse(name, _FULL[exc.limit], str(exc))
@@ -160,6 +182,8 @@ class Engine(Uncopyable):
         if body is OK:
             self.tally.succeeded[name] += 1
             return call.command.bare_success
+        if on_miss is not None and (misses := _misses(call, body)) and not on_miss(misses):
+            return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         if body["st"] is call.command.success:
             self.tally.succeeded[name] += 1
         else:
@@ -182,6 +206,11 @@ class Engine(Uncopyable):
             self.tally.succeeded[command.name] += 1
             return command.bare_success
         return None
+
+    def _refuse_miss(self, name: str, on_miss: OnMiss | None) -> bytes:
+        if on_miss is None or on_miss(1):
+            return self._refuse(name, Status.SESSION_NOT_EXIST)
+        return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)

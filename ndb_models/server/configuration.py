@@ -199,8 +199,10 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
     if token_file is not None and is_open_to_others(token_file):
         warnings = (*warnings, f"{token_file} can be read by every user of this machine")
     options = {
-        "host", "port", "max_payload", "max_connections", "max_in_flight", "open_timeout", "receive_timeout",
-        "send_timeout", "close_timeout", "idle_timeout", "stop_timeout", "insecure", "tls_cert", "tls_key",
+        "host", "port", "max_payload", "max_connections", "max_handshakes", "max_header_bytes",
+        "max_connections_per_address", "handshake_rate_per_address", "miss_rate", "miss_rate_per_address",
+        "max_in_flight", "open_timeout", "receive_timeout", "send_timeout", "close_timeout", "idle_timeout",
+        "stop_timeout", "insecure", "tls_cert", "tls_key",
     }  # fmt: skip
     return Configuration(
         server=ServerOptions(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Generator
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
-from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import Server
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
@@ -23,6 +23,8 @@ from websockets.server import ServerProtocol
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.server.deadline import Deadline
+from ndb_models.server.misses import TOO_MANY_MISSES, MissWatch
+from ndb_models.server.opening import OpeningConnection
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Ending, Traffic
 from ndb_models.wire.framing import FrameReader, OtherFrame, text_frame
@@ -45,33 +47,12 @@ _WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
 # So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
 # bytes may ask for large values.
 _WRITTEN_AT_ONCE: Final = 64 * 1024
-# How many connections there may be beyond those of clients: in their handshakes, asking for health or metrics.
-_ENTRANCE: Final = 64
 # How often in its time a connection is looked at for being idle: so much of the time it may be longer.
 _LOOKS: Final = 4
 
 
-class Visitors:
-    """The connections that a server has, those in their handshakes too, and whether more may come."""
-
-    def __init__(self, most_clients: int) -> None:
-        self.present: set[NdbServerConnection] = set()
-        self.closed = False
-        self._most = most_clients + _ENTRANCE
-
-    def arrive(self, connection: NdbServerConnection) -> bool:
-        """Take note of a connection; return whether it may stay."""
-        self.present.add(connection)
-        return not self.closed and len(self.present) <= self._most
-
-    def cut(self) -> None:
-        """End all that are there at once."""
-        for connection in [*self.present]:
-            connection.cut()
-
-
-class NdbServerConnection(ServerConnection):
-    """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
+class NdbServerConnection(OpeningConnection):
+    """A connection whose requests the engine answers.
 
     Who was not admitted as an admin is taken for a client that may only work on data.
     """
@@ -84,15 +65,15 @@ class NdbServerConnection(ServerConnection):
         engine: Engine,
         options: ServerOptions,
         traffic: Traffic,
-        visitors: Visitors,
+        misses: MissWatch,
         **more: Any,
     ) -> None:
-        super().__init__(protocol, server, **more)
+        super().__init__(protocol, server, options=options, traffic=traffic, **more)
         self._engine = engine
         self._begin: _Begin = functools.partial(engine.begin, admin=False)
         self._options = options
         self._traffic = traffic
-        self._visitors = visitors
+        self._misses = misses
         self._admitted = False
         # Stays when the connection has ended: probes and those who were refused never are.
         self.is_client: bool = False
@@ -119,25 +100,18 @@ class NdbServerConnection(ServerConnection):
         self._idle_looks = 0
         self._next_look: asyncio.TimerHandle | None = None
 
-    @property
-    def peer(self) -> str:
-        """Where the client is, to be logged."""
-        address: Any = self.remote_address
-        return str(address[0]) if address else "?"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or hang up where too many are waiting to be let in."""
-        super().connection_made(transport)
-        if not self._visitors.arrive(self):
-            self.transport.abort()
-
     def admit(self, *, admin: bool) -> None:
         """Let a client in; an `admin` may use the commands that are for admins."""
-        if admin:
-            self._begin = self._engine.begin
+        on_miss = self._misses.of_connection(self.address, self.peer, self._end_guessing)
+        self._begin = functools.partial(self._engine.begin, admin=admin, on_miss=on_miss)
         self._admitted = True
         self.is_client = True
         self._traffic.admitted += 1
+
+    def _end_guessing(self) -> None:
+        """End the connection once the answers to what came with the last guess are written."""
+        self._ended(Ending.GUESSING)
+        self.loop.call_soon(self._fail, CloseCode.POLICY_VIOLATION, TOO_MANY_MISSES)
 
     async def stay(self) -> None:
         """Answer until the connection ends."""
@@ -172,6 +146,8 @@ class NdbServerConnection(ServerConnection):
         if self.response is None:
             super().data_received(data)
             return
+        if not self.is_client:
+            return  # what one who was refused still sends is not kept
         traffic = self._traffic
         traffic.received += len(data)
         started = perf_counter()
@@ -302,7 +278,7 @@ class NdbServerConnection(ServerConnection):
             self._ended(Ending.STOPPING)
         if self._answering is not None:
             self._answering.cancel()
-        self.transport.abort()
+        self.evict()
 
     def _write(self) -> None:
         if self._outbox:
@@ -355,7 +331,6 @@ class NdbServerConnection(ServerConnection):
         if self._next_look is not None:
             self._next_look.cancel()
         self._inbox.clear()
-        self._visitors.present.discard(self)
         if self._admitted:
             self._admitted = False
             self._traffic.admitted -= 1

@@ -33,6 +33,13 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
     yield _one("ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime)
     yield _one("ndb_connections", "gauge", "Clients that are connected.", traffic.admitted)
     yield _one("ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened)
+    yield _one("ndb_handshakes", "gauge", "Connections that are no clients yet.", traffic.handshakes)
+    yield _one(
+        "ndb_accepts_failed_total",
+        "counter",
+        "How often no connection could be accepted, for want of descriptors.",
+        traffic.accepts_failed,
+    )
     yield _family(
         "ndb_handshakes_refused_total",
         "counter",
@@ -53,6 +60,7 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
         "Requests that were answered, by command and status.",
         [({"command": command, "status": status_label(status)}, number) for command, status, number in tally],
     )
+    yield _one("ndb_misses_total", "counter", "Tokens that clients named and that no session has.", traffic.misses)
     yield _histogram(
         "ndb_batch_seconds", "From reading what a client sent to having answered it, of every read.", traffic.batches
     )

@@ -10,13 +10,16 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
-from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.protocol import State
 
 from ndb_models.engine import Engine
-from ndb_models.server.connection import NdbServerConnection, Visitors
+from ndb_models.server.accepting import Acceptor
+from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.gate import Gate, Readiness
-from ndb_models.server.listening import listening_on
+from ndb_models.server.hosting import Host
+from ndb_models.server.listening import listen, listening_on
+from ndb_models.server.misses import MissWatch
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
@@ -26,8 +29,6 @@ from ndb_models.uncopyable import Uncopyable
 __all__ = ["NdbServer", "ServerOptions"]
 
 _SWEEP_EVERY: Final = 1.0
-# Longer than a client whose requests wait for a save is not read from, its pongs neither.
-_PONG_WITHIN: Final = 120.0
 
 _logger = logging.getLogger(__name__)
 
@@ -69,9 +70,11 @@ class NdbServer(Uncopyable):
         self._options = options or ServerOptions()
         self._prepare = prepare
         self._traffic = Traffic()
-        self._gate = Gate(self._options, engine, self._traffic)
-        self._visitors = Visitors(self._options.max_connections)
-        self._server: Server | None = None
+        self._registry: ConnectionRegistry[NdbServerConnection] = ConnectionRegistry(self._options, self._traffic)
+        self._misses = MissWatch(self._options, self._traffic)
+        self._gate = Gate(self._options, engine, self._traffic, self._registry)
+        self._acceptor: Acceptor | None = None
+        self._port: int | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -89,29 +92,15 @@ class NdbServer(Uncopyable):
         if options.tls_cert is not None and options.tls_key is not None:
             self._tls = server_context(options.tls_cert, options.tls_key)
         with listening_on(options.host, options.port):
-            self._server = await serve(
-                _stay,
-                options.host,
-                options.port,
-                # Asked for as a class, but only called.
-                create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                    NdbServerConnection,
-                    engine=self._engine,
-                    options=options,
-                    traffic=self._traffic,
-                    visitors=self._visitors,
-                ),
-                close_timeout=options.close_timeout,
-                compression=None,
-                max_size=options.max_payload,
-                process_request=self._gate,
-                open_timeout=options.open_timeout,
-                ping_timeout=_PONG_WITHIN,
-                server_header=None,
-                logger=_websocket_logger,
-                ssl=self._tls,
-                reuse_port=options.reuse_port or None,
-            )
+            listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
+        self._port = int(listening[0].getsockname()[1])
+        make = functools.partial(
+            NdbServerConnection, engine=self._engine, options=options, traffic=self._traffic, misses=self._misses
+        )
+        host = Host(options, make, self._gate, self._registry, tls=self._tls, logger=_websocket_logger)
+        self._acceptor = Acceptor(
+            listening, host.connect, free_descriptors=self._registry.free_descriptors, traffic=self._traffic
+        )
         self._sweeper = asyncio.create_task(self._sweep())
         try:
             if self._prepare is not None:
@@ -125,8 +114,8 @@ class NdbServer(Uncopyable):
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        assert self._server is not None, "the server was not started"
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        assert self._port is not None, "the server was not started"
+        return self._port
 
     @property
     def uri(self) -> str:
@@ -151,27 +140,26 @@ class NdbServer(Uncopyable):
 
         What is not answered and read within `stop_timeout` is cut off.
         """
-        server, self._server = self._server, None
-        if server is None:
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
             return
         self._gate.readiness = Readiness.STOPPING
-        self._visitors.closed = True
-        server.close(close_connections=False)
         try:
+            await acceptor.stop()
             if self._sweeper is not None:
                 self._sweeper.cancel()
                 await asyncio.wait([self._sweeper])
             await self._say_goodbye()
-            self._visitors.cut()
-            await server.wait_closed()
+            self._registry.cut()
+            await acceptor.wait_closed()
         finally:  # also where nobody waits any longer for the goodbye
-            self._visitors.cut()
+            self._registry.cut()
             await self._engine.aclose()
         _logger.info("stopped")
 
     async def _say_goodbye(self) -> None:
         """Let every client have its answers, as long as there is time. Who is no client yet, or no more, has none."""
-        clients = [each for each in self._visitors.present if each.protocol.state is State.OPEN]
+        clients = [each for each in self._registry.clients if each.protocol.state is State.OPEN]
         leaving = [asyncio.create_task(each.leave()) for each in clients]
         if leaving:
             _, late = await asyncio.wait(leaving, timeout=self._options.stop_timeout)
@@ -195,9 +183,3 @@ class NdbServer(Uncopyable):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-async def _stay(connection: ServerConnection) -> None:
-    """Keep a connection open: it answers by itself."""
-    assert isinstance(connection, NdbServerConnection)
-    await connection.stay()
