@@ -17,7 +17,9 @@ from pathlib import Path
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.server.configuration import Configuration, read_all_tokens
+from ndb_models.server.descriptors import descriptor_limit, descriptors_for, fitted
 from ndb_models.server.logs import log_to
+from ndb_models.server.options import ServerOptions
 from ndb_models.server.server import NdbServer
 from ndb_models.server.workers import Supervisor, hold_port
 from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
@@ -33,9 +35,24 @@ def run(configuration: Configuration, environment: Mapping[str, str]) -> int:
     log_to(sys.stderr, level=configuration.log_level, style=configuration.log_format)
     for warning in configuration.warnings:
         _logger.warning("%s", warning)
+    configuration = replace(configuration, server=_within_descriptors(configuration.server))
     if configuration.workers > 1:
         return _reporting(lambda: _run_workers(configuration, environment))
     return _reporting(lambda: _run_alone(configuration, environment))
+
+
+def _within_descriptors(options: ServerOptions) -> ServerOptions:
+    """Have this process open as many files as it may need; return the options with no more clients than it can have."""
+    needed = descriptors_for(options)
+    limit = descriptor_limit(wanted=needed)
+    fitting = fitted(options, limit)
+    if fitting is not options:
+        fields = {"limit": int(limit), "needed": needed, "max_connections": fitting.max_connections}
+        _logger.warning(
+            "fewer clients are let in than --max-connections says: raise the limit of open files (ulimit -Hn)",
+            extra={"fields": {**fields, "max_handshakes": fitting.max_handshakes}},
+        )
+    return fitting
 
 
 def _reporting(work: Callable[[], int]) -> int:

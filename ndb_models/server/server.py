@@ -94,6 +94,7 @@ class NdbServer(Uncopyable):
         with listening_on(options.host, options.port):
             listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
         self._port = int(listening[0].getsockname()[1])
+        _logger.info("listening", extra={"fields": {"uri": self.uri}})
         make = functools.partial(
             NdbServerConnection, engine=self._engine, options=options, traffic=self._traffic, misses=self._misses
         )
