@@ -79,8 +79,8 @@ class Acceptor:
     async def _accept_from(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         together = 0
+        self._spare.refill()
         while True:
-            self._spare.refill()
             try:
                 accepted, address = await loop.sock_accept(listening)
             except OSError as exc:

@@ -19,8 +19,13 @@ class Answer:
 
 async def fetch(server: NdbServer, path: str, *, method: str = "GET", **headers: str) -> Answer:
     """Send one request to a server without TLS, and read until it closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
+    return await fetch_at(server.port, path, method=method, **headers)
+
+
+async def fetch_at(port: int, path: str, *, method: str = "GET", **headers: str) -> Answer:
+    """Send one request to a port of this machine, and read until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     answer = (await reader.read()).decode()

@@ -78,15 +78,14 @@ async def test_an_address_with_many_handshakes_evicts_its_own() -> None:
 async def test_handshakes_of_tls_are_evicted_too() -> None:
     certificate = TLS / "renewed.pem"
     trusting = ssl.create_default_context(cafile=str(certificate))
-    options = {"tls_cert": certificate, "tls_key": TLS / "renewed-key.pem"}
     async with (
-        serving(max_handshakes=4, **options) as server,
+        serving(max_handshakes=4, tls_cert=certificate, tls_key=TLS / "renewed-key.pem") as server,
         half_open(server.port, 4, request=b"") as first,
         half_open(server.port, 4, request=b""),
     ):
         for reader in first:
             assert await has_ended(reader)
-        async with plain(server, ssl=trusting, server_hostname="localhost") as websocket:
+        async with plain(server, ssl=trusting) as websocket:
             assert (await ask(websocket, "KV_COUNT"))["cnt"] == 0
 
 
