@@ -35,7 +35,7 @@ async def few_descriptors(loop: str) -> AsyncIterator[tuple[int, list[bytes]]]:
         async with asyncio.timeout(GUARD):
             assert process.stdout is not None
             yield int(await process.stdout.readline()), logged
-            _, errors = await process.communicate()
+            _, errors = await process.communicate(b"")
             logged += errors.splitlines()
             assert process.returncode == 0, errors.decode()
     finally:
