@@ -66,11 +66,13 @@ OnMiss: TypeAlias = Callable[[int], bool]
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
-def _misses(call: Call, body: Mapping[str, Any]) -> int:
-    """Return how many tokens in a request no session has; of those that are no tokens, none counts."""
-    if call.command is _SH_EXISTS:
-        return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
-    return int(body["st"] is Status.SESSION_NOT_EXIST)
+def _not_found(call: Call, body: Mapping[str, Any]) -> int:
+    """Return how many tokens in an `SH_EXISTS` no session has; what is no token does not count."""
+    return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+
+
+def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
+    return not misses or on_miss is None or on_miss(misses)
 
 
 class Immediate:
@@ -182,10 +184,12 @@ class Engine(Uncopyable):
         if body is OK:
             self.tally.succeeded[name] += 1
             return call.command.bare_success
-        if on_miss is not None and (misses := _misses(call, body)) and not on_miss(misses):
-            return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         if body["st"] is call.command.success:
+            if call.command is _SH_EXISTS and not _may_be_told(_not_found(call, body), on_miss):
+                return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
             self.tally.succeeded[name] += 1
+        elif body["st"] is Status.SESSION_NOT_EXIST and not _may_be_told(1, on_miss):
+            return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         else:
             self.tally.note_refusal(name, body["st"])
         keys = body.get("keys")
@@ -208,7 +212,7 @@ class Engine(Uncopyable):
         return None
 
     def _refuse_miss(self, name: str, on_miss: OnMiss | None) -> bytes:
-        if on_miss is None or on_miss(1):
+        if _may_be_told(1, on_miss):
             return self._refuse(name, Status.SESSION_NOT_EXIST)
         return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
 
