@@ -143,11 +143,10 @@ class NdbServerConnection(OpeningConnection):
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, then write all answers at once."""
-        if self.response is None:
-            super().data_received(data)
-            return
         if not self.is_client:
-            return  # what one who was refused still sends is not kept
+            if self.response is None:  # what comes after a refusal is not kept
+                super().data_received(data)
+            return
         traffic = self._traffic
         traffic.received += len(data)
         started = perf_counter()
