@@ -49,6 +49,10 @@ class ObjectText(Mapping[str, bytes]):
             self._names = names_in(self.text)
         return self._names
 
+    def share_names(self, names: tuple[str, ...]) -> None:
+        """Hold this tuple of the names, which is equal, instead of one of its own: less memory for many of a kind."""
+        self._names = names
+
     def with_last(self, name: str, text: bytes) -> ObjectText:
         """Return the object with one member more, of a name that needs no escaping and is not there yet."""
         names = self.names
@@ -81,8 +85,10 @@ def and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     return (*names, name)
 
 
-# Larger objects share nothing: the names of each would stay in memory, however long they are.
+# Larger objects, and those of more members, share nothing: their names would stay in memory, however long they are, and
+# keep what lies between them from being given back.
 _OF_A_KIND: Final = 16 * 1024
+_MEMBERS_OF_A_KIND: Final = 128
 
 
 def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
@@ -93,6 +99,10 @@ def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
 _shared_kind: Final = lru_cache(maxsize=256)(_kind)
 
 
+def _is_of_a_kind(text: bytes | msgspec.Raw, members: Mapping[str, object]) -> bool:
+    return len(text) <= _OF_A_KIND and len(members) <= _MEMBERS_OF_A_KIND
+
+
 def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     """Return the members' texts of a valid JSON object, of those of one name the last: as one text if it can stay one.
 
@@ -101,7 +111,7 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     """
     members = _split(text)
     size = len(text)
-    names, around = (_shared_kind if size <= _OF_A_KIND else _kind)(tuple(members))
+    names, around = (_shared_kind if _is_of_a_kind(text, members) else _kind)(tuple(members))
     if names and sum(map(len, members.values()), around) == size:
         return ObjectText(bytes(text), names)
     return {name: bytes(value) for name, value in members.items()}
@@ -112,7 +122,7 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
     try:
         if decoded and _encode(decoded) == text:
             names = tuple(decoded)
-            return ObjectText(text, _shared_kind(names)[0] if len(text) <= _OF_A_KIND else names)
+            return ObjectText(text, _shared_kind(names)[0] if _is_of_a_kind(text, decoded) else names)
     except (OverflowError, RecursionError):  # an integer of more than 64 bits; nested too deep for what is on the stack
         pass
     return members_of(text)

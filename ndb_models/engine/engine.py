@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, OK, Context, expiry_settings, scope_of
+from ndb_models.engine.handlers import HANDLERS, OK, Body, Context, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse
 from ndb_models.engine.tally import Tally
 from ndb_models.engine.usual import usual_call
@@ -27,7 +27,7 @@ from ndb_models.stores.contract import (
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, is_token
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, is_token
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -66,9 +66,11 @@ OnMiss: TypeAlias = Callable[[int], bool]
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
-def _not_found(call: Call, body: Mapping[str, Any]) -> int:
-    """Return how many tokens in an `SH_EXISTS` no session has; what is no token does not count."""
-    return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+def _misses(call: Call, body: Body) -> int:
+    """Return how many tokens in a request no session has; what is no token does not count."""
+    if call.command is _SH_EXISTS:
+        return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+    return int(body["st"] is Status.SESSION_NOT_EXIST)
 
 
 def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
@@ -94,8 +96,11 @@ class Immediate:
         return keys if type(keys) is ObjectText else ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Create a session with these keys. Return False if there is one of this token."""
-        return self._create(tkn, expiry_settings(expiry), keys)
+        """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
+        try:
+            return self._create(tkn, expiry_settings(expiry), keys)
+        except LimitError:
+            return False
 
 
 class Engine(Uncopyable):
@@ -153,6 +158,8 @@ class Engine(Uncopyable):
             elif self._immediate is not None:
                 try:
                     answer = self._answer_now(call, self._immediate)
+                except MemoryError:
+                    return self._out_of_memory(call.command.name)
                 except Exception:
                     _logger.exception("%s failed", call.command.name)
                     return self._refuse(call.command.name, Status.UNKNOWN)
@@ -160,6 +167,8 @@ class Engine(Uncopyable):
                     return answer
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
+        except MemoryError:
+            return self._out_of_memory(UNKNOWN_COMMAND)
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
         return self._carry_out(call, on_miss)
@@ -168,6 +177,9 @@ class Engine(Uncopyable):
         name = call.command.name
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
+            if not _may_be_told(_misses(call, body), on_miss):
+                return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
+            return self._answer(call.command, body)
         except UnknownSessionError:
             return self._refuse_miss(name, on_miss)
         except RefusedError as exc:
@@ -178,24 +190,27 @@ class Engine(Uncopyable):
             return self._refuse(name, _FULL[exc.limit], str(exc))
         except StoreError as exc:
             return self._refuse(name, Status.UNKNOWN, self._reason(name, exc))
+        except MemoryError:
+            return self._out_of_memory(name)
         except Exception:
             _logger.exception("%s failed", name)
             return self._refuse(name, Status.UNKNOWN)
+
+    def _answer(self, command: Command, body: Body) -> bytes:
+        """Return the answer of this body, and count it."""
         if body is OK:
-            self.tally.succeeded[name] += 1
-            return call.command.bare_success
-        if body["st"] is call.command.success:
-            if call.command is _SH_EXISTS and not _may_be_told(_not_found(call, body), on_miss):
-                return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
-            self.tally.succeeded[name] += 1
-        elif body["st"] is Status.SESSION_NOT_EXIST and not _may_be_told(1, on_miss):
-            return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
-        else:
-            self.tally.note_refusal(name, body["st"])
-        keys = body.get("keys")
+            self.tally.succeeded[command.name] += 1
+            return command.bare_success
+        keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
-            return b'%b{"keys":%b,"st":%d}}' % (call.command.answer_start, keys.text, body["st"])
-        return _encode({call.command.answer_name: body})
+            answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
+        else:
+            answer = _encode({command.answer_name: body})
+        if status is command.success:
+            self.tally.succeeded[command.name] += 1
+        else:
+            self.tally.note_refusal(command.name, status)
+        return answer
 
     def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
         """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""

@@ -20,13 +20,13 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.server.tls import server_context
 from ndb_models.server.tokens import Role, Tokens, is_open_to_others, read_tokens
-from ndb_models.stores.bounded import StoreLimits
+from ndb_models.stores.occupancy import StoreLimits
 
 CONFIG_VARIABLE: Final = "NDB_CONFIG"
 TOKEN_VARIABLES: Final[Mapping[str, Role]] = {"NDB_TOKEN": Role.DATA, "NDB_ADMIN_TOKEN": Role.ADMIN}
 """Tokens may stand in the environment, and not on the command line, which every user of the machine can read."""
 
-_IN_MEMORY: Final = "memory://"
+IN_MEMORY: Final = "memory://"
 _NO_FILE: Final = ConfigFile({}, {}, ())
 
 
@@ -233,7 +233,7 @@ def _require_consistent(values: Mapping[str, Any], sources: Mapping[str, str]) -
     for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if values[one] is not None and values[other] is None:
             raise InvalidArgumentError(f"{sources[one]}: it needs --{other.replace('_', '-')} too: give both or none")
-    if values["store"] != _IN_MEMORY:
+    if values["store"] != IN_MEMORY:
         for limit in ("max_sessions", "max_keys", "max_bytes"):
             if values[limit] is not None:
                 raise InvalidArgumentError(

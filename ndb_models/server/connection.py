@@ -150,6 +150,13 @@ class NdbServerConnection(OpeningConnection):
         traffic = self._traffic
         traffic.received += len(data)
         started = perf_counter()
+        try:
+            self._take(data)
+        except MemoryError:
+            self._run_out_of_memory()
+        traffic.batches.note(perf_counter() - started)
+
+    def _take(self, data: bytes) -> None:
         parts = self._reader.feed(data)
         enough = len(parts) - FEW
         for number, part in enumerate(parts):
@@ -166,7 +173,24 @@ class NdbServerConnection(OpeningConnection):
             self._whole.start()
         else:
             self._whole.stop()
-        traffic.batches.note(perf_counter() - started)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of requests and answers are held for this client."""
+        waiting = sum(len(message) for message, _ in self._inbox)
+        return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
+
+    def free(self) -> None:
+        """End at once, since memory is short."""
+        self._run_out_of_memory()
+
+    def _run_out_of_memory(self) -> None:
+        """End at once: answers may have been lost, and those to come would be taken for them."""
+        self._is_open = False
+        self._outbox.clear()
+        self._inbox.clear()
+        self._ended(Ending.MEMORY)
+        self.transport.abort()
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
@@ -224,8 +248,11 @@ class NdbServerConnection(OpeningConnection):
         finally:
             self._answering = None
             self._traffic.waits.note(perf_counter() - started)
-        self._put(answer)
-        self._work_off()
+        try:
+            self._put(answer)
+            self._work_off()
+        except MemoryError:
+            self._run_out_of_memory()
 
     def _put(self, answer: bytes) -> None:
         frame = text_frame(answer)
@@ -319,7 +346,10 @@ class NdbServerConnection(OpeningConnection):
         """Go on answering."""
         super().resume_writing()
         self._stop_timer()
-        self._work_off()
+        try:
+            self._work_off()
+        except MemoryError:
+            self._run_out_of_memory()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""

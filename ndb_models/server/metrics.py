@@ -72,7 +72,9 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
     if store.expired is not None:
         yield _one("ndb_expired_total", "counter", "How often a session was found to have expired.", store.expired)
     if store.size is not None:
-        yield _one("ndb_store_bytes", "gauge", "Bytes of names and values in the store.", store.size)
+        yield _one(
+            "ndb_store_bytes", "gauge", "Bytes of memory that the store takes, as counted for its limit.", store.size
+        )
 
 
 def _process_families(process: ProcessStatistics) -> Iterator[str]:

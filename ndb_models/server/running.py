@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import importlib
 import importlib.util
 import logging
@@ -13,25 +14,34 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import Configuration, read_all_tokens
+from ndb_models.server.configuration import IN_MEMORY, Configuration, read_all_tokens
 from ndb_models.server.descriptors import descriptor_limit, descriptors_for, fitted
 from ndb_models.server.logs import log_to
+from ndb_models.server.memory_limit import memory_left
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.server import NdbServer
 from ndb_models.server.workers import Supervisor, hold_port
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import Store
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.opening import open_store
 from ndb_models.version import __version__
+
+# By number: a crash writes without Python's own streams.
+_STANDARD_ERROR: Final = 2
+# The rest is for connections, for requests and answers under way, and for what counting does not see.
+_STORE_PART: Final = 3 / 4
 
 _logger = logging.getLogger(__name__)
 
 
 def run(configuration: Configuration, environment: Mapping[str, str]) -> int:
     """Serve until told to stop (SIGINT, SIGTERM); return the exit status: 0 stopped, 1 failed."""
+    faulthandler.enable(_STANDARD_ERROR)
     log_to(sys.stderr, level=configuration.log_level, style=configuration.log_format)
     for warning in configuration.warnings:
         _logger.warning("%s", warning)
@@ -98,12 +108,23 @@ def _run_workers(configuration: Configuration, environment: Mapping[str, str]) -
 
 
 async def _open_and_serve(configuration: Configuration, environment: Mapping[str, str]) -> None:
-    limited = configuration.limits != StoreLimits()
-    store = BoundedMemoryStore(configuration.limits) if limited else await open_store(configuration.store)
+    if configuration.store == IN_MEMORY:
+        store: Store = MemoryStore(_limits(configuration.limits))
+    else:
+        store = await open_store(configuration.store)
     try:
         await serve(configuration, environment, store)
     finally:
         await store.aclose()  # the server does so too, once it has started
+
+
+def _limits(told: StoreLimits) -> StoreLimits:
+    """Return the limits of a store in memory: by default, so many bytes as there is memory for; 0 is any number."""
+    size = told.size
+    if size is None and (left := memory_left()) is not None:
+        size = int(left * _STORE_PART)
+        _logger.info("memory of the store is limited", extra={"fields": {"bytes": size}})
+    return replace(told, size=size or None)
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -19,6 +19,8 @@ from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.gate import Gate, Readiness
 from ndb_models.server.hosting import Host
 from ndb_models.server.listening import listen, listening_on
+from ndb_models.server.memory_limit import resident_limit, resident_memory
+from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from ndb_models.server.misses import MissWatch
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
@@ -77,6 +79,7 @@ class NdbServer(Uncopyable):
         self._port: int | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen, and be ready.
@@ -103,6 +106,10 @@ class NdbServer(Uncopyable):
             listening, host.connect, free_descriptors=self._registry.free_descriptors, traffic=self._traffic
         )
         self._sweeper = asyncio.create_task(self._sweep())
+        most = resident_limit()
+        if most is not None:
+            watch = MemoryWatch(most, resident_memory, lambda: self._registry.all, give_back=give_back_freed_memory)
+            self._watch = asyncio.create_task(watch.run())
         try:
             if self._prepare is not None:
                 await self._prepare()
@@ -150,6 +157,9 @@ class NdbServer(Uncopyable):
             if self._sweeper is not None:
                 self._sweeper.cancel()
                 await asyncio.wait([self._sweeper])
+            if self._watch is not None:
+                self._watch.cancel()
+                await asyncio.wait([self._watch])
             await self._say_goodbye()
             self._registry.cut()
             await acceptor.wait_closed()

@@ -204,7 +204,12 @@ SETTINGS: Final = (
     ),
     Setting("max_sessions", _number(1, _ANY), "most sessions", "N"),
     Setting("max_keys", _number(1, _ANY), "most keys in a session", "N"),
-    Setting("max_bytes", _number(1, _ANY), "most bytes of names and values in the store", "N"),
+    Setting(
+        "max_bytes",
+        _number(0, _ANY),
+        "most bytes of memory for a store in memory; 0 for any number (default: 3/4 of the memory that is left)",
+        "N",
+    ),
     Setting("open_timeout", _seconds(0.01), "time for a client's handshake", "SECONDS", _DEFAULTS.open_timeout),
     Setting(
         "send_timeout",

@@ -28,6 +28,7 @@ class Ending(Enum):
     IDLE = "idle"
     STOPPING = "stopping"
     GUESSING = "guessing"
+    MEMORY = "memory"
 
 
 class Histogram:

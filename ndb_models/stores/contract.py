@@ -46,7 +46,7 @@ class Limit(Enum):
 
     SESSIONS = "sessions"
     KEYS = "keys in a session"
-    BYTES = "bytes of names and values"
+    BYTES = "bytes of names and values, and of memory around them"
 
 
 class LimitError(Exception):
@@ -99,7 +99,7 @@ class Statistics(NamedTuple):
     """What a store tells of itself, for those who watch it; None for what it does not count.
 
     `expired` counts how often a session was found to have expired since the store was opened; `size` is in bytes of
-    names and values.
+    memory, counted by a store in memory that has limits.
     """
 
     sessions: int

@@ -59,6 +59,11 @@ class FrameReader:
         """Whether a message, or a frame, has begun to come in whose end has not come."""
         return self._fragmented or bool(self._pieces)
 
+    @property
+    def size(self) -> int:
+        """How many bytes are held of a frame whose end has not come."""
+        return self._have if self._pieces else 0
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take what came in, and return what it completes, in order.
 

@@ -12,6 +12,11 @@ class MessageAssembler:
         self._fragments: list[bytes] = []
         self._partial = False
 
+    @property
+    def size(self) -> int:
+        """How many bytes are held of a message whose end has not come."""
+        return sum(map(len, self._fragments))
+
     def add(self, data: bytes, *, final: bool) -> bytes | None:
         """Take the payload of a frame; return the message if this was its last."""
         if final and not self._partial:

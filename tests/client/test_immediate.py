@@ -11,8 +11,8 @@ import pytest
 from ndb_models import Expiry, NdbClient
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.texts import ObjectText
 from ndb_models.wire.statuses import Status
 from tests.conftest import VirtualClock
@@ -32,7 +32,14 @@ async def test_only_a_store_in_memory_is_asked_without_a_request(server: NdbServ
     for uri in (server.uri, f"sqlite:///{tmp_path / 'sessions.db'}"):
         async with NdbClient.connect(uri) as client:
             assert not is_immediate(client)
-    assert Engine(BoundedMemoryStore(StoreLimits(sessions=1))).immediate is None
+
+
+async def test_a_store_with_limits_is_asked_without_a_request_too() -> None:
+    immediate = Engine(MemoryStore(StoreLimits(sessions=1))).immediate
+    assert immediate is not None
+    assert immediate.create(5, None, KEYS) is True
+    assert immediate.create(6, None, KEYS) is False
+    assert immediate.read(6, ("a",)) is None
 
 
 def members(keys: ObjectText | None) -> dict[str, bytes]:

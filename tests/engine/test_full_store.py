@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from ndb_models.engine import Engine
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from tests.engine.asking import Asker
 
 
 def asker(**limits: int) -> Asker:
-    return Asker(Engine(BoundedMemoryStore(StoreLimits(**limits))))
+    return Asker(Engine(MemoryStore(StoreLimits(**limits))))
 
 
 @pytest.mark.parametrize("command", ["SH_NEW", "SH_NEW_SET"])
@@ -35,18 +35,23 @@ async def test_keys_too_many_are_a_wrong_size() -> None:
 
 
 async def test_bytes_too_many_are_a_wrong_size() -> None:
-    ask = asker(size=10)
+    ask = asker(size=1000)
     await ask("KV_SET", keys={"a": [1]})
+    large = "x" * 1000
     bodies: dict[str, dict[str, Any]] = {
-        "KV_SET": {"keys": {"b": "x" * 10}},
-        "KV_ARR_APPEND": {"key": "a", "items": [1000000000]},
-        "KV_UPDATE": {"key": "a", "path": "$[0]", "value": "x" * 10},
-        "KV_CLEAR_SET": {"keys": {"b": "x" * 10}},
+        "KV_SET": {"keys": {"b": large}},
+        "KV_ADD": {"keys": {"b": large}},
+        "KV_ARR_APPEND": {"key": "a", "items": [large]},
+        "KV_UPDATE": {"key": "a", "path": "$[0]", "value": large},
+        "KV_CLEAR_SET": {"keys": {"b": large}},
+        "SH_NEW_SET": {"tkn": 7, "keys": {"b": large}},
     }
     for command, body in bodies.items():
         answer = await ask(command, **body)
-        assert (answer["st"], answer["m"]) == (42, "the store keeps at most 10 bytes of names and values")
+        full = "the store keeps at most 1000 bytes of names and values, and of memory around them"
+        assert (answer["st"], answer["m"]) == (42, full), command
     assert await ask.shared() == {"a": [1]}
+    assert (await ask("SH_INFO_ALL"))["totalSessions"] == 0
 
 
 @pytest.mark.parametrize(("levels", "status"), [(5, 1), (6, 3)])

@@ -14,8 +14,8 @@ import pytest
 from ndb_models.engine import Engine
 from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.errors import DataSetError
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from tests.engine.asking import Asker
 from tests.engine.data_sets import KEYS, SESSIONS, metadata, session, tree, write_data_set
 
@@ -64,7 +64,7 @@ async def test_what_cannot_be_loaded_says_why_and_changes_nothing(persist_path: 
 async def test_sessions_that_do_not_all_fit_are_not_loaded_at_all(persist_path: Path) -> None:
     sessions = ",".join(f'{{"sh":{text},"keys":{{}}}}' for text in map(_header, (1, 2, 3)))
     write_data_set(persist_path, "set", metadata("set", SESSIONS), [f"[{sessions}]"])
-    ask = Asker(Engine(BoundedMemoryStore(StoreLimits(sessions=2)), persist_path=persist_path))
+    ask = Asker(Engine(MemoryStore(StoreLimits(sessions=2)), persist_path=persist_path))
     with pytest.raises(DataSetError, match="at most 2 sessions"):
         await ask.engine.load("set", persist_path)
     assert (await ask("SH_LOAD", name="set"))["st"] == 103

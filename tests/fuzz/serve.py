@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.fuzz.seeds import keep
+from tests.fuzz.timing import TimedEngine
 
 MAX_PAYLOAD: Final = 64 * 1024
 PATIENCE: Final = 2.0
@@ -25,6 +26,10 @@ PATIENCE: Final = 2.0
 def _is_expected(record: logging.LogRecord) -> bool:
     """Whoever fails at the handshake is written down by websockets; all else would be a fault of the server's."""
     return record.getMessage() not in ("opening handshake failed", "connection rejected (403 Forbidden)")
+
+
+def _complain_of(frame: bytes, seconds: float) -> None:
+    logging.getLogger(__name__).error("%s held the loop for %.0f ms: %r", keep(frame), seconds * 1e3, frame[:200])
 
 
 async def _serve(persist_path: Path) -> None:
@@ -38,10 +43,12 @@ async def _serve(persist_path: Path) -> None:
         send_timeout=PATIENCE,
         close_timeout=PATIENCE,
     )
-    async with NdbServer(Engine(MemoryStore(), persist_path=persist_path), options) as server:
+    engine = TimedEngine(MemoryStore(), persist_path=persist_path, tell=_complain_of)
+    async with NdbServer(engine, options) as server:
         sys.stdout.write(f"{server.uri}\n")
         sys.stdout.flush()
         await stopping.wait()
+    sys.stdout.write(f"{engine.longest}\n")
 
 
 if __name__ == "__main__":

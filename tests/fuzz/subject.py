@@ -21,12 +21,19 @@ STARTS_WITHIN: Final = 30
 STOPS_WITHIN: Final = 30
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
-    """A server in a process of its own."""
+    """A server in a process of its own.
+
+    Attributes:
+        uri: where it listens.
+        pid: its process.
+        longest_hold: once it has stopped, the longest time that a request held its event loop: CPU time, in seconds.
+    """
 
     uri: str
     pid: int
+    longest_hold: float = 0.0
 
     @property
     def port(self) -> int:
@@ -71,9 +78,11 @@ async def subject(persist_path: Path) -> AsyncIterator[Subject]:
     try:
         async with asyncio.timeout(STARTS_WITHIN):
             uri = (await process.stdout.readline()).decode().strip()
-        yield Subject(uri, process.pid)
+        server = Subject(uri, process.pid)
+        yield server
         process.terminate()
         async with asyncio.timeout(STOPS_WITHIN):
+            server.longest_hold = float(await process.stdout.readline() or "nan")
             await process.wait()
     finally:
         if process.returncode is None:

@@ -16,9 +16,11 @@ from tests.fuzz.mutations import Mutator
 from tests.fuzz.probes import Probes
 from tests.fuzz.reference import expected_for
 from tests.fuzz.requests import ENDS_ALL, Requests
+from tests.fuzz.seeds import keep, seeds
 from tests.fuzz.serve import MAX_PAYLOAD
 from tests.fuzz.sizes import REQUESTS, SEED, seeded
 from tests.fuzz.subject import Growth, Subject, subject, tree, undisturbed
+from tests.fuzz.timing import LONGEST
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +33,19 @@ WARMING_UP: Final = 0.2
 GROWS_AT_MOST: Final = 16 * 1024 * 1024
 
 
+def is_text_for_this_server(frame: bytes) -> bool:
+    """Tell whether a seed may be sent here: it is UTF-8, and does not end the session of the client beside."""
+    return is_utf8(frame) and ENDS_ALL.encode() not in frame and len(frame) <= MAX_PAYLOAD
+
+
+def is_utf8(frame: bytes) -> bool:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class Fuzzer:
     """Sends bursts over one connection, and looks at each answer."""
 
@@ -39,6 +54,7 @@ class Fuzzer:
         self._rng = seeded("requests", number)
         requests = Requests(self._rng, without=frozenset({ENDS_ALL}))
         self._mutator = Mutator(self._rng, requests, text_only=True)
+        self._seeds = deque(frame for frame in seeds() if is_text_for_this_server(frame))
         self.sent = 0
 
     async def run(self, websocket: ClientConnection, count: int) -> None:
@@ -64,6 +80,8 @@ class Fuzzer:
         self.sent += size
 
     def _frame(self) -> bytes:
+        if self._seeds:
+            return self._seeds.popleft()
         while len(frame := self._mutator.frame()) > MAX_PAYLOAD:
             pass
         return frame
@@ -71,8 +89,8 @@ class Fuzzer:
     def _look_at(self, request: bytes, only: bytes | None, answer: bytes) -> None:
         wrong = expected_for(request).why_not(answer) if only is None else only != answer and f"it is not {only!r}"
         assert not wrong, (
-            f"seed {SEED}, connection {self._number}, after {self.sent} requests: {request[:500]!r}"
-            f" was answered {answer[:500]!r}: {wrong}"
+            f"seed {SEED}, connection {self._number}, after {self.sent} requests, kept as {keep(request)}:"
+            f" {request[:500]!r} was answered {answer[:500]!r}: {wrong}"
         )
 
 
@@ -106,7 +124,8 @@ async def test_each_request_is_answered_once_and_memory_stays_flat(
     with capsys.disabled():
         sys.stdout.write(
             f"\n{sum(fuzzer.sent for fuzzer in fuzzers)} mutated requests in {time.perf_counter() - started:.1f} s,"
-            f" seed {SEED}; {aside}; {memory}\n"
+            f" seed {SEED}; {aside}; {memory}; the longest hold {server.longest_hold * 1e3:.1f} ms\n"
         )
+    assert server.longest_hold <= LONGEST
     assert memory.bytes < GROWS_AT_MOST
     assert tree(tmp_path) - tree(persist_path) == {persist_path}

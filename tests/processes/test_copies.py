@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient, NdbError, Repository
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.sqlite import SqliteStore
 from tests.repository.models import User
 
@@ -52,7 +52,7 @@ def made(client: NdbClient) -> Iterator[object]:
     yield ConfigRepository(client, AppConfig)
     yield ConfigRepository(client, AppConfig).watch()
     yield MemoryStore()
-    yield BoundedMemoryStore(StoreLimits())
+    yield MemoryStore(StoreLimits())
     yield SqliteStore("never-opened.db")
     yield Engine(MemoryStore())
     yield NdbServer(Engine(MemoryStore()))

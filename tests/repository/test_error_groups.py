@@ -24,7 +24,8 @@ from ndb_models import (
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from tests.client.scripted_server import Script, answer_nothing, answering, scripted
 from tests.client.test_failing_servers import abort
 from tests.reloading import in_place_of
@@ -165,7 +166,7 @@ async def test_a_file_that_is_damaged_is_unavailable(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_full_of_sessions_is_unavailable() -> None:
-    server = NdbServer(Engine(BoundedMemoryStore(StoreLimits(sessions=1))), ServerOptions(port=0))
+    server = NdbServer(Engine(MemoryStore(StoreLimits(sessions=1))), ServerOptions(port=0))
     async with server, NdbClient.connect(server.uri) as client:
         users = Repository(client, User)
         await users.save(User(username="billy"))

@@ -13,7 +13,7 @@ from ndb_models.server.config_file import read_config_file, without_comments
 from ndb_models.server.configuration import Configuration, configure
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS
-from ndb_models.stores.bounded import StoreLimits
+from ndb_models.stores.occupancy import StoreLimits
 
 # As NemesisDB 0.7 is shipped with it, but for the address.
 OF_NEMESISDB = """

@@ -18,7 +18,8 @@ from ndb_models import __version__
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, ServerOptions
 from ndb_models.server.metrics import status_label
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.wire.statuses import Status
 from tests.server.http_client import fetch
 from tests.server.plain_client import ask, plain
@@ -30,7 +31,7 @@ NO_PROC = not Path("/proc/self/stat").exists()
 
 async def scraped(requests: int = 0) -> str:
     """Return the metrics of a server with every metric that there is, after some requests of a client."""
-    store = BoundedMemoryStore(StoreLimits(size=1_000_000))
+    store = MemoryStore(StoreLimits(size=1_000_000))
     async with NdbServer(Engine(store), ServerOptions(port=0)) as server, plain(server) as websocket:
         for _ in range(requests):
             await ask(websocket, "KV_COUNT")

@@ -13,9 +13,9 @@ from ndb_models import NdbClient
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
@@ -43,7 +43,7 @@ async def open_sqlite(directory: Path, clock: Clock) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def open_bounded_memory(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
-    store = BoundedMemoryStore(StoreLimits(sessions=10_000, keys=10_000, size=100_000_000), clock=clock)
+    store = MemoryStore(StoreLimits(sessions=10_000, keys=10_000, size=100_000_000), clock=clock)
     yield store
     await store.aclose()
 

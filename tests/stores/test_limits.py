@@ -1,16 +1,16 @@
-"""A store with limits: what is beyond them changes nothing, what has expired makes room, bytes are counted exactly."""
+"""A store in memory with limits: what is beyond them changes nothing, what has expired makes room, bytes add up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndb_models.stores.bounded import BoundedMemoryStore, StoreLimits
 from ndb_models.stores.contract import (
     NEVER,
     SHARED,
@@ -21,6 +21,8 @@ from ndb_models.stores.contract import (
     Statistics,
     UnknownSessionError,
 )
+from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 
@@ -28,20 +30,34 @@ TOKEN = 7
 MINUTE = ExpirySettings(60, delete_session=True)
 
 
-def bounded(clock: VirtualClock | None = None, **limits: int) -> BoundedMemoryStore:
-    return BoundedMemoryStore(StoreLimits(**limits), clock=clock or VirtualClock())
+def bounded(clock: VirtualClock | None = None, **limits: int) -> MemoryStore:
+    return MemoryStore(StoreLimits(**limits), clock=clock or VirtualClock())
 
 
-async def size_of(store: BoundedMemoryStore) -> int:
+async def size_of(store: MemoryStore) -> int:
     size = (await store.statistics()).size
     assert size is not None
     return size
 
 
-async def weighed(store: BoundedMemoryStore) -> int:
-    """Return the bytes of all names and values, by looking at each."""
-    maps: list[Any] = [await store.get_all(SHARED), *(record.keys for record in await store.export())]
-    return sum(len(name.encode()) + len(value) for keys in maps for name, value in keys.items())
+async def size_anew(store: MemoryStore) -> int:
+    """Return the bytes of a new store that holds the same."""
+    anew = bounded(size=10**9)
+    await anew.replace(SHARED, await store.get_all(SHARED))
+    for record in await store.export():
+        await anew.create(record.token, record.expiry, record.keys)
+    return await size_of(anew)
+
+
+async def full_store(scope: Scope, clock: VirtualClock | None = None, expiry: ExpirySettings = NEVER) -> MemoryStore:
+    """Return a store with no byte to spare, in which there is one value of 12 bytes."""
+    trial = bounded(size=10**9)
+    await trial.create(TOKEN, expiry)
+    await trial.set(scope, {"a": b"123456789012"})
+    store = bounded(clock, size=await size_of(trial))
+    await store.create(TOKEN, expiry)
+    await store.set(scope, {"a": b"123456789012"})
+    return store
 
 
 async def test_a_session_more_than_there_may_be_is_not_created() -> None:
@@ -58,7 +74,7 @@ async def test_a_session_more_than_there_may_be_is_not_created() -> None:
 
 
 async def test_sessions_that_have_expired_make_room(clock: VirtualClock) -> None:
-    store = bounded(clock, sessions=2, size=10)
+    store = bounded(clock, sessions=2)
     await store.create(1, MINUTE, {"abcd": b"12345"})
     await store.create(2, NEVER)
     clock.move(60)
@@ -86,67 +102,108 @@ async def test_the_shared_map_may_have_any_number_of_keys() -> None:
     assert await store.count(SHARED) == 2
 
 
+async def test_bytes_of_sessions_that_have_expired_make_room(clock: VirtualClock) -> None:
+    store = await full_store(TOKEN, clock, MINUTE)
+    clock.move(60)
+    assert await store.create(8, MINUTE)
+    await store.set(8, {"a": b"123456789012"})
+    assert await store.exist([TOKEN, 8]) == [8]
+
+
 @pytest.mark.parametrize("scope", [SHARED, TOKEN], ids=["shared", "session"])
 async def test_bytes_more_than_there_may_be_are_not_stored(scope: Scope) -> None:
-    store = bounded(size=20)
-    await store.create(TOKEN, NEVER)
-    await store.set(scope, {"é": b"12345678"})
-    assert await size_of(store) == 10
+    store = await full_store(scope)
+    size = await size_of(store)
     for change in (
-        store.set(scope, {"a": b"1234567890"}),
-        store.add(scope, {"a": b"1234567890"}),
-        store.replace(scope, {"a": b"12345678901234567890"}),
-        store.swap(scope, "é", b"12345678", b"1234567890123456789"),
-        store.create(8, NEVER, {"a": b"1234567890"}),
+        store.set(scope, {"a": b"1234567890123"}),
+        store.set(scope, {"b": b"1"}),
+        store.add(scope, {"b": b"1"}),
+        store.replace(scope, {"a": b"1234567890123"}),
+        store.swap(scope, "a", b"123456789012", b"12345678901234567890"),
+        store.create(8, NEVER),
     ):
-        with pytest.raises(LimitError, match="at most 20 bytes of names and values"):
+        with pytest.raises(LimitError, match=f"at most {size} bytes of names and values"):
             await change
-    assert await store.get_all(scope) == {"é": b"12345678"}
-    assert await size_of(store) == 10
+    assert await store.get_all(scope) == {"a": b"123456789012"}
+    assert await size_of(store) == size
+    await store.add(scope, {"a": b"12345678901234567890"})
     await store.set(scope, {"a": b"123456789"})
-    await store.set(scope, {"a": b"1"})
-    assert await size_of(store) == 12
+    assert await size_of(store) == size - 3
+
+
+async def test_swapped_values_count() -> None:
+    store = await full_store(TOKEN)
+    with pytest.raises(LimitError):
+        await store.expire(TOKEN, MINUTE, swaps={"a": (b"123456789012", b"1234567890123")})
+    assert (await store.info(TOKEN)).expiry == NEVER
+    assert await store.expire(TOKEN, MINUTE, swaps={"a": (b"123456789012", b"1")})
+
+
+async def test_removing_makes_room() -> None:
+    store = await full_store(SHARED)
+    await store.remove(SHARED, ["a", "a", "missing"])
+    await store.set(SHARED, {"b": b"123456789012"})
 
 
 async def test_a_refused_write_does_not_extend_the_session(clock: VirtualClock) -> None:
-    store = bounded(clock, size=10)
-    await store.create(TOKEN, ExpirySettings(60, delete_session=True, extend_on_set_add=True))
+    store = await full_store(TOKEN, clock, ExpirySettings(60, delete_session=True, extend_on_set_add=True))
     clock.move(50)
     with pytest.raises(LimitError):
-        await store.set(TOKEN, {"a": b"1234567890"})
+        await store.set(TOKEN, {"a": b"1234567890123"})
     assert (await store.info(TOKEN)).remaining == 10
 
 
-async def test_what_a_session_that_is_gone_would_have_held_is_not_weighed(clock: VirtualClock) -> None:
-    store = bounded(clock, size=5)
-    await store.create(TOKEN, MINUTE)
+async def test_what_a_session_that_is_gone_would_have_held_is_not_counted(clock: VirtualClock) -> None:
+    store = await full_store(TOKEN, clock, MINUTE)
     clock.move(60)
     with pytest.raises(UnknownSessionError):
-        await store.set(TOKEN, {"a": b"1234567890"})
+        await store.set(TOKEN, {"b": b"1234567890123"})
 
 
-async def test_time_stands_still_while_a_verb_is_carried_out() -> None:
+async def test_time_that_goes_on_while_a_verb_is_carried_out_does_no_harm() -> None:
     ticking = VirtualClock()
 
     def tick() -> float:
         ticking.move(0.4)
         return ticking.now
 
-    store = BoundedMemoryStore(StoreLimits(size=1000), clock=tick)
+    store = MemoryStore(StoreLimits(size=4000), clock=tick)
     for token in range(300):
-        await store.create(token, ExpirySettings(1 + token % 3, delete_session=bool(token % 2)), {"abc": b"1"})
-        for verb in (store.set(token, {"d": b"23"}), store.remove(token, ["abc"]), store.clear(token)):
-            try:
+        verbs: list[Any] = [
+            store.create(token, ExpirySettings(1 + token % 3, delete_session=bool(token % 2)), {"abc": b"1"}),
+            store.set(token, {"d": b"23"}),
+            store.remove(token, ["abc"]),
+            store.clear(token),
+        ]
+        for verb in verbs:
+            with contextlib.suppress(UnknownSessionError, LimitError):
                 await verb
-            except UnknownSessionError:
-                continue
-    assert await size_of(store) == await weighed(store)
+    ticking.move(10)
+    await store.sweep()
+    assert await size_of(store) == await size_anew(store)
+
+
+@pytest.mark.parametrize("name", ["a" * 1000, "ä" * 1000, "a" * 1000 + "\N{GRINNING FACE}"])
+async def test_names_count_for_what_they_take(name: str) -> None:
+    store = bounded(size=10**9)
+    await store.set(SHARED, {name: b"1"})
+    name.encode()
+    assert await size_of(store) > sys.getsizeof(name) + len(name.encode())
+
+
+async def test_names_that_sessions_share_count_once() -> None:
+    store, name = bounded(size=10**9), "n" * 10_000
+    for token in range(100):
+        await store.create(token, NEVER, ObjectText.joined({name: b"1"}))
+    assert await size_of(store) < 2_000_000
+    kept = [record.keys for record in await store.export()]
+    assert len({id(keys.names) for keys in kept if isinstance(keys, ObjectText)}) == 1
 
 
 async def test_limits_that_are_not_set_are_none() -> None:
     store = bounded()
     await store.create(TOKEN, NEVER, {"a": b"x" * 100_000})
-    assert await store.statistics() == Statistics(1, 1, 0, 100_001)
+    assert await store.statistics() == Statistics(1, 1, 0)
 
 
 NAMES = st.sampled_from(["a", "b", "é", "long name"])
@@ -163,6 +220,7 @@ STEPS = st.lists(
         st.tuples(st.sampled_from(["clear", "get_all", "count"]), SCOPES),
         st.tuples(st.just("create"), TOKENS, EXPIRIES, st.one_of(KEYS, TEXTS)),
         st.tuples(st.just("end"), TOKENS),
+        st.tuples(st.just("expire"), TOKENS, EXPIRIES),
         st.tuples(st.sampled_from(["end_all", "sweep"])),
         st.tuples(st.just("move"), st.sampled_from([1, 29, 45])),
     ),
@@ -175,7 +233,7 @@ STEPS = st.lists(
 def test_whatever_is_done_the_bytes_are_those_that_are_there_and_never_too_many(steps: list[tuple[Any, ...]]) -> None:
     async def run() -> None:
         clock = VirtualClock()
-        store = bounded(clock, sessions=2, keys=3, size=60)
+        store = bounded(clock, sessions=2, keys=3, size=3000)
         for name, *arguments in steps:
             if name == "move":
                 clock.move(*arguments)
@@ -183,7 +241,7 @@ def test_whatever_is_done_the_bytes_are_those_that_are_there_and_never_too_many(
             with contextlib.suppress(LimitError, UnknownSessionError):
                 await getattr(store, name)(*arguments)
             await store.sweep()
-            assert await size_of(store) == await weighed(store) <= 60
+            assert await size_of(store) == await size_anew(store) <= 3000
             records = await store.export()
             assert len(records) <= 2
             assert all(len(record.keys) <= 3 for record in records)

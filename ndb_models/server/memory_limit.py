@@ -1,0 +1,92 @@
+"""How much memory this process may still take: by its control group, by its own limits, and by the machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+_ROOT: Final = Path("/")
+_GROUPS: Final = "sys/fs/cgroup"
+# Where the two versions of control groups are mounted, alone or side by side, and the file that has the limit.
+_MOUNTS: Final = (("", "memory.max"), ("unified", "memory.max"), ("memory", "memory.limit_in_bytes"))
+# Fields of /proc/self/statm, in pages: proc(5).
+_VIRTUAL: Final = 0
+_RESIDENT: Final = 1
+_DATA: Final = 5
+# What a server takes itself once it serves: modules, and the stacks and allocation arenas of threads, which are mostly
+# addresses that are reserved.
+_RESIDENT_TO_COME: Final = 16 * 1024 * 1024
+_VIRTUAL_TO_COME: Final = 128 * 1024 * 1024
+
+
+def resident_limit(root: Path = _ROOT) -> int | None:
+    """Return how many bytes of memory this process may have: beyond them, the system ends it."""
+    return min([*_group_limits(root), *_machine_memory()], default=None)
+
+
+def resident_memory(root: Path = _ROOT) -> int:
+    """Return how many bytes of memory this process has; 0 if the system does not tell."""
+    return _used(root)[1]
+
+
+def memory_left(root: Path = _ROOT) -> int | None:
+    """Return how many bytes there are for data and clients; None if the system does not tell.
+
+    That is what this process may take, without what it has taken, and without what a server takes to start. `root` is
+    where the files of the system are.
+    """
+    virtual, resident, data = _used(root)
+    left = [most - resident - _RESIDENT_TO_COME for most in (*_group_limits(root), *_machine_memory())]
+    if sys.platform != "win32":
+        import resource
+
+        for kind, used in ((resource.RLIMIT_AS, virtual), (resource.RLIMIT_DATA, data)):
+            most, _ = resource.getrlimit(kind)
+            if most != resource.RLIM_INFINITY:
+                left.append(most - used - _VIRTUAL_TO_COME)
+    return max(0, min(left)) if left else None
+
+
+def _used(root: Path) -> tuple[int, int, int]:
+    """Return the sizes of this process: virtual, resident, and of its data; 0 if the system does not tell."""
+    try:
+        fields = (root / "proc/self/statm").read_text("ascii").split()
+        page = os.sysconf("SC_PAGE_SIZE")
+        return int(fields[_VIRTUAL]) * page, int(fields[_RESIDENT]) * page, int(fields[_DATA]) * page
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0, 0, 0
+
+
+def _group_limits(root: Path) -> Iterator[int]:
+    """Yield the limits of the control group of this process, and of those above it. Very large ones mean none."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        for mount, name in _MOUNTS:
+            for above in (group, *group.parents):
+                yield from _limit(root / _GROUPS / mount / above / name)
+
+
+def _limit(path: Path) -> Iterator[int]:
+    try:
+        text = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return
+    if text.isdecimal():  # else it is "max"
+        yield int(text)
+
+
+def _machine_memory() -> Iterator[int]:
+    try:
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return

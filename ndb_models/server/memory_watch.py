@@ -1,0 +1,110 @@
+"""Watching how much memory the process really takes, and giving some back before the system ends it.
+
+The store counts what it holds. What connections hold, and what an allocator keeps of freed memory, shows only here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from ndb_models.types import Clock
+
+_LOOK_EVERY: Final = 0.05
+# Parts of the memory that the process may take: from the first on, freed memory is given back to the system; from the
+# second on, connections are ended.
+_HIGH: Final = 7 / 8
+_TOO_HIGH: Final = 15 / 16
+# Looking for freed memory takes a while where there is much.
+_GIVE_BACK_EVERY: Final = 1.0
+# Ending connections that hold less would free nothing.
+_WORTH_ENDING: Final = 64 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+class Holder(Protocol):
+    """What holds memory for one client."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes of requests and answers it holds."""
+        ...
+
+    def free(self) -> None:
+        """Let go of all of them, and of the client."""
+        ...
+
+
+class MemoryWatch:
+    """Keeps the memory of this process below `most` bytes, as far as giving back and ending connections can.
+
+    Args:
+        most: how many bytes of memory the process may take.
+        resident: returns how many it takes.
+        holders: returns the connections.
+        give_back: gives freed memory back to the system.
+        clock: tells the time in seconds; only differences matter.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        resident: Callable[[], int],
+        holders: Callable[[], Iterable[Holder]],
+        *,
+        give_back: Callable[[], object],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._most = most
+        self._resident = resident
+        self._holders = holders
+        self._give_back = give_back
+        self._clock = clock
+        self._next_time = clock()
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            self.look()
+
+    def look(self) -> None:
+        """Look once: give back, and end the connections that hold most, where too much memory is taken."""
+        if self._resident() <= self._most * _HIGH:
+            return
+        if self._clock() >= self._next_time:
+            self._give_back()
+            self._next_time = self._clock() + _GIVE_BACK_EVERY
+        excess = self._resident() - self._most * _TOO_HIGH
+        if excess <= 0:
+            return
+        ended = 0
+        for holder in sorted(self._holders(), key=lambda each: each.held, reverse=True):
+            held = holder.held
+            if excess <= 0 or held < _WORTH_ENDING:
+                break
+            holder.free()
+            excess -= held
+            ended += 1
+        if ended:
+            self._give_back()
+            _logger.warning("memory is short", extra={"fields": {"ended": ended}})
+
+
+def give_back_freed_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc)."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None

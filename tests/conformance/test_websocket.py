@@ -1,0 +1,116 @@
+"""The server answers any stream of bytes as RFC 6455 has it, and as the websockets library's own server does.
+
+Where the two differ stands in `DIFFERENCES` and `SOONER`, with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
+from ndb_models.stores.sqlite import SqliteStore
+from tests.conformance.conversations import CHUNKINGS, Said, converse, empty_engine, websockets_server
+from tests.conformance.websocket_cases import CASES, MAX_PAYLOAD, Case, closings, fragments, headers, orders, pings
+from tests.server.raw_connection import PONG, TEXT
+
+# How the library's server departs from the case, and why this one does not follow.
+DIFFERENCES: Final[dict[str, tuple[dict[str, Any], str]]] = {}
+
+# What this server says before the library's does: the library parses all that came before its handler runs, so pongs
+# overtake answers, and a close or a breach has the answers dropped that were due. Here all is said in order.
+SOONER: Final[dict[str, tuple[list[int], list[int]]]] = {
+    "ten pings between ten requests": ([PONG, TEXT] * 10, [PONG] * 10 + [TEXT] * 10),
+    "a close after ten requests": ([TEXT] * 10, []),
+    "opcode 3 between requests": ([TEXT], []),
+    "a request, then one beyond the limit": ([TEXT], []),
+    "a request, then one unmasked": ([TEXT], []),
+}
+
+BY_NAME: Final = {case.name: case for case in CASES}
+
+
+@pytest.fixture
+async def in_memory() -> AsyncIterator[tuple[Engine, int]]:
+    engine = empty_engine()
+    async with NdbServer(engine, ServerOptions(port=0, max_payload=MAX_PAYLOAD)) as server:
+        yield engine, server.port
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[tuple[Engine, int]]:
+    async with SqliteStore(tmp_path / "sessions.db") as store:
+        engine = Engine(store)
+        async with NdbServer(engine, ServerOptions(port=0, max_payload=MAX_PAYLOAD)) as server:
+            yield engine, server.port
+
+
+@pytest.fixture
+async def theirs(caplog: pytest.LogCaptureFixture) -> AsyncIterator[tuple[Engine, int]]:
+    caplog.set_level(logging.CRITICAL, "websockets.server")  # every breach is an exception of its handler
+    engine = empty_engine()
+    async with websockets_server(engine) as port:
+        yield engine, port
+
+
+async def said_by(server: tuple[Engine, int], case: Case, chunking: str) -> Said:
+    """Have a conversation with a server whose engine has been emptied, and see that it is what the case expects."""
+    engine, port = server
+    await engine.handle(b'{"KV_CLEAR":{}}')
+    said = await converse(port, case, CHUNKINGS[chunking])
+    assert said.close == (case.at_end if case.close is None else case.close), chunking
+    assert said.pongs == list(case.pongs), chunking
+    return said
+
+
+def test_there_are_enough_cases_and_each_has_a_name_of_its_own() -> None:
+    assert len(CASES) >= 170
+    assert len(BY_NAME) == len(CASES)
+    assert {*DIFFERENCES, *SOONER} <= BY_NAME.keys()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_stream_is_answered_as_the_library_answers_it_or_as_the_table_says(
+    case: Case, in_memory: tuple[Engine, int], theirs: tuple[Engine, int]
+) -> None:
+    departs, _ = DIFFERENCES.get(case.name, ({}, ""))
+    their_case = replace(case, **departs)
+    assert bool(departs) is (their_case != case)
+    for chunking in CHUNKINGS:
+        our_answers = (await said_by(in_memory, case, chunking)).answers
+        their_answers = (await said_by(theirs, their_case, chunking)).answers
+        assert len(our_answers) == case.answers, chunking
+        if departs:
+            continue
+        # Of a connection that ends, the library may answer less.
+        assert their_answers == our_answers[: None if case.close is None else len(their_answers)], chunking
+
+
+# SQLite runs all but the lengths and the characters, which end before the store.
+@pytest.mark.parametrize(
+    "case", [*pings(), *headers(), *fragments(), *closings(), *orders()], ids=lambda case: case.name
+)
+@pytest.mark.parametrize("_store", ["sqlite"])
+async def test_a_stream_is_answered_alike_where_answers_are_waited_for(
+    case: Case, _store: str, sqlite: tuple[Engine, int]
+) -> None:
+    for chunking in ("whole", "at random, seed 1"):
+        answers = (await said_by(sqlite, case, chunking)).answers
+        # Answers that are waited for when the connection ends do not go out any more.
+        assert len(answers) == case.answers or (case.close is not None and len(answers) < case.answers), chunking
+
+
+@pytest.mark.parametrize("name", SOONER)
+async def test_all_is_said_in_order_and_before_the_end(
+    name: str, in_memory: tuple[Engine, int], theirs: tuple[Engine, int]
+) -> None:
+    our_order, their_order = SOONER[name]
+    assert [opcode for opcode, _ in (await said_by(in_memory, BY_NAME[name], "whole")).frames] == our_order
+    assert [opcode for opcode, _ in (await said_by(theirs, BY_NAME[name], "whole")).frames] == their_order
