@@ -226,6 +226,10 @@ class Engine(Uncopyable):
             return command.bare_success
         return None
 
+    def _out_of_memory(self, name: str) -> bytes:
+        """Answer a request for which there was not enough memory. What it held is let go of with the error."""
+        return self._refuse(name, Status.UNKNOWN, "there is not enough memory for this request now")
+
     def _refuse_miss(self, name: str, on_miss: OnMiss | None) -> bytes:
         if _may_be_told(1, on_miss):
             return self._refuse(name, Status.SESSION_NOT_EXIST)
