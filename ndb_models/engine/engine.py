@@ -177,7 +177,7 @@ class Engine(Uncopyable):
         name = call.command.name
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
-            if not _may_be_told(_misses(call, body), on_miss):
+            if body is not OK and not _may_be_told(_misses(call, body), on_miss):
                 return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
             return self._answer(call.command, body)
         except UnknownSessionError:

@@ -77,11 +77,6 @@ class ConnectionRegistry(Generic[C]):
         """The clients, in the order in which they were admitted."""
         return [*self._clients]
 
-    @property
-    def all(self) -> list[C]:
-        """Every connection that is there now."""
-        return [*self._handshakes, *self._probes, *self._clients]
-
     def arrive(self, connection: C) -> None:
         """Take in a handshake. Where there are too many, the oldest of the address that has most is evicted."""
         address = connection.address
@@ -130,7 +125,7 @@ class ConnectionRegistry(Generic[C]):
 
     def cut(self) -> None:
         """End all connections at once."""
-        for connection in self.all:
+        for connection in [*self._handshakes, *self._probes, *self._clients]:
             connection.cut()
 
     def _evict_handshake_of(self, address: str) -> None:

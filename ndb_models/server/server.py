@@ -108,7 +108,7 @@ class NdbServer(Uncopyable):
         self._sweeper = asyncio.create_task(self._sweep())
         most = resident_limit()
         if most is not None:
-            watch = MemoryWatch(most, resident_memory, lambda: self._registry.all, give_back=give_back_freed_memory)
+            watch = MemoryWatch(most, resident_memory, lambda: self._registry.clients, give_back=give_back_freed_memory)
             self._watch = asyncio.create_task(watch.run())
         try:
             if self._prepare is not None:
