@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -30,11 +30,12 @@ from ndb_models.texts import ObjectText
 from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, is_token
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
+_SH_EXISTS: Final = COMMANDS["SH_EXISTS"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
@@ -65,6 +66,23 @@ _FULL: Final[Mapping[Limit, Status]] = {
 
 BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
 """The answer to a binary frame."""
+
+
+OnMiss: TypeAlias = Callable[[int], bool]
+"""Takes how many tokens of a request no session has; returns whether the client may be told so."""
+
+_TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
+
+
+def _misses(call: Call, body: Body) -> int:
+    """Return how many tokens in a request no session has; what is no token does not count."""
+    if call.command is _SH_EXISTS:
+        return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+    return int(body["st"] is Status.SESSION_NOT_EXIST)
+
+
+def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
+    return not misses or on_miss is None or on_miss(misses)
 
 
 class Immediate:
@@ -139,10 +157,16 @@ class Engine(Uncopyable):
         begun = self.begin(frame, admin=admin)
         return begun if isinstance(begun, bytes) else await begun
 
-    def begin(self, frame: bytes, *, admin: bool = True) -> bytes | Coroutine[Any, Any, bytes]:
-        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited."""
+    def begin(
+        self, frame: bytes, *, admin: bool = True, on_miss: OnMiss | None = None
+    ) -> bytes | Coroutine[Any, Any, bytes]:
+        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited.
+
+        `on_miss` gets the number of tokens in the request that no session has, if there are any. Where it returns
+        False, the request is answered with status 14, which tells nothing of sessions.
+        """
         if len(frame) > _LARGE:
-            return self._handle_large(frame, admin=admin)
+            return self._handle_large(frame, admin=admin, on_miss=on_miss)
         try:
             call = usual_call(frame, self._max_nesting)
             if call is None:
@@ -161,9 +185,9 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
             return self._out_of_memory(UNKNOWN_COMMAND)
-        return self._permit(call, admin=admin)
+        return self._permit(call, admin=admin, on_miss=on_miss)
 
-    async def _handle_large(self, frame: bytes, *, admin: bool) -> bytes:
+    async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
         """Do what `handle` does, taking the frame apart in turns."""
         try:
             call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
@@ -172,21 +196,26 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
             return self._out_of_memory(UNKNOWN_COMMAND)
-        begun = self._permit(call, admin=admin)
+        begun = self._permit(call, admin=admin, on_miss=on_miss)
         return begun if isinstance(begun, bytes) else await begun
 
-    def _permit(self, call: Call, *, admin: bool) -> bytes | Coroutine[Any, Any, bytes]:
+    def _permit(self, call: Call, *, admin: bool, on_miss: OnMiss | None) -> bytes | Coroutine[Any, Any, bytes]:
         if call.command.for_admins and not admin:
             return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
-        return self._carry_out(call)
+        return self._carry_out(call, on_miss)
 
-    async def _carry_out(self, call: Call) -> bytes:
+    async def _carry_out(self, call: Call, on_miss: OnMiss | None) -> bytes:
         name = call.command.name
         try:
-            return self._answer(call.command, await HANDLERS[name](self._context, scope_of(call), call))
+            body = await HANDLERS[name](self._context, scope_of(call), call)
+            if body is not OK and not _may_be_told(_misses(call, body), on_miss):
+                return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
+            return self._answer(call.command, body)
         except UnknownSessionError:
-            return self._refuse(name, Status.SESSION_NOT_EXIST)
+            return self._refuse_miss(name, on_miss)
         except RefusedError as exc:
+            if exc.status is Status.SESSION_NOT_EXIST:
+                return self._refuse_miss(name, on_miss)
             return self._refuse(exc.name, exc.status, exc.message)
         except LimitError as exc:
             return self._refuse(name, _FULL[exc.limit], str(exc))
@@ -231,6 +260,11 @@ class Engine(Uncopyable):
     def _out_of_memory(self, name: str) -> bytes:
         """Answer a request for which there was not enough memory. What it held is let go of with the error."""
         return self._refuse(name, Status.UNKNOWN, "there is not enough memory for this request now")
+
+    def _refuse_miss(self, name: str, on_miss: OnMiss | None) -> bytes:
+        if _may_be_told(1, on_miss):
+            return self._refuse(name, Status.SESSION_NOT_EXIST)
+        return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)

@@ -200,8 +200,10 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
     secrets = (path for path in (token_file, values["tls_key"]) if path is not None)
     warnings = (*warnings, *filter(None, map(warning_if_open_to_others, secrets)))
     options = {
-        "host", "port", "max_payload", "max_connections", "max_in_flight", "open_timeout", "receive_timeout",
-        "send_timeout", "close_timeout", "idle_timeout", "stop_timeout", "insecure", "tls_cert", "tls_key",
+        "host", "port", "max_payload", "max_connections", "max_handshakes", "max_header_bytes",
+        "max_connections_per_address", "handshake_rate_per_address", "miss_rate", "miss_rate_per_address",
+        "max_in_flight", "open_timeout", "receive_timeout", "send_timeout", "close_timeout", "idle_timeout",
+        "stop_timeout", "insecure", "tls_cert", "tls_key",
     }  # fmt: skip
     return Configuration(
         server=ServerOptions(

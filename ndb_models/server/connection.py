@@ -6,12 +6,11 @@ answers of one callback go out in one write. Where it has to (saving, loading), 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
 from time import perf_counter
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from websockets.asyncio.server import Server
 from websockets.frames import CloseCode
@@ -20,6 +19,7 @@ from websockets.server import ServerProtocol
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.server.coroutines import resumed
+from ndb_models.server.misses import TOO_MANY_MISSES, MissWatch
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.pacing import PacedConnection
 from ndb_models.server.rounds import Rounds
@@ -30,31 +30,9 @@ _Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
 
 _logger = logging.getLogger(__name__)
 
-# How many connections there may be beyond those of clients: in their handshakes, asking for health or metrics.
-_ENTRANCE: Final = 64
-
-
-class Visitors:
-    """The connections that a server has, those in their handshakes too, and whether more may come."""
-
-    def __init__(self, most_clients: int) -> None:
-        self.present: set[NdbServerConnection] = set()
-        self.closed = False
-        self._most = most_clients + _ENTRANCE
-
-    def arrive(self, connection: NdbServerConnection) -> bool:
-        """Take note of a connection; return whether it may stay."""
-        self.present.add(connection)
-        return not self.closed and len(self.present) <= self._most
-
-    def cut(self) -> None:
-        """End all that are there at once."""
-        for connection in [*self.present]:
-            connection.cut()
-
 
 class NdbServerConnection(PacedConnection):
-    """A connection whose requests the engine answers. Made by websockets' `serve(create_connection=...)`.
+    """A connection whose requests the engine answers.
 
     Who was not admitted as an admin is taken for a client that may only work on data.
     """
@@ -67,38 +45,31 @@ class NdbServerConnection(PacedConnection):
         engine: Engine,
         options: ServerOptions,
         traffic: Traffic,
-        visitors: Visitors,
+        misses: MissWatch,
         rounds: Rounds,
         **more: Any,
     ) -> None:
         super().__init__(protocol, server, options=options, traffic=traffic, rounds=rounds, **more)
         self._engine = engine
         self._begin: _Begin = functools.partial(engine.begin, admin=False)
-        self._visitors = visitors
+        self._misses = misses
         self._admitted = False
         self.grant: Grant | None = None
         # Stays when the connection has ended: probes and those who were refused never are.
         self.is_client: bool = False
 
-    @property
-    def peer(self) -> str:
-        """Where the client is, to be logged."""
-        address: Any = self.remote_address
-        return str(address[0]) if address else "?"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or hang up where too many are waiting to be let in."""
-        super().connection_made(transport)
-        if not self._visitors.arrive(self):
-            self.transport.abort()
-
     def admit(self, *, admin: bool) -> None:
         """Let a client in; an `admin` may use the commands that are for admins."""
-        if admin:
-            self._begin = self._engine.begin
+        on_miss = self._misses.of_connection(self.address, self.peer, self._end_guessing)
+        self._begin = functools.partial(self._engine.begin, admin=admin, on_miss=on_miss)
         self._admitted = True
         self.is_client = True
         self._traffic.admitted += 1
+
+    def _end_guessing(self) -> None:
+        """End the connection once the answers to what came with the last guess are written."""
+        self._ended(Ending.GUESSING)
+        self.loop.call_soon(self._fail, CloseCode.POLICY_VIOLATION, TOO_MANY_MISSES)
 
     async def stay(self) -> None:
         """Answer until the connection ends."""
@@ -160,11 +131,10 @@ class NdbServerConnection(PacedConnection):
             self._ended(Ending.STOPPING)
         if self._answering is not None:
             self._answering.cancel()
-        self.transport.abort()
+        self.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not begun."""
-        self._visitors.present.discard(self)
         if self._admitted:
             self._admitted = False
             self._traffic.admitted -= 1

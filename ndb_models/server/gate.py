@@ -1,8 +1,9 @@
 """Who gets in: every HTTP request to the port is looked at here, before it may become a WebSocket.
 
 `/healthz` and `/readyz` answer everyone; `/metrics` those who have an admin's token, where tokens are in use. All else
-is a handshake, and is refused in this order: 503 while the server is not ready, 403 for an `Origin` that is not
-allowed, 401 without a token that is known, 503 while there are as many clients as there may be.
+is a handshake, and is refused in this order: 503 while the server is not ready, 429 for an address that begins too
+many, 403 for an `Origin` that is not allowed, 401 without a token that is known, 503 while there are as many clients as
+there may be, 429 while there are as many of its address.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from websockets.http11 import Request, Response
 from ndb_models.engine import Engine
 from ndb_models.errors import StoreError
 from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.generations import WorkerState
 from ndb_models.server.metrics import CONTENT_TYPE, exposition
 from ndb_models.server.options import ServerOptions
+from ndb_models.server.rate_limits import AddressRateLimit
 from ndb_models.server.tokens import OPEN_TO_ALL, Grant, Role, Tokens
 from ndb_models.server.traffic import Refusal, Traffic
 from ndb_models.types import Clock
@@ -55,6 +58,7 @@ class Gate:
         engine: Engine,
         traffic: Traffic,
         state: WorkerState,
+        registry: ConnectionRegistry[NdbServerConnection],
         *,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -64,6 +68,9 @@ class Gate:
         self._engine = engine
         self._traffic = traffic
         self._state = state
+        self._registry = registry
+        rate = options.handshake_rate_per_address
+        self._rates = None if rate is None else AddressRateLimit(rate, clock)
         self._clock = clock
         self._started = clock()
 
@@ -75,6 +82,7 @@ class Gate:
         path = request.path.partition("?")[0]
         if path not in _ENDPOINTS:
             return self._handshake(connection, request)
+        self._registry.become_probe(connection)
         if method not in _READING:
             return _answer(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD\n", {"Allow": ", ".join(_READING)})
         response = await self._metrics(request) if path == "/metrics" else await self._probe(path)
@@ -98,13 +106,19 @@ class Gate:
         traffic = self._traffic
         if self.readiness is not Readiness.READY:
             return self._refuse(connection, Refusal.NOT_READY, f"The server is {self.readiness.value}.\n")
+        if self._rates is not None and not self._rates.take(connection.address):
+            return self._refuse(connection, Refusal.ADDRESS, "There are too many handshakes from this address.\n")
         if any(origin not in self._options.allow_origins for origin in request.headers.get_all("Origin")):
             return self._refuse(connection, Refusal.ORIGIN, "Pages of this origin may not connect.\n")
         grant = self._grant(request)
         if grant is None:
             return self._refuse(connection, Refusal.TOKEN, "A token that this server knows is needed.\n", request)
-        if traffic.admitted >= self._options.max_connections:
+        if traffic.admitted >= self._options.max_connections or connection.only_probes:
             return self._refuse(connection, Refusal.FULL, "There are as many clients as there may be.\n")
+        if self._registry.has_too_many_clients(connection.address):
+            text = "There are as many clients of this address as there may be.\n"
+            return self._refuse(connection, Refusal.ADDRESS, text)
+        self._registry.become_client(connection)
         connection.grant = grant
         connection.admit(admin=grant.role is Role.ADMIN)
         return None
@@ -125,7 +139,8 @@ class Gate:
             return _unauthorized(request, text)
         if reason is Refusal.ORIGIN:
             return _answer(HTTPStatus.FORBIDDEN, text)
-        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
+        status = HTTPStatus.TOO_MANY_REQUESTS if reason is Refusal.ADDRESS else HTTPStatus.SERVICE_UNAVAILABLE
+        return _answer(status, text, {"Retry-After": "1"})
 
     async def _metrics(self, request: Request) -> Response:
         grant = self._grant(request)

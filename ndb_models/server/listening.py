@@ -1,11 +1,19 @@
-"""Why an address cannot be listened on, said with the address."""
+"""Listening on an address; and why one cannot be listened on, said with the address."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Generator
+from typing import Final
+
+# Newcomers that the system holds until they are accepted.
+_BACKLOG: Final = 256
+# Of an address that a host name stands for: this machine does not have it.
+_NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 @contextlib.contextmanager
@@ -25,3 +33,47 @@ def listening_on(host: str, port: int) -> Generator[None]:
         )
         failure.errno = exc.errno
         raise failure from exc
+
+
+async def listen(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
+    """Return listening sockets, one for each address that a host stands for and that this machine has.
+
+    Raises:
+        OSError: none can be listened on, or the port of one is in use.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listening: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            listening.append(_listening(family, kind, protocol, address, reuse_port=reuse_port))
+        except OSError as exc:
+            if exc.errno not in _NOT_HERE:
+                for each in listening:
+                    each.close()
+                raise
+            missing = exc
+    if not listening:
+        raise missing or OSError("no address was found")
+    return listening
+
+
+def _listening(
+    family: int, kind: int, protocol: int, address: tuple[object, ...], *, reuse_port: bool
+) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would let other programs take the port
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind(address)
+        made.listen(_BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made

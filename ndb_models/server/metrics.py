@@ -21,8 +21,10 @@ _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
     """Return all that there is to tell; `uptime` in seconds. `store` is None for one that cannot be counted."""
-    families = [*_families(traffic, tally, store, uptime), *_generation_families(state)]
-    return "".join([*families, *_process_families(process_statistics())])
+    families = [*_connection_families(traffic, uptime), *_request_families(traffic, tally)]
+    if store is not None:
+        families += _store_families(store)
+    return "".join([*families, *_generation_families(state), *_process_families(process_statistics())])
 
 
 def status_label(status: int) -> str:
@@ -30,11 +32,18 @@ def status_label(status: int) -> str:
     return Status(status).name.title().replace("_", "")
 
 
-def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float) -> Iterator[str]:
+def _connection_families(traffic: Traffic, uptime: float) -> Iterator[str]:
     yield _family("ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)])
     yield _one("ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime)
     yield _one("ndb_connections", "gauge", "Clients that are connected.", traffic.admitted)
     yield _one("ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened)
+    yield _one("ndb_handshakes", "gauge", "Connections that are no clients yet.", traffic.handshakes)
+    yield _one(
+        "ndb_accepts_failed_total",
+        "counter",
+        "How often no connection could be accepted, for want of descriptors.",
+        traffic.accepts_failed,
+    )
     yield _family(
         "ndb_handshakes_refused_total",
         "counter",
@@ -55,18 +64,23 @@ def _families(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: 
         "How often a connection had more to do than fits into one turn of the event loop.",
         traffic.turns_used_up,
     )
+
+
+def _request_families(traffic: Traffic, tally: Tally) -> Iterator[str]:
     yield _family(
         "ndb_requests_total",
         "counter",
         "Requests that were answered, by command and status.",
         [({"command": command, "status": status_label(status)}, number) for command, status, number in tally],
     )
+    yield _one("ndb_misses_total", "counter", "Tokens that clients named and that no session has.", traffic.misses)
     yield _histogram(
         "ndb_batch_seconds", "From reading what a client sent to having answered it, of every read.", traffic.batches
     )
     yield _histogram("ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits)
-    if store is None:
-        return
+
+
+def _store_families(store: Statistics) -> Iterator[str]:
     yield _one("ndb_sessions", "gauge", "Sessions in the store.", store.sessions)
     yield _one("ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys)
     if store.expired is not None:

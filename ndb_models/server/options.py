@@ -14,7 +14,13 @@ from ndb_models.server.tokens import Tokens
 _MORE_THAN_NOTHING: Final = (
     "max_payload",
     "max_connections",
+    "max_handshakes",
+    "max_header_bytes",
+    "max_connections_per_address",
+    "handshake_rate_per_address",
     "max_in_flight",
+    "miss_rate",
+    "miss_rate_per_address",
     "open_timeout",
     "receive_timeout",
     "send_timeout",
@@ -40,6 +46,16 @@ class ServerOptions:
         tls_key: its key, in a PEM file, without a passphrase.
         allow_origins: the origins whose pages may connect; handshakes of any other `Origin` are refused.
         max_connections: how many clients may be connected; a handshake more is refused with HTTP status 503.
+        max_handshakes: how many connections there may be beyond those of clients, in TLS and in the opening handshake.
+            One more evicts the oldest of the address that has most.
+        max_header_bytes: the largest request of a handshake, with its headers; a larger one gets HTTP status 431.
+        max_connections_per_address: how many clients of one address may be connected; a handshake more is refused with
+            HTTP status 429. IPv6 addresses count by their /64. None for any number.
+        handshake_rate_per_address: how many handshakes a second an address may begin, over ten seconds; one more is
+            refused with HTTP status 429. None for any number.
+        miss_rate: how many tokens that no session has a connection may name a second, over ten seconds. One more is
+            answered with status 14, and the connection is closed with code 1008. None for any number.
+        miss_rate_per_address: the same for all connections of an address together.
         max_in_flight: how many requests of a connection may wait before no more are read from it.
         open_timeout: how long a client may take for its handshake, and for the one of TLS before it.
         receive_timeout: how long a request may take to come in, from its first byte to its last, before its connection
@@ -63,6 +79,12 @@ class ServerOptions:
     tls_key: Path | None = field(default=None, kw_only=True)
     allow_origins: tuple[str, ...] = field(default=(), kw_only=True)
     max_connections: int = field(default=10_000, kw_only=True)
+    max_handshakes: int = field(default=256, kw_only=True)
+    max_header_bytes: int = field(default=16 * 1024, kw_only=True)
+    max_connections_per_address: int | None = field(default=None, kw_only=True)
+    handshake_rate_per_address: float | None = field(default=None, kw_only=True)
+    miss_rate: float | None = field(default=None, kw_only=True)
+    miss_rate_per_address: float | None = field(default=None, kw_only=True)
     max_in_flight: int = field(default=64, kw_only=True)
     open_timeout: float = field(default=10.0, kw_only=True)
     receive_timeout: float = field(default=60.0, kw_only=True)

@@ -12,14 +12,14 @@ from collections import deque
 from time import perf_counter
 from typing import Any, Final
 
-from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import Server
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
 from ndb_models.server.deadline import Deadline
-from ndb_models.server.handshake import RequestEnd
 from ndb_models.server.idleness import IdleWatch, UnreadWatch
+from ndb_models.server.opening import OpeningConnection
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.rounds import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE, Rounds
 from ndb_models.server.traffic import Ending, Traffic
@@ -41,7 +41,7 @@ _WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
 _WRITTEN_AT_ONCE: Final = 64 * 1024
 
 
-class PacedConnection(ServerConnection):
+class PacedConnection(OpeningConnection):
     """A connection that hands over messages in order, as many at a time as the budget of a turn allows."""
 
     def __init__(
@@ -54,15 +54,10 @@ class PacedConnection(ServerConnection):
         rounds: Rounds,
         **more: Any,
     ) -> None:
-        super().__init__(protocol, server, **more)
-        self._options = options
-        self._traffic = traffic
+        super().__init__(protocol, server, options=options, traffic=traffic, **more)
         self._rounds = rounds
         self.time_used: float = 0.0
         self._most_waiting = options.max_in_flight
-        self._request_end = RequestEnd()
-        # Whether frames came before the handshake was answered.
-        self._early = False
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
         self._binary = False
@@ -101,8 +96,8 @@ class PacedConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, or as much of it as may be done at once."""
-        if self.response is None:
-            self._shake_hands(data)
+        if not self.has_shaken_hands:
+            super().data_received(data)
             return
         self._traffic.received += len(data)
         if self._asked or self.time_used > self._rounds.limit:
@@ -112,18 +107,11 @@ class PacedConnection(ServerConnection):
         else:
             self._work_or_end(data)
 
-    def _shake_hands(self, data: bytes) -> None:
-        """Give websockets the request, and keep what is behind it until that is answered."""
-        if self.request is None:
-            head, data = self._request_end.split(data)
-            super().data_received(head)
-        if self.request is not None and data:
-            self._traffic.received += len(data)
-            self._early = True
-            self._reader.add(data)
-            self._read_on(False)
-        elif data:
-            super().data_received(data)  # there was no request, and this is discarded
+    def _begin_with(self, early: bytes) -> None:
+        if early:
+            self._traffic.received += len(early)
+            self._reader.add(early)
+            self._ask()
 
     def send_data(self) -> None:
         """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
@@ -131,10 +119,7 @@ class PacedConnection(ServerConnection):
             super().send_data()
         finally:
             self._is_open = self.protocol.state is State.OPEN
-            if self._early and self.response is not None:
-                self._early = False
-                self._ask()
-            elif self._leaving:
+            if self._leaving:
                 self._settle()
 
     def take_turn(self) -> None:
@@ -238,7 +223,7 @@ class PacedConnection(ServerConnection):
             self._fail(CloseCode(part.code), part.reason)
         elif self.protocol.state is not State.CLOSED and not self.transport.is_closing():
             self._write()  # what websockets answers, a close above all, comes after what was answered before
-            super().data_received(part)
+            self._hand_over(part)
             self._end_in_time()
 
     def _can_go_on(self) -> bool:
@@ -251,7 +236,7 @@ class PacedConnection(ServerConnection):
 
     def _settle(self) -> None:
         """Read, unless something waits that goes first; tell who waits for all to be answered once it is."""
-        waits = (self._asked and self._sated) or self._early or self.paused or len(self._inbox) >= self._most_waiting
+        waits = (self._asked and self._sated) or self.paused or len(self._inbox) >= self._most_waiting
         self._read_on(not (waits or (self._leaving and self._is_open)))
         if self._all_answered is not None and not self._all_answered.done() and not self._has_work():
             self._all_answered.set_result(None)

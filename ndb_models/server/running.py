@@ -19,9 +19,11 @@ from typing import Any, Final, TypeAlias
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.server.configuration import IN_MEMORY, Configuration
+from ndb_models.server.descriptors import descriptor_limit, descriptors_for, fitted
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.logs import log_to
 from ndb_models.server.memory_limit import memory_left
+from ndb_models.server.options import ServerOptions
 from ndb_models.server.reloading import merged
 from ndb_models.server.server import NdbServer
 from ndb_models.server.signals import handling_signals, hold_signals
@@ -82,6 +84,20 @@ def run(configuration: Configuration, read: Reading) -> int:
     return _reporting(lambda: serve(configuration, read))
 
 
+def _within_descriptors(options: ServerOptions) -> ServerOptions:
+    """Have this process open as many files as it may need; return the options with no more clients than it can have."""
+    needed = descriptors_for(options)
+    limit = descriptor_limit(wanted=needed)
+    fitting = fitted(options, limit)
+    if fitting is not options:
+        fields = {"limit": int(limit), "needed": needed, "max_connections": fitting.max_connections}
+        _logger.warning(
+            "fewer clients are let in than --max-connections says: raise the limit of open files (ulimit -Hn)",
+            extra={"fields": {**fields, "max_handshakes": fitting.max_handshakes}},
+        )
+    return fitting
+
+
 def _reporting(work: Callable[[], int]) -> int:
     """Return the exit status of some work; where it failed with a reason for people, tell them."""
     try:
@@ -128,6 +144,7 @@ def _run_workers(configuration: Configuration, read: Reading) -> int:
 
 
 def _serve(configuration: Configuration, process: _Process) -> int:
+    configuration = replace(configuration, server=_within_descriptors(configuration.server))
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
         runner.run(_open_and_serve(configuration, process))
     _say("ndb-models stopped")

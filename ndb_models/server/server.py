@@ -11,16 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.protocol import State
 
 from ndb_models.engine import Engine
-from ndb_models.server.connection import NdbServerConnection, Visitors
+from ndb_models.server.accepting import Acceptor
+from ndb_models.server.connection import NdbServerConnection
+from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.gate import Gate, Readiness
 from ndb_models.server.generations import Generations, WorkerState
-from ndb_models.server.listening import listening_on
+from ndb_models.server.hosting import Host
+from ndb_models.server.listening import listen, listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
+from ndb_models.server.misses import MissWatch
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.rounds import Rounds
 from ndb_models.server.tls import replace_certificate, server_context
@@ -31,8 +34,7 @@ from ndb_models.uncopyable import Uncopyable
 __all__ = ["NdbServer", "ServerOptions"]
 
 _SWEEP_EVERY: Final = 1.0
-# Longer than a client whose requests wait for a save is not read from, its pongs neither.
-_PONG_WITHIN: Final = 120.0
+_ENDING: Final = (State.CLOSING, State.CLOSED)
 
 _logger = logging.getLogger(__name__)
 
@@ -79,10 +81,12 @@ class NdbServer(Uncopyable):
         self._state = Generations().workers[0] if state is None else state
         if not self._state.served:
             self._state.born()
-        self._gate = Gate(self._options, engine, self._traffic, self._state)
-        self._visitors = Visitors(self._options.max_connections)
+        self._registry: ConnectionRegistry[NdbServerConnection] = ConnectionRegistry(self._options, self._traffic)
+        self._misses = MissWatch(self._options, self._traffic)
+        self._gate = Gate(self._options, engine, self._traffic, self._state, self._registry)
         self._rounds = Rounds()
-        self._server: Server | None = None
+        self._acceptor: Acceptor | None = None
+        self._port: int | None = None
         self._tls: ssl.SSLContext | None = None
         self._certificate = self._options.certificate
         self._sweeper: asyncio.Task[None] | None = None
@@ -102,34 +106,25 @@ class NdbServer(Uncopyable):
         if self._certificate is not None:
             self._tls = server_context(*self._certificate)
         with listening_on(options.host, options.port):
-            self._server = await serve(
-                _stay,
-                options.host,
-                options.port,
-                # Asked for as a class, but only called.
-                create_connection=functools.partial(  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                    NdbServerConnection,
-                    engine=self._engine,
-                    options=options,
-                    traffic=self._traffic,
-                    visitors=self._visitors,
-                    rounds=self._rounds,
-                ),
-                close_timeout=options.close_timeout,
-                compression=None,
-                max_size=options.max_payload,
-                process_request=self._gate,
-                open_timeout=options.open_timeout,
-                ping_timeout=_PONG_WITHIN,
-                server_header=None,
-                logger=_websocket_logger,
-                ssl=self._tls,
-                reuse_port=options.reuse_port or None,
-            )
+            listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
+        self._port = int(listening[0].getsockname()[1])
+        _logger.info("listening", extra={"fields": {"uri": self.uri}})
+        make = functools.partial(
+            NdbServerConnection,
+            engine=self._engine,
+            options=options,
+            traffic=self._traffic,
+            misses=self._misses,
+            rounds=self._rounds,
+        )
+        host = Host(options, make, self._gate, self._registry, tls=self._tls, logger=_websocket_logger)
+        self._acceptor = Acceptor(
+            listening, host.connect, free_descriptors=self._registry.free_descriptors, traffic=self._traffic
+        )
         self._sweeper = asyncio.create_task(self._sweep())
         most = resident_limit()
         if most is not None:
-            watch = MemoryWatch(most, resident_memory, lambda: self._visitors.present, give_back=give_back_freed_memory)
+            watch = MemoryWatch(most, resident_memory, lambda: self._registry.clients, give_back=give_back_freed_memory)
             self._watch = asyncio.create_task(watch.run())
         try:
             if self._prepare is not None:
@@ -143,8 +138,8 @@ class NdbServer(Uncopyable):
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        assert self._server is not None, "the server was not started"
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        assert self._port is not None, "the server was not started"
+        return self._port
 
     @property
     def uri(self) -> str:
@@ -185,8 +180,8 @@ class NdbServer(Uncopyable):
         """End the clients whose token is not among these, or not with the role that it had; return how many."""
         revoked = [
             each
-            for each in self._visitors.present
-            if each.grant is not None and not tokens.holds(each.grant) and each.protocol.state is not State.CLOSING
+            for each in self._registry.clients
+            if each.grant is not None and not tokens.holds(each.grant) and each.protocol.state not in _ENDING
         ]
         for connection in revoked:
             connection.revoke()
@@ -197,13 +192,12 @@ class NdbServer(Uncopyable):
 
         What is not answered and read within `stop_timeout` is cut off.
         """
-        server, self._server = self._server, None
-        if server is None:
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
             return
         self._gate.readiness = Readiness.STOPPING
-        self._visitors.closed = True
-        server.close(close_connections=False)
         try:
+            await acceptor.stop()
             if self._sweeper is not None:
                 self._sweeper.cancel()
                 await asyncio.wait([self._sweeper])
@@ -211,16 +205,16 @@ class NdbServer(Uncopyable):
                 self._watch.cancel()
                 await asyncio.wait([self._watch])
             await self._say_goodbye()
-            self._visitors.cut()
-            await server.wait_closed()
+            self._registry.cut()
+            await acceptor.wait_closed()
         finally:  # also where nobody waits any longer for the goodbye
-            self._visitors.cut()
+            self._registry.cut()
             await self._engine.aclose()
         _logger.info("stopped")
 
     async def _say_goodbye(self) -> None:
         """Let every client have its answers, as long as there is time. Who is no client yet, or no more, has none."""
-        clients = [each for each in self._visitors.present if each.protocol.state is State.OPEN]
+        clients = [each for each in self._registry.clients if each.protocol.state is State.OPEN]
         leaving = [asyncio.create_task(each.leave()) for each in clients]
         if leaving:
             _, late = await asyncio.wait(leaving, timeout=self._options.stop_timeout)
@@ -244,9 +238,3 @@ class NdbServer(Uncopyable):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-async def _stay(connection: ServerConnection) -> None:
-    """Keep a connection open: it answers by itself."""
-    assert isinstance(connection, NdbServerConnection)
-    await connection.stay()

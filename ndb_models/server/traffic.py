@@ -16,6 +16,9 @@ class Refusal(Enum):
     TOKEN = "token"
     FULL = "full"
     NOT_READY = "not_ready"
+    ADDRESS = "address"
+    EVICTED = "evicted"
+    REQUEST = "request"
 
 
 class Ending(Enum):
@@ -24,6 +27,7 @@ class Ending(Enum):
     UNREAD = "unread"
     IDLE = "idle"
     STOPPING = "stopping"
+    GUESSING = "guessing"
     MEMORY = "memory"
     REVOKED = "revoked"
 
@@ -61,6 +65,9 @@ class Traffic:
     Attributes:
         admitted: clients that are connected.
         opened: clients that were ever connected.
+        handshakes: connections that are no clients yet, and no probes.
+        accepts_failed: how often no connection could be accepted, for want of descriptors or memory.
+        misses: tokens that clients named and that no session has.
         received, sent: bytes of requests and of answers, with their frames.
         refused, ended: handshakes that were refused and connections that were ended, by reason.
         turns_used_up: how often a connection had more to do than fits into one turn of the event loop.
@@ -68,11 +75,27 @@ class Traffic:
         waits: from beginning to having answered a request that had to wait.
     """
 
-    __slots__ = ("admitted", "batches", "ended", "opened", "received", "refused", "sent", "turns_used_up", "waits")
+    __slots__ = (
+        "accepts_failed",
+        "admitted",
+        "batches",
+        "ended",
+        "handshakes",
+        "misses",
+        "opened",
+        "received",
+        "refused",
+        "sent",
+        "turns_used_up",
+        "waits",
+    )
 
     def __init__(self) -> None:
         self.admitted: int = 0
         self.opened: int = 0
+        self.handshakes: int = 0
+        self.accepts_failed: int = 0
+        self.misses: int = 0
         self.received: int = 0
         self.sent: int = 0
         self.refused: Counter[Refusal] = Counter()

@@ -18,7 +18,7 @@ class Answer:
 
 
 async def fetch(server: NdbServer | int, path: str, *, method: str = "GET", **headers: str) -> Answer:
-    """Send one request to a server without TLS, or to a port, and read until it closes."""
+    """Send one request to a server without TLS, or to a port of this machine, and read until it closes."""
     port = server if isinstance(server, int) else server.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]

@@ -75,17 +75,6 @@ async def test_a_client_more_than_there_may_be_is_told_to_come_back() -> None:
         assert await status_of_connecting(server) == 101
 
 
-async def test_connections_without_a_handshake_are_limited_too() -> None:
-    async with serving(max_connections=1) as server:
-        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(70)]
-        first_hung_up = asyncio.create_task(silent[-1][0].read())
-        with contextlib.suppress(ConnectionError):
-            assert await first_hung_up == b""
-        assert not silent[0][0].at_eof()
-        for _, writer in silent:
-            writer.close()
-
-
 async def test_a_connection_that_says_nothing_is_closed() -> None:
     async with serving(open_timeout=0.1) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -156,6 +145,12 @@ async def test_the_package_s_client_comes_back_after_it_was_sent_away() -> None:
         {"send_timeout": 0},
         {"max_connections": -1},
         {"max_in_flight": 0},
+        {"max_handshakes": 0},
+        {"max_header_bytes": 0},
+        {"max_connections_per_address": 0},
+        {"handshake_rate_per_address": 0},
+        {"miss_rate": float("nan")},
+        {"miss_rate_per_address": 0},
         {"open_timeout": float("nan")},
         {"idle_timeout": 0},
         {"stop_timeout": -1},
