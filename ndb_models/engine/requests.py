@@ -104,7 +104,7 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = 
         return call
     raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
     yield
-    return call if raw is None else call._replace(values=_texts(raw, _STORED_TYPES[call.command.name]))
+    return call if raw is None else Call(call.command, call.body, _texts(raw, _STORED_TYPES[call.command.name]))
 
 
 def _fitting(request: Any) -> Call:
