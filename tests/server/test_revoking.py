@@ -64,7 +64,7 @@ async def test_clients_of_a_revoked_token_are_disconnected_and_the_others_stay(g
     assert 'ndb_connections_ended_total{reason="revoked"} 1\n' in metrics
 
 
-@pytest.mark.parametrize(("before", "role"), [(DATA, Role.ADMIN), (ADMIN, Role.DATA)])
+@pytest.mark.parametrize(("before", "role"), [(DATA, Role.ADMIN), (ADMIN, Role.DATA)], ids=["data", "admin"])
 async def test_clients_whose_token_has_another_role_are_disconnected(
     guarded: NdbServer, before: str, role: Role
 ) -> None:
