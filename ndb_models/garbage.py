@@ -9,6 +9,7 @@ import contextlib
 import gc
 import threading
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from typing import Final
 
 # In bytes of text.
@@ -18,12 +19,16 @@ _lock = threading.Lock()
 _set_aside = 0
 
 
-@contextlib.contextmanager
-def paused(text: bytes) -> Generator[None]:
+_NOTHING: Final = contextlib.nullcontext()
+
+
+def paused(text: bytes) -> AbstractContextManager[None]:
     """Pause collection while a large text is decoded: what is made then is no garbage yet."""
-    if len(text) < _LARGE or not gc.isenabled():
-        yield
-        return
+    return _NOTHING if len(text) < _LARGE or not gc.isenabled() else _paused()
+
+
+@contextlib.contextmanager
+def _paused() -> Generator[None]:
     gc.disable()
     try:
         yield
@@ -31,15 +36,16 @@ def paused(text: bytes) -> Generator[None]:
         gc.enable()
 
 
-@contextlib.contextmanager
-def set_aside(text: bytes) -> Generator[None]:
+def set_aside(text: bytes) -> AbstractContextManager[None]:
     """Leave out of collection what is there, as long as the document of a large text is used.
 
     In a process that has set something aside for good (`gc.freeze`), this does nothing: it could not be told apart.
     """
-    if len(text) < _LARGE or not _begin():
-        yield
-        return
+    return _NOTHING if len(text) < _LARGE or not _begin() else _while_set_aside()
+
+
+@contextlib.contextmanager
+def _while_set_aside() -> Generator[None]:
     try:
         yield
     finally:

@@ -84,9 +84,9 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = 
     """
     if frame.startswith(_BOM):
         frame = frame[len(_BOM) :]
-    if (yield from nesting_exceeds(frame, max_nesting)):
+    if len(frame) > 2 * max_nesting and (yield from nesting_exceeds(frame, max_nesting)):
         raise _too_deep(max_nesting)
-    if (yield from containers_exceed(frame, max_containers)):
+    if len(frame) > max_containers and (yield from containers_exceed(frame, max_containers)):
         raise RefusedError(
             UNKNOWN_COMMAND, Status.JSON_INVALID, f"there are more than {max_containers} arrays and objects"
         )
@@ -104,7 +104,7 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = 
         return call
     raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
     yield
-    return call if raw is None else call._replace(values=_texts(raw, _STORED_TYPES[call.command.name]))
+    return call if raw is None else Call(call.command, call.body, _texts(raw, _STORED_TYPES[call.command.name]))
 
 
 def _fitting(request: Any) -> Call:

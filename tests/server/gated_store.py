@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from ndb_models.stores.contract import Scope, SessionRecord
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.types import SessionToken
+
+T = TypeVar("T")
 
 
 class GatedStore(MemoryStore):
@@ -23,7 +26,9 @@ class GatedStore(MemoryStore):
         await self.gate.wait()
         return await super().get_all(scope)
 
-    async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
+    async def read_all(
+        self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
+    ) -> T:
         self.entered.set()
         await self.gate.wait()
-        return await super().export(tokens)
+        return await super().read_all(consume, tokens)
