@@ -21,6 +21,7 @@ from ndb_models.errors import NdbError
 from ndb_models.server import NdbServer, ServerOptions
 from ndb_models.stores.opening import open_store
 from tests.server.plain_client import GUARD, ask, plain, receive, send, write_at_once
+from tests.server.raw_connection import HANDSHAKE, frame, raw
 from tests.server.test_endpoints import metrics
 
 OTHER = "127.0.0.2"
@@ -104,6 +105,29 @@ async def test_tokens_that_sh_exists_does_not_find_are_counted_one_by_one(store_
         assert answer["st"] == 14
         assert "exist" not in answer
         assert await is_closed_for_guessing(websocket)
+
+
+async def test_guesses_in_a_request_that_is_taken_apart_in_turns_are_counted_and_limited_too() -> None:
+    async with serving(miss_rate=200) as server, plain(server) as websocket:
+        guesses = [2**63 + a_token() // 2 for _ in range(2000)]
+        assert (await ask(websocket, "SH_EXISTS", tkns=guesses))["exist"] == []
+        assert (await metrics(server))["ndb_misses_total"] == 2000
+        assert (await ask(websocket, "SH_EXISTS", tkns=guesses))["st"] == 14
+        assert await is_closed_for_guessing(websocket)
+
+
+async def test_guesses_that_come_with_the_handshake_are_limited_too() -> None:
+    early = [frame(b'{"SH_GET":{"tkn":%d,"keys":[]}}' % a_token()) for _ in range(1000)]
+    async with serving(miss_rate=0.2) as server, raw(server.port) as connection:
+        await connection.send(HANDSHAKE + b"".join(early))
+        await connection.reader.readuntil(b"\r\n\r\n")
+        received = await connection.until_closed()
+        statuses = [json.loads(payload)["SH_GET_RSP"]["st"] for _, payload in received.messages]
+        assert received.code == 1008
+        assert statuses[:3] == [100, 100, 14]
+        assert set(statuses[3:]) <= {14}
+        counted = await metrics(server)
+    assert counted['ndb_connections_ended_total{reason="guessing"}'] == 1
 
 
 async def test_a_list_of_guesses_longer_than_the_budget_tells_nothing() -> None:
