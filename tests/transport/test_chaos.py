@@ -31,7 +31,7 @@ CLIENTS: Final = 8
 NAMES: Final = [f"key{number}" for number in range(500)]
 REQUEST_TIMEOUT: Final = 0.1
 AT_LEAST: Final = 200
-LONGEST: Final = 60
+LONGEST: Final = 300
 
 # Of all chunks of bytes, each way.
 NETWORK: Final = {chaos.DELAY: 0.02, chaos.SPLIT: 0.02, chaos.CUT: 0.009, chaos.BLACK_HOLE: 0.009}
