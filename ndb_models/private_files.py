@@ -115,7 +115,7 @@ def open_to(path: Path) -> str | None:
         if bits & _OF_GROUP and not _has_access_list(path):
             return "its group"
     except OSError:
-        pass
+        pass  # it is not there, or cannot be looked at: whoever opens it says so
     return None
 
 
