@@ -18,13 +18,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ndb_models import garbage
-from ndb_models.texts import UNREADABLE, containers_exceed, finished, is_nested_deeper, members_of, nesting_exceeds
+from ndb_models.texts import UNREADABLE, containers_exceed, is_nested_deeper, members_of, nesting_exceeds
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
-
-ANY: Final = 2**63 - 1
-"""A limit that nothing meets."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
@@ -74,19 +71,21 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     Raises:
         RefusedError: it makes none; holds the answer that it gets.
     """
-    return finished(parsing(frame, max_nesting))
+    frame = frame.removeprefix(_BOM)
+    if is_nested_deeper(frame, max_nesting):
+        raise _too_deep(max_nesting)
+    return _with_texts(_fitting(_decoded(frame)), frame)
 
 
-def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = ANY) -> Generator[None, None, Call]:
-    """Do what `parse` does, and yield wherever a large frame may be left for a moment.
+def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[None, None, Call]:
+    """Do what `parse` does with a large frame, and yield wherever it may be left for a moment.
 
     `max_containers` is how many arrays and objects there may be in it: decoding them is one step.
     """
-    if frame.startswith(_BOM):
-        frame = frame[len(_BOM) :]
-    if len(frame) > 2 * max_nesting and (yield from nesting_exceeds(frame, max_nesting)):
+    frame = frame.removeprefix(_BOM)
+    if (yield from nesting_exceeds(frame, max_nesting)):
         raise _too_deep(max_nesting)
-    if len(frame) > max_containers and (yield from containers_exceed(frame, max_containers)):
+    if (yield from containers_exceed(frame, max_containers)):
         raise RefusedError(
             UNKNOWN_COMMAND, Status.JSON_INVALID, f"there are more than {max_containers} arrays and objects"
         )
@@ -99,12 +98,7 @@ def parsing(frame: bytes, max_nesting: int = MAX_NESTING, max_containers: int = 
         if call.command.stores_values is not None:
             call.body.pop(call.command.stores_values, None)
     yield
-    name = call.command.stores_values
-    if name is None:
-        return call
-    raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
-    yield
-    return call if raw is None else Call(call.command, call.body, _texts(raw, _STORED_TYPES[call.command.name]))
+    return _with_texts(call, frame)
 
 
 def _fitting(request: Any) -> Call:
@@ -121,6 +115,18 @@ def _fitting(request: Any) -> Call:
     if rejection is not None:
         raise RefusedError(name, rejection.status, rejection.message)
     return Call(command, body)
+
+
+def _with_texts(call: Call, frame: bytes) -> Call:
+    """Return a call with the text of the parameter that is kept as such, instead of what was decoded of it."""
+    name = call.command.stores_values
+    if name is None:
+        return call
+    raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
+    if raw is None:
+        return call
+    call.body.pop(name, None)
+    return Call(call.command, call.body, _texts(raw, _STORED_TYPES[call.command.name]))
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:

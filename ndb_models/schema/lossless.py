@@ -52,6 +52,19 @@ _LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
     "date": frozenset(),
     "datetime": frozenset({"microseconds_precision", "tz_constraint"}),
 }
+# All else that may be said of a type narrows it, and so does a literal.
+_NOT_NARROWING: Final = frozenset(
+    {
+        "items_schema",
+        "variadic_item_index",
+        "keys_schema",
+        "values_schema",
+        "microseconds_precision",
+        "cls",
+        "members",
+        "sub_type",
+    }
+)
 _FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
 _DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_factory", "default_factory_takes_data"})
 _MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
@@ -97,15 +110,19 @@ def _check_of(model: Any, definitions: _Definitions) -> Check | None:
     names = tuple(fields)
     kinds: list[frozenset[type]] = []
     looks: list[tuple[str, _Look]] = []
+    is_narrowed = False
     for name, field in fields.items():
         declared = _declared(field, definitions)
         if declared is None:
             return None
         kinds.append(declared.kinds)
+        is_narrowed = is_narrowed or declared.is_narrowed
         if declared.look is not None:
             looks.append((name, declared.look))
-    whole: Any = {"type": "definitions", "schema": model["schema"], "definitions": [*definitions.values()]}
-    fits = SchemaValidator(whole if definitions else model["schema"]).isinstance_python
+    fits: Callable[..., bool] | None = None
+    if is_narrowed:
+        whole: Any = {"type": "definitions", "schema": model["schema"], "definitions": [*definitions.values()]}
+        fits = SchemaValidator(whole if definitions else model["schema"]).isinstance_python
     # Rows of types that were found to be those of the fields: there are several, as a field may be None.
     known: set[tuple[type, ...]] = set()
 
@@ -118,7 +135,7 @@ def _check_of(model: Any, definitions: _Definitions) -> Check | None:
                 return False
             if len(known) < _KNOWN_ROWS:
                 known.add(row)
-        if not fits(values, strict=True):
+        if fits is not None and not fits(values, strict=True):
             return False
         for name, comes_back in looks:
             value = values[name]
@@ -147,11 +164,12 @@ def _fields_of(model: Any, *, open_too: bool = False) -> Mapping[str, Any] | Non
 class _Declared(NamedTuple):
     """The types that values of a declared type are read as, and what tells of each of these whether it comes back.
 
-    There is nothing to tell where all values do.
+    There is nothing to tell where all values do. It is narrowed if a model may not hold all values of these types.
     """
 
     kinds: frozenset[type]
     look: _Look | None = None
+    is_narrowed: bool = False
 
 
 def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
@@ -177,44 +195,47 @@ def _type(node: Any, definitions: _Definitions) -> _Declared | None:
         return None if check is None else _Declared(frozenset({node["cls"]}), _look_inside(check))
     if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
         return None
+    is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
     match kind:
         case "nullable":
             inner = _type(node["schema"], definitions)
-            return None if inner is None else _Declared(inner.kinds | {type(None)}, inner.look)
+            return None if inner is None else inner._replace(kinds=inner.kinds | {type(None)})
         case "literal":
-            return _Declared(_TEXT) if all(type(value) is str for value in node["expected"]) else None
+            are_texts = all(type(value) is str for value in node["expected"])
+            return _Declared(_TEXT, is_narrowed=True) if are_texts else None
         case "enum":
             written = all(type(member.value) is str for member in node["members"])
             return _Declared(frozenset({node["cls"]})) if written else None
         case "list" | "set" | "frozenset":
-            return _collection(_READ_AS[kind], _type(node.get("items_schema", _ANY), definitions))
+            item = _type(node.get("items_schema", _ANY), definitions)
+            return None if item is None else _collection(_READ_AS[kind], item, is_narrowed or item.is_narrowed)
         case "tuple":
             items = node["items_schema"]
             alike = len(items) == 1 and node.get("variadic_item_index") == 0
-            return _collection(tuple, _type(items[0], definitions)) if alike else None
+            item = _type(items[0], definitions) if alike else None
+            return None if item is None else _collection(tuple, item, is_narrowed or item.is_narrowed)
         case "dict":
-            return _by_text(*(_type(node.get(part, _ANY), definitions) for part in ("keys_schema", "values_schema")))
+            key, value = (_type(node.get(part, _ANY), definitions) for part in ("keys_schema", "values_schema"))
+            if key is None or value is None or key.kinds != _TEXT:
+                return None
+            return _by_text(value, is_narrowed or key.is_narrowed or value.is_narrowed)
         case _:
-            return _Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind))
+            return _Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind), is_narrowed)
 
 
-def _collection(kind: type, item: _Declared | None) -> _Declared | None:
+def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
     """Return the type of a collection whose items are all of one type."""
-    if item is None:
-        return None
     kinds = item.kinds
     look = _look_at_each(item.look)
 
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return _Declared(frozenset({kind}), comes_back)
+    return _Declared(frozenset({kind}), comes_back, is_narrowed)
 
 
-def _by_text(key: _Declared | None, value: _Declared | None) -> _Declared | None:
+def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:
     """Return the type of a dict whose keys are text."""
-    if key is None or value is None or key.kinds != _TEXT:
-        return None
     kinds = value.kinds
     look = _look_at_each(value.look)
 
@@ -227,7 +248,7 @@ def _by_text(key: _Declared | None, value: _Declared | None) -> _Declared | None
             return False
         return look is None or look(values.values())
 
-    return _Declared(frozenset({dict}), comes_back)
+    return _Declared(frozenset({dict}), comes_back, is_narrowed)
 
 
 def _look_at_each(look: _Look | None) -> _Look | None:

@@ -112,15 +112,21 @@ class Occupancy:
 
         `written` are those that were written over a dict, if that is all the difference: no more is then looked at.
         """
-        before, more = self.size, len(new) > len(old)
-        if written is None or not old or type(old) is ObjectText:
-            self._leave(old)
-            self._enter(new)
+        before, more = self.size, 0
+        if type(new) is ObjectText and type(old) is ObjectText and new.names == old.names:
+            new.share_names(old.names)
+            self.size += len(new.text) - len(old.text)
         else:
-            self.size += _growth(old, written)
-        if self.size > before or more:
+            if len(new) > len(old):
+                more = len(new)
+            if written is None or not old or type(old) is ObjectText:
+                self._leave(old)
+                self._enter(new)
+            else:
+                self.size += _growth(old, written)
+        if more or self.size > before:
             try:
-                self._require_room(len(new) if more else 0, free_expired)
+                self._require_room(more, free_expired)
             except LimitError:
                 self._leave(new)
                 self._enter(old)
