@@ -6,6 +6,7 @@ the client, and a regular expression can keep a server busy for as long as its w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,8 @@ from ndb_models.texts import containers_exceed
 from ndb_models.turns import Work
 
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
+# A string, or a comma outside of strings.
+_BEFORE_COLON: Final = re.compile(r"""('(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?)|,(?=:)""", re.DOTALL)
 for _function in ("match", "search"):
     del _ENVIRONMENT.function_extensions[_function]
 
@@ -128,7 +131,7 @@ def compile_path(text: str, limits: PathLimits) -> tuple[JSONPathSegment, ...]:
     if len(text) > limits.length:
         raise PathError("length", limits.length)
     try:
-        path = _ENVIRONMENT.compile(text)
+        path = _ENVIRONMENT.compile(_spaced(text))
         if not isinstance(path, JSONPath):
             raise PathError
         for number, _ in enumerate(_selectors(path), 1):
@@ -139,6 +142,11 @@ def compile_path(text: str, limits: PathLimits) -> tuple[JSONPathSegment, ...]:
     except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # the last two for odd numbers
         raise PathError from exc
     return path.segments
+
+
+def _spaced(text: str) -> str:
+    """Return a path with a space between a comma and a colon: without it the library refuses `[0,:]`."""
+    return _BEFORE_COLON.sub(lambda found: found[1] or ", ", text) if ",:" in text else text
 
 
 def _selectors(path: JSONPath) -> Iterator[object]:
