@@ -26,6 +26,8 @@ from ndb_models.server.cli import make_parser
 from ndb_models.server.configuration import configure
 from ndb_models.server.settings import SETTINGS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
 TOKEN = secrets.token_urlsafe(32)

@@ -11,7 +11,7 @@ import pytest
 from ndb_models.server import NdbServer
 from tests.processes.programs import run_program
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")]
 
 PRELUDE: Final = """
 import asyncio, os, sys

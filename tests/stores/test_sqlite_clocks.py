@@ -79,6 +79,7 @@ async def test_who_touches_a_session_of_a_clock_that_was_ahead_gives_it_its_dura
     assert due <= deadline == clock.now + 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expiry", EVERY_KIND)
 @pytest.mark.parametrize("opened", ["all the time", "anew"])
 async def test_a_sweep_finds_sessions_of_a_clock_that_was_ahead(

@@ -28,6 +28,8 @@ from tests.conftest import VirtualClock
 from tests.disk import build
 from tests.stores.conftest import TOKEN
 
+pytestmark = pytest.mark.slow
+
 IDLE = ExpirySettings(60, delete_session=True, extend_on_get=True)
 BOTH = ExpirySettings(60, delete_session=True, extend_on_set_add=True, extend_on_get=True)
 STAYING = ExpirySettings(60, delete_session=False, extend_on_get=True)

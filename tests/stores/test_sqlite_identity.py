@@ -112,6 +112,7 @@ async def fails_within_a_second(call: Callable[[], object]) -> StoreError:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", LOSSES)
 class TestLosingTheFile:
     async def test_no_write_is_acknowledged(self, store: SqliteStore, path: Path, lose: Callable[[Path], None]) -> None:

@@ -16,6 +16,8 @@ from tests.transport.asking import Question, answers_to, deliver, frame_of, open
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, honest, mute
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 LIMIT = 0.3
 """Seconds of silence here after which a connection is frozen."""
 

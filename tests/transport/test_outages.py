@@ -21,6 +21,8 @@ from ndb_models.errors import ConnectError, ConnectionLostError, RequestTimeoutE
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, deadly, honest, mute, refusing_port
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 WAIT = 0.4
 """Seconds that requests wait for the end of an outage here."""
 AT_ONCE = 0.2
