@@ -12,8 +12,8 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from typing import Final
 
-# In bytes of text.
-_LARGE: Final = 16 * 1024
+LARGE: Final = 16 * 1024
+"""Bytes of a text that is large; shorter ones are let be."""
 
 _lock = threading.Lock()
 _set_aside = 0
@@ -24,7 +24,7 @@ _NOTHING: Final = contextlib.nullcontext()
 
 def paused(text: bytes) -> AbstractContextManager[None]:
     """Pause collection while a large text is decoded: what is made then is no garbage yet."""
-    return _NOTHING if len(text) < _LARGE or not gc.isenabled() else _paused()
+    return _NOTHING if len(text) < LARGE or not gc.isenabled() else _paused()
 
 
 @contextlib.contextmanager
@@ -41,7 +41,7 @@ def set_aside(text: bytes) -> AbstractContextManager[None]:
 
     In a process that has set something aside for good (`gc.freeze`), this does nothing: it could not be told apart.
     """
-    return _NOTHING if len(text) < _LARGE or not _begin() else _while_set_aside()
+    return _NOTHING if len(text) < LARGE or not _begin() else _while_set_aside()
 
 
 @contextlib.contextmanager

@@ -128,7 +128,9 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
     try:
         if decoded and _encode(decoded) == text:
             names = tuple(decoded)
-            return ObjectText(text, _shared_kind(names)[0] if _is_of_a_kind(text, decoded) else names)
+            if len(text) <= _OF_A_KIND and len(names) <= _MEMBERS_OF_A_KIND:
+                names = _shared_kind(names)[0]
+            return ObjectText(text, names)
     except (OverflowError, RecursionError):  # an integer of more than 64 bits; nested too deep for what is on the stack
         pass
     return members_of(text)
@@ -162,7 +164,8 @@ def is_nested_deeper(text: bytes, levels: int) -> bool:
     Ask this first where a limit must hold. The limits of parsers are no help: they differ from one version of Python to
     the next, from about 1,000 levels (3.11) to 10,000 (3.13), and with the depth of the caller's own stack.
     """
-    return _may_be_nested_deeper(text, levels) and finished(nesting_exceeds(text, levels))
+    # Most texts are too short to be looked at at all.
+    return len(text) > 2 * levels and finished(nesting_exceeds(text, levels))
 
 
 def _may_be_nested_deeper(text: bytes, levels: int) -> bool:

@@ -95,21 +95,21 @@ class NemesisDbEngine(Engine):
         # It answers all commands of a prefix that it does not know under the name of the first such one that it saw.
         self._first_unknown: str | None = None
 
-    def begin(self, frame: bytes, *, admin: bool = True, **others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
         if not self.like_nemesisdb:
-            return super().begin(frame, admin=admin, **others)
+            return super().begin(frame, admin, *others)
         try:
             frame = as_kept(frame.removeprefix(b"\xef\xbb\xbf"))
             request = json.loads(frame)
         except (ValueError, RecursionError):
-            return super().begin(frame, admin=admin, **others)  # which refuses it
+            return super().begin(frame, admin, *others)  # which refuses it
         if isinstance(request, dict) and len(request) == 1:
             ((name, body),) = request.items()
             if isinstance(body, dict) and "_" in name and name not in self._commands:
                 return self._unknown(name)
             if name == "SV_INFO":
                 return self._info(frame)
-        return super().begin(frame, admin=admin, **others)
+        return super().begin(frame, admin, *others)
 
     def _unknown(self, name: str) -> bytes:
         prefix = name[:2]

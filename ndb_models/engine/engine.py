@@ -15,7 +15,7 @@ from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse, parsing
 from ndb_models.engine.tally import Tally
-from ndb_models.engine.usual import usual_call
+from ndb_models.engine.typed_requests import typed_call
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     SHARED,
@@ -154,11 +154,11 @@ class Engine(Uncopyable):
         Where the store does not wait, neither does this, except for saving and loading. `admin` tells whether whoever
         asks may use the commands that are for admins.
         """
-        begun = self.begin(frame, admin=admin)
+        begun = self.begin(frame, admin)
         return begun if isinstance(begun, bytes) else await begun
 
     def begin(
-        self, frame: bytes, *, admin: bool = True, on_miss: OnMiss | None = None
+        self, frame: bytes, admin: bool = True, on_miss: OnMiss | None = None
     ) -> bytes | Coroutine[Any, Any, bytes]:
         """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited.
 
@@ -168,7 +168,7 @@ class Engine(Uncopyable):
         if len(frame) > _LARGE:
             return self._handle_large(frame, admin=admin, on_miss=on_miss)
         try:
-            call = usual_call(frame, self._max_nesting)
+            call = typed_call(frame, self._max_nesting)
             if call is None:
                 call = parse(frame, self._max_nesting)
             elif self._immediate is not None:
@@ -185,7 +185,9 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
             return self._out_of_memory(UNKNOWN_COMMAND)
-        return self._permit(call, admin=admin, on_miss=on_miss)
+        if call.command.for_admins and not admin:
+            return self._refuse_admins(call)
+        return self._carry_out(call, on_miss)
 
     async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
         """Do what `handle` does, taking the frame apart in turns."""
@@ -196,19 +198,21 @@ class Engine(Uncopyable):
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
             return self._out_of_memory(UNKNOWN_COMMAND)
-        begun = self._permit(call, admin=admin, on_miss=on_miss)
-        return begun if isinstance(begun, bytes) else await begun
-
-    def _permit(self, call: Call, *, admin: bool, on_miss: OnMiss | None) -> bytes | Coroutine[Any, Any, bytes]:
         if call.command.for_admins and not admin:
-            return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
-        return self._carry_out(call, on_miss)
+            return self._refuse_admins(call)
+        return await self._carry_out(call, on_miss)
+
+    def _refuse_admins(self, call: Call) -> bytes:
+        return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
 
     async def _carry_out(self, call: Call, on_miss: OnMiss | None) -> bytes:
         name = call.command.name
         try:
             body = await HANDLERS[name](self._context, scope_of(call), call)
-            if body is not OK and not _may_be_told(_misses(call, body), on_miss):
+            if body is OK:
+                self.tally.succeeded[name] += 1
+                return call.command.bare_success
+            if not _may_be_told(_misses(call, body), on_miss):
                 return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
             return self._answer(call.command, body)
         except UnknownSessionError:
@@ -229,9 +233,6 @@ class Engine(Uncopyable):
 
     def _answer(self, command: Command, body: Body) -> bytes:
         """Return the answer of this body, and count it."""
-        if body is OK:
-            self.tally.succeeded[command.name] += 1
-            return command.bare_success
         keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
             answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)

@@ -103,9 +103,11 @@ _settings = lru_cache(maxsize=256)(ExpirySettings)
 _latest: tuple[Mapping[str, Any] | None, ExpirySettings] = (None, NEVER)
 
 
-def expiry_settings(given: Mapping[str, Any] | None) -> ExpirySettings:
+def expiry_settings(given: Mapping[str, Any] | ExpirySettings | None) -> ExpirySettings:
     """Return what an `expiry` parameter says."""
     global _latest
+    if isinstance(given, ExpirySettings):
+        return given
     latest, settings = _latest
     if given is not latest:
         settings = (

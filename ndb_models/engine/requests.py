@@ -13,7 +13,7 @@ parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requ
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -36,7 +36,7 @@ _STORED_TYPES: Final = {
 """The type of the parameter whose text is kept, for the commands that have one."""
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A request that fits its command.
 
     `values` holds the parameter whose JSON text is kept, where the command has one: members' texts where it
@@ -146,6 +146,8 @@ def _too_deep(max_nesting: int) -> RefusedError:
 
 def _decoded(text: bytes) -> Any:
     try:
+        if len(text) < garbage.LARGE:
+            return _decode(text)
         with garbage.paused(text):
             return _decode(text)
     except UNREADABLE:

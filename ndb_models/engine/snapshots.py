@@ -93,7 +93,7 @@ def sessions_texts(records: Iterable[SessionRecord]) -> Iterator[bytes]:
     for record in records:
         settings = record.expiry
         expiry = _Expiry(settings.duration, settings.delete_session, settings.extend_on_set_add, settings.extend_on_get)
-        keys = record.keys if isinstance(record.keys, ObjectText) else ObjectText.joined(record.keys)
+        keys = ObjectText.joined(record.keys)
         yield _encode(_Session(_Header(record.token, expiry), msgspec.Raw(keys.text)))
 
 

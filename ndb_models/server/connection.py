@@ -6,18 +6,17 @@ answers of one callback go out in one write. Where it has to (saving, loading), 
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any
 
 from websockets.asyncio.server import Server
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
-from ndb_models.engine.engine import BINARY_FRAME
+from ndb_models.engine.engine import BINARY_FRAME, OnMiss
 from ndb_models.server.coroutines import resumed
 from ndb_models.server.misses import TOO_MANY_MISSES, MissWatch
 from ndb_models.server.options import ServerOptions
@@ -25,8 +24,6 @@ from ndb_models.server.pacing import PacedConnection
 from ndb_models.server.rounds import Rounds
 from ndb_models.server.tokens import Grant
 from ndb_models.server.traffic import Ending, Traffic
-
-_Begin: TypeAlias = Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +48,8 @@ class NdbServerConnection(PacedConnection):
     ) -> None:
         super().__init__(protocol, server, options=options, traffic=traffic, rounds=rounds, **more)
         self._engine = engine
-        self._begin: _Begin = functools.partial(engine.begin, admin=False)
+        self._is_admin = False
+        self._on_miss: OnMiss | None = None
         self._misses = misses
         self._admitted = False
         self.grant: Grant | None = None
@@ -60,8 +58,8 @@ class NdbServerConnection(PacedConnection):
 
     def admit(self, *, admin: bool) -> None:
         """Let a client in; an `admin` may use the commands that are for admins."""
-        on_miss = self._misses.of_connection(self.address, self.peer, self._end_guessing)
-        self._begin = functools.partial(self._engine.begin, admin=admin, on_miss=on_miss)
+        self._is_admin = admin
+        self._on_miss = self._misses.of_connection(self.address, self.peer, self._end_guessing)
         self._admitted = True
         self.is_client = True
         self._traffic.admitted += 1
@@ -90,7 +88,7 @@ class NdbServerConnection(PacedConnection):
         if not (message.isascii() or _is_utf8(message)):
             self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
-        answering = self._begin(message)
+        answering = self._engine.begin(message, self._is_admin, self._on_miss)
         if isinstance(answering, bytes):
             self._put(answering)
             return

@@ -104,8 +104,11 @@ class PacedConnection(OpeningConnection):
             self._reader.add(data)
             self._sated = self._asked or len(data) >= BYTES_A_TURN
             self._ask()
-        else:
-            self._work_or_end(data)
+            return
+        try:
+            self._work(data)
+        except MemoryError:
+            self.free()
 
     def _begin_with(self, early: bytes) -> None:
         if early:
@@ -125,8 +128,12 @@ class PacedConnection(OpeningConnection):
     def take_turn(self) -> None:
         """Go on with what waits."""
         self._asked = False
-        if not self.connection_lost_waiter.done():
-            self._work_or_end()
+        if self.connection_lost_waiter.done():
+            return
+        try:
+            self._work()
+        except MemoryError:
+            self.free()
 
     def _go_on(self) -> None:
         """Go on with what waits: now, or in a later turn where this one is used up."""
@@ -141,12 +148,6 @@ class PacedConnection(OpeningConnection):
             self._asked = True
             self._rounds.ask(self)
         self._settle()
-
-    def _work_or_end(self, data: bytes = b"") -> None:
-        try:
-            self._work(data)
-        except MemoryError:
-            self.free()
 
     @property
     def held(self) -> int:
@@ -176,7 +177,7 @@ class PacedConnection(OpeningConnection):
             self._write()
         if self._reader.has_begun:
             self._whole.start()
-        else:
+        elif self._whole.runs:
             self._whole.stop()
         spent = perf_counter() - started
         self.time_used += spent
@@ -257,7 +258,8 @@ class PacedConnection(OpeningConnection):
             self._receive(message, binary=self._binary)
 
     def _receive(self, message: bytes, *, binary: bool) -> None:
-        self._whole.stop()
+        if self._whole.runs:
+            self._whole.stop()
         self._idle.looks = 0
         if self._inbox or self._answering is not None or self.paused:
             self._inbox.append((message, binary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TypeAlias
 
 from ndb_models.stores.contract import Swaps
@@ -18,11 +18,13 @@ def swapped(keys: Mapping[str, bytes], swaps: Swaps) -> Kept | None:
     if any(members.get(name) not in swap for name, swap in swaps.items()):
         return None
     changed = {**members, **{name: new for name, (_, new) in swaps.items()}}
-    return ObjectText(join_members(changed), keys.names) if isinstance(keys, ObjectText) else changed
+    return ObjectText(join_members(changed), keys.names) if type(keys) is ObjectText else changed
 
 
-def without(keys: Kept, names: Container[str]) -> Kept:
+def without(keys: Kept, names: Set[str]) -> Kept:
     """Return keys without those of these names, one text if they were."""
+    if names.isdisjoint(keys):
+        return keys
     rest = {name: value for name, value in parted(keys).items() if name not in names}
     return ObjectText.joined(rest) if rest and type(keys) is ObjectText else rest
 
@@ -34,12 +36,12 @@ def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
 
 def parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return keys to look at, without making a text that is kept hold its members too."""
-    return keys.split() if isinstance(keys, ObjectText) else keys
+    return keys.split() if type(keys) is ObjectText else keys
 
 
-def replaces(keys: Mapping[str, bytes], others: Mapping[str, bytes]) -> bool:
-    """Tell whether writing these keys leaves nothing of the others. Only texts are looked at, whose names are known."""
-    return type(keys) is ObjectText and type(others) is ObjectText and keys.names == others.names
+def replaces(keys: Mapping[str, bytes], others: Kept) -> bool:
+    """Tell at a glance whether writing these keys, one text, leaves none of the others."""
+    return type(keys) is ObjectText and keys.names == (others.names if type(others) is ObjectText else tuple(others))
 
 
 def kept(keys: Mapping[str, bytes]) -> Kept:

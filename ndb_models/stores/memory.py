@@ -56,7 +56,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
 
     def _keys(self, scope: Scope) -> Mapping[str, bytes]:
         """Return the keys of a map, to look at."""
-        return self._shared if scope is None else parted(self._require(scope).keys)
+        return parted(self._kept(scope))
 
     def _keep(self, session: StoredSession, keys: Kept, now: float, written: Mapping[str, bytes] | None = None) -> None:
         """Give a session other keys: the one place where they change, but for expiry.
@@ -194,14 +194,19 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         if type(keys) is dict and len(keys) > self._FREED_AT_ONCE and sys.getrefcount(keys) <= _REFERENCES:
             await in_turns(freeing(keys))
 
+    def _kept(self, scope: Scope) -> Kept:
+        """Return the keys of a map as they are kept, for their names."""
+        return self._shared if scope is None else self._require(scope).keys
+
     async def count(self, scope: Scope) -> int:
-        return len(self._keys(scope))
+        return len(self._kept(scope))
 
     async def names(self, scope: Scope) -> list[str]:
-        return list(self._keys(scope))
+        return list(self._kept(scope))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        there = self._keys(scope)
+        keys = self._kept(scope)
+        there = keys if type(keys) is dict else frozenset(keys)
         return [name for name in names if name in there]
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:

@@ -84,12 +84,14 @@ class Occupancy:
         """Count a new session."""
         self._sessions += 1
         self.size += _SESSION
-        self._enter(keys)
-        try:
-            self._require_room(len(keys), free_expired)
-        except LimitError:
-            self.end(keys)
-            raise
+        if keys:
+            self._enter(keys)
+        if self.size > self._most or self._sessions > self._most_sessions or len(keys) > self._most_keys:
+            try:
+                self._require_room(len(keys), free_expired)
+            except LimitError:
+                self.end(keys)
+                raise
 
     def end(self, keys: Kept) -> None:
         """Count a session no longer that has these keys."""
@@ -124,7 +126,7 @@ class Occupancy:
                 self._enter(new)
             else:
                 self.size += _growth(old, written)
-        if more or self.size > before:
+        if more > self._most_keys or self._most < self.size > before:
             try:
                 self._require_room(more, free_expired)
             except LimitError:
@@ -134,7 +136,9 @@ class Occupancy:
 
     def write_shared(self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired) -> None:
         """Count shared keys that are written over others."""
-        self._grow(_growth(there, written), free_expired)
+        growth = _growth(there, written)
+        if growth:
+            self._grow(growth, free_expired)
 
     def replace_shared(self, new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
         """Count shared keys instead of all that there were."""
@@ -199,6 +203,8 @@ class Occupancy:
 
 
 def _growth(there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
+    if written.keys() <= there.keys():
+        return sum(map(len, written.values())) - sum(map(len, map(there.__getitem__, written)))
     growth = 0
     for name, value in written.items():
         old = there.get(name)

@@ -46,12 +46,16 @@ _PYTHON_TYPES: Final[Mapping[ParamType, type]] = {
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter: its name, its type, whether it must be there, and those inside it where it is an object."""
+    """A parameter: its name, its type, whether it must be there, and those inside it where it is an object.
+
+    `of_strings` says of an array that only strings in it count.
+    """
 
     name: str
     kind: ParamType
     required: bool = True
     inner: tuple[Param, ...] = ()
+    of_strings: bool = False
     # The type of its parsed values; None for any.
     python_type: type | None = field(init=False)
 
@@ -204,7 +208,7 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
 
 
 _KEYS_OBJECT = Param("keys", ParamType.OBJECT)
-_KEYS_ARRAY = Param("keys", ParamType.ARRAY)
+_KEYS_ARRAY = Param("keys", ParamType.ARRAY, of_strings=True)
 _NAME = Param("name", ParamType.STRING)
 _SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
 

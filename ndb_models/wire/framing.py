@@ -82,10 +82,12 @@ class FrameReader:
 
     Attributes:
         has_parts: whether `feed` may return something although nothing more comes in.
+        has_begun: whether a message, or a frame, has begun to come in whose end has not come.
     """
 
     def __init__(self, *, masked: bool, apply_mask: ApplyMask, max_size: int) -> None:
         self.has_parts: bool = False
+        self.has_begun: bool = False
         self._masked = masked
         self._apply_mask = apply_mask
         self._max_size = max_size
@@ -104,11 +106,6 @@ class FrameReader:
         self._ended = False
 
     @property
-    def has_begun(self) -> bool:
-        """Whether a message, or a frame, has begun to come in whose end has not come."""
-        return bool(self._pieces) or (self._fragmented and not self._ended)
-
-    @property
     def size(self) -> int:
         """How many bytes are held: of a frame whose end has not come, and of what was not taken yet."""
         return self._have + sum(len(part) for part in self._given_back if isinstance(part, bytes))
@@ -118,7 +115,7 @@ class FrameReader:
         if data and not self._ended:
             self._pieces.append(data)
             self._have += len(data)
-            self.has_parts = True
+            self.has_parts = self.has_begun = True
 
     def give_back(self, parts: list[Part]) -> None:
         """Take back the last parts that `feed` returned, for it to return them next."""
@@ -158,11 +155,14 @@ class FrameReader:
             start = self._cut(data, start, most, parts)
         if start < len(data):
             self._keep(data, start, may_have_parts=len(parts) == most)
+        else:
+            self.has_begun = self._fragmented and not self._ended
         return parts
 
     def _keep(self, data: bytes, start: int, *, may_have_parts: bool) -> None:
         """Keep what is not cut yet: in its place while there are parts in it, which then costs no copying."""
         self._have = len(data) - start
+        self.has_begun = True
         self.has_parts = may_have_parts
         if may_have_parts:
             self._start = start

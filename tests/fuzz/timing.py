@@ -35,9 +35,9 @@ class TimedEngine(Engine):
         self._collection_began = 0.0
         gc.callbacks.append(self._note_garbage)
 
-    def begin(self, frame: bytes, *, admin: bool = True, **others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
         began = self._now()
-        answering = super().begin(frame, admin=admin, **others)
+        answering = super().begin(frame, admin, *others)
         self._note(frame, began)
         return answering if isinstance(answering, bytes) else self._finish(frame, answering)
 

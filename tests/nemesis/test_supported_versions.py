@@ -94,9 +94,9 @@ async def test_supported_versions_are_not_asked_for_theirs(version: str) -> None
     asked: list[str] = []
 
     class Counting(NemesisDbEngine):
-        def begin(self, frame: bytes, *, admin: bool = True, **others: Any) -> Any:
+        def begin(self, frame: bytes, admin: bool = True, *others: Any) -> Any:
             asked.append(frame[2:9].decode())
-            return super().begin(frame, admin=admin, **others)
+            return super().begin(frame, admin, *others)
 
     engine = Counting(MemoryStore(), version=version)
     async with NdbServer(engine, ServerOptions(port=0)) as server, NdbClient.connect(server.uri) as client:

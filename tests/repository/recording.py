@@ -41,10 +41,10 @@ class RecordingEngine(NemesisDbEngine):
         self._held = frozenset()
         self._gate.set()
 
-    def begin(self, frame: bytes, *, admin: bool = True, **others: Any) -> bytes | Coroutine[Any, Any, bytes]:
-        return self._record(frame, admin=admin, **others)
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+        return self._record(frame, admin, *others)
 
-    async def _record(self, frame: bytes, *, admin: bool, **others: Any) -> bytes:
+    async def _record(self, frame: bytes, admin: bool, *others: Any) -> bytes:
         self.frames.append(frame)
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
@@ -52,7 +52,7 @@ class RecordingEngine(NemesisDbEngine):
         try:
             if held and self._held_back:
                 await self._wait()
-            begun = super().begin(frame, admin=admin, **others)
+            begun = super().begin(frame, admin, *others)
             answer = begun if isinstance(begun, bytes) else await begun
             if held and not self._held_back:
                 await self._wait()

@@ -158,8 +158,8 @@ async def test_on_a_nemesisdb_it_is_a_copy_under_a_new_token(
 class LateEngine(Engine):
     """Tells a negative rest of a session whose time has come, as a NemesisDB does until it looks again."""
 
-    def begin(self, frame: bytes, *, admin: bool = True, **others: Any) -> bytes | Coroutine[Any, Any, bytes]:
-        answer = super().begin(frame, admin=admin, **others)
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+        answer = super().begin(frame, admin, *others)
         return answer.replace(b'"remaining":60', b'"remaining":-3') if isinstance(answer, bytes) else self._late(answer)
 
     async def _late(self, answer: Coroutine[Any, Any, bytes]) -> bytes:

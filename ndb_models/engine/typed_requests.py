@@ -1,0 +1,133 @@
+"""Requests decoded by the types that the command table gives them.
+
+The table's rows become msgspec structs, one for each command. A frame that fits its struct is the request; any other
+frame goes to `parse`, which explains a refusal as NemesisDB does, and knows the rarer ways to write a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import asdict
+
+from ndb_models.engine.requests import Call
+from ndb_models.stores.contract import NEVER, ExpirySettings
+from ndb_models.texts import UNREADABLE, is_nested_deeper, members_as_decoded
+from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
+from ndb_models.wire.strict_json import MAX_NESTING
+
+_NAME_START: Final = len('{"')
+_PYTHON_TYPES: Final[Mapping[ParamType, Any]] = {
+    ParamType.ANY: msgspec.Raw,
+    ParamType.STRING: str,
+    ParamType.BOOL: bool,
+    ParamType.UINT: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],  # no larger bounds can be given
+    ParamType.ARRAY: list[Any],
+    ParamType.OBJECT: dict[str, Any],
+}
+
+_decode_any = msgspec.json.Decoder().decode
+
+
+class _Row(NamedTuple):
+    """How frames of a command are decoded, and which parameter is kept as text."""
+
+    command: Command
+    decode: Callable[[bytes], Any]
+    stored: str | None
+    stored_type: type
+    has_expiry: bool
+
+
+def _struct(name: str, fields: list[tuple[str, Any] | tuple[str, Any, Any]], **options: Any) -> type[msgspec.Struct]:
+    return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False, **options)
+
+
+def _fields(params: tuple[Param, ...], stored: str | None) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
+    """Return the fields of a struct; those that need not be there are None then, which no frame can say."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for param in params:
+        kind = _PYTHON_TYPES[param.kind]
+        if param.name == stored:
+            kind = msgspec.Raw
+        elif param.inner:
+            kind = _struct(param.name, _fields(param.inner, None))
+        elif param.of_strings:
+            kind = tuple[str, ...]
+        fields.append((param.name, kind) if param.required else (param.name, kind, None))
+    return sorted(fields, key=len)  # those with defaults come last
+
+
+def _row(command: Command) -> _Row:
+    token: list[tuple[str, Any] | tuple[str, Any, Any]] = [(TOKEN, int)] if command.of_session else []
+    body = _struct(command.name, [*token, *_fields(command.params, command.stores_values)])
+    frame = _struct("Frame", [("body", body)], rename={"body": command.name})
+    (stored_type,) = {
+        param.python_type or object for param in command.params if param.name == command.stores_values
+    } or {object}
+    return _Row(
+        command,
+        msgspec.json.Decoder(frame).decode,
+        command.stores_values,
+        stored_type,
+        any(param.inner for param in command.params),
+    )
+
+
+# A check of what is kept as text would need it decoded.
+_ROWS: Final = {
+    command.name.encode(): _row(command)
+    for command in COMMANDS.values()
+    if not any(check.param == command.stores_values for check in command.checks)
+}
+
+
+def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
+    """Return a value as it is kept; None if it is of another type. Numbers and strings in it are looked at here."""
+    value = _decode_any(text)
+    if kind is dict:
+        return members_as_decoded(text, value) if type(value) is dict else None
+    return text if isinstance(value, kind) else None
+
+
+def _settings(given: Any) -> ExpirySettings:
+    """Return what an expiry says, of which there are but a handful."""
+    if given is None:
+        return NEVER
+    return _shared_settings(given.duration, given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
+
+
+@lru_cache(maxsize=256)
+def _shared_settings(
+    duration: int, delete: bool | None, on_set_add: bool | None, on_get: bool | None
+) -> ExpirySettings:
+    return ExpirySettings(duration, bool(delete), bool(on_set_add), bool(on_get))
+
+
+def typed_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
+    """Return the call that a frame makes, as `parse` would; None where that has to look at it."""
+    row = _ROWS.get(frame[_NAME_START : frame.find(b'"', _NAME_START)])
+    if row is None or is_nested_deeper(frame, max_nesting):
+        return None
+    command, decode, stored, stored_type, has_expiry = row
+    values = None
+    try:
+        given = decode(frame).body
+        body = asdict(given)
+        if stored is not None:
+            values = _kept(bytes(body.pop(stored)), stored_type)
+            if values is None:
+                return None
+    except UNREADABLE:
+        return None
+    if command.of_session and not 0 <= given.tkn <= MAX_TOKEN:
+        return None
+    if has_expiry:
+        body["expiry"] = _settings(given.expiry)
+    for check in command.checks:
+        if body[check.param] is not None and not check.holds(body[check.param]):
+            return None
+    return Call(command, body, values)
