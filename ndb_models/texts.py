@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -114,9 +114,27 @@ def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
     of these make it longer than its members, with their quotes, colons and commas, are together.
     """
     members = _split(text)
-    size = len(text)
     if len(members) > _MANY:  # it is taken apart at once: nobody wants so many as one text
         return {name: bytes(value) for name, value in members.items()}
+    return _in_one_or_many(text, members)
+
+
+def taking_apart(text: bytes | msgspec.Raw) -> Generator[None, None, Mapping[str, bytes]]:
+    """Do what `members_of` does, and yield wherever a large text may be left for a moment."""
+    members = _split(text)
+    yield
+    if len(members) <= _MANY:
+        return _in_one_or_many(text, members)
+    texts: dict[str, bytes] = {}
+    waiting = iter(members.items())
+    while batch := dict(islice(waiting, _MANY)):
+        texts.update({name: bytes(value) for name, value in batch.items()})
+        yield
+    return texts
+
+
+def _in_one_or_many(text: bytes | msgspec.Raw, members: Mapping[str, msgspec.Raw]) -> Mapping[str, bytes]:
+    size = len(text)
     names, around = (_shared_kind if _is_of_a_kind(text, members) else _kind)(tuple(members))
     if names and sum(map(len, members.values()), around) == size:
         return ObjectText(bytes(text), names)

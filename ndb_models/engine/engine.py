@@ -30,7 +30,7 @@ from ndb_models.texts import ObjectText
 from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, is_token
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -75,9 +75,9 @@ _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the se
 
 
 def _misses(call: Call, body: Body) -> int:
-    """Return how many tokens in a request no session has; what is no token does not count."""
+    """Return how many tokens in a request no session has; only integers count."""
     if call.command is _SH_EXISTS:
-        return sum(map(is_token, call.body["tkns"])) - len(body["exist"])
+        return [*map(type, call.body["tkns"])].count(int) - len(body["exist"])
     return int(body["st"] is Status.SESSION_NOT_EXIST)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models import garbage
-from ndb_models.texts import UNREADABLE, containers_exceed, is_nested_deeper, members_of, nesting_exceeds
+from ndb_models.texts import UNREADABLE, containers_exceed, is_nested_deeper, members_of, nesting_exceeds, taking_apart
 from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -98,7 +98,11 @@ def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[No
         if call.command.stores_values is not None:
             call.body.pop(call.command.stores_values, None)
     yield
-    return _with_texts(call, frame)
+    raw = _stored_in(call, frame)
+    if raw is None:
+        return call
+    kept_as = _STORED_TYPES[call.command.name]
+    return Call(call.command, call.body, (yield from taking_apart(raw)) if kept_as is ParamType.OBJECT else bytes(raw))
 
 
 def _fitting(request: Any) -> Call:
@@ -119,14 +123,17 @@ def _fitting(request: Any) -> Call:
 
 def _with_texts(call: Call, frame: bytes) -> Call:
     """Return a call with the text of the parameter that is kept as such, instead of what was decoded of it."""
-    name = call.command.stores_values
-    if name is None:
-        return call
-    raw = _decode_members(_decode_members(frame)[call.command.name]).get(name)
+    raw = _stored_in(call, frame)
     if raw is None:
         return call
-    call.body.pop(name, None)
-    return Call(call.command, call.body, _texts(raw, _STORED_TYPES[call.command.name]))
+    body = {name: value for name, value in call.body.items() if name != call.command.stores_values}
+    return Call(call.command, body, _texts(raw, _STORED_TYPES[call.command.name]))
+
+
+def _stored_in(call: Call, frame: bytes) -> msgspec.Raw | None:
+    """Return the text of the parameter that is kept as such; None if the command has none, or it was not given."""
+    name = call.command.stores_values
+    return None if name is None else _decode_members(_decode_members(frame)[call.command.name]).get(name)
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:

@@ -205,11 +205,8 @@ class Occupancy:
 def _growth(there: Mapping[str, bytes], written: Mapping[str, bytes]) -> int:
     if written.keys() <= there.keys():
         return sum(map(len, written.values())) - sum(map(len, map(there.__getitem__, written)))
-    growth = 0
-    for name, value in written.items():
-        old = there.get(name)
-        growth += len(value) - len(old) if old is not None else _KEY + _WIDEST * len(name.encode()) + len(value)
-    return growth
+    replaced = {name: there[name] for name in there.keys() & written.keys()}
+    return _size_of(written) - _size_of(replaced)
 
 
 def _size_of_dict(keys: Mapping[str, bytes]) -> int:

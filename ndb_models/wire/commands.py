@@ -25,6 +25,10 @@ def is_token(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_TOKEN
 
 
+def _are_tokens(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {int} and min(values) >= 0 and max(values) <= MAX_TOKEN
+
+
 class ParamType(Enum):
     """The JSON types that parameters have; each knows the values that it takes."""
 
@@ -328,7 +332,7 @@ _OTHER_COMMANDS: Final = (
             Check("tkns", bool, Status.VALUE_SIZE, "'tkns' empty"),
             Check(
                 "tkns",
-                lambda tokens: all(map(is_token, tokens)),
+                _are_tokens,
                 Status.VALUE_TYPE_INVALID,
                 "'tkns' contains invalid token",
             ),
