@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ndb_models.engine.context import EngineLimits
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.private_files import warning_if_open_to_others
 from ndb_models.server.config_file import ConfigFile, read_config_file
@@ -41,6 +42,7 @@ class Configuration:
     server: ServerOptions
     store: str
     limits: StoreLimits
+    engine: EngineLimits
     max_nesting: int
     persist_path: Path | None
     load_names: tuple[str, ...]
@@ -214,6 +216,7 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
         ),
         store=values["store"],
         limits=limits,
+        engine=_engine_limits(values),
         max_nesting=values["max_nesting"],
         persist_path=values["persist_path"],
         load_names=values["load_name"],
@@ -224,6 +227,17 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
         log_format=values["log_format"],
         warnings=warnings,
         sources=sources,
+    )
+
+
+def _engine_limits(values: Mapping[str, Any]) -> EngineLimits:
+    return EngineLimits.for_payload(
+        values["max_payload"],
+        seconds=values["search_timeout"],
+        nodes=values["max_search_nodes"],
+        results=values["max_search_results"],
+        containers=values["max_containers"],
+        answer=values["max_answer"],
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from ndb_models.engine.paths import PathLimits
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.options import ServerOptions, is_origin
 from ndb_models.stores.opening import parse_store_uri
@@ -157,6 +158,7 @@ def _file(text: str) -> Path:
 _A_YEAR: Final = 366.0 * 86400
 _ANY: Final = 2**63 - 1
 _DEFAULTS: Final = ServerOptions()
+_SEARCHES: Final = PathLimits()
 
 SETTINGS: Final = (
     Setting("host", _text, "address to listen on", "ADDRESS", _DEFAULTS.host),
@@ -201,6 +203,22 @@ SETTINGS: Final = (
         "most requests of a client that wait before no more are read",
         "N",
         _DEFAULTS.max_in_flight,
+    ),
+    Setting("search_timeout", _seconds(0.01), "time for one search by JSONPath", "SECONDS", _SEARCHES.seconds),
+    Setting("max_search_nodes", _number(1, _ANY), "most values that a search visits", "N", _SEARCHES.nodes),
+    Setting("max_search_results", _number(1, _ANY), "most places that a search finds", "N", _SEARCHES.results),
+    Setting(
+        "max_containers",
+        _number(3, _ANY),
+        "most arrays and objects in a request or a searched value"
+        f" (default: {_SEARCHES.containers} for each MiB of --max-payload, and no fewer)",
+        "N",
+    ),
+    Setting(
+        "max_answer",
+        _number(1024, _ANY),
+        "most bytes of several keys in one answer (default: 8388608, or twice --max-payload if that is more)",
+        "N",
     ),
     Setting("max_sessions", _number(1, _ANY), "most sessions", "N"),
     Setting("max_keys", _number(1, _ANY), "most keys in a session", "N"),
