@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from ndb_models.engine.context import EngineLimits
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.private_files import warning_if_open_to_others
+from ndb_models.raising import raise_without_context
 from ndb_models.server.config_file import ConfigFile, read_config_file
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
@@ -76,6 +77,13 @@ class Probe(NamedTuple):
     secure: bool
 
 
+class Access(NamedTuple):
+    """How to get into a server: its bearer token, None for none, and bytes of the largest request that it takes."""
+
+    token: str | None
+    max_payload: int
+
+
 class _Told(NamedTuple):
     values: Mapping[str, Any]
     sources: Mapping[str, str]
@@ -84,6 +92,10 @@ class _Told(NamedTuple):
 
 PROBED: Final = tuple(setting for setting in SETTINGS if setting.name in ("host", "port", "tls_cert"))
 """The settings that `health` takes; it passes over the others, in the environment and in the file."""
+
+
+OF_ACCESS: Final = tuple(setting for setting in SETTINGS if setting.name in ("max_payload", "token_file"))
+"""The settings that `copy` takes, for a server that it copies to."""
 
 
 def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Configuration:
@@ -101,6 +113,33 @@ def configure_probe(given: Mapping[str, Any], environment: Mapping[str, str]) ->
     if values["port"] == 0:
         raise InvalidArgumentError(f"{sources['port']}: 0 is any free port; write the one that is served, such as 1987")
     return Probe(values["host"], values["port"], values["tls_cert"] is not None)
+
+
+def configure_access(given: Mapping[str, Any], environment: Mapping[str, str]) -> Access:
+    """Return how to get into a server, from flags and the environment.
+
+    A token of the environment goes before a file that it names, and a file of the command line before both. Of a file,
+    the first token is taken.
+
+    Raises:
+        InvalidArgumentError: a source says what cannot be; tells which.
+    """
+    said = {setting.name: _value(setting, given, environment, _NO_FILE) for setting in OF_ACCESS}
+    token_file, source = said["token_file"]
+    variables = {} if given.get("token_file") is not None else environment
+    return Access(_token_of(token_file, variables, source), said["max_payload"][0])
+
+
+def _token_of(token_file: Path | None, environment: Mapping[str, str], source: str) -> str | None:
+    for variable, role in TOKEN_VARIABLES.items():
+        if environment.get(variable):
+            with _named(variable):
+                Tokens([(role, environment[variable])])
+            return environment[variable]
+    if token_file is None:
+        return None
+    with _named(source):
+        return read_tokens(token_file)[0][1]
 
 
 def _read(settings: Sequence[Setting], given: Mapping[str, Any], environment: Mapping[str, str]) -> _Told:
@@ -162,7 +201,7 @@ def _value(
             source = file.places[setting.key]
             return _of_json(setting, file.values[setting.key]), source
     except ValueError as exc:
-        raise InvalidArgumentError(f"{source}: {exc}") from None
+        raise_without_context(InvalidArgumentError(f"{source}: {exc}"))
     return setting.default, setting.flag
 
 
