@@ -229,7 +229,8 @@ class PacedConnection(OpeningConnection):
     def _has_requests(self) -> bool:
         return self._answering is not None or bool(self._inbox)
 
-    def eof_received(self) -> bool | None:
+    # As asyncio's protocols have it; websockets always returns None.
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take it that the client sends no more. What it asked before is answered first, but over TLS."""
         if self._has_work() and self.transport.can_write_eof():  # TLS ends both sides at once
             self._eof = True
