@@ -126,7 +126,7 @@ def configure_access(given: Mapping[str, Any], environment: Mapping[str, str]) -
     """
     said = {setting.name: _value(setting, given, environment, _NO_FILE) for setting in OF_ACCESS}
     token_file, source = said["token_file"]
-    variables = {} if given.get("token_file") is not None else environment
+    variables: Mapping[str, str] = {} if given.get("token_file") is not None else environment
     return Access(_token_of(token_file, variables, source), said["max_payload"][0])
 
 

@@ -141,6 +141,7 @@ class PacedConnection(OpeningConnection):
 
     def _go_on(self) -> None:
         """Go on with what waits: now, or in a later turn where this one is used up."""
+        self._take_last()
         if self._asked or self.time_used > self._rounds.limit:
             self._ask()
         else:
@@ -173,9 +174,6 @@ class PacedConnection(OpeningConnection):
         until = started + (SECONDS_AT_ONCE if data else SECONDS_A_ROUND)
         if self._inbox:
             now = self._work_off(until)
-        if self._last is not None and not self._has_requests():
-            last, self._last = self._last, None
-            self._take_other(last)
         if now >= until or self.paused or len(self._inbox) >= self._most_waiting:
             self._reader.add(data)
         elif parts := self._reader.feed(data, FRAMES_A_TURN):
@@ -209,7 +207,14 @@ class PacedConnection(OpeningConnection):
             now = perf_counter()
             if now >= until:
                 break
+        self._take_last()
         return now
+
+    def _take_last(self) -> None:
+        """End the connection if that waited for answers, and they have been given."""
+        if self._last is not None and not self._has_requests():
+            last, self._last = self._last, None
+            self._take_other(last)
 
     def _take(self, parts: list[Part], until: float) -> None:
         """Take frames in order, and give back those for which there is no time."""

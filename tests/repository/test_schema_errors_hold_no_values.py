@@ -74,7 +74,7 @@ def default_that_a_serializer_refuses(_: NdbClient) -> object:
 def default_that_is_secret(_: NdbClient) -> object:
     class Model(SessionModel, schema="schema-leaks-6"):
         text: SecretStr = SecretStr(CANARY)
-        tkn: str = CANARY
+        tkn: str = CANARY  # type: ignore[assignment]  # another type than the model's own
 
     return Model
 
@@ -113,28 +113,28 @@ def types_that_are_not_defined(_: NdbClient) -> object:
 
 
 def extra_keyword(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-11", nothing=CANARY):  # type: ignore[call-arg]  # unknown
+    class Model(SessionModel, schema="schema-leaks-11", nothing=CANARY):
         pass
 
     return Model
 
 
 def keywords_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-12", expiry=CANARY):  # type: ignore[arg-type]  # a str
+    class Model(SessionModel, schema="schema-leaks-12", expiry=CANARY):
         pass
 
     return Model
 
 
 def version_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-13", version=CANARY):  # type: ignore[arg-type]  # a str
+    class Model(SessionModel, schema="schema-leaks-13", version=CANARY):
         pass
 
     return Model
 
 
 def private_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-14", private=CANARY):  # type: ignore[arg-type]  # another
+    class Model(SessionModel, schema="schema-leaks-14", private=CANARY):
         _memo: Any = PrivateAttr(default=CANARY)
 
     return Model
