@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from ndb_models.errors import InvalidArgumentError
+from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.redaction import may_be_secret, quoted, shown
 from ndb_models.schema.model import SessionModel
 
 
@@ -64,7 +66,18 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as exc:  # whatever a module of the user's does
-        raise InvalidArgumentError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
+        raise InvalidArgumentError(f"{shown(name)} cannot be imported: {_why(exc)}") from exc
+
+
+def _why(failure: Exception) -> str:
+    """Return why an import failed: of an error of the user's code the place, since its message may hold a secret."""
+    kind = type(failure).__name__
+    if isinstance(failure, NdbError) or (isinstance(failure, ImportError) and not may_be_secret(str(failure.name))):
+        return f"{kind}: {failure}"
+    if isinstance(failure, SyntaxError):
+        return f"{kind} at {failure.filename}, line {failure.lineno}"
+    *_, last = traceback.extract_tb(failure.__traceback__)
+    return f"{kind} at {last.filename}, line {last.lineno}"
 
 
 def _named(module: ModuleType, name: str) -> type[SessionModel]:
@@ -72,7 +85,7 @@ def _named(module: ModuleType, name: str) -> type[SessionModel]:
     for part in name.split("."):
         value = getattr(value, part, None)
     if not (isinstance(value, type) and issubclass(value, SessionModel)):
-        raise InvalidArgumentError(f"{module.__name__} has no session model {name!r}")
+        raise InvalidArgumentError(f"{module.__name__} has no session model {quoted(name)}")
     if not _is_model(value):
         raise InvalidArgumentError(f"{name} is a generic model, or the base of all: name one that is stored")
     return value

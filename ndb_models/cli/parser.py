@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
+from ndb_models.redaction import may_be_secret, quoted
+
 _SHOWN: Final = 40
 
 _CHOICE: Final = re.compile(r"argument (\S+): invalid choice: '?(.*?)'?,? .*?\(choose from (.*)\)", re.DOTALL)
@@ -74,6 +76,8 @@ class Parser(argparse.ArgumentParser):
         if not name.startswith("-"):
             return f"it takes no argument beside its flags (see {self.prog} --help)"
         place = " before the command" if self._commands else ""
+        if may_be_secret(name):
+            return f"there is no such flag{place} (see {self.prog} --help)"
         return f"there is no flag {name[:_SHOWN]}{place}{_did_you_mean(name, self._flags)} (see {self.prog} --help)"
 
 
@@ -93,7 +97,9 @@ def _bad_choice(found: re.Match[str], _: dict[str, str]) -> str:
     where, given, listed = found.groups()
     choices = re.findall(r"[\w-]+", listed)
     if where.startswith("-"):
-        return f"{where}: {given[:_SHOWN]!r} is not one of {', '.join(choices)}"
+        return f"{where}: {quoted(given, _SHOWN)} is not one of {', '.join(choices)}"
+    if may_be_secret(given):
+        return f"there is no such {where.lower()}, it is one of {', '.join(choices)}"
     meant = _did_you_mean(given, choices) or f", it is one of {', '.join(choices)}"
     return f"there is no {where.lower()} {given[:_SHOWN]!r}{meant}"
 

@@ -1,7 +1,8 @@
 """Copying everything from one place to another, so that nobody is locked in."""
 
+from ndb_models.client.options import OptionArguments
 from ndb_models.copying.backups import backup
-from ndb_models.copying.copying import Copied, copy
+from ndb_models.copying.copying import Copied, copy, is_server
 from ndb_models.copying.places import Kinds
 
-__all__ = ["Copied", "Kinds", "backup", "copy"]
+__all__ = ["Copied", "Kinds", "OptionArguments", "backup", "copy", "is_server"]

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ndb_models.client import NdbClient
+from ndb_models.client.options import OptionArguments
 from ndb_models.copying.places import Kinds, Source, Target
 from ndb_models.copying.servers import ServerPlace
 from ndb_models.copying.snapshots import open_snapshots
@@ -36,6 +37,7 @@ async def copy(
     only: Kinds | None = None,
     report: Callable[[Copied], None],
     names: tuple[str, str] = ("source", "target"),
+    connect: OptionArguments | None = None,
 ) -> Copied:
     """Copy from one URI to another; return how much. What is at the target already is left alone.
 
@@ -48,6 +50,8 @@ async def copy(
         only: what to copy; None for all that the source has.
         report: called after each part.
         names: what errors call the two URIs.
+        connect: options of `NdbClient.connect`, such as `token`, for a server that is copied to; None for their
+            defaults, and for other places.
 
     Raises:
         InvalidArgumentError: a URI names no place; or the target cannot take what the source has. Nothing was copied.
@@ -58,7 +62,7 @@ async def copy(
             origin = await _open_source(source)
         stack.push_async_callback(origin.aclose)
         with _named(names[1]):
-            destination = await _open_target(target)
+            destination = await _open_target(target, connect)
         stack.push_async_callback(destination.aclose)
         kinds = only or origin.kinds
         if kinds not in origin.kinds:
@@ -116,16 +120,23 @@ async def _open_source(uri: str) -> Source:
             raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")
 
 
-async def _open_target(uri: str) -> Target:
+async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
+    if connect is not None and not is_server(uri):
+        raise InvalidArgumentError("options of a connection are for a server: 'ws://...'")
     match _scheme(uri):
         case "sqlite":
             return await open_sqlite(uri, is_source=False)
         case "snapshot":
             return open_snapshots(uri)
         case "ws" | "wss":
-            return ServerPlace(await NdbClient.connect(uri))
+            return ServerPlace(await NdbClient.connect(uri, **(connect or {})))
         case _:
             raise InvalidArgumentError(f"nothing can be copied to there; places are {_PLACES}")
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a URI is that of a server."""
+    return uri.lower().startswith(("ws://", "wss://"))
 
 
 def _scheme(uri: str) -> str:

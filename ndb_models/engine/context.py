@@ -20,6 +20,10 @@ OK: Final[Body] = {"st": Status.OK}
 """The body of an answer that says success and nothing else."""
 
 
+_PATHS: Final = PathLimits()
+_ANSWER: Final = 8 * 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
     """What one request may cost. Sizes in bytes.
@@ -31,7 +35,37 @@ class EngineLimits:
     """
 
     paths: PathLimits = field(default_factory=PathLimits)
-    answer: int = 8 * 1024 * 1024
+    answer: int = _ANSWER
+
+    @classmethod
+    def for_payload(
+        cls,
+        max_payload: int,
+        *,
+        seconds: float = _PATHS.seconds,
+        nodes: int = _PATHS.nodes,
+        results: int = _PATHS.results,
+        containers: int | None = None,
+        answer: int | None = None,
+    ) -> EngineLimits:
+        """Return the limits for requests of at most so many bytes.
+
+        What one request stores can be searched, and read in one answer. So the size of a value that is looked into,
+        arrays and objects, and answers grow with `max_payload` beyond 1 MiB. They are never below their defaults.
+
+        Args:
+            max_payload: bytes of the largest request.
+            seconds: as of `PathLimits`.
+            nodes: as of `PathLimits`.
+            results: as of `PathLimits`.
+            containers: as of `PathLimits`; None for the default, in proportion to `max_payload`.
+            answer: as of this class; None for the default, or twice `max_payload` if that is more.
+        """
+        size = max(_PATHS.size, max_payload)
+        if containers is None:
+            containers = _PATHS.containers * size // _PATHS.size
+        paths = PathLimits(nodes=nodes, results=results, size=size, containers=containers, seconds=seconds)
+        return cls(paths=paths, answer=max(_ANSWER, 2 * max_payload) if answer is None else answer)
 
 
 _LARGEST: Final = 2**31

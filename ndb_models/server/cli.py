@@ -18,9 +18,17 @@ from typing import Any, Final, TypeAlias
 from ndb_models.cli.backup import add_backup_command
 from ndb_models.cli.parser import Parser, exit_statuses
 from ndb_models.cli.schema import add_schema_commands
-from ndb_models.copying import Copied, Kinds, copy
+from ndb_models.copying import Copied, Kinds, OptionArguments, copy, is_server
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, Configuration, configure, configure_probe
+from ndb_models.server.configuration import (
+    CONFIG_VARIABLE,
+    OF_ACCESS,
+    PROBED,
+    Configuration,
+    configure,
+    configure_access,
+    configure_probe,
+)
 from ndb_models.server.health import why_not_ready
 from ndb_models.server.running import discard_output, run
 from ndb_models.server.settings import SETTINGS, Setting
@@ -146,6 +154,10 @@ def _health(options: argparse.Namespace) -> int:
 
 def _add_settings(parser: Parser, settings: Sequence[Setting]) -> None:
     parser.add_argument("--config", metavar="FILE", help=f"NemesisDB's configuration file ({CONFIG_VARIABLE})")
+    _add_flags(parser, settings)
+
+
+def _add_flags(parser: Parser, settings: Sequence[Setting]) -> None:
     for setting in settings:
         # Texts until all sources are together: see `configure`.
         if setting.read is None:
@@ -172,12 +184,13 @@ def _add_copy_command(commands: Any) -> None:
         description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=OTHER"
         " (data sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is"
         " left alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start"
-        " afresh.",
+        " afresh. The bearer token of a server that is copied to is in NDB_TOKEN, NDB_ADMIN_TOKEN or --token-file.",
         **exit_statuses(_FAILURE, "2    called wrongly; the line names the flag"),
     )
     copying.add_argument("--from", required=True, dest="source", metavar="URI", help="where to copy from")
     copying.add_argument("--to", required=True, dest="target", metavar="URI", help="where to copy to")
     copying.add_argument("--only", choices=["keys", "sessions"], help="copy only these (default: all that there is)")
+    _add_flags(copying, OF_ACCESS)
     copying.set_defaults(run=_run_copy)
 
 
@@ -193,10 +206,32 @@ def _run_copy(options: argparse.Namespace) -> int:
 
 async def _copy(options: argparse.Namespace) -> None:
     only = None if options.only is None else Kinds[options.only.upper()]
-    names = ("--from", "--to")
     progress = _Progress(time.monotonic)
-    copied = await copy(options.source, options.target, only=only, report=progress, names=names)
+    connect = _connect_options(options)
+    copied = await copy(
+        options.source,
+        options.target,
+        only=only,
+        report=progress,
+        names=("--from", "--to"),
+        connect=connect,
+    )
     sys.stdout.write(f"{_described(copied)}\n")
+
+
+def _connect_options(options: argparse.Namespace) -> OptionArguments | None:
+    """Return how to get into the server that is copied to; None where that is no server.
+
+    Raises:
+        InvalidArgumentError: the token cannot be read or used; or a flag says how, and there is no server.
+    """
+    if is_server(options.target):
+        access = configure_access(vars(options), os.environ)
+        return {"token": access.token, "max_payload": access.max_payload}
+    for setting in OF_ACCESS:
+        if getattr(options, setting.name) is not None:
+            raise InvalidArgumentError(f"{setting.flag}: it is for a server that is copied to (--to ws://...)")
+    return None
 
 
 class _Progress:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
+from ndb_models.redaction import shown
 from ndb_models.texts import is_nested_deeper
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -54,7 +56,7 @@ def read_config_file(path: Path) -> ConfigFile:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise InvalidArgumentError(f"{path} cannot be read: {reason}") from None
+        raise_without_context(InvalidArgumentError(f"{shown(path)} cannot be read: {reason}"))
     document = _parse(path, text)
     version = document.get("version")
     if type(version) is not int or version not in _VERSIONS:
@@ -79,9 +81,9 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         document = json.loads(without_comments(text), object_pairs_hook=_once, parse_constant=_no_constant)
     except json.JSONDecodeError as exc:
-        raise InvalidArgumentError(f"{path}, line {exc.lineno}, column {exc.colno}: {exc.msg}") from None
+        raise_without_context(InvalidArgumentError(f"{path}, line {exc.lineno}, column {exc.colno}: {exc.msg}"))
     except ValueError as exc:
-        raise InvalidArgumentError(f"{path}: {exc}") from None
+        raise_without_context(InvalidArgumentError(f"{path}: {exc}"))
     return _members(document, f"{path}: a configuration is an object")
 
 

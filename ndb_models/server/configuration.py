@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ndb_models.engine.context import EngineLimits
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.private_files import warning_if_open_to_others
+from ndb_models.raising import raise_without_context
 from ndb_models.server.config_file import ConfigFile, read_config_file
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import SETTINGS, Setting
@@ -41,6 +43,7 @@ class Configuration:
     server: ServerOptions
     store: str
     limits: StoreLimits
+    engine: EngineLimits
     max_nesting: int
     persist_path: Path | None
     load_names: tuple[str, ...]
@@ -74,6 +77,13 @@ class Probe(NamedTuple):
     secure: bool
 
 
+class Access(NamedTuple):
+    """How to get into a server: its bearer token, None for none, and bytes of the largest request that it takes."""
+
+    token: str | None
+    max_payload: int
+
+
 class _Told(NamedTuple):
     values: Mapping[str, Any]
     sources: Mapping[str, str]
@@ -82,6 +92,10 @@ class _Told(NamedTuple):
 
 PROBED: Final = tuple(setting for setting in SETTINGS if setting.name in ("host", "port", "tls_cert"))
 """The settings that `health` takes; it passes over the others, in the environment and in the file."""
+
+
+OF_ACCESS: Final = tuple(setting for setting in SETTINGS if setting.name in ("max_payload", "token_file"))
+"""The settings that `copy` takes, for a server that it copies to."""
 
 
 def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Configuration:
@@ -99,6 +113,33 @@ def configure_probe(given: Mapping[str, Any], environment: Mapping[str, str]) ->
     if values["port"] == 0:
         raise InvalidArgumentError(f"{sources['port']}: 0 is any free port; write the one that is served, such as 1987")
     return Probe(values["host"], values["port"], values["tls_cert"] is not None)
+
+
+def configure_access(given: Mapping[str, Any], environment: Mapping[str, str]) -> Access:
+    """Return how to get into a server, from flags and the environment.
+
+    A token of the environment goes before a file that it names, and a file of the command line before both. Of a file,
+    the first token is taken.
+
+    Raises:
+        InvalidArgumentError: a source says what cannot be; tells which.
+    """
+    said = {setting.name: _value(setting, given, environment, _NO_FILE) for setting in OF_ACCESS}
+    token_file, source = said["token_file"]
+    variables: Mapping[str, str] = {} if given.get("token_file") is not None else environment
+    return Access(_token_of(token_file, variables, source), said["max_payload"][0])
+
+
+def _token_of(token_file: Path | None, environment: Mapping[str, str], source: str) -> str | None:
+    for variable, role in TOKEN_VARIABLES.items():
+        if environment.get(variable):
+            with _named(variable):
+                Tokens([(role, environment[variable])])
+            return environment[variable]
+    if token_file is None:
+        return None
+    with _named(source):
+        return read_tokens(token_file)[0][1]
 
 
 def _read(settings: Sequence[Setting], given: Mapping[str, Any], environment: Mapping[str, str]) -> _Told:
@@ -160,7 +201,7 @@ def _value(
             source = file.places[setting.key]
             return _of_json(setting, file.values[setting.key]), source
     except ValueError as exc:
-        raise InvalidArgumentError(f"{source}: {exc}") from None
+        raise_without_context(InvalidArgumentError(f"{source}: {exc}"))
     return setting.default, setting.flag
 
 
@@ -214,6 +255,7 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
         ),
         store=values["store"],
         limits=limits,
+        engine=_engine_limits(values),
         max_nesting=values["max_nesting"],
         persist_path=values["persist_path"],
         load_names=values["load_name"],
@@ -224,6 +266,17 @@ def _put_together(told: _Told, environment: Mapping[str, str]) -> Configuration:
         log_format=values["log_format"],
         warnings=warnings,
         sources=sources,
+    )
+
+
+def _engine_limits(values: Mapping[str, Any]) -> EngineLimits:
+    return EngineLimits.for_payload(
+        values["max_payload"],
+        seconds=values["search_timeout"],
+        nodes=values["max_search_nodes"],
+        results=values["max_search_results"],
+        containers=values["max_containers"],
+        answer=values["max_answer"],
     )
 
 

@@ -23,7 +23,7 @@ from ndb_models.server.opening import OpeningConnection
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.rounds import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE, Rounds
 from ndb_models.server.traffic import Ending, Traffic
-from ndb_models.wire.framing import Breach, FrameReader, Part, text_frame
+from ndb_models.wire.framing import Breach, FrameReader, Part, is_last, text_frame
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FENCE_EVERY, FEW
 
@@ -64,6 +64,10 @@ class PacedConnection(OpeningConnection):
         # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
         self._inbox: deque[tuple[bytes, bool]] = deque()
         self._answering: asyncio.Task[None] | None = None
+        # The breach or close frame that ends the connection, while it waits for answers to what came before. And
+        # whether the client sends no more, which waits for them too.
+        self._last: Part | None = None
+        self._eof = False
         # Whether there will be a turn for what waits; and whether no more is read until then.
         self._asked = False
         self._sated = False
@@ -137,6 +141,7 @@ class PacedConnection(OpeningConnection):
 
     def _go_on(self) -> None:
         """Go on with what waits: now, or in a later turn where this one is used up."""
+        self._take_last()
         if self._asked or self.time_used > self._rounds.limit:
             self._ask()
         else:
@@ -190,7 +195,7 @@ class PacedConnection(OpeningConnection):
         if self._sated or goes_on:
             self._traffic.turns_used_up += 1
             self._ask()
-        elif not self._reading or self._leaving or self._inbox:
+        elif not self._reading or self._leaving or self._eof or self._inbox:
             self._settle()
 
     def _work_off(self, until: float) -> float:
@@ -202,7 +207,14 @@ class PacedConnection(OpeningConnection):
             now = perf_counter()
             if now >= until:
                 break
+        self._take_last()
         return now
+
+    def _take_last(self) -> None:
+        """End the connection if that waited for answers, and they have been given."""
+        if self._last is not None and not self._has_requests():
+            last, self._last = self._last, None
+            self._take_other(last)
 
     def _take(self, parts: list[Part], until: float) -> None:
         """Take frames in order, and give back those for which there is no time."""
@@ -219,8 +231,22 @@ class PacedConnection(OpeningConnection):
                 self._reader.give_back(parts[number:])
                 break
 
+    def _has_requests(self) -> bool:
+        return self._answering is not None or bool(self._inbox)
+
+    # As asyncio's protocols have it; websockets always returns None.
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take it that the client sends no more. What it asked before is answered first, but over TLS."""
+        if self._has_work() and self.transport.can_write_eof():  # TLS ends both sides at once
+            self._eof = True
+            return True
+        super().eof_received()
+        return None
+
     def _take_other(self, part: Part) -> None:
-        if isinstance(part, Breach):
+        if self._has_requests() and is_last(part):
+            self._last = part
+        elif isinstance(part, Breach):
             self._fail(CloseCode(part.code), part.reason)
         elif self.protocol.state is not State.CLOSED and not self.transport.is_closing():
             self._write()  # what websockets answers, a close above all, comes after what was answered before
@@ -241,6 +267,10 @@ class PacedConnection(OpeningConnection):
         self._read_on(not (waits or (self._leaving and self._is_open)))
         if self._all_answered is not None and not self._all_answered.done() and not self._has_work():
             self._all_answered.set_result(None)
+        if self._eof and not self._has_work():
+            self._eof = False
+            super().eof_received()
+            self.transport.close()
 
     def _has_work(self) -> bool:
         waits = self._asked or self._answering is not None or self._reader.has_parts or bool(self._inbox)
@@ -357,5 +387,6 @@ class PacedConnection(OpeningConnection):
         self._whole.stop()
         self._end_by.stop()
         self._inbox.clear()
+        self._last, self._eof = None, False
         self._settle()
         super().connection_lost(exc)

@@ -213,7 +213,12 @@ async def _serve_store(
     configuration: Configuration, store: Store, process: _Process, stopping: asyncio.Event, reloading: _Reloading
 ) -> None:
     state = process.state
-    engine = Engine(store, persist_path=configuration.persist_path, max_nesting=configuration.max_nesting)
+    engine = Engine(
+        store,
+        persist_path=configuration.persist_path,
+        max_nesting=configuration.max_nesting,
+        limits=configuration.engine,
+    )
     prepare = _loading(configuration, engine, state.generations)
     server = NdbServer(engine, configuration.server, prepare=prepare, state=state)
     reloading.begin(server, configuration)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from ndb_models.engine.paths import PathLimits
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.redaction import quoted, shown
 from ndb_models.server.options import ServerOptions, is_origin
 from ndb_models.stores.opening import parse_store_uri
 from ndb_models.wire.data_sets import why_not_a_data_set
@@ -89,16 +91,18 @@ def _data_set(text: str) -> str:
     return text
 
 
-def _text(text: str) -> str:
+def _host(text: str) -> str:
+    if not text.isprintable() or any(mark in text for mark in "/@?#= "):
+        raise ValueError("an address is like 127.0.0.1, ::1 or sessions.example.org, without a scheme or a port")
     return text
 
 
 def _number(least: int, most: int) -> Reader:
     def number(text: str) -> int:
         if not _DIGITS.fullmatch(text):
-            raise ValueError(f"{text[:20]!r} is not a number; write one from {least} to {most}")
+            raise ValueError(f"{quoted(text, 20)} is not a number; write one from {least} to {most}")
         if not least <= int(text) <= most:
-            raise ValueError(f"{text} is not between {least} and {most}")
+            raise ValueError(f"{shown(text)} is not between {least} and {most}")
         return int(text)
 
     return number
@@ -109,9 +113,9 @@ def _seconds(least: float) -> Reader:
         try:
             value = float(text.replace("_", "?"))  # Python takes 1_0 for a number
         except ValueError:
-            raise ValueError(f"{text[:20]!r} is not a number of seconds; write one such as 2.5") from None
+            raise ValueError(f"{quoted(text, 20)} is not a number of seconds; write one such as 2.5") from None
         if not least <= value <= _A_YEAR:
-            raise ValueError(f"{text[:20]} is not between {least:g} and {_A_YEAR:g} seconds")
+            raise ValueError(f"{shown(text)[:20]} is not between {least:g} and {_A_YEAR:g} seconds")
         return value
 
     return seconds
@@ -143,23 +147,24 @@ def _origin(text: str) -> str:
 def _directory(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
-        raise ValueError(f"{text} is not a directory")
+        raise ValueError(f"{shown(text)} is not a directory")
     return path
 
 
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.exists() or path.is_dir():
-        raise ValueError(f"{text} is not a file")
+        raise ValueError(f"{shown(text)} is not a file")
     return path
 
 
 _A_YEAR: Final = 366.0 * 86400
 _ANY: Final = 2**63 - 1
 _DEFAULTS: Final = ServerOptions()
+_SEARCHES: Final = PathLimits()
 
 SETTINGS: Final = (
-    Setting("host", _text, "address to listen on", "ADDRESS", _DEFAULTS.host),
+    Setting("host", _host, "address to listen on", "ADDRESS", _DEFAULTS.host),
     Setting("port", _number(0, 65535), "port; 0 for any free one", "N", _DEFAULTS.port),
     Setting("store", _store, "where the data lives: memory:// or sqlite:///PATH", "URI", "memory://"),
     Setting("persist_path", _directory, "directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD", "DIR"),
@@ -201,6 +206,22 @@ SETTINGS: Final = (
         "most requests of a client that wait before no more are read",
         "N",
         _DEFAULTS.max_in_flight,
+    ),
+    Setting("search_timeout", _seconds(0.01), "time for one search by JSONPath", "SECONDS", _SEARCHES.seconds),
+    Setting("max_search_nodes", _number(1, _ANY), "most values that a search visits", "N", _SEARCHES.nodes),
+    Setting("max_search_results", _number(1, _ANY), "most places that a search finds", "N", _SEARCHES.results),
+    Setting(
+        "max_containers",
+        _number(3, _ANY),
+        "most arrays and objects in a request or a searched value"
+        f" (default: {_SEARCHES.containers} for each MiB of --max-payload, and no fewer)",
+        "N",
+    ),
+    Setting(
+        "max_answer",
+        _number(1024, _ANY),
+        "most bytes of several keys in one answer (default: 8388608, or twice --max-payload if that is more)",
+        "N",
     ),
     Setting("max_sessions", _number(1, _ANY), "most sessions", "N"),
     Setting("max_keys", _number(1, _ANY), "most keys in a session", "N"),

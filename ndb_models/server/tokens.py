@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import raise_without_context
 
 _SHORTEST: Final = 20
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -89,7 +90,7 @@ def read_tokens(path: Path) -> list[tuple[Role, str]]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidArgumentError(f"{path} cannot be read: {_why(exc)}") from None
+        raise_without_context(InvalidArgumentError(f"{path} cannot be read: {_why(exc)}"))
     tokens: list[tuple[Role, str]] = []
     for number, line in enumerate(map(str.strip, lines), 1):
         if line and not line.startswith("#"):
@@ -98,9 +99,10 @@ def read_tokens(path: Path) -> list[tuple[Role, str]]:
                 tokens.append((Role(name.strip()), token.strip()))
                 _check(token.strip())
             except InvalidArgumentError as exc:
-                raise InvalidArgumentError(f"{path}, line {number}: {exc}") from None
-            except ValueError:
-                raise InvalidArgumentError(f"{path}, line {number}: a line is data:TOKEN or admin:TOKEN") from None
+                raise_without_context(InvalidArgumentError(f"{path}, line {number}: {exc}"))
+            except ValueError:  # which holds what may be a token
+                advice = "a line is data:TOKEN or admin:TOKEN"
+                raise_without_context(InvalidArgumentError(f"{path}, line {number}: {advice}"))
     if not tokens:
         raise InvalidArgumentError(f"{path} holds no token: a line is data:TOKEN or admin:TOKEN")
     return tokens

@@ -59,6 +59,12 @@ class Breach:
 Part: TypeAlias = bytes | Breach
 """The payload of a whole text message, an `OtherFrame`, or a `Breach`."""
 
+
+def is_last(part: Part) -> bool:
+    """Tell whether nothing counts that comes behind this part: a breach, or a close frame."""
+    return isinstance(part, Breach) or (type(part) is OtherFrame and part[0] & _OPCODE == _CLOSE)
+
+
 _RESERVED_BITS: Final = Breach(_PROTOCOL_ERROR, "reserved bits must be 0")
 _INVALID_OPCODE: Final = Breach(_PROTOCOL_ERROR, "invalid opcode")
 _INCORRECT_MASKING: Final = Breach(_PROTOCOL_ERROR, "incorrect masking")

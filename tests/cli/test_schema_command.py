@@ -251,12 +251,19 @@ def test_what_is_no_model_is_status_2_with_one_line(project: Project, target: st
         assert said.count("\n") == 1
 
 
-def test_a_module_that_fails_is_status_2(project: Project) -> None:
-    project.write("raise ZeroDivisionError('no')")
-    assert project.run("check", "app_models") == (
-        2,
-        "ndb-models: app_models cannot be imported: ZeroDivisionError: no\n",
-    )
+def test_a_module_that_fails_is_status_2_and_what_its_error_says_is_not_shown(project: Project) -> None:
+    project.write("import os\n\nraise ZeroDivisionError('a secret')")
+    status, said = project.run("check", "app_models")
+    assert status == 2
+    assert said.startswith("ndb-models: app_models cannot be imported: ZeroDivisionError at ")
+    assert said.endswith("app_models.py, line 3\n")
+
+
+def test_a_module_whose_model_cannot_be_stored_is_status_2_and_says_why(project: Project) -> None:
+    project.write("from ndb_models import SessionModel\n\nclass User(SessionModel, version=0): ...")
+    status, said = project.run("check", "app_models")
+    assert status == 2
+    assert "SchemaError: User: version= is a whole number" in said
 
 
 def test_two_models_of_one_schema_are_status_2(project: Project) -> None:

@@ -107,6 +107,27 @@ async def test_an_array_grows_to_the_limit_and_no_further() -> None:
     assert len((await ask.shared())["a"]) == 9
 
 
+@pytest.mark.parametrize("payload", [2**20, 3 * 2**20])
+async def test_what_the_largest_request_stores_is_searched_and_read_in_one_answer(payload: int) -> None:
+    ask = Asker(Engine(MemoryStore(), limits=EngineLimits.for_payload(payload)))
+    # Many arrays, as small data has them, and several keys in one request.
+    array = [["twenty bytes of text"]] * (payload // 60)
+    await ask("KV_SET", keys={"a": array, "b": array})
+    await ask("KV_UPDATE", key="a", path="$[1][0]", value="found")
+    assert await ask("KV_FIND", path="$[1][0]", rsp="paths", keys=["a"]) == {"paths": ["$[1][0]"], "st": 1}
+    assert len((await ask("KV_GET", keys=["a", "b"]))["keys"]["b"]) == len(array)
+    assert await ask.status("KV_UPDATE", key="b", path="$", value="x" * (payload - 1000)) == 1
+
+
+async def test_a_larger_payload_needs_larger_limits() -> None:
+    ask = Asker(Engine(MemoryStore()))
+    await ask("KV_SET", keys={"a": "x" * 2**20})
+    assert met(await ask("KV_FIND", path="$", rsp="paths")) == "bytes"
+    _, body = await ask.frame(json.dumps({"KV_SET": {"keys": {"a": [[]] * 200_001}}}))
+    assert body["st"] == 3
+    assert "200000 arrays and objects" in body["m"]
+
+
 class Reference(JSONPathEnvironment):
     """The library. Its slices cut strings too; in RFC 9535 a string has no children."""
 

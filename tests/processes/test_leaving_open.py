@@ -60,6 +60,7 @@ client = asyncio.run_coroutine_threadsafe(opened(), loop).result()
     "its loop runs in a thread, in debug mode": """
 loop = asyncio.new_event_loop()
 loop.set_debug(True)
+loop.slow_callback_duration = 60  # else a loaded machine has something to say
 threading.Thread(target=loop.run_forever, daemon=True).start()
 client = asyncio.run_coroutine_threadsafe(opened(), loop).result()
 """,

@@ -116,6 +116,20 @@ async def test_the_largest_request_can_be_set() -> None:
         await stop(process)
 
 
+async def test_what_one_request_may_cost_can_be_set() -> None:
+    options = ("--max-search-results", "2", "--max-containers", "10", "--max-answer", "1024")
+    async with serving(*options) as (process, uri):
+        async with plain(uri) as websocket:
+            await ask(websocket, "KV_SET", keys={"a": [1, 2, 3], "b": "x" * 600, "c": "x" * 600})
+            found = await ask(websocket, "KV_FIND", path="$[*]", rsp="paths")
+            assert (found["st"], found["m"]) == (4, "the search is over its budget of results: at most 2")
+            assert (await ask(websocket, "KV_GET", keys=["b", "c"]))["st"] == 42
+            await ask(websocket, "KV_SET", keys={"a": [[]] * 10})
+            found = await ask(websocket, "KV_FIND", path="$", rsp="paths")
+            assert (found["st"], "arrays and objects" in found["m"]) == (4, True)
+        await stop(process)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

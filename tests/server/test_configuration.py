@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ndb_models import InvalidArgumentError
+from ndb_models.engine.context import EngineLimits
 from ndb_models.server.config_file import read_config_file, without_comments
 from ndb_models.server.configuration import Configuration, configure
 from ndb_models.server.options import ServerOptions
@@ -95,6 +96,26 @@ def test_what_nemesisdb_does_not_have_stands_apart(tmp_path: Path) -> None:
     options = configuration.server
     assert (options.idle_timeout, options.insecure) == (1.5, True)
     assert options.allow_origins == ("https://a.example", "https://b.example")
+
+
+def test_what_one_request_may_cost_is_set_by_flags_variables_and_the_file(tmp_path: Path) -> None:
+    assert configure({}, {}).engine == EngineLimits()
+    flags = {"search_timeout": "0.5", "max_search_nodes": "50"}
+    environment = {"NDB_SEARCH_TIMEOUT": "4", "NDB_MAX_SEARCH_RESULTS": "60", "NDB_MAX_ANSWER": "5000"}
+    ours = {"maxSearchNodes": 1, "maxContainers": 70, "maxAnswer": 2000}
+    limits = configure({"config": config(tmp_path, {"ndb_models": ours}), **flags}, environment).engine
+    paths = limits.paths
+    assert (paths.seconds, paths.nodes, paths.results, paths.containers) == (0.5, 50, 60, 70)
+    assert limits.answer == 5000
+    assert paths.size == EngineLimits().paths.size
+
+
+def test_what_one_request_may_cost_follows_a_larger_payload_and_no_smaller_one() -> None:
+    assert configure({"max_payload": "1000"}, {}).engine == EngineLimits()
+    larger = configure({"max_payload": str(16 * 2**20)}, {}).engine
+    assert (larger.paths.size, larger.paths.containers, larger.answer) == (16 * 2**20, 3_200_000, 32 * 2**20)
+    told = configure({"max_payload": str(16 * 2**20), "max_containers": "10", "max_answer": "2000"}, {}).engine
+    assert (told.paths.containers, told.answer) == (10, 2000)
 
 
 def test_keys_that_nobody_knows_are_reported_and_passed_over(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 async def secure(files: tuple[Path, Path]) -> AsyncIterator[NdbServer]:
-    options = ServerOptions(port=0, tls_cert=files[0], tls_key=files[1], open_timeout=0.3)
+    options = ServerOptions(port=0, tls_cert=files[0], tls_key=files[1])
     async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), options) as server:
         yield server
 
@@ -58,11 +58,13 @@ async def test_who_does_not_speak_tls_gets_nowhere(secure: NdbServer) -> None:
         await NdbClient.connect(secure.uri.replace("wss", "ws"))
 
 
-async def test_a_connection_that_does_not_begin_tls_is_closed(secure: NdbServer) -> None:
+async def test_a_connection_that_does_not_begin_tls_is_closed(files: tuple[Path, Path]) -> None:
     loop = asyncio.get_running_loop()
-    with socket.create_connection(("127.0.0.1", secure.port)) as silent:
-        silent.setblocking(False)
-        assert await loop.sock_recv(silent, 1) == b""
+    options = ServerOptions(port=0, tls_cert=files[0], tls_key=files[1], open_timeout=0.1)
+    async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), options) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as silent:
+            silent.setblocking(False)
+            assert await loop.sock_recv(silent, 1) == b""
 
 
 async def test_tls_before_1_2_is_refused(secure: NdbServer) -> None:

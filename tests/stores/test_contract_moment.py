@@ -121,3 +121,13 @@ async def test_a_consumer_that_fails_is_heard_and_keeps_nothing(filled: Store) -
 async def test_only_those_are_read_that_are_asked_for_each_once(filled: Store) -> None:
     read = await filled.read_all(lambda records: [record.token for record in records], [5, 3, 5, NUMBER + 1])
     assert read == [5, 3]
+
+
+async def test_sessions_are_counted_while_all_are_read(filled: Store) -> None:
+    reader = Reader(filled)
+    await reader.begun()
+    async with asyncio.timeout(10):
+        assert await filled.totals() == (NUMBER, NUMBER)
+        counted = await filled.statistics()
+    assert (counted.sessions, counted.keys) == (NUMBER, NUMBER)
+    assert len(await reader.result()) == NUMBER

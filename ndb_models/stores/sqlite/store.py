@@ -1,7 +1,8 @@
-"""The store in a file: each verb of the contract, and which of three threads it goes to.
+"""The store in a file: each verb of the contract, and which of four threads it goes to.
 
 One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the disk
-to write; a third does what goes through everything, and so keeps no reader waiting. A `get` that starts a timer anew is
+to write; a third reads everything, for saves and copies, and so keeps no reader waiting. The fourth counts, so that
+metrics do not wait for a save. A `get` that starts a timer anew is
 a read: its extension is noted, and stored by the writing thread a moment later.
 """
 
@@ -75,11 +76,11 @@ class SqliteStore(Uncopyable, Store):
             written.result()
             return Tables(_opened(identity, shown, open_for_reading, patience), clock, extensions)
 
-        self._reader, self._scanner = (
-            Lane(open_to_read, identity, extensions, LaneOptions(shown, "BEGIN", patience)) for _ in range(2)
+        self._reader, self._scanner, self._counter = (
+            Lane(open_to_read, identity, extensions, LaneOptions(shown, "BEGIN", patience)) for _ in range(3)
         )
-        self._writer.closes_after = (self._reader, self._scanner)
-        self._lanes: Final = (self._reader, self._scanner, self._writer)
+        self._writer.closes_after = (self._reader, self._scanner, self._counter)
+        self._lanes: Final = (*self._writer.closes_after, self._writer)
         self._identity = identity
         self._path = shown
         self._started = self._left = False
@@ -217,7 +218,7 @@ class SqliteStore(Uncopyable, Store):
         return await self._reader.do(lambda tables: tables.info(token))
 
     async def totals(self) -> tuple[int, int]:
-        return await self._scanner.do(Tables.totals)
+        return await self._counter.do(Tables.totals)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         asked = None if tokens is None else tuple(tokens)
