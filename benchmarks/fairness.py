@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fairness`: floods of 12 kinds on 4 connections, and what another client notices of each.
+"""`python -m benchmarks.fairness`: floods of many kinds on 4 connections, and what another client notices of each.
 
 The server reports how much CPU time its turns of the event loop take. Unlike latencies, that does not depend on what
 else runs on the machine.
@@ -11,49 +11,76 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from benchmarks.floods import FLOODS, flooding, latencies, percentile
+from benchmarks.floods import FLOODS, FURTHER_FLOODS, Target, flooding, latencies, percentile
 from benchmarks.harness import loop_factories, table
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.opening import open_store
 
 CONNECTIONS: Final = 4
 _HEAD: Final = ("flood", "requests/s", "share of alone", "p50 ms", "p99 ms", "longest ms", "p99 of turns, CPU ms")
+_TLS: Final = Path(__file__).parent.parent / "tests" / "transport" / "tls"
 
 
 class FairnessServer:
-    """A server in a process of its own, which measures its turns."""
+    """A server of one process or several, each of which measures its turns."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        self._answers, self._questions = process.stdout, process.stdin
-        self.port = int(self._answers.readline())
+    def __init__(self, target: Target, workers: list[subprocess.Popen[str]]) -> None:
+        self.target = target
+        self._workers = workers
 
     def turns(self) -> float:
-        """Return the CPU time in seconds that 99 % of the turns since the last call stayed under."""
-        self._questions.write("turns\n")
-        self._questions.flush()
-        return float(self._answers.readline())
+        """Return the CPU time in seconds that 99 % of the turns since the last call stayed under, in every process."""
+        return max(_ask(worker, "turns") for worker in self._workers)
+
+
+def _ask(worker: subprocess.Popen[str], question: str) -> float:
+    assert worker.stdout is not None
+    assert worker.stdin is not None
+    worker.stdin.write(f"{question}\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
+
+
+def _port(worker: subprocess.Popen[str]) -> int:
+    assert worker.stdout is not None
+    return int(worker.stdout.readline())
 
 
 @contextlib.contextmanager
-def fairness_server(loop: str) -> Iterator[FairnessServer]:
-    """Start a server on a loop of `loop_factories`, and end it."""
-    command = [sys.executable, "-m", "benchmarks.fairness", "--serve", loop]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield FairnessServer(process)
-        finally:
-            process.kill()
+def fairness_server(
+    loop: str, store: str = "memory", workers: int = 1, *, tls: bool = False
+) -> Iterator[FairnessServer]:
+    """Start a server on a loop of `loop_factories`, and end it.
+
+    Args:
+        loop: the name of the loop.
+        store: `memory` or `sqlite`; several workers need the latter.
+        workers: how many processes share the port.
+        tls: whether it is reached over TLS.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        started: list[subprocess.Popen[str]] = []
+        port = 0
+        for _ in range(workers):
+            flags = ("--port", str(port), "--folder", folder, "--store", store, *(["--tls"] if tls else []))
+            command = [sys.executable, "-m", "benchmarks.fairness", "--serve", loop, *flags]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            started.append(process)
+            port = _port(process)
+        yield FairnessServer(Target(port, _TLS / "certificate.pem" if tls else None), started)
 
 
-async def _serve() -> None:
+async def _serve(port: int, folder: Path, store: str, *, tls: bool) -> None:
     turns: list[float] = []
     last = time.process_time()
     loop = asyncio.get_running_loop()
@@ -71,7 +98,12 @@ async def _serve() -> None:
         sys.stdout.flush()
         turns.clear()
 
-    async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
+    uri = "memory://" if store == "memory" else f"sqlite:///{folder / 'sessions.db'}"
+    engine = Engine(await open_store(uri), persist_path=folder)
+    await engine.handle(b'{"KV_SET":{"keys":{"stored":[%s]}}}' % b",".join(b"%d" % number for number in range(2000)))
+    files = (_TLS / "certificate.pem", _TLS / "key.pem") if tls else (None, None)
+    options = ServerOptions(port=port, reuse_port=True, tls_cert=files[0], tls_key=files[1])
+    async with NdbServer(engine, options) as server:
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         loop.add_reader(sys.stdin.fileno(), report)
@@ -79,37 +111,41 @@ async def _serve() -> None:
         await asyncio.Event().wait()
 
 
-def measure(loop: str, seconds: float) -> None:
+def measure(loop: str, seconds: float, store: str, workers: int, *, tls: bool) -> None:
     """Print the table of one loop."""
-    with fairness_server(loop) as server:
-        alone = len(latencies(server.port, seconds)) / seconds
+    with fairness_server(loop, store, workers, tls=tls) as server:
+        alone = len(latencies(server.target, seconds)) / seconds
         rows: list[tuple[str, ...]] = []
-        for kind in FLOODS:
-            with flooding(server.port, kind, CONNECTIONS):
+        for kind in (*FLOODS, *FURTHER_FLOODS):
+            with flooding(server.target, kind, CONNECTIONS):
                 time.sleep(0.3)
                 server.turns()
-                taken = latencies(server.port, seconds)
+                taken = latencies(server.target, seconds)
                 turns = server.turns()
             rate = len(taken) / sum(taken)
             times = (percentile(taken, 0.5), percentile(taken, 0.99), max(taken), turns)
             rows.append((kind, f"{rate:,.0f}", f"{rate / alone:.2f}", *(f"{each * 1e3:.2f}" for each in times)))
-    table(
-        f"One client beside a flood on {CONNECTIONS} connections ({loop}; alone {alone:,.0f} requests/s)", _HEAD, rows
-    )
+    way = f"{loop}, {store}, {workers} worker(s), {'TLS' if tls else 'TCP'}"
+    table(f"One client beside a flood on {CONNECTIONS} connections ({way}; alone {alone:,.0f} requests/s)", _HEAD, rows)
 
 
 def main() -> None:
     """Serve, or measure all loops."""
     parser = argparse.ArgumentParser(prog="benchmarks.fairness")
-    parser.add_argument("--serve", choices=tuple(loop_factories()))
+    parser.add_argument("--serve", choices=tuple(loop_factories()), help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     if options.serve is not None:
         with asyncio.Runner(loop_factory=loop_factories()[options.serve]) as runner:
-            runner.run(_serve())
+            runner.run(_serve(options.port, options.folder, options.store, tls=options.tls))
         return
     for loop in loop_factories():
-        measure(loop, options.seconds)
+        measure(loop, options.seconds, options.store, options.workers, tls=options.tls)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _TEXT: Final = 0x81
@@ -53,11 +56,51 @@ FLOODS: Final[Mapping[str, bytes]] = {
 }
 """What each kind sends again and again; nothing for the one that only connects and leaves."""
 
+FURTHER_FLOODS: Final[Mapping[str, bytes]] = {
+    "large requests of bad JSON": frame(b"{" + b" " * 1_000_000),
+    "many keys": request("KV_SET", keys={f"{number:x}": 1 for number in range(10_000)}),
+    "arrays in arrays": request("KV_SET", keys={"arrays": [[] for _ in range(100_000)]}),
+    "saves": request("SH_SAVE", name="flood"),
+    "loads": request("SH_LOAD", name="flood"),
+    "searches": request("KV_FIND", path="$..*", rsp="paths"),
+    "tokens of no session": request("SH_EXISTS", tkns=list(range(1, 50_000))),
+    "fragments of one byte": b"".join(
+        frame(bytes([byte]), 0x01 if number == 0 else 0x00) for number, byte in enumerate(b'{"KV_COUNT":{}')
+    )
+    + frame(b"}", 0x80),
+    "pings among requests": frame(b"x" * 125, 0x89) + request("KV_GET", keys=["username"]),
+    "answers that are not read": request("KV_GET", keys=["stored"]),
+    "handshakes that do not end": _HANDSHAKE[:-2],
+}
+"""Kinds that are tried as well; the last two are sent once on each connection, or until nothing more is taken."""
 
-def connected(port: int) -> socket.socket:
-    """Connect to a server on this machine, and shake hands."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+_NOT_READ: Final = "answers that are not read"
+_HALF_OPEN: Final = "handshakes that do not end"
+# Connections of a kind that leaves them open.
+_LEFT_OPEN: Final = 300
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server on this machine; `certificate` is its own where it is reached over TLS."""
+
+    port: int
+    certificate: Path | None = None
+
+    def reached(self) -> socket.socket:
+        """Return a connection, before any handshake of WebSocket."""
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.certificate is None:
+            return connection
+        context = ssl.create_default_context(cafile=self.certificate)
+        context.check_hostname = False
+        return context.wrap_socket(connection)
+
+
+def connected(target: Target) -> socket.socket:
+    """Connect to a server, and shake hands."""
+    connection = target.reached()
     connection.sendall(_HANDSHAKE)
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
@@ -81,52 +124,79 @@ def _read(connection: socket.socket) -> None:
             pass
 
 
-def _reconnect(port: int) -> None:
+def _reconnect(target: Target) -> None:
     with contextlib.suppress(OSError):
         while True:
-            with connected(port) as connection:
+            with connected(target) as connection:
                 connection.sendall(frame(b"\x03\xe8", 0x88))
                 _read(connection)
 
 
-def flood(port: int, kind: str, connections: int) -> None:
+def _never_read(target: Target) -> None:
+    while True:
+        with contextlib.suppress(OSError), connected(target) as connection:
+            connection.settimeout(5)
+            _send(connection, FURTHER_FLOODS[_NOT_READ])
+
+
+def _half_open(target: Target) -> None:
+    opened: list[socket.socket] = []
+    while True:
+        with contextlib.suppress(OSError):
+            opened.append(target.reached())
+            opened[-1].sendall(FURTHER_FLOODS[_HALF_OPEN])
+        if len(opened) > _LEFT_OPEN:
+            opened.pop(0).close()
+
+
+def flood(target: Target, kind: str, connections: int) -> None:
     """Flood a server with one kind from so many connections, until this process is ended or the server is gone."""
-    frames = FLOODS[kind]
+    alone = {"closing and reconnecting": _reconnect, _NOT_READ: _never_read, _HALF_OPEN: _half_open}
     threads: list[threading.Thread] = []
     for _ in range(connections):
-        if frames:
-            connection = connected(port)
+        if kind in alone:
+            threads.append(threading.Thread(target=alone[kind], args=(target,)))
+        else:
+            connection = connected(target)
+            frames = FLOODS.get(kind) or FURTHER_FLOODS[kind]
             threads.append(threading.Thread(target=_send, args=(connection, frames)))
             threads.append(threading.Thread(target=_read, args=(connection,)))
-        else:
-            threads.append(threading.Thread(target=_reconnect, args=(port,)))
     for thread in threads:
         thread.start()
+    sys.stdout.write("flooding\n")
+    sys.stdout.flush()
     for thread in threads:
         thread.join()
 
 
 @contextlib.contextmanager
-def flooding(port: int, kind: str, connections: int) -> Iterator[None]:
-    """Flood a server from a process of its own, until the end."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.floods", str(port), kind, str(connections)]) as process:
+def flooding(target: Target, kind: str, connections: int) -> Iterator[None]:
+    """Flood a server from a process of its own, until the end; return once it has begun."""
+    certificate = () if target.certificate is None else (str(target.certificate),)
+    command = [sys.executable, "-m", "benchmarks.floods", str(target.port), kind, str(connections), *certificate]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         try:
             yield
         finally:
             process.kill()
 
 
-def latencies(port: int, seconds: float) -> list[float]:
+def latencies(target: Target, seconds: float) -> list[float]:
     """Ask for so long, one request after the other; return how long each took."""
     asked = request("SV_INFO")
     taken: list[float] = []
-    with connected(port) as connection:
+    with connected(target) as connection:
         ends = time.perf_counter() + seconds
         while (started := time.perf_counter()) < ends:
             connection.sendall(asked)
             answer = b""
             while not answer.endswith(b"}}"):
-                answer += connection.recv(4096)
+                read = connection.recv(4096)
+                if not read:
+                    raise ConnectionResetError
+                answer += read
             taken.append(time.perf_counter() - started)
     return taken
 
@@ -138,4 +208,4 @@ def percentile(values: list[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    flood(Target(int(sys.argv[1]), *map(Path, sys.argv[4:])), sys.argv[2], int(sys.argv[3]))

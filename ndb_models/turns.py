@@ -51,10 +51,9 @@ class Turns:
         with contextlib.closing(work):
             outcome = self._advance(work)
             while outcome is None:
-                async with _queue():
-                    await asyncio.sleep(0)  # everything else on the loop
-                    self._ends = perf_counter() + TURN
-                    outcome = self._advance(work)
+                await next_turn()
+                self._ends = perf_counter() + TURN
+                outcome = self._advance(work)
             return outcome[0]
 
     def _advance(self, work: Work[T]) -> tuple[T] | None:
@@ -73,13 +72,14 @@ class Turns:
         return None
 
 
-def _queue() -> asyncio.Lock:
-    """Return the queue of those who wait for a turn on the running loop."""
+async def next_turn() -> None:
+    """Wait for a turn, behind everyone who waits for one. It is over when the caller waits for anything."""
     loop = asyncio.get_running_loop()
     queue = _queues.get(loop)
     if queue is None:
         queue = _queues[loop] = asyncio.Lock()
-    return queue
+    async with queue:
+        await asyncio.sleep(0)  # everything else on the loop
 
 
 async def in_turns(work: Work[T], guard: AbstractContextManager[Any] | None = None) -> T:

@@ -5,7 +5,6 @@ The commands on a map of keys have one handler each; `KV_*` runs it on the share
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +16,7 @@ from ndb_models.engine.context import OK, AnyCall, Body, Context, Handler, joine
 from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
 from ndb_models.engine.requests import Call, RefusedError
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Scope, UnknownSessionError
+from ndb_models.turns import next_turn
 from ndb_models.version import __version__
 from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.servers import OWN_SERVER
@@ -180,7 +180,7 @@ async def _sh_exists(context: Context, _scope: Scope, call: AnyCall) -> Body:
     tokens: list[Any] = call.body["tkns"]
     found = await context.store.exist(filter(is_token, tokens[:_LOOKED_UP_AT_ONCE]))
     for start in range(_LOOKED_UP_AT_ONCE, len(tokens), _LOOKED_UP_AT_ONCE):
-        await asyncio.sleep(0)  # everything else on the loop
+        await next_turn()
         found += await context.store.exist(filter(is_token, tokens[start : start + _LOOKED_UP_AT_ONCE]))
     return {"exist": found, "st": Status.OK}
 

@@ -308,7 +308,8 @@ class PacedConnection(OpeningConnection):
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self._outbox_size = 0
-            if self._is_open:
+            # A client that has reset the connection is not told yet, and asyncio logs each further write to it.
+            if self._is_open and not self.transport.is_closing():
                 self._traffic.sent += len(frames)
                 self.transport.write(frames)
 

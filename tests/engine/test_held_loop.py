@@ -5,7 +5,10 @@ The limit is 50 ms on a machine that has nothing else to do; here it is three ti
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from ndb_models.stores.contract import SHARED, ExpirySettings
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
 from ndb_models.texts import ObjectText
+from ndb_models.types import SessionToken
 from tests.conftest import VirtualClock
 from tests.engine.evil_requests import NAMES, PATHS, TOKENS, VALUES
 from tests.engine.holding import longest_hold, memory_taken
@@ -129,3 +133,21 @@ async def test_what_goes_through_all_keys_holds_nobody_up(tmp_path: Path) -> Non
     ):
         held, answer = await longest_hold(engine.handle(frame))
         assert held < SECONDS, (frame, answer[:80])
+
+
+async def test_however_many_look_for_many_tokens_at_once_a_turn_of_the_loop_stays_short() -> None:
+    turn, lookups = 0, Counter[int]()
+
+    class Counting(MemoryStore):
+        async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+            lookups[turn] += 1
+            return await super().exist(tokens)
+
+    engine = Engine(Counting())
+    frame = json.dumps({"SH_EXISTS": {"tkns": list(range(1, 50_000))}}).encode()
+    asking = [asyncio.create_task(engine.handle(frame)) for _ in range(20)]
+    while not all(task.done() for task in asking):
+        await asyncio.sleep(0)
+        turn += 1
+    assert lookups.total() > 200
+    assert max(lookups.values()) == 1

@@ -111,6 +111,36 @@ async def test_what_is_not_written_takes_no_value() -> None:
     await limited.save(Account(name="m"))
 
 
+@pytest.mark.parametrize("verb", ["save", "update", "edit"])
+async def test_who_tries_again_after_dying_amid_a_change_is_not_refused_by_the_own_claim(verb: str) -> None:
+    async def change(accounts: Repository[Account], session: Account) -> None:
+        if verb == "update":
+            await accounts.update(session.tkn, name="m")
+        elif verb == "edit":
+            async with accounts.edit(session.tkn) as edited:
+                edited.name = "m"
+        else:
+            session.name = "m"
+            await accounts.save(session)
+
+    lifetime, died = 0, True
+    while died:
+        scene = Scene()
+        accounts = Repository(scene.client, Account, clock=scene.clock)
+        tkn = (await accounts.save(Account(name="n"))).tkn
+        transport = MortalTransport(scene.engine, lifetime)
+        session = await accounts.get(tkn)
+        with contextlib.suppress(ConnectionLostError):
+            await change(Repository(TransportClient(transport), Account, clock=scene.clock), session)
+        died = transport.dead
+        await change(accounts, await accounts.get(tkn))  # at once
+        assert await accounts.find_one(name="m") == Account(name="m")
+        with pytest.raises(DuplicateError):
+            await accounts.save(Account(name="m"))
+        lifetime += 1
+    assert lifetime > 5
+
+
 async def test_what_is_refused_after_a_write_whose_end_nobody_saw_keeps_what_was_written() -> None:
     lifetime, died = 0, True
     while died:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import tracemalloc
 from collections.abc import AsyncIterator
 
@@ -128,6 +129,20 @@ async def test_a_server_stops_in_time_whatever_floods_it(kind: str) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_client_that_resets_its_connection_amid_a_flood_leaves_nothing_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as server, plain(server) as other:
+        await ask(other, "KV_SET", keys={"a": "x" * 70_000})  # each answer is a write
+        for _ in range(10):
+            async with raw(server.port) as flooding:
+                await flooding.open()
+                await flooding.send(FLOODS["get"] * 1000)
+        await turns_of_the_loop(200)
+        assert (await ask(other, "KV_COUNT"))["cnt"] == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_turns_that_were_used_up_are_counted() -> None:

@@ -58,9 +58,9 @@ def test_those_who_hold_most_are_ended_and_no_more_than_need_be(clock: VirtualCl
 
 
 def test_those_who_hold_next_to_nothing_are_not_ended(clock: VirtualClock) -> None:
-    process = Process(0, 1000, 2000, 99 * MIB)
-    process.connections[2].free = lambda: None  # type: ignore[method-assign]  # the store's, say
-    assert looked(process, 100 * MIB, clock) == [1000, 2000, 99 * MIB]
+    process = Process(99 * MIB, 1000, 2000)
+    process.give_back = lambda: None  # type: ignore[method-assign]  # it is the store's
+    assert looked(process, 100 * MIB, clock) == [1000, 2000]
 
 
 def test_memory_that_stays_high_is_not_looked_through_all_the_time(clock: VirtualClock) -> None:

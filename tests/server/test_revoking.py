@@ -34,7 +34,7 @@ def store() -> GatedStore:
 async def guarded(tmp_path: Path, store: GatedStore) -> AsyncIterator[NdbServer]:
     """A server that takes three tokens."""
     tokens = Tokens([(Role.DATA, DATA), (Role.DATA, OTHER), (Role.ADMIN, ADMIN)])
-    options = ServerOptions(port=0, tokens=tokens, close_timeout=0.3)
+    options = ServerOptions(port=0, tokens=tokens, close_timeout=0.3, send_timeout=1000)  # the latter ends nobody here
     async with asyncio.timeout(GUARD), NdbServer(Engine(store, persist_path=tmp_path), options) as server:
         yield server
 

@@ -15,7 +15,7 @@ from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES
 
 # More than a store reads ahead.
-NUMBER = 1500
+NUMBER = 3000
 HOUR = ExpirySettings(3600, delete_session=True, extend_on_get=True)
 EMPTIED = ExpirySettings(3600)
 

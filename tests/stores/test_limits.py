@@ -110,6 +110,15 @@ async def test_bytes_of_sessions_that_have_expired_make_room(clock: VirtualClock
     assert await store.exist([TOKEN, 8]) == [8]
 
 
+async def test_what_has_expired_makes_room_for_a_write_that_creates_no_session(clock: VirtualClock) -> None:
+    store = await full_store(TOKEN, clock, MINUTE)
+    with pytest.raises(LimitError):
+        await store.set(SHARED, {"a": b"1"})
+    clock.move(60)
+    await store.set(SHARED, {"a": b"1"})
+    assert await store.get_all(SHARED) == {"a": b"1"}
+
+
 @pytest.mark.parametrize("scope", [SHARED, TOKEN], ids=["shared", "session"])
 async def test_bytes_more_than_there_may_be_are_not_stored(scope: Scope) -> None:
     store = await full_store(scope)
