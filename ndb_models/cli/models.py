@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Final, cast
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.model import SessionModel
@@ -53,9 +54,11 @@ def _models_of(target: str) -> Iterator[type[SessionModel]]:
 
 def _is_model(value: object) -> bool:
     """Tell whether this is a model of sessions: neither the base of all, nor generic without its arguments."""
-    if not (isinstance(value, type) and issubclass(value, SessionModel)) or value is SessionModel:
+    # Not `isinstance(value, type)`: a lazy object would be set up by that.
+    if not issubclass(type(value), type) or value is SessionModel:
         return False
-    return not value.__pydantic_generic_metadata__["parameters"]
+    kind = cast("type", value)
+    return issubclass(kind, SessionModel) and not kind.__pydantic_generic_metadata__["parameters"]
 
 
 def _imported(name: str) -> ModuleType:
@@ -63,14 +66,30 @@ def _imported(name: str) -> ModuleType:
         raise InvalidArgumentError("models are named as MODULE or MODULE:NAME, such as myapp.models:UserSession")
     try:
         return importlib.import_module(name)
-    except Exception as exc:  # whatever a module of the user's does
-        raise InvalidArgumentError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as exc:
+        raise InvalidArgumentError(f"{name} cannot be imported: {_ENDS}") from exc
+    except BaseException as exc:  # whatever a module of the user's does
+        raise InvalidArgumentError(f"{name} cannot be imported: {_shown(exc)}") from exc
+
+
+_ENDS: Final = 'it ends the process when it is imported; do that below `if __name__ == "__main__":`'
+
+
+def _shown(error: BaseException) -> str:
+    """Return the kind of an error and what it says, in one line."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _named(module: ModuleType, name: str) -> type[SessionModel]:
     value: object = module
     for part in name.split("."):
-        value = getattr(value, part, None)
+        try:
+            value = getattr(value, part, None)
+        except Exception as exc:  # a module may have a __getattr__ of the user's
+            raise InvalidArgumentError(f"{module.__name__}:{name} cannot be looked up: {_shown(exc)}") from exc
     if not (isinstance(value, type) and issubclass(value, SessionModel)):
         raise InvalidArgumentError(f"{module.__name__} has no session model {name!r}")
     if not _is_model(value):

@@ -85,6 +85,8 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
         schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
     except PydanticUndefinedAnnotation as exc:
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
+    except Exception as exc:  # a type may have a __get_pydantic_json_schema__ of the user's
+        raise SchemaError(model.__name__, None, f"it has no JSON Schema: {type(exc).__name__}: {exc}") from exc
     bare: dict[str, Any] = _bare(schema)
     stored = _without_excluded(bare, model)
     return Frozen(

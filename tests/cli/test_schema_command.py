@@ -259,6 +259,80 @@ def test_a_module_that_fails_is_status_2(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("import sys; sys.exit(7)", "it ends the process when it is imported"),
+        ("raise SystemExit", "it ends the process when it is imported"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+        ("raise BaseExceptionGroup('several', [KeyboardInterrupt()])", "BaseExceptionGroup: several (1 sub-exception)"),
+        ("raise ValueError('one line,\\nand another')", "ValueError: one line, and another"),
+        ("class Odd(BaseException): ...\nraise Odd", "Odd"),
+        ("def f(:", "SyntaxError"),
+        ("import app_missing", "No module named 'app_missing'"),
+    ],
+)
+def test_whatever_a_module_does_when_it_is_imported_is_status_2_with_one_line(
+    project: Project, models: str, said: str
+) -> None:
+    (project.directory / "app_models.py").write_text(models, "utf-8")
+    for action in ("check", "freeze"):
+        for target in ("app_models", "app_models:User"):
+            status, output = project.run(action, target)
+            assert status == 2
+            assert output.startswith("ndb-models: app_models cannot be imported: ")
+            assert said in output
+            assert output.count("\n") == 1
+
+
+def test_an_interrupted_import_is_status_130_and_said(project: Project) -> None:
+    project.write("raise KeyboardInterrupt")
+    for action in ("check", "freeze"):
+        assert project.run(action, "app_models") == (130, "ndb-models: interrupted\n")
+
+
+def test_a_module_whose_getattr_fails_is_status_2(project: Project) -> None:
+    project.write("def __getattr__(name): raise RuntimeError('boom')")
+    status, said = project.run("check", "app_models:User")
+    assert (status, said) == (2, "ndb-models: app_models:User cannot be looked up: RuntimeError: boom\n")
+
+
+def test_a_type_whose_json_schema_fails_is_status_2(project: Project) -> None:
+    project.write("""
+        from ndb_models import SessionModel
+
+        class Odd(str):
+            @classmethod
+            def __get_pydantic_core_schema__(cls, source, handler):
+                return handler(str)
+
+            @classmethod
+            def __get_pydantic_json_schema__(cls, schema, handler):
+                raise RuntimeError("boom")
+
+        class User(SessionModel):
+            odd: Odd
+    """)
+    status, said = project.run("freeze", "app_models")
+    assert (status, said) == (2, "ndb-models: User: it has no JSON Schema: RuntimeError: boom\n")
+
+
+def test_lazy_objects_of_a_module_are_left_alone(project: Project) -> None:
+    project.write(
+        FIRST
+        + """
+    class Lazy:
+        @property
+        def __class__(self):
+            raise RuntimeError("outside of an application")
+
+    request = Lazy()
+    """
+    )
+    assert project.run("freeze", "app_models")[0] == 0
+
+
 def test_two_models_of_one_schema_are_status_2(project: Project) -> None:
     project.write(FIRST + "\n    class Other(SessionModel, schema='User'):\n        pass\n")
     status, said = project.run("freeze", "app_models")
