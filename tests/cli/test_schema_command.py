@@ -462,3 +462,75 @@ def test_a_file_that_says_nothing_of_expiry_yet_still_does(project: Project) -> 
     status, printed = project.run("check", "app_models")
     assert status == 0
     assert printed.startswith("User: unchanged\n")
+
+
+LEAVING_OUT = """
+    from typing import Any
+
+    from pydantic import BaseModel, Field, model_serializer
+    from pydantic_core import MISSING
+
+    from ndb_models import SessionModel
+
+    class Sparse(BaseModel):
+        @model_serializer(mode="wrap")
+        def written(self, handler: Any) -> dict[str, Any]:
+            return {name: value for name, value in handler(self).items() if value is not None}
+
+    class Inner(Sparse):
+        inner: int | None = {inner}
+
+    class User(SessionModel):
+        by_condition: int = Field(default={by_condition}, exclude_if=lambda value: value == {by_condition})
+        missing: int | MISSING = {missing}
+        nested: Inner = Inner()
+        plain: int = {plain}
+"""
+_AS_FIRST = {"inner": "None", "by_condition": "0", "missing": "MISSING", "plain": "0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"by_condition": "5"}, "by_condition"),
+        ({"missing": "3"}, "missing"),
+        ({"inner": "3"}, "nested.inner"),
+        ({"plain": "3"}, None),
+    ],
+)
+def test_a_changed_default_breaks_where_it_stands_for_what_is_left_out(
+    project: Project, changed: dict[str, str], place: str | None
+) -> None:
+    def write(values: dict[str, str]) -> None:
+        text = LEAVING_OUT
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", value)
+        project.write(text)
+
+    write(_AS_FIRST)
+    assert project.run("freeze", "app_models:User")[0] == 0
+    assert project.run("check", "--exact", "app_models:User")[0] == 0
+    write({**_AS_FIRST, **changed})
+    status, said = project.run("check", "app_models:User")
+    if place is None:
+        assert (status, said) == (0, "User: unchanged\n")
+    else:
+        assert status == 1
+        assert f"breaks reading of stored sessions: {place} has another default now" in said
+
+
+def test_a_field_that_is_not_left_out_any_more_keeps_its_default(project: Project) -> None:
+    leaving_out = """
+        from pydantic import Field
+
+        from ndb_models import SessionModel
+
+        class User(SessionModel):
+            number: int = Field(default=1, exclude_if=lambda value: value == 1)
+    """
+    project.write(leaving_out)
+    assert project.run("freeze", "app_models")[0] == 0
+    project.write(leaving_out.replace("default=1, exclude_if=lambda value: value == 1", "default=2"))
+    assert project.run("check", "app_models")[0] == 1
+    project.write(leaving_out.replace(", exclude_if=lambda value: value == 1", ""))
+    assert project.run("check", "app_models")[0] == 0
