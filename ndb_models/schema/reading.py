@@ -232,7 +232,9 @@ class Reading:
 
     def _within_lengths(self, view: Side, model: Side) -> bool:
         """Compare what Pydantic bounds by a function of its own, such as a secret: it changes nothing that is read."""
-        ours, theirs, within, inside = {}, {}, view, model
+        ours: Mapping[str, int] = {}
+        theirs: Mapping[str, int] = {}
+        within, inside = view, model
         while bounds := length_bounds(within.node):
             ours, within = {**bounds, **ours}, _inner(within)
         while bounds := length_bounds(inside.node):

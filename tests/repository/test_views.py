@@ -82,7 +82,7 @@ class CatOfNumbers(BaseModel):
 
 
 def kind_of(value: Any) -> str:
-    return value["kind"] if isinstance(value, dict) else value.kind
+    return str(value["kind"] if isinstance(value, dict) else value.kind)
 
 
 def other_kind_of(value: Any) -> str:
