@@ -10,8 +10,6 @@ looser bound, a further alternative or a smaller nested model, the model must wr
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
@@ -19,6 +17,7 @@ from pydantic import BaseModel
 
 from ndb_models.schema.core_schemas import Fields, walk
 from ndb_models.schema.reading_bounds import is_looser, length_bounds
+from ndb_models.schema.same_function import same_function
 
 # What says nothing of which value is made of a text that the model wrote.
 _IRRELEVANT: Final = frozenset(
@@ -345,20 +344,6 @@ def _shares_function(view: Side, model: Side) -> bool:
     if view.kind != model.kind:
         return False
     return same_function(view.node["function"]["function"], model.node["function"]["function"])
-
-
-def same_function(one: Any, other: Any) -> bool:
-    """Tell whether two functions are one: a method of two classes, or the same code made twice with the same values."""
-    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
-        return same_function(one.func, other.func) and one.args == other.args and one.keywords == other.keywords
-    if isinstance(one, operator.attrgetter):
-        return type(other) is type(one) and repr(one) == repr(other)
-    one, other = (getattr(each, "__func__", each) for each in (one, other))
-    code = getattr(one, "__code__", None)
-    if code is not None and code is getattr(other, "__code__", None):
-        cells = [[cell.cell_contents for cell in each.__closure__ or ()] for each in (one, other)]
-        return cells[0] == cells[1]
-    return type(one) is type(other) and bool(one == other)
 
 
 def _choices(side: Side) -> list[Side]:
