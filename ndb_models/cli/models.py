@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Final, cast
 
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.redaction import may_be_secret, quoted, shown
@@ -55,9 +56,11 @@ def _models_of(target: str) -> Iterator[type[SessionModel]]:
 
 def _is_model(value: object) -> bool:
     """Tell whether this is a model of sessions: neither the base of all, nor generic without its arguments."""
-    if not (isinstance(value, type) and issubclass(value, SessionModel)) or value is SessionModel:
+    # Not `isinstance(value, type)`: a lazy object would be set up by that.
+    if not issubclass(type(value), type) or value is SessionModel:
         return False
-    return not value.__pydantic_generic_metadata__["parameters"]
+    kind = cast("type", value)
+    return issubclass(kind, SessionModel) and not kind.__pydantic_generic_metadata__["parameters"]
 
 
 def _imported(name: str) -> ModuleType:
@@ -65,25 +68,36 @@ def _imported(name: str) -> ModuleType:
         raise InvalidArgumentError("models are named as MODULE or MODULE:NAME, such as myapp.models:UserSession")
     try:
         return importlib.import_module(name)
-    except Exception as exc:  # whatever a module of the user's does
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as exc:
+        raise InvalidArgumentError(f"{shown(name)} cannot be imported: {_ENDS}") from exc
+    except BaseException as exc:  # whatever a module of the user's does
         raise InvalidArgumentError(f"{shown(name)} cannot be imported: {_why(exc)}") from exc
 
 
-def _why(failure: Exception) -> str:
-    """Return why an import failed: of an error of the user's code the place, since its message may hold a secret."""
+_ENDS: Final = 'it ends the process when it is imported; do that below `if __name__ == "__main__":`'
+
+
+def _why(failure: BaseException) -> str:
+    """Return why user code failed, in one line: the place of its own errors, since their messages may hold a secret."""
     kind = type(failure).__name__
     if isinstance(failure, NdbError) or (isinstance(failure, ImportError) and not may_be_secret(str(failure.name))):
-        return f"{kind}: {failure}"
+        said = " ".join(str(failure).split())
+        return f"{kind}: {said}" if said else kind
     if isinstance(failure, SyntaxError):
         return f"{kind} at {failure.filename}, line {failure.lineno}"
-    *_, last = traceback.extract_tb(failure.__traceback__)
-    return f"{kind} at {last.filename}, line {last.lineno}"
+    places = traceback.extract_tb(failure.__traceback__)
+    return f"{kind} at {places[-1].filename}, line {places[-1].lineno}" if places else kind
 
 
 def _named(module: ModuleType, name: str) -> type[SessionModel]:
     value: object = module
     for part in name.split("."):
-        value = getattr(value, part, None)
+        try:
+            value = getattr(value, part, None)
+        except Exception as exc:  # a module may have a __getattr__ of the user's
+            raise InvalidArgumentError(f"{module.__name__}:{name} cannot be looked up: {_why(exc)}") from exc
     if not (isinstance(value, type) and issubclass(value, SessionModel)):
         raise InvalidArgumentError(f"{module.__name__} has no session model {quoted(name)}")
     if not _is_model(value):

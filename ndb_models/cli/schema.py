@@ -30,6 +30,7 @@ exit status:
      is not what freeze would write, or that of none of the models of these modules); with --one-way, old processes
      do not count
   2  called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written
+  130  interrupted (Ctrl-C)
 """
 
 
@@ -137,6 +138,9 @@ def _run(options: argparse.Namespace, action: Any) -> int:
     except (InvalidArgumentError, SchemaError, OSError) as exc:
         sys.stderr.write(f"ndb-models: {exc}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("ndb-models: interrupted\n")
+        return 130
     orphans = _orphans(looks, options)
     for path in orphans:
         _say_orphan(path)

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from ndb_models.schema.constraints import RULES, readings
 from ndb_models.schema.json_schema import (
+    ABSENT,
+    DEFAULTS,
     KEYS,
     LEFT_OUT,
     NOTHING,
@@ -182,9 +184,17 @@ class _Comparison:
                         "is required now, and may be missing from what is stored" if required else "has a default now"
                     )
                     self._add(where, required, reason)
+        self._defaults(old, new, place)
         if KEYS in old or KEYS in new:
             self.schemas(old.get(KEYS, _TEXT), new.get(KEYS, _TEXT), f"{place}.*" if place else "*")
         self._extras(old.get("additionalProperties"), new.get("additionalProperties"), place, top)
+
+    def _defaults(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
+        """Compare the defaults of fields that may be left out of what is stored, which stand for their values then."""
+        before, after = old.get(DEFAULTS, {}), new.get(DEFAULTS, {})
+        for name in old.get(ABSENT, before):  # a file has no others
+            if name in after and before[name] != after[name]:
+                self._add(f"{place}.{name}" if place else name, True, _OTHER_DEFAULT)
 
     def _added(self, extra: Any, new: Any, where: str, required: bool) -> None:
         if required:
@@ -216,6 +226,7 @@ class _Comparison:
             self.schemas(old, new, where)
 
 
+_OTHER_DEFAULT: Final = "has another default now, which stands for what was left out of what is stored"
 _TEXT: Final[JsonSchema] = {"type": "string"}
 
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
+import pydantic_core
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, PydanticUndefined, SchemaSerializer, SchemaValidator
+from pydantic_core import PydanticUndefined, SchemaSerializer, SchemaValidator
 from pydantic_core.core_schema import ErrorType
 
 from ndb_models.errors import SchemaError
@@ -25,6 +26,9 @@ from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import Rules, difference, drops_private
 from ndb_models.schema.value_kinds import UNDECIDED
+
+# What is never written, and need not be; older releases of Pydantic have no such thing.
+_MISSING: Final[object] = getattr(pydantic_core, "MISSING", PydanticUndefined)
 
 # Factories that may be called any time, since they do nothing but make a value.
 _PURE: Final = (dict, list, set, frozenset, tuple, deque, OrderedDict, defaultdict, str, bytes, int, float, bool)
@@ -35,6 +39,10 @@ _PYDANTICS: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_
 
 _NONE: Final = "its default is None, which its type does not take; declare it as `... | None`"
 _UNFIT: Final = "its default does not fit its type; give it one that does"
+_UNWRITABLE: Final = (
+    "its default cannot be written as JSON; give it one that can, or declare a type or a serializer that writes it"
+    " (bytes that are no UTF-8: ser_json_bytes and val_json_bytes)"
+)
 
 
 class _Trial(NamedTuple):
@@ -64,6 +72,8 @@ def check_defaults(model: type[BaseModel]) -> None:
             if node["type"] != "default" or _is_harmless(node, config):
                 continue
             problem = _problem(node, config, of, rules)
+            if problem is _UNWRITABLE and any(map(_is_written_by_function, _around(field, of))):
+                continue  # which may write it, and may want the model around it
             if problem is not None:
                 inside = "" if node is own else "a default inside of its type: "
                 raise SchemaError(model.__name__, name, f"{inside}{problem}")
@@ -94,7 +104,22 @@ def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
     if inner["type"] == "nullable":
         inner = inner["schema"]
     is_plain = inner.keys() <= {"type"} and not any(name.startswith(("str_", "allow_")) for name in config)
-    return is_plain and default == default and type(default) is _FITTING.get(inner["type"])
+    return is_plain and type(default) is _FITTING.get(inner["type"]) and _is_usual(default)
+
+
+def _is_usual(default: Any) -> bool:
+    """Tell whether this is a text or a number that any JSON can hold."""
+    return default.isascii() if type(default) is str else abs(default) < 2**63  # NaN is not
+
+
+def _around(field: Any, of: Fields) -> list[Any]:
+    return [*of.around, *(node for node, _ in walk(field, of))]
+
+
+def _is_written_by_function(node: Any) -> bool:
+    """Tell whether a function of the user's writes what this is about."""
+    function = (node.get("serialization") or {}).get("function")
+    return function is not None and not str(getattr(function, "__module__", "")).startswith("pydantic.")
 
 
 def _problem(node: Any, config: Mapping[str, Any], of: Fields, rules: Rules) -> str | None:
@@ -105,17 +130,25 @@ def _problem(node: Any, config: Mapping[str, Any], of: Fields, rules: Rules) -> 
     try:
         if node.get("validate_default", config.get("validate_default")):
             default = trial.reader.validate_python(default)
-        text = trial.writer.to_json(default, round_trip=True, by_alias=False, warnings=False)
+        text = _written(trial, default)
+        if text is None:  # it may be no value of its type
+            return _as_given(trial)
         read = trial.reader.validate_json(text, by_alias=False, by_name=True)
     except ValidationError as exc:
         return _unfit(default, exc)
-    except PydanticSerializationError:  # it may be no value of its type
-        return _as_given(trial)
     except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
         return None
     if _is_same(default, read, rules) or (type(default) is int and default == read):
         return None
     return _changed(default, read)
+
+
+def _written(trial: _Trial, default: Any) -> bytes | None:
+    """Return the text of a default, or None if it has none."""
+    try:
+        return trial.writer.to_json(default, round_trip=True, by_alias=False, warnings=False)
+    except ValueError:  # Pydantic's own error is one; so is half a surrogate pair, and what refers to itself
+        return None
 
 
 def _unfit(default: Any, error: ValidationError) -> str | None:
@@ -126,23 +159,32 @@ def _unfit(default: Any, error: ValidationError) -> str | None:
 
 
 def _as_given(trial: _Trial) -> str | None:
-    """Return what is wrong with a default that cannot be written, if its type would make another one of it."""
+    """Return what is wrong with a default that cannot be written: its type may make another one of it."""
     try:
         read = trial.reader.validate_python(trial.default)
     except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
         return None
-    return None if type(read) is type(trial.default) else _changed(trial.default, read)
+    if type(read) is not type(trial.default):
+        return _changed(trial.default, read)
+    return None if read is _MISSING else _UNWRITABLE
 
 
 def _trial(node: Any, config: Mapping[str, Any], of: Fields) -> _Trial | None:
     whole: Any = {"type": "definitions", "schema": node, "definitions": list(of.definitions.values())}
     configured: Any = dict(config)
     try:
-        default = node["default_factory"]() if "default" not in node else copy.deepcopy(node["default"])
+        default = node["default_factory"]() if "default" not in node else _copied(node["default"])
         writer = revealing_serializer(whole) or SchemaSerializer(whole, configured)
         return _Trial(default, SchemaValidator(whole, configured), writer)
     except Exception:  # noqa: BLE001 - not every part of a schema stands alone
         return None
+
+
+def _copied(default: Any) -> Any:
+    try:
+        return copy.deepcopy(default)
+    except Exception:  # noqa: BLE001 - a lock, for one, cannot be copied
+        return default
 
 
 def _is_same(one: Any, other: Any, rules: Rules) -> bool:

@@ -1,7 +1,8 @@
 """Frozen schemas: what a model's sessions look like, in a file that is committed, and what has changed since.
 
 A file holds the name and the version of the schema, the JSON Schema of what is stored (by the names of the fields,
-without titles, descriptions and defaults, which do not matter to it), and the fields that there were: sessions may hold
+without titles, descriptions and defaults, which do not matter to it; but with the defaults of fields that may be left
+out of what is stored, which stand for their values), and the fields that there were: sessions may hold
 their values still.
 """
 
@@ -19,7 +20,7 @@ from pydantic import PydanticUndefinedAnnotation
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.comparing import Difference, compare, compare_field
 from ndb_models.schema.frozen_expiry import FrozenExpiry, compare_expiry, frozen_expiry
-from ndb_models.schema.json_schema import LEFT_OUT, READS, SAYING, JsonSchema, root_of
+from ndb_models.schema.json_schema import ABSENT, DEFAULTS, LEFT_OUT, READS, SAYING, JsonSchema, root_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.old_code import broken_for_old_code
 from ndb_models.schema.places import fields_of
@@ -27,8 +28,8 @@ from ndb_models.schema.shape import check_shape
 from ndb_models.schema.stored_schema import StoredSchema
 
 _OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", LEFT_OUT, READS})
-_KEPT: Final = SAYING | {"$defs", "discriminator", READS}
+_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", LEFT_OUT, READS, DEFAULTS, ABSENT})
+_KEPT: Final = SAYING | {"$defs", "discriminator", READS, DEFAULTS, ABSENT}
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -85,6 +86,8 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
         schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
     except PydanticUndefinedAnnotation as exc:
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
+    except Exception as exc:  # a type may have a __get_pydantic_json_schema__ of the user's
+        raise SchemaError(model.__name__, None, f"it has no JSON Schema: {type(exc).__name__}: {exc}") from exc
     bare: dict[str, Any] = _bare(schema)
     stored = _without_excluded(bare, model)
     return Frozen(
@@ -134,9 +137,29 @@ def _bare_member(keyword: str, part: Any) -> Any:
     return _bare(part)
 
 
+def _as_filed(schema: Any) -> Any:
+    """Return a schema with no defaults but those that stand for what is left out where it is written."""
+    if isinstance(schema, list):
+        return [_as_filed(each) for each in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    members = cast("dict[str, Any]", schema)
+    filed = {
+        name: part
+        if name in _VALUES
+        else {inner: _as_filed(each) for inner, each in part.items()}
+        if name in _OF_NAMES
+        else _as_filed(part)
+        for name, part in members.items()
+        if name not in (DEFAULTS, ABSENT)
+    }
+    defaults = {name: members[DEFAULTS][name] for name in members.get(ABSENT, ())}
+    return {**filed, DEFAULTS: defaults} if defaults else filed
+
+
 def written(frozen: Frozen) -> str:
     """Return the text of a file: the same for the same schema, whenever it is written."""
-    parts = msgspec.to_builtins(frozen)
+    parts = msgspec.to_builtins(msgspec.structs.replace(frozen, json_schema=_as_filed(frozen.json_schema)))
     return json.dumps(parts, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
 
 

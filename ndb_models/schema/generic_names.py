@@ -23,8 +23,11 @@ def generic_name(base: str, arguments: tuple[Any, ...], module: str) -> str:
 
     Args:
         base: the name of the generic schema.
-        arguments: what it was made with: types, or names of types that are not defined yet.
+        arguments: what it was made with: types, or their names.
         module: where such names are looked up.
+
+    Raises:
+        NameError: there is no such type yet. What it would be called cannot be told.
     """
     return f"{base}[{', '.join(_Spelling(module).of(each) for each in arguments)}]"
 
@@ -83,8 +86,14 @@ class _Spelling:
         return " | ".join([*sorted(names - {"None"}), *(["None"] if "None" in names else [])])
 
     def _reference(self, name: str) -> str:
-        found: Any = vars(sys.modules.get(self._module, sys)).get(name, vars(sys.modules["builtins"]).get(name))
-        return name if found is None or isinstance(found, str) else self.of(found)
+        """Return the spelling of the type that an annotation in quotes is."""
+        try:
+            found: Any = eval(name, dict(vars(sys.modules.get(self._module, sys))))
+        except Exception:  # noqa: BLE001 - whatever it is, it names no type
+            found = None
+        if found is None and name != "None":
+            raise NameError(name)
+        return self.of(found)
 
 
 def _mark(mark: Any) -> str:

@@ -19,6 +19,12 @@ READS: Final = "x-reads"
 LEFT_OUT: Final = "x-left-out"
 """Our keyword for the names of a typed dict that may be left out where it is written."""
 
+DEFAULTS: Final = "x-defaults"
+"""Our keyword for the texts of defaults, by the names of the fields."""
+
+ABSENT: Final = "x-absent"
+"""Our keyword for the names of fields that may not be written where they have their defaults. In no file."""
+
 SAYING: Final = frozenset(
     {
         *("$ref", "allOf", "anyOf", "const", "enum", "format", "not", "oneOf", "pattern", "type"),

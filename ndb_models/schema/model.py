@@ -148,7 +148,7 @@ class SessionModel(BaseModel):
         generic = cls.__pydantic_generic_metadata__["origin"]
         if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
             options = generic.session_options
-            name = generic_name(options.schema, cls.__pydantic_generic_metadata__["args"], cls.__module__)
+            name = _generic_name(cls, options.schema)
             cls.session_options = replace(
                 cls.session_options, schema=name, upgrades=options.upgrades, is_named=options.is_named
             )
@@ -238,6 +238,17 @@ def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> N
 def _check_private(cls: type[SessionModel], private: object) -> None:
     if private not in ("refuse", "drop", "inherited"):
         raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
+
+
+def _generic_name(cls: type[SessionModel], base: str) -> str:
+    try:
+        return generic_name(base, cls.__pydantic_generic_metadata__["args"], cls.__module__)
+    except NameError as exc:
+        problem = (
+            f"its argument {str(exc)!r} is not defined in {cls.__module__}, so the name of its schema cannot be told;"
+            " define the type first, and write the type itself, without quotes"
+        )
+    raise SchemaError(cls.__name__, None, problem)
 
 
 def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ _WORDS: Final = [
         (r"is gone, and what is stored .+", r"is new, and old code refuses names that it does not know"),
         (r"other names are refused now, and .+", r"old code refuses other names, which may be written now"),
         (r"(.+) has changed, or is gone", r"\1 in old code has changed, or is new there"),
+        (r"has another default now, .+", r"has another default in old code, which stands for what is left out now"),
         (r"(.+) now", r"\1 in old code"),
         (r"(.+)", r"\1"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -18,6 +19,16 @@ def is_looser(view: Mapping[str, Any], model: Mapping[str, Any], but: frozenset[
         except TypeError:  # times with a zone and without
             return False
     return True
+
+
+def length_bounds(node: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the bounds of a length that Pydantic checks by a function of its own; none if it is something else."""
+    function = node["function"]["function"] if node["type"] == "function-after" else None
+    if not isinstance(function, functools.partial) or function.args:
+        return {}
+    if getattr(function.func, "__module__", "") != "pydantic._internal._validators":
+        return {}
+    return function.keywords if function.keywords.keys() <= {"min_length", "max_length"} else {}
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -43,6 +43,7 @@ class Shape(msgspec.Struct, frozen=True, rename="camel"):
     min_properties: Number = None
     max_properties: Number = None
     keys: Part = msgspec.field(default=True, name="x-keys")
+    defaults: dict[str, str] = msgspec.field(default_factory=dict, name="x-defaults")
     reads: dict[str, Any] = msgspec.field(default_factory=dict, name="x-reads")
 
 

@@ -8,11 +8,14 @@ letters made small, times that must have a zone, the schemes of a URL. Only what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import PydanticUndefined, to_json
 
-from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS
+from ndb_models.schema.code import without_address
+from ndb_models.schema.json_schema import ABSENT, DEFAULTS, KEYS, LEFT_OUT, READS
 
 _BOUNDS: Final = ("ge", "gt", "le", "lt")
 _TIMES: Final = frozenset({"date", "time", "datetime", "timedelta"})
@@ -106,7 +109,20 @@ class StoredSchema(GenerateJsonSchema):
         """Return the schema of a model's fields, with the names that may be left out where it is written."""
         written = super().model_fields_schema(schema)
         names = sorted(name for name, field in schema["fields"].items() if _may_be_left_out(field))
-        return {**written, LEFT_OUT: names} if names else written
+        defaults = _defaults(schema["fields"])
+        return {
+            **written,
+            **({LEFT_OUT: names} if names else {}),
+            **({DEFAULTS: defaults, ABSENT: [name for name in names if name in defaults]} if defaults else {}),
+        }
+
+    def model_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of a model; where a function writes it, any field with a default may be left out."""
+        written = super().model_schema(schema)
+        if DEFAULTS not in written or "function" not in (schema.get("serialization") or {}):
+            return written
+        always = _always_written(schema["cls"])
+        return {**written, ABSENT: sorted(written[DEFAULTS].keys() - (always - {*written[ABSENT]}))}
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         """Return the name of a type that has no JSON Schema."""
@@ -133,3 +149,36 @@ def _may_be_missing(schema: Any) -> bool:
         return bool(schema["type"] == "missing-sentinel")
     choices: list[Any] = schema["choices"]
     return any(_may_be_missing(each[0] if type(each) is tuple else each) for each in choices)
+
+
+def _defaults(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts of the defaults that fields have, where they have one that is no function's."""
+    found: dict[str, str] = {}
+    for name, field in fields.items():
+        default = field["schema"].get("default", PydanticUndefined)
+        if field["schema"]["type"] == "default" and default is not PydanticUndefined and not _is_excluded(field):
+            found[name] = _text(default)
+    return found
+
+
+def _is_excluded(field: Any) -> bool:
+    """Tell whether a field is never written."""
+    return bool(field.get("serialization_exclude"))
+
+
+def _text(default: Any) -> str:
+    """Return a text that tells a default from others, the same in each process."""
+    if isinstance(default, (set, frozenset)):
+        return f"[{','.join(sorted(map(_text, cast('set[object]', default))))}]"
+    try:
+        return to_json(default).decode()
+    except ValueError:  # MISSING, for one
+        return without_address(default)
+
+
+def _always_written(model: type[BaseModel]) -> set[str]:
+    """Return the names that a model writes though it has its defaults, as far as that can be tried."""
+    try:
+        return {*model.model_construct().model_dump(mode="json", warnings=False)}
+    except Exception:  # noqa: BLE001 - the function that writes it may want fields that have no default
+        return set()

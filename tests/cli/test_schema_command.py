@@ -266,6 +266,82 @@ def test_a_module_whose_model_cannot_be_stored_is_status_2_and_says_why(project:
     assert "SchemaError: User: version= is a whole number" in said
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("import sys; sys.exit(7)", "it ends the process when it is imported"),
+        ("raise SystemExit", "it ends the process when it is imported"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+        ("raise BaseExceptionGroup('several', [KeyboardInterrupt()])", "BaseExceptionGroup at "),
+        ("raise ValueError('one line,\\nand another')", "ValueError at "),
+        ("class Odd(BaseException): ...\nraise Odd", "Odd"),
+        ("def f(:", "SyntaxError"),
+        ("import app_missing", "No module named 'app_missing'"),
+    ],
+)
+def test_whatever_a_module_does_when_it_is_imported_is_status_2_with_one_line(
+    project: Project, models: str, said: str
+) -> None:
+    (project.directory / "app_models.py").write_text(models, "utf-8")
+    for action in ("check", "freeze"):
+        for target in ("app_models", "app_models:User"):
+            status, output = project.run(action, target)
+            assert status == 2
+            assert output.startswith("ndb-models: app_models cannot be imported: ")
+            assert said in output
+            assert output.count("\n") == 1
+
+
+def test_an_interrupted_import_is_status_130_and_said(project: Project) -> None:
+    project.write("raise KeyboardInterrupt")
+    for action in ("check", "freeze"):
+        assert project.run(action, "app_models") == (130, "ndb-models: interrupted\n")
+
+
+def test_a_module_whose_getattr_fails_is_status_2(project: Project) -> None:
+    project.write("def __getattr__(name): raise RuntimeError('boom')")
+    status, said = project.run("check", "app_models:User")
+    assert status == 2
+    assert said.startswith("ndb-models: app_models:User cannot be looked up: RuntimeError at ")
+    assert said.endswith("app_models.py, line 1\n")
+
+
+def test_a_type_whose_json_schema_fails_is_status_2(project: Project) -> None:
+    project.write("""
+        from ndb_models import SessionModel
+
+        class Odd(str):
+            @classmethod
+            def __get_pydantic_core_schema__(cls, source, handler):
+                return handler(str)
+
+            @classmethod
+            def __get_pydantic_json_schema__(cls, schema, handler):
+                raise RuntimeError("boom")
+
+        class User(SessionModel):
+            odd: Odd
+    """)
+    status, said = project.run("freeze", "app_models")
+    assert (status, said) == (2, "ndb-models: User: it has no JSON Schema: RuntimeError: boom\n")
+
+
+def test_lazy_objects_of_a_module_are_left_alone(project: Project) -> None:
+    project.write(
+        FIRST
+        + """
+    class Lazy:
+        @property
+        def __class__(self):
+            raise RuntimeError("outside of an application")
+
+    request = Lazy()
+    """
+    )
+    assert project.run("freeze", "app_models")[0] == 0
+
+
 def test_two_models_of_one_schema_are_status_2(project: Project) -> None:
     project.write(FIRST + "\n    class Other(SessionModel, schema='User'):\n        pass\n")
     status, said = project.run("freeze", "app_models")
@@ -395,3 +471,75 @@ def test_a_file_that_says_nothing_of_expiry_yet_still_does(project: Project) -> 
     status, printed = project.run("check", "app_models")
     assert status == 0
     assert printed.startswith("User: unchanged\n")
+
+
+LEAVING_OUT = """
+    from typing import Any
+
+    from pydantic import BaseModel, Field, model_serializer
+    from pydantic_core import MISSING
+
+    from ndb_models import SessionModel
+
+    class Sparse(BaseModel):
+        @model_serializer(mode="wrap")
+        def written(self, handler: Any) -> dict[str, Any]:
+            return {name: value for name, value in handler(self).items() if value is not None}
+
+    class Inner(Sparse):
+        inner: int | None = {inner}
+
+    class User(SessionModel):
+        by_condition: int = Field(default={by_condition}, exclude_if=lambda value: value == {by_condition})
+        missing: int | MISSING = {missing}
+        nested: Inner = Inner()
+        plain: int = {plain}
+"""
+_AS_FIRST = {"inner": "None", "by_condition": "0", "missing": "MISSING", "plain": "0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"by_condition": "5"}, "by_condition"),
+        ({"missing": "3"}, "missing"),
+        ({"inner": "3"}, "nested.inner"),
+        ({"plain": "3"}, None),
+    ],
+)
+def test_a_changed_default_breaks_where_it_stands_for_what_is_left_out(
+    project: Project, changed: dict[str, str], place: str | None
+) -> None:
+    def write(values: dict[str, str]) -> None:
+        text = LEAVING_OUT
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", value)
+        project.write(text)
+
+    write(_AS_FIRST)
+    assert project.run("freeze", "app_models:User")[0] == 0
+    assert project.run("check", "--exact", "app_models:User")[0] == 0
+    write({**_AS_FIRST, **changed})
+    status, said = project.run("check", "app_models:User")
+    if place is None:
+        assert (status, said) == (0, "User: unchanged\n")
+    else:
+        assert status == 1
+        assert f"breaks reading of stored sessions: {place} has another default now" in said
+
+
+def test_a_field_that_is_not_left_out_any_more_keeps_its_default(project: Project) -> None:
+    leaving_out = """
+        from pydantic import Field
+
+        from ndb_models import SessionModel
+
+        class User(SessionModel):
+            number: int = Field(default=1, exclude_if=lambda value: value == 1)
+    """
+    project.write(leaving_out)
+    assert project.run("freeze", "app_models")[0] == 0
+    project.write(leaving_out.replace("default=1, exclude_if=lambda value: value == 1", "default=2"))
+    assert project.run("check", "app_models")[0] == 1
+    project.write(leaving_out.replace(", exclude_if=lambda value: value == 1", ""))
+    assert project.run("check", "app_models")[0] == 0

@@ -7,6 +7,7 @@ import gc
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -125,6 +126,25 @@ async def test_a_server_that_stays_away_fails_it_after_connect_wait_with_the_rea
                 with pytest.raises(ConnectionLostError, match="Connection refused") as failed:
                     await client.kv_add({"a": 1})
                 assert not failed.value.maybe_done
+
+
+@pytest.mark.parametrize("scheme", ["memory", "sqlite"])
+async def test_several_event_loops_that_use_it_first_are_served_or_refused_and_never_hang(
+    scheme: str, tmp_path: Path
+) -> None:
+    uri = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path / 'sessions.db'}"}[scheme]
+    client, together = NdbClient(uri), Barrier(4)
+
+    def use() -> bool:
+        together.wait(GUARD)
+        try:
+            return asyncio.run(client.kv_set({"a": 1}))
+        except InvalidArgumentError:  # it is in use in another one
+            return False
+
+    async with asyncio.timeout(GUARD):
+        assert any(await asyncio.gather(*(asyncio.to_thread(use) for _ in range(4))))
+        await client.close()
 
 
 async def test_a_file_that_cannot_be_opened_fails_each_use_until_it_can(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
-from typing import Annotated, Any, Dict, Generic, List, Literal, NewType, Optional, TypeVar, Union  # noqa: UP035
+from typing import Annotated, Any, Dict, ForwardRef, Generic, List, Literal, NewType, Optional, TypeVar, Union  # noqa: UP035
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
@@ -203,6 +203,34 @@ def test_a_generic_schema_has_one_spelling(client: NdbClient, schema: str, argum
         if argument is not arguments[0] and "note" in str(argument):
             continue
         Repository(client, model)
+
+
+LaterNumber = int
+
+
+@pytest.mark.parametrize(
+    ("quoted", "plain"),
+    [
+        ("LaterNumber", LaterNumber),
+        ("List[int]", list[int]),
+        ("None | int", int | None),
+        ("dict[str, LaterNumber]", dict[str, int]),
+        (list["LaterNumber"], list[int]),
+    ],
+)
+def test_an_argument_in_quotes_is_spelled_as_the_type_that_it_names(quoted: Any, plain: Any) -> None:
+    box: Any = Box
+    assert box[quoted].session_options.schema == box[plain].session_options.schema
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["Later", ForwardRef("Later"), list["Later"], "list[Later]", dict[str, "Later"], "app.Later"],  # type: ignore[name-defined]  # noqa: F821 - there is none
+)
+def test_an_argument_that_is_not_defined_yet_is_refused(argument: Any) -> None:
+    box: Any = Box
+    with pytest.raises(SchemaError, match=r"Later\S* is not defined in .*; define the type first"):
+        box[argument]
 
 
 def test_a_generic_class_that_says_no_schema_goes_by_its_name() -> None:

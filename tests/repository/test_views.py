@@ -17,13 +17,16 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    Discriminator,
     EmailStr,
     Field,
     FiniteFloat,
     JsonValue,
     NonNegativeInt,
     PlainSerializer,
+    SecretBytes,
     SecretStr,
+    Tag,
     WrapSerializer,
     conint,
     field_serializer,
@@ -55,6 +58,40 @@ class City(BaseModel):
 class CityWithNote(BaseModel):
     city: str
     note: str = "-"
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    name: str = ""
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    name: str = ""
+
+
+class NamedCat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    name: str
+
+
+class CatOfNumbers(BaseModel):
+    kind: Literal["cat"] = "cat"
+    name: int = 0
+
+
+def kind_of(value: Any) -> str:
+    return str(value["kind"] if isinstance(value, dict) else value.kind)
+
+
+def other_kind_of(value: Any) -> str:
+    return "dog" if kind_of(value) == "cat" else "cat"
+
+
+ByKind = Annotated[Cat | Dog, Field(discriminator="kind")]
+SmallerByKind = Annotated[Dog | NamedCat, Field(discriminator="kind")]
+Short = Annotated[SecretStr, Field(min_length=2, max_length=8)]
 
 
 class CityThatForbids(BaseModel, extra="forbid"):
@@ -154,6 +191,39 @@ AtLeastZero = Annotated[int, Field(ge=0)]
 _RANDOM = UUID("6f9619ff-8b86-4011-b42d-00cf4fc964ff")
 
 TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
+    "a tagged union of smaller members": (ByKind, Cat(name="tom"), SmallerByKind, NamedCat(name="tom")),
+    "a list of a tagged union": (
+        list[ByKind],
+        [Cat(name="a"), Dog()],
+        Sequence[SmallerByKind],
+        [NamedCat(name="a"), Dog()],
+    ),
+    "a tagged union or None": (ByKind | None, Dog(name="rex"), SmallerByKind | None, Dog(name="rex")),
+    "a tagged union by a function": (
+        Annotated[Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(kind_of)],
+        Cat(name="tom"),
+        Annotated[Annotated[NamedCat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(kind_of)],
+        NamedCat(name="tom"),
+    ),
+    "a bounded secret without bounds": (Short, SecretStr("abc"), SecretStr, SecretStr("abc")),
+    "a bounded secret with looser bounds": (
+        Short,
+        SecretStr("abc"),
+        Annotated[SecretStr, Field(max_length=9)],
+        SecretStr("abc"),
+    ),
+    "a bounded secret with the same bounds, otherwise written": (
+        Short,
+        SecretStr("abc"),
+        Annotated[SecretStr, Field(max_length=8), Field(min_length=2)],
+        SecretStr("abc"),
+    ),
+    "bounded secret bytes": (
+        Annotated[SecretBytes, Field(max_length=8)],
+        SecretBytes(b"abc"),
+        SecretBytes | None,
+        SecretBytes(b"abc"),
+    ),
     "the same": (int, 3, int, 3),
     "anything": (list[int], [1, 2], Any, [1, 2]),
     "an object": (list[int], [1, 2], object, [1, 2]),
@@ -214,6 +284,21 @@ TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
 del TAKEN["a nested model as JSON"]
 
 REFUSED: dict[str, tuple[Any, Any]] = {
+    "a tagged union with a member of another type": (
+        ByKind,
+        Annotated[CatOfNumbers | Dog, Field(discriminator="kind")],
+    ),
+    "a tagged union with fewer members": (ByKind, NamedCat),
+    "a tagged union by another function": (
+        Annotated[Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(kind_of)],
+        Annotated[Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(other_kind_of)],
+    ),
+    "a shorter secret": (Short, Annotated[SecretStr, Field(max_length=7)]),
+    "a longer secret": (Short, Annotated[SecretStr, Field(min_length=3)]),
+    "a bounded secret": (SecretStr, Short),
+    "the text of a secret": (Short, str),
+    "a secret as anything": (Short, Any),
+    "the bytes of a secret": (Short, SecretBytes),
     "one version of a UUID": (UUID, UUID4),
     "finite floats alone": (float, FiniteFloat),
     "finite decimals alone": (Annotated[Decimal, Field(allow_inf_nan=True)], Decimal),

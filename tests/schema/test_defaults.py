@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
+from threading import Lock
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretBytes, SecretStr, field_serializer, model_serializer
 from typing_extensions import TypedDict
 
 from ndb_models import NdbClient, Repository, SchemaError, SessionModel
@@ -45,6 +46,10 @@ class Deep(BaseModel):
 @dataclass
 class Point:
     xs: list[int] = ()  # type: ignore[assignment]  # the fault
+
+
+class Blob(BaseModel):
+    data: bytes = b"\xff"
 
 
 class Names(TypedDict):
@@ -116,6 +121,19 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a default that is too short": (Annotated[str, Field(min_length=1)], "", "does not fit its type"),
     "a factory of another type": (list[str], Field(default_factory=tuple), "as list"),
     "what is validated and does not fit": (int, Field(default="x", validate_default=True), "does not fit"),
+    "bytes that are no UTF-8": (bytes, b"\xff", "cannot be written as JSON"),
+    "such bytes in a list": (list[bytes], [b"\xff"], "cannot be written as JSON"),
+    "such bytes in a secret": (SecretBytes, SecretBytes(b"\xff"), "cannot be written as JSON"),
+    "such bytes for anything": (Any, b"\xff", "cannot be written as JSON"),
+    "an object for anything": (Any, object(), "cannot be written as JSON"),
+    "an object in a dict": (dict[str, Any], {"a": object()}, "cannot be written as JSON"),
+    "an object for an object": (object, object(), "cannot be written as JSON"),
+    "a lock": (Any, Lock(), "cannot be written as JSON"),
+    "a function": (Any, len, "cannot be written as JSON"),
+    "a class": (type[int], int, "cannot be written as JSON"),
+    "half a surrogate pair": (str, "\ud800", "cannot be written as JSON"),
+    "no finite number": (float, float("inf"), "does not fit"),
+    "bytes in a nested model": (Blob, ..., "a default inside of its type: its default cannot be written as JSON"),
     "in a nested model": (BadlyTagged, ..., "a default inside of its type"),
     "in a list of nested models": (list[BadlyTagged], ..., "a default inside of its type"),
     "in a model of a model": (Deep, ..., "a default inside of its type"),
@@ -160,6 +178,24 @@ def test_a_default_that_a_validator_of_the_program_refuses_is_left_to_it() -> No
         raise ValueError("give one")
 
     declare({"field": (Annotated[int, BeforeValidator(never)], 0)})
+
+
+def test_a_default_that_a_function_of_the_program_writes_is_left_to_it() -> None:
+    class ByField(SessionModel):
+        data: bytes = b"\xff"
+
+        @field_serializer("data")
+        def written(self, data: bytes) -> str:
+            return data.hex()
+
+    class AsAWhole(SessionModel):
+        data: bytes = b"\xff"
+
+        @model_serializer
+        def written(self) -> dict[str, str]:
+            return {"data": self.data.hex()}
+
+    declare({"data": (bytes, b"\xff")}, ser_json_bytes="base64", val_json_bytes="base64")
 
 
 def test_a_factory_of_the_program_is_not_called_at_definition() -> None:

@@ -94,7 +94,7 @@ class Extensions:
     @property
     def is_due(self) -> bool:
         """Whether some have to be stored now."""
-        return self._due <= self._clock()
+        return self._due < math.inf and self._due <= self._clock()
 
     @property
     def is_empty(self) -> bool:

@@ -129,7 +129,7 @@ class Lane(Forkable):
         Raises:
             StoreError: the lane is not open, or is that of the process from which this one was forked.
         """
-        if not self._taking or self.is_inherited:
+        if not self._taking or self._forks != forks():
             raise self._not_open()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -207,7 +207,7 @@ class Lane(Forkable):
                     tables = self._connect_again(batch)
                 if tables is not None and not isinstance(batch, _Signal):
                     deliver(batch, self._carry_out(tables, batch))
-                if tables is not None:
+                if tables is not None and self._options.writes:
                     self._store_extensions_due(tables)
         finally:
             for lane in self.closes_after:
@@ -264,7 +264,7 @@ class Lane(Forkable):
             return None
 
     def _store_extensions_due(self, tables: Tables) -> None:
-        while self._options.writes and self._extensions.is_due:
+        while self._extensions.is_due:
             if not self._store_extensions(tables, _PATIENCE_FOR_EXTENSIONS):
                 return
 
@@ -308,7 +308,8 @@ class Lane(Forkable):
                 taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
             outcomes = [outcome_of(request, tables) for request in requests]
             done = True
-            tables.extend(taken)  # those that the requests have not brought up to date
+            if taken:
+                tables.extend(taken)  # those that the requests have not brought up to date
             if durable and self._options.writes:
                 self._identity.require_file()
             connection.execute("COMMIT")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import ExpirySettings
 from ndb_models.stores.sqlite.extensions import Extension
@@ -15,15 +15,8 @@ COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, de
 """The columns of a `SessionRow`."""
 
 
-class SessionRow(NamedTuple):
-    """A row of the table `session`, without its token."""
-
-    duration: int
-    delete_session: int
-    extend_on_set_add: int
-    extend_on_get: int
-    deadline: float | None
-    due: float | None
+SessionRow: TypeAlias = tuple[int, int, int, int, float | None, float | None]
+"""A row of the table `session`, without its token: the `COLUMNS`."""
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ _ROWS_PER_SWEPT: Final = 16
 _SECONDS_BETWEEN_PASSES: Final = 3600.0
 _FIRST_ROW: Final = -(2**63)
 
+_DEADLINE: Final = COLUMNS.split(", ").index("deadline")
 _SELECT_SESSION: Final = f"SELECT {COLUMNS} FROM session WHERE tkn = ?"
 _IS_EXTENDED: Final = "(extend_on_get AND is_extended(tkn, deadline, duration))"
 _ALIVE: Final = f"(deadline IS NULL OR deadline > ? OR NOT delete_session OR {_IS_EXTENDED})"
@@ -74,18 +75,19 @@ class Tables:
         if row is None:
             return None
         now = self._clock()
-        session = session_state(token, row, now, self._effective(noted, row.deadline, now))
+        session = session_state(token, row, now, None if noted is None else self._effective(noted, row[_DEADLINE], now))
         if session is not None and session.is_ahead:
             self._extensions.note(token, Extension(now, session.expiry.duration), math.inf)
         return session
 
     def _extension(self, token: SessionToken, stored: float | None, now: float) -> Extension | None:
         """Return the last extension of a session by a read, if the tables do not have it yet."""
-        return self._effective(self._extensions.of(token), stored, now)
+        noted = self._extensions.of(token)
+        return None if noted is None else self._effective(noted, stored, now)
 
-    def _effective(self, extension: Extension | None, stored: float | None, now: float) -> Extension | None:
+    def _effective(self, extension: Extension, stored: float | None, now: float) -> Extension | None:
         """Return an extension, if it counts; while they cannot be stored, no session outlives its stored time."""
-        if extension is None or stored is None or (now >= stored and self._extensions.failing):
+        if stored is None or (now >= stored and self._extensions.failing):
             return None
         return extension
 
@@ -96,8 +98,8 @@ class Tables:
         return extension is not None and min(extension.read_at, now) + min(unsigned(duration), extension.lasts) > now
 
     def _row(self, token: SessionToken) -> SessionRow | None:
-        row = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
-        return None if row is None else SessionRow._make(row)
+        row: SessionRow | None = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
+        return row
 
     def _visible(self, scope: Scope) -> Keys | None:
         """Return a map to read; None where its session has been emptied by its expiry."""
@@ -338,7 +340,7 @@ class Tables:
         now = self._clock()
         self._latest = max(self._latest, now)
         self._settled.add(token)
-        session = session_state(token, row, now, self._extension(token, row.deadline, now))
+        session = session_state(token, row, now, self._extension(token, row[_DEADLINE], now))
         if session is None:
             self._delete(token)
             return None
