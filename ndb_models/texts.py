@@ -7,6 +7,7 @@ together. A leaf: it imports nothing of this package.
 from __future__ import annotations
 
 import re
+from abc import ABCMeta
 from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate, islice
@@ -25,20 +26,26 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises of a text that is no JSON, not of the type that is asked for, or nested too deep."""
 
 
-class ObjectText(Mapping[str, bytes]):
+class _StructMapping(msgspec.StructMeta, ABCMeta):
+    """The metaclass of a struct that is a mapping."""
+
+
+class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, gc=False, eq=False):
     """A JSON object as its text, and as a mapping of its members' texts by their names.
+
+    A store may hold millions. They are structs that the collector of garbage passes over: nothing leads back to them.
 
     Args:
         text: a valid JSON object; where a store is to keep it, without repeated names.
         names: those of its members in their order, where they are known.
     """
 
-    __slots__ = ("_members", "_names", "text")
+    text: bytes
+    _names: tuple[str, ...] | None = None
+    _members: dict[str, bytes] | None = None
 
-    def __init__(self, text: bytes, names: tuple[str, ...] | None = None) -> None:
-        self.text: bytes = text
-        self._names = names
-        self._members: dict[str, bytes] | None = None
+    def __eq__(self, other: object) -> bool:
+        return dict(self.items()) == other if isinstance(other, Mapping) else NotImplemented
 
     @classmethod
     def joined(cls, members: Mapping[str, bytes]) -> ObjectText:

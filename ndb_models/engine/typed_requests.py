@@ -87,9 +87,9 @@ _ROWS: Final = {
 
 def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
     """Return a value as it is kept; None if it is of another type. Numbers and strings in it are looked at here."""
-    value = _decode_any(text)
+    value: Any = _decode_any(text)
     if kind is dict:
-        return members_as_decoded(text, value) if type(value) is dict else None
+        return members_as_decoded(text, value) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownArgumentType]  # JSON has no types yet
     return text if isinstance(value, kind) else None
 
 

@@ -6,6 +6,9 @@ import functools
 import operator
 from typing import Any
 
+# What core schemas hold has no types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 
 def same_function(one: Any, other: Any) -> bool:
     """Tell whether two functions are one: a method of two classes, or the same code made twice with the same values."""

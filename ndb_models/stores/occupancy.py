@@ -84,8 +84,7 @@ class Occupancy:
         """Count a new session."""
         self._sessions += 1
         self.size += _SESSION
-        if keys:
-            self._enter(keys)
+        self._enter(keys)
         if self.size > self._most or self._sessions > self._most_sessions or len(keys) > self._most_keys:
             try:
                 self._require_room(len(keys), free_expired)

@@ -38,27 +38,22 @@ _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
 
 
-class ReceivedKeys(ObjectText):
+class ReceivedKeys(ObjectText, gc=False, eq=False):
     """The keys of an answer, as they came: what is between its usual beginning and its usual end.
 
     That they are one JSON object, and so the answer was one, is known once they have been read as such. `names` and
     `split`, and so everything that a mapping has, do that. Whoever takes the `text` has to do it themselves.
 
-    Args:
-        text: what came.
-        command: the name of the command that was answered.
-
     Raises:
         ProtocolError: they are none.
     """
 
-    __slots__ = ("_command",)
+    _command: str = ""
 
-    def __init__(self, text: bytes, command: str) -> None:
-        self.text = text
-        self._names = None
-        self._members = None
-        self._command = command
+    @classmethod
+    def of(cls, text: bytes, command: str) -> ReceivedKeys:
+        """Return the keys of an answer to a command."""
+        return cls(text, None, None, command)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,7 +154,7 @@ class Prepared(Exchange):
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
             if not has_constants(text):  # else it is no JSON, which who reads it might not see
-                return {"st": OK_STATUS, "keys": ReceivedKeys(text, self.command.name)}
+                return {"st": OK_STATUS, "keys": ReceivedKeys.of(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError):

@@ -104,7 +104,10 @@ async def test_what_a_revoked_client_sent_is_not_carried_out_any_more(guarded: N
 async def test_a_revoked_client_that_reads_nothing_is_cut_off(guarded: NdbServer) -> None:
     async with plain(guarded, **bearer(OTHER)) as other:
         await ask(other, "KV_SET", keys={"large": "x" * 500_000})
-    async with plain(guarded, **bearer(DATA)) as revoked, plain(guarded, **bearer(OTHER)) as other:
+    async with (
+        plain(guarded, close_timeout=0.1, **bearer(DATA)) as revoked,
+        plain(guarded, **bearer(OTHER)) as other,
+    ):
         revoked.transport.pause_reading()
         for _ in range(64):
             await send(revoked, "KV_GET", keys=["large"])

@@ -105,7 +105,7 @@ class BusyStore(MemoryStore):
 
 async def test_scrapes_that_wait_for_the_store_do_not_keep_other_probes_out() -> None:
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
-    async with serving(BusyStore()) as server, half_open(server.port, 60, request=request):
+    async with serving(BusyStore(), stop_timeout=0.3) as server, half_open(server.port, 60, request=request):
         assert (await fetch(server, "/healthz")).status == 200
 
 
