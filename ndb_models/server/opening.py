@@ -69,8 +69,8 @@ class OpeningConnection(ServerConnection):
             self.transport.abort()
 
     def evict(self) -> None:
-        """End at once, without an answer, also while TLS is agreed on."""
-        if not self._is_connected and self._opened_by is not None:
+        """End at once, also while TLS is agreed on, or an answer is made that waits for the store."""
+        if not self.has_shaken_hands and self._opened_by is not None:
             self._opened_by.cancel()
         self.hang_up()
 

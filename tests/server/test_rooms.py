@@ -109,6 +109,16 @@ async def test_scrapes_that_wait_for_the_store_do_not_keep_other_probes_out() ->
         assert (await fetch(server, "/healthz")).status == 200
 
 
+async def test_a_scrape_that_waits_for_the_store_does_not_keep_the_server_from_stopping() -> None:
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+    server = NdbServer(Engine(BusyStore()), ServerOptions(port=0, stop_timeout=0.3))
+    await server.start()
+    async with half_open(server.port, 1, request=request):
+        assert (await fetch(server, "/healthz")).status == 200
+        async with asyncio.timeout(GUARD / 2):
+            await server.stop()
+
+
 # The request of a handshake
 
 
