@@ -21,7 +21,8 @@ from benchmarks.floods import FLOODS, FURTHER_FLOODS, Target, flooding, latencie
 from benchmarks.harness import loop_factories, table
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.server.server import ServerOptions
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.running import pass_over_program
 from ndb_models.stores.opening import open_store
 
 CONNECTIONS: Final = 4
@@ -103,6 +104,7 @@ async def _serve(port: int, folder: Path, store: str, *, tls: bool) -> None:
     await engine.handle(b'{"KV_SET":{"keys":{"stored":[%s]}}}' % b",".join(b"%d" % number for number in range(2000)))
     files = (_TLS / "certificate.pem", _TLS / "key.pem") if tls else (None, None)
     options = ServerOptions(port=port, reuse_port=True, tls_cert=files[0], tls_key=files[1])
+    pass_over_program()
     async with NdbServer(engine, options) as server:
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()

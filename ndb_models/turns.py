@@ -23,8 +23,24 @@ Work: TypeAlias = Generator[None, None, T]
 TURN: Final = 0.001
 """How long a turn takes, in seconds, and the part of the work that follows it."""
 
+
+class LoopLock:
+    """A lock for the tasks of each event loop."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def here(self) -> asyncio.Lock:
+        """Return the lock of the running loop."""
+        loop = asyncio.get_running_loop()
+        lock = self._locks.get(loop)
+        if lock is None:
+            lock = self._locks[loop] = asyncio.Lock()
+        return lock
+
+
 # Held by the work that has its turn, or the next one.
-_queues: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
+_queue: Final = LoopLock()
 
 
 class Turns:
@@ -74,11 +90,7 @@ class Turns:
 
 async def next_turn() -> None:
     """Wait for a turn, behind everyone who waits for one. It is over when the caller waits for anything."""
-    loop = asyncio.get_running_loop()
-    queue = _queues.get(loop)
-    if queue is None:
-        queue = _queues[loop] = asyncio.Lock()
-    async with queue:
+    async with _queue.here():
         await asyncio.sleep(0)  # everything else on the loop
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
 from ndb_models.errors import DataSetError
 from ndb_models.stores.contract import SHARED, LimitError, SessionRecord, Store
+from ndb_models.turns import LoopLock
 from ndb_models.types import SessionToken
 from ndb_models.wire.statuses import Status
 
@@ -21,6 +22,8 @@ class DataSets:
     def __init__(self, store: Store, directory: Path | None) -> None:
         self._store = store
         self._snapshots = None if directory is None else Snapshots(directory)
+        # Data sets are read and written one at a time: threads that are busy with them slow the event loop down.
+        self._turn = LoopLock()
 
     @property
     def enabled(self) -> bool:
@@ -31,8 +34,10 @@ class DataSets:
         """Save the shared map as it is at this moment."""
         if self._snapshots is None:
             return _DISABLED
-        snapshots, texts = self._snapshots, keys_texts(await self._store.get_all(SHARED))
-        return await _saved(name, asyncio.to_thread(snapshots.save, name, Kind.KEYS, texts))
+        snapshots = self._snapshots
+        async with self._turn.here():
+            texts = keys_texts(await self._store.get_all(SHARED))
+            return await _saved(name, asyncio.to_thread(snapshots.save, name, Kind.KEYS, texts))
 
     async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> Mapping[str, Any]:
         """Save all sessions, or those of these tokens that exist, as they are at this moment."""
@@ -43,7 +48,8 @@ class DataSets:
         def save(records: Iterable[SessionRecord]) -> None:
             snapshots.save(name, Kind.SESSIONS, sessions_texts(records))
 
-        return await _saved(name, self._store.read_all(save, tokens))
+        async with self._turn.here():
+            return await _saved(name, self._store.read_all(save, tokens))
 
     async def load_keys(self, name: str) -> Mapping[str, Any]:
         """Write the keys of a data set over those of the shared map. A data set that cannot be read changes nothing."""
@@ -51,7 +57,8 @@ class DataSets:
             return _DISABLED
         started = time.perf_counter()
         try:
-            keys = await asyncio.to_thread(self._snapshots.load_keys, name)
+            async with self._turn.here():
+                keys = await asyncio.to_thread(self._snapshots.load_keys, name)
         except SnapshotError as exc:
             answer = {"m": str(exc), "st": Status.LOAD_ERROR}
             return answer if exc.found else {**answer, "name": name}
@@ -72,11 +79,12 @@ class DataSets:
         if self._snapshots is None:
             return _DISABLED
         try:
-            records = await asyncio.to_thread(self._snapshots.load_sessions, name)
+            async with self._turn.here():
+                records = await asyncio.to_thread(self._snapshots.load_sessions, name)
+                restored = await self._create(records)
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
-        restored = await self._create(records)
         return {
             "keys": sum(len(record.keys) for record in restored),
             "name": name,

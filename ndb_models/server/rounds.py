@@ -20,7 +20,7 @@ BYTES_A_TURN: Final = 128 * 1024
 """When a connection has read so many bytes in one turn, it reads no more in it."""
 SECONDS_AT_ONCE: Final = 0.002
 """So long a connection answers what it has just read; the request that is being answered then is finished."""
-SECONDS_A_ROUND: Final = 0.0005
+SECONDS_A_ROUND: Final = 0.00015
 """So long connections that wait are answered in one turn of the loop, all together."""
 
 # When connections have answered for so long at once, all together, others that have read something in this turn wait.

@@ -24,10 +24,12 @@ need the current task before its first await that is not done at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from ndb_models.types import SessionToken
 
@@ -88,13 +90,15 @@ class SessionInfo:
     remaining: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """A session whole, as it is saved and restored."""
+class SessionRecord(msgspec.Struct, frozen=True, gc=False):
+    """A session whole, as it is saved and restored. There may be many: the collector of garbage passes over them."""
 
-    token: SessionToken = field(repr=False)
+    token: SessionToken
     expiry: ExpirySettings
-    keys: Mapping[str, bytes] = field(repr=False)
+    keys: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"<SessionRecord of {len(self.keys)} keys>"
 
 
 class Statistics(NamedTuple):
