@@ -27,7 +27,7 @@ from ndb_models.stores.contract import (
     UnknownSessionError,
 )
 from ndb_models.texts import ObjectText
-from ndb_models.turns import in_turns
+from ndb_models.turns import in_turns, next_turn
 from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
@@ -191,6 +191,7 @@ class Engine(Uncopyable):
 
     async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
         """Do what `handle` does, taking the frame apart in turns."""
+        await next_turn()  # several connections may have read one
         try:
             call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
             await asyncio.sleep(0)  # what follows may be a turn of its own
