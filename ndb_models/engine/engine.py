@@ -41,6 +41,9 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _KEYS_END: Final = b',"st":%d}}' % Status.OK
 
+# Looked up once: a member of an enum takes a while to find.
+_NO_SESSION: Final = Status.SESSION_NOT_EXIST
+
 # So few values of a request's size are no more than an answer may be.
 _FEW: Final = 7
 # Frames that are larger, in bytes, may take longer than a turn to be taken apart.
@@ -78,7 +81,7 @@ def _misses(call: Call, body: Body) -> int:
     """Return how many tokens in a request no session has; only integers count."""
     if call.command is _SH_EXISTS:
         return [*map(type, call.body["tkns"])].count(int) - len(body["exist"])
-    return int(body["st"] is Status.SESSION_NOT_EXIST)
+    return int(body["st"] is _NO_SESSION)
 
 
 def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:

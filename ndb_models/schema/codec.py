@@ -29,7 +29,7 @@ from ndb_models.schema.assignment import FieldsValidator
 from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, Ways, find_changes, value_of
 from ndb_models.schema.core_schemas import has_aliases, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
-from ndb_models.schema.lossless import lossless_check, scalar_fields
+from ndb_models.schema.lossless import extras_come_back, lossless_check, scalar_fields
 from ndb_models.schema.problems import (
     WHOLE,
     not_numbers,
@@ -88,9 +88,7 @@ class ModelCodec(Generic[B]):
         self._excluded = frozenset(model.__pydantic_fields__).difference(self.names)
         self.open: bool = model.model_config.get("extra") == "allow"
         """Whether sessions may have keys that are no fields."""
-        self._comes_back = (
-            lossless_check(model) if not self.open and writes_fields(model.__pydantic_core_schema__) else None
-        )
+        self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._ways = Ways(self._read, self._write, scalar_fields(model))
         self._rules = Rules(drops_private=drops_private(model))
 
@@ -103,7 +101,11 @@ class ModelCodec(Generic[B]):
         try:
             text = self._write(model)
             if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
-                return ObjectText(text, self.names)
+                extras = model.__pydantic_extra__
+                if not extras:
+                    return ObjectText(text, self.names)
+                if extras_come_back(extras) and _RESERVED not in text:
+                    return ObjectText(text, (*self.names, *extras))
             names = names_in(text)
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))

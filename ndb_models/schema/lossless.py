@@ -70,19 +70,28 @@ _DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_f
 _MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
 _FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
 _EXTRAS: Final = frozenset({"extras_schema", "extras_keys_schema", "extra_behavior"})
+_ANY_EXTRAS: Final = frozenset({"extra_behavior"})
 _CONFIG: Final = frozenset({"title", "hide_input_in_errors", "strict", "extra_fields_behavior"})
 
 _UTC_AS_READ: Final = TzInfo(0)
 
 
 def lossless_check(model: type[BaseModel]) -> Check | None:
-    """Return what tells of models of a class that they come back the same; None where nothing can be told."""
+    """Return what tells of models of a class that they come back the same; None where nothing can be told.
+
+    Of an open class it tells so of the fields; `extras_come_back` tells it of the rest.
+    """
     core_schema: Any = model.__pydantic_core_schema__
     if has_aliases(core_schema):
         return None
     if core_schema["type"] != "definitions":
-        return _check_of(core_schema, {})
-    return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]})
+        return _check_of(core_schema, {}, _ANY_EXTRAS)
+    return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]}, _ANY_EXTRAS)
+
+
+def extras_come_back(extras: Mapping[str, Any]) -> bool:
+    """Tell whether the keys of an open model that are no fields come back equal. False says nothing."""
+    return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
 
 
 def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
@@ -93,7 +102,7 @@ def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
     core_schema: Any = model.__pydantic_core_schema__
     if core_schema["type"] == "definitions":
         core_schema = core_schema["schema"]
-    fields = _fields_of(core_schema, open_too=True)
+    fields = _fields_of(core_schema, _EXTRAS, private_too=True)
     found: dict[str, frozenset[type]] = {}
     for name, field in (fields or {}).items():
         declared = _declared(field, {})
@@ -102,9 +111,9 @@ def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
     return found
 
 
-def _check_of(model: Any, definitions: _Definitions) -> Check | None:
+def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = frozenset()) -> Check | None:
     """Return what tells of the fields of a model, and all in them, that they come back, given its core schema."""
-    fields = _fields_of(model)
+    fields = _fields_of(model, extras)
     if fields is None:
         return None
     names = tuple(fields)
@@ -146,17 +155,26 @@ def _check_of(model: Any, definitions: _Definitions) -> Check | None:
     return check
 
 
-def _fields_of(model: Any, *, open_too: bool = False) -> Mapping[str, Any] | None:
-    """Return the fields of a model that is nothing but its fields, or, if that is wanted, has extra ones too."""
+def _fields_of(
+    model: Any, extras: frozenset[str] = frozenset(), *, private_too: bool = False
+) -> Mapping[str, Any] | None:
+    """Return the fields of a model that is nothing but its fields.
+
+    Args:
+        model: its core schema.
+        extras: what may be said of keys that are no fields; a model may have such if anything may.
+        private_too: whether it may have private attributes.
+    """
     if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
     config, inner = model.get("config", {}), model["schema"]
     if not _CONFIG.issuperset(config) or inner["type"] != "model-fields":
         return None
-    if model["cls"] is BaseModel or not (_FIELDS | _EXTRAS if open_too else _FIELDS).issuperset(inner):
+    if model["cls"] is BaseModel or not (_FIELDS | extras).issuperset(inner):
         return None
-    is_open = config.get("extra_fields_behavior") == "allow"
-    if not open_too and (is_open or model["cls"].__private_attributes__):
+    if config.get("extra_fields_behavior") == "allow" and not extras:
+        return None
+    if model["cls"].__private_attributes__ and not private_too:
         return None
     return inner["fields"]  # type: ignore[no-any-return]  # a dict, as a core schema has it
 

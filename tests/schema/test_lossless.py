@@ -34,7 +34,7 @@ from pydantic import (
 
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.lossless import lossless_check
+from ndb_models.schema.lossless import extras_come_back, lossless_check
 from tests.sameness import described
 from tests.zoo import ZOO
 
@@ -488,8 +488,9 @@ class WithPostInit(SessionModel):
         self.__dict__["name"] = self.name.upper()
 
 
-class WithExtras(SessionModel, extra="allow"):
+class WithNumbers(SessionModel, extra="allow"):
     name: str
+    __pydantic_extra__: dict[str, int]
 
 
 @pytest.mark.parametrize(
@@ -499,6 +500,48 @@ class WithExtras(SessionModel, extra="allow"):
 )
 def test_nothing_is_claimed_of_a_class_with_more_to_it(model: type[SessionModel]) -> None:
     assert lossless_check(model) is None
+
+
+class Open(SessionModel, extra="allow"):
+    name: str = ""
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=3)
+        | st.floats()
+        | st.lists(st.just(1), max_size=1),
+        max_size=4,
+    )
+)
+def test_extras_of_which_it_is_claimed_come_back(extras: dict[str, Any]) -> None:
+    check = lossless_check(Open)
+    assert check is not None
+    model = Open.model_construct(**extras)
+    if check(model.__dict__) and extras_come_back(model.__pydantic_extra__ or {}):
+        read = Open.model_validate_json(model.__pydantic_serializer__.to_json(model))
+        assert described(read) == described(model)
+
+
+def test_extras_that_are_plain_are_claimed() -> None:
+    assert extras_come_back({"a": 1, "b": "x", "c": None, "d": True})
+    assert not extras_come_back({"a": 1.5})
+    assert not extras_come_back({"a": []})
+    assert not extras_come_back({"\ud800": 1})
+
+
+async def test_a_reserved_extra_is_refused() -> None:
+    async with NdbClient.connect("memory://") as client:
+        repo = Repository(client, Open)
+        for name in ("__ndb__", "__ndb__:a"):
+            with pytest.raises(UnstorableError, match="reserved"):
+                await repo.save(Open.model_validate({name: 1}))
+        session = await repo.save(Open.model_validate({"a": "__ndb__", "b": 1}))
+        assert (await repo.get(session.tkn)).model_extra == {"a": "__ndb__", "b": 1}
 
 
 @pytest.mark.parametrize(
