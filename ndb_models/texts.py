@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABCMeta
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate, islice
 from typing import Final, TypeVar
@@ -68,6 +68,12 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         names = self.names
         text = b'%b%b"%b":%b}' % (self.text[:-1], b"," if names else b"", name.encode(), text)
         return ObjectText(text, and_last(names, name))
+
+    def chosen(self, names: Iterable[str]) -> ObjectText:
+        """Return the object of the members of these names, in their order; those that are missing are left out."""
+        members = _split(self.text)
+        found = {name: members[name] for name in names if name in members}
+        return ObjectText(_encode(found), tuple(found))
 
     def split(self) -> dict[str, bytes]:
         """Return the members' texts, as a dict of its own."""

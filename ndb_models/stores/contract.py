@@ -162,8 +162,8 @@ class Store(Protocol):
     async def count(self, scope: Scope) -> int:
         """Return how many keys there are."""
 
-    async def names(self, scope: Scope) -> list[str]:
-        """Return the names of all keys, in no particular order."""
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        """Return the names of all keys, or of so many at the most, in no particular order."""
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         """Return those of these names that are there, in their order, repeated where they are repeated."""

@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from ndb_models.stores.contract import (
@@ -132,7 +133,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         keys = session.keys
         if type(keys) is not ObjectText:
             return chosen(keys, names)
-        return keys if keys.names == names else chosen(keys.split(), names)
+        return keys if keys.names == names else keys.chosen(names)
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         return chosen(self._keys(scope), names)
@@ -201,8 +202,8 @@ class MemoryStore(SessionTable, Uncopyable, Store):
     async def count(self, scope: Scope) -> int:
         return len(self._kept(scope))
 
-    async def names(self, scope: Scope) -> list[str]:
-        return list(self._kept(scope))
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        return list(islice(self._kept(scope), most))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         keys = self._kept(scope)

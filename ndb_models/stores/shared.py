@@ -77,9 +77,9 @@ class SharedMemoryStore(MemoryStore, Store):
         with self._lock:
             return await super().count(scope)
 
-    async def names(self, scope: Scope) -> list[str]:
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
         with self._lock:
-            return await super().names(scope)
+            return await super().names(scope, most)
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         with self._lock:

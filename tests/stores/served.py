@@ -115,8 +115,8 @@ class ServedStore(Store):
     async def count(self, scope: Scope) -> int:
         return int((await self._on_map("COUNT", scope))["cnt"])
 
-    async def names(self, scope: Scope) -> list[str]:
-        return msgspec.json.decode((await self._on_map("KEYS", scope))["keys"], type=list[str])
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        return msgspec.json.decode((await self._on_map("KEYS", scope))["keys"], type=list[str])[:most]
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         return list((await self._on_map("CONTAINS", scope, keys=list(names)))["contains"])

@@ -119,6 +119,8 @@ class TestAMapOfKeys:
         await store.set(scope, {"b": b"3"})
         assert await store.count(scope) == 2
         assert sorted(await store.names(scope)) == ["a", "b"]
+        assert len(await store.names(scope, 1)) == 1
+        assert sorted(await store.names(scope, 3)) == ["a", "b"]
 
     async def test_contains_keeps_order_and_repetition(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1", "b": b"2"})

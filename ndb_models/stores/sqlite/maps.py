@@ -78,9 +78,10 @@ class Keys:
             found.update(name for (name,) in rows)
         return [name for name in names if name in found]
 
-    def names(self) -> list[str]:
-        """Return all names."""
-        return [name for (name,) in self._connection.execute(_select(self._is_session, "key"), self._of)]
+    def names(self, most: int | None = None) -> list[str]:
+        """Return all names, or so many."""
+        rows = self._connection.execute(_select(self._is_session, "key"), self._of)
+        return [name for (name,) in (rows if most is None else rows.fetchmany(most))]
 
     def count(self) -> int:
         """Return how many there are."""

@@ -187,8 +187,8 @@ class SqliteStore(Uncopyable, Store):
     async def count(self, scope: Scope) -> int:
         return await self._reader.do(lambda tables: tables.count(scope))
 
-    async def names(self, scope: Scope) -> list[str]:
-        return await self._reader.do(lambda tables: tables.names(scope))
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        return await self._reader.do(lambda tables: tables.names(scope, most))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         asked = tuple(names)

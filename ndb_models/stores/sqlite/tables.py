@@ -139,10 +139,10 @@ class Tables:
         keys = self._visible(scope)
         return 0 if keys is None else keys.count()
 
-    def names(self, scope: Scope) -> list[str]:
+    def names(self, scope: Scope, most: int | None = None) -> list[str]:
         """See `Store.names`."""
         keys = self._visible(scope)
-        return [] if keys is None else keys.names()
+        return [] if keys is None else keys.names(most)
 
     def contains(self, scope: Scope, names: Sequence[str]) -> list[str]:
         """See `Store.contains`."""
