@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ndb_models.engine.context import OK, Body, Context, EngineLimits, size_of
+from ndb_models.engine.context import OK, AnyCall, Body, Context, EngineLimits, size_of
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
 from ndb_models.engine.requests import Call, RefusedError, parse, parsing
@@ -22,6 +22,7 @@ from ndb_models.stores.contract import (
     ImmediateVerbs,
     Limit,
     LimitError,
+    Scope,
     Statistics,
     Store,
     UnknownSessionError,
@@ -77,11 +78,24 @@ OnMiss: TypeAlias = Callable[[int], bool]
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
-def _misses(call: Call, body: Body) -> int:
-    """Return how many tokens in a request no session has; only integers count."""
+class _Failure(msgspec.Struct, frozen=True, gc=False):
+    """Why a request failed: its status, and what the client is told."""
+
+    status: Status
+    message: str = ""
+
+
+_NO_SUCH_SESSION: Final = _Failure(_NO_SESSION)
+_NO_MEMORY: Final = "there is not enough memory for this request now"
+
+
+def _misses(call: Call, outcome: Body | _Failure) -> int:
+    """Return the number of tokens in a request that no session has; only integers count."""
+    if isinstance(outcome, _Failure):
+        return int(outcome.status is _NO_SESSION)
     if call.command is _SH_EXISTS:
-        return [*map(type, call.body["tkns"])].count(int) - len(body["exist"])
-    return int(body["st"] is _NO_SESSION)
+        return [*map(type, call.body["tkns"])].count(int) - len(outcome["exist"])
+    return int(outcome["st"] is _NO_SESSION)
 
 
 def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
@@ -210,30 +224,38 @@ class Engine(Uncopyable):
         return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
 
     async def _carry_out(self, call: Call, on_miss: OnMiss | None) -> bytes:
+        command = call.command
+        try:
+            outcome = await self._execute(call, scope_of(call))
+        except RefusedError as exc:
+            outcome = _Failure(exc.status, exc.message)
+        if outcome is OK:
+            self.tally.succeeded[command.name] += 1
+            return command.bare_success
+        if not _may_be_told(_misses(call, outcome), on_miss):
+            return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
+        if isinstance(outcome, _Failure):
+            return self._refuse(command.name, outcome.status, outcome.message)
+        return self._answer(command, outcome)
+
+    async def _execute(self, call: AnyCall, scope: Scope) -> Body | _Failure:
+        """Carry out a command; return its answer, or why it failed. Errors get their statuses here alone."""
         name = call.command.name
         try:
-            body = await HANDLERS[name](self._context, scope_of(call), call)
-            if body is OK:
-                self.tally.succeeded[name] += 1
-                return call.command.bare_success
-            if not _may_be_told(_misses(call, body), on_miss):
-                return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
-            return self._answer(call.command, body)
+            return await HANDLERS[name](self._context, scope, call)
         except UnknownSessionError:
-            return self._refuse_miss(name, on_miss)
+            return _NO_SUCH_SESSION
         except RefusedError as exc:
-            if exc.status is Status.SESSION_NOT_EXIST:
-                return self._refuse_miss(name, on_miss)
-            return self._refuse(exc.name, exc.status, exc.message)
+            return _Failure(exc.status, exc.message)
         except LimitError as exc:
-            return self._refuse(name, _FULL[exc.limit], str(exc))
+            return _Failure(_FULL[exc.limit], str(exc))
         except StoreError as exc:
-            return self._refuse(name, Status.UNKNOWN, self._reason(name, exc))
+            return _Failure(Status.UNKNOWN, self._reason(name, exc))
         except MemoryError:
-            return self._out_of_memory(name)
+            return _Failure(Status.UNKNOWN, _NO_MEMORY)
         except Exception:
             _logger.exception("%s failed", name)
-            return self._refuse(name, Status.UNKNOWN)
+            return _Failure(Status.UNKNOWN)
 
     def _answer(self, command: Command, body: Body) -> bytes:
         """Return the answer of this body, and count it."""
@@ -264,12 +286,7 @@ class Engine(Uncopyable):
 
     def _out_of_memory(self, name: str) -> bytes:
         """Answer a request for which there was not enough memory. What it held is let go of with the error."""
-        return self._refuse(name, Status.UNKNOWN, "there is not enough memory for this request now")
-
-    def _refuse_miss(self, name: str, on_miss: OnMiss | None) -> bytes:
-        if _may_be_told(1, on_miss):
-            return self._refuse(name, Status.SESSION_NOT_EXIST)
-        return self._refuse(name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
+        return self._refuse(name, Status.UNKNOWN, _NO_MEMORY)
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)
@@ -280,21 +297,8 @@ class Engine(Uncopyable):
 
         For callers in this process, who answer for it that the parameters fit the command and the values are JSON.
         """
-        command = prepared.command
-        try:
-            scope = prepared.tkn if command.of_session else SHARED
-            return await HANDLERS[command.name](self._context, scope, prepared)
-        except UnknownSessionError:
-            return {"st": Status.SESSION_NOT_EXIST}
-        except RefusedError as exc:
-            return {"m": exc.message, "st": exc.status}
-        except StoreError as exc:
-            return {"m": self._reason(command.name, exc), "st": Status.UNKNOWN}
-        except LimitError as exc:
-            return {"m": str(exc), "st": _FULL[exc.limit]}
-        except Exception:
-            _logger.exception("%s failed", command.name)
-            return {"st": Status.UNKNOWN}
+        outcome = await self._execute(prepared, prepared.tkn if prepared.command.of_session else SHARED)
+        return {"m": outcome.message, "st": outcome.status} if isinstance(outcome, _Failure) else outcome
 
     @property
     def immediate(self) -> Immediate | None:
