@@ -1,4 +1,4 @@
-"""What a typed session is: the model, its options, and the one place where a model becomes keys and back."""
+"""Typed sessions: the model, its options, and the one place where a model becomes keys and back."""
 
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup

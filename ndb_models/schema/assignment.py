@@ -1,4 +1,4 @@
-"""Validating single fields of a model as its constructor does: the others are left alone, the whole is not checked."""
+"""Validating single fields of a model as its constructor does, without the other fields and model validators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ndb_models.schema.problems import refused
 
 
 class FieldsValidator:
-    """Validates single fields of models of one class; the validators of the model as a whole do not run."""
+    """Validates single fields of models of one class. Validators of the whole model do not run."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         schema: Any = model.__pydantic_core_schema__
@@ -26,20 +26,20 @@ class FieldsValidator:
                 schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
             else:
                 schema = schema["schema"]
-        # A field that is frozen is so in an instance; this makes another one.
+        # Frozen fields may be assigned here: the value goes into a new instance.
         fields: Any = {name: {**field, "frozen": False} for name, field in schema["fields"].items()}
         whole: Any = {"type": "definitions", "schema": {**schema, "fields": fields}, "definitions": definitions}
         self._validator = SchemaValidator(whole, config)
 
     def validate(self, values: Mapping[str, object], name: str, value: object) -> object:
-        """Return what becomes of a value given for a field, beside the values of the others.
+        """Return the validated value of a field, given the values of the other fields.
 
         Raises:
-            ValidationError: it does not fit.
+            ValidationError: the value does not fit.
         """
         try:
             result: Any = self._validator.validate_assignment(dict(values), name, value)
-        except UnicodeEncodeError:  # what a validator says holds a lone surrogate
+        except UnicodeEncodeError:  # a validator's message holds a lone surrogate
             raise_without_context(refused(name))
         validated, extra, _ = result
         return validated[name] if name in validated else extra[name]

@@ -1,7 +1,7 @@
-"""What a save writes: the fields of a model that have changed since it was read.
+"""The changes that a save writes: the fields of a model that have changed since it was read.
 
-A field has changed if its text is another one and its value, too, is not what the text before reads as. So what is
-written differently each time, as sets are, and how others format JSON, make no change.
+A field has changed if its text differs and its value, too, differs from the value that the stored text reads as. So the
+order in which a set is written is no change, nor is the way other programs format JSON.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
 from ndb_models.texts import ObjectText, join_members, raw_members, split_members
 
 NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
-"""What is raised where something cannot be written as JSON."""
+"""Errors raised where a value cannot be written as JSON."""
 
 
 _Members: TypeAlias = Mapping[str, msgspec.Raw]
 
 
 class Changes(NamedTuple):
-    """What a save writes: the keys that changed, with their texts; those to remove; what is stored after it."""
+    """The changes that a save writes: changed keys with their texts, keys to remove, and the text stored after it."""
 
     changed: dict[str, bytes]
     removed: list[str]
@@ -34,7 +34,7 @@ class Changes(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """How models of a class are read and written; and which fields hold scalars, see `scalar_fields`."""
+    """The reader and the writer of a class, and its scalar fields; see `scalar_fields`."""
 
     read: Callable[[bytes], BaseModel]
     write: Callable[..., bytes]
@@ -48,7 +48,7 @@ def find_changes(
     anyway: Collection[str],
     ways: Ways,
 ) -> Changes:
-    """Compare a model, and the keys that it is written as, with what is stored of it; see `ModelCodec.changes`."""
+    """Compare a model, and the keys that it is written as, with the stored text; see `ModelCodec.changes`."""
     stored, now = raw_members(before), raw_members(keys.text)
     differing = [name for name, text in now.items() if stored.get(name) != text]
     if stored.keys() != now.keys():
@@ -59,7 +59,7 @@ def find_changes(
         changed.difference_update(frozenset(undecided).difference(anyway))
         try:
             changed.update(_changed(model, now, undecided, ways.read(before), ways.write))
-        except ValidationError:  # it fitted when it was read; validators may ask for the time, or for what lies outside
+        except ValidationError:  # it fitted when it was read; a validator may depend on the time or on outside state
             changed.update(_changed_as_json(keys.text, undecided, before))
     looked_at = now if anyway else differing
     written = {name: bytes(now[name]) for name in looked_at if name in changed and name in now}
@@ -71,13 +71,13 @@ def find_changes(
 
 
 def _surely_changed(name: str, now: _Members, stored: _Members, scalars: Mapping[str, frozenset[type]]) -> bool:
-    """Tell whether a field holds another value by its JSON alone. False says nothing."""
+    """Tell whether the JSON alone shows that a field has changed. False leaves the question open."""
     kinds = scalars.get(name)
     if kinds is None or name not in now or name not in stored:
         return False
     try:
         ours, theirs = from_json(bytes(now[name])), from_json(bytes(stored[name]))
-    except ValueError:  # more digits than are read
+    except ValueError:  # more digits than Pydantic reads
         return False
     return type(ours) in kinds and type(theirs) in kinds and ours != theirs
 
@@ -101,21 +101,21 @@ def _changed_as_json(now: bytes, differing: Sequence[str], before: bytes) -> Ite
 
 
 class FieldTexts:
-    """What the fields of a model are written as, found out once somebody asks."""
+    """The texts of a model's fields, written when first asked for."""
 
     def __init__(self, write: Callable[..., bytes], model: BaseModel) -> None:
         self._write = write
         self._model = model
 
     def of(self, name: str) -> bytes | None:
-        """Return the text of a field; None if it is left out, or is no JSON."""
+        """Return the text of a field; None if it is left out, or if the model cannot be written as JSON."""
         try:
             return self._all.get(name)
         except NOT_JSON:
             return None
 
     def settles(self, reason: str | None, name: str, text: bytes | None) -> str | None:
-        """Return in what a field differs from one that is written as this text, where that was still undecided."""
+        """Return None if the reason is `UNDECIDED` and the field is written as this text too; else the reason."""
         same = reason is UNDECIDED and text is not None and self.of(name) == text
         return None if same else reason
 
@@ -125,7 +125,7 @@ class FieldTexts:
 
 
 def value_of(model: BaseModel, name: str) -> object:
-    """Return the value of a field, or an extra. Not as attributes: what is deprecated has not been used by that."""
+    """Return the value of a field or an extra, or `ABSENT`. Attribute access would warn of a deprecated field."""
     if name in type(model).__pydantic_fields__:
         return model.__dict__.get(name, ABSENT)
     return (model.__pydantic_extra__ or {}).get(name, ABSENT)

@@ -1,4 +1,4 @@
-"""The class keywords that the bases of a class take, beside those of a session model."""
+"""The class keywords that other bases of a class take, beside the keywords of a session model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def keywords_of(cls: type[Any], hook: str, own: type[Any]) -> frozenset[str]:
 
     Args:
         cls: the class.
-        hook: `__init_subclass__` or `__pydantic_init_subclass__`. Bases before `own` in the order of resolution keep
-            what they take of the first to themselves.
-        own: the base whose keywords are not meant.
+        hook: `__init_subclass__` or `__pydantic_init_subclass__`. Bases before `own` in the order of resolution do not
+            pass on the `__init_subclass__` keywords that they take.
+        own: the base to leave out.
     """
     bases = [base for base in cls.__mro__[1:] if base is not own and base not in _OF_THEIR_OWN]
-    # One that is written in C, as that of Generic is on some versions, takes no keywords.
+    # A hook written in C, such as Generic's on some versions, takes no keywords.
     declared: list[Any] = [vars(base)[hook] for base in bases if isinstance(vars(base).get(hook), classmethod)]
     return frozenset(
         name

@@ -1,4 +1,4 @@
-"""Functions of users told apart by what they do, so that the same module loaded again has the same ones."""
+"""User functions told apart by their code, so that a module loaded again has the same functions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
 def without_address(value: object) -> str:
-    """Return the repr of a value, without where it is in memory."""
+    """Return the repr of a value without its memory address."""
     return _ADDRESS.sub("", repr(value))
 
 
 def code_in(node: object) -> Iterator[str]:
-    """Yield what tells the functions in a core schema, or in an object of `Annotated`, apart: names and code."""
+    """Yield texts that tell the functions in a core schema or in `Annotated` metadata apart: names, code, closures."""
     if isinstance(node, dict):
         for name, part in cast("dict[str, object]", node).items():
             if name not in ("metadata", "cls", "default"):
@@ -44,7 +44,7 @@ def _code(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _code(constant)
-        elif isinstance(constant, frozenset):  # whose order is another one in each process
+        elif isinstance(constant, frozenset):  # its order differs from process to process
             yield " ".join(sorted(map(repr, cast("frozenset[object]", constant))))
         else:
             yield without_address(constant)

@@ -1,9 +1,9 @@
 """Where a model becomes keys and back: one key a field, named by the field, its value the field's JSON.
 
-What is written is read back before it is stored, unless the class says that it will come back: a value that would not
-come back the same, by its value and type at every depth, is refused, by the field's name. A field that is left out when
-the model is written is stored as absent, if the model reads back the same without it. Names are those of the fields, at
-every depth, whatever aliases a model has for other uses.
+A model is read back before it is stored, unless its class guarantees the round trip. A value that would not come back
+the same, in value and type at every depth, is refused with the field's name. A field that is left out in writing is
+stored as absent if the model reads back the same without it. Keys at every depth are field names; aliases are for other
+uses.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-# No integer in a text of so many bytes has more digits than Pydantic reads.
+# In a text of at most this many bytes, no integer has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
 
 _RESERVED: Final = RESERVED_KEY.encode()
@@ -61,7 +61,7 @@ _LEFT_OUT: Final = (
 )
 
 
-# Types of values that are JSON as they are.
+# Types of plain JSON values.
 _PLAIN: Final = frozenset({type(None), bool, int, str, list, dict})
 
 
@@ -84,10 +84,10 @@ class ModelCodec(Generic[B]):
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
-        """The keys of a session of this class, but for those that `open` ones have beyond their fields."""
+        """The keys of the stored fields. A session of an `open` class may have more."""
         self._excluded = frozenset(model.__pydantic_fields__).difference(self.names)
         self.open: bool = model.model_config.get("extra") == "allow"
-        """Whether sessions may have keys that are no fields."""
+        """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._ways = Ways(self._read, self._write, scalar_fields(model))
         self._rules = Rules(drops_private=drops_private(model))
@@ -96,7 +96,8 @@ class ModelCodec(Generic[B]):
         """Return a model's keys.
 
         Raises:
-            UnstorableError: the model holds values that do not fit it, or that would not come back the same.
+            UnstorableError: a value does not fit, is no JSON or would not come back the same; or a key is reserved, or
+                is no field of a class that is not `open`.
         """
         try:
             text = self._write(model)
@@ -109,7 +110,7 @@ class ModelCodec(Generic[B]):
             names = names_in(text)
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))
-        # Their own tuple where it is the same: there may be millions of these.
+        # Equal names share one tuple: there may be millions of texts.
         keys = ObjectText(text, self.names if names == self.names else names)
         if keys.names is not self.names:
             self._refuse_misnamed(keys)
@@ -131,7 +132,7 @@ class ModelCodec(Generic[B]):
         try:
             names_in(self._write(model, include={name}))
         except msgspec.ValidationError:
-            return True  # JSON, but no object: that is the whole model's serializer
+            return True  # JSON, but no object: the serializer of the whole model writes it
         except NOT_JSON:
             return False
         return True
@@ -149,7 +150,7 @@ class ModelCodec(Generic[B]):
             yield name, _LEFT_OUT if name in self.names and name not in keys.names else reason
 
     def _lost(self, model: B, read: B, keys: ObjectText) -> list[tuple[str, str]]:
-        """Return what of a model is not the same in what was read of its keys, and why."""
+        """Return the names of a model's values that differ from the model read back, with the reasons."""
         if difference(model, read, self._rules) is None:
             return []
         fields = self._model.__pydantic_fields__
@@ -180,23 +181,23 @@ class ModelCodec(Generic[B]):
         """Return the model that keys make, given as the text of an object.
 
         Raises:
-            StoredDataError: they do not fit.
-            ProtocolError: it is not the text of an object, which no server stores.
+            StoredDataError: the keys do not fit the class.
+            ProtocolError: the text is no JSON object. No server stores such a text.
         """
         try:
             return self._read(text)
         except ValidationError as exc:
             _check_is_object(text)
             raise_without_context(StoredDataError(self._name, tkn, problems_of(exc)), without_values(exc))
-        except UnicodeEncodeError:  # what a validator says holds a lone surrogate
+        except UnicodeEncodeError:  # a validator's message holds a lone surrogate
             cause = refused(WHOLE)
             raise_without_context(StoredDataError(self._name, tkn, problems_of(cause)), cause)
 
     def texts(self, model: B, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the texts of some fields of a model, without a look at whether they would come back equal.
+        """Return the texts of some fields of a model, without a check that they would come back equal.
 
         Raises:
-            UnstorableError: one cannot be written as JSON.
+            UnstorableError: a field cannot be written as JSON.
         """
         try:
             return split_members(self._write(model, include={*names}))
@@ -204,20 +205,20 @@ class ModelCodec(Generic[B]):
             raise_without_context(UnstorableError(self._name, [(name, _NO_JSON) for name in names]), without_value(exc))
 
     def changes(self, model: B, keys: ObjectText, before: bytes, anyway: Collection[str] = ()) -> Changes:
-        """Return in what a model has changed since it was read from the text `before`, or written as that.
+        """Return the changes of a model since it was read from the text `before`, or written as that text.
 
         Args:
             model: the model.
-            keys: what it is written as now.
-            before: what is stored of it.
-            anyway: keys that are written, or removed, whether or not they changed.
+            keys: the keys that it is written as now.
+            before: the text that is stored.
+            anyway: keys to write, or to remove, even if they did not change.
         """
         if keys.text == before and not anyway:
             return Changes({}, [], before)
         return find_changes(model, keys, before, anyway, self._ways)
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
-        """Return the fields whose values differ between two models, in their order: of what is stored of them."""
+        """Return the stored fields with different values in two models, in the order of the class."""
         texts, again = FieldTexts(self._write, one), FieldTexts(self._write, other)
 
         def differ(name: str) -> bool:
@@ -227,11 +228,12 @@ class ModelCodec(Generic[B]):
         return tuple(filter(differ, self.names))
 
     def with_changes(self, model: B, changes: Mapping[str, object]) -> B:
-        """Return a copy of a model with these fields changed, each validated as in the constructor, and all together.
+        """Return a copy of a model with these fields changed. Each is validated as in the constructor, then the whole.
 
         Raises:
-            InvalidArgumentError: a name is not that of a field.
-            UnstorableError: a value does not fit its field, or they do not fit together.
+            InvalidArgumentError: a name is no field, and the class is not `open`.
+            UnstorableError: a value does not fit its field or would not come back the same, or the values do not fit
+                together.
         """
         unknown = sorted(set(changes) - set(self._model.__pydantic_fields__))
         if unknown and not self.open:
@@ -248,14 +250,14 @@ class ModelCodec(Generic[B]):
                 cause = cause or exc
         if cause is not None:
             raise UnstorableError(self._name, problems) from without_values(cause)
-        # The whole is validated as it is read: fields that did not change are not coerced once more.
+        # Reading validates the whole: fields that did not change are not coerced once more.
         return self._reread(model.model_copy(update=values), values)
 
     def field_text(self, name: str, value: object) -> bytes:
-        """Return the JSON as which a value given for a field would be stored.
+        """Return the JSON that a value given for a field would be stored as.
 
         Raises:
-            InvalidArgumentError: it does not fit the field.
+            InvalidArgumentError: the value does not fit the field, is no JSON, or is left out in writing.
         """
         try:
             validated = self._fields_validator.validate({}, name, value)
@@ -274,17 +276,20 @@ class ModelCodec(Generic[B]):
             raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}"), without_value(exc))
 
     def default_texts(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the JSON of the defaults of these fields, without those that have none, or one that is no JSON."""
+        """Return the defaults of fields as JSON.
+
+        Left out: fields without a default, factories that need other fields, and defaults that are no JSON.
+        """
         texts: dict[str, bytes] = {}
         for name in names:
             field = self._model.__pydantic_fields__[name]
             if field.is_required():
                 continue
-            with contextlib.suppress(TypeError, KeyError):  # a factory that wants the other fields
+            with contextlib.suppress(TypeError, KeyError):  # a factory that needs the other fields
                 default = field.get_default(call_default_factory=True, validated_data={})
                 try:
                     texts[name] = self.field_text(name, default)
-                except InvalidArgumentError:  # it is left out when it is written
+                except InvalidArgumentError:  # such as one that is left out in writing
                     if type(default) in _PLAIN:
                         texts[name] = to_json(default)
         return texts
@@ -312,19 +317,19 @@ class ModelCodec(Generic[B]):
 
 
 def _reader(model: type[B]) -> Callable[[bytes], B]:
-    """Return what reads JSON as a model, by the names of the fields at every depth."""
+    """Return a function that reads a model from JSON, by field names at every depth."""
     read: Callable[..., B] = model.__pydantic_validator__.validate_json
-    # Saying so costs a third of the time of reading a small model.
+    # These arguments cost a third of the time of reading a small model.
     return partial(read, by_alias=False, by_name=True) if has_aliases(model.__pydantic_core_schema__) else read
 
 
 def _writer(model: type[BaseModel]) -> Callable[..., bytes]:
-    """Return what writes a model, or some fields of it, as JSON, by the names of the fields at every depth."""
+    """Return a function that writes a model, or some of its fields, as JSON under field names at every depth."""
     serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
     to_json = serializer.to_json
 
     def write(instance: BaseModel, include: set[str] | None = None) -> bytes:
-        # False, for no warnings, takes half the time that "none" does.
+        # Both silence warnings, but False takes half the time of "none".
         return to_json(instance, include=include, by_alias=False, round_trip=True, warnings=False)
 
     return write

@@ -1,7 +1,7 @@
-"""Two JSON Schemas of what is stored: whether all that fits the one fits the other, and means the same.
+"""Compare two JSON Schemas of stored data: does every value that fits the old one fit the new one and mean the same?
 
-What cannot be shown to be compatible is breaking. Validators that are functions, serializers and strictness are not
-seen.
+A change is breaking unless it can be shown to be compatible. Validators that are functions, serializers and strictness
+are not compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ndb_models.schema.json_schema import (
 
 
 class Difference(NamedTuple):
-    """A difference: where, which fields lead there; whether it is breaking; what it is."""
+    """A difference: the path of fields that leads there, whether it is breaking, and the reason in words."""
 
     place: str
     breaking: bool
@@ -38,10 +38,10 @@ class Difference(NamedTuple):
 
 
 def compare(old: JsonSchema, new: JsonSchema, *, writes_all: bool = False) -> list[Difference]:
-    """Return what is different in `new` for a session that was stored as `old`.
+    """Return the differences that `new` makes for a session stored as `old`.
 
-    Both are schemas of a whole session, whose keys are read by the names of the fields: others do no harm there.
-    `writes_all` is whether the session was just written, with all fields; else one with a default may be missing.
+    Both are schemas of a whole session. Its keys are read by field names, so other keys do no harm at the top level.
+    `writes_all` is true for a session just written with all its fields; else a field with a default may be missing.
     """
     comparison = _Comparison(old, new, writes_all=writes_all)
     comparison.schemas(old, new, "", top=True)
@@ -49,21 +49,21 @@ def compare(old: JsonSchema, new: JsonSchema, *, writes_all: bool = False) -> li
 
 
 def compare_field(old: JsonSchema, new_root: JsonSchema, new: JsonSchema, place: str) -> list[Difference]:
-    """Return what is different for the value of a field alone; `new_root` is where the definitions of `new` are."""
+    """Return the differences for the value of one field; `new_root` holds the definitions of `new`."""
     comparison = _Comparison(old, new_root)
     comparison.schemas(old, new, place)
     return comparison.differences
 
 
 class _Comparison:
-    """Collects differences, going down both schemas at once."""
+    """Collects differences while it walks down both schemas at once."""
 
     def __init__(self, old_root: JsonSchema, new_root: JsonSchema, *, writes_all: bool = False) -> None:
         self._writes_all = writes_all
         self.differences: list[Difference] = []
         self._old_root = old_root
         self._new_root = new_root
-        # What has been compared, or is being: a definition may refer to itself.
+        # Pairs that have been compared, or are being compared: a definition may refer to itself.
         self._seen: set[str] = set()
 
     def _add(self, place: str, breaking: bool, reason: str) -> None:
@@ -72,7 +72,7 @@ class _Comparison:
             self.differences.append(difference)
 
     def schemas(self, old: Any, new: Any, place: str, *, top: bool = False) -> None:
-        """Compare two schemas, whatever they are."""
+        """Compare two schemas of any kind."""
         pair = json.dumps([old, new, top], sort_keys=True, default=str)
         if pair in self._seen:
             return
@@ -97,7 +97,7 @@ class _Comparison:
         return resolved(as_schema(schema), root).get("discriminator", {}).get("propertyName")
 
     def _union(self, olds: Sequence[JsonSchema], news: Sequence[JsonSchema], place: str, tag: Any) -> None:
-        """Compare alternatives. Those of one JSON type must stay as many, in their order: else the first may win."""
+        """Compare alternatives. Overlapping ones must keep their number and order; else another may be read first."""
         for old in olds:
             rivals = [each for each in olds if overlap(old, each, tag)]
             takers = [each for each in news if overlap(old, each, tag)]
@@ -190,9 +190,9 @@ class _Comparison:
         self._extras(old.get("additionalProperties"), new.get("additionalProperties"), place, top)
 
     def _defaults(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
-        """Compare the defaults of fields that may be left out of what is stored, which stand for their values then."""
+        """Compare the defaults of fields that may be absent from a stored session. There the default is the value."""
         before, after = old.get(DEFAULTS, {}), new.get(DEFAULTS, {})
-        for name in old.get(ABSENT, before):  # a file has no others
+        for name in old.get(ABSENT, before):  # a file, without ABSENT, has no other defaults
             if name in after and before[name] != after[name]:
                 self._add(f"{place}.{name}" if place else name, True, _OTHER_DEFAULT)
 
@@ -231,7 +231,7 @@ _TEXT: Final[JsonSchema] = {"type": "string"}
 
 
 def _read_as(union: JsonSchema, alternative: JsonSchema) -> JsonSchema:
-    """Return an alternative that says how it is read as one of this union."""
+    """Return an alternative with the reading rules of its union added. Its own rules win."""
     return {**alternative, READS: {**union[READS], **alternative.get(READS, {})}}
 
 

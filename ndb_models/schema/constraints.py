@@ -1,4 +1,4 @@
-"""Constraints of a JSON Schema beside its type: which changes of them are breaking, rule by rule."""
+"""Rules for the constraints in a JSON Schema beside its types: which changes are breaking."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS, JsonSchema, says, shown
 
 Found: TypeAlias = list[tuple[bool, str]]
-"""What has changed: whether it is breaking, and what it is."""
+"""Changes: for each, whether it is breaking, and the reason in words."""
 
-# Bounds, as (what it bounds, keyword, keyword of the same bound excluded, whether it is a lower one).
+# Bounds: name, keyword, keyword of the exclusive bound, whether it is a lower bound.
 _BOUNDS: Final = (
     ("the least value", "minimum", "exclusiveMinimum", True),
     ("the greatest value", "maximum", "exclusiveMaximum", False),
@@ -33,7 +33,7 @@ def _bounds(old: JsonSchema, new: JsonSchema) -> Found:
 
 
 def _bound(schema: JsonSchema, keyword: str, excluded: str, lower: bool) -> tuple[float, bool]:
-    """Return how strict a bound is: the larger, the stricter."""
+    """Return how strict a bound is: a larger result is stricter."""
     sign = 1 if lower else -1
     included = [(sign * schema[keyword], False)] if keyword in schema else []
     beyond = [(sign * schema[excluded], True)] if excluded in schema else []
@@ -53,7 +53,7 @@ def _uniqueness(old: JsonSchema, new: JsonSchema) -> Found:
     return [] if before == after else [(after, f"its items must {'' if after else 'not '}be unique now")]
 
 
-# The format of a secret says nothing of its text; bytes have a text of their own.
+# The format of a secret does not limit its text; bytes have an encoding of their own.
 _PLAIN: Final = frozenset({None, "password"})
 _BYTES: Final = frozenset({"base64url", "binary"})
 
@@ -70,7 +70,7 @@ def _patterns(old: JsonSchema, new: JsonSchema) -> Found:
     return [] if before == after else [(after is not None, "its pattern has changed, or is gone")]
 
 
-# What only refuses values, so that it may go.
+# Settings that only refuse values, so they may be dropped.
 _REFUSING: Final = frozenset(
     {
         *("allow_inf_nan", "allowed_schemes", "ascii_only", "decimal_places", "host_required", "max_digits"),
@@ -80,7 +80,7 @@ _REFUSING: Final = frozenset(
 
 
 def readings(old: JsonSchema, new: JsonSchema) -> Found:
-    """Return what is different about how values are read, beyond what JSON Schema says."""
+    """Return the changes in how values are read, beyond JSON Schema."""
     before, after = old.get(READS, {}), new.get(READS, {})
     return [
         (name in after or name not in _REFUSING, f"is read in another way: {name} has changed")
@@ -111,4 +111,4 @@ RULES: Final[tuple[Callable[[JsonSchema, JsonSchema], Found], ...]] = (
     _patterns,
     _others,
 )
-"""All of them. Each is asked about two schemas of which the new one takes the JSON types of the old."""
+"""All rules. Each compares two schemas; the new one takes the JSON types of the old one."""

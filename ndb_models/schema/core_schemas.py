@@ -1,4 +1,4 @@
-"""What the core schema that Pydantic makes of a class tells of how it is written and read.
+"""How a class is written and read, as told by the core schema that Pydantic makes of it.
 
 A core schema is JSON-like, with functions and classes for leaves.
 """
@@ -10,14 +10,14 @@ from typing import Any, Final, NamedTuple, cast
 
 from pydantic import BaseModel
 
-# What the names are called that a value is read by: of fields, and of arguments.
+# Keys of a core schema that hold the aliases of fields and of arguments.
 _ALIASES: Final = frozenset({"validation_alias", "alias"})
-# What may be around the fields of a model and changes nothing of how they are written.
+# Nodes around the fields of a model that do not change how the fields are written.
 _AROUND_FIELDS: Final = frozenset({"definitions", "model", "function-before", "function-after", "function-wrap"})
 
 
 def has_aliases(core_schema: object) -> bool:
-    """Tell whether anything is read by another name than its own."""
+    """Tell whether a field or an argument, at any depth, is read by another name than its own."""
     if isinstance(core_schema, dict):
         members = cast("dict[str, object]", core_schema)
         return not members.keys().isdisjoint(_ALIASES) or any(map(has_aliases, members.values()))
@@ -25,9 +25,9 @@ def has_aliases(core_schema: object) -> bool:
 
 
 def depends_on_order(core_schema: object) -> bool:
-    """Tell whether a value may be read otherwise where the names in a JSON object come in another order.
+    """Tell whether another order of the names in a JSON object may change the value that is read.
 
-    So it is with an `OrderedDict`, and may be with what a function makes of an object.
+    It changes an `OrderedDict`, and it may change the result of a function.
     """
     if isinstance(core_schema, dict):
         members = cast("dict[str, object]", core_schema)
@@ -39,7 +39,7 @@ def depends_on_order(core_schema: object) -> bool:
 
 
 def writes_fields(core_schema: Any) -> bool:
-    """Tell whether a model is written as its fields, each a key of its name, and nothing else."""
+    """Tell whether a model is always written as its fields, each under its own name, without other keys."""
     node = core_schema
     while node["type"] != "model-fields":
         if node["type"] not in _AROUND_FIELDS or "serialization" in node or node.get("root_model"):
@@ -51,7 +51,7 @@ def writes_fields(core_schema: Any) -> bool:
 
 
 class Fields(NamedTuple):
-    """The fields of a model as its core schema has them, and what is around them."""
+    """The fields of a model in its core schema, with its configuration, its definitions and the nodes around them."""
 
     fields: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Fields(NamedTuple):
     around: tuple[Any, ...]
 
     def resolved(self, node: Any) -> Any:
-        """Return what a node refers to, if it is a reference."""
+        """Return the node that a reference leads to; other nodes as they are."""
         while node["type"] == "definition-ref":
             node = self.definitions[node["schema_ref"]]
         return node
@@ -83,12 +83,12 @@ def fields_of_model(model: type[BaseModel]) -> Fields:
 
 
 def walk(node: Any, of: Fields, config: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Yield all parts of a core schema that have a type, each once, with the configuration that they are in.
+    """Yield each part of a core schema that has a type, once, with the configuration around it.
 
     Args:
         node: where to begin.
-        of: the fields of the model that it is a part of.
-        config: the configuration around it; None for that of the model.
+        of: the fields of the model that holds the node.
+        config: the configuration around the node; None for the model's.
     """
     pending = [(node, of.config if config is None else config)]
     seen: set[int] = set()
@@ -109,5 +109,5 @@ def walk(node: Any, of: Fields, config: Mapping[str, Any] | None = None) -> Iter
             pending += [(each, inside) for name, each in members.items() if name not in _NO_PARTS]
 
 
-# What holds no parts of a schema: values of the user's, and notes.
+# Keys that hold no parts of a schema, but user values and notes.
 _NO_PARTS: Final = frozenset({"metadata", "default", "expected", "members", "config", "cls", "function"})

@@ -1,7 +1,7 @@
-"""Defaults that a session could not be saved with: what is read back would be something else.
+"""Defaults that a session cannot be saved with, because they would not come back the same.
 
-They are found when the class is declared, at every depth: those of nested models, dataclasses and typed dicts too. What
-cannot be tried without an instance, or is made by a function of the user's, is left to `save`.
+They are found when the class is declared, at every depth: in nested models, dataclasses and typed dicts too. Defaults
+that cannot be tried without an instance, or that a user function makes, are left to `save`.
 """
 
 # Defaults are of any type.
@@ -27,10 +27,10 @@ from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import Rules, difference, drops_private
 from ndb_models.schema.value_kinds import UNDECIDED
 
-# What is never written, and need not be; older releases of Pydantic have no such thing.
+# MISSING is never written, and need not be. Older releases of Pydantic do not have it.
 _MISSING: Final[object] = getattr(pydantic_core, "MISSING", PydanticUndefined)
 
-# Factories that may be called any time, since they do nothing but make a value.
+# Factories that may be called at any time, since they only make a value.
 _PURE: Final = (dict, list, set, frozenset, tuple, deque, OrderedDict, defaultdict, str, bytes, int, float, bool)
 
 _FITTING: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool, "float": float}
@@ -46,7 +46,7 @@ _UNWRITABLE: Final = (
 
 
 class _Trial(NamedTuple):
-    """A default, and what writes and reads it."""
+    """A default, with its reader and its writer."""
 
     default: Any
     reader: SchemaValidator
@@ -56,10 +56,10 @@ class _Trial(NamedTuple):
 def check_defaults(model: type[BaseModel]) -> None:
     """Make sure that a model of this class can be saved with its defaults.
 
-    A number that is given for one of another type, such as 1 for a float, is taken as that.
+    A whole number as the default of a float or a Decimal is converted to that type.
 
     Raises:
-        SchemaError: it cannot; the message says what to declare.
+        SchemaError: a default cannot be saved; the message says why, and mostly how to mend it.
     """
     _take_numbers(model)
     rules = Rules(drops_private=drops_private(model))
@@ -73,7 +73,7 @@ def check_defaults(model: type[BaseModel]) -> None:
                 continue
             problem = _problem(node, config, of, rules)
             if problem is _UNWRITABLE and any(map(_is_written_by_function, _around(field, of))):
-                continue  # which may write it, and may want the model around it
+                continue  # that function may write it, and may need the model around it
             if problem is not None:
                 inside = "" if node is own else "a default inside of its type: "
                 raise SchemaError(model.__name__, name, f"{inside}{problem}")
@@ -95,7 +95,7 @@ def _take_numbers(model: type[BaseModel]) -> None:
 
 
 def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
-    """Tell of most defaults at a glance that they come back."""
+    """Tell whether a default needs no trial: it surely comes back, or its factory must not be called here."""
     if "default" not in node:
         return node.get("default_factory") not in _PURE
     default, inner = node["default"], node["schema"]
@@ -108,8 +108,8 @@ def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
 
 
 def _is_usual(default: Any) -> bool:
-    """Tell whether this is a text or a number that any JSON can hold."""
-    return default.isascii() if type(default) is str else abs(default) < 2**63  # NaN is not
+    """Tell whether any JSON can hold this text or number."""
+    return default.isascii() if type(default) is str else abs(default) < 2**63  # False for NaN
 
 
 def _around(field: Any, of: Fields) -> list[Any]:
@@ -117,7 +117,7 @@ def _around(field: Any, of: Fields) -> list[Any]:
 
 
 def _is_written_by_function(node: Any) -> bool:
-    """Tell whether a function of the user's writes what this is about."""
+    """Tell whether a user function writes this node."""
     function = (node.get("serialization") or {}).get("function")
     return function is not None and not str(getattr(function, "__module__", "")).startswith("pydantic.")
 
@@ -131,12 +131,12 @@ def _problem(node: Any, config: Mapping[str, Any], of: Fields, rules: Rules) -> 
         if node.get("validate_default", config.get("validate_default")):
             default = trial.reader.validate_python(default)
         text = _written(trial, default)
-        if text is None:  # it may be no value of its type
+        if text is None:  # it may not be a value of its type
             return _as_given(trial)
         read = trial.reader.validate_json(text, by_alias=False, by_name=True)
     except ValidationError as exc:
         return _unfit(default, exc)
-    except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
+    except Exception:  # noqa: BLE001 - user functions may need the model around them
         return None
     if _is_same(default, read, rules) or (type(default) is int and default == read):
         return None
@@ -147,22 +147,22 @@ def _written(trial: _Trial, default: Any) -> bytes | None:
     """Return the text of a default, or None if it has none."""
     try:
         return trial.writer.to_json(default, round_trip=True, by_alias=False, warnings=False)
-    except ValueError:  # Pydantic's own error is one; so is half a surrogate pair, and what refers to itself
+    except ValueError:  # Pydantic's own error, a lone surrogate, or a value that refers to itself
         return None
 
 
 def _unfit(default: Any, error: ValidationError) -> str | None:
-    """Return why a default is refused, unless it is a validator of the user's that refuses it: it may be meant to."""
+    """Return why a default is refused; None if a user validator refuses it, which may be on purpose."""
     if any(problem["type"] not in _PYDANTICS for problem in error.errors(include_url=False, include_input=False)):
         return None
     return _NONE if default is None else _UNFIT
 
 
 def _as_given(trial: _Trial) -> str | None:
-    """Return what is wrong with a default that cannot be written: its type may make another one of it."""
+    """Return the problem of a default that cannot be written: validation changes its type, or it is no JSON."""
     try:
         read = trial.reader.validate_python(trial.default)
-    except Exception:  # noqa: BLE001 - functions of the user's may want the model around them
+    except Exception:  # noqa: BLE001 - user functions may need the model around them
         return None
     if type(read) is not type(trial.default):
         return _changed(trial.default, read)
@@ -188,7 +188,7 @@ def _copied(default: Any) -> Any:
 
 
 def _is_same(one: Any, other: Any, rules: Rules) -> bool:
-    """Tell whether a default comes back; what cannot be compared is left to `save`."""
+    """Tell whether a default comes back the same. Values that cannot be compared pass; `save` decides."""
     return difference(one, other, rules) in (None, UNDECIDED)
 
 

@@ -1,11 +1,11 @@
-"""The reserved key of a typed session: of which schema it is, in which version, and under which token it is stored.
+"""The reserved key of a typed session: its schema and version, and the token that it is stored under.
 
-It is written last, and so commits a creation; until then, where a creation takes several writes, it holds no token.
-That it holds the token makes a read prove that it is the session asked for; that it holds the schema keeps one model's
-token from being read as another's.
+It is written last, and so commits a creation. If a creation takes several writes, the key holds no token before the
+last one. The token lets a read prove that it found the session asked for. The schema keeps one model's token from being
+read as another's.
 
-An upgrade that does not fit into one frame is first written beside what is stored, under names that begin with the
-reserved key. The reserved key commits it by saying which names those are, until they are moved to their places.
+An upgrade that does not fit into one frame is first written beside the stored keys, under names that begin with the
+reserved key. The reserved key commits the upgrade: it records the prefix of these names until the keys are moved.
 """
 
 from __future__ import annotations
@@ -21,19 +21,25 @@ from ndb_models.types import SessionToken
 RESERVED_KEY: Final = "__ndb__"
 
 REMOVED: Final = b'{"__ndb__":"removed"}'
-"""What an upgrade writes over a key that it takes away, until the key is removed. Such a key does not count."""
+"""The value that an upgrade writes over a key until it removes the key. Such a key does not count."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the reserved key holds.
+    """The contents of the reserved key. Sessions of older releases lack `by` and the expiry (`idle` to `own`).
 
-    `by` is the form of the class that wrote it last, see `form_of`. `idle`, `on` and `absolute` are how the session was
-    told to expire, in seconds: by its class, or, if it is its `own`, by the code that created it or changed its expiry.
-    `on` is what starts the idle time anew: `"read"`, `"write"`, `"never"`, or both where it is None. Sessions of older
-    releases say none of these. `tkn` is None while the session is being created. `deadline` is when it ends at the
-    latest, used or not, in milliseconds since 1970; NemesisDB cannot keep it itself. `staged` is what the names of keys
-    begin with that count in place of those of the same name without it. `upgraded` is whether it was written back from
-    an older version: only then there can be keys that are `REMOVED`.
+    Attributes:
+        schema: the name of the schema.
+        version: the version of the schema.
+        by: the form of the class that last wrote the key; see `form_of`.
+        idle: the idle expiry of the session in seconds.
+        on: the use that restarts the idle time: `"read"`, `"write"`, `"never"`, or None for both.
+        absolute: the absolute expiry of the session in seconds.
+        own: true if a call set the expiry, at creation or later; false if the class did.
+        tkn: the token; None while the session is being created.
+        deadline: the latest end of the session, used or not, in milliseconds since 1970. NemesisDB cannot keep it
+            itself.
+        staged: a prefix of names. Keys with it count in place of the keys of the same name without it.
+        upgraded: true if the session was written back from an older version. Only then can keys be `REMOVED`.
     """
 
     schema: str
@@ -59,39 +65,39 @@ _encode = msgspec.json.Encoder().encode
 _TRUE: Final = msgspec.Raw(b"true")
 
 NOT_OURS: Final = Envelope("", 1)
-"""Stands for a reserved key that holds something else."""
+"""Stands for a reserved key with other contents."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
-# Where the reserved key's text is in what begins so and ends an object.
+# Cuts the reserved key's text out of such an end of an object.
 _RESERVED: Final = slice(len(_START), -1)
 
 
-# A colon, a deadline, and the two braces after it: as many bytes at the most.
+# The most bytes that a colon, a deadline and two braces take.
 _LONGEST_END: Final = 24
 
 
 class Seal:
-    """The reserved key of nearly all sessions of a schema, as the text that ends that of their keys.
+    """The reserved key of nearly all sessions of a schema, as the end of the text of their keys.
 
-    Nearly all are of the current version, expire as their class says, and were never written back. Theirs is put there,
-    and known again, without being encoded or decoded.
+    Nearly all sessions are of the current version, expire as their class says, and were never written back. Their
+    reserved key is added, and recognised, without being encoded or decoded.
 
     Args:
-        envelope: what it says, but for the token.
+        envelope: the contents of the key, without the token.
     """
 
     __slots__ = ("_all_names", "_names", "_start", "envelope")
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope: Envelope = envelope
-        """What it says, but for the token."""
+        """The contents of the key, without the token."""
         self._start = b'%b%b,"tkn":' % (_START, _encode(envelope)[:-1])
-        # The names that were sealed last, mostly those of the class, and the same with the reserved one.
+        # The names that were sealed last, mostly the class's; and the same names with the reserved key.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
 
     def sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
-        """Return a session's keys with the reserved one, as `sealed` does."""
+        """Return a session's keys with the reserved one, as the function `sealed` does."""
         last = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
         ending, names = b"%b%d%b" % (self._start, tkn, last), keys.names
         if not names:
@@ -101,9 +107,9 @@ class Seal:
         return ObjectText(keys.text[:-1] + ending, self._all_names)
 
     def unsealed(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
-        """Return what `unsealed` does, given the text of the keys; None where the reserved key is another one.
+        """Return the result of the function `unsealed` for keys as text; None if the reserved key is another one.
 
-        The text of the keys without it is an object if the whole was. Only then; so it has to be read as one.
+        The text without the key is an object only if the whole text was, so the caller has to read it as one.
         """
         envelope = self.envelope
         if envelope.absolute is None:
@@ -117,7 +123,7 @@ class Seal:
         if text.endswith(ending):
             before = text[: -len(ending)]
             return (before + b"}", envelope, ending[_RESERVED]) if before != b"{" else None
-        # Where no other key was asked for, nothing is before it.
+        # If no other key was asked for, the text is the reserved key alone.
         if len(text) == len(ending) and text.endswith(ending[1:]) and text.startswith(b"{"):
             return NO_MEMBERS, envelope, ending[_RESERVED]
         return None
@@ -129,21 +135,21 @@ def write_envelope(envelope: Envelope) -> bytes:
 
 
 def sealed(keys: ObjectText, envelope: Envelope) -> ObjectText:
-    """Return a session's keys with the reserved one, which they do not have yet."""
+    """Return a session's keys with the reserved one. They must not have it yet."""
     return keys.with_last(RESERVED_KEY, write_envelope(envelope))
 
 
 def rewritten(text: bytes, envelope: Envelope) -> bytes:
-    """Return the text of a reserved key that says something else; what else it holds, of newer releases, stays."""
+    """Return the text of a reserved key with new contents. Members that newer releases wrote stay."""
     known = Envelope.__struct_fields__
     others = {name: member for name, member in _decode_members(text).items() if name not in known}
     return _encode({**_decode_members(_encode(envelope)), **others}) if others else _encode(envelope)
 
 
 def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
-    """Return a session's keys without the reserved one, and what that holds, read and as text.
+    """Return a session's keys without the reserved one; then its contents and its text.
 
-    Where there is none: None, and no text.
+    Without a reserved key, these are None and an empty text. If the key is not ours, its contents are `NOT_OURS`.
     """
     parts = before_last(keys.text, _START)
     if parts is not None:
@@ -159,14 +165,14 @@ def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
 
 
 def signed(text: bytes, by: str) -> bytes:
-    """Return the text of a reserved key that was written by another form of the class; all else in it stays."""
+    """Return the text of a reserved key with another form of the class as its writer. All else in it stays."""
     return _encode({**_decode_members(text), "by": msgspec.Raw(_encode(by))})
 
 
 def restamped(text: bytes, version: int, staged: str | None = None, by: str | None = None) -> bytes:
-    """Return the text of a reserved key with another version; all else that it holds stays, known or not.
+    """Return the text of a reserved key with another version, marked as upgraded. Other members stay, known or not.
 
-    `by` is the form of the class that writes it, if that is another one now.
+    `staged` replaces the old prefix; None removes it. `by` replaces the form of the class; None leaves it.
     """
     if by is not None:
         text = signed(text, by)
@@ -180,7 +186,7 @@ def restamped(text: bytes, version: int, staged: str | None = None, by: str | No
 
 
 def read_envelope(text: bytes) -> Envelope | None:
-    """Return what the reserved key holds, or None if it is not one of ours."""
+    """Return the contents of the reserved key, or None if it is not ours."""
     try:
         return _decoder.decode(text)
     except UNREADABLE:
@@ -188,12 +194,12 @@ def read_envelope(text: bytes) -> Envelope | None:
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether a key is none of the session's own: the reserved key, or what an upgrade has put beside it."""
+    """Tell whether a key is the reserved key, or one that an upgrade has put beside the session's own keys."""
     return name.startswith(RESERVED_KEY) and (len(name) == len(RESERVED_KEY) or name[len(RESERVED_KEY)] == ":")
 
 
 def of_one_session(texts: Collection[bytes | None]) -> bool:
-    """Tell whether these reserved keys, read one after the other, are those of one session that was upgraded."""
+    """Tell whether these reserved keys, read one after the other, belong to one session, upgraded in between."""
     envelopes = [read_envelope(text or b"") for text in texts]
     sessions = {(each.schema, each.tkn) if each is not None else None for each in envelopes}
     return len(sessions) == 1 and all(each is not None and each.tkn is not None for each in envelopes)

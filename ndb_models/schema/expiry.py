@@ -13,16 +13,16 @@ from ndb_models.wire.prepared import Parameters
 
 @dataclass(frozen=True, kw_only=True)
 class Expiry:
-    """When a session ends by itself. Times are a `timedelta` or seconds, whole seconds of at least one.
+    """When a session ends by itself. A time is a `timedelta` or a number of seconds: whole seconds, at least one.
 
     Args:
-        idle: ends when it was not used for so long.
-        absolute: ends so long after its creation, used or not.
-        on: what counts as use: `"read"`, `"write"` or `"both"`.
+        idle: the session ends after this time without use.
+        absolute: the session ends this long after its creation, used or not.
+        on: the calls that count as use: `"read"`, `"write"` or `"both"`.
 
     Raises:
-        InvalidArgumentError: neither time is given, or one is not a whole number of seconds of at least one (the
-            protocol counts in seconds), or `on` is none of these.
+        InvalidArgumentError: neither time is given; or a time is given without its name, or is not a whole number of
+            seconds, at least 1 and below 2**53 (the protocol counts in seconds); or `on` has another value.
     """
 
     idle: timedelta | float | None = None
@@ -30,7 +30,7 @@ class Expiry:
     on: Literal["read", "write", "both"] = "both"
 
     def __new__(cls, *unnamed: object, **_named: object) -> Self:
-        """Refuse what is given without a name."""
+        """Refuse positional arguments."""
         if unnamed:
             raise InvalidArgumentError("Expiry takes its times by name: Expiry(idle=1800) or Expiry(absolute=86400)")
         return super().__new__(cls)
@@ -45,7 +45,7 @@ class Expiry:
 
     @property
     def duration(self) -> int:
-        """What the server is told: seconds until a session ends that is not used."""
+        """The seconds until an unused session ends, as the server is told."""
         return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)
 
     @cached_property
@@ -60,7 +60,7 @@ class Expiry:
 
     @cached_property
     def on_the_wire(self) -> Parameters:
-        """What a request is told that creates a session: its parameter `expiry`."""
+        """The parameter `expiry` of a request that creates a session."""
         expiry = {
             "duration": self.duration,
             "deleteSession": True,
@@ -71,12 +71,12 @@ class Expiry:
 
     @property
     def extends_on_read(self) -> bool:
-        """Whether reading starts the time anew."""
+        """True if a read restarts the idle time."""
         return self.idle is not None and self.on != "write"
 
     @property
     def extends_on_write(self) -> bool:
-        """Whether writing starts the time anew."""
+        """True if a write restarts the idle time."""
         return self.idle is not None and self.on != "read"
 
 

@@ -1,7 +1,7 @@
-"""The form of a class: a short text that differs where another one stores something else.
+"""The form of a class: a short text that differs between classes that store different data.
 
-It is in the reserved key of each session, so that a program knows what another form of the class wrote: by a newer
-program, for all that it can tell. Two forms have one text once in 260,000 times.
+The reserved key of each session holds it, so a program recognises sessions that another form of the class wrote. That
+form may be of a newer program. Two forms have the same text once in 260,000 times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _forms: Final[WeakKeyDictionary[type[SessionModel], str]] = WeakKeyDictionary()
 
 
 def form_of(model: type[SessionModel]) -> str:
-    """Return the form of a class, which is complete: of the JSON Schema of what it stores, and of its functions."""
+    """Return the form of a complete class: a hash of the JSON Schema that it stores, and of its functions."""
     form = _forms.get(model)
     if form is None:
         digest = hashlib.sha256(_described(model).encode()).digest()
@@ -37,5 +37,5 @@ def _described(model: type[SessionModel]) -> str:
         return "".join([stored, *code_in(model.__pydantic_core_schema__)])
     except SchemaError:
         raise
-    except Exception:  # noqa: BLE001 - types write JSON Schemas of their own; one that fails is no reason not to store
+    except Exception:  # noqa: BLE001 - a type may fail to write its own JSON Schema; the class is stored even so
         return repr([(name, field.annotation) for name, field in model.__pydantic_fields__.items()])

@@ -1,9 +1,9 @@
-"""Frozen schemas: what a model's sessions look like, in a file that is committed, and what has changed since.
+"""Frozen schemas: the shape of a model's sessions in a committed file, and the changes since.
 
-A file holds the name and the version of the schema, the JSON Schema of what is stored (by the names of the fields,
-without titles, descriptions and defaults, which do not matter to it; but with the defaults of fields that may be left
-out of what is stored, which stand for their values), and the fields that there were: sessions may hold
-their values still.
+A file holds the name and the version of the schema, the JSON Schema of the stored keys, the fields that were removed,
+and the expiry. Sessions may still hold values of removed fields. The JSON Schema names fields by their own names. It
+has no titles, descriptions or defaults, which do not matter here. A field that may be absent from a stored session
+keeps its default, because that stands for its value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEPT: Final = SAYING | {"$defs", "discriminator", READS, DEFAULTS, ABSENT}
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """What a file holds. `expiry` is None in files of older releases, which say nothing of it."""
+    """The contents of a file. Files of older releases have None for `expiry`: they do not record it."""
 
     schema: str
     version: int
@@ -43,7 +43,7 @@ class Frozen(msgspec.Struct, frozen=True):
 
 
 class Outcome(Enum):
-    """What has become of a schema since it was frozen."""
+    """The state of a schema compared with its file."""
 
     SAME = "unchanged"
     COMPATIBLE = "compatible"
@@ -54,14 +54,14 @@ class Outcome(Enum):
 
     @property
     def is_well(self) -> bool:
-        """Whether it can be deployed."""
+        """True if the schema can be deployed."""
         return self in (Outcome.SAME, Outcome.COMPATIBLE, Outcome.UPGRADED)
 
 
 class Verdict(NamedTuple):
-    """What has become of a schema, and the differences that say so.
+    """The outcome for a schema, and the differences behind it.
 
-    `for_old_code` is what old code cannot read of what the new code writes, where both have the same version.
+    `for_old_code` lists the differences that keep old code of the same version from reading sessions of the new code.
     """
 
     outcome: Outcome
@@ -70,15 +70,15 @@ class Verdict(NamedTuple):
 
 
 def file_name(schema: str) -> str:
-    """Return the name of the file of a schema, whatever characters that has."""
+    """Return the file name of a schema. Special characters in the name of the schema are quoted."""
     return f"{quote(schema, safe='[]')}.json"
 
 
 def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen:
-    """Return what the file of a model is to hold; `before` is what it held.
+    """Return the new contents of a model's file; `before` are its old contents.
 
     Raises:
-        SchemaError: the class names a type that is not defined.
+        SchemaError: the class names a type that is not defined, or has no JSON Schema.
     """
     options = model.session_options
     try:
@@ -86,7 +86,7 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
         schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
     except PydanticUndefinedAnnotation as exc:
         raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
-    except Exception as exc:  # a type may have a __get_pydantic_json_schema__ of the user's
+    except Exception as exc:  # a user's __get_pydantic_json_schema__ may raise anything
         raise SchemaError(model.__name__, None, f"it has no JSON Schema: {type(exc).__name__}: {exc}") from exc
     bare: dict[str, Any] = _bare(schema)
     stored = _without_excluded(bare, model)
@@ -111,7 +111,7 @@ def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[
     then, now = fields_of(before.json_schema), fields_of(schema)
     gone = {place: {**each, **defs} for place, each in then.items() if place not in now}
     removed = {place: each for place, each in before.removed.items() if place not in now}
-    # What was inside of a field that is gone is told by that.
+    # A removed field tells of the fields inside it.
     return {**removed, **{place: each for place, each in gone.items() if not _is_inside(place, gone)}}
 
 
@@ -120,7 +120,7 @@ def _is_inside(place: str, others: Iterable[str]) -> bool:
 
 
 def _bare(schema: object) -> Any:
-    """Return a JSON Schema without what says nothing of what fits it."""
+    """Return a JSON Schema without titles, descriptions and other notes."""
     if isinstance(schema, list):
         return [_bare(each) for each in cast("list[object]", schema)]
     if not isinstance(schema, dict):
@@ -138,7 +138,7 @@ def _bare_member(keyword: str, part: Any) -> Any:
 
 
 def _as_filed(schema: Any) -> Any:
-    """Return a schema with no defaults but those that stand for what is left out where it is written."""
+    """Return a schema without defaults, except those that stand for values left out in writing."""
     if isinstance(schema, list):
         return [_as_filed(each) for each in cast("list[object]", schema)]
     if not isinstance(schema, dict):
@@ -158,13 +158,13 @@ def _as_filed(schema: Any) -> Any:
 
 
 def written(frozen: Frozen) -> str:
-    """Return the text of a file: the same for the same schema, whenever it is written."""
+    """Return the text of a file. The same schema always has the same text."""
     parts = msgspec.to_builtins(msgspec.structs.replace(frozen, json_schema=_as_filed(frozen.json_schema)))
     return json.dumps(parts, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
 
 
 def read_frozen(text: bytes) -> Frozen:
-    """Return what a file holds.
+    """Return the contents of a file.
 
     Raises:
         InvalidArgumentError: it is not the file of a frozen schema.
@@ -179,7 +179,7 @@ def read_frozen(text: bytes) -> Frozen:
 
 
 def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
-    """Return what has become of a schema since it was frozen."""
+    """Return the verdict on a schema compared with its file; pass None without a file."""
     if frozen is None:
         return Verdict(Outcome.NEW, [])
     if now.version < frozen.version:
@@ -196,7 +196,7 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
 
 
 def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:
-    """Return what is breaking about fields that there were once before: sessions may hold what they were then."""
+    """Return the breaking differences of fields that come back: sessions may hold values of the removed fields."""
     now = fields_of(schema)
     return [
         each._replace(reason=f"{each.reason} (there was such a field before)")

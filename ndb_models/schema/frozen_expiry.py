@@ -1,4 +1,4 @@
-"""How the sessions of a model expire, in the file of its frozen schema, and what a change of it means for them."""
+"""The expiry in the file of a frozen schema, and the effect of a changed expiry on existing sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT = "sessions that exist keep theirs until they are rotated or upgraded, or 
 
 
 class FrozenExpiry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An expiry: times in seconds, None for never; `on` is what starts the idle time anew."""
+    """An expiry: times in seconds, None for never; `on` is the use that restarts the idle time."""
 
     idle: int | None = None
     absolute: int | None = None
@@ -23,7 +23,7 @@ class FrozenExpiry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def frozen_expiry(expiry: Expiry | None) -> FrozenExpiry:
-    """Return what the file of a class with this expiry holds."""
+    """Return the expiry of a class as its file holds it."""
     if expiry is None:
         return FrozenExpiry()
     on = expiry.on if expiry.idle is not None else None
@@ -31,7 +31,7 @@ def frozen_expiry(expiry: Expiry | None) -> FrozenExpiry:
 
 
 def compare_expiry(old: FrozenExpiry | None, new: FrozenExpiry | None) -> list[Difference]:
-    """Return what is different for sessions that were stored with the old one. None of it breaks them."""
+    """Return the differences for sessions stored with the old expiry. They are never breaking."""
     if old is None or new is None:
         return []
     return [Difference(_PLACE, breaking=False, reason=reason) for reason in _reasons(old, new)]

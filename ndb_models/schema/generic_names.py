@@ -1,7 +1,7 @@
-"""The names of generic schemas: `login.box[int]`, in one spelling, whatever the argument is written as.
+"""The names of generic schemas, such as `login.box[int]`. Each argument has one spelling, however it is written.
 
 `list[int]` and `List[int]` are one, as are `int | None`, `Optional[int]` and `None | int`. Classes of the standard
-library and of Pydantic have their bare names, all others the name of their module too: two classes `Token` in two
+library and of Pydantic have their bare names. All others have the name of their module too: two classes `Token` in two
 modules are two arguments. Metadata in `Annotated` is left out.
 """
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union, g
 
 from ndb_models.schema.code import code_in, without_address
 
-# Whose classes keep their names when a module is moved or split.
+# Packages with classes that keep their names when a module is moved or split.
 _WELL_KNOWN: Final = sys.stdlib_module_names | {"pydantic", "pydantic_core", "typing_extensions", "annotated_types"}
 
 
@@ -23,22 +23,22 @@ def generic_name(base: str, arguments: tuple[Any, ...], module: str) -> str:
 
     Args:
         base: the name of the generic schema.
-        arguments: what it was made with: types, or their names.
-        module: where such names are looked up.
+        arguments: the arguments of the class: types, or their names.
+        module: the module in which such names are looked up.
 
     Raises:
-        NameError: there is no such type yet. What it would be called cannot be told.
+        NameError: a named type does not exist yet, so its spelling is not known.
     """
     return f"{base}[{', '.join(_Spelling(module).of(each) for each in arguments)}]"
 
 
 def generic_identity(arguments: tuple[Any, ...], module: str) -> tuple[str, ...]:
-    """Return what tells the arguments of two generic classes apart: their spelling, and their metadata."""
+    """Return texts that tell the arguments of two generic classes apart: their spelling, and their metadata."""
     return tuple(_Spelling(module, metadata=True).of(each) for each in arguments)
 
 
 class _Spelling:
-    """Spells types. Metadata has no spelling that lasts; it is told apart by what it does."""
+    """Spells types. Metadata has no lasting spelling; its repr and its code tell it apart."""
 
     def __init__(self, module: str, *, metadata: bool = False) -> None:
         self._module = module
@@ -86,10 +86,10 @@ class _Spelling:
         return " | ".join([*sorted(names - {"None"}), *(["None"] if "None" in names else [])])
 
     def _reference(self, name: str) -> str:
-        """Return the spelling of the type that an annotation in quotes is."""
+        """Return the spelling of a type given in quotes."""
         try:
             found: Any = eval(name, dict(vars(sys.modules.get(self._module, sys))))
-        except Exception:  # noqa: BLE001 - whatever it is, it names no type
+        except Exception:  # noqa: BLE001 - any failure means that it names no type
             found = None
         if found is None and name != "None":
             raise NameError(name)

@@ -1,4 +1,4 @@
-"""JSON Schemas as Pydantic writes them: what they refer to, and which JSON values may fit them at all."""
+"""JSON Schemas as Pydantic writes them: their references, and the JSON values that may fit them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ndb_models.errors import InvalidArgumentError
 JsonSchema: TypeAlias = Mapping[str, Any]
 
 KEYS: Final = "x-keys"
-"""Our keyword for the schema of the names in an object, where they are read as something else than text."""
+"""Our keyword for the schema of the names in an object, if they are not read as text."""
 
 READS: Final = "x-reads"
-"""Our keyword for how a value is read, beyond what JSON Schema says."""
+"""Our keyword for how a value is read, beyond JSON Schema."""
 
 LEFT_OUT: Final = "x-left-out"
-"""Our keyword for the names of a typed dict that may be left out where it is written."""
+"""Our keyword for the names of a typed dict or a model that may be left out in writing."""
 
 DEFAULTS: Final = "x-defaults"
-"""Our keyword for the texts of defaults, by the names of the fields."""
+"""Our keyword for the texts of defaults, by field name."""
 
 ABSENT: Final = "x-absent"
-"""Our keyword for the names of fields that may not be written where they have their defaults. In no file."""
+"""Our keyword for the fields that may be left out in writing when they have their defaults. It is never in a file."""
 
 SAYING: Final = frozenset(
     {
@@ -36,19 +36,19 @@ SAYING: Final = frozenset(
         *(KEYS, LEFT_OUT, "x-python", "x-ge", "x-gt", "x-le", "x-lt"),
     }
 )
-"""Keywords that say what fits: all others are notes, those of ours apart that say how it is read."""
+"""Keywords that limit the values that fit. All others are notes, except ours that tell how a value is read."""
 
 
 def root_of(schema: JsonSchema) -> JsonSchema:
-    """Return the schema of the object itself, where the whole is a reference to it."""
+    """Return the schema of the object itself, even if the whole is a reference to it."""
     return resolved(schema, schema)
 
 
 def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
-    """Return the schema that is meant, where it is a reference into the definitions of the root.
+    """Return the definition in the root that a schema refers to, or the schema itself if it is no reference.
 
     Raises:
-        InvalidArgumentError: there is no such definition, or it is itself.
+        InvalidArgumentError: the definition does not exist, or refers to itself.
     """
     seen: set[str] = set()
     while True:
@@ -68,16 +68,16 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
 
 
 def says(schema: JsonSchema) -> frozenset[str]:
-    """Return the keywords of a schema that say what fits."""
+    """Return the keywords of a schema that limit the values that fit."""
     return SAYING.intersection(schema)
 
 
 NOTHING: Final[JsonSchema] = {"not": {}}
-"""What nothing fits."""
+"""The schema that no value fits."""
 
 
 def as_schema(schema: Any) -> JsonSchema:
-    """Return a schema as an object: it may be written as true or false."""
+    """Return a schema as an object. A schema may also be true or false."""
     return cast("JsonSchema", schema) if isinstance(schema, Mapping) else ({} if schema else NOTHING)
 
 
@@ -105,18 +105,18 @@ def kinds(schema: JsonSchema) -> frozenset[str]:
 
 
 def values_of(schema: JsonSchema) -> frozenset[str] | None:
-    """Return the JSON texts of the only values that fit, or None where there are others."""
+    """Return the JSON texts of the only values that fit, or None if the schema does not list them."""
     values = schema.get("enum", [schema["const"]] if "const" in schema else None)
     return None if values is None else frozenset(json.dumps(value, sort_keys=True) for value in values)
 
 
 def overlap(one: JsonSchema, other: JsonSchema, tag: str | None) -> bool:
-    """Tell whether a value may fit both, as far as its JSON type says, or a field that tells them apart.
+    """Tell whether a value may fit both, by the JSON types, the listed values and the fields that tell them apart.
 
     Args:
         one: a schema.
         other: another one.
-        tag: the field that is looked at first where such values are read; every value has it.
+        tag: the discriminator of the union, a field that every value has; None without one.
     """
     if not kinds(one) & kinds(other):
         return False
@@ -130,7 +130,7 @@ def overlap(one: JsonSchema, other: JsonSchema, tag: str | None) -> bool:
 
 
 def shown(schema: JsonSchema) -> str:
-    """Return what a message calls what fits a schema."""
+    """Return words for the values that fit a schema, for a message."""
     declared = schema.get("type")
     shown = declared if isinstance(declared, str) else "a value of several types"
     return f"{shown} ({schema['format']})" if "format" in schema else shown

@@ -1,8 +1,8 @@
-"""How long a session may live: what its reserved key says, what its server says, and what its class allows.
+"""How long a session may live, by its reserved key, by its server and by its class. Decided here without I/O.
 
-Decided here without I/O. A class that allows less than before binds the sessions that exist: one that is read is
-brought under it. A class that allows more changes none of them by a read. A session that was given an expiry of its own
-keeps it, whatever the class says.
+A class that allows less than before binds existing sessions too: a read brings a session under the new limits. If a
+class allows more than before, reads leave existing sessions as they are. A session keeps an expiry of its own,
+regardless of its class.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ndb_models.schema.expiry import Expiry
 from ndb_models.types import SessionToken
 
 SKEW: Final = 1000
-"""By how many milliseconds the clocks of two processes may differ before a deadline counts as too late."""
+"""The milliseconds by which the clocks of two processes may differ before a deadline counts as too late."""
 
 
 class Lifetime(NamedTuple):
-    """How a session is to expire: by what, whether it was told so itself, and when at the latest (ms since 1970)."""
+    """How a session expires: its expiry, whether that is its own, and its deadline (ms since 1970; None for none)."""
 
     expiry: Expiry | None
     own: bool = False
@@ -53,7 +53,7 @@ class Timer(NamedTuple):
         return cls(expiry.duration, deletes=True, on_write=expiry.extends_on_write, on_read=expiry.extends_on_read)
 
     def within(self, limit: Timer) -> bool:
-        """Tell whether a session with this timer never outlives one with another, used in the same way."""
+        """Tell whether a session with this timer never outlives one with the limit, used in the same way."""
         return (
             0 < self.duration <= limit.duration
             and self.deletes
@@ -62,22 +62,22 @@ class Timer(NamedTuple):
         )
 
     def brought_under(self, expiry: Expiry) -> Timer:
-        """Return the timer with which a session lives no longer than an expiry allows, nor than with this one."""
+        """Return a timer that lets a session live no longer than the expiry allows, and no longer than this timer."""
         limit = Timer.of(expiry)
         if self.within(limit if expiry.idle is not None else limit._replace(on_write=True, on_read=True)):
-            return self  # the deadline bounds what extending could do
+            return self  # the deadline limits all extensions
         return limit._replace(duration=min(self.duration or limit.duration, limit.duration))
 
     @property
     def on(self) -> str | None:
-        """What starts it anew, as the reserved key says it."""
+        """The use that restarts the timer, in the words of the reserved key: None for both."""
         if self.on_write and self.on_read:
             return None
         return "write" if self.on_write else "read" if self.on_read else "never"
 
     @property
     def on_the_wire(self) -> Mapping[str, Any]:
-        """What a request is told: its parameter `expiry`."""
+        """The parameter `expiry` of a request."""
         return {
             "duration": self.duration,
             "deleteSession": self.deletes,
@@ -87,11 +87,11 @@ class Timer(NamedTuple):
 
 
 def exceeds(envelope: Envelope, expiry: Expiry | None, now: float) -> bool:
-    """Tell whether a session may live longer than its class allows, or than it was told itself.
+    """Tell whether a session may live longer than its class, or its own expiry, allows.
 
     Args:
-        envelope: what its reserved key says.
-        expiry: of the class.
+        envelope: the contents of its reserved key.
+        expiry: the expiry of its class.
         now: in milliseconds since 1970.
     """
     absolute, deadline = envelope.absolute, envelope.deadline
@@ -104,7 +104,7 @@ def exceeds(envelope: Envelope, expiry: Expiry | None, now: float) -> bool:
         idle = expiry.idle_seconds
         if idle is not None:
             recorded = envelope.idle
-            # The server holds the shorter one.
+            # The server's timer runs for the shorter of idle and absolute.
             if recorded is None or recorded > idle or not _counts_no_more(envelope.on, expiry.on):
                 return True
     return deadline is not None and absolute is not None and deadline > now + absolute * 1000 + SKEW
@@ -115,12 +115,12 @@ def _counts_no_more(on: str | None, allowed: Literal["read", "write", "both"]) -
 
 
 def brought_under(envelope: Envelope, timer: Timer, expiry: Expiry | None, now: float) -> tuple[Envelope, Timer]:
-    """Return what a session that `exceeds` is to say and to have, so that it does not any more.
+    """Return the envelope and the timer that bring a session that `exceeds` back within its limits.
 
     Args:
-        envelope: what its reserved key says.
-        timer: the one that its server has.
-        expiry: of the class.
+        envelope: the contents of its reserved key.
+        timer: the timer that its server has.
+        expiry: the expiry of its class.
         now: in milliseconds since 1970.
     """
     absolute, deadline = envelope.absolute, envelope.deadline
@@ -145,17 +145,17 @@ def created_with(expiry: Expiry | None, now: float, *, own: bool = False) -> Lif
 
 
 def carried_over(envelope: Envelope | None, timer: Timer | None, expiry: Expiry | None, now: float) -> Lifetime:
-    """Return the lifetime that a session takes along to a new token or to a new version: of its class, or its own.
+    """Return the lifetime that a session takes along to a new token or version: that of its class, or its own.
 
     Args:
-        envelope: what its reserved key says; None where it has none.
-        timer: the one that its server has; None where `is_told` says that the reserved key tells enough.
-        expiry: of the class.
+        envelope: the contents of its reserved key; None if it has no such key.
+        timer: the timer that its server has; None if `is_told` says that the reserved key tells enough.
+        expiry: the expiry of its class.
         now: in milliseconds since 1970.
     """
     if envelope is None or timer is not None or envelope.own:
         kept = expiry_of(envelope, timer)
-        # Without a reserved key that says so, nobody knows why it is not as the class is.
+        # An expiry that the reserved key does not explain counts as its own.
         own = kept is not None or (envelope is not None and envelope.own)
         return Lifetime(kept, own, envelope.deadline if envelope is not None else None)
     limit = expiry.absolute_seconds if expiry is not None else None
@@ -163,20 +163,20 @@ def carried_over(envelope: Envelope | None, timer: Timer | None, expiry: Expiry 
         return Lifetime(expiry)
     if envelope.deadline is None:
         return created_with(expiry, now)
-    # What it has lived counts, as far as that is known.
+    # The time that it has lived counts, as far as it is known.
     later = max(0, limit - envelope.absolute) if envelope.absolute is not None else 0
     return Lifetime(expiry, deadline=int(min(envelope.deadline + later * 1000, now + limit * 1000)))
 
 
 def is_told(envelope: Envelope | None, expiry: Expiry | None) -> bool:
-    """Tell whether the reserved key and the class say all of how a session expires."""
+    """Tell whether the reserved key and the class fully tell how a session expires."""
     if envelope is None:
         return False
     return envelope.own or expiry is not None or envelope.idle is not None or envelope.absolute is not None
 
 
 def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
-    """Return how a session expires, by its server's timer, or where that is not given by its reserved key."""
+    """Return the expiry of a session by its server's timer; without a timer, by its reserved key; None without both."""
     if timer is not None:
         extends = timer.duration > 0 and (timer.on_write or timer.on_read)
         idle = timer.duration if extends else None
@@ -186,7 +186,7 @@ def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
         idle, absolute, on = envelope.idle, envelope.absolute, envelope.on
     else:
         return None
-    if on == "never":  # nothing extends it, so that it ends by then whatever happens
+    if on == "never":  # no use extends it, so its idle time is an absolute one
         idle, absolute = None, min(each for each in (idle, absolute) if each is not None)
     if idle is None and absolute is None:
         return None
@@ -194,7 +194,7 @@ def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
 
 
 def extends_on_read(envelope: Envelope | None, expiry: Expiry | None) -> bool:
-    """Tell whether reading a session may extend it. Of what has no reserved key, nobody knows."""
+    """Tell whether reading a session may extend it. Without a reserved key, it may."""
     if envelope is None:
         return True
     if envelope.idle is not None:
@@ -205,7 +205,7 @@ def extends_on_read(envelope: Envelope | None, expiry: Expiry | None) -> bool:
 def envelope_of(
     schema: str, version: int, tkn: SessionToken | None, lifetime: Lifetime, by: str | None = None
 ) -> Envelope:
-    """Return what the reserved key of a session says."""
+    """Return the contents of a session's reserved key."""
     expiry = lifetime.expiry
     if expiry is None:
         return Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
@@ -223,7 +223,7 @@ def envelope_of(
 
 
 def with_lifetime(envelope: Envelope, lifetime: Lifetime) -> Envelope:
-    """Return what a reserved key says, with another lifetime."""
+    """Return the contents of a reserved key with another lifetime."""
     told = envelope_of(envelope.schema, envelope.version, envelope.tkn, lifetime)
     return msgspec.structs.replace(
         envelope, idle=told.idle, on=told.on, absolute=told.absolute, own=told.own, deadline=told.deadline

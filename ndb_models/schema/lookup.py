@@ -1,8 +1,8 @@
-"""`Lookup`: the mark of a field by whose value sessions are found, and the name that a value has in the index.
+"""`Lookup`, the mark of a field that sessions are found by; and the name of a value in the index.
 
-Two values are the same where their stored JSON is: the one comparison that every server, and every later version of a
-program, makes alike. What is equal in Python and is not as JSON cannot be looked up. The name of a value holds a hash:
-it keeps values out of listings, logs and data sets of keys, and short. It keeps nothing from those who can read the
+Two values are the same if their stored JSON is the same. Every server, and every later version of a program, makes this
+comparison alike. Values that are equal in Python but not as JSON cannot be looked up. The name of a value holds a hash,
+which is short and keeps values out of listings, logs and data sets of keys. It does not hide them from readers of the
 store, since the index leads to the sessions themselves.
 """
 
@@ -19,10 +19,10 @@ from pydantic.fields import FieldInfo
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
 
-# 160 bits, as hexadecimal digits: nobody finds two values of one name.
+# 160 bits, as hexadecimal digits: too many to search for two values with one name.
 _DIGITS: Final = 40
 
-# Names that are arguments, and of which verbs.
+# Field names that are arguments already, with the verbs that take them.
 _TAKEN: Final[Mapping[str, str]] = {"but": "end_all_for", "extend": "find and find_one"}
 
 _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
@@ -35,21 +35,21 @@ _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
 
 _UNKNOWN: Final = "Any says nothing of what it holds, which may be floats: declare it, such as dict[str, int]"
 _BARE: Final = (object, dict, list, tuple)
-# What tells a TypedDict, of whichever module, and a named tuple.
+# Attributes of a TypedDict, of any module, and of a named tuple.
 _RECORDS: Final = ("__total__", "_fields")
 _WRITE: Final = "write Annotated[int, Lookup()], with the field's own type in place of int"
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Lookup:
-    """Marks a field by whose value sessions are found: `user_id: Annotated[int, Lookup()]`.
+    """Marks a field that sessions are found by: `user_id: Annotated[int, Lookup()]`.
 
-    `Repository.find` and `end_all_for` take the field's value then. None is never looked up: a session whose field is
-    None is not found by it.
+    `Repository.find` and `end_all_for` then take a value of the field. None is never looked up: a session with None in
+    the field is not found by it.
 
     Args:
-        unique: at most one session has a value, None excepted: what would take one that is taken raises
-            `DuplicateError`.
+        unique: at most one session has a value, except None. A write of a value that another session has
+            raises `DuplicateError`.
 
     Raises:
         InvalidArgumentError: `unique` is neither True nor False, or given without its name.
@@ -64,10 +64,10 @@ class Lookup:
 
 
 def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:
-    """Return the fields of a class that are looked up, those of its bases too.
+    """Return the fields of a class, and of its bases, that are looked up.
 
     Raises:
-        SchemaError: a field cannot be, as it is declared.
+        SchemaError: a field cannot be looked up as it is declared.
     """
     found: dict[str, Lookup] = {}
     for name, field in model.__pydantic_fields__.items():
@@ -89,10 +89,10 @@ def _is_mark(metadata: object) -> bool:
 
 
 def refuse_as_types(model: str, annotations: Mapping[str, Any]) -> None:
-    """Refuse marks that stand where a type should, which Pydantic would take for one.
+    """Refuse marks in the place of a type, because Pydantic would take them for one.
 
     Raises:
-        SchemaError: one does.
+        SchemaError: a mark is in the place of a type.
     """
     for name, annotation in annotations.items():
         if isinstance(annotation, Lookup) or (isinstance(annotation, str) and annotation.startswith("Lookup(")):
@@ -121,7 +121,7 @@ def _unfit(name: str, excluded: bool, types: list[Any]) -> str | None:
 
 
 def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
-    """Yield all that an annotation is made of, what marks its parts too. `seen` stops at aliases of themselves."""
+    """Yield all parts of an annotation, with the metadata of parts. `seen` stops at aliases of themselves."""
     if any(annotation is each for each in seen):
         return
     seen.append(annotation)
@@ -139,17 +139,17 @@ def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
 
 
 class _Part(NamedTuple):
-    """A field of a class: its type, and what marks it."""
+    """A field of a class: its type and its metadata."""
 
     annotation: Any
     metadata: Sequence[Any] = ()
 
 
 def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
-    """Yield all that the fields of these types are made of, and of the types of those, and so on."""
+    """Yield all parts of the fields of types, at every depth."""
     for kind in types:
         for part in _parts_of(kind) if isinstance(kind, type) else ():
-            # A session inside of another is marked for itself.
+            # The marks of a session inside of another are its own.
             yield from () if hasattr(kind, "session_options") else part.metadata
             found = list(_types_in(part.annotation, seen))
             yield from found
@@ -168,10 +168,10 @@ def _parts_of(kind: type[Any]) -> Iterator[_Part]:
 
 
 def digest(text: bytes) -> str:
-    """Return the hash of a value, given as JSON: that of the one form in which the same value is the same text.
+    """Return the hash of a value, given as JSON. It is taken from a form in which the same value is the same text.
 
-    How a server, or another version, formats JSON makes no difference. What Python cannot read, since it is nested too
-    deep or holds a number of too many digits, is hashed as it stands; no model holds it.
+    So the format of the JSON, by a server or another version, makes no difference. JSON that Python cannot read, nested
+    too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
     try:
         form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
@@ -181,12 +181,12 @@ def digest(text: bytes) -> str:
 
 
 def index_prefix(schema: str, field: str) -> str:
-    """Return what the shared keys that stand for the values of a field begin with. The value's hash follows."""
+    """Return the prefix of the shared keys that stand for the values of a field. The value's hash follows."""
     return f"__ndb__:{schema}:{field}:"
 
 
 def digest_in(name: str, prefix: str) -> str | None:
-    """Return the hash in the name of a value that begins with this prefix, or None if it is no such name."""
+    """Return the hash in the name of a value with this prefix, or None if it is no such name."""
     hashed = name.removeprefix(prefix)
     shaped = len(hashed) == _DIGITS and all(digit in "0123456789abcdef" for digit in hashed)
     return hashed if shaped and name != hashed else None

@@ -1,10 +1,10 @@
-"""Models that need not be read back before they are stored, because JSON loses nothing of the types of their fields.
+"""Models that need not be read back before they are stored, because JSON keeps the types of their fields in full.
 
-Of most classes that can be told from their core schema, once: their fields are strings, numbers, times, collections of
-such, and models like that, without validators and serializers of the user's. Then a model comes back the same if each
-of its values is of the very type that is read, and just what its field declares, which Pydantic's strict mode tells
-without writing and reading JSON; and if none is one of the few of these types that JSON has no way to write. Of what is
-not listed here nothing is claimed.
+Most classes are like this, as their core schema tells once. Their fields are strings, numbers, times, collections of
+such, and models like that, without user validators and serializers. A model of such a class comes back the same on
+three conditions. Each value is of exactly the type that is read. Each value fits its field; Pydantic's strict mode
+tells so without writing and reading JSON. No value is one of the few that JSON cannot write. For types that are not
+listed here, the module makes no claim.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic_core import SchemaValidator, TzInfo
 from ndb_models.schema.core_schemas import has_aliases
 
 Check = Callable[[Mapping[str, Any]], bool]
-"""Tells of a model's fields whether they come back equal. False says nothing."""
+"""Tells whether a model's fields come back equal. False leaves the question open."""
 
 _Look = Callable[[Any], bool]
 
@@ -33,7 +33,7 @@ _KNOWN_ROWS: Final = 64
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
 _BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _LENGTHS: Final = frozenset({"min_length", "max_length"})
-# The types that come back as they are, but for a few values, and what may be said of them that changes no value.
+# The types that come back as they are, except a few values; and the keys of their schemas that change no value.
 _LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
     "str": _LENGTHS | {"pattern"},
     "int": _BOUNDS,
@@ -52,7 +52,7 @@ _LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
     "date": frozenset(),
     "datetime": frozenset({"microseconds_precision", "tz_constraint"}),
 }
-# All else that may be said of a type narrows it, and so does a literal.
+# All other keys narrow a type, and so does a literal.
 _NOT_NARROWING: Final = frozenset(
     {
         "items_schema",
@@ -77,9 +77,9 @@ _UTC_AS_READ: Final = TzInfo(0)
 
 
 def lossless_check(model: type[BaseModel]) -> Check | None:
-    """Return what tells of models of a class that they come back the same; None where nothing can be told.
+    """Return the check that a model of this class comes back the same; None if no claim can be made.
 
-    Of an open class it tells so of the fields; `extras_come_back` tells it of the rest.
+    For an open class it checks the fields; `extras_come_back` checks the rest.
     """
     core_schema: Any = model.__pydantic_core_schema__
     if has_aliases(core_schema):
@@ -90,14 +90,14 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
 
 
 def extras_come_back(extras: Mapping[str, Any]) -> bool:
-    """Tell whether the keys of an open model that are no fields come back equal. False says nothing."""
+    """Tell whether the extra keys of an open model come back equal. False leaves the question open."""
     return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
 
 
 def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
-    """Return the fields that hold a str, an int or a bool which is read as it stands in JSON, with these types.
+    """Return the fields that hold a str, an int, a bool or None, read as it stands in JSON, with their types.
 
-    Two different JSON values of these types are two values of such a field.
+    In such a field, two different JSON values of its types are two values.
     """
     core_schema: Any = model.__pydantic_core_schema__
     if core_schema["type"] == "definitions":
@@ -112,7 +112,7 @@ def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
 
 
 def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = frozenset()) -> Check | None:
-    """Return what tells of the fields of a model, and all in them, that they come back, given its core schema."""
+    """Return the check that the fields of a model, at every depth, come back; None if no claim can be made."""
     fields = _fields_of(model, extras)
     if fields is None:
         return None
@@ -132,7 +132,7 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
     if is_narrowed:
         whole: Any = {"type": "definitions", "schema": model["schema"], "definitions": [*definitions.values()]}
         fits = SchemaValidator(whole if definitions else model["schema"]).isinstance_python
-    # Rows of types that were found to be those of the fields: there are several, as a field may be None.
+    # Rows of types that fit the fields. There are several, as a field may be None.
     known: set[tuple[type, ...]] = set()
 
     def check(values: Mapping[str, Any]) -> bool:
@@ -158,12 +158,12 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
 def _fields_of(
     model: Any, extras: frozenset[str] = frozenset(), *, private_too: bool = False
 ) -> Mapping[str, Any] | None:
-    """Return the fields of a model that is nothing but its fields.
+    """Return the fields of a model that consists of its fields alone; None for other models.
 
     Args:
         model: its core schema.
-        extras: what may be said of keys that are no fields; a model may have such if anything may.
-        private_too: whether it may have private attributes.
+        extras: the keys of a core schema that may tell of extras. If it is empty, the model may not take extras.
+        private_too: true if the model may have private attributes.
     """
     if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
@@ -180,9 +180,12 @@ def _fields_of(
 
 
 class _Declared(NamedTuple):
-    """The types that values of a declared type are read as, and what tells of each of these whether it comes back.
+    """The declared type of a value.
 
-    There is nothing to tell where all values do. It is narrowed if a model may not hold all values of these types.
+    Attributes:
+        kinds: the types that its values are read as.
+        look: tells whether a value of such a type comes back; None if all values do.
+        is_narrowed: true if the field does not take all values of such types.
     """
 
     kinds: frozenset[type]
@@ -191,7 +194,7 @@ class _Declared(NamedTuple):
 
 
 def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
-    """Return the type of a field, without its default; None if nothing is claimed of it."""
+    """Return the type of a field, without its default; None if no claim is made."""
     inner = field["schema"]
     if not _FIELD.issuperset(field):
         return None
@@ -204,7 +207,7 @@ def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
 
 def _type(node: Any, definitions: _Definitions) -> _Declared | None:
     if node["type"] == "definition-ref" and _ALWAYS.issuperset(node.keys() - {"schema_ref"}):
-        # Without itself among the definitions: nothing is claimed of a type that holds its like.
+        # Inside its own definition a type is not defined, so recursive types get no claim.
         others = {ref: each for ref, each in definitions.items() if ref != node["schema_ref"]}
         return _type(definitions[node["schema_ref"]], others) if len(others) < len(definitions) else None
     kind = node["type"]
@@ -242,7 +245,7 @@ def _type(node: Any, definitions: _Definitions) -> _Declared | None:
 
 
 def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
-    """Return the type of a collection whose items are all of one type."""
+    """Return the type of a collection with items of one type."""
     kinds = item.kinds
     look = _look_at_each(item.look)
 
@@ -253,7 +256,7 @@ def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
 
 
 def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:
-    """Return the type of a dict whose keys are text."""
+    """Return the type of a dict with keys of text."""
     kinds = value.kinds
     look = _look_at_each(value.look)
 
@@ -262,7 +265,7 @@ def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:
             return False
         try:
             "".join(values).encode()
-        except UnicodeError:  # which Pydantic writes, as something else
+        except UnicodeError:  # a lone surrogate, which Pydantic writes as something else
             return False
         return look is None or look(values.values())
 
@@ -284,7 +287,7 @@ def _look_inside(check: Check) -> _Look:
 
 
 def _is_read_as_written(time: datetime) -> bool:
-    """Tell whether a time is read in the zone that it has: other zones have rules of their own, and seconds."""
+    """Tell whether a time surely keeps its zone and fold. Zones other than UTC have rules of their own, and seconds."""
     zone = time.tzinfo
     return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
 
