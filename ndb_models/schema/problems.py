@@ -16,8 +16,8 @@ from ndb_models.texts import join_members
 WHOLE: Final = "(model)"
 """Stands in place of a field if the model as a whole is wrong."""
 
-# Most of Pydantic's messages name limits and types, which the class shows anyway. Messages of these kinds may quote the
-# value, so they are replaced.
+# Most of Pydantic's messages name limits and types, which the class shows anyway. Messages of the kinds below may quote
+# the value, so they are replaced.
 _REFUSED: Final = "a validator of the class refused it; what that says is not shown, since it may hold the value"
 _TELLTALE: Final[Mapping[str, str]] = {
     "value_error": _REFUSED,
