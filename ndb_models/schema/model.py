@@ -146,7 +146,7 @@ class SessionModel(BaseModel):
         super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - _KEYWORDS})
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
-        if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
+        if generic is not None and issubclass(generic, SessionModel):  # Page[int] cannot declare its own
             options = generic.session_options
             name = _generic_name(cls, options.schema)
             cls.session_options = replace(

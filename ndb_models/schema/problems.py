@@ -65,7 +65,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
 
 
 def without_values(error: ValidationError) -> ValidationError:
-    """Return the error without the values: a traceback should not show stored data."""
+    """Return the error without the values: a traceback should show no data of a session."""
     problems: list[InitErrorDetails] = [
         {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
         for name, reason in problems_of(error)

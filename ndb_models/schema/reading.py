@@ -83,7 +83,7 @@ class Side(NamedTuple):
     is_abstract: bool = False
 
     def at(self, node: Any) -> Side:
-        """Return a part of this one, inside any references, defaults, and branches for Python input."""
+        """Return a part of this one, past references, defaults, and the choice between JSON and Python."""
         config, otherwise, is_abstract = self.config, False, False
         while True:
             config = node.get("config", config)

@@ -1,4 +1,4 @@
-"""Compares the bounds of core schemas: does one take every value that the other takes?"""
+"""Compares the bounds of core schemas: tells whether one takes every value that another takes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 
 def is_looser(view: Mapping[str, Any], model: Mapping[str, Any], but: frozenset[str]) -> bool:
-    """Tell whether `view` takes every value that fits `model`, as far as settings other than `but` tell.
+    """Tell whether `view` takes every value that fits `model`, without a look at the settings in `but`.
 
-    A setting that differs and is not a known bound makes this false.
+    If any other setting differs and is not a known bound, the answer is no.
     """
     for name in (view.keys() | model.keys()) - but - {"type"}:
         if name in view and name in model and _equal(view[name], model[name]):
@@ -19,7 +19,7 @@ def is_looser(view: Mapping[str, Any], model: Mapping[str, Any], but: frozenset[
         try:
             if rule is None or not rule(view, model):
                 return False
-        except TypeError:  # times with a zone and without
+        except TypeError:  # a time with a zone does not compare with one without
             return False
     return True
 

@@ -34,7 +34,7 @@ def _replace(node: object) -> tuple[Any, bool]:
             return {**members, "serialization": plain}, True
         replaced = {name: _replace(part) for name, part in members.items() if name != "metadata"}
         return {name: part for name, (part, _) in replaced.items()}, any(found for _, found in replaced.values())
-    if type(node) in (list, tuple):  # a named tuple is a default of the user's
+    if type(node) in (list, tuple):  # exact types: a named tuple is a user's default
         items = cast("list[object] | tuple[object, ...]", node)
         parts = [_replace(part) for part in items]
         return type(items)(part for part, _ in parts), any(found for _, found in parts)

@@ -73,7 +73,7 @@ def _reason(node: Any) -> str | None:
 
 
 def _outside() -> int:
-    """Return the stack level, for the caller's warning, of the first frame outside these folders."""
+    """Return the stack level, for the caller's warning, of the first frame outside `_INNER`."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename.startswith(_INNER):
         frame, level = frame.f_back, level + 1

@@ -141,13 +141,13 @@ class Rejection:
 class Command:
     """One row: a command as client and engine see it.
 
-    `repeatable` commands have the same effect and answer twice as once. A client may send them again if it cannot know
-    whether the first was carried out. `may_take_long` commands may keep the server busy for long: a late answer does
-    not mean that the connection is frozen. `of_session` commands carry a session's token as `tkn`. `for_admins`
-    commands are refused to credentials that are for data alone, if the server tells them apart. `beyond` commands are
-    this package's own: a NemesisDB answers them with status 10. `stores_values` names the parameter that is kept as the
-    JSON text that came, if there is one. `echo` tells whether a successful answer can belong to a request, by the parts
-    of the request that it repeats.
+    Carrying out a `repeatable` command twice has the same effect and the same answer as once. So a client may send it
+    again if it cannot know whether the first was carried out. `may_take_long` commands may keep the server busy for
+    long: a late answer does not mean that the connection is frozen. `of_session` commands carry a session's token as
+    `tkn`. `for_admins` commands are refused to credentials that are for data alone, if the server tells them apart.
+    `beyond` commands are this package's own: a NemesisDB answers them with status 10. `stores_values` names the
+    parameter that is kept as the JSON text that came, if there is one. `echo` tells whether a successful answer can
+    belong to a request, by the parts of the request that it repeats.
 
     These are made from the name: `request_start`, the first bytes of a request; `answer_name`; `answer_start`, the
     first bytes of an answer; `keys_start`, the usual first bytes of an answer with an object of keys; `bare_success`,

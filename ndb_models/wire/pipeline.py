@@ -6,8 +6,8 @@ first out. One missing or extra answer would shift all later ones to the wrong r
 - An abandoned request keeps its place; its answer is dropped.
 - An answer must belong to the request at the head: by its name, and by the parts of the request that it repeats.
 - Requests that are in flight together end with a fence: an unknown command of the session prefix, with a number of its
-  own. The server answers it by that very name. The requests' answers are handed over once the fence's has come in its
-  place, so a missing or extra answer shows before any of them is believed.
+  own. The server answers it by that very name. The answers to the requests are handed over once the fence's answer has
+  come in its place. So a missing or extra answer shows before any of them is believed.
 - A request that is alone in flight from first to last needs no fence: the next answer can only be its own.
 - The number of requests in flight is bounded by a window. A NemesisDB silently drops answers once more than 128 KiB of
   them wait to be read. The window starts at one request, and grows by the number of answers that are handed over. It
@@ -88,7 +88,7 @@ class Window:
         self._fit(self.size)
 
     def note_answers(self, count: int) -> None:
-        """Note that `count` answers were handed over, by which the window may grow."""
+        """Note that `count` answers were handed over; the window may grow by as many."""
         self._answers += count
         if self._answers >= _REMEMBERED:
             self._answers = 0

@@ -39,7 +39,7 @@ class Status(IntEnum):
 
 
 OK_STATUS: Final = Status.OK
-"""`Status.OK`, without the lookup in the class, which takes twice as long as its use."""
+"""`Status.OK`, without a lookup in the class: the lookup takes twice as long as the use."""
 
 UNAVAILABLE: Final = frozenset(
     {Status.SESSION_OPEN_FAIL, Status.SESSION_NEW_FAIL, Status.LOADING, Status.UNKNOWN},
