@@ -1,4 +1,4 @@
-"""`SessionModel`: the Pydantic model that a session is declared as."""
+"""`SessionModel`: the base class of the Pydantic models that declare sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _S = TypeVar("_S", bound=UpgradeStep)
 _Inherited: TypeAlias = Literal["inherited"]
 
 Private: TypeAlias = Literal["refuse", "drop"]
-"""Whether a model whose private attributes would not come back is refused, or stored without them."""
+"""How a model is stored if a private attribute would not come back: not at all, or without its private attributes."""
 
 _KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private"})
 
@@ -42,17 +42,17 @@ _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session class is declared with.
+    """The options that a session class is declared with.
 
-    `schema` is the name under which its sessions are stored, `upgrades` how those of older versions become current,
-    `private` what becomes of private attributes that are not at their default.
+    `schema` is the name that its sessions are stored under. `upgrades` holds the steps that make older sessions
+    current. `private` says how private attributes that are not at their default are treated.
     """
 
     schema: str
     expiry: Expiry | None
     private: Private = "refuse"
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
-    # Whether the class says `schema=`.
+    # True if the class says `schema=`.
     is_named: bool = field(default=False, compare=False, repr=False)
 
     @property
@@ -62,23 +62,23 @@ class SessionOptions:
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """That a model is stored: under which token, its keys as they were when it was read or written, its deadline."""
+    """The stored session of a model: its token, its keys as last read or written, and its deadline."""
 
     tkn: SessionToken
     keys: bytes
     deadline: int | None = None
-    # Names whose last write was not acknowledged: what is stored under them nobody knows.
+    # Names with a last write that was not acknowledged: the values stored under them are unknown.
     unsure: frozenset[str] = frozenset()
-    # Whether another form of the class wrote the session last, so that the next write has to say so.
+    # True if another form of the class wrote the session last: the next write has to say so.
     by_another: bool = False
-    # Where the model was upgraded when it was read, and what is stored is not: what that is.
+    # Set if reading upgraded the model and the upgrade is not stored yet.
     outdated: Outdated | None = None
 
     def __repr__(self) -> str:
         return "Stored()"
 
 
-# Said again of this class, so that checkers take it for neither frozen nor not, and allow `frozen=True` below it.
+# Repeated for this class, so that type checkers leave open whether it is frozen, and allow `frozen=True` below it.
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class SessionModel(BaseModel):
     """The base of session models: a Pydantic model that a `Repository` can store.
@@ -87,21 +87,21 @@ class SessionModel(BaseModel):
             username: str
             roles: list[str] = []
 
-    Instances are made like those of any model, anywhere; they hold no connection. One that was saved or read knows its
-    token, `tkn`; copies and pickles know it too. The token is no field: it does not count when models are compared, and
-    it is not shown.
+    Instances are made like those of any model, anywhere; they hold no connection. A saved or read instance knows its
+    token, `tkn`, and so do its copies and pickles. The token is not a field: comparisons ignore it, and reprs do not
+    show it.
 
     Class keywords:
-        expiry: when sessions end by themselves; inherited; None for never.
-        schema: the name under which sessions are stored; the class name if it is not given. A session is only ever read
-            as the schema that it was written as. A subclass does not inherit it; `Box[int]` of a generic class with
+        expiry: when sessions end by themselves; None for never. Inherited.
+        schema: the name that sessions are stored under; the class name if it is not given. A session is only read as
+            the schema that it was written as. Subclasses do not inherit the name. `Box[int]` of a generic class with
             `schema="login.box"` has the schema `login.box[int]`.
-        version: counts the changes to the class after which sessions that were stored before have to be upgraded, from
-            1; see `upgrade`. Neither this nor the steps are inherited: a subclass is another schema.
-        oldest: the oldest version that is still upgraded; sessions of older ones are refused with `OlderVersionError`.
-        private: private attributes are not stored. `"refuse"`, the default, refuses a model in which one would not come
-            back as it is, at any depth. `"drop"` leaves them out: a session that is read has them as a new model does.
-            For what is worked out again, such as a cache. Inherited.
+        version: the version of the class, from 1. Raise it with each change that stored sessions need an upgrade for;
+            see `upgrade`. A subclass is another schema, so it inherits neither the version nor the steps.
+        oldest: the oldest version that is still upgraded. Sessions of older versions raise `OlderVersionError`.
+        private: private attributes are not stored. `"refuse"`, the default, refuses a model if one of them, at any
+            depth, would not come back as it is. `"drop"` leaves them out: a session that is read has them as a new
+            model does. Use it for attributes that can be worked out again, such as a cache. Inherited.
 
     Raises (at class definition):
         SchemaError: the class cannot be stored as it is declared.
@@ -146,7 +146,7 @@ class SessionModel(BaseModel):
         super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - _KEYWORDS})
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
-        if generic is not None and issubclass(generic, SessionModel):  # Page[int] has nowhere to say its own
+        if generic is not None and issubclass(generic, SessionModel):  # Page[int] cannot declare its own
             options = generic.session_options
             name = _generic_name(cls, options.schema)
             cls.session_options = replace(
@@ -156,22 +156,22 @@ class SessionModel(BaseModel):
             if declared.exclude is True and declared.is_required():
                 raise SchemaError(cls.__name__, name, "it is excluded, so it is not stored: give it a default")
         lookups_of(cls)
-        if cls.__pydantic_complete__:  # else once its types are defined, when it is first stored
+        if cls.__pydantic_complete__:  # else when it is first stored: its types are defined by then
             check_definition(cls)
 
     @classmethod
     def upgrade(cls, version: int) -> Callable[[_S], _S]:
-        """Declare how sessions of a version become those of the next: `@UserSession.upgrade(1)` above a function.
+        """Declare how sessions of a version become sessions of the next: `@UserSession.upgrade(1)` above a function.
 
-        The function takes all keys of a session as they were stored in that version, decoded, without the reserved one,
-        and returns those of the next version, as JSON values. It may change what it is given. It runs when a session
-        of that version or an older one is read, before the keys are validated, once for each such read; where the
-        version is the class's, nothing runs. It must give the same for the same keys: two readers may run it at once.
+        The function takes all keys of a session as that version stored them, decoded, without the reserved key. It
+        returns the keys of the next version, as JSON values. It may change the dict that it is given. It runs once for
+        each read of a session of that version or an older one, before the keys are validated. Sessions of the class's
+        own version run no steps. The same keys must give the same result: two readers may run the step at once.
 
         Raises:
             SchemaError: the version is not below that of the class, or is below `oldest`, or has a step already; the
-                function cannot be called, or is a coroutine function. That a step is missing is found when a
-                `Repository` of the class is made, and by `ndb-models schema check`.
+                function cannot be called with the keys alone, or is a coroutine function. A missing step is found when
+                a `Repository` of the class is made, and by `ndb-models schema check`.
         """
         upgrades = cls.session_options.upgrades
         upgrades.check_start(version)
@@ -187,7 +187,7 @@ class SessionModel(BaseModel):
         """The token under which this session is stored.
 
         Raises:
-            NotSavedError: it was never saved.
+            NotSavedError: the model was never saved.
         """
         stored = stored_of(self)
         if stored is None:
@@ -196,7 +196,7 @@ class SessionModel(BaseModel):
 
     @property
     def is_saved(self) -> bool:
-        """Whether this model has a token. The session may have ended since."""
+        """True if this model has a token. The session may have ended since."""
         return stored_of(self) is not None
 
     def __copy__(self) -> Self:
@@ -217,10 +217,12 @@ _checked: Final[WeakSet[type[SessionModel]]] = WeakSet()
 
 
 def check_definition(model: type[SessionModel]) -> None:
-    """Make sure that models of a class can be stored, as far as its fields tell; it must be complete. Once a class.
+    """Check, once for each class, that models of it can be stored, as far as its fields tell.
+
+    The class must be complete.
 
     Raises:
-        SchemaError: they cannot.
+        SchemaError: models of the class cannot be stored.
     """
     if model not in _checked:
         check_defaults(model)
@@ -256,19 +258,19 @@ def _refuse_reserved(cls: type[SessionModel], names: dict[str, Any]) -> None:
         raise SchemaError(cls.__name__, name, "this name is taken by SessionModel; give it another one")
 
 
-# Straight to the slot: Pydantic would look for it elsewhere too.
+# Access the slot directly: Pydantic would look in other places too.
 _slot: Any = SessionModel.__dict__["__ndb_stored__"]
 _get_stored: Callable[[SessionModel], Stored | None] = _slot.__get__
 set_stored: Callable[[SessionModel, Stored | None], None] = _slot.__set__
-"""Notes under which token a model is stored, and as what. Works for frozen models too."""
+"""Notes the stored session of a model, or None for no session. Works for frozen models too."""
 
 
 def stored_of(model: SessionModel) -> Stored | None:
-    """Return what is known of a model's session, or None if it has none."""
+    """Return the stored session of a model, or None if it has none."""
     try:
         return _get_stored(model)
     except AttributeError:
-        set_stored(model, None)  # what is not there takes long to find
+        set_stored(model, None)  # looking up a missing attribute is slow
         return None
 
 

@@ -1,4 +1,4 @@
-"""Old code on what new code writes: the comparison of two schemas the other way round, in words of its own."""
+"""Checks that old code can read the sessions of new code: compares the schemas in reverse, and rewords the reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ndb_models.schema.comparing import Difference, compare
 from ndb_models.schema.json_schema import JsonSchema
 
-# What a comparison says of a change, and the same of the old code, which reads what the new code writes.
+# The reason that a comparison gives, and its wording for old code that reads the sessions of new code.
 _WORDS: Final = [
     (re.compile(pattern), words)
     for pattern, words in (
@@ -32,9 +32,9 @@ _NOT_READ: Final = "what is stored beyond the fields is not read any more"
 
 
 def broken_for_old_code(old: JsonSchema, new: JsonSchema) -> list[Difference]:
-    """Return what is written by the new code, and cannot be read by the old code, or is read as something else.
+    """Return the values of new code that old code cannot read, or reads as other values.
 
-    What old code does not read at all is no reason, and stays as it is stored.
+    Keys that old code does not read at all do not count: they stay as they are stored.
     """
     found = compare(new, old, writes_all=True)
     return [each._replace(reason=_said(each.reason)) for each in found if each.breaking and each.reason != _NOT_READ]

@@ -1,4 +1,4 @@
-"""The fields of a JSON Schema at every depth, by their places: `address.street`, `items[].name`, `by_id.*.name`."""
+"""The fields of a JSON Schema at every depth, by path: `address.street`, `items[].name`, `by_id.*.name`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ndb_models.schema.json_schema import JsonSchema, as_schema, resolved
 
 
 def fields_of(schema: JsonSchema) -> dict[str, JsonSchema]:
-    """Return the fields of a schema by their places; where alternatives have one each, all that these are.
+    """Return the fields of a schema by path, with `anyOf` where alternatives have different fields at one path.
 
-    A definition that refers to itself is gone through once. All items of an array are at one place.
+    A definition that refers to itself is visited once. All items of an array share one path.
 
     Raises:
-        InvalidArgumentError: it refers to what it does not define.
+        InvalidArgumentError: the schema refers to a definition that it does not have.
     """
     found: dict[str, list[JsonSchema]] = {}
     for place, field in _walk(schema, schema, "", frozenset()):
@@ -40,7 +40,7 @@ def _walk(schema: Any, root: JsonSchema, place: str, above: frozenset[str]) -> I
 
 
 def _below(schema: JsonSchema, place: str) -> Iterator[tuple[str, Any]]:
-    """Yield what a schema consists of and is no field."""
+    """Yield the parts of a schema that are not fields, with their paths: alternatives, items, and other members."""
     for keyword in ("anyOf", "oneOf"):
         yield from ((place, each) for each in schema.get(keyword, ()))
     yield from ((f"{place}[]", each) for each in (*schema.get("prefixItems", ()), schema.get("items", True)))

@@ -1,4 +1,4 @@
-"""What is wrong with a model or with stored keys, said by fields and reasons, without anything of the values."""
+"""Problems of a model or of stored keys, as fields and reasons that never quote a value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic_core.core_schema import ErrorType
 from ndb_models.texts import join_members
 
 WHOLE: Final = "(model)"
-"""Stands for a field where it is the model as a whole that is wrong."""
+"""Stands in place of a field if the model as a whole is wrong."""
 
-# Pydantic's own messages name limits and types, which the class knows. These have room for something of the value, and
-# are said otherwise.
+# Most of Pydantic's messages name limits and types, which the class shows anyway. Messages of the kinds below may quote
+# the value, so they are replaced.
 _REFUSED: Final = "a validator of the class refused it; what that says is not shown, since it may hold the value"
 _TELLTALE: Final[Mapping[str, str]] = {
     "value_error": _REFUSED,
@@ -27,22 +27,22 @@ _TELLTALE: Final[Mapping[str, str]] = {
     "url_parsing": "Input should be a valid URL",
 }
 _UNSAID: Final = "a validator of the class refused it"
-# Those whose messages hold nothing of the value: Pydantic's, and our own.
+# Kinds with messages that do not quote the value, apart from those above: Pydantic's and our own.
 _SHOWN: Final = frozenset({*get_args(ErrorType), "zone_missing", "zone_unknown", "zoned_datetime_parsing"})
 
-# How Pydantic begins to say that it has no serializer for a type.
+# The start of Pydantic's message for a type without a serializer.
 _UNKNOWN_TYPE: Final = "Unable to serialize unknown type"
 
 
 def not_numbers(model: BaseModel) -> Iterator[tuple[str, str]]:
-    """Return the fields that hold what Pydantic writes as null, and then misses a number."""
+    """Yield the fields that hold NaN or an infinity: Pydantic writes null for them, and reads no number from it."""
     for name, value in model.__dict__.items():
         if isinstance(value, float) and not isfinite(value):
             yield name, "JSON has no NaN and no infinity"
 
 
 def unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
-    """Return the keys whose text is beyond what Pydantic's parser reads."""
+    """Return the keys with a text that Pydantic's parser cannot read."""
     problems: list[tuple[str, str]] = []
     for name, text in keys.items():
         try:
@@ -53,10 +53,10 @@ def unreadable(keys: Mapping[str, bytes]) -> Sequence[tuple[str, str]]:
 
 
 def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
-    """Return what is wrong as (field, reason), without anything of the values.
+    """Return the problems as (field, reason), without quoting a value.
 
-    Below the field, a place may be named by data (the names in a dict); and a message may quote the value where a
-    validator of the user wrote it.
+    Parts of the location below the field are left out, since they may be data, such as the names in a dict. The
+    messages of a user's validators are left out too, since they may quote the value.
     """
     return [
         (str(problem["loc"][0]) if problem["loc"] else WHOLE, _reason(problem))
@@ -65,7 +65,7 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
 
 
 def without_values(error: ValidationError) -> ValidationError:
-    """Return the error without the values: those that are stored, or to be, are not what a traceback should show."""
+    """Return the error without the values: a traceback should show no data of a session."""
     problems: list[InitErrorDetails] = [
         {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
         for name, reason in problems_of(error)
@@ -74,13 +74,13 @@ def without_values(error: ValidationError) -> ValidationError:
 
 
 def refused(name: str) -> ValidationError:
-    """Return the error for a field that a validator refuses, where what that says cannot be kept."""
+    """Return the error for a field that a validator refuses, without the validator's own message."""
     problem = InitErrorDetails(type=PydanticCustomError("refused", _UNSAID), loc=(name,), input=None)
     return ValidationError.from_exception_data(name, [problem], hide_input=True)
 
 
 def without_value(error: Exception) -> Exception | None:
-    """Return why something is no JSON, if that tells of types alone; what a serializer raises may hold the value."""
+    """Return the error if its message names types alone, else None: the error of a serializer may quote the value."""
     tells_of_types = isinstance(error, msgspec.MsgspecError) or str(error).startswith(_UNKNOWN_TYPE)
     return error if tells_of_types else None
 

@@ -18,13 +18,15 @@ _UNLIKE = (
 
 
 def check_view(view: type[BaseModel], model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys that a view reads, having made sure that each is read as the value that the model has.
+    """Return the keys that a view reads, after checking that the view reads each as the model's value.
 
-    A field of the view's own with a default is not read. Both classes must be complete.
+    A field with a default is not read if the view excludes it, or if the model does not have it and allows no extra
+    keys. Both classes must be complete.
 
     Raises:
-        SchemaError: the view has a field that the model does not have or store, and that has no default; or one that
-            would show something else than the model does.
+        SchemaError: the model does not have a field that the view requires, or does not store a field that both have;
+            a field of the view would show another value than the model does; or a function that the view does not have
+            reads or writes the model as a whole.
     """
     ours, theirs = fields_of_model(view), fields_of_model(model)
     _check_whole(view, model, ours, theirs)
@@ -48,13 +50,13 @@ def check_view(view: type[BaseModel], model: type[BaseModel]) -> tuple[str, ...]
 
 
 def _extra(of: Fields) -> Side:
-    """Return what the keys of an open class are read by that are no fields."""
+    """Return the schema that reads the extra keys of an open class."""
     inner = of.around[-1]
     return Side({"type": "any"}, of.config, of).at(inner.get("extras_schema", {"type": "any"}))
 
 
 def _check_whole(view: type[BaseModel], model: type[BaseModel], ours: Fields, theirs: Fields) -> None:
-    """Make sure that nothing comes between the keys and the fields of a model that the view does not have too."""
+    """Check that the view has every function that reads or writes the whole model, except for validators run after."""
     for part in ("serialization", "function"):
         mine = [_function(each, part) for each in ours.around]
         for each in theirs.around:

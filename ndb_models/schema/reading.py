@@ -1,8 +1,8 @@
-"""Whether one core schema reads what another one writes as the same values.
+"""Checks that one core schema reads the data of another as the same values: `covers(view, model)`.
 
-What cannot be shown to do so does not. Asked of a view: `covers(view, model)`. How a value is written does not matter
-where both read it alike; so most of it is a comparison of what reads. Where the view takes more than the model, by a
-looser bound, a further alternative or a smaller nested model, the model must write as its type does by itself.
+If this cannot be shown, the answer is no. How a value is written does not matter if both read it alike, so most of the
+check compares readers. The view may take more than the model: by a looser bound, a further alternative or a smaller
+nested model. Then the model must write the value as its type does by default.
 """
 
 # A core schema has no types.
@@ -19,13 +19,13 @@ from ndb_models.schema.core_schemas import Fields, walk
 from ndb_models.schema.reading_bounds import is_looser, length_bounds
 from ndb_models.schema.same_function import same_function
 
-# What says nothing of which value is made of a text that the model wrote.
+# Settings that do not affect the value that is read from a text of the model.
 _IRRELEVANT: Final = frozenset(
     {"ref", "metadata", "serialization", "strict", "fail_fast", "custom_error_type", "custom_error_message"}
     | {"config", "custom_error_context", "cls_repr", "validate_default", "frozen", "missing", "repr"}
 )
 
-# What the configuration of a class says of how values of these kinds are read.
+# By kind: the settings in the configuration of a class that affect how its values are read.
 _CONFIGURED: Final[Mapping[str, Mapping[str, str]]] = {
     "str": {
         **{name: f"str_{name}" for name in ("strip_whitespace", "to_lower", "to_upper", "min_length", "max_length")},
@@ -47,7 +47,7 @@ _USUAL: Final[Mapping[str, object]] = {
     "ser_json_temporal": "iso8601",
     "ser_json_timedelta": "iso8601",
 }
-# What may differ between two kinds without another value being read: a bound that is looser in the view.
+# Kinds with bounds that may be looser in the view: the value that is read stays the same.
 _BOUNDED: Final = frozenset(
     {"str", "bytes", "int", "float", "decimal", "date", "time", "datetime", "timedelta", "uuid"}
 )
@@ -73,7 +73,7 @@ _NONE_NODE: Final = {"type": "none"}
 class Side(NamedTuple):
     """A part of a core schema, in the configuration around it.
 
-    `otherwise` is whether a function writes it. `is_abstract` is whether its type is one of `collections.abc`.
+    `otherwise` is true if a function writes it. `is_abstract` is true if its type is one of `collections.abc`.
     """
 
     node: Any
@@ -83,7 +83,7 @@ class Side(NamedTuple):
     is_abstract: bool = False
 
     def at(self, node: Any) -> Side:
-        """Return a part of this one, past what does not read: references, defaults, and Python's own branches."""
+        """Return a part of this one, past references, defaults, and the choice between JSON and Python."""
         config, otherwise, is_abstract = self.config, False, False
         while True:
             config = node.get("config", config)
@@ -99,7 +99,7 @@ class Side(NamedTuple):
                     return Side(node, config, self.of, otherwise, is_abstract)
 
     def setting(self, name: str, configured: str) -> object:
-        """Return what is set here, or by the configuration, or by nobody."""
+        """Return a setting of this part, else of the configuration, else its default."""
         value = self.node.get(name, self.config.get(configured))
         usual = _USUAL.get(name, False)
         return usual if value is None else value
@@ -111,19 +111,19 @@ class Side(NamedTuple):
 
 
 def field_of(of: Fields, name: str) -> Side:
-    """Return what reads a field of a model."""
+    """Return the part that reads a field of a model."""
     return Side(_ANY_NODE, of.config, of).at(of.fields[name])
 
 
 class Reading:
-    """Compares what reads a view with what a model writes."""
+    """Compares how a view reads with how a model writes."""
 
     def __init__(self) -> None:
-        # Pairs that are fine, those too that are being compared: a model may refer to itself.
+        # Pairs that passed, and pairs that are being compared: a model may refer to itself.
         self._fine: frozenset[tuple[int, int, bool]] = frozenset()
 
     def covers(self, view: Side, model: Side) -> bool:
-        """Tell whether the view reads all that the model writes, each as the model's value, or a looser form of it."""
+        """Tell whether the view reads all data of the model, each as the model's value or a looser form of it."""
         return self._assumed((id(view.node), id(model.node), True), self._covers, view, model)
 
     def _covers(self, view: Side, model: Side) -> bool:
@@ -138,13 +138,13 @@ class Reading:
         self._fine = before | {pair}
         if compare(view, model):
             return True
-        self._fine = before  # without what rested on it
+        self._fine = before  # drop the pairs that passed because of this one
         return False
 
     # The same
 
     def _same(self, view: Side, model: Side) -> bool:
-        """Tell whether two parts read alike, whatever they are."""
+        """Tell whether two parts of any kind read alike."""
         if view.kind != model.kind or not _configured_alike(view, model):
             return False
         if view.kind in ("model", "dataclass"):
@@ -175,7 +175,7 @@ class Reading:
         if view.kind in _FUNCTIONS and _is_decorator(view) and not _shares_function(view, model):
             return self.covers(_inner(view), model)  # a validator of the view's own
         if model.kind == "function-after" and _is_decorator(model) and _inner(model).kind == "model":
-            return self.covers(view, _inner(model))  # it checks the whole, of which the view has a part
+            return self.covers(view, _inner(model))  # it checks the whole model, and the view is a part
         if view.kind == "nullable":
             return self.covers(_inner(view), _inner(model) if model.kind == "nullable" else model)
         if model.kind == "nullable" or model.otherwise:
@@ -216,7 +216,7 @@ class Reading:
         return _configured_alike(view, model, but=bounds) and is_looser(view.node, model.node, _IRRELEVANT)
 
     def _alternatives(self, view: Side, model: Side) -> bool:
-        """Compare alternatives: those of one JSON type must stay as many, in their order, since the best one wins."""
+        """Compare alternatives: for each JSON type, their number and order must agree, since the best match wins."""
         ours, theirs = _choices(view), _choices(model)
         if "left_to_right" in (_mode(view), _mode(model)):
             return False
@@ -230,7 +230,7 @@ class Reading:
         return True
 
     def _within_lengths(self, view: Side, model: Side) -> bool:
-        """Compare what Pydantic bounds by a function of its own, such as a secret: it changes nothing that is read."""
+        """Compare parts with a length that Pydantic checks by its own function, as in secrets. It changes no value."""
         ours: Mapping[str, int] = {}
         theirs: Mapping[str, int] = {}
         within, inside = view, model
@@ -243,7 +243,7 @@ class Reading:
         return is_looser({"type": "", **ours}, {"type": "", **theirs}, _IRRELEVANT) and self._same(within, inside)
 
     def _tagged(self, view: Side, model: Side) -> bool:
-        """Compare alternatives that are told apart by the same part of what is stored: each with its own."""
+        """Compare tagged unions: the discriminator must be the same, and the choices are compared tag by tag."""
         ours, theirs = view.node["choices"], model.node["choices"]
         return same_function(view.node["discriminator"], model.node["discriminator"]) and all(
             tag in ours and self.covers(view.at(ours[tag]), model.at(theirs[tag])) for tag in theirs
@@ -310,7 +310,7 @@ def has_default(field: Any) -> bool:
 
 
 def is_plain(side: Side) -> bool:
-    """Tell whether a value is written as its type is by itself, so that its JSON shows it: not a secret, for one."""
+    """Tell whether a value is written as its type is by default, so that its JSON shows it. A secret is not."""
     return not side.otherwise and not any(
         _is_function(node.get("serialization"))
         or (node["type"] == "bytes" and config.get("ser_json_bytes", "utf8") != "utf8")
@@ -319,7 +319,7 @@ def is_plain(side: Side) -> bool:
 
 
 def _is_function(serialization: Any) -> bool:
-    """Tell whether something is written by a function other than Pydantic's for sequences and the like."""
+    """Tell whether a function writes the value, other than Pydantic's own for sequences and the like."""
     if not isinstance(serialization, dict) or not str(serialization["type"]).startswith("function"):
         return False
     return not str(getattr(serialization["function"], "__module__", "")).startswith("pydantic._internal")
@@ -334,7 +334,7 @@ def _configured_alike(view: Side, model: Side, but: Collection[str] = ()) -> boo
 
 
 def _is_decorator(side: Side) -> bool:
-    """Tell whether a validator is one that a class declares by a decorator."""
+    """Tell whether a class declares this validator by a decorator."""
     function = side.node["function"]["function"]
     owner = getattr(function, "__self__", None)
     return _inner(side).kind == "model" or (isinstance(owner, type) and issubclass(owner, BaseModel))
@@ -362,7 +362,7 @@ def _inner(side: Side) -> Side:
 
 
 def json_kinds(side: Side) -> frozenset[str]:
-    """Return the JSON types that may be read as this."""
+    """Return the JSON types that this part reads."""
     if side.kind in _FUNCTIONS:
         return json_kinds(_inner(side)) if side.kind == "function-after" else _ANYTHING
     if side.kind == "lax-or-strict":

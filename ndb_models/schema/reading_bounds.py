@@ -1,4 +1,4 @@
-"""Bounds of core schemas: whether the one refuses nothing that the other takes."""
+"""Compares the bounds of core schemas: tells whether one takes every value that another takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any, Final
 
 
 def is_looser(view: Mapping[str, Any], model: Mapping[str, Any], but: frozenset[str]) -> bool:
-    """Tell whether all that `view` says, but for these, is a bound that takes whatever fits `model`."""
+    """Tell whether `view` takes every value that fits `model`, without a look at the settings in `but`.
+
+    If any other setting differs and is not a known bound, the answer is no.
+    """
     for name in (view.keys() | model.keys()) - but - {"type"}:
         if name in view and name in model and _equal(view[name], model[name]):
             continue
@@ -16,13 +19,13 @@ def is_looser(view: Mapping[str, Any], model: Mapping[str, Any], but: frozenset[
         try:
             if rule is None or not rule(view, model):
                 return False
-        except TypeError:  # times with a zone and without
+        except TypeError:  # a time with a zone does not compare with one without
             return False
     return True
 
 
 def length_bounds(node: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return the bounds of a length that Pydantic checks by a function of its own; none if it is something else."""
+    """Return the bounds of a length that Pydantic checks by a function of its own; empty for any other node."""
     function = node["function"]["function"] if node["type"] == "function-after" else None
     if not isinstance(function, functools.partial) or function.args:
         return {}
@@ -50,7 +53,7 @@ def _at_most(view: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
 
 
 def _edges(schema: Mapping[str, Any], included: str, excluded: str, step: int) -> list[tuple[Any, int]]:
-    """Return the bounds on one side: the further along `step`, the stricter. Integers have none that are excluded."""
+    """Return the bounds on one side: the further along `step`, the stricter. Those of integers become inclusive."""
     edges: list[tuple[Any, int]] = [(schema[included], 0)] if schema.get(included) is not None else []
     beyond = schema.get(excluded)
     if beyond is not None:

@@ -1,8 +1,8 @@
-"""The names of schemas that this process uses, each for one class: a token of the one class opens no other.
+"""The schema names in use in this process. Each belongs to one class, so a token of one class opens no other.
 
-A class that is loaded again, under its old module and qualified name, takes the place of the former. Two versions of a
-schema may stand side by side where both classes say `schema=` and their `version=` differs: a session of the one is
-then read by the other through a declared upgrade, or refused. A class that is gone keeps no name.
+A class that is loaded again, under its old module and qualified name, may use the name again. Two versions of a schema
+may exist side by side if both classes say `schema=` and differ in `version=`. Each reads sessions of the other through
+a declared upgrade, or refuses them. A class that no longer exists keeps no name.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _classes: Final[dict[str, WeakSet[type[SessionModel]]]] = {}
 
 
 def claim_schema(model: type[SessionModel]) -> None:
-    """Note that sessions of this schema are of this class. May be called again.
+    """Reserve the name of a class's schema for the class. May be called again.
 
     Raises:
-        SchemaError: another class that is in use has the name of the schema.
+        SchemaError: another class in use has the name, and is neither the same class nor another version of it.
     """
     schema = model.session_options.schema
     with _lock:
@@ -33,7 +33,7 @@ def claim_schema(model: type[SessionModel]) -> None:
         if model in others:
             return
         if _rival(model, others) is not None:
-            gc.collect()  # classes refer to themselves: one that nobody uses any more may still be there
+            gc.collect()  # classes refer to themselves, so an unused one may still be in memory
         rival = _rival(model, others)
         if rival is not None:
             raise SchemaError(model.__name__, None, _refusal(schema, model, rival))
@@ -45,7 +45,7 @@ def _rival(model: type[SessionModel], others: Iterable[type[SessionModel]]) -> t
 
 
 def _is_same(model: type[SessionModel], other: type[SessionModel]) -> bool:
-    """Tell whether two classes are one that was loaded twice."""
+    """Tell whether two classes are the same class, loaded twice."""
     return _identity(model) == _identity(other)
 
 

@@ -1,4 +1,4 @@
-"""Whether two functions of core schemas are one."""
+"""Compares functions of core schemas."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import functools
 import operator
 from typing import Any
 
-# What core schemas hold has no types.
+# The contents of core schemas have no types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 
 def same_function(one: Any, other: Any) -> bool:
-    """Tell whether two functions are one: a method of two classes, or the same code made twice with the same values."""
+    """Tell whether two functions are the same: one method of two classes, or the same code with the same values."""
     if isinstance(one, functools.partial) and isinstance(other, functools.partial):
         return same_function(one.func, other.func) and one.args == other.args and one.keywords == other.keywords
     if isinstance(one, operator.attrgetter):

@@ -1,6 +1,6 @@
-"""Storing secrets: `SecretStr` and its kin are written as what they hold, where Pydantic writes asterisks.
+"""Stores secrets: writes the values of `SecretStr` and its kin, where Pydantic writes asterisks.
 
-Only into the store. Everywhere else, in reprs, logs and errors, they stay what they are.
+This applies to the store alone. Reprs, logs and errors still hide them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ def _reveal(secret: SecretStr | SecretBytes | Secret[Any]) -> Any:
 
 
 def revealing_serializer(core_schema: Any) -> SchemaSerializer | None:
-    """Return a serializer that writes secrets as what they hold, or None where there are none."""
+    """Return a serializer that writes the values of secrets, or None if the schema has no secrets."""
     revealed, found = _replace(core_schema)
-    # Prebuilt serializers of nested models are those that write asterisks.
+    # Prebuilt serializers of nested models would write asterisks.
     return SchemaSerializer(revealed, None, False) if found else None
 
 
 def _replace(node: object) -> tuple[Any, bool]:
-    """Return a core schema with the serializers of secrets replaced, and whether there were any."""
+    """Return a core schema with the serializers of secrets replaced, and true if it has any."""
     # A core schema is JSON-like, with functions and classes for leaves.
     if isinstance(node, dict):
         members = cast("dict[str, object]", node)
@@ -34,7 +34,7 @@ def _replace(node: object) -> tuple[Any, bool]:
             return {**members, "serialization": plain}, True
         replaced = {name: _replace(part) for name, part in members.items() if name != "metadata"}
         return {name: part for name, (part, _) in replaced.items()}, any(found for _, found in replaced.values())
-    if type(node) in (list, tuple):  # a named tuple is a default of the user's
+    if type(node) in (list, tuple):  # exact types: a named tuple is a user's default
         items = cast("list[object] | tuple[object, ...]", node)
         parts = [_replace(part) for part in items]
         return type(items)(part for part, _ in parts), any(found for _, found in parts)

@@ -1,4 +1,4 @@
-"""What a JSON Schema in a file must look like, as far as it is compared: of which JSON type each keyword is."""
+"""The shape of a JSON Schema in a file, as far as schemas are compared: the JSON type of each keyword."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 Part: TypeAlias = "Shape | bool"
-"""A schema inside of another."""
+"""A schema inside another one."""
 
 Number: TypeAlias = int | float | None
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel"):
-    """A schema. Keywords that are not here may be anything."""
+    """A schema. Keywords that are not listed here may have any value."""
 
     type: str | list[str] = ""
     ref: str = msgspec.field(default="", name="$ref")
@@ -48,9 +48,9 @@ class Shape(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def check_shape(schema: object) -> None:
-    """Make sure that this can be compared.
+    """Check that a schema can be compared.
 
     Raises:
-        msgspec.ValidationError: a keyword is of another JSON type.
+        msgspec.ValidationError: a keyword has a value of another JSON type.
     """
     msgspec.convert(schema, Shape)

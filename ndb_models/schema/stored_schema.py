@@ -1,8 +1,8 @@
-"""The JSON Schema of what a model stores, and beside it, under keywords of ours, what JSON Schema has no words for.
+"""The JSON Schema of a model's stored data, with keywords of our own for facts that JSON Schema cannot express.
 
-`x-python` names a type that has no JSON Schema; `x-keys` is the schema of the names in an object that are read as
-something else than text; `x-ge` and its kin are the bounds of times; `x-reads` is how a value is read beyond that: its
-letters made small, times that must have a zone, the schemes of a URL. Only what differs from what is usual is written.
+`x-python` names a type that has no JSON Schema. `x-keys` is the schema of the names in an object, if they are read as
+another type than text. `x-ge` and its kin are the bounds of times. `x-reads` holds further settings of how a value is
+read, such as lower-casing, a required time zone, or the schemes of a URL. Settings at their default are not written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMES: Final = frozenset({"date", "time", "datetime", "timedelta"})
 _TEMPORAL: Final = {name: name for name in ("ser_json_temporal", "val_temporal_unit")}
 _URL: Final = {"allowed_schemes": "", "host_required": "", "max_length": ""}
 
-# By kind of core schema: what JSON Schema does not say of it, and what the configuration of a class calls the same.
+# By kind of core schema: the settings that JSON Schema does not show, and their names in the configuration of a class.
 _UNSHOWN: Final[Mapping[str, Mapping[str, str]]] = {
     "str": {
         **{name: f"str_{name}" for name in ("strip_whitespace", "to_lower", "to_upper")},
@@ -50,12 +50,12 @@ _USUAL: Final[Mapping[tuple[str, str], object]] = {
     **{(kind, "val_temporal_unit"): "infer" for kind in _TIMES},
 }
 
-# Those of Pydantic's types that are no more than a function are told apart by its name.
+# Pydantic's types that consist of a function alone are told apart by the name of that function.
 _FUNCTIONS: Final = frozenset({"function-plain", "function-before"})
 
 
 class StoredSchema(GenerateJsonSchema):
-    """JSON Schema for all that can be stored: what has none is named, and equal to itself only."""
+    """JSON Schema for every type that can be stored. A type that has none is named, and equals only itself."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {
         "skipped-choice",
@@ -64,7 +64,7 @@ class StoredSchema(GenerateJsonSchema):
     }
 
     def build_schema_type_to_method(self) -> dict[Any, Callable[[Any], JsonSchemaValue]]:
-        """Return what writes each kind of core schema, with what JSON Schema does not say."""
+        """Return the method for each kind of core schema, extended by the settings that JSON Schema does not show."""
         return {kind: self._saying_more(write) for kind, write in super().build_schema_type_to_method().items()}
 
     def _saying_more(self, write: Callable[[Any], JsonSchemaValue]) -> Callable[[Any], JsonSchemaValue]:
@@ -92,7 +92,7 @@ class StoredSchema(GenerateJsonSchema):
         return {**{name: part for name, part in written.items() if name != "propertyNames"}, KEYS: keys}
 
     def generate_inner(self, schema: Any) -> JsonSchemaValue:
-        """Return what is written of a core schema: where it is but a function of Pydantic's own, with its name."""
+        """Return the JSON Schema of a core schema, with the name of the function if it is one of Pydantic's own."""
         written = super().generate_inner(schema)
         function: object = schema["function"]["function"] if schema["type"] in _FUNCTIONS else None
         if "$ref" in written or not str(getattr(function, "__module__", "")).startswith("pydantic."):
@@ -100,13 +100,13 @@ class StoredSchema(GenerateJsonSchema):
         return {**written, READS: {**written.get(READS, {}), "as": getattr(function, "__qualname__", "")}}
 
     def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of a typed dict, with the names that may be left out where it is written."""
+        """Return the schema of a typed dict, with the names that may be left out of its JSON."""
         written = super().typed_dict_schema(schema)
         names = sorted(set(written.get("properties", ())) - set(written.get("required", ())))
         return {**written, LEFT_OUT: names} if names else written
 
     def model_fields_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of a model's fields, with the names that may be left out where it is written."""
+        """Return the schema of a model's fields, with their defaults and the names that may be left out of the JSON."""
         written = super().model_fields_schema(schema)
         names = sorted(name for name, field in schema["fields"].items() if _may_be_left_out(field))
         defaults = _defaults(schema["fields"])
@@ -117,7 +117,10 @@ class StoredSchema(GenerateJsonSchema):
         }
 
     def model_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of a model; where a function writes it, any field with a default may be left out."""
+        """Return the schema of a model.
+
+        If a function writes the model, any field with a default may be left out, unless a trial shows it written.
+        """
         written = super().model_schema(schema)
         if DEFAULTS not in written or "function" not in (schema.get("serialization") or {}):
             return written
@@ -131,7 +134,7 @@ class StoredSchema(GenerateJsonSchema):
 
 
 def _bounds_of(schema: Any) -> dict[str, str]:
-    """Return the bounds of times, of which JSON Schema has none."""
+    """Return the bounds of times, which JSON Schema cannot express."""
     if schema["type"] not in _TIMES:
         return {}
     return {f"x-{name}": str(schema[name]) for name in _BOUNDS if schema.get(name) is not None}
@@ -152,7 +155,7 @@ def _may_be_missing(schema: Any) -> bool:
 
 
 def _defaults(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts of the defaults that fields have, where they have one that is no function's."""
+    """Return the texts of the defaults of fields. Default factories and excluded fields are left out."""
     found: dict[str, str] = {}
     for name, field in fields.items():
         default = field["schema"].get("default", PydanticUndefined)
@@ -167,7 +170,7 @@ def _is_excluded(field: Any) -> bool:
 
 
 def _text(default: Any) -> str:
-    """Return a text that tells a default from others, the same in each process."""
+    """Return a text that identifies a default, the same in each process."""
     if isinstance(default, (set, frozenset)):
         return f"[{','.join(sorted(map(_text, cast('set[object]', default))))}]"
     try:
@@ -177,7 +180,7 @@ def _text(default: Any) -> str:
 
 
 def _always_written(model: type[BaseModel]) -> set[str]:
-    """Return the names that a model writes though it has its defaults, as far as that can be tried."""
+    """Return the names that a model with all its defaults writes; empty if it cannot be tried."""
     try:
         return {*model.model_construct().model_dump(mode="json", warnings=False)}
     except Exception:  # noqa: BLE001 - the function that writes it may want fields that have no default

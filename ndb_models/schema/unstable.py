@@ -1,6 +1,6 @@
-"""Fields whose stored value may stop fitting by itself: `FutureDatetime`, `PastDate`, `FilePath` and their kin.
+"""Warns of types for which a stored value may become invalid by itself: `FutureDatetime`, `FilePath` and their kin.
 
-Such a type is checked at each read: against the clock, or against the files of the machine that reads.
+Such a type is checked at each read: against the clock, or against the files of the reading machine.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _OF_FILES: Final = (
 _INSTEAD: Final = {"date": "date", "datetime": "datetime or AwareDatetime"}
 _ON_FILES: Final = "PathType.validate_"
 
-# Frames of these are not where a class is declared.
+# Code in these folders does not count as the place where a class is declared or used.
 _INNER: Final = tuple(f"{path}{os.sep}" for path in (Path(__file__).parents[1], Path(pydantic.__file__).parent))
 
 
 class UnstableFieldWarning(UserWarning):
-    """A stored value of this field may stop fitting its type by itself: with time, or as files change."""
+    """A stored value of this field may become invalid by itself: as time passes, or as files change."""
 
 
 def warn_of_unstable_fields(model: type[BaseModel]) -> None:
-    """Warn of each such field that is stored, where the program declares or uses the class."""
+    """Warn of each stored field of such a type, at the line where the program declares or uses the class."""
     for name, reason in _unstable(model):
         warnings.warn(f"{model.__name__}.{name}: {reason}", UnstableFieldWarning, stacklevel=_outside())
 
@@ -53,7 +53,7 @@ def _unstable(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
 
 
 def _is_inherited(model: type[BaseModel], name: str) -> bool:
-    """Tell whether a session that this one is a subclass of has the field too, which was warned of there."""
+    """Tell whether a base class, which is a session class too, has the same field: its warning was given there."""
     bases = [base for base in model.__mro__[1:] if hasattr(base, "session_options") and issubclass(base, BaseModel)]
     here = model.__pydantic_fields__[name]
     return any(
@@ -66,14 +66,14 @@ def _reason(node: Any) -> str | None:
     if node.get("now_op"):
         return _OF_TIME.format(instead=_INSTEAD[node["type"]])
     function: Any = node.get("function")
-    if isinstance(function, dict):  # else it is how something is written
+    if isinstance(function, dict):  # else it belongs to a serializer
         function = cast("dict[str, Any]", function)["function"]
     name = str(getattr(function, "__qualname__", ""))
     return _OF_FILES if name.startswith(_ON_FILES) else None
 
 
 def _outside() -> int:
-    """Return the level, for the caller's warning, of the first frame that is the program's own."""
+    """Return the stack level, for the caller's warning, of the first frame outside `_INNER`."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename.startswith(_INNER):
         frame, level = frame.f_back, level + 1

@@ -1,21 +1,23 @@
-"""Whether two values are the same: type for type at every depth.
+"""Compares two values, type for type at every depth.
 
-Equal in Python is not enough: `True == 1 == 1.0`, a class may compare less than it holds, and may not compare at all.
+`==` is not enough: `True == 1 == 1.0`, and a class may compare less than it holds, or not compare at all.
 
 - Types must be the same, of keys and of elements too. Zeros of floats differ by their signs.
-- Models and dataclasses are compared by their fields, models by their extras and private attributes too, never by an
-  `__eq__` of their own. What a property has cached does not count.
+- Models and dataclasses are compared by their fields, never by an `__eq__` of their own. Models are compared by their
+  extras and private attributes too. Values that a property has cached do not count.
 - The order of a dict counts for an `OrderedDict` alone.
-- Times with a zone are the same at the same moment, whatever their zones.
-- Objects of other classes are the same if `==` and their public attributes say so. Where `==` says nothing, they are
+- Times with a zone are the same at the same moment, even in different zones.
+- Objects of other classes are the same if `==` and their public attributes say so. If `==` gives no verdict, they are
   the same if both are written as the same text.
 
-Two questions are asked. Whether a value comes back as it was: then private attributes and excluded fields count, and
-NaN is never the same. And whether a value has changed: then only what is stored counts, NaN is NaN, and another zone of
-Python's own, or other digits of a Decimal, is a change.
+The comparison answers one of two questions:
+
+- Does a value come back as it was? Private attributes and excluded fields count, and NaN is never the same.
+- Has a value changed? Only stored data counts, and NaN equals NaN. Another zone of Python's own is a change, and so are
+  other digits of a Decimal.
 """
 
-# What is compared has no types.
+# The compared values have no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -61,10 +63,10 @@ _URLS: Final = (*(base for base in AnyUrl.__mro__ if base is not object), Url, M
 
 
 class Rules(NamedTuple):
-    """What counts in a comparison.
+    """The rules of a comparison.
 
-    `changes` asks whether a value has changed, else whether it comes back. `drops_private` leaves private attributes
-    out.
+    If `changes` is true, the question is whether a value has changed, else whether it comes back as it was.
+    `drops_private` leaves private attributes out.
     """
 
     changes: bool = False
@@ -72,30 +74,30 @@ class Rules(NamedTuple):
 
 
 OF_CHANGES: Final = Rules(changes=True)
-"""What counts in the question whether a value has changed."""
+"""The rules for the question whether a value has changed."""
 
 _Pairs: TypeAlias = list[tuple[Any, Any]]
 _Compare: TypeAlias = Callable[[Any, Any, _Pairs, Rules], str | None]
-"""Compares two values of one type. What they hold is added to the pairs, to be compared next."""
+"""Compares two values of one type. It adds the values inside them to the pairs, to be compared next."""
 
-# So many pairs may be compared before anyone asks whether a value holds itself.
+# So many pairs are compared before a value is checked for holding itself.
 _UNSUSPICIOUS: Final = 256
 
 
 def difference(one: Any, other: Any, rules: Rules) -> str | None:
-    """Return None if two values are the same, else in what they differ, as the reason of a refusal.
+    """Return None if two values are the same, else how they differ, as the reason for a refusal.
 
-    It is `UNDECIDED` where they differ, if at all, in an object that cannot be compared: then they are the same if both
-    are written as the same text.
+    The result is `UNDECIDED` if the only possible difference is in objects that cannot be compared. Then the values are
+    the same if both are written as the same text.
 
     Args:
         one: the value that was given.
-        other: what was read in its place.
-        rules: what counts.
+        other: the value that was read in its place.
+        rules: the rules of the comparison.
     """
     pairs: _Pairs = [(one, other)]
     steps, undecided = 0, None
-    # Pairs that were met, kept so that no other value takes their addresses.
+    # Pairs that were met. Keeping them stops other values from taking their addresses.
     met: dict[tuple[int, int], tuple[Any, Any]] = {}
     while pairs:
         one, other = pair = pairs.pop()
@@ -170,7 +172,7 @@ def _make_the_same(one: Any, other: Any) -> bool:
         return one is other
     try:
         return difference(one(), other(), Rules()) is None
-    except Exception:  # noqa: BLE001 - whatever a factory of the user's raises
+    except Exception:  # noqa: BLE001 - a user's factory may raise any error
         return False
 
 
@@ -182,7 +184,7 @@ def _sets(one: Set[Any], other: Set[Any], pairs: _Pairs, rules: Rules) -> str | 
 
 
 def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _Pairs | None:
-    """Return which element of the one is the same as which of the other; None if one is without its like."""
+    """Return the pairs of elements that are the same; None if an element has no counterpart."""
     if len(ours) != len(theirs):
         return None
     by_value = _by_value(theirs)
@@ -193,7 +195,7 @@ def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _P
         if id(found) not in rest or difference(each, found, rules) is not None:
             if type(each) in EXACT:
                 return None
-            # Equal by its own `==` to none, as a time that occurs twice is.
+            # Not found by its own `==`, as for a time that occurs twice.
             found = next((other for other in rest.values() if difference(each, other, rules) is None), ABSENT)
             if found is ABSENT:
                 return None
@@ -202,10 +204,10 @@ def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _P
 
 
 def _by_value(values: Collection[Any]) -> Callable[[Any], Any]:
-    """Return what finds the one of these values that is equal to another by its hash; ABSENT if there is none."""
+    """Return a lookup by hash, which takes a value and returns the equal one among these, or ABSENT."""
     try:
         equals = {each: each for each in values}
-    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
+    except Exception:  # noqa: BLE001 - the comparison of a type may raise any error
         return lambda _: ABSENT
 
     def find(value: Any) -> Any:
@@ -230,7 +232,7 @@ def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> st
         reason = _mappings(one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {}, pairs, rules)
         if reason is not None:
             return reason
-    # Not as attributes: what is deprecated has not been used by comparing it.
+    # Not as attributes: reading a deprecated field would warn of its use.
     ours, theirs = one.__dict__, other.__dict__
     if [*ours] == [*theirs] == [*names]:
         reason = _items([*ours.values()], [*theirs.values()], pairs)
@@ -250,14 +252,14 @@ def _private(one: BaseModel, other: BaseModel, rules: Rules) -> str | None:
 
 
 def lost_names(ours: Mapping[str, Any], theirs: Mapping[str, Any], rules: Rules) -> list[str]:
-    """Return the names under which two mappings do not have the same."""
+    """Return the names under which two mappings hold different values."""
     names = dict.fromkeys((*ours, *theirs))
     return [name for name in names if difference(ours.get(name, ABSENT), theirs.get(name, ABSENT), rules) is not None]
 
 
 def drops_private(kind: type) -> bool:
-    """Tell whether a class says that its private attributes need not come back."""
-    options: Any = getattr(kind, "session_options", None)  # by its name: session models stand on this module
+    """Tell whether a class declares that its private attributes need not come back."""
+    options: Any = getattr(kind, "session_options", None)  # by name: the module of session models imports this one
     return options is not None and options.private == "drop"
 
 
@@ -296,7 +298,7 @@ def _by(compare: Callable[[Any, Any], str | None]) -> _Compare:
     return lambda one, other, _, __: compare(one, other)
 
 
-# The first that a type is one of, from the particular to the general.
+# The first row with a base class of the type applies; the rows go from the particular to the general.
 _COMPARISONS: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Compare]]] = (
     (Enum, _enums),
     (BaseModel, _models),
@@ -318,7 +320,7 @@ _COMPARISONS: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Compare]]
 )
 _WITHOUT_ATTRIBUTES: Final = (Enum, BaseModel, PurePath, Secret, SecretStr, SecretBytes, *_URLS)
 
-# Classes may be made by the thousand, so that this does not grow for ever.
+# A limit, since a program may create classes without end.
 _MOST_KNOWN: Final = 1024
 _known: dict[type[Any], _Compare] = {}
 
@@ -330,9 +332,9 @@ def _learn(kind: type[Any]) -> _Compare:
 
 
 def _comparison_of(kind: type[Any]) -> _Compare:
-    """Return how values of a type are compared: as what they are one of, and by the attributes that they have besides.
+    """Return the comparison for values of a type: by its base class, and by any further attributes.
 
-    A dataclass is its fields, and what it is one of otherwise.
+    A dataclass is compared by its fields, and by its base class if that has a comparison of its own.
     """
     if kind in EXACT:
         return _exactly
@@ -352,7 +354,7 @@ _EQUALITY_BY_ITEMS: Final[Collection[Any]] = [
 
 
 def _and_by_itself(compare: _Compare) -> _Compare:
-    """Compare a container whose class has an `==` of its own: two that it tells apart are not the same."""
+    """Compare containers of a class with an `==` of its own: if it says that two differ, they do."""
 
     def compared(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
         return LOST if is_equal(one, other) is False else compare(one, other, pairs, rules)

@@ -1,6 +1,6 @@
-"""Comparing two values of one type that is no collection and no model: numbers, times, texts, objects of other classes.
+"""Compares two values of one type, other than collections and models: numbers, times, texts, other objects.
 
-Each function returns None for the same value, or else the reason that a refusal gives. What is compared has no types.
+Each comparison returns None if the values are the same, else the reason for a refusal. The values have no static types.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -49,17 +49,17 @@ UNDECIDED: Final = (
     "what was read of it cannot be compared with it, and is written otherwise; give its class an __eq__, or declare a"
     " type that has one"
 )
-"""Not a verdict yet: the reason of a refusal if both are not written as the same text."""
+"""Not a verdict yet: the reason for a refusal, unless both are written as the same text."""
 
 ABSENT: Final = object()
-"""Stands for a value that is not there."""
+"""Stands for a missing value."""
 
 EXACT: Final = frozenset({type(None), bool, int, str, bytes, date, timedelta, UUID})
-"""Types of which two values are the same where `==` says so."""
+"""Types with an exact `==`: equal values are the same."""
 
 
 def not_stored(name: str, kind: type) -> str:
-    """Return the reason that a private attribute is refused for, and the way out."""
+    """Return the reason for refusing a private attribute, with the remedy."""
     return (
         f"the private attribute {name!r} of {kind.__name__} is not stored; make it a field, leave it at its default, or"
         ' let the session class leave it out: class S(SessionModel, private="drop")'
@@ -73,7 +73,7 @@ _TAKE_WHOLE_NUMBERS: Final = (float, Decimal)
 def with_defaults_as_read(
     kind: type[BaseModel], ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the fields of a model, with whole numbers that are defaults as they are read: 1.0 for `price: float = 1`.
+    """Return the fields of a model, with whole-number defaults as they are read: 1.0 for `price: float = 1`.
 
     Args:
         kind: the class.
@@ -94,14 +94,14 @@ def with_defaults_as_read(
 
 
 def floats(one: float, other: float, *, nan: bool) -> str | None:
-    """Compare two floats; zeros by their signs. NaN is the same as NaN if `nan` is true."""
+    """Compare two floats; zeros differ by their signs. NaN equals NaN if `nan` is true."""
     if isnan(one) or isnan(other):
         return None if nan and isnan(one) and isnan(other) else LOST
     return None if float.__eq__(one, other) and copysign(1, one) == copysign(1, other) else LOST
 
 
 def decimals(one: Decimal, other: Decimal, *, digits: bool) -> str | None:
-    """Compare two decimals: by their digits too, `1.50` and `1.5` being two, if `digits` is true. Then NaN is NaN."""
+    """Compare two decimals. If `digits` is true, `1.50` differs from `1.5`, and NaN equals NaN."""
     same = one.compare_total(other) == 0 if digits else not one.is_nan() and Decimal.__eq__(one, other)
     return None if same else LOST
 
@@ -109,12 +109,12 @@ def decimals(one: Decimal, other: Decimal, *, digits: bool) -> str | None:
 def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:
     """Compare two datetimes: by their moment if they have a zone, else as they are.
 
-    Python holds a time that occurs twice, or never, unequal to its like in any other zone: so not by `==`.
+    `==` does not serve: Python holds a time that occurs twice, or never, unequal to the same moment in any other zone.
 
     Args:
         one: a datetime.
         other: one of the same type.
-        zones: whether two zones of Python's own, as opposed to those that Pydantic reads, must be the same too.
+        zones: true if the zones must be the same too. A zone that Pydantic reads (`TzInfo`) is exempt.
     """
     ours, theirs = _offset(one), _offset(other)
     if ours is None or theirs is None or one.tzinfo is None:
@@ -127,7 +127,7 @@ def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:
 
 
 def times(one: time, other: time) -> str | None:
-    """Compare two times of the day: by their distance from UTC's if they have an offset, else as they are."""
+    """Compare two times of the day: by the time minus the offset if they have one, else as they are."""
     ours, theirs = _offset(one), _offset(other)
     if ours is None or theirs is None or one.tzinfo is None:
         return _without_offset(one, other)
@@ -160,7 +160,7 @@ def _zone(moment: datetime) -> object:
 
 
 def by_base(base: type[Any]) -> Callable[[Any, Any], str | None]:
-    """Return what compares as a type does, whatever a subclass makes of `==`."""
+    """Return a comparison by the `==` of a type, even if a subclass overrides it."""
     equals: Any = base.__eq__
 
     def compared(one: Any, other: Any) -> str | None:
@@ -170,7 +170,7 @@ def by_base(base: type[Any]) -> Callable[[Any, Any], str | None]:
 
 
 def by_text(one: object, other: object) -> str | None:
-    """Compare what is the same where it reads alike: paths, URLs, complex numbers."""
+    """Compare two values by their texts: paths, URLs, complex numbers."""
     return None if str(one) == str(other) else LOST
 
 
@@ -182,9 +182,10 @@ BY_TEXT: Final = (PurePath, complex)
 
 
 def objects(one: object, other: object) -> str | None:
-    """Compare two objects of any other class, but for their attributes: by `==`, if that gives True or False.
+    """Compare two objects of any other class by `==`, without their attributes.
 
-    It is `UNDECIDED` where the class has no `==` of its own, or one that gives no bool, as that of arrays.
+    The result is `UNDECIDED` if the class has no `==` of its own, or one that raises or gives no bool, as for arrays. A
+    class is the same as itself alone. Iterators are refused.
     """
     if isinstance(one, type):
         return LOST  # a class is the same as itself alone
@@ -195,20 +196,23 @@ def objects(one: object, other: object) -> str | None:
 
 
 def is_equal(one: object, other: object) -> bool | None:
-    """Return what `==` says of two objects of one class; None if it says nothing that can be used."""
+    """Return the result of `==` for two objects of one class.
+
+    Returns None if the class has no `==` of its own, or one that raises or gives no bool.
+    """
     if type(one).__eq__ is object.__eq__:
         return None
     try:
         equal: object = one == other
-    except Exception:  # noqa: BLE001 - whatever the comparison of a type raises
+    except Exception:  # noqa: BLE001 - the comparison of a type may raise any error
         return None
     return equal if type(equal) is bool else None
 
 
 def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
-    """Return the public attributes of two objects of one class, and the fields of dataclasses.
+    """Return the public attributes of two objects of one class; for dataclasses, the fields and any extras.
 
-    What a property has cached is left out.
+    Values that a property has cached are left out.
     """
     names = dict.fromkeys((*_names(one), *_names(other)))
     return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
@@ -233,7 +237,7 @@ def _slots(kind: type) -> Iterator[str]:
 
 
 def _cached(kind: type, name: str) -> bool:
-    """Tell whether the class works this attribute out, so that the instance only remembers it."""
+    """Tell whether the class computes this attribute, so that the instance only caches it."""
     for base in kind.__mro__:
         if name in base.__dict__:
             found = base.__dict__[name]

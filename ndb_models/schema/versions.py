@@ -1,7 +1,7 @@
-"""The versions of a session class: the steps from each to the next, and the keys of older sessions run through them.
+"""The versions of a session class, and the steps that upgrade the keys of a session from each version to the next.
 
-Nothing here reads or writes a session. A step gets keys as they were stored in its version, and returns those of the
-next; what it returns is JSON or is refused, and a key that no step changed keeps the very text that was stored.
+This module reads and writes no sessions. A step gets the keys as its version stored them, and returns the keys of the
+next version. A result that is not JSON is refused. A key that no step changed keeps its stored text, byte for byte.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ndb_models.types import JsonInput, JsonValue, SessionToken
 from ndb_models.wire.strict_json import encode_command
 
 UpgradeStep: TypeAlias = Callable[[dict[str, JsonValue]], Mapping[str, JsonInput]]
-"""Takes the keys of a session of one version, decoded, and returns those of the next. May change what it is given."""
+"""Takes the decoded keys of a session of one version, and returns those of the next. It may change its argument."""
 
 MAX_VERSION: Final = 2**53 - 1
-"""The largest version: beyond it, not every server gives an integer back as it was."""
+"""The largest version: beyond it, some servers return a changed integer."""
 
 _decode = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
 
 
 class Outdated(NamedTuple):
-    """What a model was made from that is not stored like that yet: all keys as they are stored, and as they became."""
+    """An upgrade that is not stored yet: all keys of a session as they are stored, and as upgraded."""
 
     stored: Mapping[str, bytes]
     reserved: bytes
@@ -41,15 +41,15 @@ class Outdated(NamedTuple):
 
 
 class Upgrades:
-    """The steps by which sessions of one class come to its version.
+    """The steps that bring sessions of one class to its version.
 
     Args:
         model: the name of the class, for errors.
-        version: the version of the class as it is now.
+        version: the current version of the class.
         oldest: the oldest version that is still upgraded.
 
     Raises:
-        SchemaError: these are no versions, or not in this order.
+        SchemaError: a version is not a whole number from 1 on, or is too large; or `oldest` is above `version`.
     """
 
     def __init__(self, model: str, version: int = 1, oldest: int = 1) -> None:
@@ -64,10 +64,10 @@ class Upgrades:
         self._steps: dict[int, UpgradeStep] = {}
 
     def check_start(self, version: int) -> None:
-        """Make sure that a step from this version can be added.
+        """Check that a step from this version can be added.
 
         Raises:
-            SchemaError: it is no version from `oldest` on and below the class's, or it has a step already.
+            SchemaError: the version is below `oldest`, is not below the class's, or has a step already.
         """
         if type(version) is not int:
             raise SchemaError(self._model, None, "upgrade() takes the version that it upgrades from: @Model.upgrade(1)")
@@ -85,22 +85,22 @@ class Upgrades:
         """Add the step from a version to the next.
 
         Raises:
-            SchemaError: as `check_start`; or the step cannot be called with the keys alone, or must be awaited.
+            SchemaError: as for `check_start`; or the step cannot be called with the keys alone, or must be awaited.
         """
         self.check_start(version)
         if not callable(step):
             raise SchemaError(self._model, None, f"upgrade({version}) is given to a function: put it above a `def`")
-        if inspect.iscoroutinefunction(step) or inspect.iscoroutinefunction(getattr(step, "__call__", None)):  # noqa: B004  # asked what it is, not whether
+        if inspect.iscoroutinefunction(step) or inspect.iscoroutinefunction(getattr(step, "__call__", None)):  # noqa: B004  # needs the method itself
             raise SchemaError(self._model, None, f"upgrade({version}) is a plain function: nothing awaits it")
         if not _takes_one(step):
             raise SchemaError(self._model, None, f"upgrade({version}) is called with the keys alone: def step(keys)")
         self._steps[version] = cast("UpgradeStep", step)
 
     def check_chain(self) -> None:
-        """Make sure that there is a step from every version.
+        """Check that there is a step from every version, from `oldest` on.
 
         Raises:
-            SchemaError: one is missing.
+            SchemaError: a step is missing.
         """
         for version in range(self.oldest, self.version):
             if version not in self._steps:
@@ -112,10 +112,10 @@ class Upgrades:
                 )
 
     def run(self, keys: Mapping[str, bytes], version: int, tkn: SessionToken) -> dict[str, bytes]:
-        """Return what keys of an older version are in this one. Each step runs once.
+        """Return the keys of an older version, upgraded to the class's version. Each step runs once.
 
         Raises:
-            UpgradeError: a step failed, or what it returned cannot be stored.
+            UpgradeError: the stored keys cannot be decoded, a step failed, or its result cannot be stored.
         """
         before = _Run(self._model, tkn, version).written(_Run(self._model, tkn, version).decoded(keys))
         after: Mapping[str, bytes] = before
@@ -130,7 +130,7 @@ def _takes_one(step: Callable[..., object]) -> bool:
         inspect.signature(step).bind(None)
     except TypeError:
         return False
-    except ValueError:  # what is written in C does not always tell
+    except ValueError:  # functions written in C may have no signature
         return True
     return True
 
@@ -156,7 +156,7 @@ class _Run(NamedTuple):
     def outcome(self, step: UpgradeStep, keys: dict[str, JsonValue]) -> object:
         try:
             return step(keys)
-        except Exception as exc:  # noqa: BLE001  # raised below, without what holds values: as no cause, and no context
+        except Exception as exc:  # noqa: BLE001  # raised below, with no cause or context: they may hold values
             reason = f"it raised {type(exc).__name__}{_where(exc)}"
         raise self.failed(reason)
 
@@ -184,7 +184,7 @@ class _Run(NamedTuple):
 
 
 def _where(error: Exception) -> str:
-    """Return where in a step an error came up: the first line below the call."""
+    """Return the place in a step where an error came up: the first line below the call."""
     frame = error.__traceback__.tb_next if error.__traceback__ is not None else None
     if frame is None:
         return ""

@@ -1,4 +1,4 @@
-"""`ZonedDatetime`: a datetime whose zone is stored with it, as RFC 9557 writes it."""
+"""`ZonedDatetime`: a datetime that is stored with its zone, in the form of RFC 9557."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_TEXT: Final = "it is not a time with its offset and zone, such as 2026-10-25
 
 
 class _Zoned:
-    """Tells Pydantic how such a time is validated, written and described."""
+    """Tells Pydantic how to validate, write and describe such a time."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # A datetime's schema is inside, so that `Strict`, `Gt` and the like apply as they do to any datetime.
@@ -40,18 +40,19 @@ class _Zoned:
 ZonedDatetime: TypeAlias = Annotated[datetime, _Zoned()]
 """A `datetime` that comes back with its zone: `starts: ZonedDatetime`.
 
-Pydantic stores a `datetime` with its offset alone, so that it comes back as the same moment in a zone that knows no
-change of clocks. This one is stored with its `ZoneInfo`, as in `2026-10-25T02:30:00+01:00[Europe/Berlin]` (RFC 9557).
-The wall time, `fold` and the zone come back. If the rules of a zone have changed since, the moment is kept, and the
-wall time follows the new rules.
+Pydantic stores a `datetime` with its offset alone, so it comes back as the same moment in a zone without clock changes.
+This type stores the `ZoneInfo` too, as in `2026-10-25T02:30:00+01:00[Europe/Berlin]` (RFC 9557). The wall time, `fold`
+and the zone come back. If the rules of the zone have changed since, the moment is kept, and the wall time follows the
+new rules.
 
-A time without a zone, and one whose zone is not a `ZoneInfo` of the IANA database, is refused by validation. UTC of any
-kind becomes `ZoneInfo("UTC")`. Strings of the form above are taken too, except by a strict model from Python.
+Validation refuses a time without a zone, and a zone that is not a `ZoneInfo` of the IANA database. The UTC of Python
+and of Pydantic becomes `ZoneInfo("UTC")`. Strings of the form above are taken too, and so are strings in UTC without a
+zone. A strict model takes them from JSON alone.
 """
 
 
 def _validated(given: object, as_datetime: ValidatorFunctionWrapHandler, info: ValidationInfo) -> datetime:
-    """Return a time with its zone. Its text is taken from JSON, and from Python where the field is not strict."""
+    """Return a time with its zone. Text is taken from JSON, and from Python if the field is not strict."""
     if isinstance(given, datetime):
         as_datetime(moment := _checked(given))
         return moment
@@ -94,7 +95,7 @@ def _zone(key: str) -> ZoneInfo:
 
 
 def _at(moment: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
-    """Return a moment in its zone: at its wall time, if that has this offset there; also one that never occurs."""
+    """Return a moment in its zone. The wall time stays if it has this offset there, even if it never occurs."""
     for fold in (0, 1):
         local = moment.replace(tzinfo=zone, fold=fold)
         if local.utcoffset() == offset:

@@ -1,4 +1,4 @@
-"""Numbers that a NemesisDB returns otherwise than it was sent them, found in JSON text.
+"""Finds numbers in JSON text that a NemesisDB does not return as they were sent.
 
 Integers beyond 64 bits come back as strings, numbers beyond a double as null, and `-0.0` as `0.0`.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 _LARGEST: Final = 2**64 - 1
 _SMALLEST: Final = -(2**63)
-# No integer of so few digits is beyond 64 bits, and each of more than the second number is.
+# Integers of at most so many digits fit into 64 bits; integers of more than `_MOST_DIGITS` digits do not.
 _SURELY_FITS: Final = 18
 _MOST_DIGITS: Final = 20
 
@@ -19,7 +19,7 @@ _TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG: Final = b"0" * (_SURELY_FITS + 1)
 _NEGATIVE_ZERO: Final = b"-0.0"
 
-# Strings are matched to be passed over. Possessive, so that any text is walked through once.
+# Strings are matched in order to skip them. The quantifiers are possessive, so that the scan takes linear time.
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
 
 BEYOND_64_BITS: Final = "it holds an integer beyond 64 bits, which this server returns as a string; store it as a str"
@@ -28,15 +28,15 @@ NEGATIVE_ZERO: Final = "it holds -0.0, which this server returns as 0.0"
 
 
 def may_be_altered(text: bytes) -> bool:
-    """Tell at a glance whether there may be such a number in a text that Pydantic wrote. False is certain.
+    """Tell quickly whether a text that Pydantic wrote may hold such a number. False is certain.
 
-    Pydantic writes no float beyond a double, so that only integers and `-0.0` are looked for.
+    Only integers and `-0.0` are looked for, since Pydantic writes no float beyond a double.
     """
     return _LONG in text.translate(_TO_ZEROS) or _NEGATIVE_ZERO in text
 
 
 def why_altered(text: bytes) -> str | None:
-    """Return why a valid JSON text comes back with another number, or None if it does not."""
+    """Return why a valid JSON text comes back with a changed number, or None if all numbers come back as they are."""
     for token in _TOKENS.finditer(text):
         literal = token[0]
         if literal[:1] != b'"':

@@ -1,6 +1,6 @@
-"""Answers: the name of one, and what it holds."""
+"""Decodes answers: their names and their bodies."""
 
-# JSON that is being looked at has no types yet.
+# Parsed JSON has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def name_of(frame: bytes) -> str | None:
-    """Return the name of an answer, or None where the frame is none."""
+    """Return the name of an answer, or None if the frame is not an answer."""
     if is_nested_deeper(frame, MAX_NESTING):
         return None
     try:
@@ -28,10 +28,10 @@ def name_of(frame: bytes) -> str | None:
 
 
 def decode_answer(frame: bytes) -> dict[str, JsonValue]:
-    """Return what an answer holds: the object under its one name.
+    """Return the body of an answer: the object under its one name.
 
     Raises:
-        ProtocolError: the frame is not such an object, or has no status.
+        ProtocolError: the frame is not such an object, has no status, or is nested too deep.
     """
     if is_nested_deeper(frame, MAX_NESTING):
         raise ProtocolError(f"the server's answer is nested deeper than {MAX_NESTING} levels")

@@ -1,8 +1,8 @@
-"""The commands of the protocol, one row each: parameters and their types, what success is, whether repeating is safe.
+"""The commands of the protocol, one row each: parameters and their types, the status of success, safety of repeating.
 
-The client reads the rows to name, send and repeat requests, the engine to check and answer them. The commands that work
-on a map of keys exist twice on the wire, as `KV_*` on the one map that all share and as `SH_*` on a session's own; they
-are made here from one row.
+The client reads the rows to name, send and repeat requests; the engine reads them to check and answer requests. The
+commands on a map of keys exist twice on the wire: as `KV_*` on the one shared map, and as `SH_*` on a session's own.
+Both are made here from one row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ndb_models.wire.statuses import Status
 MAX_TOKEN: Final = 2**64 - 1
 TOKEN: Final = "tkn"
 UNKNOWN_COMMAND: Final = "ERR"
-"""The name of an answer to a request whose command the server could not tell."""
+"""The name of an answer if the server could not tell the command of the request."""
 
 
 def is_token(value: object) -> bool:
@@ -30,7 +30,7 @@ def _are_tokens(values: Sequence[Any]) -> bool:
 
 
 class ParamType(Enum):
-    """The JSON types that parameters have; each knows the values that it takes."""
+    """The JSON types of parameters."""
 
     ANY = "any"
     STRING = "string"
@@ -50,9 +50,9 @@ _PYTHON_TYPES: Final[Mapping[ParamType, type]] = {
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter: its name, its type, whether it must be there, and those inside it where it is an object.
+    """A parameter: its name, its type, whether it is required, and the parameters inside it if it is an object.
 
-    `of_strings` says of an array that only strings in it count.
+    `of_strings` marks an array in which only strings count.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Param:
     required: bool = True
     inner: tuple[Param, ...] = ()
     of_strings: bool = False
-    # The type of its parsed values; None for any.
+    # The type of its parsed values; None for any type, and for unsigned integers.
     python_type: type | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,13 +69,13 @@ class Param:
     def takes(self, value: object) -> bool:
         """Tell whether a parsed JSON value is of this type."""
         if self.kind is ParamType.UINT:
-            return is_token(value)  # what an unsigned 64-bit integer is, whatever it counts
+            return is_token(value)  # the same check for every unsigned 64-bit integer
         return self.python_type is None or type(value) is self.python_type
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What must hold for a parameter (where it is given) beyond its type, and the answer when it does not."""
+    """A condition on a parameter beyond its type, and the answer if it fails. Missing parameters are not checked."""
 
     param: str
     holds: Callable[[Any], bool]
@@ -84,21 +84,21 @@ class Check:
 
 
 Echo: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
-"""Whether an answer, given second, can be the one to a request, given first."""
+"""Takes the parameters of a request and the body of an answer; tells whether the answer can belong to the request."""
 
 
 def _no_echo(_request: Mapping[str, Any], _answer: Mapping[str, Any]) -> bool:
     return True
 
 
-# Beyond so many, looking each up in a list takes longer than making a set.
+# For more items than this, making a set is faster than searching a list.
 _FEW: Final = 16
 
 
 def _hashed(asked: Any) -> Any:
     try:
         return frozenset(asked)
-    except TypeError:  # something in it cannot be hashed, nor can be an answer
+    except TypeError:  # an item that cannot be hashed cannot be in an answer
         return frozenset(item for item in asked if isinstance(item, (str, int)))
 
 
@@ -107,12 +107,12 @@ def _is_collection(value: object) -> bool:
 
 
 def _repeats(name: str) -> Echo:
-    """The answer repeats a parameter as it was."""
+    """The answer repeats a parameter unchanged."""
     return lambda request, answer: answer.get(name) == request.get(name)
 
 
 def _chooses(answer_name: str, name: str) -> Echo:
-    """The answer holds, under `answer_name`, nothing that was not asked for under `name`."""
+    """The answer holds, under `answer_name`, only items that were asked for under `name`."""
 
     def chooses(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
         asked: Any = request[name]
@@ -131,7 +131,7 @@ def _chooses(answer_name: str, name: str) -> Echo:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a request's parameters are refused."""
+    """The reason for refusing a request's parameters."""
 
     status: Status
     message: str
@@ -139,19 +139,19 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row: a command as both sides see it.
+    """One row: a command as client and engine see it.
 
-    `repeatable` says that carrying it out twice leaves and answers the same as once, so that a client may send it again
-    when it cannot know whether the first was carried out. `may_take_long` says that the server may work on it for long,
-    by its nature: no answer for a while does not mean that the connection is frozen. `of_session` commands carry a
-    session's token as `tkn`. `for_admins` commands are refused to who may only work on data, where the server tells
-    them apart. `beyond` commands are this package's own: a NemesisDB answers them with status 10. `stores_values` names
-    the parameter whose JSON text is kept as it came, if there is one. `echo` tells whether an answer that says success
-    can be the one to a request, by what it repeats of it.
+    Carrying out a `repeatable` command twice has the same effect and the same answer as once. So a client may send it
+    again if it cannot know whether the first was carried out. `may_take_long` commands may keep the server busy for
+    long: a late answer does not mean that the connection is frozen. `of_session` commands carry a session's token as
+    `tkn`. `for_admins` commands are refused to credentials that are for data alone, if the server tells them apart.
+    `beyond` commands are this package's own: a NemesisDB answers them with status 10. `stores_values` names the
+    parameter that is kept as the JSON text that came, if there is one. `echo` tells whether a successful answer can
+    belong to a request, by the parts of the request that it repeats.
 
-    Made of the name: `request_start`, the bytes that a request begins with; `answer_name`; `answer_start`, the bytes
-    that an answer begins with; `keys_start`, those that one with an object of keys mostly begins with; `bare_success`,
-    an answer that says success and nothing else.
+    These are made from the name: `request_start`, the first bytes of a request; `answer_name`; `answer_start`, the
+    first bytes of an answer; `keys_start`, the usual first bytes of an answer with an object of keys; `bare_success`,
+    an answer that holds the status of success alone.
     """
 
     name: str
@@ -170,7 +170,7 @@ class Command:
     answer_start: bytes = field(init=False)
     keys_start: bytes = field(init=False)
     bare_success: bytes = field(init=False)
-    # As a plain integer: comparing with it is several times as fast.
+    # `success` as a plain integer, which compares several times as fast.
     success_status: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -182,10 +182,10 @@ class Command:
         object.__setattr__(self, "bare_success", b'{"%s_RSP":{"st":%d}}' % (self.name.encode(), self.success))
 
     def reject(self, body: Mapping[str, object]) -> Rejection | None:
-        """Return why the parameters in `body` are not those of this command, or None where they are.
+        """Return why the parameters in `body` do not fit this command, or None if they fit.
 
-        Names that the row does not list are ignored, as NemesisDB ignores them. Types come first, by the parameters'
-        names in alphabetical order, then the checks.
+        Names that the row does not list are ignored, as NemesisDB ignores them. Types are checked first, in the
+        alphabetical order of names, and then the further checks.
         """
         rejection = _reject_params(self.params, body)
         if rejection is None:
@@ -228,7 +228,7 @@ _MAP_COMMANDS: Final = (
     Command("KEYS", repeatable=True),
 )
 
-# On the map that all share: one who may do this may undo what all others have stored.
+# On the shared map, these delete the data of all callers.
 _EMPTYING: Final = frozenset({"CLEAR", "CLEAR_SET"})
 
 _EXPIRY: Final = (
@@ -243,7 +243,7 @@ _PAIR: Final = Param("pair", ParamType.ARRAY)
 
 
 def _is_swap(value: Any) -> bool:
-    """Tell whether a value of `SH_EXPIRE`'s keys is a pair: what the key must hold, and what it is to hold."""
+    """Tell whether a value in `SH_EXPIRE`'s keys is a pair: the value that the key must hold, and its new value."""
     return _PAIR.takes(value) and len(value) == 2
 
 
@@ -361,4 +361,4 @@ COMMANDS: Final[Mapping[str, Command]] = {
         *_OTHER_COMMANDS,
     )
 }
-"""Every command by its name."""
+"""All commands by name."""

@@ -1,18 +1,18 @@
-"""What may name a data set: the client refuses all else before it is sent, the engine before it looks at the disk."""
+"""Checks names of data sets: the client before it sends one, the engine before it looks at the disk."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_MOST_BYTES: Final = 255  # of a path segment, on the file systems that are in use
+_MOST_BYTES: Final = 255  # of a path segment, on common file systems
 _SEPARATORS: Final = frozenset("/\\:")  # the colon ends a drive's letter
 
 
 def why_not_a_data_set(name: object) -> str | None:
-    """Return why a value cannot name a data set, without the value; None if it can.
+    """Return why a value cannot name a data set, without quoting the value; None if it can.
 
-    A name is one path segment on every system: a str of printable characters, 1 to 255 bytes as UTF-8, without slash,
-    backslash and colon, that does not start with a dot.
+    A name is one path segment on every system: a str of printable characters, 1 to 255 bytes as UTF-8. It holds no
+    slash, backslash or colon, and does not start with a dot.
     """
     if not isinstance(name, str):
         return f"the name of a data set is a str, not a {type(name).__name__}"

@@ -1,4 +1,4 @@
-"""A request and its answer: what goes out, what may come back, and what to do with what comes too late."""
+"""A request and its answer: the frame to send, the check of the answer, and the handling of a late answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ndb_models.wire.strict_json import encode_command
 
 
 class Exchange:
-    """A request's frame, for those who read its answer themselves."""
+    """A request's frame, for callers that read the answer themselves."""
 
     __slots__ = ("command", "frame", "on_orphan")
 
@@ -22,20 +22,20 @@ class Exchange:
         self.on_orphan: Callable[[bytes], None] | None = None
 
     def fits(self, answer: bytes) -> bool:
-        """Tell whether a frame of the right name can be the answer, by what it repeats of the request."""
+        """Tell whether a frame of the right name can be the answer. Here it always can."""
         return True
 
     def orphaned(self, answer: bytes) -> None:
-        """Take the answer when nobody waits for it any longer."""
+        """Take an answer that came after its caller stopped waiting."""
         if self.on_orphan is not None:
             self.on_orphan(answer)
 
 
 class Call(Exchange):
-    """A command with its parameters. The answer is decoded once: to see whether it fits, and to be used.
+    """A command with its parameters. The answer is decoded once, for the check and for use.
 
     Raises:
-        InvalidArgumentError: the parameters hold something that is not JSON; the message says where.
+        InvalidArgumentError: the parameters hold a value that is not JSON; the message says where.
     """
 
     __slots__ = ("_answer", "_body", "_read", "success")
@@ -48,7 +48,7 @@ class Call(Exchange):
         self._answer: dict[str, JsonValue] = {}
 
     def fits(self, answer: bytes) -> bool:
-        """Tell whether a frame of the right name can be the answer, by what it repeats of the request."""
+        """Tell whether a frame of the right name can be the answer, by the parts of the request that it repeats."""
         try:
             body = self.read(answer)
         except ProtocolError:
@@ -59,7 +59,7 @@ class Call(Exchange):
         """Return the body of the answer.
 
         Raises:
-            ProtocolError: it is not an answer.
+            ProtocolError: the frame is not an answer.
         """
         if answer is not self._read:
             self._read, self._answer = answer, decode_answer(answer)

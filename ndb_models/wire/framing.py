@@ -1,8 +1,8 @@
-"""WebSocket framing (RFC 6455, section 5), as much of it as goes through here a hundred thousand times a second.
+"""WebSocket framing (RFC 6455, section 5), for the part of it that runs a hundred thousand times a second.
 
 Nearly all frames are whole text messages. They are read and written here, without the objects that a general
-implementation makes of each. Control frames, and binary and fragmented messages, are handed on, frame by frame and to
-the byte, to the library that holds the connection. A frame that breaks a rule or a limit is refused by its header.
+implementation makes for each. Control frames, and binary and fragmented messages, go frame by frame and byte for byte
+to the library that holds the connection. A frame that breaks a rule or a limit is refused by its header.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 _TWO_BYTES: Final = 126
 _EIGHT_BYTES: Final = 127
-# In how many bytes a length follows, and the least that may be written in so many.
+# The number of bytes that a longer length takes, and the least length that may take so many.
 _LENGTH_BYTES: Final = {_TWO_BYTES: 2, _EIGHT_BYTES: 8}
 _LEAST: Final = {2: _TWO_BYTES, 8: 1 << 16}
 _PROTOCOL_ERROR: Final = 1002
@@ -38,18 +38,18 @@ ApplyMask: TypeAlias = Callable[[bytes, bytes], bytes]
 
 
 class OtherFrame(bytes):
-    """A frame that is no whole text message, as it came: for the library that holds the connection."""
+    """A frame, as it came, that is not a whole text message: for the library that holds the connection."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A frame whose header breaks a rule or a limit; nothing of it was accepted, and nothing behind it will be.
+    """A frame with a header that breaks a rule or a limit. The frame is refused, and so is all data after it.
 
     Attributes:
         code: the code to close the connection with (RFC 6455, section 7.4.1): 1002 or 1009.
-        reason: what to say with it.
+        reason: the text to send with the code.
     """
 
     code: int
@@ -61,7 +61,7 @@ Part: TypeAlias = bytes | Breach
 
 
 def is_last(part: Part) -> bool:
-    """Tell whether nothing counts that comes behind this part: a breach, or a close frame."""
+    """Tell whether this part is a breach or a close frame: all data after it is ignored."""
     return isinstance(part, Breach) or (type(part) is OtherFrame and part[0] & _OPCODE == _CLOSE)
 
 
@@ -78,17 +78,17 @@ _LONG_LENGTH: Final = Breach(_PROTOCOL_ERROR, "the length of a frame must be wri
 class FrameReader:
     """Cuts a stream of bytes into frames.
 
-    A frame is judged as soon as its header is here, and not when its payload has come. Whole text messages that come
-    one after the other take the shortest way (`_cut_usual`); `_cut` decides about all the rest.
+    A frame is judged as soon as its header is here, without waiting for its payload. Whole text messages in a row take
+    the shortest way (`_cut_usual`); `_cut` handles all other frames.
 
     Args:
-        masked: whether the other side is a client, whose frames are masked.
+        masked: true if the other side is a client, which masks its frames.
         apply_mask: XORs data with a four-byte mask.
-        max_size: the largest message, also where it comes in fragments.
+        max_size: the size of the largest message in bytes, also if it comes in fragments.
 
     Attributes:
-        has_parts: whether `feed` may return something although nothing more comes in.
-        has_begun: whether a message, or a frame, has begun to come in whose end has not come.
+        has_parts: true if `feed` may return parts without further data.
+        has_begun: true if a message or a frame has begun to come in and is not complete.
     """
 
     def __init__(self, *, masked: bool, apply_mask: ApplyMask, max_size: int) -> None:
@@ -97,41 +97,42 @@ class FrameReader:
         self._masked = masked
         self._apply_mask = apply_mask
         self._max_size = max_size
-        # What came and is not cut yet, in pieces: the first from `_start` on. How many bytes that is, and how many are
-        # needed at the least before there is anything to cut.
+        # The data that is not cut yet, in pieces. The first piece counts from `_start` on. `_have` is the size of the
+        # data in bytes, `_awaited` the size that it must reach before a frame can be cut.
         self._pieces: list[bytes] = []
         self._start = 0
         self._have = 0
         self._awaited = 2
         # Parts that were cut and given back.
         self._given_back: list[Part] = []
-        # Whether a message has begun whose last frame has not come, and how large it is so far.
+        # True if a fragmented message is not complete; and its size so far.
         self._fragmented = False
         self._size = 0
-        # Whether there was a breach or a close frame: what comes behind it means nothing.
+        # True after a breach or a close frame: all data after it is ignored.
         self._ended = False
 
     @property
     def size(self) -> int:
-        """How many bytes are held: of a frame whose end has not come, and of what was not taken yet."""
+        """The number of bytes held: data that is not cut yet, and parts that were given back."""
         return self._have + sum(len(part) for part in self._given_back if isinstance(part, bytes))
 
     def add(self, data: bytes) -> None:
-        """Take what came in, for `feed` to return later."""
+        """Take data that came in, for `feed` to cut later."""
         if data and not self._ended:
             self._pieces.append(data)
             self._have += len(data)
             self.has_parts = self.has_begun = True
 
     def give_back(self, parts: list[Part]) -> None:
-        """Take back the last parts that `feed` returned, for it to return them next."""
+        """Take back the last parts that `feed` returned; it returns them next."""
         self._given_back = parts
         self.has_parts = True
 
     def feed(self, data: bytes = b"", most: int = sys.maxsize) -> list[Part]:
-        """Take what came in, and return what is complete, in order, at most so many parts.
+        """Take data that came in, and return the complete parts in order, `most` at most.
 
-        A breach, or a close frame, is the last part that there ever is.
+        Parts that were given back come first, by themselves and all at once. A breach or a close frame is the last part
+        that is ever cut.
         """
         if self.has_parts:
             self.has_parts = False
@@ -166,7 +167,7 @@ class FrameReader:
         return parts
 
     def _keep(self, data: bytes, start: int, *, may_have_parts: bool) -> None:
-        """Keep what is not cut yet: in its place while there are parts in it, which then costs no copying."""
+        """Keep the data that is not cut yet. While there may be parts in it, it is not copied."""
         self._have = len(data) - start
         self.has_begun = True
         self.has_parts = may_have_parts
@@ -177,7 +178,7 @@ class FrameReader:
             self._pieces.append(data[start:])
 
     def _cut_usual(self, data: bytes, start: int, most: int, parts: list[Part]) -> int:
-        """Cut the whole text messages below 64 KiB that data begins with; return where the rest begins."""
+        """Cut the whole text messages below 64 KiB at the start of the data; return where the rest begins."""
         end = len(data)
         masked, mask_length = (_MASKED, 4) if self._masked else (0, 0)
         while start + 4 <= end and data[start] == WHOLE_TEXT and len(parts) < most:
@@ -239,7 +240,7 @@ class FrameReader:
         return start
 
     def _breach_of_kind(self, first: int, second: int) -> Breach | None:
-        """Return what is wrong with a frame that begins with these two bytes."""
+        """Return the breach of a frame that begins with these two bytes, or None."""
         opcode = first & _OPCODE
         if first & _RESERVED:
             return _RESERVED_BITS
@@ -256,26 +257,26 @@ class FrameReader:
         return _NOT_CONTINUED if self._fragmented else None
 
     def _breach_of_size(self, length: int) -> Breach | None:
-        """Return what is wrong with a data frame of this length."""
+        """Return the breach of a data frame of this length, or None."""
         if length <= self._max_size - self._size:
             return None
         message = "message" if self._fragmented else "frame"
         return Breach(_MESSAGE_TOO_BIG, f"{message} exceeds the limit of {self._max_size} bytes")
 
     def _note_fragments(self, first: int, length: int) -> None:
-        """Remember whether a frame leaves its message open; control frames may come between (RFC 6455, section 5.4)."""
+        """Note whether a frame leaves its message open. Control frames may come between (RFC 6455, section 5.4)."""
         if first & _OPCODE < _FIRST_CONTROL_OPCODE:
             self._fragmented = not first & _FINAL
             self._size = self._size + length if self._fragmented else 0
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return a text message as one frame of a server, which is not masked."""
+    """Return a text message as one frame of a server, without a mask."""
     return _header(len(payload), 0) + payload
 
 
 class MaskedFrameWriter:
-    """Writes text messages as frames of a client, each under a mask that nobody can foresee (RFC 6455, section 5.3)."""
+    """Writes text messages as frames of a client, each under an unpredictable mask (RFC 6455, section 5.3)."""
 
     _MASKS_AT_ONCE: Final = 1024
 
@@ -285,7 +286,7 @@ class MaskedFrameWriter:
         self._next = 0
 
     def text_frames(self, payloads: Sequence[bytes]) -> bytes:
-        """Return text messages, each as one frame."""
+        """Return the bytes of text messages, one frame each."""
         parts: list[bytes] = []
         apply_mask, masks, position = self._apply_mask, self._masks, self._next
         small = _SMALL_HEADERS[_MASKED]

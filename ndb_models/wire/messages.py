@@ -1,4 +1,4 @@
-"""Putting messages together from WebSocket frames (RFC 6455, section 5.4)."""
+"""Joins WebSocket frames into messages (RFC 6455, section 5.4)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class MessageAssembler:
 
     @property
     def size(self) -> int:
-        """How many bytes are held of a message whose end has not come."""
+        """The number of bytes held of an incomplete message."""
         return sum(map(len, self._fragments))
 
     def add(self, data: bytes, *, final: bool) -> bytes | None:
-        """Take the payload of a frame; return the message if this was its last."""
+        """Take the payload of a frame; return the message if this was its last frame, else None."""
         if final and not self._partial:
             return data
         self._partial = not final
-        if data:  # empty ones, of which there may be any number, leave nothing behind
+        if data:  # empty frames, which may come in any number, are not kept
             self._fragments.append(data)
         if not final:
             return None

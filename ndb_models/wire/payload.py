@@ -1,6 +1,6 @@
-"""What to say of a request that is larger than the server takes."""
+"""The error for a request that is larger than the server takes."""
 
-# JSON that is being taken apart has no types yet.
+# Parsed JSON has no types yet.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAMED: Final = 3
 
 
 def too_large(command: Command, frame: bytes, limit: int) -> PayloadTooLargeError:
-    """Return the error for a frame that is too large; it names the keys that make it so."""
+    """Return the error for a frame that is too large; it names the largest keys."""
     body: dict[str, Any] = msgspec.json.decode(frame)[command.name]
     keys: Any = body.get("keys")
     sizes: dict[str, int] = (

@@ -1,20 +1,20 @@
-"""Requests in flight on one connection, and whose answer is whose: decided here, without I/O.
+"""Matches answers to the requests in flight on one connection, without I/O.
 
-The protocol has no request ids. The server answers a connection's requests in order, so that answers are matched first
-in, first out; one answer too few or too many would shift all later ones to the wrong requests. These rules keep that
-from happening:
+The protocol has no request ids. The server answers a connection's requests in order, so answers are matched first in,
+first out. One missing or extra answer would shift all later ones to the wrong requests. These rules prevent that:
 
-- A request that nobody waits for any longer keeps its place; its answer is dropped.
-- An answer must belong to the request at the head: by its name, and by what of the request it repeats.
+- An abandoned request keeps its place; its answer is dropped.
+- An answer must belong to the request at the head: by its name, and by the parts of the request that it repeats.
 - Requests that are in flight together end with a fence: an unknown command of the session prefix, with a number of its
-  own, which the server answers by that very name. Their answers are handed over once the fence's has come in its place;
-  so an answer that is missing, or one too many, shows before any of them is believed.
+  own. The server answers it by that very name. The answers to the requests are handed over once the fence's answer has
+  come in its place. So a missing or extra answer shows before any of them is believed.
 - A request that is alone in flight from first to last needs no fence: the next answer can only be its own.
-- What is in flight is bounded. A NemesisDB silently drops answers once more than 128 KiB of them wait to be read: the
-  window starts at one request, grows by as many as are handed over, and shrinks so that as many of the largest recent
-  answers fit. What is not handed over yet counts as in flight.
+- The number of requests in flight is bounded by a window. A NemesisDB silently drops answers once more than 128 KiB of
+  them wait to be read. The window starts at one request, and grows by the number of answers that are handed over. It
+  shrinks to the number of answers that would fit if each were as large as the largest recent one. A request counts as
+  in flight until its answer is handed over.
 
-Whatever breaks a rule raises `ProtocolError`, after which nothing on the connection can be trusted.
+A broken rule raises `ProtocolError`. After it, the connection cannot be trusted.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from ndb_models.wire.commands import UNKNOWN_COMMAND
 from ndb_models.wire.exchange import Exchange
 
 _UNREAD_LIMIT: Final = 128 * 1024
-# What may come with each answer: its header, and a fence.
+# The further bytes that may come with each answer: its header, and a fence.
 _WITH_AN_ANSWER: Final = 100
 _REMEMBERED: Final = 256
 FENCE_EVERY: Final = 16
-"""How many requests one fence is for, where there are many; the last of a burst may be for half as many more.
+"""The number of requests for each fence in a long burst; the last fence may be for half as many more.
 
-Few enough that the first answers of a long burst are handed over while the server works on the last.
+It is small enough that the first answers of a long burst are handed over while the server works on the last.
 """
 FEW: Final = FENCE_EVERY // 2
-"""Fewer requests, or answers, than this are worth no fence and no system call of their own, if others are with them."""
+"""Fewer requests or answers than this get no fence and no system call of their own if others go with them."""
 
 
 class Request:
-    """A request on its way. It outlives whoever waits for its answer: `is_abandoned` once nobody does any longer.
+    """A request on its way. It may outlive its caller: `is_abandoned` is true once no caller waits for the answer.
 
-    `deadline` is when the answer is overdue, on the clock of whoever sends it. `answer` is the frame that came for it.
-    One that is abandoned keeps its place if it was sent, so that its answer cannot become another's. One that goes
-    `alone` is in flight with no other: the server may cut the connection over it. `patience` is how many times as long
-    as usual its answer may take before the connection counts as frozen.
+    `deadline` is when the answer is overdue, on the sender's clock. `answer` is the frame that came for it. An
+    abandoned request keeps its place if it was sent, so that its answer cannot become another's. A request that goes
+    `alone` is in flight with no other: the server may cut the connection over it. `patience` is how many times longer
+    than usual its answer may take before the connection counts as frozen.
     """
 
     __slots__ = ("alone", "answer", "deadline", "exchange", "is_abandoned", "patience")
@@ -67,28 +67,28 @@ R = TypeVar("R", bound=Request)
 
 
 class Window:
-    """How many requests may be in flight, learnt from how large the answers are."""
+    """The number of requests that may be in flight, learnt from the sizes of answers."""
 
     __slots__ = ("_answers", "_largest_before", "_limit", "largest", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._answers = 0
-        # The largest answer of the last few hundred, and of as many before: what was large is forgotten late.
+        # The largest answer of the last few hundred, and of as many before: large answers are forgotten late.
         self.largest: int = 0
         self._largest_before = 0
         self.size: int = 1
 
     def note_size(self, answer_size: int) -> None:
-        """Take note of how large an answer is, which need not be done unless it is larger than `largest`.
+        """Note the size of an answer in bytes. A caller may skip sizes up to `largest`.
 
-        That is 0 again after some hundred answers, so that each time the largest of them is found anew.
+        `largest` returns to 0 after some hundred answers, so that the largest of the next ones is found anew.
         """
         self.largest = max(self.largest, answer_size)
         self._fit(self.size)
 
     def note_answers(self, count: int) -> None:
-        """Take note of so many answers."""
+        """Note that `count` answers were handed over; the window may grow by as many."""
         self._answers += count
         if self._answers >= _REMEMBERED:
             self._answers = 0
@@ -101,46 +101,46 @@ class Window:
 
 
 class Pipeline(Generic[R]):
-    """The requests of one connection: those that wait to be sent, those in flight, and answers not yet believed."""
+    """The requests of one connection: waiting to be sent, in flight, or answered and not yet believed."""
 
     def __init__(self, max_in_flight: int) -> None:
         self._window = Window(max_in_flight)
         self._outbox: deque[R] = deque()
         self.push: Callable[[R], None] = self._outbox.append
         """Takes a request, to be sent when there is room."""
-        # In the order in which they were sent: requests, and the answer names of fences.
+        # Requests, and the answer names of fences, in the order in which they were sent.
         self._in_flight: deque[R | str] = deque()
-        # What was answered and is not handed over yet.
+        # Requests that were answered and are not handed over yet.
         self._held: list[R] = []
-        # How many requests were sent and are not handed over yet.
+        # The number of requests that were sent and are not handed over yet.
         self._flying = 0
-        # How many requests were sent since the last fence, or since one was answered alone.
+        # The number of requests sent since the last fence, or since one was answered alone.
         self._unfenced = 0
-        # Whether what is in flight goes alone.
+        # True if the request in flight goes alone.
         self._alone = False
         self._fence_name = f"SH_FENCE{secrets.token_hex(4).upper()}N"
         self._fences = 0
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight."""
+        """True if no request and no fence is in flight."""
         return not self._in_flight
 
     @property
     def most_urgent(self) -> R | None:
-        """The request that is overdue first. Mostly that is the oldest, but for those that were sent before."""
+        """The request that is overdue first, or None. It may be a newer one: a repeated request keeps its deadline."""
         in_flight = (entry for entry in self._in_flight if isinstance(entry, Request))
         waiting = (request for request in self._outbox if not request.is_abandoned)
         return min(chain(self._held, in_flight, waiting), key=_deadline, default=None)
 
     @property
     def head(self) -> R | None:
-        """The request whose answer must come next; None if that is a fence's, or nothing's."""
+        """The request that must be answered next; None if a fence must be, or if the connection is idle."""
         entry = self._in_flight[0] if self._in_flight else None
         return entry if isinstance(entry, Request) else None
 
     def take(self) -> list[bytes]:
-        """Return the frames to send now: requests as far as there is room, and fences."""
+        """Return the frames to send now: requests, as far as the window has room, and fences."""
         frames: list[bytes] = []
         while self._outbox and self._flying < self._window.size and not self._alone:
             request = self._outbox.popleft()
@@ -169,7 +169,7 @@ class Pipeline(Generic[R]):
         return b'{"%s":{}}' % name.encode()
 
     def receive(self, frame: bytes) -> Sequence[R]:
-        """Take an answer; return the requests whose answers are to be handed over now.
+        """Take an answer; return the requests to hand over now, each with its answer.
 
         Raises:
             ProtocolError: the answer cannot be right. The connection must be dropped.
@@ -206,10 +206,10 @@ class Pipeline(Generic[R]):
         return held
 
     def withdraw(self) -> Sequence[tuple[R, bool]]:
-        """Take off what can go over another connection: what was not sent, and what is safe to send again.
+        """Take off the requests that can go over another connection: unsent ones, and ones that are safe to repeat.
 
-        Returns them with whether they were sent, oldest first. Those that were keep their places, so that their answers
-        are dropped.
+        Returns each with whether it was sent, oldest first. Abandoned requests are left out. Sent requests keep their
+        places here, so that their answers are dropped.
         """
         withdrawn: list[tuple[R, bool]] = []
         for entry in (*self._held, *self._in_flight):
@@ -221,7 +221,7 @@ class Pipeline(Generic[R]):
         return withdrawn
 
     def drain(self) -> Iterator[tuple[R, bool]]:
-        """Take all requests off, oldest first, each with whether it was sent: the connection is lost."""
+        """Take all requests off a lost connection, oldest first, each with whether it was sent."""
         for request in self._held:
             yield request, True
         self._held.clear()
@@ -238,7 +238,7 @@ def _is_named(frame: bytes, name: str) -> bool:
 
 
 def _hint(frame: bytes) -> str:
-    """Say what the answer of an old server may mean: of commands that it does not know it may get the names wrong."""
+    """Return a hint if the server may be an old one, which may name its answer to an unknown command wrongly."""
     return "; it may not know the command: sessions need a NemesisDB of 0.7 to 0.8" if b'"st":10,' in frame else ""
 
 

@@ -1,6 +1,6 @@
-"""Requests of those who have JSON as text, and want no objects made of it.
+"""Requests for callers that have JSON as text, and want no objects made of it.
 
-They need no frame where there is no wire: an engine in the same process takes them as they are.
+Without a wire they need no frame: an engine in the same process takes them as they are.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _encode = msgspec.json.Encoder().encode
 
 
 _SUCCESS: Final[Mapping[str, Any]] = {"st": OK_STATUS}
-# How an answer with an object of keys mostly ends; the first brace is the object's.
+# The usual end of an answer with an object of keys; the first brace ends the object.
 _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
 
 
 class ReceivedKeys(ObjectText, gc=False, eq=False):
-    """The keys of an answer, as they came: what is between its usual beginning and its usual end.
+    """The keys of an answer, as they came: the text between the usual start and the usual end of the answer.
 
-    That they are one JSON object, and so the answer was one, is known once they have been read as such. `names` and
-    `split`, and so everything that a mapping has, do that. Whoever takes the `text` has to do it themselves.
+    The text is not validated yet. `names` and `split` validate that it is one JSON object, and so do all methods of a
+    mapping. Code that takes the `text` must validate it itself.
 
     Raises:
-        ProtocolError: they are none.
+        ProtocolError: the text is not one JSON object.
     """
 
     _command: str = ""
@@ -57,14 +57,14 @@ class ReceivedKeys(ObjectText, gc=False, eq=False):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the keys, in their order."""
+        """The names of the keys, in order."""
         try:
             return super().names
         except UNREADABLE:
             raise_without_context(unreadable(self._command))
 
     def split(self) -> dict[str, bytes]:
-        """Return the keys' texts, as a dict of its own."""
+        """Return the texts of the keys, as a new dict."""
         try:
             return super().split()
         except UNREADABLE:
@@ -72,15 +72,15 @@ class ReceivedKeys(ObjectText, gc=False, eq=False):
 
 
 def unreadable(command: str) -> ProtocolError:
-    """Return the error for an answer that is no JSON of its kind."""
+    """Return the error for an answer that is not JSON of the expected form."""
     return ProtocolError(f"the server's answer to {command} cannot be read")
 
 
 class Parameters:
-    """What requests are told besides a session's token and what they store; made once for many of a kind.
+    """The parameters of a request, without the session's token and the values to store. Made once for many requests.
 
     Attributes:
-        body: the parameters by their names.
+        body: the parameters by name.
         text: the same as members of a JSON object, each with a comma before it.
     """
 
@@ -95,13 +95,13 @@ NO_PARAMETERS: Final = Parameters()
 
 
 class Prepared(Exchange):
-    """A request whose parameters are known to fit its command.
+    """A request with parameters that are known to fit its command.
 
     Args:
         command: the row of the table.
         tkn: the session's token, for a command of a session.
-        parameters: what else it is told, but for what it stores.
-        values: what it stores, as a JSON object.
+        parameters: the other parameters, without the values to store.
+        values: the values to store, as a JSON object.
     """
 
     __slots__ = ("parameters", "tkn", "values")
@@ -122,11 +122,11 @@ class Prepared(Exchange):
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The parameters by their names, but for the token and for what is stored."""
+        """The parameters by name, without the token and the values to store."""
         return self.parameters.body
 
     def to_frame(self) -> Prepared:
-        """Make the frame, for a transport that needs it; return this."""
+        """Make the frame, for a transport that needs it; return this request."""
         start, tkn, parameters, values = self.command.request_start, self.tkn, self.parameters.text, self.values
         if tkn is None:
             members = parameters if values is None else b'%b,"keys":%b' % (parameters, values.text)
@@ -138,10 +138,11 @@ class Prepared(Exchange):
         return self
 
     def read(self, answer: bytes) -> Mapping[str, Any]:
-        """Return the body of an answer's frame; its `keys` as text.
+        """Return the body of an answer's frame, with its `keys` as text.
 
         Raises:
-            ProtocolError: it is none.
+            ProtocolError: the frame cannot be read as an answer, is nested too deep, or has keys that are not an
+                object.
         """
         asks_for_keys = "keys" in self.parameters.body
         if answer == self.command.bare_success and not asks_for_keys:
@@ -153,7 +154,7 @@ class Prepared(Exchange):
         start = self.command.keys_start
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
-            if not has_constants(text):  # else it is no JSON, which who reads it might not see
+            if not has_constants(text):  # NaN and the like are not JSON, but a later reader may accept them
                 return {"st": OK_STATUS, "keys": ReceivedKeys.of(text, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
@@ -168,5 +169,5 @@ class Prepared(Exchange):
 
 
 def key_size(name: str, text: bytes) -> int:
-    """Return how many bytes a key takes in a frame, with the comma before it."""
+    """Return the size of a key in a frame in bytes, with the comma before it."""
     return len(_encode(name)) + 1 + len(text) + 1

@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Status(IntEnum):
-    """What became of a request. The names are NemesisDB's."""
+    """The outcome of a request. The names are NemesisDB's."""
 
     OK = 1
     OP_CODE_INVALID = 2
@@ -39,12 +39,12 @@ class Status(IntEnum):
 
 
 OK_STATUS: Final = Status.OK
-"""The same, without a look into the class, which takes twice as long as what is done with it."""
+"""`Status.OK`, without a lookup in the class: the lookup takes twice as long as the use."""
 
 UNAVAILABLE: Final = frozenset(
     {Status.SESSION_OPEN_FAIL, Status.SESSION_NEW_FAIL, Status.LOADING, Status.UNKNOWN},
 )
-"""Those that say that the server cannot do it now, and that nothing is wrong with the request."""
+"""The statuses of a request that is fine, but that the server cannot carry out now."""
 
 _MEANINGS: dict[int, str] = {
     Status.OK: "done",
@@ -78,7 +78,7 @@ _MEANINGS: dict[int, str] = {
 
 
 def describe(status: int) -> str:
-    """Return a status as its name and what it means, for any number that a server may send."""
+    """Return the name and the meaning of a status, for any number that a server may send."""
     try:
         name = Status(status).name
     except ValueError:

@@ -1,9 +1,9 @@
-"""Writing JSON strictly: what JSON cannot hold, or would hold as something else, is refused by where it stands.
+"""Writes JSON strictly: a value that JSON cannot hold, or would change, is refused with its place.
 
-Mappings, sequences, and subclasses of `str`, `int` and `float` are written as what they are.
+Mappings, sequences, and subclasses of `str`, `int` and `float` are written as objects, arrays, strings and numbers.
 """
 
-# JSON that is being looked at has no types yet.
+# Parsed JSON has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.raising import raise_without_context
 
 MAX_NESTING: Final = 512
-"""How deep arrays and objects may be nested in a frame. Well below what Python's own stack takes."""
+"""The deepest nesting of arrays and objects in a frame. It is well below the limit of Python's own stack."""
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def _plain(value: object) -> object:
-    """Turn what the encoder does not know into what it does. `_require_json` lets nothing else pass."""
+    """Turn a value that the encoder does not know into a plain one. `_require_json` has refused all other types."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -44,7 +44,7 @@ def encode_command(name: str, body: Mapping[str, object]) -> bytes:
     """Return the JSON text of `{name: body}`.
 
     Raises:
-        InvalidArgumentError: `body` holds something that is not JSON; the message says where, and not what.
+        InvalidArgumentError: `body` holds a value that is not JSON; the message gives its place, and not the value.
     """
     for param, value in body.items():
         if type(value) not in _PLAIN:
@@ -67,7 +67,11 @@ def _require_json(value: object, path: str) -> None:
 
 
 def _members(value: Any, path: str) -> Iterable[tuple[object, object]]:
-    """Return what an array or an object holds, as (index or name, item); nothing for what holds nothing."""
+    """Return the items of an array or an object, as (index or name, item); none for other JSON values.
+
+    Raises:
+        InvalidArgumentError: the value is not JSON.
+    """
     kind = type(value)
     if kind is list or kind is tuple:
         return enumerate(value)
