@@ -137,7 +137,7 @@ class ConfigAccess(Generic[C]):
 
         Raises:
             StoredConfigError: the changes of others do not fit the model.
-            UnstorableError: the changes of others fit, but not together with this one; or as `write`.
+            UnstorableError: the changes of others fit, but not together with these; or as `write`.
         """
         if not changed:
             return

@@ -105,7 +105,7 @@ class Finder(Generic[M]):
     async def find(self, values: Sequence[Value], reading: Reading) -> list[M]:
         """Return the sessions that have all these values: at most one if a value is unique.
 
-        The returned sessions are read in this way. Others are only looked at.
+        Returned sessions are read in the mode `reading`. Others are only looked at.
 
         Raises:
             StoredDataError: the stored data of a session does not fit the model.

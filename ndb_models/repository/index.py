@@ -207,7 +207,9 @@ class Index:
             await self.keep(value, tkn)
 
     async def add(self, value: Value, tkn: SessionToken) -> None:
-        """List a session under a value that it had when it was read. If it has left the value since, undo that.
+        """List a session under a value that it had when it was read.
+
+        If the session has left the value since, the entry is removed again.
 
         Raises:
             DuplicateError: the value is unique, and another session has it.
