@@ -1,4 +1,4 @@
-"""Repositories: where models are stored, as sessions or as a configuration, and given back."""
+"""Repositories: they store models as sessions or as a configuration, and give them back."""
 
 from ndb_models.repository.configuration import ConfigDifference, ConfigRepository
 from ndb_models.repository.reindexing import Reindexed

@@ -1,6 +1,6 @@
-"""A repository's way to its sessions: reading and writing keys, and finding out what a token stands for.
+"""Access to the sessions of a repository: reads and writes keys, and checks the sessions that tokens name.
 
-The verbs stand on this; it knows of keys and of the reserved key, and nothing of models but their names.
+The verbs are built on it. It knows keys and the reserved key; of a model it knows only the name.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_RMV: Final = COMMANDS["SH_RMV"]
 
-# What holds another session's token is read again: an answer that went astray does not come twice, a session whose keys
-# were copied by hand does.
+# Reads of a session whose reserved key holds another token. An answer that went astray does not come twice, but keys
+# that were copied by hand do.
 _READS: Final = 2
 
-# While a session is read in parts, others may upgrade it, which takes two writes of the reserved key at the most.
+# Others may upgrade a session while it is read in parts. An upgrade writes the reserved key twice at most.
 _PARTED_READS: Final = 3
 
 
@@ -71,8 +71,8 @@ class SessionAccess:
         schema: the name under which its sessions are stored.
         version: the version in which they are written.
         by: the form of the class that writes them.
-        lifetimes: of the same sessions.
-        foreign: whether sessions without a reserved key, which other clients wrote, are taken too.
+        lifetimes: the lifetimes of these sessions.
+        foreign: True to accept sessions without a reserved key, which other clients wrote.
     """
 
     def __init__(
@@ -92,17 +92,18 @@ class SessionAccess:
         self.by: str = by
         """The form of the class that writes them."""
         self.seal: Seal = Seal(envelope_of(schema, version, None, lifetimes.of_class, by))
-        """The reserved key of most of the sessions."""
-        # What was asked for last, mostly the fields of the class, the largest frame, and how it is divided among
-        # requests. One object, since threads may share a store in memory.
+        """The reserved key of most sessions."""
+        # The latest read: its names (mostly the fields of the class), the largest frame, and the requests it is divided
+        # into. One object, since threads may share a store in memory.
         self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
         self._foreign = foreign
         self.lifetimes: Lifetimes = lifetimes
 
     async def refuse(self, tkn: SessionToken) -> bool:
-        """End a session whose contested creation is not finished, so that it never will be.
+        """End a session whose contested creation is unfinished, so that it can never be finished.
 
-        Returns False, and leaves it, if it was finished meanwhile; True if there is no such session any more.
+        Returns False, and leaves the session, if its creation was finished meanwhile. Returns True otherwise, also if
+        the session is gone already.
         """
         try:
             if await self.commit(tkn, {RESERVED_KEY: write_envelope(Envelope(self._schema, 1))}):
@@ -113,16 +114,16 @@ class SessionAccess:
         return True
 
     async def commit(self, tkn: SessionToken, part: Mapping[str, bytes]) -> bool:
-        """Write the last part of a creation, or what refuses it: of two reserved keys the first one stays.
+        """Write the last part of a creation, or the reserved key that refuses it.
 
-        Returns whether the session is whole then.
+        Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
         _, envelope, _ = unsealed(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
-        """Write keys of a session, and remove others; where there are none of either, find out whether it lives.
+        """Write some keys of a session and remove others. Without either, find out whether the session lives.
 
         Counts as a write in any case.
         """
@@ -139,11 +140,11 @@ class SessionAccess:
             await self.remove(tkn, removed)
 
     async def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
-        """Write keys of a session in one frame, and so at once."""
+        """Write keys of a session in one frame, and so atomically."""
         await self._write(_SH_SET, tkn, ObjectText.joined(keys))
 
     async def remove(self, tkn: SessionToken, names: Sequence[str]) -> None:
-        """Remove keys of a session, in as many frames as it takes. At least one must be named."""
+        """Remove keys of a session, in as many frames as needed. At least one must be named."""
         for part in split_names(_SH_RMV, tuple(names), None, self._client.max_payload):
             await self.of_session(tkn, self._client.sh_rmv(part, tkn))
 
@@ -153,19 +154,19 @@ class SessionAccess:
             raise await self._client.identified(self.refusal(command, tkn, answer))
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
-        """Return the error for an answer of a session that does not say success."""
+        """Return the error for a reply about a session whose status is not success."""
         if answer["st"] == Status.SESSION_NOT_EXIST:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
 
     async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = USE) -> Read:
-        """Return the keys of these names, of a session that must be one of this schema.
+        """Return the keys with these names, of a session that must be of this schema.
 
         Raises:
-            UnsupportedError: the read must not extend the expiry, and the server knows no such read.
-            InvalidArgumentError: the token is none.
-            SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: see
-                there.
+            UnsupportedError: the read must not extend the expiry, and the server has no such read.
+            InvalidArgumentError: the value is not a token.
+            SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: as
+                each of them documents.
         """
         if not is_token(tkn):
             raise not_a_token(tkn)
@@ -187,9 +188,9 @@ class SessionAccess:
                 keys = await self._ask(tkn, parts[0], reading)
             usual = self.seal.unsealed(keys.text, tkn)
             if not names and (usual is None or usual[0] != NO_MEMBERS):
-                keys.split()  # who asks for keys sees whether they are an object, who asks for none does not
+                keys.split()  # no caller parses them later: check that they are an object
             if usual is not None:
-                read = Read(usual[0], usual[1], usual[2], True)  # unpacked and by its name it takes twice as long
+                read = Read(usual[0], usual[1], usual[2], True)  # keyword arguments would take twice as long
                 deadline = usual[1].deadline
                 if deadline is None or self.lifetimes.is_timely(deadline):
                     return read
@@ -210,30 +211,33 @@ class SessionAccess:
         raise ForeignSessionError(self._name, tkn)
 
     def _refuse_other(self, tkn: SessionToken, envelope: Envelope) -> None:
-        """Refuse a session of another schema, and one that is not whole."""
+        """Refuse a session of another schema, and an incomplete one."""
         if envelope.schema != self._schema:
             raise WrongSchemaError(self._name, tkn, envelope.schema)
         if envelope.tkn is None:
             raise IncompleteSessionError(self._name, tkn)
 
     async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
-        """Return what was read of a session, if its absolute end has not passed."""
+        """Return a read of a session that is not past its deadline.
+
+        Unless the read is upkeep, the session is first limited to the lifetime that its class allows.
+        """
         await self.refuse_overdue(tkn, read.deadline)
         return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
 
     async def admitted(self, tkn: SessionToken, read: Read) -> Read:
-        """Return what was read of a session that is used, once that lives no longer than its class allows."""
+        """Return a read of a session in use, after limiting its lifetime to that of its class."""
         envelope = read.envelope
         if envelope is None or not self.lifetimes.exceeds(envelope):
             return read
         return read.with_reserved(*await self.lifetimes.bring_under(tkn, envelope, read.reserved))
 
     def is_to_extend(self, seen: Read) -> bool:
-        """Tell whether reading a session may extend it, and looking at it did not."""
+        """Return True if a read may extend the session and the look at it did not."""
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
     async def read_all(self, tkn: SessionToken) -> Read:
-        """Return all keys of a session, those too that an upgrade has put beside its own. Does not count as a read."""
+        """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
         return await self.read(tkn, await self._all_names(tkn), Reading.UPKEEP)
 
     async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
@@ -242,14 +246,14 @@ class SessionAccess:
         return tuple([name for name in names if name != RESERVED_KEY])
 
     def _divided(self, names: tuple[str, ...]) -> Sequence[Parameters]:
-        """Return what to ask for, to read the keys of these names, each time with the reserved one."""
+        """Return the parameters of the reads that fetch these keys. Each read includes the reserved key."""
         parts = split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload)
         return [Parameters(keys=part) for part in parts]
 
     async def _read_parts(
         self, tkn: SessionToken, parts: Sequence[Parameters], reading: Reading, tries: int = _PARTED_READS
     ) -> ObjectText:
-        """Return what is read in parts, each with the reserved key, as one."""
+        """Return the keys of several reads as one object. Each read includes the reserved key."""
         keys: dict[str, bytes] = {}
         reserved: set[bytes | None] = set()
         for part in parts:
@@ -259,12 +263,12 @@ class SessionAccess:
         if len(reserved) > 1:
             if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
                 return await self._read_parts(tkn, parts, reading, tries - 1)
-            # Parts of several sessions: none of them proves whose the others are.
+            # The parts are of several sessions, and no part proves which session another one is of.
             raise ProtocolError("the server's answers are about several sessions")
         return ObjectText.joined(keys)
 
     async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
-        """Return what one frame asks for."""
+        """Return the keys that one frame asks for."""
         answer = None
         if reading is not USE:
             answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
@@ -278,7 +282,7 @@ class SessionAccess:
         return keys
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
-        """Refuse a session that has no keys at all; one that has none of ours may have another client's."""
+        """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""
         info = await self.of_session(tkn, self._client.sh_info(tkn))
         if info["keyCnt"] == 0:
             expiry = info.get("expiry")
@@ -287,22 +291,22 @@ class SessionAccess:
             raise IncompleteSessionError(self._name, tkn)
 
     async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
-        """End and refuse a session that is past its absolute end, of which the server knows nothing."""
+        """End and refuse a session that is past its deadline, which the server does not know."""
         if deadline is not None and deadline <= self.lifetimes.now():
-            with contextlib.suppress(NdbError):  # it is over for us, whether or not the server can be told
+            with contextlib.suppress(NdbError):  # it is over for us, even if the server cannot be told
                 await self._client.sh_end(tkn)
             raise SessionExpiredError(self._name, tkn)
 
     async def names(self, tkn: SessionToken) -> tuple[str, ...]:
-        """Return the names of all keys of a session but the reserved ones."""
+        """Return the names of all keys of a session, except reserved ones."""
         return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
 
     async def raw(self, tkn: SessionToken, reading: Reading) -> dict[str, bytes]:
-        """Return all keys of a session, whatever it is, as their JSON text."""
+        """Return all keys of a session of any kind, as their JSON text."""
         return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)), reading)).split()
 
     async def end(self, tkn: SessionToken) -> bool:
-        """End a session, whatever it is. Return False if there is none."""
+        """End a session of any kind. Return False if there is none."""
         try:
             return await self._client.sh_end(tkn)
         except ResponseError as exc:
@@ -313,10 +317,10 @@ class SessionAccess:
     async def replace(
         self, old: SessionToken, new: SessionToken, forget: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """End a session of which there is a copy, and then forget it; if this is cut short, end the copy too.
+        """End a session that has been copied, then await `forget`. If this is cut short, end the copy too.
 
         Raises:
-            SessionGoneError: the old one has ended already.
+            SessionGoneError: the old session has ended already.
         """
         try:
             if not await self.end(old):
@@ -331,14 +335,14 @@ class SessionAccess:
             raise
 
     async def timer(self, tkn: SessionToken) -> Timer:
-        """Return how the server lets a session expire."""
+        """Return the server's timer of a session."""
         return Timer.told(await self.of_session(tkn, self._client.sh_info(tkn)))
 
     async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
-        """Return how many seconds a session has left if it is not used, or None if it never ends.
+        """Return the seconds that a session has left if it is not used, or None if it never ends.
 
         Raises:
-            SessionExpiredError: its time has come, and the server has not looked yet.
+            SessionExpiredError: the session is past its expiry, and the server has not swept it yet.
         """
         check_token(tkn)
         info = await self.of_session(tkn, self._client.sh_info(tkn))
@@ -352,7 +356,7 @@ class SessionAccess:
         return None if seconds == math.inf else seconds
 
     async def of_session(self, tkn: SessionToken, asking: Coroutine[Any, Any, T]) -> T:
-        """Ask the raw client about a session, which may have ended."""
+        """Await a call of the raw client about a session. If the session has ended, raise `SessionGoneError`."""
         try:
             return await asking
         except ResponseError as exc:
@@ -362,17 +366,17 @@ class SessionAccess:
 
 
 def check_token(tkn: object) -> None:
-    """Refuse what cannot be a token.
+    """Refuse a value that cannot be a token.
 
     Raises:
-        InvalidArgumentError: it is no unsigned 64-bit integer.
+        InvalidArgumentError: it is not an unsigned 64-bit integer.
     """
     if not is_token(tkn):
         raise not_a_token(tkn)
 
 
 def not_a_token(tkn: object) -> InvalidArgumentError:
-    """Return the error for what cannot be a token."""
+    """Return the error for a value that cannot be a token."""
     if type(tkn) is int:
         return InvalidArgumentError("a token is an unsigned 64-bit integer; this one is out of range")
     hint = "; for a cookie or a URL use format_token(tkn) and parse_token(text)" if isinstance(tkn, str) else ""

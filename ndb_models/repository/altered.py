@@ -1,7 +1,7 @@
-"""Values that the server would return otherwise than they were sent, refused before anything is sent.
+"""Refuses values that the server would alter, before anything is sent.
 
-Which numbers a NemesisDB changes, their text tells. It also sorts the names in an object, which most classes read as
-the same; whether this one does is found out by reading it both ways.
+NemesisDB changes some numbers; their text shows which. It also sorts the names in an object. Most classes read both
+orders as the same. To find out whether this one does, the text is read both ways.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _SORTED: Final = (
 
 
 class AlterationCheck(Generic[B]):
-    """Refuses what the server would alter, for one model class.
+    """Refuses values that the server would alter, for one model class.
 
     Args:
         client: an open client.
         model: the class.
-        codec: of the class.
+        codec: the codec of the class.
     """
 
     def __init__(self, client: NdbClient, model: type[B], codec: ModelCodec[B]) -> None:
@@ -43,15 +43,15 @@ class AlterationCheck(Generic[B]):
         self._depends_on_order = depends_on_order(model.__pydantic_core_schema__)
 
     def is_due(self, text: bytes) -> bool:
-        """Tell at a glance whether what is about to be sent has to be checked."""
+        """Return True if this text has to be checked before it is sent. A quick test."""
         return self._client.is_remote and (self._depends_on_order or may_be_altered(text))
 
     async def refuse_altered(self, keys: Mapping[str, bytes], written: Collection[str]) -> None:
-        """Refuse what would not come back as it is. The server is asked what it is, once for each connection.
+        """Refuse values that would come back altered. The server is asked for its kind once per connection.
 
         Args:
             keys: all keys of a model.
-            written: the names of those that are about to be sent.
+            written: the names of the keys that are about to be sent.
 
         Raises:
             UnstorableError: the server would alter some of them. Nothing was sent.
@@ -68,13 +68,13 @@ class AlterationCheck(Generic[B]):
             raise UnstorableError(self._name, problems)
 
     def _reordered(self, text: bytes) -> Sequence[str]:
-        """Return the fields that are read otherwise once the names in each object are sorted."""
+        """Return the fields that read differently once the names in each object are sorted."""
         one, other = (self._codec.load(text, _NO_TOKEN) for _ in range(2))
         try:
             as_returned = self._codec.load(_with_sorted_names(text), _NO_TOKEN)
         except StoredDataError as exc:
             return [name for name, _ in exc.problems]
-        # Values of some types are equal to nothing but themselves, and tell nothing.
+        # Values of some types equal only themselves, so comparing them proves no change.
         incomparable = self._codec.differing(one, other)
         return [name for name in self._codec.differing(one, as_returned) if name not in incomparable]
 

@@ -1,4 +1,4 @@
-"""Doing one thing to many sessions: pipelined, in order, with the errors of each, within a bounded window."""
+"""Bulk work on sessions: pipelined, in order, with an error for each item, within a bounded window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Progress: TypeAlias = Callable[[int], None]
-"""Is told how many are done."""
+"""Is called with the number of items done."""
 
 _AT_ONCE: Final = 64
 _TOLD_EVERY: Final = 1000
@@ -24,13 +24,13 @@ _TOLD_EVERY: Final = 1000
 async def in_bulk(
     work: Callable[[T], Awaitable[R]], items: Iterable[T], progress: Progress | None
 ) -> list[R | NdbError]:
-    """Return what `work` returns for each item, in their order; where it raises an error of ours, that error.
+    """Return the result of `work` for each item, in order. Where `work` raises an `NdbError`, the error is the result.
 
-    So many are worked on at once as keep a connection busy, however many there are. If this is cancelled, or `work`
-    raises anything else, none is begun any more.
+    A bounded number of items is in work at once, enough to keep a connection busy. If this is cancelled, or `work`
+    raises another exception, no further item is begun.
 
     Raises:
-        InvalidArgumentError: it is one item rather than many.
+        InvalidArgumentError: a single item was given in place of an iterable.
     """
     if isinstance(items, (str, bytes, BaseModel)) or not isinstance(items, Iterable):
         one = type(items).__name__
@@ -52,9 +52,9 @@ async def in_bulk(
             if progress is not None and done % _TOLD_EVERY == 0:
                 progress(done)
             if done % _AT_ONCE == 0:
-                await asyncio.sleep(0)  # where nothing waits, as in this process, others get their turn too
+                await asyncio.sleep(0)  # an in-process store never waits: let other tasks run
 
-    # One worker at least: the length is a hint, and each worker goes on until no item remains.
+    # At least one worker: the length is only a hint, and each worker goes on until no item remains.
     workers = min(_AT_ONCE, max(1, length_hint(items, _AT_ONCE)))
     async with asyncio.TaskGroup() as group:
         for _ in range(workers):

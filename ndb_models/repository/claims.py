@@ -1,17 +1,20 @@
-"""Unique values: which of those who want one has it.
+"""Unique claims: they decide which session has a unique value.
 
-The set of a unique value holds claims, numbered from 0. Whoever wants the value looks at all claims, and gives up if
-one of their sessions has it. Else he adds a claim of the next number: of many who do, the first one's stays. His claim
-stands if it is then the highest. Rules that keep two from both winning, however late a step comes:
+The set of a unique value holds claims, numbered from 0. A session that wants the value looks at all claims. It gives up
+if the session of another claim has the value. Otherwise it adds a claim with the next number; if several do, the first
+one's claim stays. The claim holds if it is the highest then. These rules keep two sessions from both winning, however
+late a step comes:
 
-- The highest claim is never removed, only made vacant: the highest number never falls.
-- Who adds a claim of a number that others have outrun, and removed, sees a higher one, and gives up.
-- A creation that is not finished does not hold a value against another that wants it: that one adds the reserved key
-  under which the creation would commit, and so does the creation itself; the first one's stays, so that either the
-  creation was finished, and has the value, or never will be. This is why a creation that died holds nothing.
-- A session that lives, and has another value, is about to take this one, or to leave it. Nothing can keep it from
-  writing, so its claim holds for `SETTLING` seconds.
-- A rotation claims for the new session, and leaves the old one's claim until that has ended: one of the two has it.
+- The highest claim is never removed, only made vacant, so the highest number never falls.
+- A session may add its claim late, after others took higher numbers and removed this one. It sees the higher claim, and
+  gives up.
+- An unfinished creation does not hold a value against another session that wants it. That session adds the reserved key
+  under which the creation would commit. The creation adds it too, and the first one stays. So the creation either was
+  finished and has the value, or never will be. This is why a creation that died holds no value.
+- A living session with another value is about to take this one, or to leave it. Its write cannot be stopped, so its
+  claim holds for `SETTLING` seconds.
+- A rotation claims for the new session, and leaves the old session's claim until that session has ended. One of the two
+  has the value.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ class Claims:
     Args:
         client: an open client.
         model: the name of the class, for errors.
-        access: to the sessions of the schema.
-        examiner: of the same sessions.
+        access: the access to the sessions of the schema.
+        examiner: the examiner of the same sessions.
     """
 
     def __init__(self, client: NdbClient, model: str, access: SessionAccess, examiner: Examiner) -> None:
@@ -47,16 +50,16 @@ class Claims:
     async def claim(
         self, claims: IndexSet, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None
     ) -> str:
-        """Claim a value for a session; return the number of the claim. Those that it makes void are removed.
+        """Claim a value for a session, and remove the claims that this makes void. Return the number of the claim.
 
         Args:
             claims: the set of the value.
-            value: which one.
-            tkn: the session, which has it or is about to.
-            heir_of: another one, in whose place it comes.
+            value: the value.
+            tkn: the session, which has the value or is about to.
+            heir_of: the session that this one replaces, if any.
 
         Raises:
-            DuplicateError: another session has it.
+            DuplicateError: another session has the value.
         """
         members = await claims.members()
         void, unfinished = await self._judge(members, value, tkn, heir_of)
@@ -72,29 +75,29 @@ class Claims:
         return key
 
     async def _win(self, claims: IndexSet, value: Value, mine: Member, unfinished: Sequence[Member]) -> None:
-        """Find out whether a claim that was made stands, and refuse the creations whose claims do not.
+        """Check that a new claim holds, and refuse the unfinished creations whose claims do not.
 
         Raises:
-            DuplicateError: it does not.
+            DuplicateError: the new claim does not hold.
         """
         members = await claims.members()
         if not leads(members, mine.tkn, mine.key):
             if any(member[:2] == mine[:2] for member in members):
                 await claims.remove([mine.key])
             raise DuplicateError(self._model, value.field)
-        for member in unfinished:  # only now: who is refused finds out by whom
+        for member in unfinished:  # only now: a refused creation looks for the claim that beat it
             if not await self._access.refuse(member.tkn):
                 await self._give_up_one(claims, mine)
                 raise DuplicateError(self._model, value.field)
 
     async def _give_up_one(self, claims: IndexSet, mine: Member) -> None:
-        with contextlib.suppress(MissingSetError):  # with the set, the claim is gone
+        with contextlib.suppress(MissingSetError):  # the claim is gone with the set
             await self.give_up(claims, lambda member: member[:2] == mine[:2])
 
     async def _judge(
         self, members: Sequence[Member], value: Value, tkn: SessionToken, heir_of: SessionToken | None
     ) -> tuple[list[Member], list[Member]]:
-        """Return the claims that are void, and those of unfinished creations, where none of the others holds.
+        """Return the void claims, and the claims of unfinished creations.
 
         Raises:
             DuplicateError: another session has the value, or may have it in a moment.
@@ -120,7 +123,7 @@ class Claims:
         return sighting.has(value) or not self._examiner.is_settled(member)
 
     async def keep(self, claims: IndexSet, value: Value, tkn: SessionToken) -> None:
-        """Make sure that a session has the highest claim to the value that it has; claim it again if it has not.
+        """Make sure that a session has the highest claim to a value of its own, and claim the value again if not.
 
         Raises:
             DuplicateError: another session has the value.
@@ -129,7 +132,7 @@ class Claims:
             await self.claim(claims, value, tkn)
 
     async def give_up(self, claims: IndexSet, chosen: Callable[[Member], bool]) -> None:
-        """Give up claims: the highest one becomes vacant, others go."""
+        """Give up claims. The highest claim becomes vacant; the others are removed."""
         members = await claims.members()
         given_up = [*filter(chosen, members)]
         if given_up and given_up[-1] is members[-1]:
@@ -138,5 +141,5 @@ class Claims:
 
 
 def leads(members: Sequence[Member], tkn: SessionToken, key: str | None = None) -> bool:
-    """Tell whether the highest claim is a session's, and of this number if one is given."""
+    """Return True if the highest claim is this session's, and has this number if one is given."""
     return bool(members) and members[-1].tkn == tkn and key in (None, members[-1].key)

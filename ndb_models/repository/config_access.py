@@ -1,4 +1,4 @@
-"""A configuration's way to its keys: read, made into a model, written. The verbs and the watch stand on this."""
+"""Access to the keys of a configuration: read, made into a model, written. The verbs and the watch are built on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ConfigAccess(Generic[C]):
     """Reads and writes the configuration of one model class.
 
     Raises:
-        InvalidArgumentError: the class is no model, or the namespace is none.
+        InvalidArgumentError: the class is not a model, or the namespace is invalid.
         SchemaError: the class cannot be stored as a configuration.
     """
 
@@ -46,14 +46,14 @@ class ConfigAccess(Generic[C]):
         self._space = KeySpace(client, self.name, self.codec.names, namespace)
 
     async def read(self) -> dict[str, bytes]:
-        """Return the texts of those fields whose keys there are."""
+        """Return the texts of the fields that are stored."""
         return await self._space.read()
 
     async def write(self, texts: Mapping[str, bytes], names: Collection[str]) -> None:
-        """Store these fields of a configuration: their texts, and nothing for those that are written as nothing.
+        """Store the named fields of a configuration. A field with a text is written; one without a text is removed.
 
         Raises:
-            UnstorableError: the server would alter some of them. Nothing was written.
+            UnstorableError: the server would alter some of them. No field was changed.
         """
         if self._alteration.is_due(join_members(texts)):
             await self._alteration.refuse_altered(texts, names)
@@ -61,14 +61,14 @@ class ConfigAccess(Generic[C]):
         await self._space.remove(name for name in names if name not in texts)
 
     async def unknown(self) -> list[ConfigProblem]:
-        """Return a problem for each key in the namespace that is no field's."""
+        """Return a problem for each key in the namespace that belongs to no field."""
         return [ConfigProblem(key, "unknown", _UNKNOWN) for key in await self._space.unknown()]
 
     def load(self, texts: Mapping[str, bytes]) -> C:
-        """Return the model that fields make; those that are missing have their defaults.
+        """Return the model of these fields. Missing fields have their defaults.
 
         Raises:
-            StoredConfigError: they do not fit.
+            StoredConfigError: the fields do not fit the model.
         """
         try:
             return self.codec.load(join_members(texts), _NO_TOKEN)
@@ -76,7 +76,7 @@ class ConfigAccess(Generic[C]):
             raise StoredConfigError(self.name, self._problems(texts, exc.problems)) from exc.__cause__
 
     def _problems(self, texts: Mapping[str, bytes], found: Sequence[tuple[str, str]]) -> list[ConfigProblem]:
-        """Return what is wrong by keys. A text that cannot be read hides what is wrong with the others."""
+        """Return the problems by key. A text that cannot be parsed hides the problems of the other fields."""
         hiding = unreadable(texts)
         if hiding:
             readable = {name: text for name, text in texts.items() if name not in hiding}
@@ -97,16 +97,16 @@ class ConfigAccess(Generic[C]):
         return ConfigProblem(self._space.key(name), "missing" if missing else "invalid", reason)
 
     def dump(self, config: C) -> Mapping[str, bytes]:
-        """Return a model's fields.
+        """Return the fields of a model as texts.
 
         Raises:
             InvalidArgumentError: it is of another class.
-            UnstorableError: it holds values that do not fit it, or that would not come back equal.
+            UnstorableError: it holds values that do not fit the class, or that would not come back equal.
         """
         return self.codec.dump(self.checked(config))
 
     def checked(self, config: C) -> C:
-        """Return what was given, if it is of this class.
+        """Return the given model, if it is of this class.
 
         Raises:
             InvalidArgumentError: it is of another class.
@@ -120,7 +120,7 @@ class ConfigAccess(Generic[C]):
         return self.codec.differing(one, other)
 
     def with_defaults(self, config: C, texts: Mapping[str, bytes]) -> C:
-        """Return a copy of a configuration in which those fields of these that have a default are at it."""
+        """Return a copy of a configuration, with each field of `texts` at its default if it has one."""
         fields = self.model.__pydantic_fields__
         data = dict(config.__dict__)
         defaults = {
@@ -131,11 +131,13 @@ class ConfigAccess(Generic[C]):
         return config.model_copy(update=defaults)
 
     async def write_over(self, before: Mapping[str, bytes], texts: Mapping[str, bytes], changed: Sequence[str]) -> None:
-        """Store changed fields of a configuration that was valid as `before`, and that others may have changed since.
+        """Store the changed fields of a configuration. It was valid as `before`; others may have changed it since.
+
+        The errors below are raised before any write.
 
         Raises:
-            StoredConfigError: what others changed does not fit. Nothing was written.
-            UnstorableError: it does, but not together with these; or as `write`. Nothing was written.
+            StoredConfigError: the changes of others do not fit the model.
+            UnstorableError: the changes of others fit, but not together with these; or as `write`.
         """
         if not changed:
             return
@@ -155,11 +157,11 @@ class ConfigAccess(Generic[C]):
 
 
 def check_model(model: object) -> None:
-    """Refuse what cannot be stored as a configuration.
+    """Refuse an argument that cannot be stored as a configuration.
 
     Raises:
-        InvalidArgumentError: it is no class of a model.
-        SchemaError: it is one that cannot be stored so.
+        InvalidArgumentError: it is not a model class.
+        SchemaError: it is a model class that cannot be stored as a configuration.
     """
     if not (isinstance(model, type) and issubclass(model, BaseModel)) or model is BaseModel:
         raise InvalidArgumentError("a configuration is a Pydantic model: ConfigRepository(client, AppConfig)")

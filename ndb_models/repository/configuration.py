@@ -1,4 +1,4 @@
-"""`ConfigRepository`: stores a model as shared keys, one a field, that other programs can read and write."""
+"""`ConfigRepository`: stores a model as shared keys, one per field, that other programs can read and write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ndb_models.usage import NotEntered
 
 @dataclass(frozen=True, slots=True)
 class ConfigDifference:
-    """A field that is stored otherwise than it was given. Secrets are in their wrapping, and so are not shown."""
+    """A field with different stored and given values. Secrets stay wrapped, and so are not shown."""
 
     field: str
     stored: object
@@ -29,37 +29,37 @@ class ConfigDifference:
 
 
 class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
-    """Stores the one configuration of a model class, as shared keys: one a field, its value the field's JSON.
+    """Stores the one configuration of a model class as shared keys: one per field, its value the field's JSON.
 
         config = ConfigRepository(client, AppConfig, namespace="app")
         current = await config.load()
         await config.update(maintenance=True)
         async for change in config.watch(current): ...
 
-    A key is `NAMESPACE:FIELD`; without a namespace `FIELD`, as `kv_set(data)` makes them. A field whose key is missing
-    has the model's default. Nothing is ever repaired or removed by itself.
+    A key is `NAMESPACE:FIELD`. Without a namespace it is `FIELD`, as `kv_set(data)` makes it. A field without a key has
+    the model's default. The repository never repairs or removes keys on its own.
 
-    It may be used by many tasks at once. Besides the errors that are named below, every method raises the connection
-    errors of `NdbClient`, and `ResponseError` where the server refuses. A call that is cancelled may or may not have
-    been carried out.
+    Many tasks may use it at once. Besides the errors that are named below, every method raises the connection errors of
+    `NdbClient`, and `ResponseError` if the server refuses. A cancelled call may or may not have been carried out.
 
     Args:
         client: an open client, which stays yours to close.
-        model: any Pydantic model class; of a `SessionModel`, token and expiry play no part.
-        namespace: what the keys begin with. May itself have parts, `"app:web"`, whose keys are not those of `"app"`.
+        model: any Pydantic model class. The token and expiry of a `SessionModel` play no part.
+        namespace: the prefix of the keys. It may have parts, as in `"app:web"`; the keys of that are not keys of
+            `"app"`.
 
     Raises:
-        InvalidArgumentError: an argument is none of these.
-        SchemaError: the class cannot be stored as a configuration; the message says why.
+        InvalidArgumentError: an argument is of the wrong kind, or the namespace is invalid.
+        SchemaError: the class cannot be stored as a configuration. The message says why.
     """
 
     USAGE = "a ConfigRepository needs no opening: config = ConfigRepository(client, AppConfig); await config.load()"
     INSTEAD = "it holds a client; make one where it is needed, ConfigRepository(client, Model)"
 
-    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+    if not TYPE_CHECKING:  # a type checker reports a missing argument itself
 
         def __new__(cls, *given, **options):
-            """Say what is missing or wrong before Python says it in words of its own."""
+            """Check the arguments first, for a clearer error than Python's own."""
             if cls.__init__ is ConfigRepository.__init__:
                 given = dict(zip(("client", "model"), given, strict=False)) | options
                 _check_client(given.get("client"))
@@ -76,18 +76,18 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     # Reading
 
     async def load(self) -> C:
-        """Return the configuration that is stored, with the model's defaults for what is not.
+        """Return the stored configuration. Fields that are not stored have the model's defaults.
 
         Raises:
-            StoredConfigError: what is stored does not fit; it lists each key. Nothing is changed.
+            StoredConfigError: stored values do not fit the model. It lists each key. Nothing is changed.
         """
         return self._access.load(await self._access.read())
 
     async def check(self) -> list[ConfigProblem]:
-        """Return what in the store does not fit: what `load` would raise, and unknown keys in the namespace.
+        """Return the problems of the stored configuration: those that `load` raises, and unknown keys in the namespace.
 
-        Never raises for what is stored, and changes nothing. Unknown keys are no error; without a namespace none are
-        looked for.
+        Never raises for stored values, and changes nothing. An unknown key is not an error. Without a namespace,
+        unknown keys are not looked for.
         """
         problems: list[ConfigProblem] = []
         try:
@@ -97,14 +97,15 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         return problems + await self._access.unknown()
 
     async def diff(self, other: C | None = None) -> list[ConfigDifference]:
-        """Return in what the stored configuration differs from another one, field by field.
+        """Return the fields in which the stored configuration differs from another one.
 
         Args:
-            other: a configuration; None for the model's defaults, which fields without one do not differ from.
+            other: a configuration, or None for the model's defaults. A field without a default does not differ from
+                them.
 
         Raises:
-            StoredConfigError: what is stored does not fit.
-            UnstorableError: `other` holds what could not be stored.
+            StoredConfigError: stored values do not fit the model.
+            UnstorableError: `other` holds a value that cannot be stored.
         """
         texts = await self._access.read()
         stored = self._access.load(texts)
@@ -119,19 +120,20 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     # Writing
 
     async def save(self, config: C, *, replace_invalid: bool = False) -> C:
-        """Store a configuration whole, and return it: every field is written, those at their defaults too.
+        """Store a whole configuration, and return it. Every field is written, also those at their defaults.
 
-        What others changed since it was read is written over; to change some fields, there are `update` and `edit`.
-        All is written at once, unless it is more than the server takes in one frame.
+        Changes that others made since it was read are overwritten. To change some fields, use `update` or `edit`. The
+        write is atomic, unless it is larger than the server takes in one frame. The errors below are raised before any
+        write.
 
         Args:
             config: the configuration.
-            replace_invalid: write over values that do not fit the model, too.
+            replace_invalid: overwrite values that do not fit the model, too.
 
         Raises:
-            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            StoredConfigError: what is stored does not fit. Nothing was stored. Keys that are missing are no reason.
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
+            UnstorableError: a value does not fit the model, or would not come back equal.
+            StoredConfigError: stored values do not fit the model. Missing keys do not count.
+            PayloadTooLargeError: a single field is larger than the server takes.
         """
         texts = self._access.dump(config)
         if not replace_invalid:
@@ -144,16 +146,16 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         return config
 
     async def update(self, /, **changes: Any) -> C:
-        """Change fields, and return the configuration as it is then.
+        """Change fields, and return the resulting configuration.
 
-        Every change is validated by its field, and the whole by the model's validators. What is named is stored from
-        then on, even where it is the model's default; what is stored as it is named is not written again, nor is any
-        other field.
+        Each field validates its change, and the model's validators validate the whole. A named field is stored from
+        then on, even at the model's default. A value that is stored already is not written again. Other fields are
+        written only if a validator changed them. The errors below are raised before any write.
 
         Raises:
             InvalidArgumentError: a name is not that of a field.
-            UnstorableError: a value does not fit its field, or would not come back equal. Nothing was written.
-            StoredConfigError: what is stored does not fit. Nothing was written.
+            UnstorableError: a value does not fit its field, or would not come back equal.
+            StoredConfigError: stored values do not fit the model.
         """
         before = await self._access.read()
         config = self._access.load(before)
@@ -165,11 +167,11 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         return changed
 
     def edit(self) -> AbstractAsyncContextManager[C]:
-        """Load the configuration, let it be changed freely, and store what changed: `async with config.edit() as c`.
+        """Load the configuration, let it be changed freely, and store the changes: `async with config.edit() as c`.
 
-        On a clean exit the whole is validated, together with what others changed meanwhile, and the fields that changed
-        are written. On an exception, cancellation too, nothing is. Two edits of different fields that overlap both
-        survive; of the same field, the later one does.
+        On a clean exit the whole is validated, together with changes that others made meanwhile, and the fields that
+        changed are written. On an exception, including cancellation, no field is written. Overlapping edits of
+        different fields both survive. Of overlapping edits of one field, the later one survives.
 
         Raises (on entry as `load`, on exit as `update`).
         """
@@ -200,16 +202,16 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
     ) -> ConfigWatch[C]:
         """Return an iterator over the changes of the stored configuration: `async for change in config.watch()`.
 
-        See `ConfigWatch` for what it promises.
+        `ConfigWatch` documents its guarantees.
 
         Args:
-            since: the configuration that you have: whatever is stored otherwise is the first change, so that nothing
-                between its `load` and this is missed. None for what is stored at the first step.
+            since: the configuration that you have. A stored configuration that differs from it is the first change, so
+                no change since its `load` is missed. None for the configuration stored at the first step.
             interval: seconds between two looks at the store.
-            on_invalid: is called when what is stored no longer fits, once for each set of problems, while the last good
-                configuration stays; None to log a warning.
+            on_invalid: called when the stored configuration no longer fits, once for each set of problems. The last
+                good configuration stays. None to log a warning.
             clock: tells the time for the interval, in seconds.
-            sleep: waits for so many seconds.
+            sleep: waits for a number of seconds.
 
         Raises:
             InvalidArgumentError: the interval is not a positive number, or `since` is of another class.

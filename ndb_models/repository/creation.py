@@ -1,6 +1,6 @@
-"""Creating sessions: by one request where the server knows how and one frame holds them, in parts otherwise.
+"""Creates sessions: by one request if the server has it and one frame holds the keys, otherwise in parts.
 
-Whatever cuts a creation short, no session is left behind that somebody could take for whole.
+However a creation is cut short, it leaves no session behind that could pass for a whole one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 
 
 class Entry(NamedTuple):
-    """How a session is entered in an index while it is created.
+    """The index entry of a session that is being created.
 
-    `enter` is awaited once there is a token, before anything is written. A `contested` creation is one that others may
-    refuse, see `SessionAccess.refuse`.
+    `enter` is awaited once there is a token, before any key is written. Others may refuse a `contested` creation, see
+    `SessionAccess.refuse`.
     """
 
     enter: Callable[[SessionToken], Awaitable[None]]
@@ -47,10 +47,10 @@ class SessionCreation:
 
     Args:
         client: an open client.
-        access: the way to its sessions.
+        access: the access to its sessions.
         model: the name of the class, for errors.
         schema: the name under which its sessions are stored.
-        version: the version in which they are created, where no other is said.
+        version: the version of new sessions, unless another is given.
     """
 
     def __init__(self, client: NdbClient, access: SessionAccess, model: str, schema: str, version: int) -> None:
@@ -68,13 +68,14 @@ class SessionCreation:
         entry: Entry | None = None,
         by: str | None = None,
     ) -> SessionToken:
-        """Create a session with these keys; return its token.
+        """Create a session with these keys, and return its token.
 
-        The keys are of the version of the class, and written by this form of it, if no other is given. What cannot be
-        written is refused before there is a session; one that cannot be written to the end is ended again.
+        Unless `version` and `by` say otherwise, the keys are of the class's version, written by this form of the class.
+        Keys that cannot be written are refused before there is a session. A session that cannot be completed is ended
+        again.
 
         Raises:
-            SessionGoneError: it was ended before it was whole, or refused.
+            SessionGoneError: the session was ended before it was whole, or its creation was refused.
         """
         version, by = version or self._version, by or self._access.by
         client = self._client
@@ -90,7 +91,7 @@ class SessionCreation:
                 try:
                     answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
                 except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-                    client.end_soon(tkn)  # whoever cancels, or has lost the connection, is not kept waiting
+                    client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
                     raise
                 created = self._has_created(tkn, answer)
             if created:
@@ -103,7 +104,7 @@ class SessionCreation:
         return sealed(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:
-        """Tell whether a session was created by one request; the server may not know how, or have one of this token."""
+        """Return True if one request created the session. The server may lack that request, or have this token."""
         if answer is None:
             return False
         status = answer["st"]
@@ -122,7 +123,7 @@ class SessionCreation:
         if limit is not None and not fits(keys, limit):
             pending = write_envelope(envelope_of(self._schema, version, None, lifetime))
             widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime, by))
-            # One that is contested is refused by what marks another as pending.
+            # In a contested creation this mark would mean a refusal.
             marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
@@ -134,7 +135,7 @@ class SessionCreation:
     async def _write(
         self, tkn: SessionToken, parts: Sequence[Mapping[str, bytes]], last: ObjectText, entry: Entry | None
     ) -> None:
-        """Write a session that was created without keys, the reserved key last; end it if that cannot be done."""
+        """Write a session that was created without keys, the reserved key last. If that fails, end the session."""
         try:
             if entry is not None:
                 await entry.enter(tkn)
@@ -148,7 +149,7 @@ class SessionCreation:
             self._client.end_soon(tkn)
             raise
         except BaseException:
-            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
+            with contextlib.suppress(NdbError):  # the caller needs the first error
                 await self._client.to_the_end(self._client.end_surely(tkn))
             raise
 
@@ -167,5 +168,5 @@ class SessionCreation:
 
 
 def _draw_token() -> SessionToken:
-    """Return a token that nobody can foresee."""
-    return int.from_bytes(os.urandom(8)) or 1  # none has the token 0
+    """Return an unpredictable token."""
+    return int.from_bytes(os.urandom(8)) or 1  # no session has the token 0

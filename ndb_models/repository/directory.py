@@ -1,14 +1,16 @@
-"""Where the sessions that have a value are listed: sets, each a session of its own, found by the name of the value.
+"""Index sets: each lists the sessions with one value, and is found by the name of the value.
 
-A set is a session without expiry, with a key for each member; its token stands in a shared key, the name. The protocol
-has no transactions, and cannot compare before it sets. What it has is that of many who add one key the first one's
-value stays (`KV_ADD`, then `KV_GET` to see whose). So a name is only ever added, never written over, and never removed
-(but by who has the index to himself): nobody can undo, late, what another decided meanwhile. A set that is gone, which
-only others can bring about (`SH_END_ALL`, or a restart that kept the shared keys alone), is followed by another one
-under the same name with a number.
+A set is a session without expiry, with a key for each member. Its token stands in a shared key, the name. The protocol
+has no transactions, and no compare-and-set. But if several processes add one key, the first value stays (`KV_ADD`, then
+`KV_GET` to see which). So a name is only added and never overwritten. It is removed only with exclusive use of the
+index. This way no late step undoes the decision of another process.
 
-A process that dies between creating a set and naming it leaves an empty session behind, which the protocol can neither
-list nor give an expiry later. So does a value that no session has any longer: its name and its empty set stay.
+Only others can make a set vanish: by `SH_END_ALL`, or by a restart that kept the shared keys alone. Another set follows
+it, under the same name with a number.
+
+A process that dies between creating a set and naming it leaves an empty session behind. The protocol can neither list
+such a session nor give it an expiry later. A value that no session has any longer leaves its name and its empty set
+behind.
 """
 
 from __future__ import annotations
@@ -26,22 +28,22 @@ from ndb_models.wire.statuses import Status
 T = TypeVar("T")
 
 NOBODY: Final = 0
-"""A token that no server gives out: that of a member whose place is vacant."""
+"""The token of a vacant member. No server gives it out."""
 
-# More than a frame has besides its keys, and a key of a set in it with its value.
+# Upper bounds for the bytes of a frame besides its keys, and of one member with its value.
 _FRAME: Final = 100
 _MEMBER: Final = 80
 
-# How often what others undo is done again.
+# Attempts, if others keep interfering.
 _PATIENCE: Final = 16
 
 
 class MissingSetError(LookupError):
-    """The set is gone: somebody ended its session."""
+    """The set is gone: its session was ended."""
 
 
 class Member(NamedTuple):
-    """A member of a set: its key, the session that it stands for, and when it was made, in ms since 1970."""
+    """A member of a set: its key, the session that it stands for, and the time it was made, in ms since 1970."""
 
     key: str
     tkn: SessionToken
@@ -52,45 +54,45 @@ class Member(NamedTuple):
 
 
 class IndexSet:
-    """A set: the session `tkn`, with a key for each member. All methods raise `MissingSetError` where it is gone."""
+    """A set: the session `tkn`, with a key for each member. All methods raise `MissingSetError` if it is gone."""
 
     def __init__(self, client: NdbClient, tkn: SessionToken) -> None:
         self._client = client
         self.tkn = tkn
 
     async def members(self) -> list[Member]:
-        """Return the members, in the order of the numbers that their keys are. What is no member is passed over.
+        """Return the members, in the numeric order of their keys. Other keys are skipped.
 
-        All were there at one moment, and no other that was there all the time is missing.
+        The members all existed at one moment. No member that existed throughout is missing.
         """
         found: dict[str, JsonValue] = {}
         for _ in range(_PATIENCE):
             names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
                 found |= await self._ask(self._client.sh_get(part, self.tkn))
-            if len(found) == len(names):  # else one has gone meanwhile, and may have come back as another
+            if len(found) == len(names):  # a missing one may have come back under another key
                 break
         return sorted(filter(None, itertools.starmap(_member, found.items())), key=lambda member: int(member.key))
 
     async def has(self, key: str) -> bool:
-        """Tell whether there is a member of this key."""
+        """Return True if there is a member with this key."""
         return bool(await self._ask(self._client.sh_contains([key], self.tkn)))
 
     async def put(self, member: Member) -> None:
-        """Write a member, over one of its key."""
+        """Write a member, over any member with its key."""
         await self._ask(self._client.sh_set({member.key: [member.tkn, member.at]}, self.tkn))
 
     async def add(self, member: Member) -> None:
-        """Write a member, unless there is one of its key."""
+        """Write a member, unless there is one with its key."""
         await self._ask(self._client.sh_add({member.key: [member.tkn, member.at]}, self.tkn))
 
     async def remove(self, keys: Iterable[str]) -> None:
-        """Remove the members of these keys; those that are missing do no harm."""
+        """Remove the members with these keys. Missing members do no harm."""
         for part in self._parts([*keys]):
             await self._ask(self._client.sh_rmv(part, self.tkn))
 
     def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Divide keys among as many frames as it takes."""
+        """Divide keys among as many frames as needed."""
         limit = self._client.max_payload
         size = len(keys) if limit is None else max(1, (limit - _FRAME) // _MEMBER)
         return (keys[start : start + size] for start in range(0, len(keys), size or 1))
@@ -113,13 +115,15 @@ def _member(key: str, value: JsonValue) -> Member | None:
 
 
 class Directory:
-    """Finds the set of a name, and makes it where there is none."""
+    """Finds the set of a name, and makes a missing one."""
 
     def __init__(self, client: NdbClient) -> None:
         self._client = client
 
     async def use(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T:
-        """Return what `work` makes of the set of a name, which is made if there is none; begun anew if it vanishes.
+        """Return the result of `work` for the set of a name.
+
+        A missing set is made first. If the set vanishes, `work` begins anew with the next set.
 
         Raises:
             ProtocolError: sets are gone as soon as they are made.
@@ -135,11 +139,11 @@ class Directory:
             try:
                 return await work(IndexSet(self._client, tkn))
             except MissingSetError:
-                continue  # it ended meanwhile: the next name has the set that took its place, if there is one
+                continue  # it ended meanwhile: its successor, if any, stands under the next name
         raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
 
     async def consult(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T | None:
-        """Return what `work` makes of the set of a name, or None if there is none, as where it vanishes."""
+        """Return the result of `work` for the set of a name, or for its successor if it vanishes. None without one."""
         for key in _numbered(name):
             tkn = await self._named(key)
             if tkn is None:
@@ -147,11 +151,11 @@ class Directory:
             try:
                 return await work(IndexSet(self._client, tkn))
             except MissingSetError:
-                continue  # it ended meanwhile: the next name has the set that took its place, if there is one
+                continue  # it ended meanwhile: its successor, if any, stands under the next name
         return None
 
     async def _named(self, key: str) -> SessionToken | None:
-        """Return the token under a name. What is none, which somebody else wrote, is a set that is gone."""
+        """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
         found = await self._client.kv_get([key])
         if key not in found:
             return None
@@ -159,7 +163,7 @@ class Directory:
         return tkn if isinstance(tkn, int) and is_token(tkn) else NOBODY
 
     async def _make(self, key: str) -> SessionToken:
-        """Create a set and name it; return the one that has the name, which may be another's."""
+        """Create a set and name it. Return the set that has the name, which may be another process's."""
         mine = (await self._client.sh_create_session()).tkn
         try:
             first = await self._name(key, mine)
@@ -173,27 +177,27 @@ class Directory:
         return first
 
     async def _name(self, key: str, mine: SessionToken) -> SessionToken | None:
-        """Give a set a name, unless another one has it; return the one that has it."""
+        """Name a set, unless another one has the name. Return the set that has the name."""
         await self._client.kv_add({key: mine})
         return await self._named(key)
 
     async def _name_or_end(self, key: str, mine: SessionToken) -> None:
-        """Name a set after all, for the next who looks for the name; end it if another one has the name."""
+        """Name a set after all, for the next search for the name. End it if another set has the name."""
         if await self._name(key, mine) not in (None, mine):
             await self._client.end_surely(mine)
 
 
 def _numbered(name: str) -> Iterator[str]:
-    """Yield the keys under which a name's sets stand, the first one's first."""
+    """Yield the keys of a name's sets, the first set's first."""
     yield name
     yield from (f"{name}:{number}" for number in itertools.count(1))
 
 
 def name_of(key: str) -> str:
-    """Return the name that a key of `Directory` stands for, where names have no number of their own."""
+    """Return the name that a key of `Directory` stands for. The name itself must not end in a short number."""
     name, _, number = key.rpartition(":")
     return name if len(number) < _SHORTEST and number.isdecimal() else key
 
 
-# Hashes are longer than any number gets.
+# Numbers stay shorter than this, and hashes are longer.
 _SHORTEST: Final = 12

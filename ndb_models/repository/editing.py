@@ -1,4 +1,4 @@
-"""`edit()`: what is loaded on entry and stored on a clean exit."""
+"""`edit()`: loads on entry, and stores on a clean exit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Editing(Uncopyable, NotAwaited, AbstractAsyncContextManager[T], Generic[T,
     """Loads on entry, and saves on a clean exit. Entered once.
 
     Args:
-        load: returns what is to be changed, and what saving has to know of it.
-        save: stores it.
-        usage: what to write, for who wrote something else.
+        load: returns the object to change, and the state that `save` needs.
+        save: stores the object.
+        usage: the correct use, shown after a wrong one.
     """
 
     INSTEAD = "call edit() where it is needed"

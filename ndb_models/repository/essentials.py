@@ -1,4 +1,4 @@
-"""`create`, `save` and `get`: what the other verbs of a `Repository` stand on."""
+"""`create`, `save` and `get`: the verbs that the other verbs of a `Repository` are built on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from ndb_models.usage import NotEntered
 
 M = TypeVar("M", bound=SessionModel)
 
-# What a field that is removed is looked up by: nothing.
+# The text of a removed field: null is not looked up.
 _NULL: Final = b"null"
 
 _LEFT: Final = (
@@ -57,10 +57,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
     USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
     INSTEAD = "it holds a client; make one where it is needed, Repository(client, Model)"
 
-    if not TYPE_CHECKING:  # a checker sees by itself that an argument is missing
+    if not TYPE_CHECKING:  # a type checker reports a missing argument itself
 
         def __new__(cls, *given, **options):
-            """Say what is missing or wrong before Python says it in words of its own."""
+            """Check the arguments first, for a clearer error than Python's own."""
             if cls.__init__ is EssentialVerbs.__init__:
                 given = dict(zip(("client", "model"), given, strict=False)) | options
                 _check_arguments(given.get("client"), given.get("model"), "raise")
@@ -95,13 +95,13 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._access = SessionAccess(client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
-        # Whether there is more to reading a session than making a model of it, also where it is of the class's version.
+        # True if a read takes more than loading the model, even in the class's version.
         self._takes_care = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
-        # What reads each view, and the keys that it reads.
+        # The codec of each view, and the keys that it reads.
         self._views: dict[type[BaseModel], tuple[ModelCodec[Any], tuple[str, ...]]] = {}
-        # None where no field is looked up; such a class pays for nothing here.
+        # None if the class has no lookup field; such a class bears no cost of an index.
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
         )
@@ -111,16 +111,17 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model as a new session, and return it with its token.
 
-        A model that has a token already is left with it: a copy is returned.
+        A model that has a token already keeps it; a copy with the new token is returned. The errors below are raised
+        before the session is stored.
 
         Args:
             session: the model.
-            expiry: of this session's own, in place of that of the class, and whatever that says later on.
+            expiry: an expiry for this session alone. It replaces the class's expiry, also if that changes later.
 
         Raises:
-            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
-            DuplicateError: another session has the value of a unique field. Nothing was stored.
+            UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: a single field is larger than the server takes.
+            DuplicateError: another session has the value of a unique field.
         """
         self._checked(session)
         return await self._create(session, expiry)
@@ -135,23 +136,24 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
-        """Store a model, and return it.
+        """Store a model, and return it. The errors below are raised before any field is written.
 
-        A model without a token becomes a new session, as by `create`. Of one with a token, the fields that changed
-        since it was read or saved are written, and no others; where none did, it is only found out whether the session
-        lives. Either way it counts as a write. A session that has ended stays ended. Of one that was upgraded when it
-        was read, the upgrade is written too, at once with the changes, after a look at what is stored by now. A model
-        without a token that is saved again before that is done may become two sessions: it has the token of the one,
-        and a copy with that of the other is returned.
+        A model without a token becomes a new session, as by `create`. If it is saved again before that is done, it may
+        become two sessions: it has the token of one, and a copy with the token of the other is returned.
+
+        Of a model with a token, only the fields that changed since it was read or saved are written. If none changed,
+        this only finds out whether the session lives. Either way it counts as a write. A session that has ended stays
+        ended. An upgrade made by the read is written together with the changes, after a fresh look at the stored keys.
 
         Args:
             session: the model.
-            expiry: of a new session's own, as for `create`; that of one that exists is changed by `expire`.
+            expiry: an expiry for a new session alone, as for `create`. `expire` changes that of an existing session.
 
         Raises:
-            UnstorableError: a value does not fit the model, or would not come back equal. Nothing was stored.
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was stored.
-            DuplicateError: another session has the value of a unique field. Nothing was stored.
+            UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: a single field is larger than the server takes.
+            DuplicateError: another session has the value of a unique field. A save of over two minutes may find this
+                out after its write, and then writes the former value back.
             SessionGoneError: the session has ended or expired since it was read.
         """
         stored = stored_of(self._checked(session))
@@ -168,7 +170,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         changed, removed, after = self._codec.changes(session, keys, stored.keys, anyway)
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
-        # Until it is acknowledged nobody knows what is stored under these names: the next save writes them in any case.
+        # Until the reply comes, the stored values of these names are unknown: the next save writes them in any case.
         set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
         if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
             write = partial(self._access.change, stored.tkn, changed, removed)
@@ -186,38 +188,38 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         return session
 
     async def _not_overdue(self, stored: Stored) -> Stored:
-        """Return what is known of a session, with its absolute end as it is now if it should be over.
+        """Return the stored state of a session. If its deadline seems past, the deadline is read again.
 
         Raises as `SessionAccess.read`.
         """
         if stored.deadline is None or stored.deadline > self._lifetimes.now():
             return stored
         try:
-            read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # it may have been given another expiry
+            read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # its expiry may have been changed
         except SessionGoneError as exc:
             raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)
 
     def _written_anyway(self, stored: Stored, keys: ObjectText, looked_up: Iterable[str]) -> Collection[str]:
-        """Return the keys that a save writes whether or not they changed.
+        """Return the keys that a save writes even if they did not change.
 
-        A default that is not stored is equal, but others look for what is stored.
+        A lookup field at a default that is not stored compares equal, but other programs look for the stored value.
         """
         before = names_in(stored.keys)
         return stored.unsure.union(name for name in looked_up if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
-        """Return the session of this token.
+        """Return the session with this token.
 
-        A session that may live longer than its class allows is brought under it, see docs/repository.md.
+        A session that may live longer than its class allows is limited to that, see docs/repository.md.
 
         Args:
             tkn: the token.
-            extend: count as a read, which extends the expiry where reading does; False extends nothing.
+            extend: count as a read, which extends the expiry where reads do. False leaves the expiry alone.
 
         Raises:
-            StoredDataError: what is stored does not fit the model.
-            UnsupportedError: `extend=False`, and the server is a NemesisDB, which cannot read so.
+            StoredDataError: the stored data does not fit the model.
+            UnsupportedError: `extend=False`, and the server is a NemesisDB, which has no such read.
         """
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
@@ -234,13 +236,13 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         return session
 
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
-        """Return which keys to read: those of the fields, and whatever there is where the class is open."""
+        """Return the names of the keys to read: the fields, or all keys of the session if the class is open."""
         if not self._codec.open:
             return self._codec.names
         return () if self._upgrading.reads_whole else await self._access.names(tkn)
 
     async def _take(self, tkn: SessionToken, read: Read, *, rewrites: bool = True) -> M:
-        """Make a model of what was read of a session. If it `rewrites`, an upgrade may be written back at once."""
+        """Make a model of a read. With `rewrites`, an upgrade may be written back at once."""
         upgrading = self._upgrading
         seen, outdated = read, None
         try:
@@ -262,7 +264,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         return session
 
     def _may_be_newer(self, read: Read) -> bool:
-        """Tell whether newer code may have written this: of the same version, and of another form of the class."""
+        """Return True if newer code may have written this: same version, but another form of the class."""
         envelope = read.envelope
         return (
             envelope is not None
@@ -284,15 +286,15 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
 
 def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:
-    """Return a model with the token that it was stored under; one that has another by now is left with that."""
-    if stored_of(session) is not None:  # before, or meanwhile
+    """Return the model with the token of its new session. If it has another token by now, return a copy."""
+    if stored_of(session) is not None:  # it was stored before, or meanwhile
         session = session.model_copy(deep=True)
     set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
     return session
 
 
 def check_expiry(given: object) -> None:
-    """Refuse what is no expiry.
+    """Refuse a value that is not an expiry.
 
     Raises:
         InvalidArgumentError: it is neither an `Expiry` nor None.
@@ -302,14 +304,18 @@ def check_expiry(given: object) -> None:
 
 
 def _described(given: object) -> str:
-    """Return what was given for a model, and what to do where that is a common mistake."""
+    """Describe an argument that is not a model, with a hint for a common mistake."""
     if isinstance(given, type):
         return f"the class {given.__name__}; make an instance of it"
     return "a token; get(tkn) reads its session" if type(given) is int else type(given).__name__
 
 
 def known(session: SessionModel) -> Stored:
-    """Return what is known of the session of a model that has one."""
+    """Return the stored state of a model's session.
+
+    Raises:
+        NotSavedError: the model has no session.
+    """
     stored = stored_of(session)
     if stored is None:
         raise NotSavedError(type(session).__name__)

@@ -1,8 +1,9 @@
-"""Finding sessions by their values, and putting right what the index says of sessions that are not there.
+"""Finds sessions by their values, and corrects the index where it lists sessions wrongly.
 
-Every session is looked at before it is returned or ended: an entry counts for nothing by itself. One that is false is
-removed where nobody can be about to make it true: at once if its session is gone, else once it is `SETTLING` seconds
-old; and of a creation that came to no end only after that has been ended, so that it cannot come to one yet.
+An index entry is a hint; the session decides. So every session is looked at before it is returned or ended. A false
+entry is removed once it cannot become true any more. If its session is gone, that is at once; otherwise it is when the
+entry is `SETTLING` seconds old. If its creation is unfinished, the creation is ended first, so that it can never be
+finished.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ R = TypeVar("R")
 
 
 class Listing(NamedTuple):
-    """A value, and what the index lists under it."""
+    """A value, and its entries in the index."""
 
     value: Value
     entries: IndexSet
@@ -42,12 +43,12 @@ class Finder(Generic[M]):
     """Finds sessions of one schema.
 
     Args:
-        name: that of the class, for errors.
-        codec: of the class.
-        access: to the sessions of the schema.
-        index: of the same; None where the class has no field that is looked up.
-        names: returns the names of the keys that a session has.
-        take: makes a model of what was read; `rewrites` tells whether an upgrade may be written back at once.
+        name: the name of the class, for errors.
+        codec: the codec of the class.
+        access: the access to the sessions of the schema.
+        index: the index of the schema, or None if the class has no lookup field.
+        names: returns the names of the keys to read of a session.
+        take: makes a model of a read. With `rewrites`, an upgrade may be written back at once.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Finder(Generic[M]):
         """The index.
 
         Raises:
-            InvalidArgumentError: there is none.
+            InvalidArgumentError: the class has no lookup field.
         """
         if self._index is None:
             raise InvalidArgumentError(
@@ -80,10 +81,10 @@ class Finder(Generic[M]):
         return self._index
 
     def values(self, given: Mapping[str, object]) -> list[Value]:
-        """Return the values that are looked for, unique ones first.
+        """Return the values to look for, unique ones first.
 
         Raises:
-            InvalidArgumentError: a name is not that of a field that is looked up, or a value does not fit its field.
+            InvalidArgumentError: a name is not that of a lookup field, or a value does not fit its field.
         """
         index = self.index
         known = ", ".join(index.fields)
@@ -102,12 +103,12 @@ class Finder(Generic[M]):
         return values
 
     async def find(self, values: Sequence[Value], reading: Reading) -> list[M]:
-        """Return the sessions that have all these values; of a unique one, none or one.
+        """Return the sessions that have all these values: at most one if a value is unique.
 
-        Those that are returned are read so; others are only looked at.
+        Returned sessions are read in the mode `reading`. Others are only looked at.
 
         Raises:
-            StoredDataError: what is stored of one does not fit the model.
+            StoredDataError: the stored data of a session does not fit the model.
         """
         rounds = await self._rounds(values, partial(self._read, values, reading), ())
         found = [session for _, session in rounds if session is not None]
@@ -125,26 +126,26 @@ class Finder(Generic[M]):
             else:
                 read = await self._access.admitted(tkn, read)
             session = await self._take(tkn, read, rewrites=reading is Reading.USE)
-        except SessionGoneError:  # meanwhile, or because it does not fit
+        except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return Sighting(tkn, Standing.GONE, {}), None
         return sighting, session if self._has(session, values) else None
 
     def _has(self, session: M, values: Sequence[Value]) -> bool:
-        """Tell whether a session that has these values, maybe as it is stored alone, has them as its class reads it."""
+        """Return True if a model has these values. Its session has them, perhaps only as stored."""
         texts = self._codec.texts(session, [value.field for value in values])
         return all(is_among(value, texts) for value in values)
 
     def is_unique(self, values: Sequence[Value]) -> bool:
-        """Tell whether at most one session can have all these values."""
+        """Return True if at most one session can have all these values."""
         return self.index.lookups[values[0].field].unique
 
     async def end(self, values: Sequence[Value], but: Collection[SessionToken]) -> int:
-        """End the sessions that have all these values, and those that are being created with them; return how many."""
+        """End the sessions that have all these values, or are being created with them. Return their number."""
         ended = await self._rounds(values, partial(self._end, values), but)
         return sum(ended_here for _, ended_here in ended)
 
     async def _end(self, values: Sequence[Value], tkn: SessionToken) -> tuple[Sighting, bool]:
-        """End a session if it has the values; return whether this was what ended it."""
+        """End a session if it has the values. The result is True if this call ended it."""
         sighting = await self.index.examiner.examine(tkn)
         if sighting.standing is not Standing.UNFINISHED and not all(map(sighting.reads_as, values)):
             return sighting, False
@@ -158,10 +159,11 @@ class Finder(Generic[M]):
         work: Callable[[SessionToken], Awaitable[tuple[Sighting, R]]],
         but: Collection[SessionToken],
     ) -> list[tuple[Sighting, R]]:
-        """Return what `work` returns for each session that is listed under these values, and remove false entries.
+        """Return the result of `work` for each session listed under these values, and remove false entries.
 
-        A session that is gone, and not by `work` (which then returns True), may have been given another token, which
-        was listed before that: so those are looked at too that were not listed the first time.
+        A session may be gone otherwise than by `work`, which returns True after ending one. It may then have a new
+        token, which was listed before the old session ended. So the lists are read again, and sessions that are new in
+        them are looked at too.
         """
         seen = {*but}
         results: list[tuple[Sighting, R]] = []
@@ -177,7 +179,7 @@ class Finder(Generic[M]):
         return results
 
     async def _listings(self, values: Sequence[Value]) -> list[Listing]:
-        """Return what is listed under each value; nothing if there is nothing under one of them."""
+        """Return the listing of each value. If a value has no set, return an empty list."""
         listings: list[Listing] = []
         for value in values:
             listing = await self.index.directory.consult(value.name, partial(list_members, value))
@@ -187,10 +189,10 @@ class Finder(Generic[M]):
         return listings
 
     async def _each(self, tokens: Iterable[SessionToken], work: Callable[[SessionToken], Awaitable[R]]) -> list[R]:
-        """Return what `work` returns for each, after it was tried for all.
+        """Return the result of `work` for each token, after trying all of them.
 
         Raises:
-            NdbError: the first error that it raised.
+            NdbError: the first error that `work` raised.
         """
         results: list[R] = []
         for result in await in_bulk(work, tokens, None):
@@ -201,19 +203,17 @@ class Finder(Generic[M]):
 
     async def _prune(self, listings: Iterable[Listing], seen: Iterable[Sighting]) -> None:
         sightings = {sighting.tkn: sighting for sighting in seen}
-        with contextlib.suppress(NdbError, MissingSetError):  # what is left is found out by the next who looks
+        with contextlib.suppress(NdbError, MissingSetError):  # the next reader finds out about leftover entries
             for listing in listings:
                 await self.prune(listing, sightings)
 
     async def prune(self, listing: Listing, seen: Mapping[SessionToken, Sighting], *, at_once: bool = False) -> int:
-        """Remove the entries of a value that are false, as far as nobody can be about to make them true.
+        """Remove the false entries of a value that cannot become true any more. Return their number.
 
         Args:
-            listing: the value, and what was listed under it.
-            seen: what the sessions were found to be; those of others are left alone.
-            at_once: nobody is about to do anything.
-
-        Returns how many were removed.
+            listing: the value, and its entries.
+            seen: the sessions as they were seen. Entries of other sessions are left alone.
+            at_once: True if no other process is writing sessions, so that entries of any age may go.
         """
         false: list[Member] = []
         for member in listing.members:
@@ -235,12 +235,12 @@ class Finder(Generic[M]):
 
 
 async def list_members(value: Value, entries: IndexSet) -> Listing:
-    """Return what is listed under a value."""
+    """Return the listing of a value."""
     return Listing(value, entries, await entries.members())
 
 
 def _common(listings: Sequence[Listing], *, claims: bool) -> list[SessionToken]:
-    """Return the sessions that are in all listings, each once: the oldest entries first, of claims the highest."""
+    """Return the sessions that are in all listings, each once. Oldest entries come first, of claims the highest."""
     if not listings:
         return []
     first = listings[0].members

@@ -1,12 +1,13 @@
-"""The index of one schema: for every value of a field that is looked up, the sessions that have it.
+"""The index of one schema: for every value of a lookup field, the sessions that have it.
 
-What holds at every moment, whoever dies between two commands: a session that can be read is listed under its values.
-So entries come before the write that makes them true, and go after the one that makes them false; what is left behind
-lists a session that is not there, or has another value, and is found out by whoever reads it (see `finding`).
+One rule holds at every moment, even if a process dies between two commands: a session that can be read is listed under
+its values. So an entry is added before the write that makes it true, and removed after the write that makes it false. A
+leftover entry lists a session that is gone, or has another value. The next reader of the entry finds that out (see
+`finding`).
 
-Two who change a field of one session at once, one away from a value and the other back to it, could meet so that the
-first one's last step removes what the second one has added. So each puts its own entry again after its write, and who
-has removed one looks once more whether it is needed.
+Two processes may change a field of one session at once, one away from a value and the other back to it. The last step
+of the first could then remove the entry that the second has added. So each process puts its own entry again after its
+write. After removing an entry, it checks once more whether the entry is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 
 _NULL: Final = b"null"
-# How often a creation is begun that others refuse, who then do not take the value either.
+# Attempts at a creation that others refuse without taking the value.
 _CREATIONS: Final = 8
 
 
@@ -50,11 +51,12 @@ def index_of(
     foreign: bool,
     clock: Clock,
 ) -> Index | None:
-    """Return the index of a class's sessions, or None where no field is looked up.
+    """Return the index of a class's sessions, or None if it has no lookup field.
 
     Raises:
         SchemaError: a field cannot be looked up.
-        InvalidArgumentError: the class has a unique field, and sessions of other clients, who claim nothing, are taken.
+        InvalidArgumentError: the class has a unique field, and accepts sessions of other clients, which claim no
+            values.
     """
     lookups = lookups_of(model)
     if foreign and any(lookup.unique for lookup in lookups.values()):
@@ -67,16 +69,16 @@ def index_of(
 
 
 class Index:
-    """Writes sessions, and keeps their entries. Where it has nothing to do, it does what `SessionAccess` does.
+    """Creates sessions with their entries, and keeps the entries of sessions that change.
 
     Args:
         client: an open client.
-        access: to the sessions of the schema.
-        creation: of the same.
-        upgrading: of the same.
+        access: the access to the sessions of the schema.
+        creation: creates sessions of the schema.
+        upgrading: upgrades sessions of the schema.
         model: the name of the class, for errors.
         schema: the name of the schema.
-        lookups: the fields that are looked up.
+        lookups: the lookup fields.
         clock: tells the time in seconds since 1970.
     """
 
@@ -96,7 +98,7 @@ class Index:
         self._creation = creation
         self._model = model
         self.schema: str = schema
-        # Those that can be refused come first: what is entered for nothing has to be found out later.
+        # Unique fields come first: a refusal of one leaves no entries of others behind.
         self.lookups: dict[str, Lookup] = dict(sorted(lookups.items(), key=lambda item: not item[1].unique))
         self.fields: tuple[str, ...] = tuple(self.lookups)
         self.contested: bool = any(lookup.unique for lookup in lookups.values())
@@ -105,7 +107,7 @@ class Index:
         self._claims = Claims(client, model, access, self.examiner)
 
     def value(self, field: str, text: bytes) -> Value | None:
-        """Return a value that is looked up, given as JSON, or None if it is null, which is none."""
+        """Return the value of a field that is given as JSON, or None for null, which is not looked up."""
         return None if text.strip() == _NULL else self.hashed(field, digest(text))
 
     def hashed(self, field: str, hashed: str) -> Value:
@@ -113,12 +115,12 @@ class Index:
         return Value(field, hashed, index_prefix(self.schema, field) + hashed)
 
     def values(self, keys: Mapping[str, bytes]) -> dict[str, Value]:
-        """Return the values that a session of these keys is listed under, by their fields."""
+        """Return the values that a session with these keys is listed under, by field."""
         values = {field: self.value(field, keys[field]) for field in self.fields if field in keys}
         return {field: value for field, value in values.items() if value is not None}
 
     def values_of(self, session: Sighting) -> list[Value]:
-        """Return the values that a session is listed under: those that are stored, and those that its class reads."""
+        """Return the values that a session is listed under: the stored ones, and those that its class reads."""
         stored, made = self.values(session.keys), self.values(session.made() or {})
         return [*dict.fromkeys((*stored.values(), *made.values()))]
 
@@ -133,13 +135,14 @@ class Index:
         by: str | None = None,
         heir_of: Sighting | None = None,
     ) -> SessionToken:
-        """Create a session as `SessionCreation.create` does, `heir_of` another one whose values it takes over.
+        """Create a session as `SessionCreation.create` does, and list it under its values.
 
-        A creation that others refused is begun again if they do not take the value either.
+        A session given as `heir_of` passes its values on to the new one. If others refuse the creation, but do not take
+        the value either, it is begun again.
 
         Raises:
             DuplicateError: a unique value is taken.
-            SessionGoneError: somebody ended the session while it was created.
+            SessionGoneError: the session was ended while it was created.
         """
         values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
         heir = None if heir_of is None else heir_of.tkn
@@ -164,10 +167,12 @@ class Index:
         raise DuplicateError(self._model, refused[0].field)
 
     async def _refused(self, claims: Mapping[Value, str]) -> list[Value]:
-        """Return the values for which a creation was refused: there are, or were, later claims to them.
+        """Return the values for which a creation was refused: others made later claims to them.
+
+        If this returns, the creation can be tried again.
 
         Raises:
-            DuplicateError: another session has one of them, or is about to. Otherwise it can be tried again.
+            DuplicateError: another session has one of the values, or is about to.
         """
         refused: list[Value] = []
         for value, key in claims.items():
@@ -181,11 +186,11 @@ class Index:
     # Entries
 
     def is_unique(self, value: Value) -> bool:
-        """Tell whether at most one session may have a value of this field."""
+        """Return True if at most one session may have a value of this field."""
         return self.lookups[value.field].unique
 
     async def enter(self, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
-        """List a session under a value that it is about to have; return the number of its claim if it has one."""
+        """List a session under a value that it is about to have. Return the number of its claim to a unique value."""
         if self.is_unique(value):
             return await self.directory.use(
                 value.name, lambda claims: self._claims.claim(claims, value, tkn, heir_of=heir_of)
@@ -197,12 +202,14 @@ class Index:
         return Member(str(tkn), tkn, self.examiner.now())
 
     async def restore(self, value: Value, tkn: SessionToken) -> None:
-        """List a session again that was given a value while its entry was removed."""
+        """List a session again, if it was given the value while its entry was removed."""
         if (await self.examiner.examine(tkn)).has(value):
             await self.keep(value, tkn)
 
     async def add(self, value: Value, tkn: SessionToken) -> None:
-        """List a session under a value that it had when it was read; not so if it has left it since.
+        """List a session under a value that it had when it was read.
+
+        If the session has left the value since, the entry is removed again.
 
         Raises:
             DuplicateError: the value is unique, and another session has it.
@@ -224,13 +231,13 @@ class Index:
             await self.directory.use(value.name, partial(_put, self._member(tkn)))
 
     async def is_listed(self, value: Value, tkn: SessionToken) -> bool:
-        """Tell whether a session is listed under a value."""
+        """Return True if a session is listed under a value."""
         if self.is_unique(value):
             return leads(await self.directory.consult(value.name, IndexSet.members) or (), tkn)
         return bool(await self.directory.consult(value.name, lambda entries: entries.has(str(tkn))))
 
     async def leave(self, value: Value, tkn: SessionToken) -> None:
-        """List a session under a value no longer."""
+        """Remove a session from the entries of a value."""
         if self.is_unique(value):
             await self.directory.consult(
                 value.name, lambda claims: self._claims.give_up(claims, lambda member: member.tkn == tkn)
@@ -239,7 +246,7 @@ class Index:
             await self.drop(value, {(str(tkn), tkn)})
 
     async def drop(self, value: Value, entries: Set[tuple[str, SessionToken]]) -> None:
-        """Remove entries from under a value, given by their keys and tokens."""
+        """Remove entries of a value, given by their keys and tokens."""
         if self.is_unique(value):
             await self.directory.consult(
                 value.name, lambda claims: self._claims.give_up(claims, lambda member: member[:2] in entries)
@@ -249,15 +256,18 @@ class Index:
             await self.directory.consult(value.name, lambda listed: listed.remove(keys))
 
     async def abandon(self, tkn: SessionToken) -> bool:
-        """End a session whose creation has come to no end; return False, and leave it, if it did meanwhile."""
+        """End a session with an unfinished creation. Return False, and leave it, if it was finished meanwhile."""
         if self.contested:
             return await self.access.refuse(tkn)
         await self.access.end(tkn)
         return True
 
     async def forget(self, ended: Sighting) -> None:
-        """Remove the entries of a session that has ended, as it was before. What cannot be, is found out later."""
-        with contextlib.suppress(NdbError):  # it has ended, which is what was asked for
+        """Remove the entries of a session that has ended; it is given as it was before.
+
+        Entries that cannot be removed now are found out by later readers.
+        """
+        with contextlib.suppress(NdbError):  # the session has ended, as requested
             for value in self.values_of(ended):
                 await self.leave(value, ended.tkn)
 

@@ -1,7 +1,7 @@
-"""Changing a session whose looked-up fields move: claim, write, and put the entries right.
+"""Changes sessions with lookup fields: claim, write, and correct the entries.
 
-What was claimed for nothing is given up again, also where the caller is cancelled, or the connection is lost. Claims
-stay until they are old only where the write may still arrive.
+A useless claim is given up again, also if the caller is cancelled, or the connection is lost. It stays until it is old
+only if the write may still arrive.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ async def change_indexed(
 ) -> None:
     """Change a session by `write`, and keep its entries.
 
-    Args:
-        index: of the session's class.
-        stored: what was stored when it was read, or saved.
-        changed: all keys that may say something else afterwards.
-        write: carries the change out.
+    If this is cancelled, the change may or may not be carried out; the entries are corrected in the background.
 
-    If this is cancelled, the change may or may not be carried out; the entries are put right in the background.
+    Args:
+        index: the index of the session's class.
+        stored: the stored state of the session when it was read, or saved.
+        changed: all keys that may have another value afterwards.
+        write: carries out the change.
 
     Raises:
         DuplicateError: a unique value is taken.
@@ -66,11 +66,11 @@ class _Claim(NamedTuple):
 
 
 class _Change:
-    """A change of looked-up fields.
+    """A change of lookup fields.
 
     Args:
-        index: of the session's class.
-        stored: what was stored when the session was read, or saved.
+        index: the index of the session's class.
+        stored: the stored state of the session when it was read, or saved.
         moved: the fields, with their new texts.
     """
 
@@ -85,7 +85,7 @@ class _Change:
         self._claimed: list[_Claim] = []
 
     async def carry_out(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Claim, write, and put the entries right."""
+        """Claim, write, and correct the entries."""
         try:
             leaving = await self._claim()
         except _NOTHING_WRITTEN:
@@ -106,23 +106,23 @@ class _Change:
             raise
 
     async def _claim(self) -> Sequence[Value]:
-        """Enter the session under its new values; return those that it leaves."""
+        """Enter the session under its new values. Return the values that it leaves."""
         for value in self._coming.values():
             key = await self._index.enter(value, self._tkn)
             self._claimed += [] if key is None else [_Claim(value, key)]
-        # Others may have saved since the model was read, and what it was upgraded from is listed too.
+        # Others may have saved since the model was read. The values before its upgrade are listed too.
         now = self._index.values_of(await self._index.examiner.examine(self._tkn))
         left = dict.fromkeys((*now, *self._read.values()))
         return [value for value in left if value.field in self._moved and value != self._coming.get(value.field)]
 
     async def _withdraw(self) -> None:
-        """Give up claims that came to nothing, for a caller who waits."""
+        """Give up useless claims while the caller waits."""
         if self._claimed:
-            with contextlib.suppress(NdbError):  # what went wrong first is what the caller has to know
+            with contextlib.suppress(NdbError):  # the caller needs the first error
                 await self._client.to_the_end(self._give_up())
 
     async def _give_up(self) -> None:
-        """Give up claims. A session may have a value already, by a write whose end nobody saw."""
+        """Give up claims, except to values that the session has. A write may have succeeded unseen."""
         if self._claimed:
             now = await self._index.examiner.examine(self._tkn)
             for value, key in self._claimed:
@@ -130,22 +130,22 @@ class _Change:
                     await self._index.drop(value, {(key, self._tkn)})
 
     async def _settle(self, leaving: Sequence[Value]) -> None:
-        """Make the entries of a session those of what it has now."""
+        """Make the entries of a session match its present values."""
         for value in self._coming.values():
             try:
                 await self._index.keep(value, self._tkn)
-            except DuplicateError:  # this took longer than anyone waits
+            except DuplicateError:  # this took so long that another session claimed the value
                 if value.field in self._before:
                     await self._index.access.change(self._tkn, {value.field: self._before[value.field]}, ())
                 raise
         await self._leave(leaving)
 
     async def _settle_later(self, leaving: Sequence[Value], connection: int) -> None:
-        """Make the entries true after a change that was cancelled: its write may be done, or not.
+        """Correct the entries after a cancelled change. Its write may or may not have been carried out.
 
-        Over another connection than that of the write nothing can be told, since the write may still arrive.
+        On another connection than the write's, this cannot be told, since the write may still arrive.
         """
-        await self._index.access.remove(self._tkn, (_NO_KEY,))  # is carried out after the write, if that was sent
+        await self._index.access.remove(self._tkn, (_NO_KEY,))  # the server does this after the write, if that was sent
         now = await self._index.examiner.examine(self._tkn)
         if self._client.connection_number != connection:
             return

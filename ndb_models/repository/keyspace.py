@@ -1,6 +1,6 @@
 """The shared keys of one configuration: their names, and reading and writing them as JSON texts.
 
-Knows of keys and of fields' names, and nothing of models.
+This module knows keys and the names of fields, but no models.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ndb_models.wire.prepared import Parameters, Prepared
 from ndb_models.wire.statuses import Status
 
 SEPARATOR: Final = ":"
-"""Stands between a namespace and a field's name, and between the parts of a namespace."""
+"""Separates a namespace from a field's name, and the parts of a namespace."""
 
 UNREADABLE: Final = "it cannot be read: it is nested too deep, or holds a number of too many digits"
-"""The reason for those that `unreadable` names."""
+"""The reason given for a text that is `unreadable`."""
 
 _KV_GET: Final = COMMANDS["KV_GET"]
 _KV_SET: Final = COMMANDS["KV_SET"]
@@ -31,17 +31,17 @@ _KV_RMV: Final = COMMANDS["KV_RMV"]
 
 
 class _Lookup(Prepared):
-    """A read of shared keys: nothing in their values proves whose they are, their names do."""
+    """A read of shared keys. An answer is recognised by the names of its keys; their values prove no origin."""
 
     __slots__ = ()
 
     def fits(self, answer: bytes) -> bool:
-        """Tell whether an answer holds no keys but those that were asked for."""
+        """Return True if an answer holds only keys that were asked for."""
         try:
             body = self.read(answer)
             return body["st"] != Status.OK or frozenset(self.body["keys"]).issuperset(body["keys"])
         except ProtocolError:
-            return True  # whoever reads it is told why
+            return True  # reading the answer raises the error
 
 
 class KeySpace:
@@ -51,11 +51,11 @@ class KeySpace:
         client: an open client.
         model: the name of the class, for errors.
         names: the fields.
-        namespace: what the keys begin with; None for keys that are named as the fields are.
+        namespace: the prefix of the keys, or None for keys that are named as the fields are.
 
     Raises:
-        InvalidArgumentError: the namespace is none.
-        SchemaError: in a namespace, the name of a field would be taken for one with a namespace of its own.
+        InvalidArgumentError: the namespace is invalid.
+        SchemaError: in a namespace, the name of a field would read as a namespace and a name.
     """
 
     def __init__(self, client: NdbClient, model: str, names: Sequence[str], namespace: str | None) -> None:
@@ -73,9 +73,9 @@ class KeySpace:
         return self._prefix + name
 
     async def read(self) -> dict[str, bytes]:
-        """Return the texts of those fields whose keys there are.
+        """Return the texts of the fields that are stored.
 
-        One read, unless the names of the keys are more than a frame of the server's holds: then it is not atomic.
+        This is one atomic read, unless the names of the keys need several frames.
         """
         texts: dict[str, bytes] = {}
         if not self._names:
@@ -88,10 +88,10 @@ class KeySpace:
         return texts
 
     async def write(self, texts: Mapping[str, bytes]) -> None:
-        """Write fields: in one piece, if the server takes it in one.
+        """Write fields: atomically, if the server takes them in one frame.
 
         Raises:
-            PayloadTooLargeError: a field alone is larger than the server takes. Nothing was written.
+            PayloadTooLargeError: a single field is larger than the server takes. No field was written.
         """
         keys = {self.key(name): text for name, text in texts.items()}
         limit = self._client.max_payload
@@ -103,7 +103,7 @@ class KeySpace:
                 raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
 
     async def remove(self, names: Iterable[str]) -> None:
-        """Remove fields, in as many frames as it takes. Those that are not there do no harm."""
+        """Remove fields, in as many frames as needed. Missing fields do no harm."""
         keys = tuple(map(self.key, names))
         if keys:
             for part in split_names(_KV_RMV, keys, None, self._client.max_payload):
@@ -113,9 +113,9 @@ class KeySpace:
         return split_by_size(self._model, _KV_SET, keys.items(), limit, prefix=self._prefix)
 
     async def unknown(self) -> list[str]:
-        """Return the keys in the namespace that are no field's, sorted; those of namespaces below it are not in it.
+        """Return the keys in the namespace that belong to no field, sorted.
 
-        Without a namespace none are: the keys may be anybody's.
+        Keys of a namespace below it are not in it. Without a namespace no key is unknown: any program may own it.
         """
         if not self._prefix:
             return []
@@ -133,13 +133,13 @@ def key_of(name: str, namespace: str | None) -> str:
 
 
 def unreadable(texts: Mapping[str, bytes]) -> list[str]:
-    """Return the names of those texts that Pydantic's parser does not read."""
+    """Return the names of the texts that Pydantic's parser does not read."""
     return [name for name, text in texts.items() if not _is_readable(text)]
 
 
 def _is_readable(text: bytes) -> bool:
     try:
-        from_json(b"[%b]" % text)  # as deep in something else as it will be in the model
+        from_json(b"[%b]" % text)  # as deeply nested as in the model
     except ValueError:
         return False
     return True

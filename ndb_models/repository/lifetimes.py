@@ -1,8 +1,8 @@
-"""How long the sessions of a class live: seeing to it that none that is read lives longer than its class allows.
+"""Limits each session that is read to the lifetime that its class allows.
 
-The reserved key says how a session was told to expire, and the server keeps its timer. Both are changed by one request
-that compares the reserved key first, so that they never say two things: of two who change them one finds out, and looks
-again. A NemesisDB has no such request. There the deadline alone is kept, in the reserved key.
+The reserved key says how a session expires, and the server keeps its timer. One request changes both, after comparing
+the reserved key. So the two never disagree: if two processes change them, one fails the comparison and looks again. A
+NemesisDB has no such request. There only the deadline is kept, in the reserved key.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 
 _RESERVED: Final = Parameters(keys=(RESERVED_KEY,))
 
-# For so many seconds a read waits until its session is brought under its class's expiry; then that goes on without it.
+# Seconds that a read waits for its session to be limited. The work then goes on in the background.
 _PATIENCE: Final = 1.0
 
 _locks: WeakKeyDictionary[NdbClient, WeakValueDictionary[SessionToken, asyncio.Lock]] = WeakKeyDictionary()
 
 
 def lock_of(client: NdbClient, tkn: SessionToken) -> asyncio.Lock:
-    """Return the lock under which this process reads a session's reserved key and writes it, as two requests."""
+    """Return the lock of this process for reading and then writing a session's reserved key, in two requests."""
     return _locks.setdefault(client, WeakValueDictionary()).setdefault(tkn, asyncio.Lock())
 
 
 class Lifetimes:
-    """Knows how sessions of one class are to expire, and makes those that live longer do so.
+    """Knows how sessions of one class expire, and limits sessions that would live longer.
 
     Args:
         client: an open client.
-        expiry: of the class.
-        versions: of which the class reads sessions. Others are left to the code that does.
+        expiry: the expiry of the class.
+        versions: the versions that the class reads. Sessions of other versions are left to the code that reads them.
         clock: tells the time in seconds since 1970.
     """
 
@@ -69,7 +69,7 @@ class Lifetimes:
         self._clock = clock
         self.expiry: Expiry | None = expiry
         self.of_class: Lifetime = Lifetime(expiry)
-        """That of a session of the class, but for its deadline."""
+        """The lifetime of a session of the class, without a deadline."""
         absolute = expiry.absolute_seconds if expiry is not None else None
         self._has_deadline = absolute is not None
         self._longest = (absolute or 0) * 1000 + SKEW
@@ -79,36 +79,37 @@ class Lifetimes:
         return self._clock() * 1000
 
     def begun(self, own: Expiry | None = None) -> Lifetime:
-        """Return the lifetime of a session that begins now: its own if one is given, else that of the class."""
+        """Return the lifetime of a session that begins now: its own if given, otherwise that of the class."""
         if own is not None:
             return created_with(own, self.now(), own=True)
         return created_with(self.expiry, self.now()) if self._has_deadline else self.of_class
 
     def exceeds(self, envelope: Envelope) -> bool:
-        """Tell whether a session may live longer than it should."""
+        """Return True if a session may live longer than it should."""
         return envelope.version in self._versions and exceeds(envelope, self.expiry, self.now())
 
     def is_timely(self, deadline: int) -> bool:
-        """Tell whether the absolute end of a session that expires as its class says is neither past nor too late."""
+        """Return True if a deadline is neither past nor later than the class's expiry allows."""
         now = self._clock() * 1000
         return now < deadline <= now + self._longest
 
     def is_settled(self, envelope: Envelope) -> bool:
-        """Tell whether a session neither is past its absolute end nor may live longer than it should."""
+        """Return True if a session is not past its deadline, and cannot live longer than it should."""
         deadline = envelope.deadline
         if deadline is not None and deadline <= self._clock() * 1000:
             return False
         return not self.exceeds(envelope)
 
     async def bring_under(self, tkn: SessionToken, envelope: Envelope, reserved: bytes) -> tuple[Envelope, bytes]:
-        """Let a session that `exceeds` live no longer than it should; return what its reserved key says then.
+        """Limit a session that `exceeds` its lifetime. Return its reserved key afterwards, parsed and as text.
 
-        Never extends it, and never raises an error of ours: what cannot be done now is left to the next read.
+        Never extends the session, and never raises an `NdbError`. A change that cannot be made now is left to the next
+        read.
 
         Args:
             tkn: the session.
-            envelope: what its reserved key says.
-            reserved: the text of that.
+            envelope: the reserved key, parsed.
+            reserved: the text of the reserved key.
         """
         envelope = read_envelope(reserved) or envelope  # with the token, which a seal leaves out
         if not self._client.may_know(SH_EXPIRE) and self._under_class(envelope).deadline == envelope.deadline:
@@ -127,13 +128,13 @@ class Lifetimes:
             done = await self.expire(tkn, timer, (reserved, text), restart=False)
             if done:
                 return new, text
-            if done is False:  # another has been quicker
+            if done is False:  # another process was quicker
                 return self._same_but_lifetime(envelope, await self._reserved(SH_PEEK, tkn))
         async with lock_of(self._client, tkn):
             return await self._bring_under_by_writing(tkn, envelope)
 
     async def _bring_under_by_writing(self, tkn: SessionToken, seen: Envelope) -> tuple[Envelope, bytes] | None:
-        """Give a session its deadline where its timer cannot be changed, after a look at what is stored by now."""
+        """Write a deadline if the timer cannot be changed, after a fresh look at the reserved key."""
         now = self._same_but_lifetime(seen, await self._reserved(_SH_GET, tkn))
         if now is None:
             return None
@@ -147,10 +148,10 @@ class Lifetimes:
         return new, text
 
     async def renew(self, tkn: SessionToken, envelope: Envelope, reserved: bytes) -> tuple[Envelope, bytes] | None:
-        """Give a session the expiry of its class, unless it has its own; return what its reserved key is to be then.
+        """Give a session the expiry of its class, unless it has its own. Return the resulting reserved key.
 
-        Where the timer cannot be changed it is not, and the reserved key is yet to be written. Return None if that was
-        changed meanwhile; then nothing has changed.
+        If the server cannot change the timer, the timer stays, and the caller has to write the reserved key. Returns
+        None if the reserved key was changed meanwhile; the session is then unchanged.
         """
         if envelope.own or not is_told(envelope, self.expiry):
             return envelope, reserved
@@ -166,10 +167,11 @@ class Lifetimes:
         return (new, text) if done else None
 
     async def change(self, tkn: SessionToken, reserved: bytes, lifetime: Lifetime) -> bool | None:
-        """Give a session another lifetime, which begins now; return what `expire` returns.
+        """Give a session another lifetime, which begins now. Returns as `expire`.
 
         Raises:
-            InvalidArgumentError: it has no reserved key, which is where an absolute end beside an idle one is kept.
+            InvalidArgumentError: the lifetime has an idle and an absolute part, and the session has no reserved key to
+                keep the deadline in.
         """
         envelope = read_envelope(reserved)
         if envelope is not None:
@@ -180,18 +182,19 @@ class Lifetimes:
         return await self.expire(tkn, Timer.of(lifetime.expiry), None, restart=True)
 
     def _under_class(self, envelope: Envelope) -> Envelope:
-        """Return what the reserved key of a session is to say, as far as its timer does not matter."""
+        """Return the reserved key of a session limited to its class, ignoring its timer."""
         return brought_under(envelope, Timer.of(self.expiry), self.expiry, self.now())[0]
 
     async def expire(
         self, tkn: SessionToken, timer: Timer, swap: tuple[bytes, bytes] | None, *, restart: bool
     ) -> bool | None:
-        """Change a session's timer, and with it the reserved key if that is still the one given.
+        """Change a session's timer, and its reserved key if that is still the given one.
 
-        Return False if it is not, and None if the server cannot do this; then nothing has changed.
+        Returns False if the reserved key is another one, and None if the server has no such request. In both cases the
+        session is unchanged.
 
         Raises:
-            ResponseError: the server refuses, since the session has ended, say.
+            ResponseError: the server refuses, for example because the session has ended.
         """
         parameters = Parameters(expiry=timer.on_the_wire, restart=restart)
         keys = None if swap is None else ObjectText.joined({RESERVED_KEY: b"[%b,%b]" % swap})
@@ -208,7 +211,7 @@ class Lifetimes:
 
     @staticmethod
     def _same_but_lifetime(seen: Envelope, text: bytes) -> tuple[Envelope, bytes] | None:
-        """Return what a reserved key says by now, if that is still about what was read, in how long it may live."""
+        """Return a reserved key, parsed and as text, if only its lifetime differs from the one seen."""
         envelope = read_envelope(text)
         if envelope is None or with_lifetime(envelope, Lifetime(None)) != with_lifetime(seen, Lifetime(None)):
             return None

@@ -22,13 +22,14 @@ Spared: TypeAlias = "SessionModel | SessionToken | Iterable[SessionModel | Sessi
 
 
 class LookupVerbs(Generic[M]):
-    """What a `Repository` can do where the class has fields with `Lookup()`.
+    """The verbs of a `Repository` for a class that has fields with `Lookup()`.
 
-    All take values of such fields by name, as the constructor takes them, and raise `InvalidArgumentError` where there
-    is no such field, where a value does not fit it, and for None, which is not looked up. A session has the values that
-    the class makes of it, upgraded and with defaults. One that was written before the field had its `Lookup()`, before
-    there was the field, or by other clients, is found once `reindex(tokens)` was told of it; not by a unique value that
-    another one has, which is among the `problems`.
+    All take values of such fields by name, as the constructor takes them. They raise `InvalidArgumentError` for a name
+    without such a field, and for a value that does not fit its field. None is not looked up, and raises it too.
+
+    A session has the values that the class makes of it, upgraded and with defaults. A session that other clients wrote,
+    or that was written before the field or its `Lookup()` existed, is found after `reindex(tokens)` was given its
+    token. By a unique value that another session has, it is not found; that clash is among the `problems`.
     """
 
     _finder: Finder[M]
@@ -36,29 +37,30 @@ class LookupVerbs(Generic[M]):
     async def find(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> list[M]:
         """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
-        Every session is looked at, and returned only if it has the values then: one that has ended, or changed, or is
-        still being created, is not. Where a field is unique there is at most one.
+        Every session is looked at, and returned only if it has the values then. A session that has ended, has changed,
+        or is still being created is not returned. With a unique field there is at most one.
 
         Args:
-            unnamed: nothing; here to be refused.
-            extend: count as a read of the sessions that are returned, which extends them where reading does. False
-                extends nothing. (A NemesisDB extends the others that are looked at, too.)
+            unnamed: refused, since values are given by name.
+            extend: count as a read of the returned sessions, which extends their expiry where reads do. False leaves
+                the expiry alone. (A NemesisDB extends the other sessions that are looked at, too.)
             values: by field.
 
         Raises:
-            UnsupportedError: `extend=False`, and the server is a NemesisDB, which cannot read so.
-            StoredDataError: what is stored of one does not fit the model; with `on_invalid="end"` it is ended instead.
-            NewerVersionError, OlderVersionError: one that has the values as it is stored is of a version that this code
-                does not take.
+            UnsupportedError: `extend=False`, and the server is a NemesisDB, which has no such read.
+            StoredDataError: the stored data of a session does not fit the model. With `on_invalid="end"` the session is
+                ended instead.
+            NewerVersionError, OlderVersionError: a session with these stored values is of a version that this code does
+                not take.
         """
         self._refuse_unnamed("find", unnamed)
         return await self._finder.find(self._finder.values(values), _reading(extend))
 
     async def find_one(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> M | None:
-        """Return the session that has these values, or None. Else as `find`.
+        """Return the session that has these values, or None. Otherwise as `find`.
 
         Raises:
-            InvalidArgumentError: none of the fields is unique, so that there could be several.
+            InvalidArgumentError: no given field is unique, so there could be several sessions.
         """
         self._refuse_unnamed("find_one", unnamed)
         looked_for = self._finder.values(values)
@@ -70,21 +72,22 @@ class LookupVerbs(Generic[M]):
         return found[0] if found else None
 
     async def end_all_for(self, /, *unnamed: Never, but: Spared = None, **values: Any) -> int:
-        """End the sessions that have these values, all of them, and return how many were ended.
+        """End all sessions that have these values, and return how many were ended.
 
-        Ended are all that have the values when this is called, those that are rotated meanwhile, and those that are
-        just being created, whose creation fails. A session whose creation begins later, and one that is just being
-        given the values, may stay. One that the class does not take, of a newer version or with data that does not fit,
-        is ended if the values are stored. All are tried, also where ending one fails; calling again does no harm.
+        This ends the sessions that have the values when it is called, and their successors if they are rotated
+        meanwhile. It also ends sessions that are just being created with the values; their creation fails. A session
+        may stay if its creation begins later, or if it is just being given the values. A session of a newer version, or
+        with data that does not fit the class, is ended if the values are stored. All sessions are tried, even if ending
+        one fails. Calling again does no harm.
 
         Args:
-            unnamed: nothing; here to be refused.
-            but: what is spared: a session, its token, or several.
+            unnamed: refused, since values are given by name.
+            but: the sessions to spare: a session, its token, or several.
             values: by field.
 
         Raises:
-            InvalidArgumentError: `but` is none of these.
-            NotSavedError: a session that is to be spared was never saved.
+            InvalidArgumentError: `but` is of another kind.
+            NotSavedError: a session to spare was never saved.
         """
         self._refuse_unnamed("end_all_for", unnamed)
         spared = _tokens(but)
@@ -93,22 +96,23 @@ class LookupVerbs(Generic[M]):
     async def reindex(
         self, tokens: Iterable[SessionToken] = (), *, exclusive: bool = False, progress: Progress | None = None
     ) -> Reindexed:
-        """Look at every session that the index lists: remove entries that are false, add those that are missing.
+        """Look at every session that the index lists. Remove false entries, and add missing ones.
 
-        What repositories of the class wrote is found without it; it frees what sessions that expired have left behind,
-        and it makes sessions known that the index does not know: the protocol cannot list sessions, so their tokens
-        have to be given. A session is listed under what is stored, and under what the class makes of it. Looking at
-        sessions extends none of them, but on a NemesisDB, which cannot read so. May run while sessions are used, and be
-        cut short and begun anew.
+        Sessions that repositories of the class wrote are found without it. It frees the entries of expired sessions. It
+        also adds sessions that the index does not know. The protocol cannot list sessions, so their tokens have to be
+        given. A session is listed under its stored values, and under those that the class makes of it. A look extends
+        no session, except on a NemesisDB, which has no such read. Sessions may be used meanwhile. If it is cut short,
+        it can be begun anew.
 
         Args:
-            tokens: of sessions that the index may not know.
-            exclusive: nobody else writes sessions of this model meanwhile, which cannot be found out: then values that
-                no session has are removed for good, and creations that were cut short are ended at once.
-            progress: is called now and then, and at the end, with how many values, then tokens, are done.
+            tokens: tokens of sessions that the index may not know.
+            exclusive: you ensure that no other process writes sessions of this model meanwhile; this is not checked.
+                Values that no session has are then removed for good, and unfinished creations are ended at once.
+            progress: called now and then, and at the end, with the number of values, then of tokens, that are done.
 
         Raises:
-            InvalidArgumentError: the tokens are none, such as a single one. Nothing was done.
+            InvalidArgumentError: the tokens are not an iterable, but for example a single token. No session was looked
+                at.
         """
         given: object = tokens
         if isinstance(given, (BaseModel, str, bytes)) or not isinstance(given, Iterable):

@@ -1,4 +1,4 @@
-"""What a read of a session brings, and what it does to the session's expiry."""
+"""The result of reading a session, and the effect of a read on the session's expiry."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _SH_GET: Final = COMMANDS["SH_GET"]
 
 
 class Reading(Enum):
-    """What a read does to the expiry of a session."""
+    """The effect of a read on the expiry of a session."""
 
     USE = "it counts as use, and extends the expiry where use does"
     LOOK = "it extends nothing: refused where the server cannot read so"
     UPKEEP = "it extends nothing, but where the server cannot read so"
 
 
-# An enum's members take several times as long to be looked up in it.
+# Looking a member up in its enum takes several times as long.
 USE: Final = Reading.USE
 LOOK: Final = Reading.LOOK
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What was read of a session: its keys without the reserved one, as the text of an object, and what that says.
+    """The result of reading a session: the text of its keys without the reserved one, and the reserved key.
 
-    `envelope` is None for a foreign session; `reserved` is the text that it was read from. That `text` is an object
-    shows when it is read as one, by a codec or by `keys`. It is `usual` where the reserved key says what this form of
-    the class writes, in its version and with its expiry.
+    `text` is not validated yet: a codec or `keys` finds out whether it is an object. `envelope` is the parsed reserved
+    key, None for a foreign session; `reserved` is its text. `usual` is True if the reserved key is the one that this
+    form of the class writes, with its version and its expiry.
     """
 
     text: bytes
@@ -47,10 +47,10 @@ class Read(msgspec.Struct, frozen=True):
 
     @property
     def keys(self) -> dict[str, bytes]:
-        """The keys one by one, in a dict of their own.
+        """The keys one by one, in a new dict.
 
         Raises:
-            ProtocolError: the server's answer had no object for them.
+            ProtocolError: the server's reply has no object for them.
         """
         return ReceivedKeys.of(self.text, _SH_GET.name).split()
 
@@ -63,10 +63,10 @@ class Read(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, text=join_members(keys))
 
     def is_by_another_form(self, by: str) -> bool:
-        """Tell whether another form of the class than this one wrote it last, or an older release."""
+        """Return True if another form of the class wrote it last, or an older release."""
         return self.envelope is not None and self.envelope.by != by
 
     @property
     def deadline(self) -> int | None:
-        """When it ends at the latest, in milliseconds since 1970."""
+        """The deadline, in milliseconds since 1970. None if the session has no deadline."""
         return self.envelope.deadline if self.envelope is not None else None

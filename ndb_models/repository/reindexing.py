@@ -1,4 +1,4 @@
-"""Going through the whole index of a schema, to put right what nobody has looked at since it became false."""
+"""Walks through the whole index of a schema, and corrects the entries that became false unnoticed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ M = TypeVar("M", bound=SessionModel)
 
 @dataclass
 class Reindexed:
-    """What `Repository.reindex` found and did.
+    """The result of `Repository.reindex`.
 
     Attributes:
-        sessions: how many sessions live that the index lists, or whose tokens were given.
-        added: how many entries were missing.
-        removed: how many were false.
-        problems: what could not be done: `DuplicateError` for a session whose unique value another one has, and what
-            reading the sessions of given tokens raised, but for those that are gone.
+        sessions: number of living sessions that the index lists, or that were given by token.
+        added: number of missing entries that were added.
+        removed: number of false entries that were removed.
+        problems: errors of single sessions: a `DuplicateError` if another session has a unique value, and errors of
+            reading the sessions of given tokens. A session that is gone is not a problem.
     """
 
     sessions: int = 0
@@ -41,8 +41,8 @@ class Reindexing:
     """One walk through the index.
 
     Args:
-        finder: of the sessions.
-        exclusive: nobody else writes sessions of the schema meanwhile: what is empty is removed too.
+        finder: the finder of the sessions.
+        exclusive: no other process writes sessions of the schema meanwhile. Empty sets are then removed too.
     """
 
     def __init__(self, finder: Finder[M], *, exclusive: bool) -> None:
@@ -53,10 +53,10 @@ class Reindexing:
         self._done = Reindexed()
 
     async def run(self, tokens: Iterable[SessionToken], progress: Progress | None) -> Reindexed:
-        """Walk, then see to the sessions of these tokens; return what was done.
+        """Walk through the index, then add the sessions of these tokens. Return the result.
 
         Raises:
-            NdbError: what went wrong. What was done until then stays done; it can be begun anew.
+            NdbError: the first error of the walk. Its work so far stays done, and it can be begun anew.
         """
         keys = await self._index.client.kv_keys()
         for result in await in_bulk(self._mend, self._named(keys), progress):
@@ -70,7 +70,7 @@ class Reindexing:
         return self._done
 
     def _named(self, keys: Iterable[str]) -> list[Value]:
-        """Return the values that there are sets of."""
+        """Return the values that have sets."""
         names = sorted({name_of(key) for key in keys})
         found = (
             (field, digest_in(name, index_prefix(self._index.schema, field)))
@@ -109,7 +109,7 @@ class Reindexing:
                     self._done.added += 1
 
     async def _remove_empty(self, keys: Iterable[str]) -> None:
-        """Remove sets without members, and their names; the set first, so that none is left without a name."""
+        """Remove sets without members, and then their names, so that no set is left without a name."""
         standing: dict[str, list[str]] = {}
         for key in keys:
             standing.setdefault(name_of(key), []).append(key)

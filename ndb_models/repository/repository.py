@@ -36,7 +36,7 @@ from ndb_models.types import SessionToken
 M = TypeVar("M", bound=SessionModel)
 V = TypeVar("V", bound=BaseModel)
 
-# Another than its owner changes a session's reserved key only to bring it under its class, or to upgrade it.
+# Attempts: others change a session's reserved key only to limit it to its class, or to upgrade it.
 _TRIES: Final = 8
 
 
@@ -47,29 +47,31 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         session = await repo.save(UserSession(username="billy"))
         session = await repo.get(session.tkn)
 
-    It may be used by many tasks at once. Besides the errors that are named below, every method raises the connection
-    errors of `NdbClient`, `ResponseError` where the server refuses, and `InvalidArgumentError` for what cannot be a
-    token. Every method that takes a token raises, unless it says otherwise:
+    Many tasks may use it at once. Besides the errors that are named below, every method raises the connection errors of
+    `NdbClient`, and `ResponseError` if the server refuses. A value that cannot be a token raises
+    `InvalidArgumentError`. Every method that takes a token raises, unless it says otherwise:
 
-    - `SessionGoneError`: there is no such session; as `SessionExpiredError` where it is known that it expired.
+    - `SessionGoneError`: there is no such session. If it is known to have expired: `SessionExpiredError`.
     - `WrongSchemaError`: it is a session of another model.
     - `IncompleteSessionError`: its creation was cut short, or it was emptied.
     - `ForeignSessionError`: it was not written by a repository.
-    - `NewerVersionError`, `OlderVersionError`: it is of a version of the model that this code does not take; but for
-      `exists`, `delete`, `touch`, `ttl` and `raw`, which look into no fields.
+    - `NewerVersionError`, `OlderVersionError`: it is of a version of the model that this code does not take. `exists`,
+      `delete`, `touch`, `ttl` and `raw` do not raise these, since they look into no fields.
 
-    Nothing is changed then. A call that is cancelled may or may not have been carried out, but for creations: what
-    nobody waits for any longer is ended again.
+    These errors leave everything as it was. A cancelled call may or may not have been carried out. A session whose
+    creation is cancelled is ended again.
 
     Args:
         client: an open client, which stays yours to close.
-        model: the class; what is read is of this class.
-        foreign: take sessions that other clients wrote too, as far as their keys fit the model.
-        on_invalid: what becomes of a session whose data does not fit the model: `"raise"` raises `StoredDataError` and
-            leaves it, `"end"` ends it and raises `SessionGoneError`. So with a session of a version before `oldest`.
-            One that another form of the class wrote, in the same version, may be a newer program's, and is left.
-        rewrite: write a session of an older version back as soon as it was read and upgraded; else with its next write.
-        verify_version: before each save, find out that no newer code has upgraded the session since it was read.
+        model: the class of the models that are stored and returned.
+        foreign: accept sessions that other clients wrote, as far as their keys fit the model.
+        on_invalid: the fate of a session with data that does not fit the model. `"raise"` raises `StoredDataError` and
+            leaves it. `"end"` ends it and raises `SessionGoneError`; it also ends a session of a version before
+            `oldest`. A session of the same version that another form of the class wrote is left, since a newer program
+            may have written it.
+        rewrite: write a session of an older version back as soon as it was read and upgraded. Otherwise the upgrade is
+            written with its next write.
+        verify_version: before each save, check that no newer code has upgraded the session since it was read.
         clock: tells the time in seconds since 1970, for `Expiry(absolute=)`.
     """
 
@@ -79,14 +81,14 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     # One session
 
     async def get_or_none(self, tkn: SessionToken, *, extend: bool = True) -> M | None:
-        """Return the session of this token, or None if it has ended or expired, or never was. Else as `get`."""
+        """Return the session with this token, or None if it has ended, expired or never existed. Otherwise as `get`."""
         try:
             return await self.get(tkn, extend=extend)
         except SessionGoneError:
             return None
 
     async def exists(self, tkn: SessionToken, *, extend: bool = True) -> bool:
-        """Tell whether there is a session of this model under this token. `extend` is as for `get`.
+        """Return True if this token has a session of this model. `extend` is as for `get`.
 
         A session of another model, a foreign one and an incomplete one do not count.
         """
@@ -99,7 +101,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def delete(self, tkn: SessionToken) -> bool:
         """End a session. Return False if there is none any more: ending twice does no harm.
 
-        One whose creation was cut short is ended too. One of another model, and a foreign one, is left alone.
+        An incomplete session is ended too. A session of another model, or a foreign one, is left alone.
         """
         keys: Mapping[str, bytes] = {}
         try:
@@ -107,13 +109,13 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         except SessionGoneError:
             return False
         except IncompleteSessionError:
-            pass  # nobody has its token but who is cleaning up
+            pass  # only code that cleans up has its token
         return await self._end(tkn, keys)
 
     async def refresh(self, session: M, *, extend: bool = True) -> M:
-        """Read a session again into the model that it was read into, whose own changes are dropped; return it.
+        """Read a session again into its model, and return the model. Unsaved changes of the model are dropped.
 
-        Else as `get`.
+        Otherwise as `get`.
         """
         fresh = await self.get(self._checked(session).tkn, extend=extend)
         for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
@@ -122,21 +124,21 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return session
 
     async def attach(self, session: M, tkn: SessionToken) -> M:
-        """Give a model that was made elsewhere the token of a session that exists, so that `save` changes that session.
+        """Give a model that was made elsewhere the token of an existing session, so that `save` changes that session.
 
             session = await repo.attach(UserSession.model_validate(data), tkn)
             await repo.save(session)
 
-        A model without a token would be saved as a new session. This reads the session, as `get`, and returns the model
-        as it was given: nothing is written, and no field of it changes. The next `save` writes the fields that differ
-        from what was read, also those that are at a default because the data had none; of an open class, keys that
-        the model does not have are removed. To change some fields only, use `update`.
+        A model without a token would be saved as a new session. This reads the session, as `get`, and returns the given
+        model: no key is written, and no field of the model changes. The next `save` writes the fields that differ from
+        the stored ones. This includes fields that are at a default because the data had none. Of an open class, it also
+        removes keys that the model does not have. To change some fields only, use `update`.
 
-        A model that has this token already is compared with what is stored by now.
+        A model that has this token already is compared with the keys stored by now.
 
         Raises:
             InvalidArgumentError: the model is the session of another token.
-            StoredDataError: what is stored does not fit the model.
+            StoredDataError: the stored data does not fit the model.
         """
         before = stored_of(self._checked(session))
         if before is not None and before.tkn != tkn:
@@ -147,17 +149,17 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return session
 
     async def touch(self, tkn: SessionToken) -> None:
-        """Count as a read and as a write, and neither read nor write any data: extends the expiry."""
+        """Extend the expiry: count as a read and as a write, without reading or writing any data."""
         await self._access.read(tkn, ())
         await self._access.change(tkn, {}, ())
 
     async def ttl(self, session: M | SessionToken) -> float | None:
-        """Return how many seconds a session has left if it is not used, or None if it never ends. Extends nothing.
+        """Return the seconds that a session has left if it is not used, or None if it never ends.
 
-        A model that was saved or read knows its absolute end. Of a token only the server is asked, which does not know
-        whose session it is, nor its absolute end; where the class has `Expiry(absolute=)`, that is read (which extends
-        the session on a NemesisDB, where reading does). A session whose time has come has expired, also where the
-        server has not looked yet.
+        Extends no expiry, with the one exception below. A model that was saved or read knows its deadline. For a token
+        only the server is asked, which knows neither the session's model nor its deadline. If the class has
+        `Expiry(absolute=)`, the deadline is read too; on a NemesisDB this extends the session where reads do. A session
+        past its expiry raises `SessionExpiredError`, even if the server has not swept it yet.
         """
         if isinstance(session, SessionModel):
             stored = await self._not_overdue(known(self._checked(session)))
@@ -171,14 +173,15 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     # Changing a session
 
     async def update(self, tkn: SessionToken, /, **changes: Any) -> M:
-        """Change fields of a session, and return it as it is then. What is equal to what is there is not written.
+        """Change fields of a session, and return the resulting model. Values equal to the stored ones are not written.
 
-        Every change is validated by its field, and the whole by the model's validators, as in the constructor.
+        Each field validates its change, and the model's validators validate the whole, as in the constructor. The
+        errors below are raised before any of the changes is written.
 
         Raises:
             InvalidArgumentError: a name is not that of a field.
-            UnstorableError: a value does not fit its field, or would not come back equal. Nothing was written.
-            StoredDataError: what is stored does not fit the model.
+            UnstorableError: a value does not fit its field, or would not come back equal.
+            StoredDataError: the stored data does not fit the model.
         """
         session = await self.get(tkn)
         changed = self._codec.with_changes(session, changes)
@@ -189,8 +192,8 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
 
         On a clean exit the whole is validated, and the fields that changed are written, nested changes included. On an
-        exception, cancellation too, nothing is. Two edits of different fields that overlap both survive. It is this
-        model that is saved: change its fields, a name given to another model changes nothing.
+        exception, including cancellation, no field is written. Overlapping edits of different fields both survive. This
+        very model is saved: change its fields. Binding its name to another model has no effect.
 
         Raises (on entry as `get`, on exit as `save`).
         """
@@ -204,17 +207,18 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return Editing(load, save, "edit() is entered: async with repo.edit(tkn) as session: ...")
 
     async def rotate(self, session: M) -> M:
-        """Give a session a new token, with its data as it is stored, and end the old one; return it.
+        """Give a session a new token, with its data as it is stored, and end the old session. Return the model.
 
-        The model has the new token from then on; changes of its own that were not saved stay unsaved. It takes the
-        expiry of the class, unless it was given its own: the idle time starts anew, the absolute end stays what it was
-        if the class has not changed, and is never later than one that begins now. If it is cut short, there is no new
-        session, and the old one may or may not have been ended. What others write to the old session meanwhile is lost
-        with it.
+        The model has the new token from then on; its unsaved changes stay unsaved. The new session has the expiry of
+        the class, unless the session has its own. The idle time starts anew. The absolute end stays the same if the
+        class has not changed, and is never later than one that begins now.
+
+        If this is cut short, there is no new session, and the old one may or may not have been ended. Writes of others
+        to the old session meanwhile are lost with it.
 
         Raises:
-            SessionGoneError: the session has ended, or ended meanwhile; then there is no new one either.
-            DuplicateError: another session has the value of a unique field, which this one should not have.
+            SessionGoneError: the session has ended, or ended meanwhile. There is no new session either.
+            DuplicateError: a unique value of this session belongs to another session.
         """
         current = await self._upgrading.as_stored(self._checked(session).tkn)
         timer = None
@@ -224,7 +228,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return await self._move(session, current, lifetime)
 
     async def _move(self, session: M, current: Read, lifetime: Lifetime) -> M:
-        """Give a session a new token, and with it another lifetime; `current` is what is stored of it."""
+        """Give a session a new token and another lifetime; `current` is its stored state."""
         old = session.tkn
         version, by = (current.envelope.version, current.envelope.by) if current.envelope is not None else (None, None)
         keys = ObjectText(current.text)
@@ -239,23 +243,23 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return session
 
     async def expire(self, session: M | SessionToken, expiry: Expiry | None) -> M:
-        """Give a session an expiry of its own, which starts now; return its model, given a token as it is stored.
+        """Give a session an expiry of its own, which starts now. Return its model; given a token, the stored one.
 
-        It keeps that from then on, whatever its class says, also when it is rotated or upgraded. A model that is given
-        is returned; changes of its own that were not saved stay unsaved.
+        The session keeps this expiry, even if its class says otherwise, and also when it is rotated or upgraded. A
+        given model is returned; its unsaved changes stay unsaved.
 
         A NemesisDB cannot change the expiry of a session. There a copy is made under a new token, as by `rotate`, and
-        the old session is ended: go on with the token of the model that is returned.
+        the old session is ended. Go on with the token of the returned model.
 
         Calling it again starts the time once more. If it is cancelled, it may or may not have been carried out.
 
         Args:
             session: a model that was saved or read, or a token.
-            expiry: when it ends; None for never.
+            expiry: the new expiry, or None for never.
 
         Raises:
             SessionGoneError: the session has ended or expired.
-            StoredDataError: what is stored, given a token, does not fit the model.
+            StoredDataError: a token was given, and the stored data does not fit the model.
         """
         check_expiry(expiry)
         if isinstance(session, SessionModel):
@@ -280,21 +284,21 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     # Looking at a session
 
     async def project(self, tkn: SessionToken, view: type[V], *, extend: bool = True) -> V:
-        """Return a part of a session, as another model whose fields are some of this one's. `extend` is as for `get`.
+        """Return a part of a session, as another model with some of its fields. `extend` is as for `get`.
 
-        Only the keys of these fields are read. What is returned has no token. A field of the view may have a looser
-        type than the model's, such as `Any`, `Sequence[int]` for `list[int]`, or a nested model with fewer fields; and
-        a field that the model does not have is the view's own if it has a default.
+        Only the keys of these fields are read. The returned view has no token. A field of the view may have a looser
+        type than the model's: `Any`, `Sequence[int]` for `list[int]`, or a nested model with fewer fields. A field that
+        the model does not have is the view's own if it has a default.
 
         Raises:
             SchemaError: the view does not fit this repository's model, or would show other values than the model does.
-                Found out the first time, before anything is sent.
-            StoredDataError: what is stored does not fit the view.
+                This is found out at the first use, before any request.
+            StoredDataError: the stored data does not fit the view.
         """
         _check_is_view(view)
         bound = self._views.get(view)
         if bound is None:
-            codec = ModelCodec(view)  # which resolves the names of types that were not defined yet
+            codec = ModelCodec(view)  # resolves the names of types that were not defined yet
             bound = self._views[view] = codec, check_view(view, self._model)
         codec, names = bound
         read = await self._access.read(tkn, names, USE if extend else LOOK)
@@ -304,7 +308,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return self._shown(codec, names, read, tkn)
 
     def _shown(self, codec: ModelCodec[V], names: tuple[str, ...], read: Read, tkn: SessionToken) -> V:
-        """Return a view of what was read; a key that is not stored has the default of the model, not of the view."""
+        """Return a view of a read. A key that is not stored has the default of the model, not of the view."""
         try:
             shown = codec.load(read.text, tkn)
             if shown.__pydantic_fields_set__.issuperset(names):
@@ -315,7 +319,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         return codec.load(join_members({**self._codec.default_texts(names), **read.keys}), tkn)
 
     async def raw(self, tkn: SessionToken, *, extend: bool = True) -> dict[str, str]:
-        """Return all keys of a session as their JSON text, the reserved one too, for repair. `extend` as for `get`.
+        """Return all keys of a session as JSON text, with the reserved key, for repair. `extend` is as for `get`.
 
         The session may be of any model, foreign or incomplete.
         """
@@ -326,23 +330,23 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def get_many(
         self, tkns: Iterable[SessionToken], *, extend: bool = True, progress: Progress | None = None
     ) -> list[M | NdbError]:
-        """Return the sessions of these tokens, in their order; where `get` would raise, the error in its place.
+        """Return the sessions with these tokens, in order. Where `get` would raise an error, that error is in the list.
 
-        Requests are pipelined, so many at a time that memory does not grow with their number.
+        Requests are pipelined, a bounded number at a time, so memory does not grow with the number of requests.
 
         Args:
             tkns: the tokens.
             extend: as for `get`.
-            progress: is called now and then, and at the end, with how many are done.
+            progress: called now and then, and at the end, with the number of sessions done.
         """
         return await in_bulk(partial(self.get, extend=extend), tkns, progress)
 
     async def save_many(
         self, sessions: Iterable[M], *, expiry: Expiry | None = None, progress: Progress | None = None
     ) -> list[M | NdbError]:
-        """Save models, as `save`, and return them in their order; where it would raise, the error in its place.
+        """Save models, as `save`, and return them in order. Where it would raise an error, that error is in the list.
 
-        Each is to be given once: see `save` for a model that is saved twice at the same time.
+        Give each model once: see `save` for a model that is saved twice at the same time.
         """
 
         async def save(session: M) -> M:
@@ -353,7 +357,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     async def delete_many(
         self, tkns: Iterable[SessionToken], *, progress: Progress | None = None
     ) -> list[bool | NdbError]:
-        """End sessions, as `delete`; return for each in their order whether there was one, or the error."""
+        """End sessions, as `delete`. Return in order for each whether there was one, or the error."""
         return await in_bulk(self.delete, tkns, progress)
 
 

@@ -11,7 +11,7 @@ from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.wire.commands import MAX_TOKEN, Command
 from ndb_models.wire.prepared import Parameters, Prepared, key_size
 
-# More than a frame has besides its keys, and a name besides its characters, of which each is six at the most.
+# Upper bounds in bytes: a frame besides its keys, a name besides its characters, and a character.
 _FRAME: Final = 400
 _NAME: Final = 4
 _CHARACTER: Final = 6
@@ -23,14 +23,14 @@ def _most_bytes(names: tuple[str, ...]) -> int:
 
 
 def fits(keys: ObjectText, max_payload: int) -> bool:
-    """Tell at a glance whether one frame surely holds these keys and the reserved one."""
+    """Return True if one frame surely holds these keys and the reserved one. A quick test."""
     return _FRAME + len(keys.text) <= max_payload
 
 
 def split_names(
     command: Command, names: tuple[str, ...], always: str | None, max_payload: int | None
 ) -> Sequence[tuple[str, ...]]:
-    """Return names in their order, in as many parts as it takes for each frame to fit, each with `always` too."""
+    """Return names in order, in as many parts as needed for each frame to fit. Each part has `always` too."""
     also = () if always is None else (always,)
     if max_payload is None or _most_bytes(names) <= max_payload:
         return ((*names, *also),)
@@ -50,12 +50,12 @@ def split_names(
 def split_by_size(
     model: str, command: Command, keys: Iterable[tuple[str, bytes]], max_payload: int, *, prefix: str = ""
 ) -> list[dict[str, bytes]]:
-    """Return keys, given as (name, text), in their order and in as many parts as it takes for each frame to fit.
+    """Return keys, given as (name, text), in order, in as many parts as needed for each frame to fit.
 
-    `prefix` is what the names begin with that is no part of the fields' names.
+    `prefix` is the start of the names that does not belong to the fields' names.
 
     Raises:
-        PayloadTooLargeError: one key alone does not fit.
+        PayloadTooLargeError: a single key does not fit.
     """
     fixed = len(Prepared(command, MAX_TOKEN, values=ObjectText(NO_MEMBERS)).to_frame().frame)
     parts: list[dict[str, bytes]] = [{}]

@@ -1,13 +1,13 @@
-"""Which writes an upgrade takes, decided without I/O: none of them leaves a session that any version misreads.
+"""Plans the writes of an upgrade, without I/O. No write leaves a session that any version misreads.
 
-What fits into one frame is one `SH_SET`: every key that changed, the reserved key with the new version, and a mark over
-each key that is no longer there, which is removed afterwards. It is atomic, so that before it the session is of the old
-version, and from it on of the new one.
+An upgrade that fits into one frame is one `SH_SET`. It writes every key that changed, the reserved key with the new
+version, and a mark over each key that is dropped. The marked keys are removed afterwards. The write is atomic: before
+it the session is of the old version, and after it of the new one.
 
-What does not fit is first staged: written beside what is stored, under names that no version reads. One write of the
-reserved key then commits the version and says which names those are; from there on a reader takes them in place of
-those of the same name. They are moved to their places, the reserved key is written without them, and they are removed.
-After each of these writes the session reads as before the upgrade, or as after it.
+A larger upgrade is first staged: written beside the stored keys, under names that no version reads. One write of the
+reserved key then commits the version and points to the staged keys. From there on, readers take these in place of the
+keys with the same names. The staged keys are then moved to their places, the reserved key is written without them, and
+they are removed. After each of the writes the session reads as before the upgrade, or as after it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 
 
 class Plan(NamedTuple):
-    """The writes, each the keys of one frame, and the names to remove after them."""
+    """The writes, each with the keys of one frame, and the names to remove after them."""
 
     writes: list[dict[str, bytes]]
     removals: list[str]
 
 
 def own_keys(whole: Read) -> dict[str, bytes]:
-    """Return the keys of a session that was read whole, as they count: those that are staged in place of the others."""
+    """Return the keys that count, of a session that was read whole. Staged keys replace others of the same name."""
     staged = _staged(whole)
     keys = {name: text for name, text in whole.keys.items() if not is_reserved(name)}
     return {name: text for name, text in {**keys, **staged}.items() if text != REMOVED}
@@ -54,16 +54,16 @@ def plan_upgrade(
     max_payload: int | None,
     by: str | None = None,
 ) -> Plan:
-    """Return how a session that was read whole is made to hold these keys, and no others, in this version.
+    """Return the writes after which a session that was read whole has exactly these keys, in this version.
 
     Raises:
-        PayloadTooLargeError: one key alone is larger than the server takes.
+        PayloadTooLargeError: a single key is larger than the server takes.
     """
     writes = list(_Planning(model, final, version, max_payload, by).writes(whole))
     prefixes = {_prefix(whole.reserved), *(_prefix(part[RESERVED_KEY]) for part in writes if RESERVED_KEY in part)}
     ours = tuple(prefix for prefix in prefixes if prefix is not None)
     known = dict.fromkeys(name for part in (whole.keys, *writes) for name in part)
-    # What others are staging is theirs; where it was cut short it stays, unread, as long as the session.
+    # Keys that others stage are theirs. If their upgrade was cut short, these stay unread until the session ends.
     own = [name for name in known if name.startswith(ours) or not is_reserved(name)]
     return Plan(writes, [name for name in own if name not in final])
 
@@ -101,7 +101,7 @@ class _Planning(NamedTuple):
         yield done
 
     def _after_moving(self, whole: Read, stored: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-        """Finish what was cut short, in the version that it was committed in, and go on from there."""
+        """Finish an upgrade that was cut short, in the version that it committed, and go on from there."""
         assert whole.envelope is not None
         staged = _staged(whole)
         yield from self._parts(staged)

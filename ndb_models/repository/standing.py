@@ -1,8 +1,9 @@
-"""What a session says about an entry of the index. An entry counts for nothing by itself.
+"""Examines sessions for the index. An index entry is a hint; the session decides.
 
-A session may have two values of a field: the one that is stored, and the one that its class makes of it, upgraded,
-validated, and with its defaults. Both are listed, and neither is false, since older code goes by the first, and newer
-code by the second; what is found and what is ended goes by the second alone.
+A session may have two values of a field: the stored one, and the one that its class makes of it. The class upgrades,
+validates and fills in defaults. Both are listed, and neither is false: older code goes by the first, and newer code by
+the second. Finding and ending sessions goes by the second. A session that the class does not take is ended by the
+first.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ndb_models.schema.lookup import digest
 from ndb_models.types import Clock, SessionToken
 
 SETTLING: Final = 120.0
-"""Seconds after which nobody who made an entry is still on the way to the write that it was made for."""
+"""Seconds after which the write that an entry was made for is done, or never will be."""
 
 
 class Value(NamedTuple):
@@ -37,7 +38,7 @@ class Value(NamedTuple):
 
 
 class Standing(Enum):
-    """What has become of a session that an entry names."""
+    """The state of a session that an entry names."""
 
     LIVING = "it can be read"
     UNFINISHED = "its creation has not come to its end"
@@ -50,9 +51,9 @@ def _nothing() -> None:
 
 
 class Sighting(NamedTuple):
-    """A session as it was seen; `keys` are those that count of one that lives.
+    """A session as it was seen. Of a living session, `keys` are the keys that count.
 
-    `made` returns what its class makes of the fields that are looked up, or None where the class does not take it.
+    `made` returns the lookup fields as its class reads them, or None if the class does not take the session.
     """
 
     tkn: SessionToken
@@ -61,11 +62,11 @@ class Sighting(NamedTuple):
     made: Callable[[], Mapping[str, bytes] | None] = _nothing
 
     def has(self, value: Value) -> bool:
-        """Tell whether it has this value: as it is stored, or as its class reads it."""
+        """Return True if it has this value: as it is stored, or as its class reads it."""
         return is_among(value, self.keys) or is_among(value, self.made() or {})
 
     def reads_as(self, value: Value) -> bool:
-        """Tell whether it has this value as its class reads it; where the class does not take it, as it is stored."""
+        """Return True if it has this value as its class reads it, or as stored if the class does not take it."""
         made = self.made()
         return is_among(value, self.keys if made is None else made)
 
@@ -74,19 +75,19 @@ class Sighting(NamedTuple):
 
 
 def is_among(value: Value, keys: Mapping[str, bytes]) -> bool:
-    """Tell whether a value is the one that these keys have."""
+    """Return True if these keys have this value."""
     text = keys.get(value.field)
     return text is not None and digest(text) == value.digest
 
 
 class Examiner:
-    """Looks at sessions, and at the time. Looking extends nothing, but on a NemesisDB, which cannot read so.
+    """Looks at sessions, and at the time. A look extends no expiry, except on a NemesisDB, which has no such read.
 
     Args:
-        access: to the sessions of the schema.
-        upgrading: of the class.
-        fields: those that are looked up.
-        contested: whether creations of the schema are.
+        access: the access to the sessions of the schema.
+        upgrading: the upgrades of the class.
+        fields: the lookup fields.
+        contested: True if creations of the schema are contested.
         clock: tells the time in seconds since 1970.
     """
 
@@ -106,11 +107,11 @@ class Examiner:
         self._clock = clock
 
     async def examine(self, tkn: SessionToken) -> Sighting:
-        """Return what a session is."""
+        """Return the sighting of a session."""
         return (await self.read(tkn))[0]
 
     async def look(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[Sighting, Read]:
-        """Return a session that lives, and what was read of it.
+        """Return the sighting of a living session, and the read.
 
         Raises as `SessionAccess.read`.
         """
@@ -118,19 +119,19 @@ class Examiner:
         return self.sighting(tkn, await self._upgrading.counted(tkn, read)), read
 
     def sighting(self, tkn: SessionToken, counted: Read) -> Sighting:
-        """Return a session that lives, of which this was read, as it counts."""
+        """Return the sighting of a living session, given a read of the keys that count."""
         made = partial(self._upgrading.made, tkn, counted, self._fields)
         return Sighting(tkn, Standing.LIVING, counted.keys, made)
 
     async def read(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[Sighting, Read | None]:
-        """Return what a session is, and what was read of it."""
+        """Return the sighting of a session, and the read if the session lives."""
         try:
             return await self.look(tkn, reading)
         except SessionGoneError:
             return Sighting(tkn, Standing.GONE, {}), None
         except IncompleteSessionError:
             return Sighting(tkn, Standing.UNFINISHED, {}), None
-        except ForeignSessionError:  # keys without a reserved one: a contested creation has them before that
+        except ForeignSessionError:  # keys without a reserved one: a contested creation writes those first
             return Sighting(tkn, Standing.UNFINISHED if self._contested else Standing.STRANGE, {}), None
         except WrongSchemaError:
             return Sighting(tkn, Standing.STRANGE, {}), None
@@ -140,5 +141,5 @@ class Examiner:
         return int(self._clock() * 1000)
 
     def is_settled(self, member: Member) -> bool:
-        """Tell whether an entry is so old that nobody is about to make it true."""
+        """Return True if an entry is so old that no process is about to make it true."""
         return self.now() - member.at >= SETTLING * 1000

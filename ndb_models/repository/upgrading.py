@@ -1,7 +1,8 @@
-"""Sessions of other versions: read whole, upgraded or refused, and written back with what was changed.
+"""Sessions of other versions: read whole, then upgraded or refused, and written back with later changes.
 
-The protocol has no conditional write. So whoever writes an upgrade reads the session once more right before, and writes
-only what is still due: between two processes, what is left is the time of one request. In one process it is a lock.
+The protocol has no conditional write. So the session is read once more right before an upgrade is written, and only the
+upgrade that is still due is written. Between two processes a gap of one request remains. Within one process a lock
+closes it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ndb_models.schema.model import Stored
 from ndb_models.schema.versions import Outdated, Upgrades
 from ndb_models.types import SessionToken
 
-# Another version is written by two writes of the reserved key at the most; nobody writes version after version.
+# Attempts at a stable read. An upgrade writes the reserved key twice at most, and upgrades do not follow each other.
 _READS: Final = 8
 
 
@@ -36,10 +37,10 @@ class Upgrading:
 
     Args:
         client: an open client.
-        access: the way to the sessions.
-        codec: of the class.
+        access: the access to the sessions.
+        codec: the codec of the class.
         model: the name of the class, for errors.
-        upgrades: its steps.
+        upgrades: the upgrade steps of the class.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class Upgrading:
         self._version = upgrades.version
         self._has_been_upgraded = upgrades.version > 1
         self.names: tuple[str, ...] = codec.names
-        """The keys of the class's fields."""
+        """The names of the class's fields."""
         self.reads_whole: bool = codec.open and self._has_been_upgraded
-        """Whether sessions are read by `upgraded` alone: an upgrade may come between their names and their keys."""
+        """True if sessions are read by `upgraded` alone: an upgrade may come between reading names and reading keys."""
 
     def is_due(self, read: Read) -> bool:
-        """Tell whether what was read is not to be taken as it is: it is of another version, or its upgrade unfinished.
+        """Return True if a read cannot be taken as it is: it is of another version, or its upgrade is unfinished.
 
-        Of a session that was never written back there is no upgrade that could be unfinished.
+        A session that was never written back cannot have an unfinished upgrade.
         """
         envelope = read.envelope
         if envelope is None:
@@ -70,24 +71,24 @@ class Upgrading:
         return envelope.upgraded and (envelope.staged is not None or REMOVED in read.keys.values())
 
     async def upgraded(self, tkn: SessionToken, seen: Read) -> tuple[Read, Outdated | None]:
-        """Return the keys of a session in the version of the class, and what of it is to be written back.
+        """Return the keys of a session in the version of the class, and the upgrade to write back, if any.
 
         Args:
             tkn: the token of the session.
-            seen: what was read of it.
+            seen: an earlier read of the session.
 
         Raises:
-            NewerVersionError, OlderVersionError, UpgradeError: see there. Nothing was written.
+            NewerVersionError, OlderVersionError, UpgradeError: as each of them documents. No key was written.
             And as `SessionAccess.read`.
         """
         self._refuse(tkn, seen)
         return self._run(tkn, await self._whole(tkn, seen.reserved))
 
     async def as_stored(self, tkn: SessionToken) -> Read:
-        """Return all keys of a session as they count, in the version that it is stored in.
+        """Return all keys of a session that count, in the version that it is stored in.
 
         Raises:
-            NewerVersionError, OlderVersionError: see there.
+            NewerVersionError, OlderVersionError: as each of them documents.
             And as `SessionAccess.read`.
         """
         if not self._has_been_upgraded:
@@ -98,11 +99,11 @@ class Upgrading:
         return whole.with_keys(own_keys(whole))
 
     async def counted(self, tkn: SessionToken, seen: Read) -> Read:
-        """Return the keys of a session as they count, in whatever version: all of them, if it is not the class's.
+        """Return the keys of a session that count, in any version: all keys, if it is not the class's version.
 
         Args:
             tkn: the token of the session.
-            seen: its fields, as they were read.
+            seen: an earlier read of its fields.
         """
         if not self.is_due(seen):
             return seen
@@ -110,9 +111,9 @@ class Upgrading:
         return whole.with_keys(own_keys(whole))
 
     def made(self, tkn: SessionToken, counted: Read, names: tuple[str, ...]) -> Mapping[str, bytes] | None:
-        """Return the texts that fields of these names have in a model of a session; None if there can be none.
+        """Return the texts of these fields in a session's model, or None if there can be no model.
 
-        Of fields that are not stored it is their default, unless that is another one each time.
+        A field that is not stored has its default, unless the default differs each time.
         """
         try:
             self._refuse(tkn, counted)
@@ -126,14 +127,15 @@ class Upgrading:
         return texts
 
     async def save(self, stored: Stored, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
-        """Write keys of a session, and remove others, in the version of the class; write the upgrade back where due.
+        """Write keys of a session and remove others, in the version of the class. Write an upgrade back if it is due.
 
-        The reserved key says from then on that this form of the class wrote.
+        From then on the reserved key names this form of the class as the writer. The errors below are raised before any
+        write.
 
         Raises:
-            NewerVersionError: newer code has upgraded the session since it was read. Nothing was written.
-            OlderVersionError, UpgradeError, StoredDataError: what is stored has changed since it was read, and does not
-                fit any more. Nothing was written.
+            NewerVersionError: newer code has upgraded the session since it was read.
+            OlderVersionError, UpgradeError, StoredDataError: the stored keys have changed since they were read, and do
+                not fit any more.
         """
         tkn, outdated = stored.tkn, stored.outdated
         async with lock_of(self._client, tkn):
@@ -151,7 +153,7 @@ class Upgrading:
     async def _renewed(
         self, tkn: SessionToken, reserved: bytes, outdated: Outdated | None
     ) -> tuple[Read, Mapping[str, bytes]]:
-        """Return a session whole, and its keys in this version; where it is of another, with its class's expiry."""
+        """Return a session whole, and its keys in this version. One of another version gets its class's expiry."""
         lifetimes = self._access.lifetimes
         for _ in range(_READS):
             whole = await self._whole(tkn, reserved)
@@ -187,13 +189,13 @@ class Upgrading:
             await self._access.remove(tkn, plan.removals)
 
     def _signed(self, read: Read, changed: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Return what is to be written, with the reserved key where that says that another form of the class wrote."""
+        """Return the keys to write. If another form of the class wrote last, the reserved key is among them."""
         if not changed or not read.is_by_another_form(self._access.by):
             return changed
         return {**changed, RESERVED_KEY: signed(read.reserved, self._access.by)}
 
     def _upgraded_once_more(self, tkn: SessionToken, whole: Read, outdated: Outdated | None) -> Mapping[str, bytes]:
-        """Return what the keys are in this version: as when they were read, if they are still the same."""
+        """Return the keys in this version: the earlier upgrade, if the stored keys are still the same."""
         if outdated is not None and (outdated.reserved, outdated.stored) == (whole.reserved, whole.keys):
             return outdated.upgraded
         read, anew = self._run(tkn, whole)
@@ -203,19 +205,19 @@ class Upgrading:
         return anew.upgraded
 
     async def _whole(self, tkn: SessionToken, reserved: bytes) -> Read:
-        """Return all keys of a session whose reserved key was this before, so that none of them is missed.
+        """Return all keys of a session that had this reserved key before the read, so that no key is missed.
 
         Raises:
-            NewerVersionError, OlderVersionError: see there.
+            NewerVersionError, OlderVersionError: as each of them documents.
         """
         whole = await self._stable(tkn, reserved)
         self._refuse(tkn, whole)
         return whole
 
     async def _stable(self, tkn: SessionToken, reserved: bytes) -> Read:
-        """Return the same, of whatever version.
+        """Return the same as `_whole`, for a session of any version.
 
-        Asking for the names, and then for the keys, is no snapshot: an upgrade may come between.
+        Reading first the names and then the keys is not a snapshot: an upgrade may come between.
         """
         for _ in range(_READS):
             whole = await self._access.read_all(tkn)

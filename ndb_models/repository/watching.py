@@ -1,7 +1,7 @@
 """Watching a configuration: an iterator over its changes.
 
-The protocol has no way to be told of changes, so the store is looked at again and again. What is looked at is compared
-as text first: where nothing has changed, nothing is parsed. The iterator starts no task and holds nothing open.
+The protocol cannot report changes, so the store is looked at again and again. The texts are compared first: without a
+change, no text is parsed. The iterator starts no task and holds no resource open.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ndb_models.uncopyable import Uncopyable
 
 _logger = logging.getLogger(__name__)
 
-# What may be otherwise at the next look. That the client is closed, or the server refuses, is not.
+# Errors that may be over at the next look. A closed client and a refusal of the server are not.
 _PASSING: Final = (ConnectError, ConnectionLostError, ProtocolError, RequestTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange(Generic[C]):
-    """That a configuration changed: from `old` to `new`, both valid, in these `fields`, at least one."""
+    """A change of a configuration: from `old` to `new`, both valid, in these `fields`, at least one."""
 
     old: C
     new: C
@@ -44,22 +44,21 @@ class ConfigChange(Generic[C]):
 class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
     """An iterator over the changes of a stored configuration. Made by `ConfigRepository.watch`.
 
-    - Each change that is seen is yielded once, in order; its `old` is the `new` of the one before. Changes between two
-      looks come as one, and one that was undone between two looks is not seen. So it is with a consumer that takes
-      longer than the interval: nothing piles up.
-    - What is yielded is valid. While what is stored does not fit the model, as a whole, the last good configuration
-      stays, and `on_invalid` is called (or a warning is logged), once for each set of problems. When it fits again,
-      that is a change if it differs from the last good one.
-    - Another formatting of the same values is no change, nor is a key written that says what the default says.
-    - A connection that is lost, a server that is not there, and an answer that cannot be read are logged, once, and
-      waited out.
+    - Each change that is seen is yielded once, in order. Its `old` is the `new` of the one before. Changes between two
+      looks come as one, and a change that was undone between two looks is not seen. The same holds if a consumer takes
+      longer than the interval: changes do not pile up.
+    - Every yielded configuration is valid. While the stored configuration as a whole does not fit the model, the last
+      good one stays. `on_invalid` is then called (or a warning is logged), once for each set of problems. When it fits
+      again, that is a change if it differs from the last good one.
+    - Another formatting of the same values is not a change. Nor is a key that is written with the value of its default.
+    - A lost connection, an absent server and an unreadable answer are logged, once, and waited out.
 
-    The first step looks at once. Without `since` it only takes what is stored for the last good configuration, and
-    raises `StoredConfigError` where that does not fit: there would be none.
+    The first step looks at once. Without `since` it only takes the stored configuration as the last good one. It raises
+    `StoredConfigError` if that does not fit, since there is no good one then.
 
-    A step that is cancelled, by a time-out for instance, loses nothing: the next goes on. Each step ends with an error
-    of the client that is closed (`NotConnectedError`), and with what the server refuses (`ResponseError`); after an
-    error it may be asked again. One step at a time: another consumer needs a watch of its own.
+    A step that is cancelled, for example by a time-out, loses no change: the next step goes on. A step raises
+    `NotConnectedError` if the client is closed, and `ResponseError` if the server refuses. After an error another step
+    may be tried. Only one step runs at a time: another consumer needs a watch of its own.
     """
 
     INSTEAD = "make one where it is needed, config.watch()"
@@ -80,9 +79,9 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         self._on_invalid = on_invalid or _log_invalid
         self._clock = clock
         self._sleep = sleep
-        # The last good configuration, in nobody's hands.
+        # The last good configuration, never handed out itself.
         self._good: C | None = access.checked(since).model_copy(deep=True) if since is not None else None
-        # What was stored at the last look.
+        # The texts at the last look.
         self._seen: Mapping[str, bytes] | None = None
         self._problems: tuple[ConfigProblem, ...] = ()
         # When to look next.
@@ -93,12 +92,12 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
 
     @property
     def current(self) -> C | None:
-        """A copy of the last good configuration; None before the first step, where there is no `since`."""
+        """A copy of the last good configuration. None before the first step if there is no `since`."""
         return self._good.model_copy(deep=True) if self._good is not None else None
 
     @property
     def problems(self) -> tuple[ConfigProblem, ...]:
-        """What did not fit at the last look; nothing while what is stored fits."""
+        """The problems at the last look. Empty while the stored configuration fits."""
         return self._problems
 
     async def __anext__(self) -> ConfigChange[C]:
@@ -115,7 +114,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the iteration. A step that is waiting ends at its next look. Closing twice does no harm."""
+        """End the iteration. A waiting step ends at its next look. Closing twice does no harm."""
         self._closed = True
 
     async def _next_look(self) -> ConfigChange[C] | None:
@@ -129,7 +128,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         return self._compare(texts) if texts is not None else None
 
     async def _read(self) -> Mapping[str, bytes] | None:
-        """Return what is stored, or None if the store gives no answer."""
+        """Return the stored texts, or None if the store gives no answer."""
         try:
             texts = await self._access.read()
         except _PASSING as exc:
