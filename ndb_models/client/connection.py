@@ -1,9 +1,8 @@
 """One WebSocket connection to a server, with its requests.
 
 websockets keeps the handshake, TLS, keepalive, closing, and all frames but whole text messages. This module reads and
-writes the frames of requests: an answer resumes its task in the very callback that read it from the socket, and
-requests of one turn of the event loop share one write. The pipeline decides which frames go out, and matches answers to
-requests.
+writes the frames of requests. An answer resumes its task in the very callback that read it from the socket. Requests of
+one turn of the event loop share one write. The pipeline decides which frames go out, and matches answers to requests.
 """
 
 from __future__ import annotations

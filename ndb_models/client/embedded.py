@@ -117,7 +117,7 @@ async def open_embedded(text: str) -> EmbeddedTransport:
 
     Raises:
         InvalidArgumentError: the URI names no file, or has unknown options.
-        ConnectError: the file cannot be opened as a store, the file is open in this process with other options, or the
+        ConnectError: the file cannot be opened as a store, or is open in this process with other options. Also if the
             persist path is not a directory.
     """
     try:

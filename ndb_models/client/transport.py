@@ -64,7 +64,7 @@ class Transport(Protocol):
         """Close. Requests in flight fail with `ConnectionLostError`. Closing twice does no harm."""
 
     def abandon(self) -> bool:
-        """Let go at once, without a caller that could wait. Return False if the transport held no open resource."""
+        """Let go at once, with no caller left to wait. Return False if the transport held no open resource."""
 
 
 def used_elsewhere() -> InvalidArgumentError:

@@ -11,8 +11,8 @@ T = TypeVar("T")
 class UnattendedTask(asyncio.Task[T]):
     """An internal task of the client. It stays silent if its loop never runs again.
 
-    For a client that was left open, a plain asyncio task would print "Task was destroyed but it is pending!" at the end
-    of the process. The client's own ResourceWarning is enough.
+    If a client is left open, a plain asyncio task prints "Task was destroyed but it is pending!" when the process ends.
+    The client's own ResourceWarning is enough.
     """
 
     def __del__(self) -> None:

@@ -160,6 +160,7 @@ class WebSocketTransport(Uncopyable, Transport):
         Raises:
             ConnectionLostError: the transport is closed or may not reconnect, or the outage lasts too long.
             RequestTimeoutError: the request's time is over.
+            InvalidArgumentError: this runs in another event loop than the transport's.
         """
         if asyncio.get_running_loop() is not self._loop:
             raise used_elsewhere()
