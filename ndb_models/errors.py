@@ -1,45 +1,46 @@
 """Every error that this package raises on purpose.
 
     NdbError (also importable as NdbException, its name in NemesisDB's own Python API)
-    |-- UnavailableError                           the server or the store cannot do it now: try again later
+    |-- UnavailableError                           the server or the store is unavailable: try again later
     |   |-- NotConnectedError (ConnectionError)    the client was never opened, or was closed
     |   |-- ConnectError (ConnectionError)         no connection could be made
     |   |-- ConnectionLostError (ConnectionError)  the connection failed while requests were waiting
     |   |-- RequestTimeoutError (TimeoutError)     no answer in time
-    |   |-- ProtocolError                          the server answered something that cannot be an answer
-    |   |-- ServerUnavailableError (ResponseError) the server answered that it cannot do it now
-    |   `-- StoreError                             a store could not be opened, or not do what it was asked
-    |       |-- StoreFormatError                   what is there is no store, or is damaged
-    |       |   `-- StoreVersionError              it is the store of a newer version of this package
-    |       |-- StoreReadOnlyError                 it cannot be written to
-    |       |-- StoreLockedError (TimeoutError)    others kept it locked for too long
+    |   |-- ProtocolError                          the server sent an invalid answer
+    |   |-- ServerUnavailableError (ResponseError) the server answered that it is unavailable
+    |   `-- StoreError                             a store could not be opened, or failed a request
+    |       |-- StoreFormatError                   the file is not a store, or is damaged
+    |       |   `-- StoreVersionError              a newer version of this package wrote the store
+    |       |-- StoreReadOnlyError                 the store cannot be written to
+    |       |-- StoreLockedError (TimeoutError)    others kept the store locked for too long
     |       `-- StoreFullError                     there is no room left
-    |-- SessionError                               this session cannot be used like that
+    |-- SessionError                               the session cannot be used like that
     |   |-- NotSavedError                          the model has no token yet
-    |   `-- UnusableSessionError                   this session cannot be used at all: log in again
-    |       |-- SessionGoneError                   it has ended or expired, or never was
-    |       |   `-- SessionExpiredError            it is known that it expired
-    |       |-- WrongSchemaError                   the token is that of a session of another model
-    |       |-- NewerVersionError                  it was written by newer code
-    |       |-- OlderVersionError                  it is of a version that is not upgraded any more
+    |   `-- UnusableSessionError                   the session cannot be used at all: log in again
+    |       |-- SessionGoneError                   it has ended, has expired or never existed
+    |       |   `-- SessionExpiredError            it is known to have expired
+    |       |-- WrongSchemaError                   the token belongs to a session of another model
+    |       |-- NewerVersionError                  newer code wrote the session
+    |       |-- OlderVersionError                  the session's version is no longer upgraded
     |       |-- IncompleteSessionError             its creation was cut short, or it was emptied
-    |       |-- ForeignSessionError                it was not written by a repository
-    |       `-- StoredDataError                    what is stored does not fit the model
-    |           `-- UpgradeError                   a step of an upgrade failed on it
+    |       |-- ForeignSessionError                no repository wrote the session
+    |       `-- StoredDataError                    the stored data does not fit the model
+    |           `-- UpgradeError                   a step of an upgrade failed
     |-- ResponseError                              the server refused or failed the request
-    |   `-- UnsupportedServerError                 it is a NemesisDB without the commands of sessions
+    |   `-- UnsupportedServerError                 a NemesisDB without the session commands
     |-- UnsupportedError                           the server has no command for it
-    |-- InvalidArgumentError (ValueError)          a call was wrong before anything was sent
+    |-- InvalidArgumentError (ValueError)          a call was wrong; it sent no request
     |   `-- NotCopyableError (TypeError)           it cannot be copied or pickled (in ndb_models.uncopyable)
     |-- PayloadTooLargeError (ValueError)          a request is larger than the server takes
-    |-- DataSetError                               a data set cannot be loaded at the start of a server
+    |-- DataSetError                               a server cannot load a data set at its start
     |-- SchemaError (TypeError)                    a model cannot be stored as it is declared
-    |-- UnstorableError (ValueError)               a model's values cannot be stored so that they come back equal
+    |-- UnstorableError (ValueError)               a model's values would not come back equal
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     `-- StoredConfigError                          a stored configuration does not fit the model
 
 An application needs two: `except UnavailableError` answers 503, `except UnusableSessionError` asks for a new login.
-Messages are built from the fields. They name fields, keys and statuses, no value, and four digits of a token at most.
+Messages are built from the fields. They name fields, keys and statuses, never values, and at most four digits of a
+token.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from ndb_models.types import JsonValue, SessionToken, redact
 
 
 class NdbError(Exception):
-    """The root of all. Can be copied and pickled."""
+    """The root of all errors. Can be copied and pickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
@@ -68,22 +69,22 @@ NdbException = NdbError
 
 
 class InvalidArgumentError(NdbError, ValueError):
-    """A call was wrong. Nothing was sent, nothing has changed."""
+    """A call was wrong. It sent no request and changed no data."""
 
 
 class UnavailableError(NdbError):
-    """The server or the store cannot be reached, or cannot do it now. Nothing is wrong with the call or the session.
+    """The server or the store is unreachable or unavailable. The call and the session are fine.
 
-    A write may have been carried out all the same where the error has a `maybe_done` that is True.
+    If the error has a true `maybe_done`, a write may still have been carried out.
     """
 
 
 class NotConnectedError(UnavailableError, ConnectionError):
-    """The client has no connection: `open` was not called, or did not succeed, or `close` was called."""
+    """The client has no connection: `open` was not called or failed, or `close` was called."""
 
 
 class ConnectError(UnavailableError, ConnectionError):
-    """No connection could be made. The cause says why. Attribute: `uri`, without user and password."""
+    """No connection could be made; the cause says why. Attribute: `uri`, without user and password."""
 
     def __init__(self, uri: str, reason: str) -> None:
         self.uri = uri
@@ -91,9 +92,9 @@ class ConnectError(UnavailableError, ConnectionError):
 
 
 class ConnectionLostError(UnavailableError, ConnectionError):
-    """The connection failed, with no new one in time; the message says why. Attributes: `command`, `maybe_done`.
+    """The connection failed, with no new one in time. The message says why. Attributes: `command`, `maybe_done`.
 
-    `maybe_done` is False where the request was never sent, True where the server may or may not have carried it out.
+    `maybe_done` is False if the request was never sent, True if the server may have carried it out.
     """
 
     def __init__(self, command: str, *, maybe_done: bool, reason: str | None = None) -> None:
@@ -118,9 +119,9 @@ class RequestTimeoutError(UnavailableError, TimeoutError):
 
 
 class PayloadTooLargeError(NdbError, ValueError):
-    """A request is larger than the server takes. Nothing was sent.
+    """A request is larger than the server takes. It was not sent.
 
-    Attributes: `command`; `size` and `limit` in bytes; `largest`: the keys that make it so, as (name, bytes).
+    Attributes: `command`; `size` and `limit` in bytes; `largest`: its largest keys, as (name, bytes).
     """
 
     def __init__(self, command: str, size: int, limit: int, largest: Sequence[tuple[str, int]]) -> None:
@@ -137,14 +138,14 @@ class PayloadTooLargeError(NdbError, ValueError):
 
 
 class ProtocolError(UnavailableError):
-    """The server sent something that cannot be the answer to what was asked. Nothing of it was used."""
+    """The server sent a frame that cannot be the answer to the request. The frame was discarded."""
 
 
 class ResponseError(NdbError):
     """The server refused or failed a request.
 
-    Attributes: `command`, its name; `status`, the number (see `ndb_models.wire.statuses.Status`); `rsp`, the whole
-    answer as the server gave it, the object under the answer's name.
+    Attributes: `command`, its name; `status`, the number (see `ndb_models.wire.statuses.Status`); `rsp`, the status and
+    message of the answer, without values and tokens.
     """
 
     def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
@@ -157,18 +158,22 @@ class ResponseError(NdbError):
 
 
 class ServerUnavailableError(ResponseError, UnavailableError):
-    """The server answered that it cannot do it now: it is loading, it is full, or its store failed.
+    """The server answered that it is unavailable: it is loading, it is full, or its store failed.
 
-    It is raised for the statuses 102, 103, 140 and 1000. Attributes: as of `ResponseError`.
+    It is raised for the statuses 102, 103, 140 and 1000. The exception is 1000 from `kv_arr_append`, which raises a
+    plain `ResponseError`: the value is no array. Attributes: as of `ResponseError`.
     """
 
 
 class UnsupportedServerError(ResponseError):
-    """The server is a NemesisDB without what sessions need, before 0.7 or after 0.8. Attributes: as of the above."""
+    """The server is a NemesisDB before 0.7 or after 0.8, without the session commands.
+
+    Attributes: as of `ResponseError`.
+    """
 
 
 class UnsupportedError(NdbError):
-    """The server cannot do this. Nothing has changed. Attributes: `what`, that was asked for; `why` it cannot."""
+    """The server cannot do this. No data has changed. Attributes: `what`, the operation; `why`, the reason."""
 
     def __init__(self, what: str, why: str) -> None:
         self.what = what
@@ -177,7 +182,7 @@ class UnsupportedError(NdbError):
 
 
 class DataSetError(NdbError):
-    """A data set cannot be loaded. Nothing of it was. Attributes: `name`, `reason`."""
+    """A data set cannot be loaded, not even in part. Attributes: `name`, `reason`."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
@@ -195,7 +200,7 @@ class SchemaError(NdbError, TypeError):
 
 
 class UnstorableError(NdbError, ValueError):
-    """A model holds values that do not fit it, or would not come back as they are. Nothing was stored.
+    """A model holds values that do not fit it, or would not come back equal. The model was not stored.
 
     Attributes: `model`, the class name; `problems`: (field, reason), without values.
     """
@@ -207,7 +212,9 @@ class UnstorableError(NdbError, ValueError):
 
 
 class DuplicateError(NdbError, ValueError):
-    """Another session has this value of a unique field, or takes or leaves it, or died at that. Nothing was stored.
+    """Another session has this value of a unique field, or is taking or releasing it. The model was not stored.
+
+    If a process died while taking or releasing the value, its claim holds for up to two minutes more.
 
     Attributes: `model`, the class name; `field`.
     """
@@ -222,11 +229,11 @@ class DuplicateError(NdbError, ValueError):
 
 
 class ConfigProblem(NamedTuple):
-    """What does not fit in a stored configuration.
+    """One problem of a stored configuration.
 
-    `key` is the key as it is stored, or `(model)` where single keys fit and the whole does not. `kind`: a key is
-    `"missing"` that the model requires, its value is `"invalid"`, or it is `"unknown"`: in the namespace, and no
-    field's. `reason` never holds the value.
+    `key` is the stored key, or `(model)` if each key fits and the whole does not. `kind` is `"missing"` for a required
+    key, `"invalid"` for a value, and `"unknown"` for a key in the namespace that belongs to no field. `reason` never
+    holds the value.
     """
 
     key: str
@@ -235,7 +242,7 @@ class ConfigProblem(NamedTuple):
 
 
 class StoredConfigError(NdbError):
-    """A stored configuration does not fit the model. Nothing was written. Attributes: `model`; `problems`, one or more.
+    """A stored configuration does not fit the model. No key was written. Attributes: `model`; `problems`, one or more.
 
     The cause is Pydantic's `ValidationError`, with reasons in the place of values.
     """
@@ -255,9 +262,9 @@ def _listed(problems: Sequence[tuple[str, str]]) -> str:
 
 
 class StoreError(UnavailableError):
-    """A store could not be opened, or not do what it was asked. The cause says more.
+    """A store could not be opened, or failed a request. The cause says more.
 
-    What failed has changed nothing, and what was acknowledged before stays. Attributes: `store`, where it is; `reason`.
+    The failed request has changed no data, and acknowledged writes stay. Attributes: `store`, its place; `reason`.
     """
 
     def __init__(self, store: str, reason: str) -> None:
@@ -267,7 +274,7 @@ class StoreError(UnavailableError):
 
 
 class StoreFormatError(StoreError):
-    """What is there is no store of this package, or it is damaged."""
+    """The file is not a store of this package, or is damaged."""
 
 
 class StoreVersionError(StoreFormatError):
@@ -282,15 +289,15 @@ class StoreVersionError(StoreFormatError):
 
 
 class StoreReadOnlyError(StoreError):
-    """It cannot be written to, and a session store cannot do without: timers and sweeping write."""
+    """The store cannot be written to. Even reading sessions needs writes: timers and sweeping write."""
 
 
 class StoreLockedError(StoreError, TimeoutError):
-    """Others kept it locked for longer than was to be waited. Trying again is safe."""
+    """Others kept the store locked for longer than the limit. Trying again is safe."""
 
 
 class StoreFullError(StoreError):
-    """There is no room left. Reading goes on; writing does once there is room again."""
+    """There is no room left. Reads work; writes work again once there is room."""
 
 
 class SessionError(NdbError):
@@ -303,18 +310,21 @@ class SessionError(NdbError):
 
 
 class NotSavedError(SessionError):
-    """The model was never saved, so that it has no token."""
+    """The model was never saved, so it has no token."""
 
     def __init__(self, model: str) -> None:
         super().__init__(model, None, "it has no token yet: save it first")
 
 
 class UnusableSessionError(SessionError):
-    """The session cannot be used by this code, whatever the reason. Its user logs in again; others are not affected."""
+    """This code cannot use the session. Its user logs in again; other users are not affected."""
 
 
 class SessionGoneError(UnusableSessionError):
-    """There is no such session: it ended, or expired, or never was. Only saving a model without a token creates one."""
+    """There is no such session: it has ended, has expired or never existed.
+
+    Only saving a model without a token creates a session.
+    """
 
     _PROBLEM = "there is no such session; it has ended or expired. To start anew, save a new model"
 
@@ -323,13 +333,13 @@ class SessionGoneError(UnusableSessionError):
 
 
 class SessionExpiredError(SessionGoneError):
-    """The session has expired: its absolute time is over, or it was emptied by its expiry."""
+    """The session has expired: its absolute time is over, or its expiry emptied it."""
 
     _PROBLEM = "it has expired. To start anew, save a new model"
 
 
 class WrongSchemaError(UnusableSessionError):
-    """The token is that of a session of another model. Attribute: `stored`, the name of that model's schema."""
+    """The token belongs to a session of another model. Attribute: `stored`, the name of that model's schema."""
 
     def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
         self.stored = stored
@@ -337,9 +347,9 @@ class WrongSchemaError(UnusableSessionError):
 
 
 class NewerVersionError(UnusableSessionError):
-    """The session was written by newer code. It was left as it is.
+    """Newer code wrote the session. The session was left as it is.
 
-    Attributes: `stored`, the version of the session; `version`, that of the class.
+    Attributes: `stored`, the version of the session; `version`, the version of the class.
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, version: int) -> None:
@@ -350,9 +360,9 @@ class NewerVersionError(UnusableSessionError):
 
 
 class OlderVersionError(UnusableSessionError):
-    """The session is of a version from which the class does not upgrade any more. It was left as it is.
+    """The class no longer upgrades from the session's version. The session was left as it is.
 
-    Attributes: `stored`, the version of the session; `oldest`, the first that is upgraded.
+    Attributes: `stored`, the version of the session; `oldest`, the first version that is upgraded.
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: int, oldest: int) -> None:
@@ -370,14 +380,14 @@ class IncompleteSessionError(UnusableSessionError):
 
 
 class ForeignSessionError(UnusableSessionError):
-    """The session was not written by a repository, so that nothing says of which model it is."""
+    """No repository wrote the session, so its model is unknown."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
         super().__init__(model, tkn, "it was not written by a repository; Repository(..., foreign=True) takes it")
 
 
 class StoredDataError(UnusableSessionError):
-    """What is stored does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
+    """The stored data does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
 
     The cause is Pydantic's `ValidationError`, with reasons in the place of values.
     """
@@ -388,10 +398,10 @@ class StoredDataError(UnusableSessionError):
 
 
 class UpgradeError(StoredDataError):
-    """A step of an upgrade failed on a session, or returned what cannot be stored. The session is as it was.
+    """A step of an upgrade failed on a session, or returned data that cannot be stored. The session was left as it is.
 
-    Attributes: as of `StoredDataError`; `version`, that from which the step upgrades. Where the step raised, the reason
-    says what, and in which line; what it raised is not kept, since it may hold values.
+    Attributes: as of `StoredDataError`; `version`, the version from which the step upgrades. If the step raised, the
+    reason names the error and its line. The error itself is not kept, since it may hold values.
     """
 
     def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""How many forks lie between this process and the first one that loaded this package.
+"""Count the forks between this process and the first one that loaded this package.
 
-What belongs to one process notes `forks.count` when it is made, and compares it when it is used. Asking for the id of
-the process instead would be a system call for each request. A leaf: it imports nothing of this package.
+An object of one process notes `forks.count` when it is made, and compares it when it is used. Asking for the process
+id instead would cost a system call for each request. A leaf: it does not import from this package.
 """
 
 from __future__ import annotations

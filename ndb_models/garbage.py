@@ -1,6 +1,6 @@
-"""Keeping the collection of garbage away from large documents: walking through one again and again holds everything up.
+"""Keep Python's garbage collector away from large documents. Each walk through one blocks the whole process.
 
-What is decoded has no cycles. It goes by itself when it is let go of.
+Decoded documents have no cycles. They are freed when their last reference goes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 LARGE: Final = 16 * 1024
-"""Bytes of a text that is large; shorter ones are let be."""
+"""Bytes from which a text counts as large. For shorter texts the collector stays on."""
 
 _lock = threading.Lock()
 _set_aside = 0
@@ -23,7 +23,7 @@ _NOTHING: Final = contextlib.nullcontext()
 
 
 def paused(text: bytes) -> AbstractContextManager[None]:
-    """Pause collection while a large text is decoded: what is made then is no garbage yet."""
+    """Pause collection while a large text is decoded: the new objects are no garbage yet."""
     return _NOTHING if len(text) < LARGE or not gc.isenabled() else _paused()
 
 
@@ -37,9 +37,9 @@ def _paused() -> Generator[None]:
 
 
 def set_aside(text: bytes) -> AbstractContextManager[None]:
-    """Leave out of collection what is there, as long as the document of a large text is used.
+    """Exclude all present objects from collection while the document of a large text is in use.
 
-    In a process that has set something aside for good (`gc.freeze`), this does nothing: it could not be told apart.
+    This has no effect in a process that has called `gc.freeze` itself: unfreezing would release its objects too.
     """
     return _NOTHING if len(text) < LARGE or not _begin() else _while_set_aside()
 

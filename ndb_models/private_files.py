@@ -1,7 +1,7 @@
-"""Files and folders that are their owner's alone, whatever the umask, and warnings of those that are not.
+"""Private files and folders under any umask, and warnings about files that other users can reach.
 
-Sessions, tokens and keys of certificates are secrets. What this package makes is private from the start: at no moment
-does it have a wider mode. What is there already is never changed: its owner may mean it so, and is told once.
+Sessions, tokens and keys of certificates are secrets. This package makes its files and folders private from the start:
+they never have a wider mode. It never changes an existing one, since its owner may mean it so. It warns once instead.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _FOLDER: Final = 0o700
 _FILE: Final = 0o600
 _OF_GROUP: Final = 0o070
 _OF_OTHERS: Final = 0o007
-# Where a file has such a list, the group's bits of its mode are only the most that the list may allow.
+# If a file has an access list, the group bits of its mode only limit the rights of that list.
 _ACCESS_LIST: Final = "system.posix_acl_access"
 
-# Paths of which was warned in this process, and in those that it was forked from.
+# Paths already warned about, in this process and the processes that it was forked from.
 _told: set[str] = set()
 
 
 def make_private_folder(folder: Path, *, exist_ok: bool = False) -> None:
-    """Make a folder of mode 0700. With `exist_ok`, one that is there stays as it is.
+    """Make a folder of mode 0700. With `exist_ok`, an existing folder stays as it is.
 
     Raises:
-        OSError: it cannot be made; `FileExistsError` if it is there.
+        OSError: the folder cannot be made; `FileExistsError` if it exists.
     """
     try:
         folder.mkdir(_FOLDER)
@@ -41,17 +41,17 @@ def make_private_folder(folder: Path, *, exist_ok: bool = False) -> None:
         if not (exist_ok and folder.is_dir()):
             raise
     else:
-        # The umask may take rights of the owner too, and there are file systems without modes.
+        # The umask may remove the owner's rights too, and some file systems have no modes.
         if _bits(folder) != _FOLDER:
             with contextlib.suppress(OSError):
                 folder.chmod(_FOLDER)
 
 
 def make_private_file(path: str | os.PathLike[str]) -> int:
-    """Make a file of mode 0600, open it for reading and writing, and return its descriptor, which is to be closed.
+    """Make a file of mode 0600, open it for reading and writing, and return its descriptor. The caller closes it.
 
     Raises:
-        OSError: it cannot be made; `FileExistsError` if it is there.
+        OSError: the file cannot be made; `FileExistsError` if it exists.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _FILE)
     if sys.platform != "win32":
@@ -61,16 +61,16 @@ def make_private_file(path: str | os.PathLike[str]) -> int:
 
 
 def warning_if_open_to_others(path: Path) -> str | None:
-    """Return a warning if users besides its owner may read or change a file, as far as its mode tells.
+    """Return a warning if the mode of a file lets other users read or change it.
 
-    None if it is private, if there is nothing at the path, and on Windows, where modes tell nothing.
+    None if the file is private or missing, and on Windows, where modes do not show access.
     """
     others = open_to(path)
     return None if others is None else f"{path} is open to {others}; make it private with: chmod go-rwx {_quoted(path)}"
 
 
 def warn_if_open_to_others(path: Path) -> bool:
-    """Log a warning if a file is open to other users, once for each path; return True if it is open."""
+    """Return True if a file is open to other users. Log a warning then, once for each path."""
     warning = warning_if_open_to_others(path)
     if warning is not None:
         _warn_once(path, warning)
@@ -78,13 +78,13 @@ def warn_if_open_to_others(path: Path) -> bool:
 
 
 def warn_of_folders(folder: Path, named: Sequence[Path]) -> None:
-    """Log a warning, once for each folder, if there are folders in it that other users can get to, and read or change.
+    """Log a warning, once for each folder, if other users can read or change some of its subfolders.
 
-    In a folder that is private, all is private.
+    In a private folder, everything is private.
 
     Args:
-        folder: where they are.
-        named: those in it that are to be private.
+        folder: the folder that holds them.
+        named: the subfolders that should be private.
     """
     if open_to(folder) is None:
         return
@@ -105,7 +105,7 @@ def _quoted(path: Path) -> str:
 
 
 def open_to(path: Path) -> str | None:
-    """Return which users besides its owner may read or change a file or a folder; None for nobody else."""
+    """Return which users besides its owner may read or change a file or a folder; None if only the owner may."""
     if sys.platform == "win32":
         return None
     try:
@@ -115,7 +115,7 @@ def open_to(path: Path) -> str | None:
         if bits & _OF_GROUP and not _has_access_list(path):
             return "its group"
     except OSError:
-        pass  # it is not there, or cannot be looked at: whoever opens it says so
+        pass  # missing or unreadable: opening it raises
     return None
 
 

@@ -1,4 +1,4 @@
-"""Raising an error without what was handled when it was raised, which may hold values."""
+"""Raise an error without its context, which may hold values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Never
 def raise_without_context(error: Exception, cause: BaseException | None = None) -> Never:
     """Raise an error in an `except` block, without the exception that is handled there.
 
-    Python would keep that one as the context, with the values that it holds; `from None` only hides it.
+    Python would keep that exception as the context, with its values. `from None` only hides it.
     """
     try:
         raise error from cause

@@ -1,7 +1,7 @@
-"""JSON objects as text: taken apart into their members' texts only where somebody asks, and put together again.
+"""JSON objects as text. They are split into their members' texts only on demand, and joined again.
 
-What a model is written as, what a frame carries and what a store keeps is mostly one and the same text, all its members
-together. A leaf: it imports nothing of this package.
+A model's encoding, a frame's content and a store's entry are mostly the same text, with all members together. A leaf:
+it does not import from this package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 NO_MEMBERS: Final = b"{}"
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises of a text that is no JSON, not of the type that is asked for, or nested too deep."""
+"""The errors of decoding a text that is no JSON, has the wrong type, or is nested too deep."""
 
 
 class _StructMapping(msgspec.StructMeta, ABCMeta):
@@ -31,13 +31,13 @@ class _StructMapping(msgspec.StructMeta, ABCMeta):
 
 
 class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, gc=False, eq=False):
-    """A JSON object as its text, and as a mapping of its members' texts by their names.
+    """A JSON object as its text, and as a mapping from member names to member texts.
 
-    A store may hold millions. They are structs that the collector of garbage passes over: nothing leads back to them.
+    A store may hold millions. They are structs that the garbage collector skips: they cannot be part of a cycle.
 
     Args:
-        text: a valid JSON object; where a store is to keep it, without repeated names.
-        names: those of its members in their order, where they are known.
+        text: a valid JSON object. It has no repeated names if a store is to keep it.
+        names: the names of its members in their order, if known.
     """
 
     text: bytes
@@ -49,7 +49,7 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     @classmethod
     def joined(cls, members: Mapping[str, bytes]) -> ObjectText:
-        """Return the object of these names and texts: as it is where it is one already."""
+        """Return the object with the given names and texts. An `ObjectText` is returned as it is."""
         return members if type(members) is cls else cls(join_members(members), tuple(members))
 
     @property
@@ -60,23 +60,23 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         return self._names
 
     def share_names(self, names: tuple[str, ...]) -> None:
-        """Hold this tuple of the names, which is equal, instead of one of its own: less memory for many of a kind."""
+        """Replace the tuple of names by this equal one. Many objects of a kind then share one tuple, to save memory."""
         self._names = names
 
     def with_last(self, name: str, text: bytes) -> ObjectText:
-        """Return the object with one member more, of a name that needs no escaping and is not there yet."""
+        """Return the object with one more member. Its name must be new and need no escaping."""
         names = self.names
         text = b'%b%b"%b":%b}' % (self.text[:-1], b"," if names else b"", name.encode(), text)
         return ObjectText(text, and_last(names, name))
 
     def chosen(self, names: Iterable[str]) -> ObjectText:
-        """Return the object of the members of these names, in their order; those that are missing are left out."""
+        """Return an object of the named members, in the order of `names`. Missing members are left out."""
         members = _split(self.text)
         found = {name: members[name] for name in names if name in members}
         return ObjectText(_encode(found), tuple(found))
 
     def split(self) -> dict[str, bytes]:
-        """Return the members' texts, as a dict of its own."""
+        """Return the members' texts, as a new dict."""
         return split_members(self.text)
 
     def __getitem__(self, name: str) -> bytes:
@@ -94,22 +94,22 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         return f"<ObjectText of {len(self.text)} bytes>"
 
 
-# There may be millions of objects, but of a few kinds: those of a kind share the tuple of their names.
+# There may be millions of objects, but of a few kinds. Objects of a kind share the tuple of their names.
 @lru_cache(maxsize=256)
 def and_last(names: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """Return names with one more at the end, as a tuple that all who ask for the same share."""
+    """Return names with one more at the end. Equal calls share one tuple."""
     return (*names, name)
 
 
-# Larger objects, and those of more members, share nothing: their names would stay in memory, however long they are, and
-# keep what lies between them from being given back.
+# Larger objects, and objects of more members, do not share their names. The cache would keep even long names in memory,
+# and the memory around them could not be returned to the system.
 _OF_A_KIND: Final = 16 * 1024
 _MANY: Final = 4096
 _MEMBERS_OF_A_KIND: Final = 128
 
 
 def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
-    """Return the names, and how many bytes are around the values in the shortest text of an object with these."""
+    """Return the names, and the bytes around the values in the shortest text of an object with these names."""
     return names, sum(map(len, names)) + 4 * len(names) + 1
 
 
@@ -121,19 +121,19 @@ def _is_of_a_kind(text: bytes | msgspec.Raw, members: Mapping[str, object]) -> b
 
 
 def members_of(text: bytes | msgspec.Raw) -> Mapping[str, bytes]:
-    """Return the members' texts of a valid JSON object, of those of one name the last: as one text if it can stay one.
+    """Return the members' texts of a valid JSON object. The last member of a repeated name counts.
 
-    It can if its text is the shortest that there is: without spaces between, escapes in names, and repeated names. All
-    of these make it longer than its members, with their quotes, colons and commas, are together.
+    The result is an `ObjectText` if the text is the shortest possible: no spaces between members, no escapes in names
+    and no repeated names. Otherwise the text is longer than its members with their quotes, colons and commas.
     """
     members = _split(text)
-    if len(members) > _MANY:  # it is taken apart at once: nobody wants so many as one text
+    if len(members) > _MANY:  # split at once: with so many members one text is of no use
         return {name: bytes(value) for name, value in members.items()}
     return _in_one_or_many(text, members)
 
 
 def taking_apart(text: bytes | msgspec.Raw) -> Generator[None, None, Mapping[str, bytes]]:
-    """Do what `members_of` does, and yield wherever a large text may be left for a moment."""
+    """Work as `members_of`, and yield where work on a large text may be interrupted."""
     members = _split(text)
     yield
     if len(members) <= _MANY:
@@ -155,14 +155,14 @@ def _in_one_or_many(text: bytes | msgspec.Raw, members: Mapping[str, msgspec.Raw
 
 
 def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[str, bytes]:
-    """Return what `members_of` does, of a text that has been decoded: at once if it is just what encoding it gives."""
+    """Return the same as `members_of` for a text that has been decoded. A text equal to its encoding is not split."""
     try:
         if decoded and _encode(decoded) == text:
             names = tuple(decoded)
             if len(text) <= _OF_A_KIND and len(names) <= _MEMBERS_OF_A_KIND:
                 names = _shared_kind(names)[0]
             return ObjectText(text, names)
-    except (OverflowError, RecursionError):  # an integer of more than 64 bits; nested too deep for what is on the stack
+    except (OverflowError, RecursionError):  # an integer over 64 bits; nested too deep for the rest of the stack
         pass
     return members_of(text)
 
@@ -172,15 +172,15 @@ _I: Final = ord("I")
 
 
 def has_constants(text: bytes) -> bool:
-    """Tell whether there may be a NaN or an infinity in a text: no JSON, but written and read by some as if it were."""
-    if _N not in text and _I not in text:  # a tenth of the time of looking for words
+    """Tell whether a text may hold a NaN or an infinity. They are no JSON, but some libraries write and read them."""
+    if _N not in text and _I not in text:  # takes a tenth of the time of a search for words
         return False
     return b"NaN" in text or b"Infinity" in text
 
 
-# Possessive quantifiers, and a string may lack its end: any text is scanned once.
+# Possessive quantifiers, and strings without an end: so any text is scanned only once.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-# A part of a text that ends outside of strings.
+# A part of a text that ends outside any string.
 _PART: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,2048}+', re.DOTALL)
 _BRACKETS: Final = b"[{]}"
 _OTHERS: Final = bytes(set(range(256)) - set(_BRACKETS))
@@ -190,27 +190,27 @@ _BRACKETS_TOGETHER: Final = 16 * 1024
 
 
 def is_nested_deeper(text: bytes, levels: int) -> bool:
-    """Tell whether arrays and objects are nested deeper than this in a JSON text.
+    """Tell whether arrays and objects in a JSON text are nested deeper than `levels`.
 
-    Ask this first where a limit must hold. The limits of parsers are no help: they differ from one version of Python to
-    the next, from about 1,000 levels (3.11) to 10,000 (3.13), and with the depth of the caller's own stack.
+    Call this before parsing wherever a limit must hold. The parser's own limit varies: from about 1,000 levels (Python
+    3.11) to 10,000 (3.13), and with the depth of the caller's stack.
     """
-    # Most texts are too short to be looked at at all.
+    # Most texts are too short to need a scan.
     return len(text) > 2 * levels and finished(nesting_exceeds(text, levels))
 
 
 def _may_be_nested_deeper(text: bytes, levels: int) -> bool:
-    """Most texts are too short, or have too few brackets, to be looked at closely."""
+    """Return False for the many texts that are too short or have too few brackets to need a scan."""
     return len(text) > 2 * levels and text.count(b"[") + text.count(b"{") > levels
 
 
 def nesting_exceeds(text: bytes, levels: int) -> Generator[None, None, bool]:
-    """Do what `is_nested_deeper` does, and yield wherever a large text may be left for a moment."""
+    """Work as `is_nested_deeper`, and yield where work on a large text may be interrupted."""
     return _may_be_nested_deeper(text, levels) and (yield from _exceeds(text, levels, len(text)))
 
 
 def containers_exceed(text: bytes, most: int) -> Generator[None, None, bool]:
-    """Tell whether there are more arrays and objects than this in a JSON text; yield as `nesting_exceeds` does."""
+    """Tell whether a JSON text holds more than `most` arrays and objects; yield as `nesting_exceeds` does."""
     if text.count(b"[") + text.count(b"{") <= most:
         return False
     return (yield from _exceeds(text, len(text), most))
@@ -234,7 +234,7 @@ def _exceeds(text: bytes, levels: int, containers: int) -> Generator[None, None,
 
 
 def finished(work: Generator[None, None, T]) -> T:
-    """Carry out work that yields where it may be left, at once; return its outcome."""
+    """Run interruptible work to its end without a break. Return its outcome."""
     while True:
         try:
             next(work)
@@ -247,13 +247,13 @@ def names_in(text: bytes) -> tuple[str, ...]:
     """Return the names of a JSON object's members.
 
     Raises:
-        Those of `UNREADABLE`: it is not a JSON object.
+        The errors in `UNREADABLE`: the text is not a JSON object.
     """
     return tuple(_split(text))
 
 
 def raw_members(text: bytes) -> dict[str, msgspec.Raw]:
-    """Return views of the members of a JSON object: quicker, and they keep the whole text. Raises as `names_in`."""
+    """Return views of a JSON object's members: quicker, but they keep the whole text alive. Raises as `names_in`."""
     return _split(text)
 
 
@@ -263,16 +263,17 @@ def split_members(text: bytes) -> dict[str, bytes]:
 
 
 def join_members(members: Mapping[str, bytes]) -> bytes:
-    """Return the JSON object of these names and texts."""
+    """Return the JSON object with the given names and texts."""
     return _encode({name: msgspec.Raw(text) for name, text in members.items()})
 
 
 def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:
-    """Return a valid JSON object without its last member, and that member's text; None if they do not tell apart so.
+    """Return a valid JSON object without its last member, and that member's text. Return None without a match.
 
-    `start` is what the member begins with: a comma, its name, a colon. What follows it is not looked at: only if that
-    is one JSON value, which the caller has to see, it is the member. Text that is valid as a whole cannot be inside of
-    a string there, since the name's first quote would end it; nor deeper, since the rest ends the object and no more.
+    `start` is the beginning of the member: a comma, its name in quotes, a colon. The text after it is not checked. The
+    caller must check that it is one JSON value; only then is it the member. A match in a valid object lies in no
+    string, since the first quote of the name would end that string. Nor does it lie in a nested object, since the rest
+    after the value closes the outer object only.
     """
     before, found, last = text.rpartition(start)
     return (before + b"}", last[:-1]) if found and len(before) > 1 else None

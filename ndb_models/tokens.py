@@ -1,4 +1,4 @@
-"""A session token as text: for a cookie, a URL, a header, a JSON document that JavaScript reads."""
+"""A session token as text: for a cookie, a URL, a header, or JSON that JavaScript reads."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ndb_models.types import SessionToken
 
 _BYTES: Final = 8
 _CHARACTERS: Final = 11
-# What base64 has at the end of whole groups, and a token's text does not.
+# The end of 8 bytes in base64, which a token's text leaves out.
 _PADDING: Final = "="
 
 
 def format_token(tkn: SessionToken) -> str:
-    """Return a token as text: 11 characters, letters, digits, `-` and `_` (base64url of its 8 bytes).
+    """Return a token as text: 11 letters, digits, `-` and `_` (base64url of its 8 bytes).
 
     Each token has one spelling. `parse_token` reads it.
 
     Raises:
-        InvalidArgumentError: it is no unsigned 64-bit integer.
+        InvalidArgumentError: the token is no unsigned 64-bit integer.
     """
     given: object = tkn
     if type(given) is not int:
@@ -33,10 +33,10 @@ def format_token(tkn: SessionToken) -> str:
 
 
 def parse_token(text: str | None) -> SessionToken | None:
-    """Return the token that a text spells, or None if it is not exactly what `format_token` returns.
+    """Return the token that a text spells, or None for a text that `format_token` does not return.
 
-    Never raises, so that what a browser sent can be given as it is: None, or anything else that is no str, is no token.
-    Whether there is a session of this token, only reading it tells.
+    Never raises, so a browser's input can be passed unchecked: None, like any other value that is no str, returns None.
+    A token that parses may still name no session; only reading the session tells.
     """
     given: object = text
     if not isinstance(given, str) or len(given) != _CHARACTERS:

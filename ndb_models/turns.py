@@ -1,7 +1,7 @@
-"""Long work in turns: a millisecond at a time, so that an event loop serves everything else in between.
+"""Do long work in turns of a millisecond, so that an event loop serves everything else in between.
 
-Work is a generator that yields wherever it may be interrupted. All long work on a loop takes turns: one turn at a time,
-in the order in which it was asked for. A leaf: it imports nothing of this package.
+Work is a generator that yields wherever it may be interrupted. On each loop one turn runs at a time, in the order in
+which turns were asked for. A leaf: it does not import from this package.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 Work: TypeAlias = Generator[None, None, T]
-"""Work that yields where it may be interrupted, and returns its outcome."""
+"""A generator that yields where it may be interrupted, and returns its outcome."""
 
 TURN: Final = 0.001
-"""How long a turn takes, in seconds, and the part of the work that follows it."""
+"""Seconds in a turn. A turn ends at the first yield after that."""
 
 
 class LoopLock:
@@ -39,16 +39,16 @@ class LoopLock:
         return lock
 
 
-# Held by the work that has its turn, or the next one.
+# Held while work waits for its turn to begin; the others queue behind it.
 _queue: Final = LoopLock()
 
 
 class Turns:
-    """The turns of one request. The first begins at once, and most requests need no more.
+    """The turns of one request. The first turn begins at once. Most requests need only this one.
 
     Args:
-        most: the time in seconds that all turns may take together.
-        guard: is held during each turn, and never between two.
+        most: the seconds that all turns may take together.
+        guard: a context manager that is held during each turn, and never between turns.
     """
 
     __slots__ = ("_ends", "_guard", "_left")
@@ -59,10 +59,10 @@ class Turns:
         self._ends = perf_counter() + TURN
 
     async def do(self, work: Work[T]) -> T:
-        """Carry out work and return its outcome. Cancelled, or out of time, the work is closed where it stands.
+        """Carry out work and return its outcome. If it is cancelled or runs out of time, the generator is closed.
 
         Raises:
-            TimeoutError: it took longer than it may.
+            TimeoutError: the turns together took longer than `most`.
         """
         with contextlib.closing(work):
             outcome = self._advance(work)
@@ -73,7 +73,7 @@ class Turns:
             return outcome[0]
 
     def _advance(self, work: Work[T]) -> tuple[T] | None:
-        """Go on until the turn is over; return the outcome, None where there is more to do."""
+        """Work until the turn is over. Return the outcome, or None if there is more to do."""
         started = now = perf_counter()
         try:
             with self._guard:
@@ -89,11 +89,11 @@ class Turns:
 
 
 async def next_turn() -> None:
-    """Wait for a turn, behind everyone who waits for one. It is over when the caller waits for anything."""
+    """Wait for a turn, behind all earlier waiters. The turn is over when the caller next waits."""
     async with _queue.here():
         await asyncio.sleep(0)  # everything else on the loop
 
 
 async def in_turns(work: Work[T], guard: AbstractContextManager[Any] | None = None) -> T:
-    """Carry out work in turns of its own, however long it takes. See `Turns`."""
+    """Carry out work in its own turns, without a limit of time. See `Turns`."""
     return await Turns(guard=guard).do(work)

@@ -1,6 +1,7 @@
-"""The types that every layer speaks: JSON values, session tokens, clocks.
+"""The types that every layer shares: JSON values, session tokens, clocks.
 
-A leaf: it imports nothing of this package. `JsonValue` is Pydantic's: a JSON value as it is read, with lists and dicts.
+A leaf: it does not import from this package. `JsonValue` is Pydantic's: a JSON value as it is read, with lists and
+dicts.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from typing import TypeAlias
 from pydantic import JsonValue as JsonValue
 from typing_extensions import TypeAliasType
 
-# Both have names of their own at run time, so that Pydantic takes them as the types of fields.
+# A type with its own name at run time, so that Pydantic takes it as the type of a field.
 JsonInput = TypeAliasType(
     "JsonInput", "None | bool | int | float | str | Sequence[JsonInput] | Mapping[str, JsonInput]"
 )
-"""What may be written: JSON values, with any sequence for an array and any mapping for an object."""
+"""A JSON value to write, with any sequence for an array and any mapping for an object."""
 
 SessionToken: TypeAlias = int
-"""Names a session: an unsigned 64-bit integer, given out by the server. Whoever has it has the session."""
+"""Names a session: an unsigned 64-bit integer that the server chooses. A secret: it gives access to the session."""
 
 Clock: TypeAlias = Callable[[], float]
-"""Tells the time in seconds since an epoch of its own. Never goes back."""
+"""Returns the time in seconds since its own epoch. Never goes back."""
 
 
 def redact(token: object) -> str:
-    """Return what a log or an error may show of a token: its last four digits."""
+    """Return a token as logs and errors may show it: its last four digits, none for a token of four or fewer."""
     return f"...{str(token)[-4:]}" if isinstance(token, int) and token > 9999 else "...."

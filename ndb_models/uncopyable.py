@@ -1,4 +1,4 @@
-"""What cannot be copied or pickled, and says so by name. A leaf, but for the errors."""
+"""A base class that refuses copying and pickling, with an error that names the class. Imports only the errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ndb_models.errors import InvalidArgumentError
 
 
 class NotCopyableError(InvalidArgumentError, TypeError):
-    """What was to be copied or pickled holds a connection or a store. Attribute: `kind`, the name of its class."""
+    """The object to copy or pickle holds a connection or a store. Attribute: `kind`, the name of its class."""
 
     def __init__(self, kind: str, instead: str) -> None:
         self.kind = kind
@@ -16,15 +16,15 @@ class NotCopyableError(InvalidArgumentError, TypeError):
 
 
 class Uncopyable:
-    """Refuses `copy.copy`, `copy.deepcopy` and pickling, alone and as a part of something else.
+    """Refuses `copy.copy`, `copy.deepcopy` and pickling, alone and as a part of another object.
 
-    A copy would be a second owner of a connection, or a second store that nobody else sees.
+    A copy would be a second owner of a connection, or a second store that others never see.
     """
 
     __slots__ = ()
 
     INSTEAD = "open one where it is needed"
-    """What to do instead, as the message says it."""
+    """The advice at the end of the message."""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise NotCopyableError(type(self).__name__, self.INSTEAD)

@@ -1,4 +1,4 @@
-"""Mistakes in how an object is used, answered with how it is used. A leaf, but for the errors."""
+"""Base classes that answer a misused object with its correct usage. Imports only the errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ndb_models.errors import InvalidArgumentError
 
 
 class NotSynchronous:
-    """What is never entered with `with`. A class says in `USAGE` what to write instead."""
+    """An object that is never entered with `with`. Its class shows the correct usage in `USAGE`."""
 
     __slots__ = ()
 
     USAGE = ""
 
-    if not TYPE_CHECKING:  # a checker finds these mistakes by itself
+    if not TYPE_CHECKING:  # a type checker finds these mistakes without the methods
 
         def __enter__(self):
             raise InvalidArgumentError(self.USAGE)
@@ -24,7 +24,7 @@ class NotSynchronous:
 
 
 class NotAwaited(NotSynchronous):
-    """What is never awaited either."""
+    """An object that is never awaited either."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class NotAwaited(NotSynchronous):
 
 
 class NotEntered(NotAwaited):
-    """What is never entered with `async with` either: it needs no opening and no closing."""
+    """An object that is never entered with `async with` either: it needs no opening and no closing."""
 
     __slots__ = ()
 

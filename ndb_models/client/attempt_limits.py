@@ -1,4 +1,4 @@
-"""How long a connection may be silent before it counts as frozen, learnt from how long answers took. No I/O."""
+"""Learn from the times of answers how long a connection may be silent before it counts as frozen. No I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from ndb_models.wire.commands import Command
 
-# A command may take so many times as long as the slowest answer to it of late.
+# A command may take this many times as long as its slowest recent answer.
 _MARGIN: Final = 2.0
 _REMEMBERED_SECONDS: Final = 600.0
 
@@ -15,7 +15,7 @@ class AttemptLimits:
     """The limits of one server, for all connections to it.
 
     Args:
-        attempt_timeout: how many seconds to wait for an answer to a command that has never taken longer.
+        attempt_timeout: the seconds to wait for an answer, unless answers to the command have taken longer.
     """
 
     __slots__ = ("_slowest", "attempt_timeout", "notable")
@@ -23,17 +23,17 @@ class AttemptLimits:
     def __init__(self, attempt_timeout: float) -> None:
         self.attempt_timeout: float = attempt_timeout
         self.notable: float = attempt_timeout / _MARGIN
-        """Answers that took no longer than this need not be noted."""
-        # By command: how long its slowest answer took, and when that came.
+        """Answers within so many seconds need not be noted."""
+        # By command: the seconds of its slowest answer, and the time when that answer came.
         self._slowest: dict[str, tuple[float, float]] = {}
 
     def note(self, command: Command, took: float, now: float) -> None:
-        """Take note that an answer took so many seconds."""
+        """Record that an answer took `took` seconds."""
         if took >= self._slowest_of(command, now):
             self._slowest[command.name] = took, now
 
     def of(self, command: Command, now: float) -> float | None:
-        """Return how many seconds to wait for the answer to a command; None where it may take as long as it likes."""
+        """Return the seconds to wait for the answer to a command; None if it has no limit."""
         if command.may_take_long:
             return None
         return max(self.attempt_timeout, _MARGIN * self._slowest_of(command, now))

@@ -1,4 +1,4 @@
-"""What became of the attempts to carry one request, and whether another can help. No I/O."""
+"""Record the failed attempts of one request, and decide whether another can help. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.wire.commands import Command
 
 _TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
-# Retries after a protocol violation, and after a connection that was cut at a frame which may be too large.
+# Retries after a protocol violation, and after a connection that was cut at a frame of suspicious size.
 _ANOMALIES_FORGIVEN: Final = 2
 _CUTS_FORGIVEN: Final = 1
 
@@ -20,8 +20,9 @@ class Attempts:
     """The failed attempts of one request.
 
     Attributes:
-        maybe_done: whether the server may have carried it out.
-        patience: how many times as long as usual the next answer may take; twice as long after each frozen connection.
+        maybe_done: whether the server may have carried the request out.
+        patience: multiplies the limit for the next answer. It doubles after each frozen connection to which the request
+            was sent.
     """
 
     __slots__ = ("_anomalies", "_cuts", "_hopeless", "_reason", "maybe_done", "patience")
@@ -35,12 +36,12 @@ class Attempts:
         self._hopeless = False
 
     def note(self, lost: ConnectionLostError, size: int, largest_taken: int) -> bool:
-        """Take note of a failure. Return True if the server may have cut the connection because of the frame's size.
+        """Record a failure. Return True if the server may have cut the connection because of the frame's size.
 
         Args:
             lost: the failure; its cause says why.
             size: bytes of the request's frame.
-            largest_taken: bytes of the largest frame that the server has answered on that connection.
+            largest_taken: bytes of the largest frame that the server is known to take on that connection.
         """
         cause = lost.__cause__
         self.maybe_done = self.maybe_done or lost.maybe_done
@@ -64,7 +65,7 @@ class Attempts:
 
     @property
     def hopeless(self) -> bool:
-        """Whether another attempt would end like these."""
+        """Whether another attempt would fail in the same way."""
         return self._hopeless or self._anomalies > _ANOMALIES_FORGIVEN or self._cuts > _CUTS_FORGIVEN
 
     def error(self, command: Command) -> ConnectionLostError:

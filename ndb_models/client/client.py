@@ -24,7 +24,7 @@ from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.usage import NotAwaited, NotSynchronous
 
-# How many seconds closing waits for what is still being done for callers who have gone.
+# Seconds that closing waits for background work left by cancelled callers.
 _LONGEST_FAREWELL: Final = 1.0
 
 _logger = logging.getLogger("ndb_models")
@@ -33,26 +33,27 @@ _logger = logging.getLogger("ndb_models")
 class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
     """A client of a NemesisDB, of this package's server, or of an engine in this process.
 
-    It may be used by many tasks of one event loop at once; each gets the answers to its own requests. Names, arguments
-    and results are those of NemesisDB's own Python API, so that a program written for that runs with the import
-    changed. There are three ways to make one:
+    Many tasks of one event loop may use it at once. Each gets the answers to its own requests. Names, arguments and
+    results are the same as in NemesisDB's own Python API: a program for that API runs once its import is changed. There
+    are three ways to make a client:
 
-    - `async with NdbClient.connect(uri) as client`: connects now, and raises if that is not possible.
-    - `NdbClient(uri)`: needs no server and no event loop, so that it can be made at module level. It connects at its
-      first use, in the event loop of that. A server that is away is waited for as in any outage: `connect_wait`. After
-      `close` it is as new, and may be used in another event loop. `async with` closes it.
+    - `async with NdbClient.connect(uri) as client`: connects now, and raises if it cannot.
+    - `NdbClient(uri)`: needs no server and no event loop, so it can be made at module level. It connects at its first
+      use, in the event loop of that use. It waits for an absent server as in any outage: `connect_wait`. After `close`
+      it is as new, and may be used in another event loop. `async with` closes it.
     - `NdbClient()` and `await client.open(uri)`, as in NemesisDB's own API.
 
     Args:
         uri: as for `connect`.
-        debug: log commands and sizes to standard error; never values, never tokens.
+        debug: log commands and sizes to standard error, never values or tokens.
         options: as for `connect`.
 
     Attributes:
-        max_payload: bytes of the largest frame that the server takes; None where there is no limit, as in this process.
+        max_payload: bytes of the largest frame that the server takes; None for an engine in this process, which has no
+            limit.
 
     Raises:
-        InvalidArgumentError: the URI names nothing that can be opened, or an option is wrong.
+        InvalidArgumentError: the URI cannot be opened by any transport, or an option is wrong.
     """
 
     USAGE = (
@@ -78,12 +79,12 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         if not isinstance(given, bool):
             raise InvalidArgumentError(f"debug is a bool, not a {type(given).__name__}")
         self._shown_uri = ""
-        # Held while opening and closing: two at once would leave a connection in nobody's hands.
+        # Held while opening and closing: two at once would leave a connection without an owner.
         self._opening = asyncio.Lock()
         self._opening_in: asyncio.AbstractEventLoop | None = None
         self._first_use_lock = threading.Lock()
         self._made_in = forks.count
-        # What the first use opens, if it does.
+        # The target that the first use opens, for a client that was made with a URI.
         self._target: Uri | None = None
         self._options = _checked_options(options)
         self.max_payload: int | None = None
@@ -98,9 +99,9 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
 
     @classmethod
     def connect(cls, uri: str, *, debug: bool = False, **options: Unpack[OptionArguments]) -> Connecting:
-        """Return a client that is open, and closed again at the end: `async with NdbClient.connect(...) as client`.
+        """Open a client, and close it at the end of the block: `async with NdbClient.connect(...) as client`.
 
-        `await NdbClient.connect(...)` returns one that is yours to close.
+        `await NdbClient.connect(...)` returns a client that you close yourself.
 
         Args:
             uri: `memory://`, `memory://NAME`, `sqlite:///PATH`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
@@ -108,34 +109,36 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
             options: for `ws://` and `wss://`:
 
                 open_timeout: seconds for a connection and its handshake; 10 by default.
-                request_timeout: seconds for a request, from the call to the answer, reconnecting and repeating
-                    included; 30 by default.
-                attempt_timeout: seconds without an answer after which a connection counts as frozen, and what is safe
-                    to repeat goes over a new one; 5 by default. Commands whose answers take longer get more.
-                connect_wait: seconds from the beginning of an outage that requests wait for its end; 5 by default.
-                    Once it has lasted longer, they fail at once, until the server is back.
-                max_payload: bytes of the largest frame that the server takes; larger ones are refused before they are
-                    sent; 1 MiB by default. A NemesisDB takes 1,024 in its default configuration, and 8,192 at the most.
-                max_in_flight: the most requests that are sent before they are answered; 64 by default.
-                reconnect: connect again when the connection is lost, and repeat what is safe to repeat; True by
-                    default.
-                keepalive: seconds between two looks whether the other side still lives, None for none; 20 by default.
+                request_timeout: seconds for a request, from the call to the answer, including reconnecting and
+                    repeating; 30 by default.
+                attempt_timeout: seconds without an answer after which a connection counts as frozen; 5 by default.
+                    Requests that are safe to repeat then go over a new connection. Commands that have taken longer
+                    before get more time. Saving and loading data sets have no limit.
+                connect_wait: seconds that requests wait for the end of an outage, counted from its beginning; 5 by
+                    default. Later requests fail at once, until the server is back.
+                max_payload: bytes of the largest frame that the server takes; 1 MiB by default. Larger frames are
+                    refused before they are sent. A NemesisDB takes 1,024 in its default configuration, and at most
+                    8,192.
+                max_in_flight: the most requests that may wait for answers at once; 64 by default.
+                reconnect: connect again when the connection is lost, and repeat requests that are safe to repeat; True
+                    by default.
+                keepalive: seconds between checks that the server is alive; 20 by default, None for no checks.
                 ssl: the TLS context for `wss://`; None, the default, for the system's trusted certificates.
-                token: the bearer token that opens the server; None, the default, for none. Never shown.
+                token: the bearer token that the server asks for; None, the default, for no token. Never shown.
                 headers: more headers for the handshake. Never shown.
 
         Raises:
-            InvalidArgumentError: an option is wrong; or, when awaited or entered, the URI names nothing that can be
-                opened.
+            InvalidArgumentError: an option is wrong. When awaited or entered: the URI cannot be opened by any
+                transport.
             ConnectError: when awaited or entered: no connection can be made.
         """
         return Connecting(cls(debug=debug), uri, _checked_options(options))
 
     async def open(self, uri: str) -> bool:
-        """Connect; return whether that was possible. A client that is open is closed first.
+        """Connect, and return whether that succeeded. An open client is closed first.
 
         Raises:
-            ValueError: the URI is empty, or names nothing that can be opened.
+            ValueError: the URI is empty, or cannot be opened by any transport.
         """
         try:
             await self._open(uri, Options())
@@ -154,7 +157,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
             self._use(await _opened(target, options))
 
     def _aim(self, target: Uri, options: Options) -> None:
-        """Take note of where requests will go, before there is a connection."""
+        """Set the shown URI and `max_payload` for a target, before there is a connection."""
         self._shown_uri = target.shown
         self.max_payload = options.max_payload if isinstance(target, WebSocketUri) else None
 
@@ -178,7 +181,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
             return self._transport_in_use
 
     def _open_memory_at_first_use(self, target: MemoryUri) -> Transport:
-        """Open a store in memory, of which several threads may be the first."""
+        """Open a store in memory. Several threads may use the client for the first time at once."""
         if forks.count != self._made_in:
             raise InvalidArgumentError(
                 f"this client of {target.shown} was made before the process was forked, and would have a store of its"
@@ -190,7 +193,7 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
             return self._transport_in_use
 
     def _opening_lock(self) -> asyncio.Lock:
-        """Return the lock, which belongs to one event loop; another may use the client once it is closed."""
+        """Return the lock of the running loop. A closed client may move to another loop, which needs a new lock."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # the process was forked in the middle of a task
@@ -202,15 +205,15 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
     async def close(self) -> None:
         """Close the connection. Requests in flight fail; closing twice does no harm.
 
-        `open` opens again; a client that was made with a URI connects again at its next use. In a process that was
-        forked since, what is open is the parent's, and is only let go of.
+        `open` opens it again. A client that was made with a URI also connects again at its next use. After a fork the
+        open connection belongs to the parent, so the child only lets go of it.
         """
         self._leave_to_parent()
         async with self._opening_lock():
             await self._close()
 
     def _leave_to_parent(self) -> None:
-        """After a fork, let go of what belongs to the parent: its transport, its tasks, and a lock that they hold."""
+        """After a fork, let go of the parent's transport, its tasks, and a lock that they may hold."""
         if forks.count == self._forks:
             return
         transport = self._transport
@@ -250,14 +253,14 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
             return
         try:
             is_unclosed = transport.abandon()
-        except Exception:  # noqa: BLE001 - at the end of the process anything may be gone, and there is nobody to tell
+        except Exception:  # noqa: BLE001 - at the end of the process modules may be gone, and no caller is left
             is_unclosed = True
         if is_unclosed:
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
 
 class Connecting(Uncopyable, NotSynchronous):
-    """A client on its way: enter it with `async with`, or await it."""
+    """A client that is not open yet: enter it with `async with`, or await it."""
 
     INSTEAD = NdbClient.INSTEAD
     USAGE = NdbClient.USAGE
@@ -289,27 +292,27 @@ def _checked_options(options: OptionArguments) -> Options:
 
 
 def _checked_target(uri: str, options: Options) -> Uri:
-    """Return what a URI names.
+    """Return the parsed target of a URI.
 
     Raises:
-        InvalidArgumentError: it names nothing that can be opened, or the options are not for it.
+        InvalidArgumentError: the URI cannot be opened by any transport, or an option does not fit it.
     """
     target = parse_uri(uri)
     if options.ssl is not None and isinstance(target, WebSocketUri) and not target.secure:
         raise InvalidArgumentError("ssl= is for wss://, and the URI is ws://")
     if isinstance(target, EmbeddedUri):
-        from ndb_models.client.embedded import check_embedded  # there are Pythons without sqlite3
+        from ndb_models.client.embedded import check_embedded  # some Pythons have no sqlite3
 
         check_embedded(target.text)
     return target
 
 
 async def _opened(target: Uri, options: Options, *, waits: bool = False) -> Transport:
-    """Open what a URI names; if it `waits`, a server that is away is left to the first request to wait for."""
+    """Open a target. With `waits`, the first request connects to a server, so that it can wait for an absent one."""
     if isinstance(target, MemoryUri):
         return open_memory(target)
     if isinstance(target, EmbeddedUri):
-        from ndb_models.client.embedded import open_embedded  # there are Pythons without sqlite3
+        from ndb_models.client.embedded import open_embedded  # some Pythons have no sqlite3
 
         return await open_embedded(target.text)
     if waits and options.reconnect:

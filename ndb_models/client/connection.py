@@ -1,8 +1,8 @@
 """One WebSocket connection to a server, with its requests.
 
-websockets keeps the handshake, the framing, TLS, keepalive and closing. What is taken over here is where frames come in
-and go out: an answer resumes its task in the very callback that read it from the socket, and the requests of one
-turn of the event loop go out in one write. Which frames go out, and whose answer is whose, the pipeline decides.
+websockets keeps the handshake, TLS, keepalive, closing, and all frames but whole text messages. This module reads and
+writes the frames of requests. An answer resumes its task in the very callback that read it from the socket. Requests of
+one turn of the event loop share one write. The pipeline decides which frames go out, and matches answers to requests.
 """
 
 from __future__ import annotations
@@ -36,21 +36,27 @@ except ImportError:  # where websockets was installed without its C extension
 
 # Bytes read from the socket at once.
 _READ_AT_ONCE: Final = 64 * 1024
-# A frame of so many bytes is taken by any server.
+# Every server takes frames of this size, in bytes.
 _TAKEN_BY_ALL: Final = 1024
-# A look at the clock that comes later than this was held up by the loop; what came meanwhile may not be read yet.
+# A look that is later than this, in seconds, was held up by the loop. Answers may have come in that are not read yet.
 _HELD_UP: Final = 0.05
 _CONTROL_FRAME: Final = 0x08
 
 
 class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
-    """A connection whose answers go to those who asked. Made by websockets' `connect(create_connection=...)`.
+    """A connection that hands each answer to its request. Made by websockets' `connect(create_connection=...)`.
 
-    It is a buffered protocol, since asyncio makes an object of 256 KiB for each read of any other.
+    It is a buffered protocol, since asyncio makes an object of 256 KiB for each read of any other protocol.
 
     Args:
-        limits: how long it may be silent while an answer is due.
-        on_unusable: called once it takes no more requests, whatever the reason.
+        protocol: the protocol of websockets.
+        max_in_flight: the most requests that may wait for answers at once.
+        request_timeout: seconds for a request. A server that reads no bytes for so long is dropped.
+        max_answer: bytes of the largest answer.
+        limits: how long the connection may be silent while an answer is due.
+        on_unusable: called when the connection takes no more requests. A retired connection calls it again when it is
+            lost.
+        options: passed on to websockets.
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._request_timeout = request_timeout
         self._limits = limits
         self._on_unusable = on_unusable
-        # A request with a later deadline than the next look's time and this is looked at in time.
+        # If a request's deadline is at least this many seconds after the next look, no earlier look is needed.
         self._slack = max(0.0, request_timeout - limits.attempt_timeout)
         self._pipeline: Pipeline[PendingRequest] = Pipeline(max_in_flight)
         self._incoming = memoryview(bytearray(_READ_AT_ONCE))
@@ -76,33 +82,33 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
         self._lingering = Lingering(self.loop)
-        # Set while requests wait to be written together: at the end of this turn of the loop, or of the call that hands
+        # Set while requests wait to be written together, at the end of this turn of the loop or of the call that hands
         # over answers.
         self._sends_soon = False
-        # Whether what comes in is handed over by the event loop itself, and by no task.
+        # Whether the event loop itself, and no task, hands over the answers.
         self._resumes_at_once = False
-        # Runs while there are requests, and looks whether one is overdue or the connection frozen; and when it does.
+        # Runs while there are requests. It looks for overdue requests and a frozen connection, at the time below.
         self._watch: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
-        # Up to which deadline a new request needs an earlier look.
+        # A new request with a deadline before this needs an earlier look.
         self._looks_for = math.inf
         # Whether the next look makes up for one that came too late.
         self._looks_again = False
-        # Since when the server has been silent, while an answer is due.
+        # The time of the last sign of life, or of the first request since the connection was idle.
         self._silent_since = 0.0
         # Runs while the server does not read.
         self._stalled: asyncio.TimerHandle | None = None
-        # Why the connection was dropped, once it was.
+        # The reason why the connection was dropped; None before that.
         self._failure: NdbError | None = None
         self.usable: bool = False
         """Whether requests can be sent."""
         self.largest_taken: int = _TAKEN_BY_ALL
         """Bytes of the largest frame that the server is known to take."""
         self.retired: bool = False
-        """Whether only the answers to what was sent are waited for."""
+        """Whether the connection only waits for the answers to requests that were sent."""
 
     def submit(self, request: PendingRequest) -> None:
-        """Send a request, which then gets the answer or the error. The connection must be usable."""
+        """Send a request. It gets the answer or the error. The connection must be usable."""
         pipeline = self._pipeline
         pipeline.push(request)
         if not self._sends_soon:
@@ -120,7 +126,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._send()
 
     def _send(self) -> None:
-        """Write what the pipeline lets go, all at once."""
+        """Write all frames that the pipeline releases, in one call."""
         if self.usable:
             frames = self._pipeline.take()
             if frames:
@@ -129,20 +135,20 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                     self._lingering.sent()
 
     def start_keepalive(self) -> None:
-        """Look now and then whether the other side still lives, as websockets does, in a task that nobody waits for."""
+        """Start the keepalive of websockets in an unattended task."""
         if self.ping_interval is not None:
             self.keepalive_task: asyncio.Task[None] | None = UnattendedTask(self.keepalive(), loop=self.loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to put what comes in."""
+        """Return the buffer for received bytes."""
         return self._incoming
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what came in."""
+        """Process the received bytes in the buffer."""
         self.data_received(bytes(self._incoming[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Hand over the answers that came in, and send what they made room for."""
+        """Hand over the received answers, and send the requests that now have room."""
         if self.response is None:
             super().data_received(data)
             return
@@ -158,14 +164,14 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self.transport.abort()
 
     def _hear(self) -> None:
-        """Take note that the server is not silent, and of how long it was."""
+        """Record a sign of life from the server, and the length of the silence before it."""
         now = self.loop.time()
         silent, self._silent_since = now - self._silent_since, now
         if silent > self._limits.notable and (head := self._pipeline.head) is not None:
             self._limits.note(head.exchange.command, silent, now)
 
     def send_data(self) -> None:
-        """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
+        """Send the bytes of websockets. It calls this whenever the connection's state may have changed."""
         try:
             super().send_data()
         finally:
@@ -174,7 +180,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self.retired = is_open and self.retired
 
     def process_event(self, event: Event) -> None:
-        """Take what websockets made of frames that are no whole text messages."""
+        """Process an event of websockets, which parses all frames but whole text messages."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             answer = self._assembler.add(bytes(event.data), final=event.fin)
             if answer is not None:
@@ -183,7 +189,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             super().process_event(event)
 
     def _receive(self, parts: Iterable[Part]) -> None:
-        """Take answers, and frames that are for websockets, as they came."""
+        """Process answers, and frames for websockets, in the order in which they came."""
         for part in parts:
             if isinstance(part, Breach):
                 self.protocol.fail(part.code, part.reason)
@@ -192,7 +198,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             if type(part) is OtherFrame:
                 super().data_received(part)
                 continue
-            if not (self.usable or self.retired):  # after a breach of the framing, or a close, nothing is an answer
+            if not (self.usable or self.retired):  # after a breach of the framing or a close, no frame is an answer
                 continue
             try:
                 if not part.isascii():
@@ -212,7 +218,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 request.exchange.orphaned(request.answer)
             else:
                 request.deliver(at_once=self._resumes_at_once)
-        if len(answered) >= FEW:  # the server works on what comes of these while the next are handed over
+        if len(answered) >= FEW:  # the server works on the new requests while the next answers are handed over
             self._send()
 
     def _watch_until(self, looks_at: float) -> None:
@@ -230,7 +236,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         if most_urgent is None:
             return
         if most_urgent.deadline <= now:
-            # Should its answer still come, it could not be told from later ones.
+            # A late answer could not be told from later ones.
             name = most_urgent.exchange.command.name
             self.drop(RequestTimeoutError(name, self._request_timeout, maybe_done=True))
             return
@@ -246,10 +252,10 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self._watch_until(most_urgent.deadline)
 
     def _frozen_at(self, now: float) -> float:
-        """Return when the connection will have been silent for too long, if it stays so."""
+        """Return the time at which the connection counts as frozen, if it stays silent."""
         if self.retired or self._pipeline.idle:
             return math.inf
-        limit: float | None = self._limits.attempt_timeout  # which is enough for a fence
+        limit: float | None = self._limits.attempt_timeout  # enough for a fence
         if (head := self._pipeline.head) is not None:
             limit = self._limits.of(head.exchange.command, now)
             limit = None if limit is None else limit * head.patience
@@ -262,9 +268,10 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._looks_at = self._looks_for = math.inf
 
     def retire(self, silent: float) -> None:
-        """Take no more requests, and fail those that can go over another connection; the others wait for their answers.
+        """Take no more requests, and fail the requests that can go over another connection.
 
-        Answers still come in: they tell how long the server takes, and all that was sent has its place until then.
+        The others wait for their answers. Answers still come in, and show how long the server takes. Every sent request
+        keeps its place until its answer comes.
         """
         self.retired = True
         self.usable = False
@@ -276,12 +283,12 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._on_unusable(self)
 
     def drop(self, failure: NdbError) -> None:
-        """Drop the connection, and fail its requests: nothing that still comes in on it can be trusted."""
+        """Drop the connection, and fail its requests. Later frames on it cannot be trusted."""
         self.fail_requests(failure)
         self.transport.abort()
 
     def abort_from_anywhere(self) -> None:
-        """Drop the connection at once, or as soon as its loop runs; also from another thread, and after its loop."""
+        """Drop the connection once its loop runs. May be called from any thread, even after the loop was closed."""
         loop = self.loop
         with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
             loop.call_soon_threadsafe(self.transport.abort)
@@ -307,7 +314,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             request.fail(error)
 
     def pause_writing(self) -> None:
-        """Drop a server that does not read: what is sent to it would pile up."""
+        """Drop the connection if the server reads no bytes for `request_timeout`: unsent bytes would pile up."""
         super().pause_writing()
         unread = ProtocolError("the server does not read what it is sent")
         self._stalled = self.loop.call_later(self._request_timeout, self.drop, unread)
@@ -323,7 +330,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self._stalled = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the requests: their answers will not come."""
+        """Fail the requests, since their answers will not come."""
         super().connection_lost(exc)
         self.usable = self.retired = False
         self._stop_watching()
@@ -333,15 +340,15 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
 
 def _is_control(part: Part) -> bool:
-    """Tell whether it is a control frame: a server whose worker is stuck may still answer pings."""
+    """Tell whether a part is a control frame. It is no sign of life: a stuck server may still answer pings."""
     return type(part) is OtherFrame and bool(part[0] & _CONTROL_FRAME)
 
 
 def _check_utf8(answer: bytes) -> None:
-    """Refuse a text message that is none (RFC 6455, section 8.1).
+    """Refuse a text message of invalid UTF-8 (RFC 6455, section 8.1).
 
     Raises:
-        ProtocolError: it is not UTF-8.
+        ProtocolError: the answer is not UTF-8.
     """
     try:
         answer.decode()

@@ -1,7 +1,7 @@
-"""The way to an engine in this process whose store is a file.
+"""The transport to an engine in this process that stores in a file.
 
-All clients of a file share one engine, and with it one thread that writes: their saves go to the disk together. The
-last of them that is closed closes it. A process that was forked shares nothing: it opens the file anew.
+All clients of a file share one engine, and with it one writing thread: their saves go to the disk together. The last
+client to close also closes the engine. A forked process does not share the engine: it opens the file anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ndb_models.wire.prepared import Prepared
 
 
 class _Shared:
-    """An engine and those who use it."""
+    """An engine, and the number of its users."""
 
     def __init__(self, uri: SqliteUri) -> None:
         self.uri: SqliteUri = uri
@@ -39,13 +39,14 @@ class _Shared:
         self.users = 0
 
 
-# By the file. Clients may be opened and closed in several threads, and be let go of wherever garbage is collected.
+# By file. Several threads may open and close clients. The garbage collector may drop one in any thread, even while that
+# thread holds the lock.
 _in_use: dict[str, _Shared] = {}
 _lock = threading.RLock()
 
 
 def _forget_parent() -> None:
-    """Start with nothing open after a fork: the parent's threads are not here, and its lock may be held for ever."""
+    """Forget all open engines after a fork: the parent's threads are not here, and its lock may be held for ever."""
     global _lock
     _in_use.clear()
     _lock = threading.RLock()
@@ -63,7 +64,7 @@ class EmbeddedTransport(InProcessTransport):
         self._shared: _Shared | None = shared
 
     async def request(self, exchange: Exchange) -> bytes:
-        """See `Transport.request`; raises `StoreError` where the store fails."""
+        """See `Transport.request`. Raises `StoreError` if the store fails."""
         if exchange.on_orphan is None:
             return await self._engine.handle(exchange.frame)
         answering = asyncio.ensure_future(self._engine.handle(exchange.frame))
@@ -74,7 +75,7 @@ class EmbeddedTransport(InProcessTransport):
             raise
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        """See `Transport.perform`; raises `StoreError` where the store fails."""
+        """See `Transport.perform`. Raises `StoreError` if the store fails."""
         if prepared.on_orphan is None:
             return super().perform(prepared)
         return self._perform_as_frame(prepared)
@@ -83,7 +84,7 @@ class EmbeddedTransport(InProcessTransport):
         return prepared.read(await self.request(prepared.to_frame()))
 
     async def aclose(self) -> None:
-        """Let go of the engine; the last who does so closes it, when all that was asked for is done."""
+        """Let go of the engine. The last user closes it once all its requests are done."""
         shared, self._shared = self._shared, None
         if shared is not None and _let_go(shared):
             await shared.store.aclose()
@@ -102,21 +103,21 @@ def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
 
 
 def check_embedded(text: str) -> None:
-    """Look at a `sqlite://` URI, and open nothing.
+    """Check a `sqlite://` URI without opening the file.
 
     Raises:
-        InvalidArgumentError: the URI names no file, or has options that do not exist.
+        InvalidArgumentError: the URI names no file, or has unknown options.
     """
     with contextlib.suppress(StoreError):  # a relative path counts from the directory of the first use
         parse_sqlite_uri(text)
 
 
 async def open_embedded(text: str) -> EmbeddedTransport:
-    """Return a way to the engine of the file that a `sqlite://` URI names: a new one, or that of its other clients.
+    """Return a transport to the engine of a `sqlite://` file: a new engine, or the one that its clients share.
 
     Raises:
-        InvalidArgumentError: the URI names no file, or has options that do not exist.
-        ConnectError: the file cannot be opened as a store, or is open in this process with other options; or the
+        InvalidArgumentError: the URI names no file, or has unknown options.
+        ConnectError: the file cannot be opened as a store, or is open in this process with other options. Also if the
             persist path is not a directory.
     """
     try:
@@ -150,10 +151,10 @@ def _take(uri: SqliteUri) -> _Shared:
 
 
 def _engine_of(file: str) -> _Shared | None:
-    """Return the engine that has this file open, by whatever name; None if there is none."""
+    """Return the engine that has this file open, under any path; None if no engine has."""
     shared = _in_use.get(file)
     if shared is not None:
-        # One that lost its file keeps its clients, which are told so; new ones get what is there now.
+        # An engine that lost its file keeps its clients, which get errors. New clients open the present file.
         return None if shared.store.is_lost else shared
     for other in _in_use.values():
         with contextlib.suppress(OSError):
@@ -163,7 +164,7 @@ def _engine_of(file: str) -> _Shared | None:
 
 
 def _let_go(shared: _Shared) -> bool:
-    """Count one user less; tell whether that was the last."""
+    """Remove one user from the count. Return True if it was the last."""
     if shared.store.is_inherited:
         return False
     with _lock:

@@ -1,4 +1,4 @@
-"""A transport that is opened by the first request: for clients that are made before there is a server or a loop."""
+"""A transport that the first request opens, for clients that are made before there is a server or a loop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ndb_models.wire.prepared import Prepared
 
 
 class FirstUse(Transport):
-    """Stands in the place of a transport until there is one.
+    """Takes the place of a transport until it is open.
 
     Args:
-        open_transport: opens it, or returns the one that another request has opened meanwhile.
-        is_remote: what that will be.
+        open_transport: opens the transport, or returns the one that another request has opened meanwhile.
+        is_remote: the value of `is_remote` that the transport will have.
     """
 
     connections: int = 0
@@ -30,18 +30,18 @@ class FirstUse(Transport):
         return False
 
     async def request(self, exchange: Exchange) -> bytes:
-        """See `Transport.request`; raises `ConnectError` where nothing can be opened."""
+        """See `Transport.request`. Raises `ConnectError` if the transport cannot be opened."""
         transport = await self._open()
         return await transport.request(exchange)
 
     async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
-        """See `Transport.perform`; raises `ConnectError` where nothing can be opened."""
+        """See `Transport.perform`. Raises `ConnectError` if the transport cannot be opened."""
         transport = await self._open()
         return await transport.perform(prepared)
 
     async def aclose(self) -> None:
-        """Do nothing: nothing is open."""
+        """Has no effect: the transport is not open."""
 
     def abandon(self) -> bool:
-        """Do nothing: nothing is open."""
+        """Return False: the transport is not open."""
         return False

@@ -1,4 +1,4 @@
-"""Making a connection: addresses are raced, then comes TLS, then the handshake; and saying why there is none."""
+"""Make a connection: race the addresses, then TLS, then the handshake. Explain a failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 
 
 class _Connect(connect):
-    """Follows no redirects: they would take headers, and the sessions, to a server that nobody named."""
+    """Follows no redirects: they would send headers and sessions to a server that the caller did not name."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -40,9 +40,9 @@ async def connected(
     """Return a new connection.
 
     Raises:
-        ConnectError: nothing answers there, or what answers does not speak WebSocket or refuses us.
+        ConnectError: the server does not answer, does not speak WebSocket, or refuses the client.
     """
-    # Asked for as a class, but only called.
+    # websockets wants a class here, but only calls it.
     make: Any = functools.partial(
         NdbConnection,
         max_in_flight=options.max_in_flight,
@@ -62,12 +62,12 @@ async def connected(
         if isinstance(exc.__cause__, (EOFError, OSError)):
             raise ConnectError(uri.shown, f"the handshake was cut off; {uri.hint}") from exc
         raise ConnectError(uri.shown, "what answers there does not speak WebSocket") from exc
-    except AssertionError as exc:  # from websockets, where the other side spoke before it was asked
+    except AssertionError as exc:  # from websockets, if the other side spoke first
         raise ConnectError(uri.shown, "what answers there does not speak WebSocket") from exc
     except ssl.SSLError as exc:
         raise ConnectError(uri.shown, _tls_reason(exc)) from exc
     except (OSError, EOFError, UnicodeError) as exc:
-        if isinstance(exc, TimeoutError) and exc.errno is None:  # else the system has given up
+        if isinstance(exc, TimeoutError) and exc.errno is None:  # with an errno, the system's own timeout
             raise ConnectError(uri.shown, f"no handshake within {options.open_timeout:g} s") from exc
         reason = getattr(exc, "strerror", None) or type(exc).__name__
         raise ConnectError(uri.shown, f"{reason}; {uri.hint}") from exc
@@ -99,14 +99,14 @@ async def _connected(uri: WebSocketUri, options: Options, make: Any) -> NdbConne
 
 
 def _advice(status: int, options: Options) -> str:
-    """Return what to do about a handshake that was refused, where the status tells."""
+    """Return advice on a refused handshake; an empty text for a status without advice."""
     if status != HTTPStatus.UNAUTHORIZED:
         return ""
     return "; it takes no " + ("token like this one" if options.token else "client without a token: token=...")
 
 
 def _tls_reason(failure: ssl.SSLError) -> str:
-    """Return why TLS could not be agreed upon, and what to do."""
+    """Return the reason for a failure of TLS, with advice."""
     if isinstance(failure, ssl.SSLCertVerificationError):
         return (
             f"the server's certificate is not trusted: {failure.verify_message}; ssl= takes the context that trusts"

@@ -1,4 +1,4 @@
-"""The way to an engine in this process: no socket, no copy. The one place that joins client and engine."""
+"""The transport to an engine in this process, without sockets or copies. The one place that joins client and engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ndb_models.wire.prepared import Prepared
 
 
 class _NamedEngine(NamedTuple):
-    """An engine that has a name, and the process that it belongs to. It lives as long as that."""
+    """A named engine, and the process that it belongs to. It lives as long as that process."""
 
     engine: Engine
     persist_path: str | None
@@ -30,7 +30,7 @@ class _NamedEngine(NamedTuple):
 
 
 _named: Final[dict[str, _NamedEngine]] = {}
-# Clients may be opened in several threads.
+# Several threads may open clients.
 _lock = threading.Lock()
 
 
@@ -45,14 +45,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class InProcessTransport(Uncopyable, Transport):
-    """Hands frames to an engine. Closing it leaves the engine to those who share it."""
+    """Hands frames to an engine. Closing the transport leaves the engine to its other users."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     @property
     def immediate(self) -> Immediate | None:
-        """How to ask the engine without waiting."""
+        """The engine's calls that need no waiting."""
         return self._engine.immediate
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
@@ -62,14 +62,14 @@ class InProcessTransport(Uncopyable, Transport):
         return self._engine.perform(prepared)
 
     async def aclose(self) -> None:
-        """Let go of the engine; one that nobody shares is forgotten with its data."""
+        """Let go of the engine. An unnamed engine in memory is dropped with its data."""
 
     def abandon(self) -> bool:
         return False
 
 
 class MemoryTransport(InProcessTransport):
-    """Hands frames to an engine whose store is in memory, as long as that is the memory of this process."""
+    """Hands frames to an engine with a store in memory. After a fork it refuses them: the memory is the parent's."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -89,11 +89,11 @@ class MemoryTransport(InProcessTransport):
 
 
 def open_memory(uri: MemoryUri) -> MemoryTransport:
-    """Return a way to the engine that the URI names: a new one, or the one of that name in this process.
+    """Return a transport to the engine of a URI: a new engine, or the one of that name in this process.
 
     Raises:
-        ConnectError: the persist path is not a directory.
-        InvalidArgumentError: this process was forked from one that has an engine of this name, which it cannot share.
+        ConnectError: the persist path is not a directory, or the named engine is open with another persist path.
+        InvalidArgumentError: the engine of this name belongs to the process from which this one was forked.
     """
     if not uri.name:
         return MemoryTransport(_new_engine(uri))

@@ -12,26 +12,26 @@ from ndb_models.types import JsonInput, JsonValue
 class KeyCommands(Requester):
     """Commands on the shared keys.
 
-    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
+    Values are sent as they are given. A NemesisDB returns some of them changed, see `wire.altered`.
 
-    All raise `ResponseError` where the server refuses, `InvalidArgumentError` for what JSON cannot hold, and the
-    connection errors of `Requester.request`.
+    All methods raise `ResponseError` if the server refuses the request, `InvalidArgumentError` for values that JSON
+    cannot hold, and the connection errors of `Requester.request`.
     """
 
     async def kv_set(self, keys: Mapping[str, JsonInput]) -> bool:
-        """Write keys, over what is there. An empty mapping changes nothing."""
+        """Write keys, over existing ones. An empty mapping has no effect."""
         return await self._done("KV_SET", keys=keys)
 
     async def kv_add(self, keys: Mapping[str, JsonInput]) -> bool:
-        """Write those keys that do not exist yet. Others are left alone; which, the protocol does not say."""
+        """Write only the keys that do not exist yet; the others stay as they are. The answer does not say which."""
         return await self._done("KV_ADD", keys=keys)
 
     async def kv_get(self, keys: Sequence[str]) -> dict[str, JsonValue]:
-        """Return the values of these keys; those that do not exist are left out."""
+        """Return the values of some keys. Missing keys are left out."""
         return await self._ask("KV_GET", "keys", OBJECT, keys=names_of(keys))
 
     async def kv_rmv(self, keys: Sequence[str]) -> bool:
-        """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
+        """Remove keys. Missing keys do no harm. At least one key must be named (status 42)."""
         return await self._done("KV_RMV", keys=names_of(keys))
 
     async def kv_count(self) -> int:
@@ -39,11 +39,11 @@ class KeyCommands(Requester):
         return await self._ask("KV_COUNT", "cnt", int)
 
     async def kv_contains(self, keys: Sequence[str]) -> list[str]:
-        """Return those of these keys that exist, in their order."""
+        """Return the given keys that exist, in the given order."""
         return await self._ask_names("KV_CONTAINS", "contains", keys=names_of(keys))
 
     async def kv_keys(self) -> list[str]:
-        """Return the names of all keys, in no particular order."""
+        """Return the names of all keys, in any order."""
         return await self._ask_names("KV_KEYS", "keys")
 
     async def kv_clear(self) -> int:
@@ -51,7 +51,7 @@ class KeyCommands(Requester):
         return await self._ask("KV_CLEAR", "cnt", int)
 
     async def kv_clear_set(self, keys: Mapping[str, JsonInput]) -> int:
-        """Remove all keys, then write these; return how many were removed."""
+        """Remove all keys, then write the given ones; return how many were removed."""
         return await self._ask("KV_CLEAR_SET", "cnt", int, keys=keys)
 
     @overload
@@ -66,10 +66,10 @@ class KeyCommands(Requester):
         """Search values by JSONPath (RFC 9535).
 
         Args:
-            path: applied to the value of each key. An invalid one is status 4.
-            rsp: what to return: the `keys` in whose values the path leads somewhere, these as `kv` with their values,
-                or the `paths` of all the places.
-            keys: search only these; all where there are none.
+            path: applied to the value of each key. An invalid path is status 4.
+            rsp: the kind of result. `"keys"` returns the names of keys with a match, `"kv"` returns such keys with
+                their values, and `"paths"` returns the paths of all matches.
+            keys: search only in these keys; in all keys if empty.
         """
         body: dict[str, object] = {"path": path, "rsp": rsp}
         if keys:
@@ -83,13 +83,13 @@ class KeyCommands(Requester):
                 return await self._ask_names("KV_FIND", "keys", **body)
 
     async def kv_update(self, key: str, path: str, value: JsonInput) -> int:
-        """Replace what a JSONPath leads to in a key's value; return how many places. An unknown key is status 22."""
+        """Replace all matches of a JSONPath in a key's value; return their number. An unknown key is status 22."""
         return await self._ask("KV_UPDATE", "cnt", int, key=key, path=path, value=value)
 
     async def kv_arr_append(self, key: str, items: Sequence[JsonInput], name: str | None = None) -> bool:
         """Append items to an array: the key's value, or its member `name`.
 
-        An unknown key is status 22, anything but an array status 1000.
+        An unknown key is status 22. A value that is no array is status 1000.
         """
         body: dict[str, object] = {"key": key, "items": items}
         if name is not None:
@@ -100,12 +100,12 @@ class KeyCommands(Requester):
         """Save all keys to a data set of this name. The server must have a persist path (status 14).
 
         Raises:
-            ValueError: the name is not one path segment, see `why_not_a_data_set`. Nothing was sent.
+            ValueError: the name is not one path segment, see `why_not_a_data_set`. The request was not sent.
         """
         return await self._done("KV_SAVE", name=checked_data_set(name))
 
     async def kv_load(self, name: str) -> int:
-        """Write the keys of a data set over those that are there; return how many. An unknown one is status 142.
+        """Write the keys of a data set over existing ones; return how many. An unknown data set is status 142.
 
         Raises:
             ValueError: as `kv_save`.

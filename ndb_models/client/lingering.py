@@ -1,9 +1,9 @@
-"""Staying awake for a moment after a lone request, where its answer is known to come at once.
+"""Stay awake for a moment after a lone request, if its answer should come at once.
 
-A server on the same machine answers within some fifty microseconds. An event loop that has nothing else to do goes to
-sleep for that long, and to be woken again, on a core that has gone to sleep too, takes as long as the answer itself.
-So the loop goes on polling for that moment instead. It does so only while answers do come that fast, only for lone
-requests, and only where there is another core for the server; whatever else the loop has to do is done meanwhile.
+A server on the same machine answers within about fifty microseconds. An idle event loop goes to sleep for that time.
+Waking it, on a core that sleeps too, takes as long as the answer itself. So the loop polls for that moment instead. It
+does so only while answers come that fast, only for lone requests, and only if the server can have another core. The
+loop's other work goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from typing import Final
 
 _MOMENT: Final = 60e-6
-# An answer that took longer than this is not worth staying awake for.
+# If an answer took more seconds than this, the next is not worth staying awake for.
 _AT_ONCE: Final = 250e-6
 
 
@@ -31,7 +31,7 @@ class Lingering:
         self._worth_it = False
 
     def sent(self) -> None:
-        """Take note that a lone request was sent."""
+        """Record that a lone request was sent."""
         if not self._possible:
             return
         self._sent_at = self._loop.time()
@@ -42,13 +42,13 @@ class Lingering:
                 self._loop.call_soon(self._stay_awake)
 
     def answered(self) -> None:
-        """Take note that the answer came."""
+        """Record that the answer came."""
         self._until = 0.0
         self._worth_it = self._possible and self._loop.time() - self._sent_at < _AT_ONCE
 
     def _stay_awake(self) -> None:
         if self._loop.time() < self._until:
-            os.sched_yield()  # should the server be on this core all the same, it goes first
+            os.sched_yield()  # if the server is on this core after all, it goes first
             self._loop.call_soon(self._stay_awake)
         else:
             self._awake = False

@@ -1,4 +1,4 @@
-"""How to talk to a server."""
+"""The options of a connection to a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ndb_models.errors import InvalidArgumentError
 
 
 class OptionArguments(TypedDict, total=False):
-    """What a client may be told about its connection; see `Options`."""
+    """The keyword arguments for a client's connection; see `Options`."""
 
     open_timeout: float
     request_timeout: float
@@ -30,24 +30,29 @@ class OptionArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to talk to a server over a WebSocket. Times in seconds, sizes in bytes.
+    """The options of a WebSocket connection to a server. Times in seconds, sizes in bytes.
 
     Args:
-        open_timeout: for a connection and its handshake, and for the other side to agree to closing it.
-        request_timeout: for a request, from the call to the answer, reconnecting and repeating included.
-        attempt_timeout: without an answer on a connection, before it counts as frozen, and what is safe to repeat goes
-            over a new one. More where answers to a command have taken longer; no limit for saving and loading data
-            sets.
-        connect_wait: from the beginning of an outage, that requests wait for its end; later ones fail at once.
+        open_timeout: for a connection and its handshake, and for the server's consent to closing.
+        request_timeout: for a request, from the call to the answer, including reconnecting and repeating.
+        attempt_timeout: without an answer, before a connection counts as frozen. Requests that are safe to repeat then
+            go over a new connection. Commands that have taken longer before get more time. Saving and loading data sets
+            have no limit.
+        connect_wait: that requests wait for the end of an outage, counted from its beginning. Later requests fail at
+            once.
         max_payload: the largest frame that the server takes. A NemesisDB takes 1,024 in its default configuration, and
-            8,192 at the most; it cuts the connection beyond that.
-        max_in_flight: the most requests that are sent before they are answered; what a server can keep up with is
+            at most 8,192; it cuts the connection at a larger frame.
+        max_in_flight: the most requests that may wait for answers at once. The number that a server can handle is
             learnt from the sizes of its answers, and is often less.
-        reconnect: connect again when the connection is lost, and repeat what is safe to repeat.
-        keepalive: how often to ask whether the other side still lives; None for never.
+        reconnect: connect again when the connection is lost, and repeat requests that are safe to repeat.
+        keepalive: between checks that the server is alive; None for no checks.
         ssl: the TLS context for `wss://`; None for the system's trusted certificates.
-        token: the bearer token that opens the server; None for none. Never shown.
+        token: the bearer token that the server asks for; None for no token. Never shown.
         headers: more headers for the handshake. Never shown.
+
+    Raises:
+        InvalidArgumentError: an option has a wrong type or value, or both `token` and an Authorization header are
+            given.
     """
 
     open_timeout: float = 10.0
@@ -94,7 +99,7 @@ class Options:
 
     @property
     def handshake_headers(self) -> dict[str, str]:
-        """The headers of the handshake, with the token where there is one."""
+        """The headers of the handshake, including the token if there is one."""
         return {**(self.headers or {}), **({} if self.token is None else {"Authorization": f"Bearer {self.token}"})}
 
 

@@ -1,7 +1,7 @@
 """A time without a server: how long requests wait for its end, why it lasts, and when to try again. No I/O.
 
-An outage begins when the connection is lost, or cannot be made. It ends with the first answer. A new connection alone
-does not end it, unless that lasts: one that is lost at once, before anything was answered, has changed nothing.
+An outage begins when the connection is lost, or cannot be made. It ends with the first answer. A new connection that
+lasts also ends it. If the connection is lost soon and without an answer, the outage goes on.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ class Outage:
     """A time without a server.
 
     Args:
-        now: when it began, on the clock of the loop.
-        connect_wait: how many seconds requests wait for its end, counted from its beginning.
+        now: the time of its beginning, on the loop's clock.
+        connect_wait: the seconds that requests wait for its end, counted from its beginning.
         reason: why it began.
 
     Attributes:
-        waited_for_until: when requests stop waiting for the end, and fail at once.
-        reason: why it lasts, as the last attempt has it; `cause` is the attempt's error, if it ended with one.
+        waited_for_until: the time from which requests fail at once.
+        reason: why it lasts, according to the last attempt to connect.
+        cause: the error of the last attempt; None before one has failed, and after a new connection was lost.
     """
 
     __slots__ = ("_connect_wait", "_connected_at", "_pause", "cause", "reason", "waited_for_until")
@@ -40,17 +41,17 @@ class Outage:
         self._pause = 0.0
 
     def failed(self, error: ConnectError) -> None:
-        """Take note that an attempt to connect failed."""
+        """Record that an attempt to connect failed."""
         self.reason, self.cause = str(error), error
 
     def connected(self, now: float) -> None:
-        """Take note of a new connection, on which nothing was answered yet."""
+        """Record a new connection, which has no answer yet."""
         self._connected_at = now
 
     def goes_on(self, now: float, reason: str, *, frozen: bool) -> bool:
-        """Take note that the new connection was lost unanswered. Return False if it had lasted: a new outage begins.
+        """Record that the new connection was lost without an answer. Return False if it had lasted `connect_wait`.
 
-        One that is `frozen` has answered nothing for all the time that it lasted.
+        In that case a new outage begins. A `frozen` connection never counts as lasting, since it answered no request.
         """
         connected_at, self._connected_at = self._connected_at, None
         if connected_at is not None:
@@ -58,9 +59,9 @@ class Outage:
         return connected_at is None or frozen or now - connected_at < self._connect_wait
 
     def next_pause(self) -> float:
-        """Return how many seconds to wait before the next attempt: none, then longer each time, up to a limit.
+        """Return the seconds to wait before the next attempt: 0 at first, then longer each time, up to a limit.
 
-        Clients draw different times, so that they do not come back all at once.
+        Clients draw random times, so that they do not all come back at once.
         """
         pause = self._pause * random.uniform(0.5, 1.0)
         self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)

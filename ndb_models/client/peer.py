@@ -1,4 +1,4 @@
-"""What server is at the other end: asked once for each connection, and only by those who have to know."""
+"""Identify the server at the other end. It is asked once for each connection, and only on demand."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from ndb_models.wire.servers import keeps_values, no_sessions
 _ASKED_AT_MOST: Final = 4
 
 UNKNOWN_VERSION: Final = ""
-"""The version of a server that does not say one."""
+"""The version of a server that does not name its version."""
 
 
 class PeerCommands(Requester):
-    """`sv_info`, and what follows from it."""
+    """`sv_info`, and the methods that depend on the server's version."""
 
     def __init__(self) -> None:
         super().__init__()
         self._asking = asyncio.Lock()
-        # The version of the server, and the number of the connection on which it said so.
+        # The version of the server, and the number of the connection over which it was asked.
         self._version = UNKNOWN_VERSION
         self._version_on: int | None = None
 
     def _use(self, transport: Transport | None) -> None:
         super()._use(transport)
-        self._asking = asyncio.Lock()  # the one before may be held by a task of the process that was forked
+        self._asking = asyncio.Lock()  # a task of the parent process may hold the old lock
         self._version_on = None
         self._asking = asyncio.Lock()  # the next transport may be used in another event loop
 
     async def sv_info(self) -> dict[str, JsonValue]:
-        """Return what the server says of itself: `serverVersion`, `persistEnabled`."""
+        """Return the server's description of itself: `serverVersion`, `persistEnabled`."""
         return await self._describe("SV_INFO")
 
     async def server_version(self) -> str:
-        """Return the version that the server says, "" if it says none. It is asked once for each connection.
+        """Return the version of the server; "" if it does not name one. It is asked once for each connection.
 
-        `ndb_models/VERSION` is this package's server, a bare version such as `0.7.2` a NemesisDB.
+        `ndb_models/VERSION` is this package's server. A bare version such as `0.7.2` is a NemesisDB.
 
         Raises `ServerUnavailableError`, and the connection errors of `request`.
         """
@@ -62,7 +62,7 @@ class PeerCommands(Requester):
                     raise
                 except ResponseError:
                     version = None
-                # A connection that was made meanwhile may be one to another server, which was not asked.
+                # A connection that was made meanwhile may lead to another server, which was not asked.
                 if connection == self._transport_in_use.connections:
                     self._version = version if isinstance(version, str) else UNKNOWN_VERSION
                     self._version_on = connection
@@ -79,18 +79,18 @@ class PeerCommands(Requester):
     async def keeps_values(self) -> bool:
         """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `wire.altered`.
 
-        An engine in this process is not asked; a server is, as by `server_version`.
+        An engine in this process is not asked. A server is asked as by `server_version`.
 
         Raises as `server_version`.
         """
         return not self.is_remote or keeps_values(await self.server_version())
 
     async def identified(self, error: NdbError) -> NdbError:
-        """Return an error, with the version of the server where it is the server that lacks something."""
+        """Return the error. An `UnsupportedServerError` gets the version of the server, if it can be asked."""
         if not isinstance(error, UnsupportedServerError):
             return error
         try:
             version = await self.server_version()
-        except NdbError:  # what went wrong first is what the caller has to know
+        except NdbError:  # the caller needs to know the first error
             return error
         return UnsupportedServerError(error.command, error.rsp, no_sessions(version))

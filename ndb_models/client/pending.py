@@ -1,12 +1,12 @@
-"""A request that a task waits for, and going on in the very call that delivers its answer.
+"""A request that a task waits for. The task resumes in the very call that delivers the answer.
 
-A future of asyncio resumes whoever awaits it in the next turn of the event loop, which costs a system call and a handle
-for each answer. A `PendingRequest` is waited for like a future, by the protocol that asyncio has for objects that are
-none (`_asyncio_future_blocking`); but `deliver` resumes its task at once. So the answer is read from the socket, its
-task goes on, and the task's next request is written, all in one turn.
+An asyncio future resumes its task in the next turn of the event loop. That costs a system call and a handle for each
+answer. A task waits for a `PendingRequest` as for a future, by asyncio's protocol for other awaitable objects
+(`_asyncio_future_blocking`), but `deliver` resumes the task at once. So one turn reads the answer from the socket, runs
+the task, and writes the task's next request.
 
-It goes out when its task has begun to wait. By then asyncio has seen that the task is one of the connection's event
-loop, which would cost a system call for each request to find out otherwise.
+The request goes out once its task has begun to wait. By then asyncio has checked that the task belongs to the
+connection's event loop. Any other check would cost a system call for each request.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ndb_models.wire.pipeline import Request
 
 
 class PendingRequest(Request):
-    """A request, and what its task waits for: a coroutine yields it once, and goes on with `answer`, or the error.
+    """A request that its task can wait for. A coroutine yields it once, and goes on with `answer` or the error.
 
-    It ends once: by an answer, an error, or cancellation; whatever comes later is ignored.
+    It ends once: by an answer, an error, or cancellation. Later ones are ignored.
 
     Args:
-        exchange: what is asked.
+        exchange: the request and its answer.
         deadline: when the answer is overdue, on the clock of the loop.
-        loop: whose tasks may wait. In a task of another one, waiting raises asyncio's RuntimeError, and nothing is
-            submitted.
-        submit: takes it once a task waits for it.
+        loop: the loop of the tasks that may wait. In a task of another loop, waiting raises asyncio's RuntimeError, and
+            the request is not submitted.
+        submit: is called with the request once a task waits for it.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_context", "_error", "_loop", "_resume", "_submit", "done")
@@ -55,9 +55,9 @@ class PendingRequest(Request):
         self._error: BaseException | None = None
 
     def deliver(self, *, at_once: bool) -> None:
-        """End with the answer. If `at_once`, the task goes on before this returns, up to where it waits again.
+        """End with the answer. With `at_once`, the task runs before this returns, until it waits again.
 
-        That must not be asked for inside of a task: another cannot run there.
+        Do not use `at_once` inside a task: another task cannot run there.
         """
         if self.done:
             return
@@ -65,7 +65,7 @@ class PendingRequest(Request):
         if at_once:
             try:
                 self._context.run(self._resume, self)
-            except (SystemExit, KeyboardInterrupt) as exc:  # leaves the loop, but not the caller amid other answers
+            except (SystemExit, KeyboardInterrupt) as exc:  # must end the loop, but not the hand-over of other answers
                 self._loop.call_soon(_leave, exc)
         else:
             self._loop.call_soon(self._resume, self, context=self._context)
@@ -78,7 +78,7 @@ class PendingRequest(Request):
         self._error = error
         self._loop.call_soon(self._resume, self, context=self._context)
 
-    # What asyncio's tasks ask of what they wait for
+    # The protocol between asyncio's tasks and the objects that they wait for
 
     def result(self) -> bytes:
         """Return the answer, or raise the error."""
@@ -87,19 +87,19 @@ class PendingRequest(Request):
         return self.answer
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop whose tasks may wait."""
+        """Return the loop of the tasks that may wait."""
         return self._loop
 
     def add_done_callback(self, resume: Callable[[PendingRequest], object], *, context: Context) -> None:
-        """Take how to resume the task, which has begun to wait."""
+        """Store the callback that resumes the waiting task, and submit the request."""
         self._resume, self._context = resume, context
         try:
             self._submit(self)
-        except Exception as exc:  # noqa: BLE001 - whoever waits is told, not asyncio
+        except Exception as exc:  # noqa: BLE001 - the waiting task gets it, not asyncio
             self.fail(exc)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """End because the task is cancelled. Return False if this has ended already."""
+        """End because the task is cancelled. Return False if the request has already ended."""
         if self.done:
             return False
         self.is_abandoned = True

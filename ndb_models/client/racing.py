@@ -1,8 +1,8 @@
-"""Connecting to a name that has several addresses: they are raced, so that one that swallows packets delays nobody.
+"""Connect to a name with several addresses. They are raced, so that an address that swallows packets causes no delay.
 
-As RFC 8305 ("Happy Eyeballs") has it, with getaddrinfo's order: families take turns, the next address is tried when the
-one before has failed or has been silent for a quarter of a second, and the first connection wins. asyncio can do this,
-and uvloop cannot.
+This follows RFC 8305 ("Happy Eyeballs") with getaddrinfo's order. Families take turns. The next address is tried when
+the one before has failed, or has been silent for a quarter of a second. The first connection wins. asyncio can do this,
+but uvloop cannot.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from itertools import chain, zip_longest
 from typing import Any, Final, TypeAlias
 
 Address: TypeAlias = tuple[int, Any]
-"""A family, and what its sockets connect to."""
+"""A family, and the address to which its sockets connect."""
 
 _NEXT_ADDRESS_DELAY: Final = 0.25
 
 
 def in_turns(addresses: Iterable[Address]) -> list[Address]:
-    """Return the addresses so that their families take turns, beginning with the first's; else in their order."""
+    """Return the addresses with alternating families, first the first address's. Within a family the order stays."""
     by_family: dict[int, list[Address]] = {}
     for address in dict.fromkeys(addresses):
         by_family.setdefault(address[0], []).append(address)
@@ -34,7 +34,7 @@ async def resolved(host: str, port: int) -> list[Address]:
     """Return the addresses of a host in the order in which to try them. A literal address needs no look-up.
 
     Raises:
-        OSError: the name has none, or cannot be looked up.
+        OSError: the name has no address, or cannot be looked up.
     """
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -44,14 +44,14 @@ async def resolved(host: str, port: int) -> list[Address]:
 
 
 async def connected_socket(addresses: Sequence[Address], *, delay: float = _NEXT_ADDRESS_DELAY) -> socket.socket:
-    """Return a socket that is connected to one of these addresses. All others are closed, also if this is cancelled.
+    """Return a socket that is connected to one of the addresses. All other sockets are closed, even on cancellation.
 
     Args:
         addresses: in the order in which to try them.
-        delay: seconds until the next address is tried beside one that has not answered.
+        delay: seconds to wait for an answer before the next address is tried too.
 
     Raises:
-        OSError: none of them can be connected to; it says why.
+        OSError: all addresses failed; the message gives the reasons.
     """
     waiting = [*reversed(addresses)]
     racing: set[asyncio.Task[socket.socket]] = set()
@@ -91,7 +91,7 @@ async def _connected(address: Address) -> socket.socket:
 
 
 async def _call_off(attempts: set[asyncio.Task[socket.socket]]) -> None:
-    """End attempts, and close the sockets of those that have succeeded all the same."""
+    """End attempts. If one still succeeds, close its socket."""
     for attempt in attempts:
         attempt.add_done_callback(_close_unused)
         attempt.cancel()
@@ -105,7 +105,7 @@ def _close_unused(attempt: asyncio.Task[socket.socket]) -> None:
 
 
 def _all_failed(failures: Sequence[OSError]) -> OSError:
-    """Return one error for those of all addresses: each reason once, in words."""
+    """Return one error for the failures of all addresses, with each reason once, in words."""
     reasons = dict.fromkeys(os.strerror(failure.errno or 0) if failure.errno else str(failure) for failure in failures)
     failure = OSError(failures[-1].errno if failures else None, ", ".join(reasons) or "the name has no address")
     failure.__cause__ = failures[-1] if failures else None

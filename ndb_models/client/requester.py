@@ -1,4 +1,4 @@
-"""What the command methods stand on: naming a request, sending it, and reading its answer."""
+"""The base of the command methods: it names a request, sends it, and reads its answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ndb_models.wire.servers import no_sessions
 from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
 _logger: Final = logging.getLogger("ndb_models.client")
-# Asked for each request, since the level may change at any time.
+# Called for each request, since the level may change at any time.
 _is_enabled_for: Final = _logger.isEnabledFor
 
 T = TypeVar("T")
@@ -41,10 +41,10 @@ T = TypeVar("T")
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
-# A NemesisDB answers so where the value is no array, which is no failure of the server.
+# A NemesisDB's answer if the value is no array. The server has not failed.
 _NO_ARRAY: Final = ("KV_ARR_APPEND", Status.UNKNOWN)
 
-# What `_ask` is told to expect: it looks at the outermost type, and that only.
+# Types that `_ask` can expect. It checks the outermost type only.
 _STRINGS: Final = frozenset({str})
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
 NAMES: Final[type[list[str]]] = list
@@ -52,7 +52,7 @@ TOKENS: Final[type[list[SessionToken]]] = list
 
 
 class _OwnImmediate(Immediate):
-    """How a client asks without waiting: in the process in which it was opened, and logged as requests are."""
+    """A client's `Immediate`: it logs calls as requests, and refuses them in a forked process."""
 
     def __init__(self, immediate: Immediate) -> None:
         self._read = immediate.read
@@ -77,26 +77,27 @@ class _OwnImmediate(Immediate):
 
 
 class Requester(Uncopyable):
-    """Sends requests over a transport, which it may not have yet or any more.
+    """Sends requests over a transport. It has no transport before it is opened and after it is closed.
 
-    All requests pass here: `request`, `perform`, and what `immediate` does. Each is logged at DEBUG, by name and sizes.
+    All requests pass here: `request`, `perform`, and the calls of `immediate`. Each is logged at DEBUG, by name and
+    sizes.
     """
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
         self._forks = forks.count
         self.immediate: Immediate | None = None
-        """How to ask without waiting, while there is a transport that can."""
-        # Commands that the server does not know, and on which connection it said so.
+        """Requests without waiting; None if the transport cannot do them, or there is no transport."""
+        # Commands that the server does not know, and the number of the connection on which it said so.
         self._unknown: frozenset[str] = frozenset()
         self._unknown_on = 0
         self.is_remote: bool = False
         """Whether the server may be another program than an engine of this package."""
-        # What is done for callers who have gone.
+        # Work that goes on without a waiting caller.
         self._background: set[asyncio.Task[Any]] = set()
 
     def _use(self, transport: Transport | None) -> None:
-        """Take a transport, or none any more."""
+        """Use this transport from now on; None for no transport."""
         self._transport = transport
         self._unknown = frozenset()
         self.is_remote = transport is not None and transport.is_remote
@@ -105,16 +106,16 @@ class Requester(Uncopyable):
         self.immediate = None if immediate is None else _OwnImmediate(immediate)
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
-        """Send a request and return the frame that answers it, whatever its status.
+        """Send a request and return the frame that answers it, also on a failure status.
 
-        For layers that read and write frames themselves; everyone else has a method for each command. See
-        `Transport.request` for what is raised, besides `NotConnectedError`: the client is not open.
+        For layers that read and write frames themselves. Applications use the method of each command. Raises
+        `NotConnectedError` if the client is not open, and the errors of `Transport.request`.
         """
         requesting = self._transport_in_use.request(exchange)
         return _logged_frames(exchange, requesting) if _is_enabled_for(DEBUG) else requesting
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        """Send a prepared request and return the body of its answer, whatever its status, values as their texts.
+        """Send a prepared request and return the body of its answer, also on a failure status. Values stay texts.
 
         Raises as `request`.
         """
@@ -123,24 +124,24 @@ class Requester(Uncopyable):
 
     @property
     def connection_number(self) -> int:
-        """The number of the connection that the next request goes over."""
+        """The number of the connection for the next request."""
         transport = self._transport_in_use
         return transport.connections + (not transport.is_connected)
 
     def may_know(self, command: Command) -> bool:
-        """Tell whether the server may know a command: it has not said otherwise on this connection."""
+        """Return False if the server has said on this connection that it does not know a command."""
         return command.name not in self._unknown or self.connection_number != self._unknown_on
 
     def note_unknown(self, command: Command) -> None:
-        """Take note that the server does not know a command. This is forgotten when a new connection is made."""
+        """Record that the server does not know a command. A new connection clears the record."""
         connection = self.connection_number
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
     async def attempt(self, prepared: Prepared) -> Mapping[str, Any] | None:
-        """Send a prepared request beyond NemesisDB's protocol; return the body of its answer, whatever its status.
+        """Send a prepared request beyond NemesisDB's protocol; return the body of its answer, also on a failure status.
 
-        Return None if the server does not know the command. A server is asked once for each connection.
+        Return None if the server does not know the command. It is not asked again on the same connection.
 
         Raises as `request`.
         """
@@ -151,7 +152,7 @@ class Requester(Uncopyable):
         answer = await self.perform(prepared)
         if answer["st"] != Status.COMMAND_NOT_EXIST:
             return answer
-        if connection == self.connection_number:  # else another server may be there by now
+        if connection == self.connection_number:  # a new connection may lead to another server
             self.note_unknown(command)
         return None
 
@@ -162,7 +163,7 @@ class Requester(Uncopyable):
         return self._transport
 
     async def _call(self, name: str, /, **body: object) -> dict[str, JsonValue]:
-        """Send a command and return the body of its answer, if that says that it was carried out."""
+        """Send a command and return the body of its answer. Raises the error for a failure status."""
         return await self._perform(Call(COMMANDS[name], body))
 
     async def _perform(self, call: Call) -> dict[str, JsonValue]:
@@ -177,23 +178,23 @@ class Requester(Uncopyable):
         return answer
 
     async def identified(self, error: NdbError) -> NdbError:
-        """Return an error, with the version of the server where that explains it; see `PeerCommands`."""
+        """Return the error, with the server's version if that explains it; see `PeerCommands`."""
         return error
 
     async def _done(self, name: str, /, **body: object) -> bool:
-        """Send a command that only succeeds or fails; True, so that it can be asked with `if`."""
+        """Send a command that returns no data. Return True, so that it can stand in an `if`; a failure raises."""
         await self._perform(Call(COMMANDS[name], body))
         return True
 
     async def _ask(self, name: str, answer_field: str, expected: type[T], /, **body: object) -> T:
-        """Send a command and return one field of its answer, of the type that it must have."""
+        """Send a command and return one field of its answer. Raises `ProtocolError` for a field of another type."""
         return field_of(await self._perform(Call(COMMANDS[name], body)), answer_field, expected)
 
     async def _ask_names(self, name: str, answer_field: str, /, **body: object) -> list[str]:
         """Send a command and return a field of its answer that holds names.
 
         Raises:
-            ProtocolError: it is no array of strings.
+            ProtocolError: the field is no array of strings.
         """
         names = await self._ask(name, answer_field, NAMES, **body)
         if not _STRINGS.issuperset(map(type, names)):
@@ -207,7 +208,7 @@ class Requester(Uncopyable):
         return answer
 
     def in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
-        """Do something that no caller waits for to the end. Where it raises an error of ours, the task returns None."""
+        """Run work in the background. If it raises an `NdbError`, the task returns None instead."""
 
         async def quietly() -> T | None:
             with contextlib.suppress(NdbError):
@@ -217,9 +218,9 @@ class Requester(Uncopyable):
         return self._in_task(quietly())
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something that must not stop halfway, and return its result.
+        """Do work that must not stop halfway, and return its result.
 
-        If the caller is cancelled, the work goes on in the background, and what it raises then is dropped.
+        If the caller is cancelled, the work goes on in the background, and its errors are dropped.
         """
         task = self._in_task(work)
         await asyncio.wait([task])
@@ -262,10 +263,10 @@ def _log_failure(command: Command, failure: BaseException) -> None:
 
 
 def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T:
-    """Return a field of an answer, of the type that it must have.
+    """Return a field of an answer, checked for its type.
 
     Raises:
-        ProtocolError: it has none of that type.
+        ProtocolError: the field is missing, or has another type.
     """
     value: Any = answer.get(name)
     if type(value) is not expected:
@@ -274,7 +275,7 @@ def field_of(answer: Mapping[str, JsonValue], name: str, expected: type[T]) -> T
 
 
 def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
-    """Return the error for an answer whose status is not the command's success."""
+    """Return the error for an answer with a failure status."""
     given = answer["st"]
     status = given if isinstance(given, int) else 0
     if status == Status.COMMAND_NOT_EXIST and command.name.startswith("SH_"):
@@ -285,16 +286,16 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
 
 
 def _said(answer: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return what an answer says of a failure: neither values nor tokens."""
+    """Return the parts of an answer that describe a failure, without values and tokens."""
     kinds = {"st": (int,), "m": (str, type(None)), "tkn": (type(None),)}
     return {name: answer[name] for name, types in kinds.items() if name in answer and type(answer[name]) in types}
 
 
 def checked_data_set(name: str) -> str:
-    """Return the name of a data set.
+    """Return the name, if a data set can have it.
 
     Raises:
-        InvalidArgumentError: it cannot be one.
+        InvalidArgumentError: a data set cannot have this name.
     """
     reason = why_not_a_data_set(name)
     if reason is not None:
@@ -303,15 +304,15 @@ def checked_data_set(name: str) -> str:
 
 
 def unsupported(what: str, command: Command) -> UnsupportedError:
-    """Return the error for what cannot be done, since the server does not know a command."""
+    """Return the error for an operation that needs a command which the server does not know."""
     return UnsupportedError(what, f"the server does not know {command.name}, which NemesisDB's protocol does not have")
 
 
 def names_of(keys: Sequence[str]) -> Sequence[str]:
-    """Return the names of keys, which are not to be confused with one name.
+    """Return the names of keys, if they are not one string.
 
     Raises:
-        InvalidArgumentError: it is a string: each of its characters would be a name.
+        InvalidArgumentError: `keys` is a str. Each of its characters would count as a name.
     """
     if isinstance(keys, str):
         raise InvalidArgumentError('keys is a list or a tuple of names, not a str: ("name",)')

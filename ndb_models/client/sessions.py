@@ -18,15 +18,15 @@ from ndb_models.wire.statuses import Status
 C = TypeVar("C", Call, Prepared)
 
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
-"""A hundred years, in seconds: the longest duration that a NemesisDB is told."""
+"""A hundred years, in seconds: the longest duration that is sent to a NemesisDB."""
 
-# How often ending a session that must not stay is tried.
+# Attempts to end a session that must not stay.
 _ENDINGS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that was created: its token, which is never shown in a repr."""
+    """A new session: its token, which the repr never shows."""
 
     tkn: SessionToken = field(repr=False)
 
@@ -39,10 +39,11 @@ class Session:
 class SessionCommands(Requester):
     """Commands on sessions.
 
-    Values are sent as they are given. A NemesisDB returns some of them otherwise, see `wire.altered`.
+    Values are sent as they are given. A NemesisDB returns some of them changed, see `wire.altered`.
 
-    All raise `ResponseError` where the server refuses (status 100 where the session has ended, has expired or never
-    was), `InvalidArgumentError` for what JSON cannot hold, and the connection errors of `Requester.request`.
+    All methods raise `ResponseError` if the server refuses the request. Its status is 100 if the session has ended, has
+    expired or never existed. They also raise `InvalidArgumentError` for values that JSON cannot hold, and the
+    connection errors of `Requester.request`.
     """
 
     async def sh_create_session(
@@ -55,16 +56,17 @@ class SessionCommands(Requester):
         """Create a session without keys.
 
         Args:
-            durationSeconds: after so many seconds it expires; 0 for never. A NemesisDB, where the longest durations
-                overflow, is told `LONGEST_DURATION` for any that is longer.
-            deleteSessionOnExpire: when it expires it ends. Otherwise it only loses its keys, and the time starts again.
+            durationSeconds: seconds until it expires; 0 for never. Very long durations overflow in a NemesisDB, so it
+                gets at most `LONGEST_DURATION`.
+            deleteSessionOnExpire: the session ends when it expires. Otherwise it only loses its keys, and the time
+                starts again.
             extendOnSetAdd: `sh_set` and `sh_add` start the time anew.
             extendOnGet: `sh_get` starts the time anew.
 
-        If this is cancelled, a session that was created all the same is ended again in the background.
+        If the call is cancelled but the server still creates the session, it is ended in the background.
 
         Raises:
-            ValueError: the duration is negative, or 0 with a flag that then means nothing.
+            ValueError: the duration is negative, or it is 0 and a flag is set, which has no meaning then.
         """
         expiry = _expiry(durationSeconds, deleteSessionOnExpire, extendOnSetAdd, extendOnGet)
         if not durationSeconds:
@@ -72,10 +74,10 @@ class SessionCommands(Requester):
         return await self._create({"expiry": {**expiry, "duration": await self.duration_there(durationSeconds)}})
 
     async def duration_there(self, seconds: int) -> int:
-        """Return a duration as the server can keep it: as it is, but for the longest ones on a NemesisDB."""
+        """Return a duration that the server can keep. A NemesisDB gets at most `LONGEST_DURATION`."""
         if seconds <= LONGEST_DURATION:
             return seconds
-        # Whether it is one shows by what it does not know. There is no session 0.
+        # A NemesisDB does not know SH_PEEK. There is no session 0.
         is_ours = await self.attempt(Prepared(COMMANDS["SH_PEEK"], 0, Parameters(keys=()))) is not None
         return seconds if is_ours else LONGEST_DURATION
 
@@ -84,7 +86,10 @@ class SessionCommands(Requester):
         return Session(field_of(answer, "tkn", int))
 
     def ending_orphans(self, creation: C) -> C:
-        """Let a `SH_NEW` end its session when nobody waits for the token: else it would be in nobody's hands."""
+        """Make a request that creates a session end it if its caller no longer waits for the token.
+
+        Otherwise the session would have no owner.
+        """
 
         def end(answer: bytes) -> None:
             with contextlib.suppress(ProtocolError):
@@ -94,13 +99,13 @@ class SessionCommands(Requester):
         return creation
 
     def end_soon(self, tkn: SessionToken) -> None:
-        """End a session in the background, for a caller who cannot wait; if it cannot be ended, it is left."""
+        """End a session in the background, for a caller that cannot wait. If it cannot be ended, it stays."""
         self.in_background(self.end_surely(tkn))
 
     async def end_surely(self, tkn: SessionToken) -> None:
-        """End a session, which may have ended already. Where the server cannot be reached, it is tried a few times.
+        """End a session, which may have ended already. If the server is unavailable, the request is tried again.
 
-        Raises as the last request.
+        Raises the error of the last attempt.
         """
         for left in reversed(range(_ENDINGS)):
             try:
@@ -115,19 +120,19 @@ class SessionCommands(Requester):
             return
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
-        """Write keys, over what is there. An empty mapping writes nothing, and extends the expiry as any other."""
+        """Write keys, over existing ones. An empty mapping writes no keys, but extends the expiry as usual."""
         return await self._done("SH_SET", tkn=tkn, keys=keys)
 
     async def sh_add(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
-        """Write those keys that do not exist yet. Others are left alone; which, the protocol does not say."""
+        """Write only the keys that do not exist yet; the others stay as they are. The answer does not say which."""
         return await self._done("SH_ADD", tkn=tkn, keys=keys)
 
     async def sh_get(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
-        """Return the values of these keys; those that do not exist are left out."""
+        """Return the values of some keys. Missing keys are left out."""
         return await self._ask("SH_GET", "keys", OBJECT, tkn=tkn, keys=names_of(keys))
 
     async def sh_peek(self, keys: Sequence[str], tkn: SessionToken) -> dict[str, JsonValue]:
-        """Return the values of these keys as `sh_get`, and never extend the expiry.
+        """Return the values of some keys as `sh_get` does, but never extend the expiry.
 
         Raises:
             UnsupportedError: the server is a NemesisDB, which has no such command.
@@ -142,26 +147,26 @@ class SessionCommands(Requester):
         extendOnSetAdd: bool = False,  # noqa: N803
         extendOnGet: bool = False,  # noqa: N803
     ) -> bool:
-        """Change how a session expires, and start its time anew. Calling it again starts the time once more.
+        """Change how a session expires, and start its time anew. A repeated call starts the time once more.
 
         Args:
             tkn: the session.
-            durationSeconds: as all that follow, see `sh_create_session`.
+            durationSeconds: as in `sh_create_session`, like all that follow.
             deleteSessionOnExpire: see there.
             extendOnSetAdd: see there.
             extendOnGet: see there.
 
-        If this is cancelled, it may or may not have been carried out.
+        A cancelled call may still have been carried out.
 
         Raises:
             UnsupportedError: the server is a NemesisDB, which has no such command.
-            ValueError: the duration is negative, or 0 with a flag that then means nothing.
+            ValueError: the duration is negative, or it is 0 and a flag is set, which has no meaning then.
         """
         expiry = _expiry(durationSeconds, deleteSessionOnExpire, extendOnSetAdd, extendOnGet)
         return await self._done("SH_EXPIRE", tkn=tkn, expiry=expiry)
 
     async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
-        """Remove keys; those that do not exist do no harm. At least one must be named (status 42)."""
+        """Remove keys. Missing keys do no harm. At least one key must be named (status 42)."""
         return await self._done("SH_RMV", tkn=tkn, keys=names_of(keys))
 
     async def sh_count(self, tkn: SessionToken) -> int:
@@ -169,23 +174,23 @@ class SessionCommands(Requester):
         return await self._ask("SH_COUNT", "cnt", int, tkn=tkn)
 
     async def sh_contains(self, keys: Sequence[str], tkn: SessionToken) -> list[str]:
-        """Return those of these keys that exist, in their order."""
+        """Return the given keys that exist, in the given order."""
         return await self._ask_names("SH_CONTAINS", "contains", tkn=tkn, keys=names_of(keys))
 
     async def sh_keys(self, tkn: SessionToken) -> list[str]:
-        """Return the names of all keys, in no particular order."""
+        """Return the names of all keys, in any order."""
         return await self._ask_names("SH_KEYS", "keys", tkn=tkn)
 
     async def sh_clear(self, tkn: SessionToken) -> int:
-        """Remove all keys of the session, which stays; return how many there were."""
+        """Remove all keys of the session; return how many there were. The session stays."""
         return await self._ask("SH_CLEAR", "cnt", int, tkn=tkn)
 
     async def sh_clear_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> int:
-        """Remove all keys, then write these; return how many were removed. Does not extend the expiry."""
+        """Remove all keys, then write the given ones; return how many were removed. Does not extend the expiry."""
         return await self._ask("SH_CLEAR_SET", "cnt", int, tkn=tkn, keys=keys)
 
     async def sh_end(self, tkn: SessionToken) -> bool:
-        """End the session: it is gone with its keys."""
+        """End the session, and delete its keys."""
         return await self._done("SH_END", tkn=tkn)
 
     async def sh_end_all(self) -> int:
@@ -193,33 +198,33 @@ class SessionCommands(Requester):
         return await self._ask("SH_END_ALL", "cnt", int)
 
     async def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
-        """Return those of these tokens that name a session, in their order."""
+        """Return the given tokens that name a session, in the given order."""
         return await self._ask("SH_EXISTS", "exist", TOKENS, tkns=tkns)
 
     async def sh_info(self, tkn: SessionToken) -> dict[str, JsonValue]:
-        """Return what the server knows of a session: `keyCnt`, `expires`, and where it does, `expiry` (in seconds)."""
+        """Return `keyCnt` and `expires` of a session. If it expires, also return `expiry` (in seconds)."""
         return await self._describe("SH_INFO", tkn=tkn)
 
     async def sh_info_all(self) -> dict[str, JsonValue]:
-        """Return how much there is: `totalSessions` and `totalKeys`."""
+        """Return the number of sessions and of their keys: `totalSessions` and `totalKeys`."""
         return await self._describe("SH_INFO_ALL")
 
     async def sh_save(self, name: str, tkns: Sequence[SessionToken] = ()) -> bool:
-        """Save all sessions, or only those of these tokens, to a data set of this name.
+        """Save all sessions, or only the sessions of the given tokens, to a data set of this name.
 
         The server must have a persist path (status 14).
 
         Raises:
-            ValueError: the name is not one path segment, see `why_not_a_data_set`. Nothing was sent.
+            ValueError: the name is not one path segment, see `why_not_a_data_set`. The request was not sent.
         """
         checked_data_set(name)
         return await (self._done("SH_SAVE", name=name, tkns=tkns) if tkns else self._done("SH_SAVE", name=name))
 
     async def sh_load(self, name: str) -> dict[str, JsonValue]:
-        """Restore the sessions of a data set under their old tokens, their time started afresh.
+        """Restore the sessions of a data set under their old tokens, and start their time anew.
 
-        Sessions that exist are left alone. Returns `name`, and how many `sessions` and `keys` were restored. An unknown
-        data set is status 142.
+        Existing sessions stay as they are. Returns `name`, and the numbers of restored `sessions` and `keys`. An
+        unknown data set is status 142.
 
         Raises:
             ValueError: as `sh_save`.
@@ -228,10 +233,10 @@ class SessionCommands(Requester):
 
 
 def _expiry(duration: int, delete_session: bool, extend_on_set_add: bool, extend_on_get: bool) -> dict[str, object]:
-    """Return what the server is told of how a session expires.
+    """Return a session's expiry as the server takes it.
 
     Raises:
-        InvalidArgumentError: the duration is negative, or 0 with a flag that then means nothing.
+        InvalidArgumentError: the duration is negative, or it is 0 and a flag is set, which has no meaning then.
     """
     if duration < 0:
         raise InvalidArgumentError("durationSeconds must not be negative; 0 is a session that never expires")

@@ -1,4 +1,4 @@
-"""What carries requests: a frame out, the frame that answers it back."""
+"""The interface of transports, which send a request's frame and return the answer's frame."""
 
 # A protocol's methods have no bodies.
 # pyright: reportReturnType=false
@@ -16,20 +16,20 @@ from ndb_models.wire.prepared import Prepared
 
 
 class Immediate(Protocol):
-    """What is asked most, where nothing has to be waited for: done in the call."""
+    """The most frequent requests as plain calls, for an engine that can answer without waiting."""
 
     def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
-        """Do what `SH_GET` does; return None if there is no such session."""
+        """Work as `SH_GET`; return None if there is no such session."""
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Do what `SH_NEW_SET` does; return False if there is a session of this token."""
+        """Work as `SH_NEW_SET`; return False if there already is a session of this token."""
 
 
 class Transport(Protocol):
-    """A way to a server. Requests may be made from many tasks at once; each gets its own answer.
+    """A way to a server. Many tasks may make requests at once; each gets its own answer.
 
     Attributes:
-        connections: how many connections were made so far. After a new one, another server may be there.
+        connections: the number of connections made so far. A new one may lead to another server.
         is_remote: whether the server may be another program than this package's engine.
     """
 
@@ -38,35 +38,35 @@ class Transport(Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection now, as far as is known."""
+        """Whether there is a usable connection, as far as the client knows."""
         return True
 
     @property
     def immediate(self) -> Immediate | None:
-        """How to ask without waiting; None where that cannot be."""
+        """Requests without waiting; None if the transport cannot do them."""
         return None
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request, and return the frame that answers it.
 
-        Cancelling is safe: the answer, when it comes, goes to `exchange.orphaned`.
+        Cancelling is safe: a late answer goes to `exchange.orphaned`.
 
         Raises:
-            PayloadTooLargeError: the frame is larger than the server takes. Nothing was sent.
+            PayloadTooLargeError: the frame is larger than the server takes. It was not sent.
             ConnectionLostError: the connection failed before the answer came, and the request could not be repeated.
             RequestTimeoutError: no answer came in time.
         """
 
     def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        """Send a prepared request, and return the body of its answer, values as their texts. Else as `request`."""
+        """Send a prepared request, and return the body of its answer. Values stay texts. Otherwise as `request`."""
 
     async def aclose(self) -> None:
         """Close. Requests in flight fail with `ConnectionLostError`. Closing twice does no harm."""
 
     def abandon(self) -> bool:
-        """Let go at once, because nobody is left who could wait. Return False if there was nothing to let go of."""
+        """Let go at once, with no caller left to wait. Return False if the transport held no open resource."""
 
 
 def used_elsewhere() -> InvalidArgumentError:
-    """Return the error for a client that is used where it was not opened."""
+    """Return the error for a client that is used in another event loop or process than it was opened in."""
     return InvalidArgumentError("this client was opened in another event loop or process; open one in each")

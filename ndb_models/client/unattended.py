@@ -1,4 +1,4 @@
-"""Tasks that may be left where they are when an event loop stops for good: nobody waits for them."""
+"""Tasks that may stay unfinished when their event loop stops for good."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class UnattendedTask(asyncio.Task[T]):
-    """A task of the client's own. It prints nothing if its loop never runs again.
+    """An internal task of the client. It stays silent if its loop never runs again.
 
-    A task of asyncio would print "Task was destroyed but it is pending!" at the end of the process, for a client that
-    was left open. That has a ResourceWarning, which is enough.
+    If a client is left open, a plain asyncio task prints "Task was destroyed but it is pending!" when the process ends.
+    The client's own ResourceWarning is enough.
     """
 
     def __del__(self) -> None:
-        """Say nothing."""
+        """Omit the message of asyncio."""

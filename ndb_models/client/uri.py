@@ -1,4 +1,4 @@
-"""Reading a URI: which way to which server."""
+"""Parse a URI into the kind and the address of its store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ndb_models.raising import raise_without_context
 
 @dataclass(frozen=True, slots=True)
 class MemoryUri:
-    """`memory://`, private to its client, or `memory://NAME`, shared in this process; `?persist_path=DIR` to save."""
+    """`memory://`, private to its client, or `memory://NAME`, shared in this process. `?persist_path=DIR` to save."""
 
     name: str
     persist_path: str | None
@@ -39,7 +39,7 @@ class WebSocketUri:
 
     @property
     def hint(self) -> str:
-        """What to look at where nothing answers."""
+        """Advice for a server that does not answer."""
         if self.names_port:
             return "is the server running there?" + (" does it speak TLS?" if self.secure else "")
         return f"the URI names no port, which means {443 if self.secure else 80}; a NemesisDB's is mostly 1987"
@@ -52,13 +52,13 @@ class WebSocketUri:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedUri:
-    """`sqlite:///PATH`: an engine in this process whose store is elsewhere. The store reads the rest."""
+    """`sqlite:///PATH`: an engine in this process with its store in a file. The store parses the rest of the URI."""
 
     text: str = field(repr=False)
     shown: str
 
 
-# What is shown of it holds no credentials.
+# An address in this form holds no credentials, so an error may show it.
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?")
 _INSTEAD: Final = {
     "http": "a server is reached by ws://: 'ws://127.0.0.1:1987/'",
@@ -75,7 +75,7 @@ _INSTEAD: Final = {
 
 
 def _advice(text: str, scheme: str) -> str:
-    """Return what to write instead of a URI that names nothing."""
+    """Return advice for a URI that no transport can open."""
     if scheme in _INSTEAD:
         return f"this is no URI of a store; {_INSTEAD[scheme]}"
     if "//" not in text and _HOST_AND_PORT.fullmatch(text) and (":" in text or text.rstrip("/") == "localhost"):
@@ -89,10 +89,10 @@ Uri: TypeAlias = MemoryUri | WebSocketUri | EmbeddedUri
 
 
 def parse_uri(text: str) -> Uri:
-    """Return what a URI names.
+    """Return the parsed URI.
 
     Raises:
-        InvalidArgumentError: it names nothing that this package can open.
+        InvalidArgumentError: the URI is malformed, or of no kind that this package can open.
     """
     given: object = text
     if not isinstance(given, str):
@@ -100,7 +100,7 @@ def parse_uri(text: str) -> Uri:
     if not text:
         raise InvalidArgumentError("the URI is empty; try 'memory://' or 'ws://127.0.0.1:1987/'")
     try:
-        text.encode()  # half a surrogate pair cannot be
+        text.encode()  # raises for half a surrogate pair
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
@@ -117,7 +117,7 @@ def parse_uri(text: str) -> Uri:
                 raise InvalidArgumentError("the URI names no host; try 'ws://127.0.0.1:1987/'")
             try:
                 address = websockets_parse_uri(text)
-            except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with what is secret in it
+            except (WebSocketException, ValueError):  # not as the cause: it holds the URI, with its secrets
                 raise_without_context(InvalidArgumentError("the URI is no WebSocket URI (RFC 6455, section 3)"))
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
             shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"

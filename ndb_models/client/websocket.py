@@ -1,4 +1,4 @@
-"""The way to a server over WebSocket connections: one at a time, made anew when it is lost."""
+"""The transport to a server over WebSocket. It uses one connection at a time, and replaces a lost one."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from ndb_models.wire.prepared import Prepared
 
 T = TypeVar("T")
 
-# How many seconds an idle client waits at the most before it connects again: clients draw different times.
+# The most seconds that an idle client waits before it connects again. Clients draw random times.
 _LONGEST_DELAY: Final = 0.05
 
 
 class WebSocketTransport(Uncopyable, Transport):
     """Carries requests over a connection, and connects again when it is lost.
 
-    What was in flight then is repeated if that is safe, and fails otherwise; what was not sent yet waits for the new
-    connection. All within the request's own time, and for no longer than `connect_wait` from the beginning of the
-    outage. It goes on connecting until it succeeds or is closed, whether or not somebody waits.
+    Requests that were in flight are repeated if that is safe, and fail otherwise. Unsent requests wait for the new
+    connection. All stay within their own `request_timeout`, and wait at most `connect_wait` from the beginning of the
+    outage. The transport keeps trying to connect until it succeeds or is closed, even without waiting requests.
     """
 
     is_remote: bool = True
@@ -52,19 +52,19 @@ class WebSocketTransport(Uncopyable, Transport):
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
-        # Without a new connection there is nothing better than to wait for the old one.
+        # Without reconnecting, waiting for the old connection is the only way.
         self._limits = AttemptLimits(options.attempt_timeout if options.reconnect else math.inf)
         self._connection: NdbConnection | None = None
-        # Those that still wait for answers, and take no more requests.
+        # Connections that wait for answers, and take no more requests.
         self._retired: set[NdbConnection] = set()
         # Connects again.
         self._reconnecting: asyncio.Task[None] | None = None
-        # From when the connection is lost until something is answered again.
+        # From the loss of the connection until the next answer.
         self._outage: Outage | None = None
-        # Larger frames go alone: the connection was cut when one of them was in flight.
+        # Larger frames are sent alone, after a connection was cut with one in flight.
         self._suspect_above: float = math.inf
         self._closed = False
-        # A connection belongs to one event loop, and its answers to one process: a fork would share them.
+        # A connection belongs to one event loop and one process; after a fork two processes would read its answers.
         self._loop = asyncio.get_running_loop()
         self._forks = forks.count
         self.connections: int = 0
@@ -74,7 +74,7 @@ class WebSocketTransport(Uncopyable, Transport):
         """Connect.
 
         Raises:
-            ConnectError: nothing answers there, or what answers does not speak WebSocket or refuses us.
+            ConnectError: the server does not answer, does not speak WebSocket, or refuses the client.
         """
         transport = cls(uri, options)
         await transport._connect()
@@ -82,7 +82,7 @@ class WebSocketTransport(Uncopyable, Transport):
 
     async def _connect(self) -> NdbConnection:
         connection = await connected(self._uri, self._options, self._limits, self._note_unusable)
-        if self._closed:  # meanwhile; nobody else will close it
+        if self._closed:  # closed meanwhile, so `aclose` has missed this connection
             connection.transport.abort()
         self._connection = connection
         self.connections += 1
@@ -100,9 +100,10 @@ class WebSocketTransport(Uncopyable, Transport):
 
     @types.coroutine
     def _carry(self, exchange: Exchange, read: Callable[[bytes], T]) -> Generator[Any, Any, T]:
-        """Carry a request to the server, and return what is read from the frame that answers it.
+        """Carry a request to the server, and return its answer, read from the frame.
 
-        A coroutine that waits for its request itself; `await` would put a generator between, for each request.
+        This is a generator-based coroutine, so that it can yield the request itself. `await` would need one more
+        generator for each request.
         """
         size = len(exchange.frame)
         if size > self._options.max_payload:
@@ -148,13 +149,19 @@ class WebSocketTransport(Uncopyable, Transport):
         return self._options.reconnect and not self._closed and (command.repeatable or not attempts.maybe_done)
 
     def _note_taken(self, size: int, connection: NdbConnection) -> None:
-        """Take note that the server takes frames of this size."""
+        """Record that the server takes frames of this size."""
         connection.largest_taken = size
         if size > self._suspect_above:
             self._suspect_above = size
 
     async def _reconnected(self, command: Command, deadline: float, attempts: Attempts | None) -> NdbConnection:
-        """Return a new connection, for which many may wait while one is made."""
+        """Return a new connection. Many requests may wait for the same one.
+
+        Raises:
+            ConnectionLostError: the transport is closed or may not reconnect, or the outage lasts too long.
+            RequestTimeoutError: the request's time is over.
+            InvalidArgumentError: this runs in another event loop than the transport's.
+        """
         if asyncio.get_running_loop() is not self._loop:
             raise used_elsewhere()
         maybe_done = attempts is not None and attempts.maybe_done
@@ -169,7 +176,7 @@ class WebSocketTransport(Uncopyable, Transport):
                 if reconnecting.done() and not reconnecting.cancelled():
                     reconnecting.result()
                 continue
-            await asyncio.sleep(0)  # one that asks again and again leaves others their turn
+            await asyncio.sleep(0)  # a caller that retries in a loop leaves others their turn
             reason = outage.reason
             if until < deadline:
                 raise ConnectionLostError(command.name, maybe_done=maybe_done, reason=reason) from outage.cause
@@ -178,20 +185,20 @@ class WebSocketTransport(Uncopyable, Transport):
         return self._connection
 
     def _current_outage(self) -> Outage:
-        """Return the outage, which may begin now."""
+        """Return the current outage, or begin one."""
         if self._outage is None:
             wait = self._options.connect_wait
             self._outage = Outage(self._loop.time(), wait, f"no connection to {self._uri.shown} within {wait:g} s")
         return self._outage
 
     def _connect_again(self) -> asyncio.Task[None]:
-        """Return the task that connects again, which may begin now."""
+        """Return the task that connects again; start it if necessary."""
         if self._reconnecting is None:
             self._reconnecting = UnattendedTask(self._reconnect(), loop=self._loop)
         return self._reconnecting
 
     async def _reconnect(self) -> None:
-        """Connect, again and again: with pauses that grow, and differ from client to client."""
+        """Try to connect until it succeeds. The pauses grow, and differ from client to client."""
         try:
             while not self._closed:
                 await asyncio.sleep(self._current_outage().next_pause())
@@ -208,14 +215,14 @@ class WebSocketTransport(Uncopyable, Transport):
             self._reconnecting = None
 
     def _outage_goes_on(self, *, frozen: bool) -> None:
-        """Take note that a connection was lost: the outage goes on, or another begins."""
+        """Record that a connection was lost: the outage goes on, or a new one begins."""
         reason = f"{self._uri.shown} takes connections, and does not answer"
         if not self._current_outage().goes_on(self._loop.time(), reason, frozen=frozen):
             self._outage = None
             self._current_outage()
 
     def _note_unusable(self, connection: NdbConnection) -> None:
-        """Connect again without waiting for a request: then the next finds a connection, or knows why there is none."""
+        """Connect again without waiting for a request. The next request finds a connection, or the reason for none."""
         if connection.retired:
             self._retired.add(connection)
         else:

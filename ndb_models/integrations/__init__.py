@@ -1,1 +1,1 @@
-"""What joins this package to others. Each module needs an extra of its own, and nothing else imports it."""
+"""Integrations with other packages. Each module needs its own extra. The rest of this package does not import them."""

@@ -1,8 +1,8 @@
-"""A configuration in the store as one more source of pydantic-settings. Needs the extra `settings`.
+"""A source of pydantic-settings that reads a stored configuration. Needs the extra `settings`.
 
-Settings are made synchronously, often where no event loop runs yet, sometimes inside one. So there are two ways: the
-source asks the server itself, in a thread of its own, and whoever makes the settings waits; or `load_settings` reads
-with a client that is open, and makes them then.
+Settings are made synchronously, often before an event loop runs, sometimes inside one. So there are two ways. The
+source can ask the server in its own thread, while the caller blocks. Or `load_settings` reads with an open client, and
+then makes the settings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,14 @@ S = TypeVar("S", bound=BaseSettings)
 
 @dataclass(slots=True)
 class _Read:
-    """What was read for settings: of which class, in which namespace, the texts by field; whether a source took it."""
+    """A configuration that was read for settings.
+
+    Attributes:
+        settings: the class of the settings.
+        namespace: the namespace of the keys.
+        texts: the JSON texts by field.
+        taken: whether a source has used it.
+    """
 
     settings: type[BaseSettings]
     namespace: str | None
@@ -46,7 +53,7 @@ class _Read:
     taken: bool = False
 
 
-# What `load_settings` has read, while it makes the settings.
+# The configuration that `load_settings` has read, while it makes the settings.
 _read: Final[ContextVar[_Read | None]] = ContextVar("ndb_models.settings", default=None)
 
 
@@ -59,16 +66,16 @@ _NO_SOURCE: Final = (
 class NdbSettingsSource(PydanticBaseSettingsSource):
     """Takes the fields of settings from the keys of a configuration, as a `ConfigRepository` stores them.
 
-    To be returned by `settings_customise_sources`, before or after other sources: the earlier one wins, and models in
-    fields are merged. Fields whose keys are missing are left to the sources behind it, and to the defaults.
+    Return it from `settings_customise_sources`, before or after other sources. The earlier source wins, and models in
+    fields are merged. If a key is missing, later sources or the default give the field.
 
-    Each time settings are made, it connects, reads, and closes the connection, in a thread of its own, so that it works
-    inside a running event loop too; but that loop stands still meanwhile, and so would a server in it. There, and for
-    `memory://`, use `load_settings`.
+    Each time settings are made, the source connects, reads, and closes the connection, in its own thread. So it also
+    works inside a running event loop. But that loop is blocked meanwhile, and so is a server in it. In that case, and
+    for `memory://`, use `load_settings`.
 
     Args:
         settings_cls: the settings' class.
-        uri: `ws://HOST:PORT/` or `wss://HOST:PORT/`; None where the settings are only ever made by `load_settings`.
+        uri: `ws://HOST:PORT/` or `wss://HOST:PORT/`; None if only `load_settings` makes the settings.
         namespace: as of a `ConfigRepository`.
         timeout: seconds for connecting, and for an answer.
         max_payload: bytes of the largest frame that the server takes.
@@ -76,10 +83,11 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         headers: more headers for the handshake. Never shown.
 
     Raises (when settings are made):
-        InvalidArgumentError: an argument is none of these, or there is no URI and nothing was loaded.
+        InvalidArgumentError: an argument is wrong, or there is no URI and `load_settings` is not making the settings.
         ConnectError, ConnectionLostError, RequestTimeoutError, ResponseError: the server was not reached, or refused.
-        StoredConfigError: a value is beyond what can be read. One that does not fit its field is, as from any source,
-            pydantic's `ValidationError`, which shows it unless the class says `hide_input_in_errors`.
+        StoredConfigError: a value cannot be read: it is nested too deep, or holds a number of too many digits.
+        ValidationError: a value does not fit its field. As from any source, the error shows the value, unless the class
+            sets `hide_input_in_errors`.
     """
 
     def __init__(
@@ -108,7 +116,7 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         return f"NdbSettingsSource(namespace={self._namespace!r})"
 
     def __call__(self) -> dict[str, Any]:
-        """Return what is stored, by the names under which the settings take it. Asks the store once for each source."""
+        """Return the stored values, by the names that the settings take. Asks the store once for each source."""
         found: dict[str, Any] = {}
         texts = self._texts
         for name, field in self.settings_cls.model_fields.items():
@@ -118,7 +126,7 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         return found
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return a field's value as parsed JSON, None if it is not stored; the name it is taken under; and False."""
+        """Return a field's value as parsed JSON, or None if it is not stored; its input name; and False."""
         text = self._texts.get(field_name)
         return from_json(text) if text is not None else None, self._input_name(field, field_name), False
 
@@ -133,7 +141,11 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         return texts
 
     def _loaded(self) -> Mapping[str, bytes] | None:
-        """Return what `load_settings` has read for these settings, or None where it is not it who makes them."""
+        """Return the texts that `load_settings` has read for these settings, or None if it does not make them.
+
+        Raises:
+            InvalidArgumentError: `load_settings` was given another namespace than this source.
+        """
         read = _read.get()
         if read is None or read.settings is not self.settings_cls:
             return None
@@ -165,7 +177,11 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
             return executor.submit(lambda: asyncio.run(read())).result()
 
     def _input_name(self, field: FieldInfo, name: str) -> str:
-        """Return the name under which a field takes its value: keys are named by fields, settings go by aliases."""
+        """Return the name under which a field takes its value. Keys have the fields' names, settings take aliases.
+
+        Raises:
+            SchemaError: the field can only be taken by a path.
+        """
         alias = field.validation_alias
         if alias is None or self.config.get("validate_by_alias") is False:
             return name
@@ -180,7 +196,7 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
 
 
 async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: str | None = None, **init: Any) -> S:
-    """Return settings, made of all their sources: the one for this namespace takes what this client reads.
+    """Return settings, made from all their sources. The source for this namespace uses this client's answer.
 
     Args:
         client: an open client, of any kind.
@@ -189,10 +205,10 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         init: arguments for the class.
 
     Raises:
-        InvalidArgumentError: the class is none of settings.
-        SchemaError: none of its sources is an `NdbSettingsSource`, so that what is stored would be ignored.
-        ValidationError: the sources together do not make settings. It names fields and reasons, and no
-            values, stored or other.
+        InvalidArgumentError: the class does not inherit from `BaseSettings`.
+        SchemaError: the class has no `NdbSettingsSource`, so stored values would be ignored.
+        ValidationError: the sources together do not make settings. It names fields and reasons, never values, stored or
+            other.
         And as `NdbSettingsSource`.
     """
     given: object = settings
@@ -212,7 +228,10 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
 
 
 def _made(settings: type[S], init: Mapping[str, Any]) -> S | ValidationError:
-    """Return settings, or why there are none; to be raised where what was raised first is not its context."""
+    """Return settings, or the error without values. The caller raises it outside this `except`.
+
+    Raised here, it would keep the first error, with its values, as its context.
+    """
     try:
         return settings(**init)
     except ValidationError as exc:
