@@ -1,4 +1,4 @@
-"""The connections of a server: handshakes, probes and clients, each kind with its own limit.
+"""The connections of a server, by kind: handshakes, probes and clients.
 
 A connection arrives as a handshake. It becomes a probe, which asks for health or metrics, or a client. When there are
 too many handshakes or probes, the server evicts one, so that a new connection always gets in.
