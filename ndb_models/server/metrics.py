@@ -20,7 +20,7 @@ _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 
 def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
-    """Return all metrics; `uptime` in seconds. `store` is None if the store cannot be counted."""
+    """Return all metrics; `uptime` in seconds. Pass None as `store` if the store cannot be counted."""
     families = [*_connection_families(traffic, uptime), *_request_families(traffic, tally)]
     if store is not None:
         families += _store_families(store)

@@ -67,7 +67,7 @@ class OpeningConnection(ServerConnection):
         return self.response is not None or self.protocol.handshake_exc is not None
 
     def hang_up(self) -> None:
-        """End the connection at once; change nothing before there is a transport."""
+        """End the connection at once, if there is a transport."""
         if self._is_connected:
             self.transport.abort()
 
@@ -111,7 +111,7 @@ class OpeningConnection(ServerConnection):
 
     @abstractmethod
     def _begin_with(self, early: bytes) -> None:
-        """Start answering a client whose handshake has succeeded; `early` are the bytes that came with it."""
+        """Start answering a client after a successful handshake; `early` holds the bytes that came with it."""
 
     def _refuse_head(self) -> None:
         text = f"The request and its headers are larger than {self._options.max_header_bytes} bytes.\n"
