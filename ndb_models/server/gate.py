@@ -2,8 +2,8 @@
 
 `/healthz` and `/readyz` answer everyone. `/metrics` needs an admin's token if tokens are in use. Any other request is a
 handshake, and these checks run in order: 503 while the server is not ready, 429 for too many handshakes from the
-address, 403 for an `Origin` that is not allowed, 401 without a known token, 503 if the server is full, 429 if the
-address has too many clients.
+address, 403 for an `Origin` that is not allowed, 401 without a known token, 503 if the server is full or short of
+descriptors, 429 if the address has too many clients.
 """
 
 from __future__ import annotations

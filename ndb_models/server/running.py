@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 _TO_CLOSE: Final = 5.0
 
 Reading: TypeAlias = Callable[[], Configuration]
-"""Reads settings, tokens and certificate anew. Raises `InvalidArgumentError` if they are unusable."""
+"""Reads settings, tokens and certificate again. Raises `InvalidArgumentError` if they are unusable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _Process:
 
     Args:
         state: the state that it reports.
-        read: reads its configuration anew.
+        read: reads its configuration again.
         generation: called at a SIGHUP; returns the generation that the signal asks for.
         tell: notifies systemd; in a worker a no-op, since the parent notifies.
     """
@@ -69,11 +69,11 @@ class _Process:
 def run(configuration: Configuration, read: Reading) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status: 0 stopped, 1 failed, 2 configured wrongly.
 
-    On SIGHUP, tokens and certificate are read anew. The process must end after this: signals stay blocked or ignored.
+    On SIGHUP, tokens and certificate are read again. The process must end after this: signals stay blocked or ignored.
 
     Args:
         configuration: the result of a first `read`.
-        read: reads the configuration anew, for reloads and in workers that start.
+        read: reads the configuration again, for reloads and in workers that start.
     """
     hold_signals()
     faulthandler.enable(_STANDARD_ERROR)
@@ -287,7 +287,7 @@ class _Reloading:
             self.reload()
 
     def reload(self) -> None:
-        """Read the configuration anew and serve with it. If it is unusable, log the reason and keep the old one."""
+        """Read the configuration again and serve with it. If it is unusable, log the reason and keep the old one."""
         if self._server is None:
             self._asked = True
             return

@@ -155,11 +155,11 @@ class NdbServer(Uncopyable):
     def reload(
         self, tokens: Tokens | None, *, certificate: tuple[Path, Path] | None = None, generation: int | None = None
     ) -> None:
-        """Take these tokens, and read the certificate and its key anew.
+        """Take these tokens, and read the certificate and its key again.
 
-        A client is disconnected (code 1008) before this returns if its token is gone or has another role now, or if it
-        was admitted without one. The other clients stay connected; with `tokens` None, all do. The new certificate is
-        for new connections.
+        A client is disconnected (code 1008) before this returns if its token is gone or has another role now. So is a
+        client that was admitted without a token. The others stay connected; with `tokens` None, all do. The new
+        certificate is for new connections.
 
         Args:
             tokens: all tokens that open the server from now on; None to let everyone do everything.

@@ -1,7 +1,7 @@
 """The settings of `ndb-models serve`, one row each, with the parser of its value.
 
-Each setting has one name, and from that a flag of the command line (`--max-payload`), a variable of the environment
-(`NDB_MAX_PAYLOAD`) and a key of the configuration file (`maxPayload`).
+A setting's name gives its flag on the command line (`--max-payload`), its variable in the environment
+(`NDB_MAX_PAYLOAD`) and its key in the configuration file (`maxPayload`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def replace_certificate(context: ssl.SSLContext | None, certificate: Path, key: Path) -> None:
-    """Read both files anew, for new connections. Raises as `server_context`; then the old ones stay.
+    """Read both files again, for new connections. Raises as `server_context`; then the old ones stay.
 
     A server that has not started has no context yet (None): this only checks that the files are usable.
     """
