@@ -1,4 +1,4 @@
-"""The engine behind a port."""
+"""The server: an engine behind a port."""
 
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.server import NdbServer

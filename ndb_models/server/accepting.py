@@ -1,8 +1,7 @@
-"""Accepting connections, on any event loop, also when the process can open no more files.
+"""Accept connections on any event loop, even when the process can open no more files.
 
-The loops' own servers do not tell that descriptors have run out: one resets newcomers without a word, one writes
-thousands of log lines a second. Here, accepting pauses, and a few descriptors are kept for newcomers that ask for
-health or metrics.
+The event loops' own servers handle a lack of descriptors badly. One resets new connections silently; another writes
+thousands of log lines a second. This module pauses instead, and keeps a few descriptors for health probes and metrics.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from ndb_models.server.traffic import Traffic
 _logger = logging.getLogger(__name__)
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# How many newcomers come between two turns of the loop: a flood of them must not keep clients waiting.
+# Connections accepted before the loop gets a turn: a flood of them must not keep clients waiting.
 _ACCEPTED_TOGETHER: Final = 8
 _PAUSE: Final = 0.005
 
 
 class Connect(Protocol):
-    """Serves a socket that was accepted, until it ends. `only_probes`: nothing is left for a client."""
+    """Serves an accepted socket until it ends. `only_probes` is True if no descriptor is left for a client."""
 
     async def __call__(self, accepted: socket.socket, peer: str, *, only_probes: bool) -> None:
         """Take over the socket."""
@@ -36,13 +35,13 @@ class Connect(Protocol):
 
 
 class Acceptor:
-    """Accepts from listening sockets, each connection served in a task of its own.
+    """Accepts connections from listening sockets and serves each in its own task.
 
     Args:
-        listening: the sockets, which it closes in the end.
+        listening: the sockets; `stop` closes them.
         connect: serves one connection.
-        free_descriptors: ends connections that are of little use, where there is no descriptor left.
-        traffic: counts what could not be accepted.
+        free_descriptors: ends connections of little use; called when no descriptor is left.
+        traffic: counts failures to accept.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Acceptor:
         self._accepting = [asyncio.create_task(self._accept_from(each)) for each in listening]
 
     async def stop(self) -> None:
-        """Accept no more, and listen no more."""
+        """Stop accepting, and close the listening sockets."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -96,7 +95,7 @@ class Acceptor:
                 await asyncio.sleep(0)
 
     async def _cope_with(self, failure: OSError) -> None:
-        """Free a descriptor if none is left, or wait a moment; whatever else failed was one newcomer's."""
+        """Free a descriptor if none is left, or wait a moment. Any other failure concerns one connection only."""
         if failure.errno in _EXHAUSTED:
             self._traffic.accepts_failed += 1
             self._log.warn(

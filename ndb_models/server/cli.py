@@ -1,7 +1,7 @@
 """The command line: `ndb-models serve` and `health`, and the subcommands that need no server.
 
-What is wrong is one line on standard error. Statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
-interrupted, 141 nobody read what it wrote.
+An error is one line on standard error. Exit statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
+interrupted, 141 standard output has lost its reader.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FAILED: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
 UNREAD: Final = 141
-"""What a shell shows for a program that wrote to a pipe that has no reader any more."""
+"""The status that a shell shows for a program whose output pipe has lost its reader."""
 
 _SECONDS_BETWEEN_REPORTS: Final = 1.0
 _FAILURE: Final = "1    it failed; one line on standard error says why"
@@ -49,7 +49,7 @@ _MISUSE: Final = "2    called or configured wrongly; the line names the flag, th
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+    """Run a command and return its exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted, 141 unread.
 
     Raises:
         SystemExit: the help was shown (status 0), or the command line is wrong (2).
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command: _Command = options.run
             return command(options)
         finally:
-            sys.stdout.flush()  # here, where a reader that has gone is no traceback at the exit of the interpreter
+            sys.stdout.flush()  # at interpreter exit, a lost reader would print a traceback
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -73,21 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """See that there are standard streams, which a caller may have closed, and that they take every text.
+    """Open the standard streams that a caller has closed, and let standard output take any text.
 
-    A file that is opened while one is missing would get its number, and what is meant for a terminal in it.
+    Otherwise the next file to be opened would get the number of a missing stream, and terminal output in it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for the life of the process
     output: object = sys.stdout
     if isinstance(output, io.TextIOWrapper):
-        output.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be any text
+        output.reconfigure(errors="backslashreplace")  # like standard error: a file name may be any text
 
 
 def _complain(message: str, status: int) -> int:
@@ -159,7 +159,7 @@ def _add_settings(parser: Parser, settings: Sequence[Setting]) -> None:
 
 def _add_flags(parser: Parser, settings: Sequence[Setting]) -> None:
     for setting in settings:
-        # Texts until all sources are together: see `configure`.
+        # Values stay texts until all sources are combined: see `configure`.
         if setting.read is None:
             parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
         else:
@@ -220,10 +220,10 @@ async def _copy(options: argparse.Namespace) -> None:
 
 
 def _connect_options(options: argparse.Namespace) -> OptionArguments | None:
-    """Return how to get into the server that is copied to; None where that is no server.
+    """Return the token and the payload limit for a target server; None if the target is no server.
 
     Raises:
-        InvalidArgumentError: the token cannot be read or used; or a flag says how, and there is no server.
+        InvalidArgumentError: the token cannot be read or used, or an access flag is given without a target server.
     """
     if is_server(options.target):
         access = configure_access(vars(options), os.environ)
@@ -235,7 +235,7 @@ def _connect_options(options: argparse.Namespace) -> OptionArguments | None:
 
 
 class _Progress:
-    """Writes to standard error how far it is, once in a while."""
+    """Reports progress on standard error, at most once a second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

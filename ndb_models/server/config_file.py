@@ -1,11 +1,11 @@
 """NemesisDB's configuration file (`server.jsonc`), as its releases 0.6.4 to 0.8 read it: JSON with comments.
 
-Of its keys `ip`, `port`, `maxPayload` and `persist` mean here what they mean there. `core`, `sessionsEnabled`, `arrays`
-and `lists` mean nothing here, and are passed over. What NemesisDB does not have stands under `ndb_models`, which it
-passes over in turn. Any other key is reported.
+`ip`, `port`, `maxPayload` and `persist` have NemesisDB's meaning. `core`, `sessionsEnabled`, `arrays` and `lists` are
+ignored. Settings that only this server has stand under `ndb_models`, which NemesisDB ignores. Any other key gives a
+warning.
 """
 
-# JSON that is being looked at has no types yet.
+# JSON has no types until it is validated.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ _MEANINGLESS: Final = frozenset({"arrays", "core", "lists", "sessionsEnabled"})
 _OURS: Final = "ndb_models"
 _NAMES: Final[Mapping[str, str]] = {"ip": "host", "port": "port", "maxPayload": "maxPayload"}
 
-# A string is taken whole, so that what looks like a comment in it is none.
+# Matches whole strings too, so that a comment sign inside a string is not taken for a comment.
 _STRING_OR_COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _NOT_A_LINE_BREAK: Final = re.compile(r"[^\n]")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a configuration file says.
+    """The content of a configuration file.
 
-    `values` holds JSON values by the keys of settings, `places` where in the file each stands; `warnings` are what the
-    one who wrote it should know.
+    Attributes:
+        values: JSON values by the keys of settings.
+        places: the place in the file of each value, by the same keys.
+        warnings: messages for the author of the file.
     """
 
     values: Mapping[str, object]
@@ -50,7 +52,8 @@ def read_config_file(path: Path) -> ConfigFile:
     """Read a configuration file.
 
     Raises:
-        InvalidArgumentError: it cannot be read, is not JSON with comments, or not of a version that is known.
+        InvalidArgumentError: the file cannot be read, is not JSON with comments, or has an unknown version; or one of
+            its objects is malformed.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -66,7 +69,7 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def without_comments(text: str) -> str:
-    """Return JSON in which comments are spaces, so that what is left stands where it stood."""
+    """Return JSON with comments replaced by spaces: lines and columns stay the same."""
 
     def blank(match: re.Match[str]) -> str:
         found = match[0]

@@ -1,9 +1,9 @@
-"""What `ndb-models serve` and `health` are told: command line before environment before file before defaults.
+"""The configuration of `ndb-models serve` and `health`: command line before environment before file before defaults.
 
-What is wrong is said with the name of where it was said: the flag, the variable, or the key in the file.
+Every error names its source: the flag, the variable, or the key in the file.
 """
 
-# JSON that is being looked at has no types yet.
+# JSON has no types until it is validated.
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ndb_models.stores.occupancy import StoreLimits
 
 CONFIG_VARIABLE: Final = "NDB_CONFIG"
 TOKEN_VARIABLES: Final[Mapping[str, Role]] = {"NDB_TOKEN": Role.DATA, "NDB_ADMIN_TOKEN": Role.ADMIN}
-"""Tokens may stand in the environment, and not on the command line, which every user of the machine can read."""
+"""Tokens may stand in the environment, but not on the command line: every user of the machine can read that."""
 
 IN_MEMORY: Final = "memory://"
 _NO_FILE: Final = ConfigFile({}, {}, ())
@@ -35,9 +35,11 @@ _NO_FILE: Final = ConfigFile({}, {}, ())
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that a server is told. `warnings` are to be logged once it can log.
+    """The whole configuration of a server.
 
-    `sources` has the flag, the variable or the key in the file that each setting comes from, by the setting's name.
+    Attributes:
+        warnings: messages to log once logging is set up.
+        sources: the flag, the variable or the key in the file that each setting comes from, by the setting's name.
     """
 
     server: ServerOptions
@@ -56,10 +58,10 @@ class Configuration:
     sources: Mapping[str, str]
 
     def require_startable(self) -> None:
-        """Refuse an address that is not safe, and a certificate that cannot be used, before anything is started.
+        """Refuse an unsafe address and an unusable certificate before the server starts.
 
         Raises:
-            InvalidArgumentError: one of them is refused; names where it was said.
+            InvalidArgumentError: the address or the certificate is refused; names its source.
         """
         server = self.server
         with _named(self.sources["host"]):
@@ -70,7 +72,7 @@ class Configuration:
 
 
 class Probe(NamedTuple):
-    """The server that is asked for its health: where it is on this machine, and whether it speaks TLS."""
+    """The server to ask for its health: its address on this machine, and whether it speaks TLS."""
 
     host: str
     port: int
@@ -78,7 +80,7 @@ class Probe(NamedTuple):
 
 
 class Access(NamedTuple):
-    """How to get into a server: its bearer token, None for none, and bytes of the largest request that it takes."""
+    """Access to a server: its bearer token, or None, and the size in bytes of the largest request that it takes."""
 
     token: str | None
     max_payload: int
@@ -91,24 +93,28 @@ class _Told(NamedTuple):
 
 
 PROBED: Final = tuple(setting for setting in SETTINGS if setting.name in ("host", "port", "tls_cert"))
-"""The settings that `health` takes; it passes over the others, in the environment and in the file."""
+"""The settings that `health` takes; it ignores the others in the environment and in the file."""
 
 
 OF_ACCESS: Final = tuple(setting for setting in SETTINGS if setting.name in ("max_payload", "token_file"))
-"""The settings that `copy` takes, for a server that it copies to."""
+"""The settings that `copy` takes for a target server."""
 
 
 def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Configuration:
-    """Return what all sources together say; `given` holds the texts of flags by the names of settings, None for none.
+    """Combine all sources. `given` holds the texts of flags by the names of settings; None for a flag not given.
 
     Raises:
-        InvalidArgumentError: a source says what cannot be; tells which.
+        InvalidArgumentError: a source has an invalid value, or two do not go together; names the source.
     """
     return _put_together(_read(SETTINGS, given, environment), environment)
 
 
 def configure_probe(given: Mapping[str, Any], environment: Mapping[str, str]) -> Probe:
-    """Return which server to ask for its health. Takes the same sources as `configure`, and raises as it does."""
+    """Return the server to ask for its health, from the sources of `configure`.
+
+    Raises:
+        InvalidArgumentError: as for `configure`; or the port is 0.
+    """
     values, sources, _ = _read(PROBED, given, environment)
     if values["port"] == 0:
         raise InvalidArgumentError(f"{sources['port']}: 0 is any free port; write the one that is served, such as 1987")
@@ -116,13 +122,13 @@ def configure_probe(given: Mapping[str, Any], environment: Mapping[str, str]) ->
 
 
 def configure_access(given: Mapping[str, Any], environment: Mapping[str, str]) -> Access:
-    """Return how to get into a server, from flags and the environment.
+    """Return the access to a server, from flags and the environment.
 
-    A token of the environment goes before a file that it names, and a file of the command line before both. Of a file,
-    the first token is taken.
+    A file on the command line goes first, then a token in the environment, then a file that the environment names. The
+    first token of a file counts.
 
     Raises:
-        InvalidArgumentError: a source says what cannot be; tells which.
+        InvalidArgumentError: a source has an invalid value; names the source.
     """
     said = {setting.name: _value(setting, given, environment, _NO_FILE) for setting in OF_ACCESS}
     token_file, source = said["token_file"]
@@ -160,7 +166,7 @@ def _read(settings: Sequence[Setting], given: Mapping[str, Any], environment: Ma
 
 @contextlib.contextmanager
 def _named(source: str) -> Generator[None]:
-    """Put where it was said before what is wrong."""
+    """Put the name of the source before the message of an error."""
     try:
         yield
     except InvalidArgumentError as exc:
@@ -170,10 +176,10 @@ def _named(source: str) -> Generator[None]:
 def read_all_tokens(
     token_file: Path | None, environment: Mapping[str, str], source: str = "--token-file"
 ) -> Tokens | None:
-    """Return the tokens of the file, which `source` names, and of the environment; None where there are none.
+    """Return the tokens of the file and of the environment; None if there are none. `source` names the file in errors.
 
     Raises:
-        InvalidArgumentError: one of them cannot be a token; says where it stands.
+        InvalidArgumentError: a token is invalid, or the file cannot be read; names the source.
     """
     with _named(source):
         tokens = read_tokens(token_file) if token_file is not None else []
@@ -188,7 +194,7 @@ def read_all_tokens(
 def _value(
     setting: Setting, given: Mapping[str, Any], environment: Mapping[str, str], file: ConfigFile
 ) -> tuple[Any, str]:
-    """Return the value from the first source that has one, and that source; the flag where none has."""
+    """Return the value from the first source that has one, and that source; else the default, and the flag."""
     source = setting.flag
     try:
         flag = given.get(setting.name)
@@ -212,7 +218,7 @@ def _of_flag(setting: Setting, given: Any) -> Any:
 
 
 def _of_json(setting: Setting, value: object) -> Any:
-    """Return the value of a key in the file, which must be of the JSON type of the setting's values."""
+    """Return the value of a key in the file; its JSON type must be that of the setting."""
     if setting.read is None:
         if not isinstance(value, bool):
             raise ValueError("must be true or false")

@@ -1,7 +1,7 @@
 """One client's connection: frames in, their answers out, in order.
 
-Where the engine does not have to wait, a frame is answered in the very callback that read it from the socket, and all
-answers of one callback go out in one write. Where it has to (saving, loading), later frames wait.
+If the engine need not wait, the callback that reads a frame from the socket also answers it. All answers of one
+callback go out in one write. While the engine waits (saving, loading), later frames wait too.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _logger = logging.getLogger(__name__)
 
 
 class NdbServerConnection(PacedConnection):
-    """A connection whose requests the engine answers.
+    """A connection that answers requests with the engine.
 
-    Who was not admitted as an admin is taken for a client that may only work on data.
+    A client that was not admitted as an admin may only work on data.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class NdbServerConnection(PacedConnection):
         self._misses = misses
         self._admitted = False
         self.grant: Grant | None = None
-        # Stays when the connection has ended: probes and those who were refused never are.
+        # Stays True after the connection has ended. Probes and refused handshakes never become clients.
         self.is_client: bool = False
 
     def admit(self, *, admin: bool) -> None:
-        """Let a client in; an `admin` may use the commands that are for admins."""
+        """Let a client in; an `admin` may also use the commands for admins."""
         self._is_admin = admin
         self._on_miss = self._misses.of_connection(self.address, self.peer, self._end_guessing)
         self._admitted = True
@@ -65,7 +65,7 @@ class NdbServerConnection(PacedConnection):
         self._traffic.admitted += 1
 
     def _end_guessing(self) -> None:
-        """End the connection once the answers to what came with the last guess are written."""
+        """End the connection once the answers to the requests that came with the last guess are written."""
         self._ended(Ending.GUESSING)
         self.loop.call_soon(self._fail, CloseCode.POLICY_VIOLATION, TOO_MANY_MISSES)
 
@@ -114,16 +114,16 @@ class NdbServerConnection(PacedConnection):
             self.free()
 
     def revoke(self) -> None:
-        """Answer no more, and close the connection (code 1008)."""
+        """Stop answering, and close the connection (code 1008)."""
         self._leaving = True
         self._ended(Ending.REVOKED)
         if self._is_open:
             self._fail(CloseCode.POLICY_VIOLATION, "the token was revoked")
-        else:  # let in, and not told yet
+        else:  # admitted, but the handshake has not been answered yet
             self.transport.abort()
 
     def cut(self) -> None:
-        """End at once, whatever is still to be answered or read."""
+        """End at once, with requests unanswered and answers unread."""
         self._leaving = True
         if self._admitted:
             self._ended(Ending.STOPPING)
@@ -132,7 +132,7 @@ class NdbServerConnection(PacedConnection):
         self.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was not begun."""
+        """Drop the requests that wait, and stop counting the client."""
         if self._admitted:
             self._admitted = False
             self._traffic.admitted -= 1

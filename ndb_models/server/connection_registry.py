@@ -1,7 +1,7 @@
-"""The connections that a server has: handshakes, probes and clients, each kind in a room of its own.
+"""The connections of a server, by kind: handshakes, probes and clients.
 
-A connection arrives as a handshake. It becomes a probe, which asks for health or metrics, or a client. A room for
-handshakes or for probes that is full makes room by evicting one, so that a newcomer always gets in.
+A connection arrives as a handshake. It becomes a probe, which asks for health or metrics, or a client. When there are
+too many handshakes or probes, the server evicts one, so that a new connection always gets in.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from ndb_models.server.traffic import Refusal, Traffic
 from ndb_models.types import Clock
 
 _PREFIX_OF_A_SITE: Final = 64
-# How long a handshake is left alone, in seconds, where descriptors have run out.
+# When descriptors have run out, handshakes younger than this many seconds are not evicted.
 _YOUNG: Final = 0.05
 
 
 def address_of(peer: str) -> str:
-    """Return the address that limits count by: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the address that limits count by: an IPv4 address, or the /64 of an IPv6 address.
+
+    An IPv4-mapped IPv6 address counts as IPv4. Text that is no IP address is returned as it is.
+    """
     try:
         address = ip_address(peer.partition("%")[0])
     except ValueError:
@@ -35,7 +38,7 @@ def address_of(peer: str) -> str:
 
 
 class Registered(Protocol):
-    """What a registry asks of a connection: where it comes from, since when it is there, and how it is ended."""
+    """A connection as the registry sees it: its address, its time of arrival, and two ways to end it."""
 
     address: str
     arrived_at: float
@@ -50,7 +53,7 @@ class Registered(Protocol):
         ...
 
     def cut(self) -> None:
-        """End it at once, because the server stops."""
+        """End it at once, because the server is stopping."""
         ...
 
 
@@ -58,14 +61,14 @@ C = TypeVar("C", bound=Registered)
 
 
 class ConnectionRegistry(Generic[C]):
-    """Knows every connection from when it was accepted until it has ended."""
+    """Holds every connection from its arrival to its end."""
 
     def __init__(self, options: ServerOptions, traffic: Traffic, *, clock: Clock = time.monotonic) -> None:
         self._most_handshakes = options.max_handshakes
         self._most_of_an_address = options.max_connections_per_address
         self._traffic = traffic
         self._clock = clock
-        # Dictionaries, as sets that keep their order: the oldest is first.
+        # Dictionaries used as ordered sets: the oldest is first.
         self._handshakes: dict[C, None] = {}
         self._probes: dict[C, None] = {}
         self._clients: dict[C, None] = {}
@@ -74,11 +77,15 @@ class ConnectionRegistry(Generic[C]):
 
     @property
     def clients(self) -> list[C]:
-        """The clients, in the order in which they were admitted."""
+        """The clients, in order of admission."""
         return [*self._clients]
 
     def arrive(self, connection: C) -> None:
-        """Take in a handshake. Where there are too many, the oldest of the address that has most is evicted."""
+        """Add a handshake.
+
+        If its address has too many, evict the oldest of that address. If there are too many in all, evict the oldest
+        of the address with the most handshakes.
+        """
         address = connection.address
         most = self._most_of_an_address
         if most is not None and self._handshakes_of[address] >= most:
@@ -90,7 +97,7 @@ class ConnectionRegistry(Generic[C]):
         self._traffic.handshakes = len(self._handshakes)
 
     def become_probe(self, connection: C) -> None:
-        """Move a handshake to the probes. Where there are too many, the oldest probe is evicted."""
+        """Move a handshake to the probes. If there are too many, evict the oldest probe."""
         if self._end_handshake(connection):
             if len(self._probes) >= PROBES:
                 self._evict(next(iter(self._probes)))
@@ -103,11 +110,11 @@ class ConnectionRegistry(Generic[C]):
             self._clients_of[connection.address] += 1
 
     def has_too_many_clients(self, address: str) -> bool:
-        """Tell whether an address has as many clients as it may have."""
+        """Return True if an address has all the clients that it may have."""
         return self._most_of_an_address is not None and self._clients_of[address] >= self._most_of_an_address
 
     def leave(self, connection: C) -> None:
-        """Forget a connection; one that is not there changes nothing."""
+        """Remove a connection; an unknown one changes nothing."""
         self._end_handshake(connection)
         self._probes.pop(connection, None)
         if connection in self._clients:
@@ -115,7 +122,7 @@ class ConnectionRegistry(Generic[C]):
             self._count_down(self._clients_of, connection.address)
 
     def free_descriptors(self) -> None:
-        """Evict what holds a descriptor without need: all that is answered and no client, and the oldest handshake."""
+        """Evict answered handshakes and probes, and the oldest handshake unless it is younger than 0.05 s."""
         for connection in [*self._handshakes, *self._probes]:
             if connection.is_answered:
                 self._evict(connection)
@@ -138,7 +145,7 @@ class ConnectionRegistry(Generic[C]):
         connection.evict()
 
     def _end_handshake(self, connection: C) -> bool:
-        """Take a connection from the handshakes; return False if it was evicted meanwhile."""
+        """Remove a connection from the handshakes; return False if it has been evicted."""
         if connection not in self._handshakes:
             return False
         del self._handshakes[connection]

@@ -1,4 +1,4 @@
-"""Coroutines that were started outside of a task, and turned out to wait for something."""
+"""Finish coroutines that were started outside a task and then had to wait."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @types.coroutine
 def resumed(started: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
-    """Go on with a coroutine that waits for `waits_for`, which `send(None)` returned; return its result.
+    """Resume a coroutine that waits for `waits_for`, the value that `send(None)` returned; return its result.
 
-    What it raises is raised. A cancellation is thrown into it.
+    Its exceptions propagate. A cancellation is thrown into it.
     """
     while True:
         try:
             sent = yield waits_for
-        except BaseException as exc:  # noqa: BLE001 - whatever is thrown in, cancellation too, is the coroutine's
+        except BaseException as exc:  # noqa: BLE001 - every exception, even a cancellation, goes to the coroutine
             resume = functools.partial(started.throw, exc)
         else:
             resume = functools.partial(started.send, sent)

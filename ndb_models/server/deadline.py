@@ -1,4 +1,4 @@
-"""Waiting for a client with an end: what has not happened by then is not waited for any longer."""
+"""Deadlines for clients."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Calls `missed` so many seconds after it was started, unless it was stopped before.
+    """Calls `missed` `seconds` after the start, unless it is stopped before.
 
-    Starting one that runs, and stopping one that does not, changes nothing.
+    Starting a running deadline and stopping a stopped one change nothing.
 
     Attributes:
-        runs: whether it was started, and neither stopped nor missed since.
+        runs: True from the start until it is stopped or missed.
     """
 
     __slots__ = ("_loop", "_missed", "_seconds", "_timer", "runs")
@@ -31,7 +31,7 @@ class Deadline:
             self.runs = True
 
     def stop(self) -> None:
-        """Forget it."""
+        """Cancel the deadline."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

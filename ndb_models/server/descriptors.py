@@ -1,4 +1,4 @@
-"""File descriptors: how many this process may open, and a few that are kept for when there are no more."""
+"""File descriptors: how many this process may open, and a few spare ones for when they run out."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final
 from ndb_models.server.options import ServerOptions
 
 PROBES: Final = 32
-"""Probes of health and scrapes of metrics that may be connected at a time, beyond all other connections."""
+"""The most health probes and metrics scrapes that may be connected at a time, beyond all other connections."""
 
-# For the store's files, data sets, the log, the listening sockets, and what the interpreter opens.
+# For the store's files, data sets, the log, the listening sockets, and the interpreter's own files.
 _FOR_OTHERS: Final = 64
 _SPARE: Final = 8
-# Of a limit that is too low, handshakes get one descriptor in so many.
+# If the limit is too low, handshakes get one in this many descriptors.
 _SHARE_OF_HANDSHAKES: Final = 4
 
 
 def descriptor_limit(*, wanted: int) -> float:
-    """Return how many descriptors this process may open; infinity where the system does not say.
+    """Return how many descriptors this process may open; infinity if there is no limit, or on Windows.
 
-    The soft limit is raised to `wanted`, or to the hard limit if that is lower. It is never lowered.
+    A lower soft limit is raised to `wanted`, or to the hard limit if that is lower. It is never lowered.
     """
     if sys.platform == "win32":
         return math.inf
@@ -34,19 +34,19 @@ def descriptor_limit(*, wanted: int) -> float:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return math.inf if soft == resource.RLIM_INFINITY else soft
     raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    with contextlib.suppress(OSError, ValueError):  # some systems refuse less than the hard limit that they name
+    with contextlib.suppress(OSError, ValueError):  # some systems refuse even their own hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         return raised
     return soft
 
 
 def descriptors_for(options: ServerOptions) -> int:
-    """Return how many descriptors a server with these options may need."""
+    """Return the most descriptors that a server with these options may need."""
     return options.max_connections + options.max_handshakes + PROBES + _FOR_OTHERS
 
 
 def fitted(options: ServerOptions, limit: float) -> ServerOptions:
-    """Return the options with as many clients and handshakes as so many descriptors allow, each one at the least."""
+    """Return options whose clients and handshakes fit into `limit` descriptors; at least one of each stays."""
     if descriptors_for(options) <= limit:
         return options
     left = int(limit) - PROBES - _FOR_OTHERS
@@ -56,31 +56,31 @@ def fitted(options: ServerOptions, limit: float) -> ServerOptions:
 
 
 class SpareDescriptors:
-    """Descriptors that are kept open, and given up one by one when the process can open no more."""
+    """Open descriptors in reserve, to be given up one by one when the process can open no more."""
 
     def __init__(self) -> None:
         self._kept: list[int] = []
 
     @property
     def is_full(self) -> bool:
-        """Whether none is missing."""
+        """True if the reserve is complete."""
         return len(self._kept) == _SPARE
 
     def refill(self) -> bool:
-        """Take as many as are missing, as far as there are any; return whether none is missing now."""
+        """Open the missing descriptors, as far as the system allows; return True if the reserve is complete."""
         with contextlib.suppress(OSError):
             while not self.is_full:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY))
         return self.is_full
 
     def give_up_one(self) -> bool:
-        """Free one for another use; return False if none is left."""
+        """Close one, so that it can be used; return False if none is left."""
         if not self._kept:
             return False
         os.close(self._kept.pop())
         return True
 
     def close(self) -> None:
-        """Free all."""
+        """Close all."""
         while self.give_up_one():
             pass

@@ -1,9 +1,9 @@
-"""Who gets in: every HTTP request to the port is looked at here, before it may become a WebSocket.
+"""Admission: every HTTP request to the port comes here before it may become a WebSocket.
 
-`/healthz` and `/readyz` answer everyone; `/metrics` those who have an admin's token, where tokens are in use. All else
-is a handshake, and is refused in this order: 503 while the server is not ready, 429 for an address that begins too
-many, 403 for an `Origin` that is not allowed, 401 without a token that is known, 503 while there are as many clients as
-there may be, 429 while there are as many of its address.
+`/healthz` and `/readyz` answer everyone. `/metrics` needs an admin's token if tokens are in use. Any other request is a
+handshake, and these checks run in order: 503 while the server is not ready, 429 for too many handshakes from the
+address, 403 for an `Origin` that is not allowed, 401 without a known token, 503 if the server is full or short of
+descriptors, 429 if the address has too many clients.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ENDPOINTS: Final = ("/healthz", "/readyz", "/metrics")
 _READING: Final = ("GET", "HEAD")
 _PLAIN: Final = "text/plain; charset=utf-8"
 GENERATION_HEADER: Final = "NDB-Generation"
-"""Of `/readyz`: the oldest generation of tokens and certificates that a worker serves."""
+"""The header of `/readyz` with the oldest generation of tokens and certificates that a worker serves."""
 _REALM: Final = 'Bearer realm="ndb_models"'
 
 
 class Readiness(Enum):
-    """Where a server is in its life."""
+    """The stages in the life of a server."""
 
     LOADING = "loading"
     READY = "ready"
@@ -50,7 +50,7 @@ class Readiness(Enum):
 
 
 class Gate:
-    """Lets requests in, or answers them. To websockets it is a `process_request`."""
+    """Admits requests, or answers them. Serves websockets as its `process_request`."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Gate:
         self._started = clock()
 
     async def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Return the answer to a request that becomes no WebSocket; None for one that may."""
+        """Return the HTTP answer to a request; None if it may become a WebSocket."""
         assert isinstance(connection, NdbServerConnection)
-        # websockets before 17 lets nothing but GET come so far, and does not say so.
+        # websockets before 17 has no `method`: it only lets GET come this far.
         method: str = getattr(request, "method", "GET")
         path = request.path.partition("?")[0]
         if path not in _ENDPOINTS:
@@ -124,7 +124,7 @@ class Gate:
         return None
 
     def _grant(self, request: Request) -> Grant | None:
-        """Return what a request's token allows; everything where tokens are not in use."""
+        """Return the grant of a request's token, or None; without tokens in use, everyone may do everything."""
         if self.tokens is None:
             return OPEN_TO_ALL
         given = request.headers.get_all("Authorization")
@@ -153,13 +153,13 @@ class Gate:
             statistics = await self._engine.statistics()
         except StoreError as exc:
             _logger.warning("the store cannot be counted for /metrics: %s", exc.reason)
-            statistics = None  # the rest is what tells that something is wrong
+            statistics = None  # the other metrics are needed most when something is wrong
         text = exposition(self._traffic, self._engine.tally, statistics, self._clock() - self._started, self._state)
         return _answer(HTTPStatus.OK, text, {"Content-Type": CONTENT_TYPE})
 
 
 def _unauthorized(request: Request, text: str) -> Response:
-    """Ask for a token (RFC 6750, section 3): why is said only to those who gave one."""
+    """Ask for a token (RFC 6750, section 3); give an error code only if the request had a token."""
     challenge = f'{_REALM}, error="invalid_token"' if "Authorization" in request.headers else _REALM
     return _answer(HTTPStatus.UNAUTHORIZED, text, {"WWW-Authenticate": challenge})
 

@@ -1,4 +1,4 @@
-"""Where a client's HTTP request ends: what comes behind it may be frames already."""
+"""Find the end of a client's HTTP request: the bytes after it may be frames already."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _END: Final = b"\r\n\r\n"
 
 
 class RequestEnd:
-    """Finds the end of the first HTTP request in a stream, whatever pieces it comes in."""
+    """Finds the end of the first HTTP request in a stream, in pieces of any size."""
 
     __slots__ = ("_tail",)
 
     def __init__(self) -> None:
-        # The last bytes that came: the end may be cut.
+        # The last bytes of the stream so far: the end mark may span two pieces.
         self._tail = b""
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what of these bytes belongs to the request, and what comes behind it."""
+        """Split the next bytes of the stream into a part of the request and the rest after it."""
         seen = self._tail + data
         found = seen.find(_END)
         if found < 0:

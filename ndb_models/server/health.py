@@ -1,4 +1,4 @@
-"""Asking a server on this machine whether it is ready, for containers and scripts."""
+"""Ask a server on this machine whether it is ready, for containers and scripts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from http import HTTPStatus
 from typing import Final
 
 _WITHIN: Final = 5.0
-# Of what another program may answer there, so much is read, and so much is shown.
+# Another program may answer on this port: bytes to read of its answer, and characters to show.
 _MOST: Final = 1024
 _SHOWN: Final = 80
 _EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def why_not_ready(host: str, port: int, *, secure: bool) -> str | None:
-    """Return None if a server on this machine answers `/readyz` with 200 within 5 s; else why it does not.
+    """Return None if a server on this machine answers `/readyz` with 200; else the reason, for people.
+
+    Connecting, and each wait for data, may take 5 s.
 
     Args:
-        host: the address that it listens on; for all addresses, loopback is asked.
+        host: the address that the server listens on; if that is every address, loopback is asked.
         port: its port.
-        secure: it speaks TLS. Its certificate is not verified.
+        secure: True if it speaks TLS. Its certificate is not verified.
     """
     host = _EVERYWHERE.get(host, host)
     shown = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/readyz"
@@ -56,7 +58,7 @@ def _ask(host: str, port: int, *, secure: bool) -> tuple[int, str]:
 
 
 def _trusting() -> ssl.SSLContext:
-    """Return a context that takes any certificate: nothing secret is sent, and it goes to this machine."""
+    """Return a context that takes any certificate: the request holds no secret and stays on this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

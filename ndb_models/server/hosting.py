@@ -17,17 +17,17 @@ from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.gate import Gate
 from ndb_models.server.options import ServerOptions
 
-# Longer than a client whose requests wait for a save is not read from, its pongs neither.
+# While a client's requests wait for a save, the server does not read its pongs either. This allows for long saves.
 _PONG_WITHIN: Final = 120.0
 
 MakeConnection: TypeAlias = Callable[..., NdbServerConnection]
-"""Returns a connection, from what websockets and `OpeningConnection` need."""
+"""Returns a connection; takes the arguments of websockets and of `OpeningConnection`."""
 
 
 class Host:
-    """Takes accepted sockets through TLS and the opening handshake, and stays until their connections have ended.
+    """Takes accepted sockets through TLS and the opening handshake, and waits for the end of their connections.
 
-    To websockets it is the server that a connection belongs to.
+    Stands in for the `Server` that websockets gives each connection.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Host:
         return True
 
     async def connect(self, accepted: socket.socket, peer: str, *, only_probes: bool) -> None:
-        """Serve a socket until its connection has ended, or is cut off."""
+        """Serve a socket until its connection ends or is cut off."""
         options = self._options
         protocol = ServerProtocol(max_size=options.max_payload, logger=self._logger)
         connection = self._make(
@@ -81,14 +81,14 @@ class Host:
             self._registry.leave(connection)
 
     async def _open(self, connection: NdbServerConnection, accepted: socket.socket) -> bool:
-        """Return whether the connection is open now. One that is not has been answered, or has failed by itself."""
+        """Return True if the connection is open now. Otherwise it has been answered, or has failed by itself."""
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, **self._tls_times
             )
             async with asyncio.timeout(self._options.open_timeout):
                 await connection.handshake(self._gate, server_header=None)
-        except Exception:  # noqa: BLE001 - a handshake that fails, in TLS or in time, is the other side's doing
+        except Exception:  # noqa: BLE001 - a failed handshake, even in TLS or by time, is the client's fault
             return False
         if connection.protocol.state is not State.OPEN:
             return False

@@ -1,4 +1,4 @@
-"""Clients that ask for nothing, and clients that do not read what they asked for."""
+"""Watches for clients that send no requests, and for clients that do not read their answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-# How often in its time a connection is looked at for being idle: so much of the time it may be longer.
+# Looks in the time limit: a connection may stay idle for one look's time beyond the limit.
 _LOOKS: Final = 4
 
 
 class IdleWatch:
-    """Calls `idle` when there was no request for so many seconds, or up to a quarter longer; None for never.
+    """Calls `idle` after `seconds` without a request, or up to a quarter later; never if `seconds` is None.
 
     Attributes:
-        looks: how often it looked since there was a request, which sets this to 0.
+        looks: looks since the last request; the connection sets it to 0 at each request.
     """
 
     __slots__ = ("_idle", "_loop", "_seconds", "_timer", "looks")
@@ -27,7 +27,7 @@ class IdleWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look from now on."""
+        """Watch from now on."""
         if self._seconds is not None:
             self._timer = self._loop.call_later(self._seconds / _LOOKS, self._look)
 
@@ -39,18 +39,18 @@ class IdleWatch:
             self.start()
 
     def then(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call something so many seconds from now, unless this is stopped before."""
+        """Make a call after so many seconds, unless this is stopped before."""
         self._timer = self._loop.call_later(seconds, call)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class UnreadWatch:
-    """Calls `stuck` when a client has read nothing for so many seconds, while something waits for it."""
+    """Calls `stuck` when answers wait and the client has read no byte of them for `seconds`."""
 
     __slots__ = ("_loop", "_seconds", "_stuck", "_timer")
 
@@ -61,7 +61,7 @@ class UnreadWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, transport: asyncio.WriteTransport) -> None:
-        """Look again and again whether less is left to be read than before, until stopped."""
+        """Check at each interval that the client has read some of its answers, until stopped."""
         unread = transport.get_write_buffer_size()
 
         def look() -> None:
@@ -73,7 +73,7 @@ class UnreadWatch:
         self._timer = self._loop.call_later(self._seconds, look)
 
     def stop(self) -> None:
-        """Look no more: the client has caught up."""
+        """Stop watching: the client has caught up."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Listening on an address; and why one cannot be listened on, said with the address."""
+"""Listen on an address. Errors name the address."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import socket
 from collections.abc import Generator
 from typing import Final
 
-# Newcomers that the system holds until they are accepted.
+# Connections that the system holds until they are accepted.
 _BACKLOG: Final = 256
-# Of an address that a host name stands for: this machine does not have it.
+# Errors that mean: this machine does not have the address that the host name resolved to.
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 @contextlib.contextmanager
 def listening_on(host: str, port: int) -> Generator[None]:
-    """Name the address in an error of the system; `errno` stays.
+    """Add the address to an error of the system; `errno` stays.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the server cannot listen on the address.
     """
     try:
         yield
     except OSError as exc:
-        # Event loops have texts of their own, and not all of them name the port.
+        # Each event loop has its own messages, and some do not name the port.
         reason = exc.strerror if isinstance(exc, socket.gaierror) or not exc.errno else os.strerror(exc.errno)
         failure = OSError(
             f"port {port} of {host or 'every address'} cannot be listened on: {(reason or str(exc)).lower()}"
@@ -36,10 +36,10 @@ def listening_on(host: str, port: int) -> Generator[None]:
 
 
 async def listen(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
-    """Return listening sockets, one for each address that a host stands for and that this machine has.
+    """Return listening sockets, one for each address of the host that this machine has.
 
     Raises:
-        OSError: none can be listened on, or the port of one is in use.
+        OSError: the machine has no such address, or one of them cannot be listened on: its port may be in use.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -64,7 +64,7 @@ def _listening(
 ) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # elsewhere it would let other programs take the port
+        if os.name == "posix":  # elsewhere this option would let other programs take the port
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -12,7 +12,7 @@ _SECONDS_BETWEEN: Final = 60.0
 
 
 class LogLimit:
-    """Writes a warning at most once a minute, with the number of those that were left out since."""
+    """Writes a warning at most once a minute, with the number of warnings left out since the last one."""
 
     def __init__(self, logger: logging.Logger, clock: Clock = time.monotonic) -> None:
         self._logger = logger

@@ -1,7 +1,7 @@
-"""What the server logs, and how: events and their fields, as text or as one JSON object a line.
+"""The server's log: events and their fields, as text or as one JSON object a line.
 
-No line holds a value, a key's name, a session's token or a bearer token. Of exceptions the types and the places in the
-code are shown, and not the messages, since nobody can tell what those quote.
+No line holds a value, a key's name, a session's token or a bearer token. An exception is logged with its types and
+places in the code, but without its message, since that may quote data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOGGERS: Final = ("ndb_models", "asyncio")
 
 
 class _Formatter(logging.Formatter):
-    """What both formats have in common."""
+    """The common part of both formats."""
 
     def line(self, record: logging.LogRecord, fields: Mapping[str, object]) -> str:
         raise NotImplementedError
@@ -55,7 +55,7 @@ class JsonFormatter(_Formatter):
 
 
 def log_to(stream: TextIO, *, level: str, style: str) -> None:
-    """Write what this package and the event loop log to a stream, for the rest of this process."""
+    """Write the log of this package and of the event loop to a stream, for the rest of this process."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     handler.setLevel(level.upper())

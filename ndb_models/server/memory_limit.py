@@ -1,4 +1,4 @@
-"""How much memory this process may still take: by its control group, by its own limits, and by the machine."""
+"""The memory that this process may still take: by its control group, by its own limits, and by the machine."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Final
 
 _ROOT: Final = Path("/")
 _GROUPS: Final = "sys/fs/cgroup"
-# Where the two versions of control groups are mounted, alone or side by side, and the file that has the limit.
+# Mount points of both versions of control groups, alone or side by side, and the file with the limit.
 _MOUNTS: Final = (("", "memory.max"), ("unified", "memory.max"), ("memory", "memory.limit_in_bytes"))
 # Fields of /proc/self/statm, in pages: proc(5).
 _VIRTUAL: Final = 0
 _RESIDENT: Final = 1
 _DATA: Final = 5
-# What a server takes itself once it serves: modules, and the stacks and allocation arenas of threads, which are mostly
-# addresses that are reserved.
+# The server's own needs once it serves: modules, and the stacks and allocation arenas of threads. These are mostly
+# reserved addresses.
 _RESIDENT_TO_COME: Final = 16 * 1024 * 1024
 _VIRTUAL_TO_COME: Final = 128 * 1024 * 1024
 
 
 def resident_limit(root: Path = _ROOT) -> int | None:
-    """Return how many bytes of memory this process may have: beyond them, the system ends it."""
+    """Return the bytes of memory at which the system ends this process; None if the system does not tell."""
     return min([*_group_limits(root), *_machine_memory()], default=None)
 
 
 def resident_memory(root: Path = _ROOT) -> int:
-    """Return how many bytes of memory this process has; 0 if the system does not tell."""
+    """Return the bytes of memory that this process takes; 0 if the system does not tell."""
     return _used(root)[1]
 
 
 def memory_left(root: Path = _ROOT) -> int | None:
-    """Return how many bytes there are for data and clients; None if the system does not tell.
+    """Return the bytes of memory left for data and clients; None if the system does not tell.
 
-    That is what this process may take, without what it has taken, and without what a server takes to start. `root` is
-    where the files of the system are.
+    This is the limit of this process, less its present use, and less the needs of a starting server. `root` is the
+    directory of the system's files.
     """
     virtual, resident, data = _used(root)
     left = [most - resident - _RESIDENT_TO_COME for most in (*_group_limits(root), *_machine_memory())]
@@ -51,7 +51,7 @@ def memory_left(root: Path = _ROOT) -> int | None:
 
 
 def _used(root: Path) -> tuple[int, int, int]:
-    """Return the sizes of this process: virtual, resident, and of its data; 0 if the system does not tell."""
+    """Return the bytes that this process takes: virtual, resident, and data; zeros if the system does not tell."""
     try:
         fields = (root / "proc/self/statm").read_text("ascii").split()
         page = os.sysconf("SC_PAGE_SIZE")
@@ -61,7 +61,7 @@ def _used(root: Path) -> tuple[int, int, int]:
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """Yield the limits of the control group of this process, and of those above it. Very large ones mean none."""
+    """Yield the limits of this process's control group and of the groups above it. A huge number means no limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""Watching how much memory the process really takes, and giving some back before the system ends it.
+"""Watch the memory that the process really takes, and give some back before the system ends the process.
 
-The store counts what it holds. What connections hold, and what an allocator keeps of freed memory, shows only here.
+The store counts its own data only. The memory of connections, and freed memory that the allocator keeps, shows here.
 """
 
 from __future__ import annotations
@@ -15,28 +15,27 @@ from typing import Final, Protocol
 from ndb_models.types import Clock
 
 _LOOK_EVERY: Final = 0.05
-# Parts of the memory that the process may take: from the first on, freed memory is given back to the system; from the
-# second on, connections are ended.
+# Parts of the memory limit: above the first, freed memory goes back to the system; above the second, connections end.
 _HIGH: Final = 7 / 8
 _TOO_HIGH: Final = 15 / 16
-# Looking for freed memory takes a while where there is much.
+# In a large process, collecting freed memory takes a while.
 _GIVE_BACK_EVERY: Final = 1.0
-# Ending connections that hold less would free nothing.
+# Ending a connection that holds less would free no memory.
 _WORTH_ENDING: Final = 64 * 1024
 
 _logger = logging.getLogger(__name__)
 
 
 class Holder(Protocol):
-    """What holds memory for one client."""
+    """An object that holds memory for one client."""
 
     @property
     def held(self) -> int:
-        """How many bytes of requests and answers it holds."""
+        """The bytes of requests and answers that it holds."""
         ...
 
     def free(self) -> None:
-        """Let go of all of them, and of the client."""
+        """Drop them all, and the client."""
         ...
 
 
@@ -44,11 +43,11 @@ class MemoryWatch:
     """Keeps the memory of this process below `most` bytes, as far as giving back and ending connections can.
 
     Args:
-        most: how many bytes of memory the process may take.
-        resident: returns how many it takes.
+        most: the bytes of memory that the process may take.
+        resident: returns the bytes that it takes.
         holders: returns the connections.
         give_back: gives freed memory back to the system.
-        clock: tells the time in seconds; only differences matter.
+        clock: returns the time in seconds; only differences matter.
     """
 
     def __init__(
@@ -68,13 +67,13 @@ class MemoryWatch:
         self._next_time = clock()
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Look 20 times a second, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             self.look()
 
     def look(self) -> None:
-        """Look once: give back, and end the connections that hold most, where too much memory is taken."""
+        """Look once. If the process takes too much, give memory back, and end the connections that hold most."""
         if self._resident() <= self._most * _HIGH:
             return
         if self._clock() >= self._next_time:
@@ -97,7 +96,7 @@ class MemoryWatch:
 
 
 def give_back_freed_memory() -> None:
-    """Give freed memory back to the system, where the C library can (glibc)."""
+    """Give freed memory back to the system, if the C library can (glibc)."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)

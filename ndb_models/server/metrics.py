@@ -1,4 +1,4 @@
-"""What a server counts, as text that Prometheus reads (exposition format 0.0.4)."""
+"""The counters of a server, as text for Prometheus (exposition format 0.0.4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
 
 
 def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
-    """Return all that there is to tell; `uptime` in seconds. `store` is None for one that cannot be counted."""
+    """Return all metrics; `uptime` in seconds. Pass None as `store` if the store cannot be counted."""
     families = [*_connection_families(traffic, uptime), *_request_families(traffic, tally)]
     if store is not None:
         families += _store_families(store)
@@ -131,7 +131,7 @@ def _histogram(name: str, meaning: str, histogram: Histogram) -> str:
 
 
 def _sample(name: str, labels: Mapping[str, object], value: float) -> str:
-    # Labels hold commands, statuses, reasons and bounds: nothing that would have to be escaped.
+    # Labels hold commands, statuses, reasons and bounds, which need no escaping.
     inner = ",".join(f'{label}="{content}"' for label, content in labels.items())
     return f"{name}{{{inner}}} {_number(value)}" if inner else f"{name} {_number(value)}"
 

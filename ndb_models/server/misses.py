@@ -1,4 +1,4 @@
-"""Tokens that clients name and that no session has: counted, logged where they may be guesses, and limited if asked."""
+"""Misses: session tokens in requests that no session has. Counted, logged if they may be guesses, limited if asked."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ndb_models.types import Clock
 _logger = logging.getLogger(__name__)
 
 TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist"
-"""Why a connection is closed that guesses."""
+"""The reason in the close frame to a client that guesses."""
 
 _SECONDS_WATCHED: Final = 60.0
-# So many of one address in that time are worth a line in the log.
+# This many misses of one address in that time are logged.
 _WORTH_TELLING: Final = 1000
 _MOST_ADDRESSES: Final = 16_384
 
 
 class MissWatch:
-    """Watches all connections of a server for tokens that no session has."""
+    """Watches all connections of a server for misses."""
 
     def __init__(self, options: ServerOptions, traffic: Traffic, *, clock: Clock = time.monotonic) -> None:
         self._rate = options.miss_rate
@@ -40,7 +40,10 @@ class MissWatch:
         self._watching_until = clock() + _SECONDS_WATCHED
 
     def of_connection(self, address: str, peer: str, end: Callable[[], None]) -> OnMiss:
-        """Return what is told of one connection's misses. `end` is called once, at the first above a limit."""
+        """Return a callback for the misses of one connection. It calls `end` once, at the first miss above a limit.
+
+        It returns False from then on: the client may not be told which tokens exist.
+        """
         own = None if self._rate is None else RateLimit(self._rate, self._clock)
         is_over = False
 

@@ -1,4 +1,4 @@
-"""A connection during its opening handshake: bounded in bytes, and to be evicted where there are too many."""
+"""A connection in its opening handshake: its request is bounded in bytes, and it can be evicted."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _logger = logging.getLogger(__name__)
 
 
 class OpeningConnection(ServerConnection):
-    """What a connection is before it is a client.
+    """A connection that is no client yet.
 
-    Its request is read up to `max_header_bytes`, line feeds included; a longer one gets HTTP status 431. Nothing more
-    is read until the request is answered; what came in one segment with it waits, and what follows a refusal is thrown
-    away. `peer` is where it comes from, to be logged, and `address` what limits count it by. One that is for
-    `only_probes` is refused as a client.
+    Its request may have `max_header_bytes`, line feeds included; a longer one gets HTTP status 431. Reading pauses
+    until the request is answered. Bytes that came with the request wait; bytes after a refusal are thrown away.
+
+    Attributes:
+        peer: the IP address of the other side, for the log.
+        address: the address that limits count by.
+        only_probes: True if the connection may not become a client.
     """
 
     def __init__(
@@ -50,37 +53,37 @@ class OpeningConnection(ServerConnection):
         self._traffic = traffic
         self._head_left = options.max_header_bytes
         self._request_end = RequestEnd()
-        # What came behind the request before it was answered: frames already.
+        # Bytes that came after the request and before its answer: frames already.
         self._early: list[bytes] = []
         self._is_held = False
         self._is_connected = False
         self.has_shaken_hands = False
-        # In whose course TLS is agreed on, before there is a transport.
+        # The task that runs the TLS handshake: until it succeeds, there is no transport to abort.
         self._opened_by = asyncio.current_task()
 
     @property
     def is_answered(self) -> bool:
-        """Whether the request was answered, or refused before it was whole."""
+        """True if the request was answered, or refused before it was complete."""
         return self.response is not None or self.protocol.handshake_exc is not None
 
     def hang_up(self) -> None:
-        """End the connection at once, if it was made."""
+        """End the connection at once, if there is a transport."""
         if self._is_connected:
             self.transport.abort()
 
     def evict(self) -> None:
-        """End at once, also while TLS is agreed on, or an answer is made that waits for the store."""
+        """End the connection at once, even during the TLS handshake, or while its answer waits for the store."""
         if not self.has_shaken_hands and self._opened_by is not None:
             self._opened_by.cancel()
         self.hang_up()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin. Not as websockets' server does: its task is started for it."""
+        """Take the transport, but start no task, as websockets' server would: `Host` runs the connection."""
         self._is_connected = True
         Connection.connection_made(self, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the request, and keep what follows it until it is answered."""
+        """Take bytes of the request; keep the bytes after it until it is answered."""
         if self.is_answered:
             return
         if self.request is not None:
@@ -100,7 +103,7 @@ class OpeningConnection(ServerConnection):
             self._refuse_head()
 
     def _hand_over(self, data: bytes) -> None:
-        """Have websockets take these bytes."""
+        """Give these bytes to websockets."""
         super().data_received(data)
 
     def _has_request(self) -> bool:
@@ -108,7 +111,7 @@ class OpeningConnection(ServerConnection):
 
     @abstractmethod
     def _begin_with(self, early: bytes) -> None:
-        """Begin to answer a client: the handshake has ended, and this came together with it."""
+        """Start answering a client after a successful handshake; `early` holds the bytes that came with it."""
 
     def _refuse_head(self) -> None:
         text = f"The request and its headers are larger than {self._options.max_header_bytes} bytes.\n"
@@ -127,7 +130,7 @@ class OpeningConnection(ServerConnection):
             self.transport.pause_reading()
 
     def send_data(self) -> None:
-        """Send what websockets has to say. Once that is the answer to the request, read on."""
+        """Send the output of websockets. Once it holds the answer to the request, resume reading."""
         super().send_data()
         if self._is_held and self.response is not None:
             self._is_held = False

@@ -1,4 +1,4 @@
-"""What a server is told: where it listens, whom it lets in, and what it lets them do."""
+"""The options of a server: its address, the clients it admits, and their limits."""
 
 from __future__ import annotations
 
@@ -32,41 +32,44 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What a server listens on, and what it lets clients do. Times in seconds, sizes in bytes.
+    """The address of a server, and the limits on its clients. Times in seconds, sizes in bytes.
 
     Args:
-        host: the address to listen on. One beyond this machine is refused without both tokens and TLS, unless
-            `insecure` is set.
-        port: 0 for any that is free.
+        host: the address to listen on. An address beyond this machine needs both tokens and TLS, unless `insecure` is
+            set.
+        port: the port; 0 for any free one.
         max_payload: the largest request; a larger one closes its connection with code 1009.
-        send_timeout: how long a client may leave answers unread before it is cut off.
-        insecure: listen beyond this machine without tokens or TLS all the same.
+        send_timeout: how long a client may leave answers unread; after that it is cut off.
+        insecure: listen beyond this machine even without tokens or TLS.
         tokens: the bearer tokens that open the server; None to let everyone do everything.
-        tls_cert: the certificate, with those between it and its root, in a PEM file; None for no TLS.
-        tls_key: its key, in a PEM file, without a passphrase.
-        allow_origins: the origins whose pages may connect; handshakes of any other `Origin` are refused.
-        max_connections: how many clients may be connected; a handshake more is refused with HTTP status 503.
-        max_handshakes: how many connections there may be beyond those of clients, in TLS and in the opening handshake.
-            One more evicts the oldest of the address that has most.
+        tls_cert: a PEM file with the certificate and its intermediates; None for no TLS.
+        tls_key: a PEM file with its key, without a passphrase.
+        allow_origins: origins of pages that may connect; a handshake with any other `Origin` is refused.
+        max_connections: the most clients at a time; a further handshake is refused with HTTP status 503.
+        max_handshakes: the most connections in TLS and in the opening handshake, beyond those of clients. One more
+            evicts the oldest of the address with the most.
         max_header_bytes: the largest request of a handshake, with its headers; a larger one gets HTTP status 431.
-        max_connections_per_address: how many clients of one address may be connected; a handshake more is refused with
-            HTTP status 429. IPv6 addresses count by their /64. None for any number.
-        handshake_rate_per_address: how many handshakes a second an address may begin, over ten seconds; one more is
-            refused with HTTP status 429. None for any number.
-        miss_rate: how many tokens that no session has a connection may name a second, over ten seconds. One more is
-            answered with status 14, and the connection is closed with code 1008. None for any number.
+        max_connections_per_address: the most clients of one address, and the most handshakes. A further client is
+            refused with HTTP status 429; a further handshake evicts the address's oldest. IPv6 addresses count by their
+            /64. None for any number.
+        handshake_rate_per_address: the most handshakes a second of one address, over ten seconds; one more is refused
+            with HTTP status 429. None for any number.
+        miss_rate: the most misses a second of one connection, over ten seconds; a miss is a token that no session has.
+            One more gets status 14, and the connection is closed with code 1008. None for any number.
         miss_rate_per_address: the same for all connections of an address together.
-        max_in_flight: how many requests of a connection may wait before no more are read from it.
-        open_timeout: how long a client may take for its handshake, and for the one of TLS before it.
-        receive_timeout: how long a request may take to come in, from its first byte to its last, before its connection
-            is closed with code 1008.
-        close_timeout: how long a client may take to end a connection that is being closed before it is cut off.
-        idle_timeout: how long a client may send no request before its connection is closed (code 1001); None for ever.
-        stop_timeout: how long stopping may wait for what is being answered and read before connections are cut.
-        reuse_port: share the port with other processes that do so too.
+        max_in_flight: the most requests of a connection that may wait; at that number, reading pauses.
+        open_timeout: how long a client may take for its handshake, and for the TLS handshake before it.
+        receive_timeout: how long a request may take from its first byte to its last; after that, its connection is
+            closed with code 1008.
+        close_timeout: how long a client may take to end a connection that is being closed; after that it is cut off.
+        idle_timeout: how long a client may send no request; after that, its connection is closed with code 1001. None
+            for ever.
+        stop_timeout: how long stopping waits for requests to be answered and answers to be read; after that,
+            connections are cut.
+        reuse_port: share the port with other processes that set this too.
 
     Raises:
-        InvalidArgumentError: an option is out of range, or does not go together with another.
+        InvalidArgumentError: an option is out of range, or conflicts with another.
     """
 
     host: str = "127.0.0.1"
@@ -110,19 +113,19 @@ class ServerOptions:
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:
-        """The files of the certificate and of its key; None for no TLS."""
+        """The files of the certificate and its key; None for no TLS."""
         return None if self.tls_cert is None or self.tls_key is None else (self.tls_cert, self.tls_key)
 
     @property
     def secure(self) -> bool:
-        """Whether it listens with TLS."""
+        """True if the server speaks TLS."""
         return self.tls_cert is not None
 
     def require_safe_address(self) -> None:
-        """Refuse an address that other machines can reach, unless they need a token and TLS, or it is meant.
+        """Refuse an address that other machines can reach, unless tokens and TLS protect it or `insecure` is set.
 
         Raises:
-            InvalidArgumentError: it is refused; says what is missing.
+            InvalidArgumentError: the address is refused; names the missing protection.
         """
         missing = [
             what
@@ -137,7 +140,7 @@ class ServerOptions:
 
 
 def is_origin(text: str) -> bool:
-    """Tell whether this is the origin of a page, as browsers write it: `https://app.example.org`."""
+    """Return True for the origin of a page, as browsers write it: `https://app.example.org`."""
     return _ORIGIN.fullmatch(text) is not None
 
 

@@ -1,7 +1,7 @@
-"""Frames of one client, taken at a pace that leaves time for others.
+"""Take the frames of one client at a pace that leaves time for others.
 
-A turn of the event loop has a budget of frames, bytes and time for each connection. What is beyond it waits, with
-reading paused, for a later turn (`Rounds`); so does what came in while others had used up the turn.
+In a turn of the event loop, each connection has a budget of frames, bytes and time. Input beyond the budget waits for a
+later turn (`Rounds`), with reading paused. So does input that arrives when others have used up the turn.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from ndb_models.wire.pipeline import FENCE_EVERY, FEW
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # where websockets was installed without its C extension
+except ImportError:  # websockets was installed without its C extension
     from websockets.utils import apply_mask
 
 
-# Enough to be worth a system call, few enough that the client has something to do meanwhile; and with the fence that a
-# client of ours waits for before it goes on. The answers to a few more go out with these: it has them share the fence.
+# Answers in one write: enough to be worth a system call, and few enough to give the client work early. One more than
+# FENCE_EVERY, for the fence that our client waits for. Fewer than FEW further answers go out with these: the client
+# lets them share the fence.
 _WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
-# So many bytes of answers do not wait for more: only writing shows that a client does not read, and requests of a few
-# bytes may ask for large values.
+# This many bytes of answers are written without waiting for more. Only a write shows that a client does not read, and
+# requests of a few bytes may ask for large values.
 _WRITTEN_AT_ONCE: Final = 64 * 1024
 
 
 class PacedConnection(OpeningConnection):
-    """A connection that hands over messages in order, as many at a time as the budget of a turn allows."""
+    """A connection that hands over messages in order, within the budget of each turn."""
 
     def __init__(
         self,
@@ -61,26 +62,26 @@ class PacedConnection(OpeningConnection):
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
         self._binary = False
-        # Messages that wait: for the one that is being answered, or for the client to read what it was sent.
+        # Messages that wait: for an earlier answer, or for the client to read its answers.
         self._inbox: deque[tuple[bytes, bool]] = deque()
         self._answering: asyncio.Task[None] | None = None
-        # The breach or close frame that ends the connection, while it waits for answers to what came before. And
-        # whether the client sends no more, which waits for them too.
+        # The breach or close frame that ends the connection, while it waits for earlier answers.
         self._last: Part | None = None
+        # True if the client will send no more, while this waits for earlier answers too.
         self._eof = False
-        # Whether there will be a turn for what waits; and whether no more is read until then.
+        # True if a later turn has been asked for; and if reading pauses until then.
         self._asked = False
         self._sated = False
         # Frames that go out together.
         self._outbox: list[bytes] = []
         self._outbox_size = 0
-        # Set once the server stops: no more is read. And what is waited for then.
+        # Set once the server stops: reading ends. Then a future for the last answer.
         self._leaving = False
         self._all_answered: asyncio.Future[None] | None = None
-        # Whether there is a connection, and no close frame yet.
+        # True while the connection is open and there was no close frame.
         self._is_open = False
         self._reading = True
-        # Runs while a message is coming in; and from when the connection is to end.
+        # The first runs while a message is coming in, the second from the closing of the connection on.
         self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
         self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
         self._idle = IdleWatch(self.loop, options.idle_timeout, self._close_idle)
@@ -88,18 +89,18 @@ class PacedConnection(OpeningConnection):
 
     @abstractmethod
     def _answer(self, message: bytes, *, binary: bool) -> None:
-        """Answer a message, or set `_answering` to what will."""
+        """Answer a message, or set `_answering` to the task that will."""
 
     @abstractmethod
     def _ended(self, reason: Ending) -> None:
-        """Take note that the server ends this connection."""
+        """Note that the server ends this connection."""
 
     @abstractmethod
     def cut(self) -> None:
-        """End at once, whatever is still to be answered or read."""
+        """End at once, with requests unanswered and answers unread."""
 
     def data_received(self, data: bytes) -> None:
-        """Answer what came in, or as much of it as may be done at once."""
+        """Answer the input, as far as the budget of this turn allows."""
         if not self.has_shaken_hands:
             super().data_received(data)
             return
@@ -121,7 +122,7 @@ class PacedConnection(OpeningConnection):
             self._ask()
 
     def send_data(self) -> None:
-        """Send what websockets has to say, which it does whenever the state of the connection may have changed."""
+        """Send the output of websockets, which calls this whenever the connection's state may have changed."""
         try:
             super().send_data()
         finally:
@@ -130,7 +131,7 @@ class PacedConnection(OpeningConnection):
                 self._settle()
 
     def take_turn(self) -> None:
-        """Go on with what waits."""
+        """Process the input and the messages that wait."""
         self._asked = False
         if self.connection_lost_waiter.done():
             return
@@ -140,7 +141,7 @@ class PacedConnection(OpeningConnection):
             self.free()
 
     def _go_on(self) -> None:
-        """Go on with what waits: now, or in a later turn where this one is used up."""
+        """Process waiting input and messages now, or in a later turn if this one is used up."""
         self._take_last()
         if self._asked or self.time_used > self._rounds.limit:
             self._ask()
@@ -148,7 +149,7 @@ class PacedConnection(OpeningConnection):
             self._work()
 
     def _ask(self) -> None:
-        """See that there is a later turn."""
+        """Ask for a later turn, once."""
         if not self._asked:
             self._asked = True
             self._rounds.ask(self)
@@ -156,12 +157,12 @@ class PacedConnection(OpeningConnection):
 
     @property
     def held(self) -> int:
-        """How many bytes of requests and answers are held for this client."""
+        """The bytes of requests and answers that are held for this client."""
         waiting = sum(len(message) for message, _ in self._inbox)
         return self._reader.size + self._assembler.size + waiting + self.transport.get_write_buffer_size()
 
     def free(self) -> None:
-        """End at once, as memory is short: answers may have been lost, and others would be taken for them."""
+        """End at once, as memory is short: after a lost answer, the client would mistake the next for it."""
         self._is_open = False
         self._outbox.clear()
         self._inbox.clear()
@@ -169,7 +170,7 @@ class PacedConnection(OpeningConnection):
         self.transport.abort()
 
     def _work(self, data: bytes = b"") -> None:
-        """Answer within the budget of a turn what waits and what came in, then write all answers at once."""
+        """Answer waiting messages and new input within the budget of a turn, then write all answers at once."""
         started = now = perf_counter()
         until = started + (SECONDS_AT_ONCE if data else SECONDS_A_ROUND)
         if self._inbox:
@@ -199,7 +200,7 @@ class PacedConnection(OpeningConnection):
             self._settle()
 
     def _work_off(self, until: float) -> float:
-        """Answer messages that wait, until something has to wait longer; return the time."""
+        """Answer waiting messages until time runs out or one must wait longer; return the time, or 0 if none waited."""
         now = 0.0
         while self._inbox and self._answering is None and not self.paused:
             message, binary = self._inbox.popleft()
@@ -211,13 +212,13 @@ class PacedConnection(OpeningConnection):
         return now
 
     def _take_last(self) -> None:
-        """End the connection if that waited for answers, and they have been given."""
+        """End the connection if a breach or close frame waited for answers, and all are given."""
         if self._last is not None and not self._has_requests():
             last, self._last = self._last, None
             self._take_other(last)
 
     def _take(self, parts: list[Part], until: float) -> None:
-        """Take frames in order, and give back those for which there is no time."""
+        """Take frames in order; give back the rest when time or room runs out."""
         count = len(parts)
         enough = count - FEW
         for number, part in enumerate(parts, 1):
@@ -236,8 +237,8 @@ class PacedConnection(OpeningConnection):
 
     # As asyncio's protocols have it; websockets always returns None.
     def eof_received(self) -> bool | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take it that the client sends no more. What it asked before is answered first, but over TLS."""
-        if self._has_work() and self.transport.can_write_eof():  # TLS ends both sides at once
+        """Note that the client will send no more. Its earlier requests are answered first, except over TLS."""
+        if self._has_work() and self.transport.can_write_eof():  # TLS ends both directions at once
             self._eof = True
             return True
         super().eof_received()
@@ -249,12 +250,12 @@ class PacedConnection(OpeningConnection):
         elif isinstance(part, Breach):
             self._fail(CloseCode(part.code), part.reason)
         elif self.protocol.state is not State.CLOSED and not self.transport.is_closing():
-            self._write()  # what websockets answers, a close above all, comes after what was answered before
+            self._write()  # earlier answers go out before those of websockets, above all before a close
             self._hand_over(part)
             self._end_in_time()
 
     def _can_go_on(self) -> bool:
-        """Whether there is something to do that waits for nothing but time."""
+        """Return True if there is work that waits only for time."""
         if self.paused:
             return False
         if self._answering is None and self._inbox:
@@ -262,7 +263,7 @@ class PacedConnection(OpeningConnection):
         return self._reader.has_parts and len(self._inbox) < self._most_waiting
 
     def _settle(self) -> None:
-        """Read, unless something waits that goes first; tell who waits for all to be answered once it is."""
+        """Resume or pause reading; report once all is answered; end the connection if the client sends no more."""
         waits = (self._asked and self._sated) or self.paused or len(self._inbox) >= self._most_waiting
         self._read_on(not (waits or (self._leaving and self._is_open)))
         if self._all_answered is not None and not self._all_answered.done() and not self._has_work():
@@ -277,7 +278,7 @@ class PacedConnection(OpeningConnection):
         return waits and self._is_open
 
     def process_event(self, event: Event) -> None:
-        """Take what websockets made of frames that are no whole text messages."""
+        """Take the events of websockets, for frames that are not whole text messages."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
@@ -308,20 +309,20 @@ class PacedConnection(OpeningConnection):
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self._outbox_size = 0
-            # A client that has reset the connection is not told yet, and asyncio logs each further write to it.
+            # After a reset by the client, this may run before `connection_lost`; asyncio would log each further write.
             if self._is_open and not self.transport.is_closing():
                 self._traffic.sent += len(frames)
                 self.transport.write(frames)
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        """End the connection with a close frame, after what was answered before."""
+        """End the connection with a close frame, after earlier answers."""
         self._write()
         self.protocol.fail(code, reason)
         self.send_data()
         self._end_in_time()
 
     def _end_in_time(self) -> None:
-        """Once there was a close frame, a client that does not end its side of the connection is cut off."""
+        """After a close frame, cut off a client that does not end its side of the connection."""
         if self.protocol.state is State.CLOSING:
             self._end_by.start()
 
@@ -329,13 +330,13 @@ class PacedConnection(OpeningConnection):
         if self._reading:
             self._fail(CloseCode.POLICY_VIOLATION, "the message took too long to come in")
         else:
-            self._whole.start()  # it is not the client who is late
+            self._whole.start()  # the server has paused reading: the client is not late
 
     def _abort(self) -> None:
         self.transport.abort()
 
     async def leave(self) -> None:
-        """Read no more, answer everything that was read, and close the connection (code 1001)."""
+        """Stop reading, answer everything that was read, and close the connection (code 1001)."""
         self._leaving = True
         self._all_answered = self.loop.create_future()
         self._settle()
@@ -347,7 +348,7 @@ class PacedConnection(OpeningConnection):
             self._idle.start()
 
     def _close_idle(self) -> None:
-        """Close the connection, unless it is the client who waits."""
+        """Close the connection, unless the client waits for an answer."""
         if self._answering is not None:
             self._idle.start()
             return
@@ -365,7 +366,7 @@ class PacedConnection(OpeningConnection):
                 self.transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """Stop answering a client that does not read; cut it off if it does not start again."""
+        """Stop answering a client that does not read; cut it off if it does not resume."""
         super().pause_writing()
         self._read_on(False)
         self._unread.start(self.transport)
@@ -375,13 +376,13 @@ class PacedConnection(OpeningConnection):
         self.transport.abort()
 
     def resume_writing(self) -> None:
-        """Go on answering."""
+        """Resume answering."""
         super().resume_writing()
         self._unread.stop()
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was not begun."""
+        """Drop the requests that wait, and stop all timers."""
         self._is_open = False
         self._idle.stop()
         self._unread.stop()

@@ -1,6 +1,6 @@
-"""What the system says of this process, as Prometheus' client libraries name it (`process_*`).
+"""The system's figures for this process, with the names of Prometheus' client libraries (`process_*`).
 
-Read from `/proc` where there is one. What a system does not tell is left out.
+They come from `/proc`, if there is one. Unknown figures are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _SELF: Final = Path("/proc/self")
-# Fields of /proc/self/stat behind the name in parentheses, which may hold spaces: proc(5) numbers them from 3.
+# Fields of /proc/self/stat after the name in parentheses, which may hold spaces: proc(5) numbers them from 3.
 _START_TIME: Final = 22 - 3
 _VIRTUAL_SIZE: Final = 23 - 3
 _RESIDENT_PAGES: Final = 24 - 3
@@ -22,9 +22,9 @@ _RESIDENT_PAGES: Final = 24 - 3
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatistics:
-    """This process: times in seconds, sizes in bytes; None for what the system does not tell.
+    """Figures for this process: times in seconds, sizes in bytes; None for unknown ones.
 
-    `started` is in seconds since 1970; `max_fds` is infinite where there is no limit.
+    `started` is in seconds since 1970; `max_fds` is infinite if there is no limit.
     """
 
     cpu: float
@@ -36,13 +36,13 @@ class ProcessStatistics:
 
 
 def process_statistics() -> ProcessStatistics:
-    """Return what the system says now."""
+    """Return the present figures."""
     cpu, max_fds = time.process_time(), _max_fds()
     try:
         fields = (_SELF / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        # One of them is that of the folder which is read.
-        open_fds = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 - names alone, of up to tens of thousands
-        # Not from /proc/stat: a hardened service sees its processes alone.
+        # Not counting the descriptor of this directory itself.
+        open_fds = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 - only names, up to tens of thousands
+        # Not from /proc/stat: a hardened service sees only its own processes.
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, IndexError, ValueError):
         return ProcessStatistics(cpu, max_fds=max_fds)

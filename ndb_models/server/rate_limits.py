@@ -1,4 +1,4 @@
-"""How often something may happen: so many a second on average, and ten seconds' worth at once."""
+"""Rate limits: an average rate a second, with bursts of ten seconds' worth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_ADDRESSES: Final = 16_384
 
 
 class RateLimit:
-    """A budget that fills by `rate` a second, up to ten seconds' worth (one at the least). It starts full."""
+    """A budget that grows by `rate` a second, up to ten seconds' worth (at least one). It starts full."""
 
     __slots__ = ("_clock", "_left", "_most", "_rate", "_seen")
 
@@ -24,7 +24,7 @@ class RateLimit:
         self._seen = clock()
 
     def take(self, count: int = 1) -> bool:
-        """Take `count` from the budget. Return False if there is less; then nothing is left of it."""
+        """Take `count` from the budget. If there is less, empty the budget and return False."""
         now = self._clock()
         left = min(self._most, self._left + (now - self._seen) * self._rate) - count
         self._seen = now
@@ -33,7 +33,7 @@ class RateLimit:
 
 
 class AddressRateLimit:
-    """A budget for each address. Of more than 16,384 addresses, the one not heard of for longest is forgotten."""
+    """A budget for each address. Beyond 16,384 addresses, the least recently used one is dropped."""
 
     def __init__(self, rate: float, clock: Clock = time.monotonic) -> None:
         self._rate = rate
@@ -47,5 +47,5 @@ class AddressRateLimit:
             limit = RateLimit(self._rate, self._clock)
             if len(self._limits) >= _MOST_ADDRESSES:
                 del self._limits[next(iter(self._limits))]
-        self._limits[address] = limit  # last, as the one heard of most recently
+        self._limits[address] = limit  # last: the most recently used
         return limit.take(count)

@@ -1,4 +1,4 @@
-"""What may change while a server runs, and what needs a restart."""
+"""Which settings may change while a server runs, and which need a restart."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ndb_models.server.configuration import Configuration
 
 
 def merged(started: Configuration, read: Configuration, *, guarded: bool) -> Configuration:
-    """Return the settings of a worker that starts, or reloads, after others: what was read, as far as it may differ.
+    """Combine new settings with those at the start, for a worker that reloads or starts late.
 
-    Address, port, store, data sets, logging and the number of workers stay as they were at the start. So does
-    `stop_timeout`, by which the parent waits.
+    Address, port, store, data sets, logging, the number of workers and the engine's limits stay as they were at the
+    start. So does `stop_timeout`, since the parent waits by it.
 
     Args:
-        started: the settings at the start of all.
-        read: those that were read now.
-        guarded: clients needed a token so far.
+        started: the settings at the start of the server.
+        read: the settings that were read now.
+        guarded: True if clients needed a token so far.
 
     Raises:
-        InvalidArgumentError: the tokens are gone, or TLS is to be turned on or off. That needs a restart.
+        InvalidArgumentError: the tokens are gone, or TLS would be turned on or off. Both need a restart.
     """
     old, new = started.server, read.server
     if guarded and new.tokens is None:

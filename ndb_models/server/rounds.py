@@ -1,7 +1,7 @@
-"""Turns of the event loop, shared fairly: what one connection has to do never holds up another for long.
+"""Fair sharing of the event loop's turns: no connection holds up another for long.
 
-A connection answers what it reads at once, within its budget. What is beyond it waits here, and is taken up in later
-turns of the loop; the connection that has used the least time goes first (start-time fair queueing).
+A connection answers its input at once, within its budget. Work beyond the budget waits here for later turns of the
+loop. The connection that has used the least time goes first (start-time fair queueing).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from time import perf_counter
 from typing import Final, Protocol
 
 FRAMES_A_TURN: Final = 128
-"""So many frames of a connection are taken in one turn of the loop."""
+"""The most frames of a connection in one turn of the loop."""
 BYTES_A_TURN: Final = 128 * 1024
-"""When a connection has read so many bytes in one turn, it reads no more in it."""
+"""After this many bytes in one turn, a connection reads no more in it."""
 SECONDS_AT_ONCE: Final = 0.002
-"""So long a connection answers what it has just read; the request that is being answered then is finished."""
+"""How long a connection may answer its new input; a request under way is finished even after that."""
 SECONDS_A_ROUND: Final = 0.00015
-"""So long connections that wait are answered in one turn of the loop, all together."""
+"""How long all waiting connections together are answered in one turn of the loop."""
 
-# When connections have answered for so long at once, all together, others that have read something in this turn wait.
+# After this much time in one turn, for all connections together, the others wait with their new input.
 _SECONDS_OF_ALL: Final = 0.004
 
 _logger = logging.getLogger(__name__)
@@ -33,21 +33,22 @@ class Member(Protocol):
     """A connection, as rounds see it."""
 
     time_used: float
-    """How long it has been answering, in seconds, or the `floor` if that was more when it asked for a turn."""
+    """Seconds that it has spent answering. Asking for a turn raises this to `floor`, if it is less."""
 
     def take_turn(self) -> None:
-        """Answer what waits, within the budget; if there is more, ask for a turn again."""
+        """Answer the waiting requests within the budget; if some are left, ask for a turn again."""
 
     def cut(self) -> None:
         """End at once."""
 
 
 class Rounds:
-    """The connections of a server that have more to do than fits into one turn of the loop.
+    """The connections of a server that have more work than fits into one turn of the loop.
 
     Attributes:
-        floor: the time that the member served last had used: who comes back after a pause counts as having used that.
-        limit: the least time that a member that waits has used: who has used more waits as well.
+        floor: the `time_used` of the member that was served last. After a pause, a member counts as having used that.
+        limit: a connection that has used more time than this must wait too. It is the least `time_used` of the waiting
+            members, infinity if none waits, and minus infinity when the turn is used up.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -61,7 +62,7 @@ class Rounds:
         self._scheduled = False
 
     def ask(self, member: Member) -> None:
-        """Give a turn to a connection that waits for none."""
+        """Give a later turn to a connection that has not asked for one yet."""
         if member.time_used < self.floor:
             member.time_used = self.floor
         self._number += 1
@@ -71,7 +72,7 @@ class Rounds:
         self._schedule()
 
     def note(self, spent: float) -> None:
-        """Take note that a connection has used much of this turn of the loop."""
+        """Count the seconds of a connection that has used much of this turn."""
         self._spent += spent
         if self._spent >= _SECONDS_OF_ALL:
             self.limit = -math.inf  # until the next turn
@@ -80,7 +81,7 @@ class Rounds:
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            # The loop runs this in its next turn, before what that turn reads.
+            # The loop runs this in its next turn, before the callbacks of that turn's input.
             asyncio.get_running_loop().call_soon(self._round)
 
     def _round(self) -> None:

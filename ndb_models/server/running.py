@@ -1,4 +1,4 @@
-"""Running a server as a process: from what it was told to its exit status."""
+"""Run a server as a process: from its configuration to its exit status."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.opening import open_store
 from ndb_models.version import __version__
 
-# By number: a crash writes without Python's own streams.
+# By number: at a crash, the fault handler writes without Python's own streams.
 _STANDARD_ERROR: Final = 2
-# The rest is for connections, for requests and answers under way, and for what counting does not see.
+# The rest is for connections, for requests and answers under way, and for uncounted memory.
 _STORE_PART: Final = 3 / 4
 
 _logger = logging.getLogger(__name__)
 
-# So many seconds after --stop-timeout, a worker that has not ended is killed. Closing the store takes its time too.
+# A worker that runs this many seconds beyond --stop-timeout is killed. Closing the store takes its time too.
 _TO_CLOSE: Final = 5.0
 
 Reading: TypeAlias = Callable[[], Configuration]
-"""Reads settings, tokens and certificate anew. Raises `InvalidArgumentError` where they cannot be used."""
+"""Reads settings, tokens and certificate again. Raises `InvalidArgumentError` if they are unusable."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """How a process serves: alone, or as a worker.
+    """A serving process: a single one, or a worker.
 
     Args:
-        state: what it says of itself.
-        read: reads what it serves with anew.
-        generation: called at a SIGHUP; returns the generation that this asks for.
-        tell: tells systemd, if it is this process that does so.
+        state: the state that it reports.
+        read: reads its configuration again.
+        generation: called at a SIGHUP; returns the generation that the signal asks for.
+        tell: notifies systemd; in a worker a no-op, since the parent notifies.
     """
 
     state: WorkerState
@@ -67,14 +67,13 @@ class _Process:
 
 
 def run(configuration: Configuration, read: Reading) -> int:
-    """Serve until told to stop (SIGINT, SIGTERM); return the exit status: 0 stopped, 1 failed.
+    """Serve until SIGINT or SIGTERM; return the exit status: 0 stopped, 1 failed, 2 configured wrongly.
 
-    On SIGHUP, tokens and certificate are read anew. The process is to end after this: signals stay blocked, or are
-    ignored.
+    On SIGHUP, tokens and certificate are read again. The process must end after this: signals stay blocked or ignored.
 
     Args:
-        configuration: what `read` has returned.
-        read: reads it anew, for reloads and in workers that start.
+        configuration: the result of a first `read`.
+        read: reads the configuration again, for reloads and in workers that start.
     """
     hold_signals()
     faulthandler.enable(_STANDARD_ERROR)
@@ -86,7 +85,7 @@ def run(configuration: Configuration, read: Reading) -> int:
 
 
 def _within_descriptors(options: ServerOptions) -> ServerOptions:
-    """Have this process open as many files as it may need; return the options with no more clients than it can have."""
+    """Raise the limit of open files; return options with no more clients and handshakes than the limit allows."""
     needed = descriptors_for(options)
     limit = descriptor_limit(wanted=needed)
     fitting = fitted(options, limit)
@@ -100,7 +99,7 @@ def _within_descriptors(options: ServerOptions) -> ServerOptions:
 
 
 def _reporting(work: Callable[[], int]) -> int:
-    """Return the exit status of some work; where it failed with a reason for people, tell them."""
+    """Return the exit status of some work. Write an expected failure to standard error: status 2 or 1."""
     try:
         return work()
     except InvalidArgumentError as exc:
@@ -153,7 +152,7 @@ def _serve(configuration: Configuration, process: _Process) -> int:
 
 
 def _say(line: str) -> None:
-    """Write a line to standard output. That nobody reads it any more is no reason to stop serving."""
+    """Write a line to standard output. If its reader is gone, serve on."""
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -162,16 +161,16 @@ def _say(line: str) -> None:
 
 
 def discard_output() -> None:
-    """Send to nowhere what is still to be written to standard output, at the exit of the interpreter too."""
+    """Discard all further standard output, even that written at the exit of the interpreter."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 async def _open_and_serve(configuration: Configuration, process: _Process) -> None:
-    """Serve until SIGINT or SIGTERM, which may come at any moment from here on.
+    """Serve until SIGINT or SIGTERM; either may come at any moment.
 
     Raises:
-        NdbError, OSError: it cannot start; what it had begun is ended.
+        NdbError, OSError: the server cannot start; everything is closed again.
     """
     stopping, reloading = asyncio.Event(), _Reloading(process)
     with handling_signals(stop=stopping.set, reload=reloading.reload):
@@ -182,9 +181,9 @@ async def _open_and_serve(configuration: Configuration, process: _Process) -> No
                 try:
                     await _serve_store(configuration, store, process, stopping, reloading)
                 finally:
-                    await store.aclose()  # the server does so too, once it has started
+                    await store.aclose()  # a server that has started does so too
         finally:
-            await asyncio.get_running_loop().shutdown_default_executor()  # its threads take signals
+            await asyncio.get_running_loop().shutdown_default_executor()  # its threads would take signals
 
 
 async def _opened(configuration: Configuration) -> Store:
@@ -194,7 +193,7 @@ async def _opened(configuration: Configuration) -> Store:
 
 
 def _limits(told: StoreLimits) -> StoreLimits:
-    """Return the limits of a store in memory: by default, so many bytes as there is memory for; 0 is any number."""
+    """Return the limits of a store in memory. By default, its size is 3/4 of the memory left; 0 bytes mean no limit."""
     size = told.size
     if size is None and (left := memory_left()) is not None:
         size = int(left * _STORE_PART)
@@ -203,7 +202,7 @@ def _limits(told: StoreLimits) -> StoreLimits:
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes uvloop's event loops where that is installed (the extra `speed`); None for asyncio's own."""
+    """Return uvloop's loop factory if uvloop is installed (the extra `speed`); None for asyncio's own loops."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
@@ -211,7 +210,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def pass_over_program() -> None:
-    """Have the collector of garbage pass over the program itself: going through it held up clients for 20 ms."""
+    """Exempt the program's objects from garbage collection: scanning them held up clients for 20 ms."""
     gc.collect()
     gc.freeze()
 
@@ -240,10 +239,10 @@ async def _serve_store(
 
 
 async def _is_done_before(task: asyncio.Task[Any], stopping: asyncio.Event) -> bool:
-    """Return True as soon as a task is done, and False if the server is told to stop before; the task is then ended.
+    """Return True once a task is done, or False if the server is told to stop before; that cancels the task.
 
     Raises:
-        Exception: what the task raised.
+        Exception: the task's own.
     """
     told = asyncio.create_task(stopping.wait())
     try:
@@ -260,7 +259,7 @@ async def _is_done_before(task: asyncio.Task[Any], stopping: asyncio.Event) -> b
 
 def _loading(configuration: Configuration, engine: Engine, generations: Generations) -> Callable[[], Awaitable[None]]:
     async def load() -> None:
-        if generations.loaded:  # by another worker: clients have changed what it loaded
+        if generations.loaded:  # by another worker, and clients may have changed the data since
             return
         for name in configuration.load_names:
             assert configuration.load_path is not None
@@ -272,7 +271,7 @@ def _loading(configuration: Configuration, engine: Engine, generations: Generati
 
 
 class _Reloading:
-    """Has a server reload when it is told to; when it is told so before there is one, as soon as there is one."""
+    """Reloads a server on request. A request that comes before there is a server waits for it."""
 
     def __init__(self, process: _Process) -> None:
         self._process = process
@@ -280,7 +279,7 @@ class _Reloading:
         self._asked = False
 
     def begin(self, server: NdbServer, configuration: Configuration) -> None:
-        """Take the server, with the settings that it was made with."""
+        """Take the server and its first settings; do a reload that waits."""
         self._server = server
         if configuration.server.tokens is not None:
             self._process.state.generations.note_guarded()
@@ -288,7 +287,7 @@ class _Reloading:
             self.reload()
 
     def reload(self) -> None:
-        """Read anew, and serve with that. If it cannot be used, log why, and go on with what there is."""
+        """Read the configuration again and serve with it. If it is unusable, log the reason and keep the old one."""
         if self._server is None:
             self._asked = True
             return
@@ -321,12 +320,12 @@ def _tell_systemd_stage(stage: Stage) -> None:
 
 
 def _reloading_state() -> str:
-    """Return what systemd is to be told at the start of a reload. At its end it is told that the server is ready."""
+    """Return systemd's notification for the start of a reload. The one for its end is `READY=1`."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def _tell_systemd(state: str) -> None:
-    """Tell systemd how far the service is, where it has asked to be told (sd_notify(3))."""
+    """Tell systemd the state of the service, if it has asked for that (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:

@@ -1,4 +1,4 @@
-"""The server: listening, sweeping, stopping."""
+"""The server: listen, sweep, reload, stop."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _ENDING: Final = (State.CLOSING, State.CLOSED)
 
 _logger = logging.getLogger(__name__)
 
-# At DEBUG, websockets logs the frames: values and tokens, in an application that turns its root logger up.
+# At DEBUG, websockets logs frames, with values and tokens. A root logger at DEBUG must not cause that.
 _websocket_logger = logging.getLogger("ndb_models.server.websocket")
 _websocket_logger.setLevel(logging.INFO)
 
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:
-    """Return False for what websockets tells at INFO of a connection that is no client's, unless DEBUG is asked for.
+    """Lower the INFO records of websockets to DEBUG for connections that are not clients; return True to log one.
 
-    Else two lines would be logged for each probe of health and each scrape of metrics.
+    Otherwise each health probe and each metrics scrape would log two lines.
     """
     connection = getattr(record, "websocket", None)
     if record.levelno == logging.INFO and isinstance(connection, NdbServerConnection) and not connection.is_client:
@@ -61,9 +61,14 @@ _websocket_logger.addFilter(_is_worth_telling)
 class NdbServer(Uncopyable):
     """An engine behind a port: `async with NdbServer(engine, options) as server`, or `start` and `stop`.
 
-    Browsers are refused, but for pages of the origins that are allowed. `prepare` is run once the server listens and
-    before it is ready; until then handshakes get HTTP status 503, and so does `/readyz`. `state` is that of this worker
-    among those that share a port.
+    Browsers are refused, except for pages of the allowed origins.
+
+    Args:
+        engine: answers the requests; `stop` closes it.
+        options: None for the defaults.
+        prepare: awaited once the server listens and before it is ready. Until then, handshakes and `/readyz` get HTTP
+            status 503.
+        state: the state of this worker, if several share a port.
     """
 
     def __init__(
@@ -93,13 +98,13 @@ class NdbServer(Uncopyable):
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen, and be ready.
+        """Listen, prepare, and become ready.
 
         Raises:
-            InvalidArgumentError: the host is beyond this machine and not protected, and `insecure` is not set; or the
-                certificate or its key cannot be used.
-            OSError: the address cannot be listened on.
-            Exception: whatever `prepare` raised; the server has stopped.
+            InvalidArgumentError: the host can be reached from other machines without protection, and `insecure` is not
+                set; or the certificate or its key is unusable.
+            OSError: the server cannot listen on the address.
+            Exception: `prepare` raised it; the server has stopped.
         """
         options = self._options
         options.require_safe_address()
@@ -137,33 +142,33 @@ class NdbServer(Uncopyable):
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that the server listens on."""
         assert self._port is not None, "the server was not started"
         return self._port
 
     @property
     def uri(self) -> str:
-        """Where clients connect to."""
+        """The URI for clients."""
         host = self._options.host
         return f"{'wss' if self._options.secure else 'ws'}://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     def reload(
         self, tokens: Tokens | None, *, certificate: tuple[Path, Path] | None = None, generation: int | None = None
     ) -> None:
-        """Take these tokens, and read the certificate and its key anew.
+        """Take these tokens, and read the certificate and its key again.
 
-        Clients whose token is not among them, or has another role now, are disconnected (code 1008) before this
-        returns, and so are clients that were let in without one. The others stay connected. The new certificate is for
-        connections from now on.
+        A client is disconnected (code 1008) before this returns if its token is gone or has another role now. So is a
+        client that was admitted without a token. The others stay connected; with `tokens` None, all do. The new
+        certificate is for new connections.
 
         Args:
-            tokens: all that open the server from now on; None to let everyone do everything.
-            certificate: the files of the certificate and of its key; None for those that the server has.
-            generation: the number of what is read; None for the next.
+            tokens: all tokens that open the server from now on; None to let everyone do everything.
+            certificate: the files of the certificate and its key; None for the present ones. Ignored without TLS.
+            generation: the number of this configuration; None to ask for the next.
 
         Raises:
-            InvalidArgumentError: the certificate or its key cannot be used; everything stays as it was, and the
-                generation too.
+            InvalidArgumentError: the certificate or its key is unusable. The server goes on as before, with its old
+                generation.
         """
         if generation is None:
             generation = self._state.generations.ask()
@@ -177,7 +182,7 @@ class NdbServer(Uncopyable):
         _logger.info("reloaded", extra={"fields": {"generation": generation, "revoked": revoked}})
 
     def _revoke(self, tokens: Tokens) -> int:
-        """End the clients whose token is not among these, or not with the role that it had; return how many."""
+        """End the clients that these tokens do not admit with the same role; return their number."""
         revoked = [
             each
             for each in self._registry.clients
@@ -188,9 +193,9 @@ class NdbServer(Uncopyable):
         return len(revoked)
 
     async def stop(self) -> None:
-        """Answer what has been accepted, close all connections (code 1001), and the engine. Twice does no harm.
+        """Answer all accepted requests, close all connections (code 1001), and close the engine. Twice does no harm.
 
-        What is not answered and read within `stop_timeout` is cut off.
+        After `stop_timeout`, the remaining connections are cut. That also happens if this is cancelled.
         """
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
@@ -207,13 +212,13 @@ class NdbServer(Uncopyable):
             await self._say_goodbye()
             self._registry.cut()
             await acceptor.wait_closed()
-        finally:  # also where nobody waits any longer for the goodbye
+        finally:  # even if this was cancelled during the goodbye
             self._registry.cut()
             await self._engine.aclose()
         _logger.info("stopped")
 
     async def _say_goodbye(self) -> None:
-        """Let every client have its answers, as long as there is time. Who is no client yet, or no more, has none."""
+        """Give every open client its answers, within `stop_timeout`."""
         clients = [each for each in self._registry.clients if each.protocol.state is State.OPEN]
         leaving = [asyncio.create_task(each.leave()) for each in clients]
         if leaving:

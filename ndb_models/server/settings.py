@@ -1,7 +1,7 @@
-"""The settings of `ndb-models serve`, one row each, and how the value of each is read.
+"""The settings of `ndb-models serve`, one row each, with the parser of its value.
 
-A setting is a flag of the command line (`--max-payload`), a variable of the environment (`NDB_MAX_PAYLOAD`) and a key
-of the configuration file (`maxPayload`), all from its one name.
+A setting's name gives its flag on the command line (`--max-payload`), its variable in the environment
+(`NDB_MAX_PAYLOAD`) and its key in the configuration file (`maxPayload`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.strict_json import MAX_NESTING
 
 Reader: TypeAlias = Callable[[str], Any]
-"""Returns the value that a text stands for; raises `ValueError`, which says what is wrong, where it stands for none."""
+"""Returns the value of a text; raises `ValueError`, with a message for people, if the text is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Setting:
     """One row.
 
     Args:
-        name: as Python writes it.
-        read: how its text is read; None for a switch, which is on or off.
-        help: what it is, for `--help`.
-        metavar: what stands for its value there.
-        default: its value where nobody gives one.
-        many: whether it may be given several times; in a variable, separated by commas.
+        name: the name, as a Python identifier.
+        read: parses its text; None for a switch, which is on or off.
+        help: its description in `--help`.
+        metavar: the placeholder for its value there.
+        default: its value if no source gives one.
+        many: True if it may be given several times; in a variable, values are separated by commas.
     """
 
     name: str
@@ -46,21 +46,21 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """What it is called in the environment."""
+        """Its name in the environment."""
         return "NDB_" + self.name.upper()
 
     @property
     def key(self) -> str:
-        """What it is called in the configuration file."""
+        """Its name in the configuration file."""
         return re.sub(r"_(.)", lambda match: match[1].upper(), self.name)
 
     def value_of(self, text: str) -> Any:
-        """Return what a text stands for; raises `ValueError`."""
+        """Return the value of a text; raise `ValueError` if the text is invalid."""
         if self.read is None:
             return _switch(text)
         if self.many:
@@ -111,7 +111,7 @@ def _number(least: int, most: int) -> Reader:
 def _seconds(least: float) -> Reader:
     def seconds(text: str) -> float:
         try:
-            value = float(text.replace("_", "?"))  # Python takes 1_0 for a number
+            value = float(text.replace("_", "?"))  # Python takes 1_0 for a number; this does not
         except ValueError:
             raise ValueError(f"{quoted(text, 20)} is not a number of seconds; write one such as 2.5") from None
         if not least <= value <= _A_YEAR:

@@ -1,7 +1,7 @@
 """Signals that tell a server to stop or to reload. None is lost, and none ends the process before it is handled.
 
-They are blocked from the start of a process until its handlers stand, and come then. After the handlers, they are
-ignored: the process is about to end.
+Signals are blocked from the start of a process until its handlers are set, and are delivered then. After the handlers
+are removed, signals are ignored: the process is about to end.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ _HANDLED: Final = (*STOPPING, *RELOADING)
 
 
 def hold_signals() -> None:
-    """Have signals wait until there are handlers for them. Threads that this one starts have them wait too."""
+    """Block signals until there are handlers for them. Threads that this one starts block them too."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
 
 
 @contextlib.contextmanager
 def handling_signals(*, stop: Callable[[], None], reload: Callable[[], None]) -> Generator[None]:
-    """Call these on the running event loop: `stop` for SIGINT and SIGTERM, `reload` for SIGHUP.
+    """Handle signals on the running event loop: call `stop` for SIGINT and SIGTERM, `reload` for SIGHUP.
 
-    Those that waited come at once. The process is to end after this, and without other threads: signals are ignored.
+    Waiting signals are handled at once. Signals are ignored afterwards, so the process must end then, and must have no
+    other threads.
     """
     loop = asyncio.get_running_loop()
     for number in STOPPING:

@@ -1,4 +1,4 @@
-"""TLS for the server's port: 1.2 at the least, certificates that can be replaced while it runs."""
+"""TLS for the server's port: version 1.2 or later; the certificate can be replaced while the server runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ndb_models.errors import InvalidArgumentError
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context with this certificate (and those between it and its root) and this key, PEM both.
+    """Return a context with this certificate (with its intermediates) and this key, both PEM files.
 
     Raises:
-        InvalidArgumentError: they cannot be read, do not belong together, or the key wants a passphrase.
+        InvalidArgumentError: they cannot be read or do not belong together, or the key needs a passphrase.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -22,11 +22,11 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def replace_certificate(context: ssl.SSLContext | None, certificate: Path, key: Path) -> None:
-    """Read both anew, for connections from now on. Raises as `server_context`; then the old ones stay.
+    """Read both files again, for new connections. Raises as `server_context`; then the old ones stay.
 
-    A `context` of None is yet to be made: this only finds out whether they can be used.
+    A server that has not started has no context yet (None): this only checks that the files are usable.
     """
-    server_context(certificate, key)  # what cannot be used is found out here, and not half-way through
+    server_context(certificate, key)  # check them before the context in use is changed
     if context is not None:
         _load(context, certificate, key)
 

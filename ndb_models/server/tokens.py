@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750) and what they allow. Nothing here shows or keeps a token: only its SHA-256."""
+"""Bearer tokens (RFC 6750) and their roles. `Tokens` keeps only the SHA-256 of each, and no message shows a token."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_
 
 
 class Role(Enum):
-    """What a token allows: all commands on data, or those for admins too."""
+    """The role of a token: all commands on data, or those for admins too."""
 
     DATA = "data"
     ADMIN = "admin"
 
 
 class Grant(NamedTuple):
-    """What a client was let in with: its role, and the digest of its token; None where tokens were not in use."""
+    """A client's admission: its role, and the digest of its token; None if tokens were not in use."""
 
     role: Role
     digest: bytes | None
 
 
 OPEN_TO_ALL: Final = Grant(Role.ADMIN, None)
-"""What every client has where tokens are not in use."""
+"""The grant of every client while tokens are not in use."""
 
 
 class Tokens:
     """The tokens that a server takes, each with its role.
 
     Raises:
-        InvalidArgumentError: a token is too short, holds what no token may, or is given twice.
+        InvalidArgumentError: a token is shorter than 20 characters, has an invalid character, or has two roles.
     """
 
     __slots__ = ("_roles",)
@@ -59,18 +59,18 @@ class Tokens:
         return f"<Tokens: {len(self)}>"
 
     def role_of(self, authorization: str) -> Role | None:
-        """Return what the value of an `Authorization` header allows; None for nothing. See `grant_of`."""
+        """Return the role of an `Authorization` header's value; None if its token is unknown. See `grant_of`."""
         grant = self.grant_of(authorization)
         return None if grant is None else grant.role
 
     def holds(self, grant: Grant) -> bool:
-        """Return True if the token of a client that is connected still opens the server, with the same role."""
+        """Return True if a connected client's token still opens the server with the same role."""
         return grant.digest is not None and self._roles.get(grant.digest) is grant.role
 
     def grant_of(self, authorization: str) -> Grant | None:
-        """Return what the value of an `Authorization` header opens the server with; None if it does not.
+        """Return the grant for an `Authorization` header's value; None if its token is unknown.
 
-        Takes as long for every token, whether it is known, or how much of it is right.
+        The time taken tells neither if the token is known nor how much of it is right.
         """
         scheme, _, token = authorization.partition(" ")
         given = _digest(token.strip() if scheme.lower() == "bearer" else "")
@@ -82,10 +82,11 @@ class Tokens:
 
 
 def read_tokens(path: Path) -> list[tuple[Role, str]]:
-    """Return the tokens in a file: lines of `data:TOKEN` or `admin:TOKEN`. Empty ones and `#...` are passed over.
+    """Return the tokens in a file: lines of `data:TOKEN` or `admin:TOKEN`. Empty lines and `#...` are ignored.
 
     Raises:
-        InvalidArgumentError: the file cannot be read, or a line is none of these. Says which, and not what is in it.
+        InvalidArgumentError: the file cannot be read, holds no token, or has an invalid line. The message gives the
+            number of the line, and not its content.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -100,7 +101,7 @@ def read_tokens(path: Path) -> list[tuple[Role, str]]:
                 _check(token.strip())
             except InvalidArgumentError as exc:
                 raise_without_context(InvalidArgumentError(f"{path}, line {number}: {exc}"))
-            except ValueError:  # which holds what may be a token
+            except ValueError:  # its message may quote a token
                 advice = "a line is data:TOKEN or admin:TOKEN"
                 raise_without_context(InvalidArgumentError(f"{path}, line {number}: {advice}"))
     if not tokens:

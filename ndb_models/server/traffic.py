@@ -1,4 +1,4 @@
-"""What goes through a server, counted where it costs next to nothing."""
+"""Cheap counters of a server's traffic."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ending(Enum):
 
 
 class Histogram:
-    """How long things took, in seconds: how many up to each bound, all of them, and their sum."""
+    """A histogram of durations in seconds: the number up to each bound, the number in all, and the sum."""
 
     __slots__ = ("_counts", "bounds", "total")
 
@@ -43,12 +43,12 @@ class Histogram:
         self._counts = [0] * (len(self.bounds) + 1)
 
     def note(self, seconds: float) -> None:
-        """Count one."""
+        """Count one duration."""
         self._counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def cumulative(self) -> list[int]:
-        """Return how many there were up to each bound, and last how many in all."""
+        """Return the number of durations up to each bound; the last item is the number in all."""
         sums: list[int] = []
         for count in self._counts:
             sums.append(count + (sums[-1] if sums else 0))
@@ -63,16 +63,16 @@ class Traffic:
     """The counters of one server.
 
     Attributes:
-        admitted: clients that are connected.
-        opened: clients that were ever connected.
-        handshakes: connections that are no clients yet, and no probes.
-        accepts_failed: how often no connection could be accepted, for want of descriptors or memory.
-        misses: tokens that clients named and that no session has.
-        received, sent: bytes of requests and of answers, with their frames.
-        refused, ended: handshakes that were refused and connections that were ended, by reason.
-        turns_used_up: how often a connection had more to do than fits into one turn of the event loop.
-        batches: from reading what a client sent to having answered all of it that is answered at once; of every read.
-        waits: from beginning to having answered a request that had to wait.
+        admitted: clients connected now.
+        opened: clients ever connected.
+        handshakes: connections that are neither clients nor probes yet.
+        accepts_failed: failures to accept a connection, for lack of descriptors or memory.
+        misses: session tokens in requests that no session has.
+        received, sent: bytes of requests and of answers, including framing.
+        refused, ended: handshakes refused and connections ended by the server, by reason.
+        turns_used_up: turns of the event loop that were too short for a connection's work.
+        batches: for each read of input: the time to answer the part that is answered at once.
+        waits: for each request that had to wait: the time from its start to its answer.
     """
 
     __slots__ = (

@@ -1,10 +1,10 @@
-"""Several processes on one port: a parent that starts them, starts those again that die, and tells all to stop.
+"""Several processes on one port: a parent starts workers, restarts those that die, and tells all to stop.
 
-Each listens on the port itself (`SO_REUSEPORT`), and the system spreads the connections over them. The parent serves
-nobody. It must have no threads and no event loop when it starts them: they are forks of it.
+Each worker listens on the port itself (`SO_REUSEPORT`), and the system spreads the connections over them. The parent
+serves no clients. It must have no threads and no event loop when it forks the workers.
 
-The parent blocks all signals that it acts on, and waits for them one by one. A worker inherits that: no signal reaches
-it before its handlers stand.
+The parent blocks all signals that it acts on, and waits for them one by one. A worker inherits the blocking: no signal
+reaches it before its handlers are set.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
 
-# For the parent alone; a worker has them as they were. With SIGUSR1, workers have it look at their states.
+# For the parent only; a worker unblocks them. A worker sends SIGUSR1 to make the parent look at its state.
 _OF_PARENT: Final = (signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1)
 _AWAITED: Final = (*_OF_PARENT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-# How long, in seconds, a worker that could not start waits for its next start: twice as long each time.
+# Seconds before a worker that could not start is started again: twice as long each time.
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 # A worker that was ready is replaced at once, unless it lived for less than this many seconds.
@@ -39,11 +39,11 @@ _SHORT_LIFE: Final = 1.0
 
 
 def hold_port(host: str, port: int) -> socket.socket:
-    """Take a port without listening on it, so that workers may share it; 0 is any that is free. Close it at the end.
+    """Reserve a port for the workers without listening on it; 0 is any free one. The caller closes the socket.
 
     Raises:
-        InvalidArgumentError: this system cannot share ports.
-        OSError: the address cannot be listened on.
+        InvalidArgumentError: this system cannot share ports or fork.
+        OSError: the socket cannot be bound to the address.
     """
     if not hasattr(socket, "SO_REUSEPORT") or not hasattr(os, "fork"):
         raise InvalidArgumentError("this system cannot share a port among processes: leave --workers out")
@@ -60,7 +60,7 @@ def hold_port(host: str, port: int) -> socket.socket:
 
 
 class Stage(Enum):
-    """What becomes of all workers together."""
+    """The stages of all workers together."""
 
     READY = "every worker takes clients, but for those that cannot start"
     RELOADING = "tokens and certificates are read anew"
@@ -70,7 +70,7 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class _Worker:
-    """One of the workers, in all its lives: `pid` is None between them, and `due` is when the next is to begin."""
+    """A worker across restarts: `pid` is None while it does not run, and `due` is the time of its next start."""
 
     state: WorkerState
     pid: int | None = None
@@ -83,12 +83,12 @@ class Supervisor:
     """Keeps workers running.
 
     Args:
-        generations: has the states of the workers, and so says how many there are.
-        work: what one does. It is called in the worker with its state, must note there when it is ready, and returns
-            its exit status. SIGTERM, SIGINT and SIGHUP are blocked until it unblocks them.
+        generations: holds the states of the workers, one for each worker.
+        work: called in the worker with its state; returns the exit status. It must note in the state when the worker is
+            ready. SIGTERM, SIGINT and SIGHUP are blocked until it unblocks them.
         stop_within: seconds after which workers that were told to stop are killed.
-        report: called in the parent as they reach a stage.
-        clock: tells seconds.
+        report: called in the parent when all workers together reach a stage.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -107,24 +107,27 @@ class Supervisor:
         self._clock = clock
         self._workers = [_Worker(state) for state in generations.workers]
         self._told_ready = self._reloading = False
-        # True once a worker was ready.
+        # True once a worker has been ready.
         self._proven = False
-        # When those that have not stopped are killed; None before they are told to.
+        # When the remaining workers are killed; None until they are told to stop.
         self._kill_at: float | None = None
         self._status = 0
 
     def run(self) -> int:
-        """Start the workers, and stay until the last has ended; return 0 if they were told to end, 1 if one failed.
+        """Start the workers and wait for the last to end; return the exit status.
 
-        The first starts alone, and the others when it is ready; if it fails, the next is tried. If none of them can
-        start, this ends with status 1. From then on a worker that dies is replaced, and one that cannot start is tried
-        again, after a pause that grows to five seconds; the others serve on.
+        It is 0 if all stopped when told to. It is 1 if no worker could start, or if one did not stop in time or failed
+        while stopping.
 
-        SIGTERM and SIGINT tell them to stop, and SIGHUP to reload. The process is to end after this: the signals stay
+        One worker starts alone, and the others once it is ready. If it fails, the next is tried. After that, a worker
+        that dies is replaced; one that cannot start is tried again, after a pause that grows to five seconds. The
+        others serve on.
+
+        SIGTERM and SIGINT tell them to stop, and SIGHUP to reload. The process must end after this: the signals stay
         blocked.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
-        signal.signal(signal.SIGCHLD, _ignore)  # where it is ignored, or was when this was executed, none would come
+        signal.signal(signal.SIGCHLD, _ignore)  # an ignored signal, even if ignored since exec, would not be delivered
         try:
             self._look()
             while self._kill_at is None or self._alive():
@@ -135,14 +138,14 @@ class Supervisor:
                     self._stop()
                 self._look()
         finally:
-            self._tell(signal.SIGKILL)  # there is none left, unless something went wrong here
+            self._tell(signal.SIGKILL)  # no worker is left, except after an error here
         return self._status
 
     def _alive(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.pid is not None]
 
     def _look(self) -> None:
-        """Do what is to be done now, whichever signal it was, and see to being woken when there is more to do."""
+        """Do all work that is due, after any signal, and set the alarm for the next."""
         self._note_ready()
         self._bury()
         now = self._clock()
@@ -158,11 +161,11 @@ class Supervisor:
         self._wake_in(max(min(pauses), 0.001) if pauses and (self._proven or not self._alive()) else 0)
 
     def _wake_in(self, seconds: float) -> None:
-        """Have SIGALRM come after these seconds; never if they are 0."""
+        """Set SIGALRM to come after these seconds; 0 cancels it."""
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _due(self, now: float) -> list[_Worker]:
-        """Return the workers that are to be started. Until one was ready, that is one at a time."""
+        """Return the workers to start now: only one at a time until one has been ready."""
         if self._proven:
             return [worker for worker in self._workers if worker.pid is None and worker.due <= now]
         untried = [worker for worker in self._workers if worker.pid is None and not worker.failures]
@@ -183,7 +186,7 @@ class Supervisor:
         _logger.info("worker started", extra={"fields": {"pid": pid, "generation": worker.state.served}})
 
     def _live(self, state: WorkerState, parent: int) -> NoReturn:
-        """Be a worker, from its birth to its end."""
+        """Run as a worker, from the fork to the exit."""
         status = 1
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -202,7 +205,7 @@ class Supervisor:
                 logging.shutdown()
                 sys.stdout.flush()
             finally:
-                os._exit(status)  # whatever happens, it does not go on as its parent
+                os._exit(status)  # in any case: a worker must never continue as its parent
 
     def _bury(self) -> None:
         for worker in self._alive():
@@ -224,7 +227,7 @@ class Supervisor:
         _logger.warning(event, extra={"fields": {"pid": pid, "status": status, "next_in": pause}})
 
     def _died(self, worker: _Worker, *, was_ready: bool) -> None:
-        """Say when it is started again; or stop, where none could be started."""
+        """Set the time of the worker's next start; stop if no worker could ever start."""
         now = self._clock()
         worker.state.died()
         if was_ready:
