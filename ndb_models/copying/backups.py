@@ -19,7 +19,7 @@ from ndb_models.private_files import make_private_file
 from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
 
-# Files that SQLite keeps beside an open file, or one that was not closed. It would take them for a part of the backup.
+# Files that SQLite keeps beside an open or unclosed file. It would take them for a part of the backup.
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 
 

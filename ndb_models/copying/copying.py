@@ -39,10 +39,10 @@ async def copy(
     names: tuple[str, str] = ("source", "target"),
     connect: OptionArguments | None = None,
 ) -> Copied:
-    """Copy from one URI to another; return the counts. Entries that the target already has stay as they are.
+    """Copy from one URI to another; return the counts.
 
     Sessions keep their tokens, their settings and their keys; their timers start afresh. To resume a copy that was cut
-    short, call this again.
+    short, call this again. A store or a server keeps the entries that it already has. A data set is written anew.
 
     Args:
         source: the URI of a place, see `_PLACES`.
@@ -55,8 +55,8 @@ async def copy(
 
     Raises:
         InvalidArgumentError: a URI names no place, `connect` is given for another target than a server, or the target
-            cannot take the source's kinds. Then no data was copied. It is also raised if the server would alter a
-            key's value. Then the keys copied before stay.
+            cannot take the source's kinds. Then no data was copied. Also if a server would alter the value of a key:
+            then the keys copied before stay.
         NdbError: a place failed.
     """
     async with contextlib.AsyncExitStack() as stack:

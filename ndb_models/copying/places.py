@@ -1,7 +1,7 @@
 """Places to copy from and to.
 
-Sessions and keys come and go in parts, so that their number does not matter. A target leaves its existing entries
-alone, so that copying twice does no harm.
+Sessions and keys come and go in parts, so that their number does not matter. Copying twice does no harm: a store or a
+server keeps the entries that it already has, and a data set is written anew.
 """
 
 # A protocol's methods have no bodies.

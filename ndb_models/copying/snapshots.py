@@ -23,8 +23,8 @@ _EXAMPLE: Final = "try 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
 class SnapshotPlace(Source, Target):
     """Data sets in one directory: one for the sessions, one for the keys.
 
-    Data copied to it waits in unnamed files in the directory until it is complete. Only then it becomes a data set: a
-    copy that is cut short leaves no file behind.
+    Copied data waits in unnamed files in the directory until it is complete. Only then does it become a data set, so
+    that a copy that is cut short leaves no file behind.
 
     Args:
         directory: holds the data sets.

@@ -38,7 +38,7 @@ from ndb_models.uncopyable import Uncopyable
 
 T = TypeVar("T")
 
-# References to keys that only the caller of `_free` holds, as `_free` counts them.
+# The references that `_free` counts to keys that only its caller holds.
 _REFERENCES: Final = 3
 
 

@@ -32,7 +32,7 @@ _LONGEST_MOMENT: Final = 1.0
 
 
 class Extension(NamedTuple):
-    """A read that extended a session: the time of the read, and the seconds that the extension lasts from then."""
+    """A read that extended a session: the time of the read, and the seconds that the session lasts from then."""
 
     read_at: float
     lasts: float
@@ -73,7 +73,7 @@ class Extensions:
         return self._failing_since is not None
 
     def note(self, token: SessionToken, extension: Extension, seconds_left: float) -> None:
-        """Note that a session was read. By its stored deadline it has `seconds_left`."""
+        """Note a read of a session, which has `seconds_left` until its stored deadline."""
         due = self._clock() + min(self._delay, max(0.0, seconds_left * _PART_OF_TIME_LEFT))
         with self._lock:
             self._noted[token] = extension

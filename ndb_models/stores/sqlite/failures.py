@@ -47,7 +47,7 @@ def is_locked(failure: BaseException) -> bool:
 def translated(store: str, failure: Exception) -> Exception:
     """Return this package's error for one of SQLite's, which is its cause. Other errors are returned as they are.
 
-    The exception is a `UnicodeEncodeError`: it becomes an `InvalidArgumentError` about a key's name.
+    Only a `UnicodeEncodeError` becomes an `InvalidArgumentError`, about a key's name.
     """
     if isinstance(failure, UnicodeEncodeError):  # not as the cause: it holds the text
         return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")

@@ -1,8 +1,9 @@
 """A thread that owns a connection, and carries out the requests of event loops: all that wait, in one transaction.
 
-The requests of one turn of a loop go over together. Their answers come back together, after the commit. If a request
-fails, its transaction is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
-fail. Work may therefore be carried out more than once, and only the last time counts.
+The requests of one turn of a loop go over together. Their answers come back together, after the commit. If a
+transaction fails, it is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
+fail. If others keep the file locked for too long, all of them fail at once. Work may therefore be carried out more than
+once, and only the last time counts.
 
 The lane that writes also stores noted extensions: along with requests, or by themselves when they are due. An extension
 that cannot be stored makes no request fail.

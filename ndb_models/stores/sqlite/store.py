@@ -235,7 +235,7 @@ class SqliteStore(Uncopyable, Store):
         return await self._reader.do(lambda tables: tables.tokens(after, most))
 
     async def sweep(self) -> None:
-        """Free the room of expired sessions, and give free pages of the file back. Others may write in between."""
+        """Free the room of expired sessions, and shrink a file with many free pages. Others may write in between."""
         while await self._writer.do(lambda tables: tables.sweep(_SWEPT_TOGETHER), durable=False):
             pass
         while await self._writer.do(Tables.give_back, durable=False):

@@ -29,7 +29,7 @@ from ndb_models.types import Clock, SessionToken
 _CREATIONS_PER_SWEEP: Final = 16
 # Tokens that are read at a time when all sessions are read.
 _TOKENS_TOGETHER: Final = 1024
-# Pages go back to the system if at least this many are free, and at least half of the file; and how many at a time.
+# If at least this many pages, and half of all pages, are free, pages go back to the system; and how many at a time.
 _SPARE_PAGES: Final = 1024
 _PAGES_GIVEN_BACK: Final = 256
 
