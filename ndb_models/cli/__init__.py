@@ -1,1 +1,1 @@
-"""Subcommands of `ndb-models` that need no server. What starts them is `ndb_models.server.cli`."""
+"""Subcommands of `ndb-models` that need no server. `ndb_models.server.cli` starts them."""

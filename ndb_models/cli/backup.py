@@ -1,4 +1,4 @@
-"""`ndb-models backup`: a copy of a store in a file, while it is in use."""
+"""`ndb-models backup`: copies a store in a file while it is in use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_backup_command(commands: Any) -> None:
 
 
 def run_backup(options: argparse.Namespace) -> int:
-    """Write a backup, and say how large it is; return the exit status."""
+    """Write a backup and print its size; return the exit status."""
     progress = _Progress() if sys.stderr.isatty() else None
     try:
         size = asyncio.run(_backup(options, progress))
@@ -74,7 +74,7 @@ def _failed(progress: _Progress | None, reason: str, status: int) -> int:
 
 
 class _Progress:
-    """Says on a terminal, in one line, how much has been copied."""
+    """Shows on one line of a terminal how much has been copied."""
 
     def __init__(self) -> None:
         self._percent = -1
@@ -87,6 +87,6 @@ class _Progress:
             sys.stderr.flush()
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._percent >= 0:
             sys.stderr.write("\n")

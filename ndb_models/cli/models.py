@@ -1,4 +1,4 @@
-"""Finding the session models that a command line names: `MODULE`, or `MODULE:NAME`."""
+"""Find the session models that a command line names: `MODULE`, or `MODULE:NAME`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ndb_models.schema.model import SessionModel
 
 
 def find_models(targets: Iterable[str]) -> list[type[SessionModel]]:
-    """Return the models of these names, by the names of their schemas; of a module, all that it has.
+    """Return the named models, ordered by the names of their schemas. A module's name stands for all its models.
 
-    Modules are found as by `python -m`: from the directory where the command is run.
+    Modules are imported from the working directory first, as with `python -m`.
 
     Raises:
         InvalidArgumentError: there is no such module or model, the module cannot be imported, or two models have the
@@ -55,8 +55,8 @@ def _models_of(target: str) -> Iterator[type[SessionModel]]:
 
 
 def _is_model(value: object) -> bool:
-    """Tell whether this is a model of sessions: neither the base of all, nor generic without its arguments."""
-    # Not `isinstance(value, type)`: a lazy object would be set up by that.
+    """Tell whether a value is a session model: not `SessionModel` itself, and not a generic without its arguments."""
+    # Not `isinstance(value, type)`: that would set up a lazy object.
     if not issubclass(type(value), type) or value is SessionModel:
         return False
     kind = cast("type", value)
@@ -72,7 +72,7 @@ def _imported(name: str) -> ModuleType:
         raise
     except SystemExit as exc:
         raise InvalidArgumentError(f"{shown(name)} cannot be imported: {_ENDS}") from exc
-    except BaseException as exc:  # whatever a module of the user's does
+    except BaseException as exc:  # the user's module may raise anything
         raise InvalidArgumentError(f"{shown(name)} cannot be imported: {_why(exc)}") from exc
 
 
@@ -80,7 +80,7 @@ _ENDS: Final = 'it ends the process when it is imported; do that below `if __nam
 
 
 def _why(failure: BaseException) -> str:
-    """Return why user code failed, in one line: the place of its own errors, since their messages may hold a secret."""
+    """Return in one line why user code failed. For its own errors that is the place: a message may hold a secret."""
     kind = type(failure).__name__
     if isinstance(failure, NdbError) or (isinstance(failure, ImportError) and not may_be_secret(str(failure.name))):
         said = " ".join(str(failure).split())
@@ -96,7 +96,7 @@ def _named(module: ModuleType, name: str) -> type[SessionModel]:
     for part in name.split("."):
         try:
             value = getattr(value, part, None)
-        except Exception as exc:  # a module may have a __getattr__ of the user's
+        except Exception as exc:  # the user's module may define __getattr__
             raise InvalidArgumentError(f"{module.__name__}:{name} cannot be looked up: {_why(exc)}") from exc
     if not (isinstance(value, type) and issubclass(value, SessionModel)):
         raise InvalidArgumentError(f"{module.__name__} has no session model {quoted(name)}")

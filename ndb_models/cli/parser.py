@@ -1,6 +1,6 @@
-"""An argument parser whose errors are one line: what was wrong, and what to write instead.
+"""An argument parser with one-line errors: the mistake and its correction.
 
-Nothing that follows an unknown flag is repeated: it may be a secret, and the line ends in a log.
+An error never repeats the text after an unknown flag: it may be a secret, and errors end up in logs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MISSING: Final = re.compile(r"the following arguments are required: (.*)")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser, of a program or of a command of it. Flags are written in full: an abbreviation is an unknown flag."""
+    """The parser of a program or of one of its commands. It takes an abbreviated flag for an unknown one."""
 
     def __init__(self, **options: Any) -> None:
         self._flags: dict[str, str] = {"--help": ""}
@@ -43,13 +43,13 @@ class Parser(argparse.ArgumentParser):
         self._commands = commands.choices
         return commands
 
-    # As the standard library's, but without its overloads.
+    # Like the standard library's method, but without its overloads.
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse, and refuse what is left over, with the name of the command that it was given to."""
+        """Parse, and end with an error if an argument is unknown. The error names the command that got it."""
         given = sys.argv[1:] if args is None else list(args)
-        # Here, where the standard library would say that a command or another flag is missing.
+        # Checked first: the standard library would complain of a missing command or flag instead.
         for argument in given:
             if argument == "--" or (self._commands and not argument.startswith("-")):
                 break
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_statuses(*more: str) -> dict[str, Any]:
-    """Return the options of a parser whose help ends with what its exit statuses mean."""
+    """Return parser options that end the help with the meaning of the exit statuses."""
     lines = ["exit status:", "  0    done", *(f"  {line}" for line in more), "  130  interrupted (Ctrl-C)"]
     return {"epilog": "\n".join(lines), "formatter_class": argparse.RawDescriptionHelpFormatter}
 

@@ -1,4 +1,4 @@
-"""`ndb-models schema freeze` and `ndb-models schema check`: noticing a change that needs a version and has none."""
+"""`ndb-models schema freeze` and `ndb-models schema check`: notice a change that needs a new version and has none."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _add(actions: Any, name: str, what: str, description: str) -> argparse.Argum
 
 
 class _Look(NamedTuple):
-    """A model, its file, and what has become of it."""
+    """A model, its file, and the comparison of the two."""
 
     model: type[SessionModel]
     path: Path
@@ -122,12 +122,12 @@ def _gap(model: type[SessionModel]) -> str | None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Compare models with their files, and say what is breaking and what is compatible; return the exit status."""
+    """Compare models with their files, and print breaking and compatible changes; return the exit status."""
     return _run(options, _checked)
 
 
 def run_freeze(options: argparse.Namespace) -> int:
-    """Write the files of models, but where that would hide a breaking change; return the exit status."""
+    """Write the files of models, and return the exit status. Breaking changes are written only with `--force`."""
     return _run(options, _frozen)
 
 
@@ -148,7 +148,7 @@ def _run(options: argparse.Namespace, action: Any) -> int:
 
 
 def _orphans(looks: Iterable[_Look], options: argparse.Namespace) -> list[Path]:
-    """Return the files of the directory that are none of these models'; where only single models are named, none."""
+    """Return the files in the directory that belong to no named model; an empty list if no whole module is named."""
     if all(":" in target for target in options.models):
         return []
     return sorted(set(options.dir.glob("*.json")) - {look.path for look in looks})
@@ -199,7 +199,7 @@ _BREAKING_OLD_CODE: Final = "breaks old processes"
 
 
 def _found(verdict: Verdict) -> Iterator[tuple[int, str, str, str]]:
-    """Yield each difference: its rank, its place, which of the two it breaks, and what it is."""
+    """Yield each difference: its rank, its place, its effect, and its reason."""
     for each in verdict.differences:
         what = "breaks reading of stored sessions" if each.breaking else "compatible"
         yield 0 if each.breaking else 2, each.place, what, each.reason

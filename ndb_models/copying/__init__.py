@@ -1,4 +1,4 @@
-"""Copying everything from one place to another, so that nobody is locked in."""
+"""Copies all data from one place to another, so that no user is locked in."""
 
 from ndb_models.client.options import OptionArguments
 from ndb_models.copying.backups import backup

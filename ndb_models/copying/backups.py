@@ -1,4 +1,4 @@
-"""A backup of a store in a file: one file, private, checked, and there whole or not at all."""
+"""Backups of a store in a file. A backup is one private, checked file, and appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ndb_models.private_files import make_private_file
 from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file, synchronise
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri, resolved
 
-# What SQLite keeps beside a file that is open, or was not closed. It would be taken for a part of the backup.
+# Files that SQLite keeps beside an open or unclosed file. It would take them for a part of the backup.
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
@@ -32,18 +32,19 @@ async def backup(
 ) -> int:
     """Write a backup of a store to a file, and return its size in bytes. The store may be in use meanwhile.
 
-    The backup is the store as it was at one moment, expired sessions included. It has mode 0600, has passed SQLite's
-    `integrity_check`, and has reached the disk before it gets its name. A failure, or a cancellation, leaves nothing
-    behind. To restore it, put it in the place of the store's file while no process has that open.
+    The backup is the store as it was at one moment, expired sessions included. It has mode 0600. It has passed SQLite's
+    `integrity_check` and reached the disk before it gets its name. A failure or a cancellation leaves no file behind.
+    A cancellation after the backup is complete has no effect. To restore a backup, put it in the place of the store's
+    file while no process has that file open.
 
     Args:
         store: the URI of the store, `sqlite:///PATH`.
         file: where the backup goes.
-        overwrite: replace a file that is there; otherwise that is an error.
-        report: called with how many pages are copied, and how many there are.
+        overwrite: replace an existing file. Without it, an existing file is an error.
+        report: called with the number of copied pages and the number of all pages.
 
     Raises:
-        InvalidArgumentError: the URI names no store in a file, or the file is there, or cannot be one.
+        InvalidArgumentError: the URI names no store in a file, or the target exists or cannot be a file.
         StoreError: the store cannot be read or is damaged, or the backup cannot be written.
     """
     try:
@@ -67,7 +68,7 @@ async def backup(
         stopping.set()
         await asyncio.wait([working])
         if not working.cancelled() and working.exception() is None:
-            return working.result()  # it was complete already
+            return working.result()  # the backup was complete already
         raise
 
 
@@ -85,7 +86,7 @@ def _source(store: str) -> SqliteUri:
 
 
 def _free_place(source: SqliteUri, file: str | os.PathLike[str], overwrite: bool) -> Path:
-    target = Path(resolved(str(Path(file).parent)), Path(file).name)  # a link is replaced itself, not what it leads to
+    target = Path(resolved(str(Path(file).parent)), Path(file).name)  # replaces a link itself, not its target
     if target.is_dir():
         raise InvalidArgumentError(f"{target} is a directory: name a file in it")
     if not target.parent.is_dir():
@@ -136,7 +137,7 @@ def _name(copy: Path, target: Path, overwrite: bool) -> None:
         copy.replace(target)
         return
     try:
-        os.link(copy, target)  # unlike renaming, it fails where there is a file
+        os.link(copy, target)  # unlike a rename, this fails if the file exists
     except FileExistsError:
         raise
     except OSError:  # a file system without links

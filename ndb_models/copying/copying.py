@@ -1,4 +1,4 @@
-"""Copying: one source, one target, part by part."""
+"""Copies from one source to one target, part by part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class Copied:
-    """How much was copied so far. `found` counts what was there before, where that can be known."""
+    """How much was copied so far. `found` counts the entries that the target already had, where that can be known."""
 
     keys: int = 0
     sessions: int = 0
@@ -39,22 +39,24 @@ async def copy(
     names: tuple[str, str] = ("source", "target"),
     connect: OptionArguments | None = None,
 ) -> Copied:
-    """Copy from one URI to another; return how much. What is at the target already is left alone.
+    """Copy from one URI to another; return the counts.
 
-    Sessions keep their tokens, their settings and their keys; their timers start afresh. What was cut short is gone on
-    with by calling this again.
+    Sessions keep their tokens, their settings and their keys; their timers start afresh. To resume a copy that was cut
+    short, call this again. A store or a server keeps the entries that it already has. A data set is written anew.
 
     Args:
         source: the URI of a place, see `_PLACES`.
-        target: the URI of another.
-        only: what to copy; None for all that the source has.
+        target: the URI of another place.
+        only: the kinds to copy; None for all that the source has.
         report: called after each part.
-        names: what errors call the two URIs.
-        connect: options of `NdbClient.connect`, such as `token`, for a server that is copied to; None for their
-            defaults, and for other places.
+        names: names for the two URIs in errors.
+        connect: options of `NdbClient.connect`, such as `token`, for a target that is a server. None for the defaults,
+            and for other targets.
 
     Raises:
-        InvalidArgumentError: a URI names no place; or the target cannot take what the source has. Nothing was copied.
+        InvalidArgumentError: a URI names no place, `connect` is given for another target than a server, or the target
+            cannot take the source's kinds. Then no data was copied. Also if a server would alter the value of a key:
+            then the keys copied before stay.
         NdbError: a place failed.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -76,7 +78,7 @@ async def copy(
 
 @contextlib.contextmanager
 def _named(name: str) -> Generator[None]:
-    """Put which URI it is before what is wrong with it."""
+    """Put the name of the URI before the message of an error."""
     try:
         yield
     except InvalidArgumentError as exc:
@@ -135,7 +137,7 @@ async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether a URI is that of a server."""
+    """Tell whether a URI names a server."""
     return uri.lower().startswith(("ws://", "wss://"))
 
 

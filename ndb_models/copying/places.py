@@ -1,7 +1,7 @@
-"""Places to copy from and to: what each can give and take.
+"""Places to copy from and to.
 
-Sessions and keys come and go in parts, so that it does not matter how many there are. A place leaves alone what it
-has: what is copied twice is there once.
+Sessions and keys come and go in parts, so that their number does not matter. Copying twice does no harm: a store or a
+server keeps the entries that it already has, and a data set is written anew.
 """
 
 # A protocol's methods have no bodies.
@@ -19,14 +19,14 @@ Keys: TypeAlias = Mapping[str, bytes]
 
 
 class Kinds(Flag):
-    """What there is to copy."""
+    """The kinds of data to copy."""
 
     KEYS = auto()
     SESSIONS = auto()
 
 
 class Source(Protocol):
-    """Where things are copied from. `kinds` are those that it can give."""
+    """A place to copy from. `kinds` are the kinds that it can give."""
 
     kinds: Kinds
 
@@ -34,26 +34,26 @@ class Source(Protocol):
         """Yield the shared keys."""
 
     def sessions(self) -> AsyncIterator[Sequence[SessionRecord]]:
-        """Yield the sessions that are alive, each whole and as of one moment; not all as of the same."""
+        """Yield the live sessions. Each is whole and as of one moment, but the moment is not the same for all."""
 
     async def aclose(self) -> None:
-        """Let go. Closing twice does no harm."""
+        """Close the place. Closing twice does no harm."""
 
 
 class Target(Protocol):
-    """Where things are copied to. `kinds` are those that it can take; `refusal` says why not the others."""
+    """A place to copy to. `kinds` are the kinds that it can take; `refusal` says why it takes no others."""
 
     kinds: Kinds
     refusal: str
 
     async def put_keys(self, keys: Keys) -> int | None:
-        """Write those of these keys that are not there; return how many, None where that cannot be known."""
+        """Write the keys that the target lacks; return how many, or None where that cannot be known."""
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
-        """Create those of these sessions that are not there, their timers started afresh; return how many."""
+        """Create the sessions that the target lacks, with fresh timers; return how many."""
 
     async def finish(self, kinds: Kinds) -> None:
-        """Do what remains to be done when everything of these kinds is there."""
+        """Complete the copy, once all data of these kinds has been put."""
 
     async def aclose(self) -> None:
-        """Let go; what was not finished may be lost. Closing twice does no harm."""
+        """Close the place; unfinished data may be lost. Closing twice does no harm."""

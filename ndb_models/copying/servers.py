@@ -1,6 +1,6 @@
 """A server as a place to copy keys to.
 
-Its sessions come and go through its data sets: the protocol cannot list them, and gives out their tokens itself.
+Sessions come and go through the server's data sets: the protocol cannot list sessions, and chooses their tokens itself.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class ServerPlace(Target):
 
 
 def _refuse_altered(keys: Keys) -> None:
-    """Refuse values that a NemesisDB would not return as they are.
+    """Refuse values that a NemesisDB would not return unchanged.
 
     Raises:
-        InvalidArgumentError: there is one. What was copied before stays.
+        InvalidArgumentError: there is such a value. Keys copied before stay.
     """
     for name, text in keys.items():
         reason = why_altered(text)
@@ -64,7 +64,7 @@ def _refuse_altered(keys: Keys) -> None:
 
 
 def _parts(keys: Keys, limit: int) -> Iterator[dict[str, bytes]]:
-    """Cut keys into parts of so many bytes; one that is larger is a part of its own."""
+    """Cut keys into parts of at most `limit` bytes. A larger key is a part of its own."""
     part: dict[str, bytes] = {}
     size = 0
     for name, text in keys.items():

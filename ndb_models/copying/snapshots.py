@@ -21,14 +21,14 @@ _EXAMPLE: Final = "try 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
 
 
 class SnapshotPlace(Source, Target):
-    """Data sets of one directory: one for the sessions, one for the keys.
+    """Data sets in one directory: one for the sessions, one for the keys.
 
-    What is copied to it waits in unnamed files beside them until all of it is there. Only then is it a data set: one
-    that is cut short leaves nothing behind.
+    Copied data waits in unnamed files in the directory until it is complete. Only then does it become a data set, so
+    that a copy that is cut short leaves no file behind.
 
     Args:
-        directory: where the data sets are.
-        names: of the data sets, by what they hold.
+        directory: holds the data sets.
+        names: the names of the data sets, by kind.
     """
 
     refusal: str = "the URI names no data set for them: " + _EXAMPLE
@@ -39,7 +39,7 @@ class SnapshotPlace(Source, Target):
         self._names = names
         self.kinds: Kinds = _kinds(names)
         self._waiting: dict[Kind, IO[bytes]] = {}
-        # What is in those files already.
+        # The keys and sessions in the waiting files.
         self._keys: set[str] = set()
         self._tokens: set[SessionToken] = set()
 
@@ -116,7 +116,7 @@ def open_snapshots(uri: str) -> SnapshotPlace:
     """Return the data sets that a URI names.
 
     Raises:
-        InvalidArgumentError: it names none, or there is no such directory.
+        InvalidArgumentError: it names no valid data sets, or the directory does not exist.
     """
     parts = urlsplit(uri)
     directory = Path(unquote(parts.path[1:]))

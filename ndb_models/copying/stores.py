@@ -18,7 +18,7 @@ _KEYS_TOGETHER: Final = 256
 
 
 class StorePlace(Source, Target):
-    """A store. It is closed with the place."""
+    """A store. Closing the place closes the store."""
 
     kinds: Kinds = Kinds.KEYS | Kinds.SESSIONS
     refusal: str = ""
@@ -54,10 +54,10 @@ class StorePlace(Source, Target):
 
 
 async def open_sqlite(uri: str, *, is_source: bool) -> StorePlace:
-    """Return a store in a file; as a source, one that exists.
+    """Return a store in a file as a place. The file of a source must exist.
 
     Raises:
-        InvalidArgumentError: the URI names none; or, for a source, there is no such file.
+        InvalidArgumentError: the URI names no store, or the file of a source does not exist.
         StoreError: it cannot be opened.
     """
     parsed = parse_sqlite_uri(uri)

@@ -1,1 +1,1 @@
-"""Where keys live: one contract, and the stores that keep it. They know neither the wire nor each other."""
+"""Where keys live: one contract, and its stores. No store knows the wire. Memory and SQLite are independent."""

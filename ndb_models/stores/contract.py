@@ -1,21 +1,21 @@
-"""What a store promises.
+"""The contract of a store.
 
-A store keeps maps of keys: one that all share, and one for each session. Both are worked by the same verbs, whose first
-argument says which map: a session's token, or `SHARED`. A value is the UTF-8 text of one JSON value; a store keeps it
-to the byte and never looks inside. Keys may be given, and returned, as an `ObjectText`: a mapping like any other, which
-is one text already.
+A store keeps maps of keys: one shared map, and one for each session. The same verbs work on both. Their first argument
+names the map: a session's token, or `SHARED`. A value is the UTF-8 text of one JSON value. A store keeps it byte for
+byte and never looks inside. Keys may be given, and returned, as an `ObjectText`: a mapping like any other, but already
+one text.
 
-Every verb is atomic: it is carried out whole or not at all, and no other verb sees it half done. A verb on the map of a
-session that does not exist, or no longer, raises `UnknownSessionError` and changes nothing.
+Every verb is atomic: it happens whole or not at all, and no other verb sees it half done. If the session of a map never
+existed, or has ended, the verb raises `UnknownSessionError` and leaves the store unchanged.
 
-Expiry is exact: a session whose time has come is gone, or emptied, for every verb from then on, whether or not it
-has been swept. At `expiry.duration` seconds after its timer was started, a session ends (`delete_session`), or it loses
-its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` start the timer anew, and only
-where the session's `extend_on_set_add` or `extend_on_get` say so; and `expire`, if it is told to. If the clock is set
-back, a session ends no later than its duration from then on: this is put right when it is next touched or swept.
+Expiry is exact. Once a session's time has come, every verb finds it gone or emptied, whether or not it has been swept.
+The time comes `expiry.duration` seconds after the timer was started. Then the session ends (`delete_session`), or it
+loses its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` restart the timer, and only
+if the session's `extend_on_set_add` or `extend_on_get` says so. `expire` restarts it if told to. If the clock is set
+back, a session ends no later than its duration from then on. This is put right when it is next touched or swept.
 
-The server steps a request to its end outside of any task where nothing has to be waited for. A verb must therefore not
-need the current task before its first await that is not done at once.
+The server runs a request outside of any task as long as the request need not wait. A verb must therefore not need the
+current task before its first await that suspends.
 """
 
 # A protocol's methods have no bodies.
@@ -36,17 +36,17 @@ from ndb_models.types import SessionToken
 T = TypeVar("T")
 
 Scope: TypeAlias = SessionToken | None
-"""Which map of keys: that of a session, or the one that all share."""
+"""Names a map of keys: a session's token, or `SHARED`."""
 
 SHARED: Final = None
 
 
 class UnknownSessionError(LookupError):
-    """No session has this token: it never was, or has ended, or expired."""
+    """No session has this token: it never existed, has ended, or has expired."""
 
 
 class Limit(Enum):
-    """What a store may have a limit of."""
+    """The limits that a store may have."""
 
     SESSIONS = "sessions"
     KEYS = "keys in a session"
@@ -54,7 +54,7 @@ class Limit(Enum):
 
 
 class LimitError(Exception):
-    """What was to be stored is beyond a limit of the store; nothing has changed. Attributes: `limit`, `most`."""
+    """A change would exceed a limit of the store, which is unchanged. Attributes: `limit`, `most`."""
 
     def __init__(self, limit: Limit, most: int) -> None:
         self.limit = limit
@@ -76,14 +76,14 @@ NEVER: Final = ExpirySettings()
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 Swaps: TypeAlias = Mapping[str, tuple[bytes, bytes]]
-"""Values to be replaced, by their keys: the old one, and the new one."""
+"""The values to replace, by key: the old one and the new one."""
 
 NO_SWAPS: Final[Swaps] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session from outside. `remaining` in seconds, None for one that never expires."""
+    """Facts about a session. `remaining` is in seconds, None for a session that never expires."""
 
     key_count: int
     expiry: ExpirySettings
@@ -91,7 +91,7 @@ class SessionInfo:
 
 
 class SessionRecord(msgspec.Struct, frozen=True, gc=False):
-    """A session whole, as it is saved and restored. There may be many: the collector of garbage passes over them."""
+    """A whole session, as it is saved and restored. There may be many, so the garbage collector skips them."""
 
     token: SessionToken
     expiry: ExpirySettings
@@ -102,10 +102,10 @@ class SessionRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class Statistics(NamedTuple):
-    """What a store tells of itself, for those who watch it; None for what it does not count.
+    """A store's figures for monitoring; None for a figure that it does not count.
 
-    `expired` counts how often a session was found to have expired since the store was opened; `size` is in bytes of
-    memory, counted by a store in memory that has limits.
+    `expired` counts how often a session was found expired since the store was opened. `size` is in bytes of memory;
+    only a store in memory with limits counts it.
     """
 
     sessions: int
@@ -115,40 +115,40 @@ class Statistics(NamedTuple):
 
 
 class ImmediateVerbs(Protocol):
-    """What is asked most of a store, without waiting."""
+    """The most frequent verbs, without waiting."""
 
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Do what `Store.get` does."""
+        """Do the same as `Store.get`."""
 
     def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
-        """Do what `Store.create` does."""
+        """Do the same as `Store.create`."""
 
 
 class Store(Protocol):
-    """The verbs. See the module for what holds for all of them."""
+    """The verbs. The module's docstring holds for all of them."""
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
-        """How to ask without waiting; None where the store has to wait, or has more to do."""
+        """The verbs that need no waiting; None if the store has to wait, or if its verbs do more."""
         return None
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Write these keys over what is there; the others stay."""
+        """Write these keys, over existing ones too; other keys stay."""
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Write those of these keys that are not there yet."""
+        """Write the keys that do not exist yet; existing keys stay as they are."""
 
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the keys of these names, in the order of the names; those that are missing are left out."""
+        """Return the keys with these names, in the order of the names. Missing keys are left out."""
 
     async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Do what `get` does. Never extends the expiry."""
+        """Do the same as `get`, but never extend the expiry."""
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         """Return all keys. Never extends the expiry."""
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        """Remove the keys of these names; those that are missing do no harm."""
+        """Remove the keys with these names. Missing keys do no harm."""
 
     async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
         """Replace the key's value if it is still `old`; tell whether it was. Never extends the expiry."""
@@ -163,66 +163,67 @@ class Store(Protocol):
         """Return how many keys there are."""
 
     async def names(self, scope: Scope, most: int | None = None) -> list[str]:
-        """Return the names of all keys, or of so many at the most, in no particular order."""
+        """Return the names of all keys, or of at most `most` keys, in no particular order."""
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        """Return those of these names that are there, in their order, repeated where they are repeated."""
+        """Return the names that exist, in the given order. A repeated name is returned as often."""
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        """Create a session with these keys and start its timer. Return False, and leave it alone, if it exists."""
+        """Create a session with these keys and start its timer. If it exists, leave it alone and return False."""
 
     async def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
-        """Change how a session expires, and replace values of its keys, if all of these are still the old ones.
+        """Change how a session expires, and swap values of its keys, if every value is still the old one.
 
-        A value that is the new one already does as well, so that this may be repeated. Return False if another is
-        there; then nothing has changed. `restart` starts the timer. Without it, the session ends when it would have
-        ended, or `expiry.duration` seconds from now if that is sooner; never later. A duration of 0 takes the timer
-        away, with and without `restart`.
+        A value that is the new one already will do as well, so that this may be repeated. If a key has any other
+        value, return False and leave the session unchanged. `restart` starts the timer. Without it, the session ends
+        when it would have ended, or `expiry.duration` seconds from now if that is sooner; never later. A duration of 0
+        removes the timer, with or without `restart`.
         """
 
     async def end(self, token: SessionToken) -> bool:
-        """End a session. Return False if there is none."""
+        """End a session. Return False if it does not exist."""
 
     async def end_all(self) -> int:
         """End all sessions; return how many there were."""
 
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        """Return those of these tokens that name a session, in their order, repeated where they are repeated."""
+        """Return the tokens that name a session, in the given order. A repeated token is returned as often."""
 
     async def info(self, token: SessionToken) -> SessionInfo:
-        """Return a session from outside. Never extends the expiry."""
+        """Return facts about a session. Never extends the expiry."""
 
     async def totals(self) -> tuple[int, int]:
-        """Return how many sessions there are, and how many keys they hold together."""
+        """Return the number of sessions, and the number of all their keys."""
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        """Return all sessions, or those of these tokens that exist, each once, as of one moment."""
+        """Return all sessions, or the existing ones among `tokens`, each once, as of one moment."""
 
     async def read_all(
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
     ) -> T:
-        """Have `consume` read all sessions, or those of these tokens that exist, each once, as of one moment.
+        """Have `consume` read all sessions, or the existing ones among `tokens`, each once, as of one moment.
 
-        It is called in a thread, with an iterator that reads on as it goes on: they need not all be in memory. Return
-        what it returns, and raise what it raises. A store may call it again if it could not read on.
+        `consume` is called in a thread, with an iterator that reads from the store as it advances: the sessions need
+        not all fit in memory. Return the result of `consume`, and let its errors through. A store may call it again if
+        reading failed halfway.
         """
 
     async def statistics(self) -> Statistics:
-        """Return what the store tells of itself. A store that counts no more than `totals` leaves this as it is."""
+        """Return the store's figures. A store that counts no more than `totals` need not override this."""
         return Statistics(*await self.totals())
 
     async def sweep(self) -> None:
-        """Free what expired sessions occupy. Nothing that can be seen changes."""
+        """Free the room that expired sessions occupy. Every verb returns the same as without it."""
 
     async def check(self) -> None:
-        """Return if the store can be read, and what is written to it is kept. Room to write is not looked at.
+        """Return if the store can be read and keeps new writes. Room for writes is not checked.
 
         Raises:
-            StoreError: what would be written now would be lost, or nothing can be read.
+            StoreError: new writes would be lost, or the store cannot be read.
         """
         return
 
     async def aclose(self) -> None:
-        """Let go of files and connections. Closing twice does no harm."""
+        """Close files and connections. Closing twice does no harm."""

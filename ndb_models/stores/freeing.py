@@ -1,4 +1,4 @@
-"""Freeing memory in turns: a dictionary of a million entries that goes at once keeps a loop waiting."""
+"""Frees memory in turns: to free a dictionary of a million entries at once would block a loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Trash: TypeAlias = dict[Any, Any] | list[Any]
 
 
 def freeing(trash: Trash, take_leave: Callable[[Any], None] | None = None) -> Work[None]:
-    """Empty a container that is used no more; `take_leave` gets each of its items."""
+    """Empty a container that is no longer used; `take_leave` gets each of its items."""
     take: Callable[[], Any] = trash.popitem if isinstance(trash, dict) else trash.pop
     while trash:
         for _ in range(min(_TOGETHER, len(trash))):

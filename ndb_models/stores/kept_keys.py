@@ -1,4 +1,4 @@
-"""Keys as the store in memory keeps them: one text as long as it can stay one, else a dict."""
+"""Keys as the store in memory keeps them: one text as long as possible, else a dict."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ndb_models.stores.contract import Swaps
 from ndb_models.texts import ObjectText, join_members
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
-"""One text, or a dict that is never changed: others may be reading it."""
+"""One text, or a dict. The dict is never changed: others may be reading it."""
 
 
 def swapped(keys: Mapping[str, bytes], swaps: Swaps) -> Kept | None:
-    """Return keys with other values, one text if they were; None where one is neither the old nor the new."""
+    """Return keys with swapped values; one text stays one text. None if a value is neither the old nor the new one."""
     members = parted(keys)
     if any(members.get(name) not in swap for name, swap in swaps.items()):
         return None
@@ -22,7 +22,7 @@ def swapped(keys: Mapping[str, bytes], swaps: Swaps) -> Kept | None:
 
 
 def without(keys: Kept, names: Set[str]) -> Kept:
-    """Return keys without those of these names, one text if they were."""
+    """Return keys without these names. One text stays one text while any key is left."""
     if names.isdisjoint(keys):
         return keys
     rest = {name: value for name, value in parted(keys).items() if name not in names}
@@ -30,20 +30,20 @@ def without(keys: Kept, names: Set[str]) -> Kept:
 
 
 def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
-    """Return the keys of these names; those that are missing are left out."""
+    """Return the keys with these names. Missing keys are left out."""
     return {name: keys[name] for name in names if name in keys}
 
 
 def parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Return keys to look at, without making a text that is kept hold its members too."""
+    """Return keys for reading, without making a kept text hold its members too."""
     return keys.split() if type(keys) is ObjectText else keys
 
 
 def replaces(keys: Mapping[str, bytes], others: Kept) -> bool:
-    """Tell at a glance whether writing these keys, one text, leaves none of the others."""
+    """Tell whether keys are one text with just the names of `others`, in the same order: it replaces them whole."""
     return type(keys) is ObjectText and keys.names == (others.names if type(others) is ObjectText else tuple(others))
 
 
 def kept(keys: Mapping[str, bytes]) -> Kept:
-    """Return keys as they are kept: none that somebody else may change."""
+    """Return keys as they are kept: out of reach of a caller's later changes."""
     return keys if type(keys) is ObjectText else dict(keys)

@@ -1,6 +1,7 @@
-"""The store in memory: dictionaries, and a heap of when sessions expire.
+"""The store in memory: dictionaries, and a heap of the times when sessions expire.
 
-Nothing here waits, so that every verb is atomic among the tasks of one event loop. Threads share a `SharedMemoryStore`.
+A verb makes its whole change without waiting, so that it is atomic among the tasks of one event loop. It takes turns
+with others only to free memory, to sweep, or to read as of one moment. Threads share a `SharedMemoryStore`.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ from ndb_models.uncopyable import Uncopyable
 
 T = TypeVar("T")
 
-# To an object that one variable of a caller holds, seen from what it was given to.
+# The references that `_free` counts to keys that only its caller holds.
 _REFERENCES: Final = 3
 
 
 class MemoryStore(SessionTable, Uncopyable, Store):
-    """Keeps everything in this process, and no more than `limits` allow.
+    """Keeps all data in this process, and no more than `limits` allow.
 
-    A verb that would go beyond them raises `LimitError`. What has expired does not count: it is freed first. `clock`
+    A verb that would exceed a limit raises `LimitError`. Expired sessions do not count: they are freed first. `clock`
     tells the time in seconds; only differences matter.
     """
 
-    # So many keys that are used no more are freed at once.
+    # More unused keys than this are freed in turns.
     _FREED_AT_ONCE = 1024
 
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
@@ -56,20 +57,20 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         self._shared: dict[str, bytes] = {}
 
     def _keys(self, scope: Scope) -> Mapping[str, bytes]:
-        """Return the keys of a map, to look at."""
+        """Return the keys of a map, for reading."""
         return parted(self._kept(scope))
 
     def _keep(self, session: StoredSession, keys: Kept, now: float, written: Mapping[str, bytes] | None = None) -> None:
-        """Give a session other keys: the one place where they change, but for expiry.
+        """Give a session other keys. Keys change only here, and by expiry.
 
-        `written` are those that were written over a dict, if that is all the difference.
+        `written` are the keys that were written over a dict, if there is no other difference.
         """
         if self._occupancy is not None:
             self._occupancy.change(session.keys, keys, written, self._make_room)
         session.keys = keys
 
     def _make_room(self) -> bool:
-        """Free some of what has expired; tell whether there may be more."""
+        """Free some expired sessions; tell whether there may be more."""
         return self._sweep(self._SWEPT_FOR_ROOM, self._clock())
 
     def _write_shared(self, written: Mapping[str, bytes]) -> None:
@@ -107,14 +108,14 @@ class MemoryStore(SessionTable, Uncopyable, Store):
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
-        """This store; not one that inherits from it, whose verbs may do more."""
+        """This store. None for a subclass, since its verbs may do more."""
         return self if type(self) is MemoryStore else None
 
     async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
         return self.get_now(scope, names)
 
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Do what `get` does."""
+        """Do the same as `get`."""
         if scope is None:
             return chosen(self._shared, names)
         now = self._clock()
@@ -176,7 +177,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         return removed
 
     def _replaced(self, scope: Scope, keys: Kept) -> Kept:
-        """Give a map other keys; return those that it had."""
+        """Give a map other keys; return its old ones."""
         if scope is not None:
             now = self._clock()
             session = self._require_to_change(scope, now)
@@ -190,8 +191,8 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         return shared
 
     async def _free(self, keys: Kept) -> None:
-        """Let go of keys that are used no more, in turns where there are many, and nobody else reads them."""
-        # The caller's variable, this one, and the argument of the call.
+        """Free unused keys: in turns, if there are many and only the caller still holds them."""
+        # The caller's variable, the parameter here, and the argument of `getrefcount`.
         if type(keys) is dict and len(keys) > self._FREED_AT_ONCE and sys.getrefcount(keys) <= _REFERENCES:
             await in_turns(freeing(keys))
 
@@ -214,7 +215,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         return self.create_now(token, expiry, keys)
 
     def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
-        """Do what `create` does."""
+        """Do the same as `create`."""
         now = self._clock()
         agenda = self._agenda
         if now < self._latest_time or (agenda and (agenda[0][0] <= now or self._is_overgrown)) or self._former:
@@ -230,7 +231,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         deadline = math.inf
         if expiry.duration:
             deadline = now + expiry.duration
-            heapq.heappush(self._agenda, (deadline, token))  # sweeping may have made a new one
+            heapq.heappush(self._agenda, (deadline, token))  # sweeping may have replaced it
         if self._moments:
             self._note(token, None)
         self._sessions[token] = StoredSession(kept_keys, expiry, deadline, deadline)
@@ -284,7 +285,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
             ended += not (is_over and session.expiry.delete_session)
 
         turns = Turns()
-        if self._is_read(sessions):  # they are freed by whoever reads them last
+        if self._is_read(sessions):  # the last reader frees them
             await turns.do(_each(sessions, take_leave))
         else:
             await turns.do(freeing(sessions, take_leave))
@@ -339,7 +340,7 @@ class MemoryStore(SessionTable, Uncopyable, Store):
         await in_turns(self._sweeping(), self._guard)
 
     async def aclose(self) -> None:
-        """Keep the data: a store in memory has nothing to let go of."""
+        """Keep the data: a store in memory has no files or connections to close."""
 
 
 def _each(sessions: Mapping[SessionToken, StoredSession], take: Callable[[Any], None]) -> Work[None]:

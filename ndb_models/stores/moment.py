@@ -1,7 +1,7 @@
-"""The sessions of a store in memory as of one moment, read in turns while others go on changing them.
+"""The sessions of a store in memory as of one moment, read in turns while others change them.
 
-A session that is about to be changed is noted as it was at the moment; one that was not is still as it was. The keys
-of a session are never changed, only replaced, so that nothing is copied.
+A session is noted as it was at the moment, just before it changes. A session that was not noted is still as it was.
+A session's keys are never changed, only replaced, so that a note need not copy them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ndb_models.types import SessionToken
 T = TypeVar("T")
 
 _TOGETHER: Final = 256
-# So many batches may wait for a consumer that is slower.
+# The most batches that wait for a slower consumer.
 _AHEAD: Final = 4
 
 
@@ -33,12 +33,12 @@ class Stored(Protocol):
 
 
 class Moment:
-    """Sessions as they are now.
+    """Sessions as they are now, when this is made.
 
     Args:
         sessions: all sessions, by their tokens.
-        tokens: of those that are to be read; None for all.
-        now: what the store's clock says.
+        tokens: the tokens of the sessions to read; None for all.
+        now: the time on the store's clock.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Moment:
         self._noted: dict[SessionToken, SessionRecord | None] = {}
 
     def note(self, token: SessionToken, session: Stored | None) -> None:
-        """Take note of a session that is about to change, or of a token that is about to get one."""
+        """Note a session just before it changes, or a token just before it gets a session."""
         if token not in self._noted:
             self._noted[token] = None if session is None else self._record(token, session)
 
@@ -60,7 +60,7 @@ class Moment:
         return None if session.expiry.delete_session else SessionRecord(token, session.expiry, {})
 
     def batches(self) -> Iterator[list[SessionRecord] | None]:
-        """Yield the sessions, some at a time; None wherever others may go on."""
+        """Yield the sessions in batches, and None wherever others may go on."""
         batch: list[SessionRecord] = []
         for token in self._tokens:
             if token in self._noted:
@@ -78,7 +78,7 @@ class Moment:
 
 
 def next_batch(batches: Iterator[list[SessionRecord] | None]) -> Work[list[SessionRecord] | None]:
-    """Return the next batch; None where there are no more."""
+    """Return the next batch; None if there are no more."""
     for batch in batches:
         if batch is not None:
             return batch
@@ -87,15 +87,15 @@ def next_batch(batches: Iterator[list[SessionRecord] | None]) -> Work[list[Sessi
 
 
 class _CutOffError(Exception):
-    """The loop that hands records over does not go on: there are more than the consumer got."""
+    """The loop has stopped handing records over: the consumer did not get them all."""
 
 
 async def hand_over(
     batches: Iterator[list[SessionRecord] | None], turns: Turns, consume: Callable[[Iterable[SessionRecord]], T]
 ) -> T:
-    """Have records consumed in a thread, as they are read in turns; return what the consumer returns.
+    """Have records consumed in a thread while they are read in turns; return the consumer's result.
 
-    Cancelled, the consumer's iterator raises: it must not take what it got for all.
+    On cancellation the consumer's iterator raises, so that the consumer cannot take a part for the whole.
     """
     loop = asyncio.get_running_loop()
     queue: SimpleQueue[list[SessionRecord] | BaseException | None] = SimpleQueue()
@@ -115,7 +115,7 @@ async def hand_over(
             return consume(stream)
         finally:
             with contextlib.suppress(_CutOffError):
-                for _ in stream:  # what a consumer that failed has left
+                for _ in stream:  # a consumer that stopped early must not block the loop
                     pass
 
     consumed = asyncio.ensure_future(asyncio.to_thread(consume_all))

@@ -1,8 +1,9 @@
-"""How much memory a store in memory takes, and how much it may.
+"""The memory that a store in memory takes, and the limits on it.
 
-Memory is counted, not measured: it costs a few additions a change, and is the same on every machine. Counted are the
-bytes of names and values, and what CPython needs around them at the most: objects, allocation, tables that grow. For
-most data the process takes less than is counted; for one session of very many keys, up to a fifth more.
+Memory is counted, not measured: that costs a few additions per change, and gives the same number on every machine. The
+count covers the bytes of names and values, and the most that CPython needs around them: objects, allocation, growing
+tables. For most data the process takes less memory than the count. For a session with very many keys, it takes up to a
+fifth more.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from ndb_models.stores.contract import Limit, LimitError
 from ndb_models.stores.kept_keys import Kept
 from ndb_models.texts import ObjectText
 
-# In bytes, for 64-bit CPython. A session has two entries in the agenda at the most, settings of its own at the worst,
-# and its share of a table that is being copied into a larger one.
+# In bytes, for 64-bit CPython. A session has at most two entries in the agenda, at worst settings of its own, and its
+# share of a table that is being copied into a larger one.
 _SESSION: Final = 576
-# A dict that is not empty, with its smallest table; a key with a string and bytes of its own, beyond what they hold.
+# A dict that is not empty, with its smallest table. The string and the bytes object of a key, without their content.
 _DICT: Final = 208
 _KEY: Final = 192
-# The names that sessions share: a tuple and its row in the table of them; a string of the tuple.
+# Names that sessions share: the tuple and its row in the table of tuples; and each string in the tuple.
 _KIND: Final = 320
 _NAME: Final = 80
-# A string with one character of four bytes takes four for each of the others, and one more for its UTF-8.
+# If one character of a string takes four bytes, so do the others; its UTF-8 text takes one more for each.
 _WIDEST: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
-    """How much a store in memory may hold; None for any number.
+    """The most that a store in memory may hold; None for no limit.
 
-    `sessions` and `keys` (of one session) are numbers, `size` is in bytes of memory: see this module.
+    `sessions` and `keys` (of one session) are numbers. `size` is in bytes of memory, counted as this module says.
     """
 
     sessions: int | None = None
@@ -46,11 +47,11 @@ NO_LIMITS: Final = StoreLimits()
 _ANY: Final = sys.maxsize
 
 FreeExpired: TypeAlias = Callable[[], bool]
-"""Frees sessions that have expired, but none that the change in question is about."""
+"""Frees some expired sessions, but never the session being changed; tells whether there may be more."""
 
 
 class _Kind:
-    """Names that several sessions have, kept once."""
+    """A tuple of names that several sessions have, kept once."""
 
     __slots__ = ("names", "sessions", "size")
 
@@ -61,13 +62,13 @@ class _Kind:
 
 
 class Occupancy:
-    """What a store holds, in bytes of memory, against its limits.
+    """The memory that a store takes, checked against its limits.
 
-    A change is counted before it is made. One that goes beyond a limit raises `LimitError`, and is not counted. What
-    has expired does not count: where there is no room, `free_expired` is called, and then it is looked again.
+    A change is counted before it is made. If it would exceed a limit, it raises `LimitError` and is not counted.
+    Expired sessions do not count: if there is no room, `free_expired` is called, and the limits are checked again.
 
     Attributes:
-        size: what is held, in bytes.
+        size: the counted bytes.
     """
 
     def __init__(self, limits: StoreLimits) -> None:
@@ -76,7 +77,7 @@ class Occupancy:
         self._most_sessions = _ANY if limits.sessions is None else limits.sessions
         self._most_keys = _ANY if limits.keys is None else limits.keys
         self._sessions = 0
-        # Of the size, what the shared keys take.
+        # The part of the size that the shared keys take.
         self._shared = 0
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
@@ -93,25 +94,26 @@ class Occupancy:
                 raise
 
     def end(self, keys: Kept) -> None:
-        """Count a session no longer that has these keys."""
+        """Stop counting a session and its keys."""
         self._sessions -= 1
         self.size -= _SESSION
         self._leave(keys)
 
     def end_all(self) -> None:
-        """Count the shared keys alone."""
+        """Stop counting all sessions; the shared keys remain."""
         self._sessions = 0
         self._kinds = {}
         self.size = self._shared
 
     def empty(self, keys: Kept) -> None:
-        """Count no longer the keys that a session has lost."""
+        """Stop counting the keys that a session has lost."""
         self._leave(keys)
 
     def change(self, old: Kept, new: Kept, written: Mapping[str, bytes] | None, free_expired: FreeExpired) -> None:
         """Count a session's new keys instead of its old ones.
 
-        `written` are those that were written over a dict, if that is all the difference: no more is then looked at.
+        `written` are the keys that were written over a dict, if there is no other difference. Then only they are
+        looked at.
         """
         before, more = self.size, 0
         if type(new) is ObjectText and type(old) is ObjectText and new.names == old.names:
@@ -134,17 +136,17 @@ class Occupancy:
                 raise
 
     def write_shared(self, there: Mapping[str, bytes], written: Mapping[str, bytes], free_expired: FreeExpired) -> None:
-        """Count shared keys that are written over others."""
+        """Count shared keys that are added or written over existing ones."""
         growth = _growth(there, written)
         if growth:
             self._grow(growth, free_expired)
 
     def replace_shared(self, new: Mapping[str, bytes], free_expired: FreeExpired) -> None:
-        """Count shared keys instead of all that there were."""
+        """Count new shared keys instead of all the old ones."""
         self._grow(_size_of(new) - self._shared, free_expired)
 
     def remove_shared(self, removed: Mapping[str, bytes]) -> None:
-        """Count shared keys no longer."""
+        """Stop counting removed shared keys."""
         size = _size_of(removed)
         self.size -= size
         self._shared -= size
@@ -185,7 +187,7 @@ class Occupancy:
             del self._kinds[keys.names]
 
     def _require_room(self, keys: int, free_expired: FreeExpired) -> None:
-        """Refuse what is counted now if it is too much, or so many keys in a session."""
+        """Free expired sessions until the limits allow the count, and so many keys in a session; else refuse."""
         may_free = True
         while self.size > self._most or self._sessions > self._most_sessions or keys > self._most_keys:
             if not may_free:
@@ -193,7 +195,7 @@ class Occupancy:
             may_free = free_expired()
 
     def _exceeded(self, keys: int) -> tuple[Limit, int]:
-        """Return the first limit that is exceeded."""
+        """Return the first exceeded limit and its number."""
         if self._sessions > self._most_sessions:
             return Limit.SESSIONS, self._most_sessions
         if keys > self._most_keys:

@@ -1,4 +1,4 @@
-"""From a URI to a store. A kind of store that is new to the package gets a line here."""
+"""From a URI to a store. A new kind of store gets a line here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _EXAMPLES: Final = "try 'memory://' or 'sqlite:///sessions.db'"
 
 
 async def open_store(uri: str) -> Store:
-    """Return the open store that a URI names: `memory://` or `sqlite:///PATH`. It is the caller's to close.
+    """Return the open store that a URI names: `memory://` or `sqlite:///PATH`. The caller must close it.
 
     Raises:
-        InvalidArgumentError: it names none, or has options that do not exist, or that are not the store's.
+        InvalidArgumentError: it names no store, or has options that do not exist or are not the store's.
         StoreError: it cannot be opened.
     """
     parsed = parse_store_uri(uri)
@@ -37,10 +37,11 @@ async def open_store(uri: str) -> Store:
 
 
 def parse_store_uri(uri: str) -> SqliteUri | None:
-    """Return the file that a store's URI names; None for a store in memory. Nothing is opened.
+    """Return the file that a store's URI names, without opening it; None for a store in memory.
 
     Raises:
         InvalidArgumentError: as `open_store`.
+        StoreError: the path is relative, and the working directory is gone.
     """
     match _scheme(uri):
         case "memory" if uri == "memory://":

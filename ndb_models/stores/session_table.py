@@ -1,7 +1,7 @@
 """The sessions of a store in memory: how they expire, and how they are read as of one moment.
 
-A heap, the agenda, tells when to look at a session next. A session that was extended stays where it is in the agenda,
-and is put further back when it comes up.
+A heap, the agenda, tells when to look at a session next. Extending a session leaves its entry where it is. The entry
+moves back when it comes up.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ndb_models.types import Clock, SessionToken
 
 
 class StoredSession(msgspec.Struct, gc=False):
-    """A session: its keys, how it expires, and when; `deadline` is infinite where it never does.
+    """A session: its keys, how it expires, and when. `deadline` is infinite if it never expires.
 
-    Keys that came as one text stay one, until one of them is to be changed: that is quicker, and half the memory. A
-    dict of keys that is here is never changed: others may be reading it. `looked_at` is the very number under which the
-    agenda has the session: other entries of its token are out of date.
+    Keys that came as one text stay one text until one of them changes: that is faster, and takes half the memory. If
+    `keys` is a dict, it is never changed: others may be reading it. `looked_at` is the very number object in the
+    session's entry of the agenda. Other entries of its token are out of date.
     """
 
     keys: Kept
@@ -41,34 +41,34 @@ class StoredSession(msgspec.Struct, gc=False):
 class SessionTable:
     """Sessions by their tokens, in this process. `clock` tells the time in seconds; only differences matter."""
 
-    # How many expired sessions one creation frees at the most: more than one, so that they cannot pile up.
+    # The most expired sessions that one creation frees: more than one, so that they cannot pile up.
     _SWEPT_PER_CREATION = 16
-    # How many are freed at a time where there is no room.
+    # The most that are freed at a time if there is no room.
     _SWEPT_FOR_ROOM = 64
-    # Beyond so many different expiry settings, each session keeps its own.
+    # If there are more different expiry settings than this, each session keeps its own.
     _SHARED_SETTINGS = 1024
 
     def __init__(self, limits: StoreLimits, clock: Clock) -> None:
         self._clock = clock
         self._occupancy = Occupancy(limits) if limits != NO_LIMITS else None
         self._sessions: dict[SessionToken, StoredSession] = {}
-        # When to look at a session next: every session that expires has an entry that is due no later than it does.
-        # Entries of sessions that have ended, or whose timer was started anew, are put right when they come up.
+        # When to look at a session next. A session that expires has an entry due no later than its deadline. If it has
+        # ended or its timer was restarted, its entry is put right when it comes up.
         self._agenda: list[tuple[float, SessionToken]] = []
-        # An agenda that was mostly out of date, while what is not is moved over, from its end: so it stays a heap.
+        # An agenda that was mostly out of date. Its valid entries are moved over from its end, so that it stays a heap.
         self._former: list[tuple[float, SessionToken]] = []
-        # Those that are being read while others change the sessions.
+        # The moments that are being read while others change the sessions.
         self._moments: list[Moment] = []
-        # Held while anything is looked at or changed between two turns.
+        # Held during each turn, and while sessions are read or changed outside of a turn.
         self._guard: AbstractContextManager[Any] = contextlib.nullcontext()
         self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
         self._latest_settings = NEVER
         self._expired = 0
-        # The latest time at which a timer was entered in the agenda, or all were looked at.
+        # The time of the latest creation or sweep.
         self._latest_time = -math.inf
 
     def _live(self, token: SessionToken, now: float | None = None) -> StoredSession | None:
-        """Return a session as it is now, or None: the one place where expiry happens."""
+        """Return a session as it is now, or None. Expiry happens only here."""
         session = self._sessions.get(token)
         if session is None:
             return None
@@ -93,13 +93,13 @@ class SessionTable:
         return session
 
     def _note(self, token: SessionToken, session: StoredSession | None) -> None:
-        """Have those who read sessions as of a moment keep one that is about to change."""
+        """Have the moments that are being read note a session just before it changes."""
         for moment in self._moments:
             if moment.sessions is self._sessions:
                 moment.note(token, session)
 
     def _forget(self, token: SessionToken, session: StoredSession) -> None:
-        """Let go of a session: the one place where one goes by itself."""
+        """Remove a session. Only `end_all` removes sessions otherwise, all at once."""
         del self._sessions[token]
         if self._occupancy is not None:
             self._occupancy.end(session.keys)
@@ -117,7 +117,7 @@ class SessionTable:
         return session
 
     def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
-        """Let a session expire at another time."""
+        """Set a session's deadline."""
         if deadline < session.deadline:
             if self._moments:
                 self._note(token, session)
@@ -126,7 +126,7 @@ class SessionTable:
         session.deadline = deadline
 
     def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
-        """Return settings that are equal: a million sessions have but a handful, and keep one of each."""
+        """Return equal settings that are kept already: a million sessions share a handful of settings."""
         shared = self._settings.get(expiry)
         if shared is None:
             if len(self._settings) >= self._SHARED_SETTINGS:
@@ -140,9 +140,9 @@ class SessionTable:
         return len(self._agenda) > 2 * len(self._sessions) + 64
 
     def _sweep(self, most: int, now: float) -> bool:
-        """Free expired sessions, so many at the most, and drop some of what is out of date in the agenda.
+        """Free at most `most` expired sessions, and drop some outdated entries of the agenda.
 
-        Tell whether there may be more that have expired.
+        Tell whether more sessions may have expired.
         """
         if now < self._latest_time:  # the clock was set back
             for token in list(self._sessions):

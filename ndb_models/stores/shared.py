@@ -1,6 +1,6 @@
 """The store in memory for several threads: each verb is one step for all of them.
 
-All verbs hold the lock of the store, reading too: it may extend a session.
+All verbs hold the store's lock. Reading verbs do so too, since a read may extend a session.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from ndb_models.types import Clock, SessionToken
 
 
 class SharedMemoryStore(MemoryStore, Store):
-    """Keeps everything in this process, for any number of threads, each with an event loop of its own."""
+    """Keeps all data in this process, for any number of threads, each with an event loop of its own."""
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         super().__init__(clock=clock)
-        # Reentrant: some verbs stand on others.
+        # Reentrant: some verbs call others.
         self._lock = threading.RLock()
-        # Verbs that go through everything hold it for a turn at a time.
+        # Verbs that go through all sessions hold it for one turn at a time.
         self._guard = self._lock
 
     @property
     def immediate(self) -> ImmediateVerbs | None:
-        """This store; not one that inherits from it, whose verbs may do more."""
+        """This store. None for a subclass, since its verbs may do more."""
         return self if type(self) is SharedMemoryStore else None
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
@@ -47,7 +47,7 @@ class SharedMemoryStore(MemoryStore, Store):
             await super().add(scope, keys)
 
     def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Do what `get` does."""
+        """Do the same as `get`."""
         with self._lock:
             return super().get_now(scope, names)
 
@@ -86,7 +86,7 @@ class SharedMemoryStore(MemoryStore, Store):
             return await super().contains(scope, names)
 
     def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        """Do what `create` does."""
+        """Do the same as `create`."""
         with self._lock:
             return super().create_now(token, expiry, keys)
 

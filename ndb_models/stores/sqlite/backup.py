@@ -1,4 +1,4 @@
-"""Copying a store's file while others write to it, as it was at one moment, and checking the copy."""
+"""Copies a store's file as of one moment, while others write to it, and checks the copy."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _INSTRUCTIONS_BETWEEN_LOOKS: Final = 100_000
 
 
 class BackupStoppedError(Exception):
-    """A backup was stopped by the one who asked for it."""
+    """The caller stopped a backup."""
 
 
 def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
-    """Copy a store into an empty file, and check the copy. Blocks; others read and write meanwhile.
+    """Copy a store into an empty file, and check the copy. Blocks; others may read and write meanwhile.
 
     Args:
-        source: names the store. It must exist.
-        target: the empty file. What is in it after a failure is of no use.
-        report: called with how many pages are copied, and how many there are.
-        stopped: tells whether to stop. Asked many times a second.
+        source: names the store, which must exist.
+        target: the empty file. After a failure its content is useless.
+        report: called with the number of copied pages and the number of all pages.
+        stopped: tells whether to stop. Called many times a second.
 
     Raises:
-        BackupStoppedError: `stopped` said so.
+        BackupStoppedError: `stopped` returned True.
         OSError: there is no room for the copy.
-        StoreError: the store cannot be read, or the copy not be written, or it is damaged.
+        StoreError: the store cannot be read or is damaged, or the copy cannot be written.
     """
     shown = source.path
     try:
@@ -49,14 +49,14 @@ def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None
         ):
             store.execute("PRAGMA query_only = ON")
             copy.execute("PRAGMA journal_mode = MEMORY")
-            copy.execute("PRAGMA synchronous = OFF")  # it is synchronised as a whole, when it is closed
+            copy.execute("PRAGMA synchronous = OFF")  # the whole file is synchronised after it is closed
 
             def look(_status: int, remaining: int, total: int) -> None:
                 report(total - remaining, total)
                 if stopped():
                     raise BackupStoppedError
 
-            # A transaction from the first page to the last: all pages are of one moment.
+            # One transaction covers all pages, so that they are of one moment.
             patiently(lambda: _begin(store, shown), source.options.busy_timeout)
             store.backup(copy, pages=_PAGES_TOGETHER, progress=look, sleep=0)
         _check(target, shown, stopped)
@@ -74,7 +74,7 @@ def _begin(store: sqlite3.Connection, shown: str) -> None:
 
 
 def _check(target: Path, shown: str, stopped: Callable[[], bool]) -> None:
-    """Make sure that a copy is whole, by all that SQLite can check."""
+    """Make sure that a copy passes SQLite's integrity check."""
     with _connected(str(target), "mode=ro&immutable=1") as copy:
         copy.set_progress_handler(stopped, _INSTRUCTIONS_BETWEEN_LOOKS)
         try:
@@ -100,7 +100,7 @@ def synchronise(path: Path) -> None:
     """Wait until a file, or the names in a directory, have reached the disk.
 
     Raises:
-        StoreError: they have not.
+        StoreError: the system could not write them.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

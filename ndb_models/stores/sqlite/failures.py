@@ -1,4 +1,4 @@
-"""What SQLite says when it fails, as errors of this package. By its codes, never by its messages."""
+"""Maps SQLite's failures to errors of this package: by code, never by message."""
 
 from __future__ import annotations
 
@@ -34,18 +34,21 @@ _FAILURES: Final[Mapping[int, tuple[Callable[[str, str], StoreError], str]]] = {
 
 
 def code_of(failure: sqlite3.Error) -> int:
-    """Return SQLite's primary code; 0 where the failure was not SQLite's own."""
+    """Return SQLite's primary code; 0 if the failure was not SQLite's own."""
     code: int = getattr(failure, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 def is_locked(failure: BaseException) -> bool:
-    """Tell whether it is only that others use the file: waiting helps."""
+    """Tell whether a failure is only a lock that others hold: waiting helps."""
     return isinstance(failure, sqlite3.Error) and code_of(failure) in _LOCKED
 
 
 def translated(store: str, failure: Exception) -> Exception:
-    """Return an error of this package for one of SQLite's, which is its cause; any other error as it is."""
+    """Return this package's error for one of SQLite's, which is its cause. Other errors are returned as they are.
+
+    Only a `UnicodeEncodeError` becomes an `InvalidArgumentError`, about a key's name.
+    """
     if isinstance(failure, UnicodeEncodeError):  # not as the cause: it holds the text
         return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
     if not isinstance(failure, sqlite3.Error):
@@ -60,7 +63,7 @@ def translated(store: str, failure: Exception) -> Exception:
 
 
 def _may_write_beside(store: str) -> bool:
-    """Tell whether SQLite may put its other files there; where there is no directory, that is not what is wrong."""
+    """Tell whether SQLite may put its other files there. True if there is no directory: the failure is another one."""
     directory = os.path.dirname(store) or os.curdir  # noqa: PTH120
-    # Not a `Path`, which raises if it is too long.
+    # Not a `Path`: that raises if the path is too long.
     return not os.path.isdir(directory) or os.access(directory, os.W_OK)  # noqa: PTH112

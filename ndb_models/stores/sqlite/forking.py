@@ -1,8 +1,8 @@
-"""No connection to SQLite lives through a fork.
+"""No connection to SQLite survives a fork.
 
 SQLite remembers, for the whole process, which locks it holds on which file. A child inherits that memory, but not the
-locks: a file that was open at the fork could be damaged by the child, even through a connection of its own. So all
-connections are closed before a fork; the parent opens them again, and the child starts with none.
+locks. It could damage a file that was open at the fork, even through a connection of its own. So all connections are
+closed before a fork. The parent opens them again, and the child starts with none.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from weakref import WeakSet
 
 from ndb_models.errors import StoreError
 
-# The longest time, in seconds, for which a fork waits for what is being written.
+# The longest time, in seconds, that a fork waits for connections to close.
 _LONGEST_WAIT: Final = 10.0
 
 
 class Forkable(Protocol):
-    """What has a connection, in a thread of its own. `path` is the file."""
+    """An object with a connection in a thread of its own. `path` is the file."""
 
     path: str
 
     def pause(self) -> None:
-        """Have the connection closed as soon as what is being done is done."""
+        """Have the connection closed as soon as its current work is done."""
 
     def wait_closed(self, seconds: float) -> bool:
-        """Wait for that; return False if it took longer."""
+        """Wait until it is closed; return False if that takes longer than `seconds`."""
         return True
 
     def resume(self) -> None:
@@ -40,8 +40,8 @@ class Forkable(Protocol):
 
 _all: WeakSet[Forkable] = WeakSet()
 _forking = threading.RLock()
-# Files that are open by other connections than those, how often each; files that are open at a fork that is under way;
-# and those that were when this process was forked.
+# How often each file is open by connections that are not registered; the files that stay open during the current fork;
+# and the files that were open when this process was forked.
 _in_use: Counter[str] = Counter()
 _still_open: set[str] = set()
 _inherited: set[str] = set()
@@ -49,21 +49,21 @@ _forks = 0
 
 
 def register(connection: Forkable) -> None:
-    """Have a connection closed before forks, for as long as the object lives."""
+    """Have a connection closed before each fork, as long as the object lives."""
     with _forking:
         _all.add(connection)
 
 
 def forks() -> int:
-    """Return how many forks lie between this process and the first that has loaded this."""
+    """Return the number of forks between this process and the first one that loaded this module."""
     return _forks
 
 
 def require_not_inherited(path: str, shown: str) -> None:
-    """Refuse a file that is not safe to be opened in this process.
+    """Refuse a file that this process cannot open safely.
 
     Raises:
-        StoreError: it was being written when this process was forked.
+        StoreError: it was open when this process was forked.
     """
     if path in _inherited:
         raise StoreError(shown, "it was being written when this process was forked: open it in another process")
@@ -71,7 +71,7 @@ def require_not_inherited(path: str, shown: str) -> None:
 
 @contextlib.contextmanager
 def in_use(path: str) -> Generator[None]:
-    """Say that a file is open by a connection that cannot be closed before forks: children refuse that file."""
+    """Mark a file as open by a connection that cannot be closed before forks, so that children refuse the file."""
     with _forking:
         _in_use[path] += 1
     try:

@@ -1,7 +1,7 @@
-"""Whether a path still names the files that are open.
+"""Checks that a path still names the open files.
 
-A file that was removed, moved or replaced can be written to as ever. What is written then is seen by no other process,
-and is gone with the last process that has it open.
+A file that was removed, moved or replaced can still be written to. Other processes do not see these writes, and they
+are gone once the last process has closed the file.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
 
-# The longest time, in seconds, for which the last look at the files is good enough.
+# The longest time, in seconds, that a look at the files is good enough.
 _GOOD_FOR: Final = 0.5
-# What SQLite keeps beside a file that is open.
+# Suffixes of the files that SQLite keeps beside an open file.
 _BESIDE: Final = ("-wal", "-shm")
 
 _Inode: TypeAlias = tuple[int, int]
 
 
 class FileIdentity:
-    """Device and inode of a store's files, as they were when they were opened. Threads may share it.
+    """Device and inode of a store's files when they were opened. Threads may share it.
 
     Args:
-        path: the file, absolute.
+        path: the absolute path of the file.
         shown: its path for errors and the log.
         clock: tells seconds.
     """
@@ -49,15 +49,15 @@ class FileIdentity:
         return self._look(("", *_BESIDE)) is not None
 
     def forget_beside(self) -> None:
-        """Forget the files beside it: they come and go with connections."""
+        """Forget the files beside the main file: they come and go with connections."""
         with self._lock:
             self._known = {suffix: inode for suffix, inode in self._known.items() if not suffix}
 
     def learn(self) -> None:
-        """Take note of the files, which have just been opened. The file itself must be the one that it was before.
+        """Remember the files, which have just been opened. Files that are known already must be the same as before.
 
         Raises:
-            StoreError: it is another.
+            StoreError: a known file was removed, moved or replaced.
         """
         with self._lock:
             for suffix in ("", *_BESIDE):
@@ -67,10 +67,10 @@ class FileIdentity:
         self.require(within=0)
 
     def require(self, *, within: float = _GOOD_FOR) -> None:
-        """Make sure that the path names the open files; a look that is so many seconds old is good enough.
+        """Make sure that the path names the open files. A look within the last `within` seconds is good enough.
 
         Raises:
-            StoreError: it does not. Once it does again, this does not raise any more.
+            StoreError: it does not. Once it does again, this no longer raises.
         """
         now = self._clock()
         if now - self._looked < within and self._problem is None:
@@ -81,7 +81,7 @@ class FileIdentity:
             raise StoreError(self._shown, self._problem)
 
     def require_file(self) -> None:
-        """Do what `require` does for the file alone, with a look at it now."""
+        """Make sure that the path names the main file, with a look at it now. Raises as `require`."""
         if self._look(("",)) is not None:
             self.require(within=0)
 
@@ -99,7 +99,7 @@ class FileIdentity:
         return None
 
     def _take_note(self, problem: str | None) -> None:
-        """Remember what is wrong, and log each change once."""
+        """Remember the problem, and log each change once."""
         with self._lock:
             before, self._problem = self._problem, problem
         if problem is not None and before is None:

@@ -1,11 +1,12 @@
-"""A thread that owns a connection, and carries out what event loops hand it: all that waits in one transaction.
+"""A thread that owns a connection, and carries out the requests of event loops: all that wait, in one transaction.
 
-What one turn of a loop asks for goes over together, and its answers come back together, after the commit. If one of a
-transaction fails, it is rolled back and each is carried out for itself, so that only those at fault fail. Work may
-therefore be carried out more than once, and only the last time counts.
+The requests of one turn of a loop go over together. Their answers come back together, after the commit. If a
+transaction fails, it is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
+fail. If others keep the file locked for too long, all of them fail at once. Work may therefore be carried out more than
+once, and only the last time counts.
 
-The lane that writes also stores noted extensions: with what it writes anyway, or by itself when they are due. An
-extension that cannot be stored fails nothing else.
+The lane that writes also stores noted extensions: along with requests, or by themselves when they are due. An extension
+that cannot be stored makes no request fail.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from ndb_models.types import SessionToken
 
 T = TypeVar("T")
 
-# The most that go into one transaction: it must not keep other processes out for long.
+# The most requests, or extensions by themselves, in one transaction: it must not keep other processes out for long.
 _MOST_TOGETHER: Final = 512
-# The most extensions that go along with what is written, and that are stored by themselves.
+# The most extensions that are stored along with requests.
 _MOST_ALONG: Final = 128
-# How long, in seconds, extensions by themselves wait for others' locks: those who write then wait behind them.
+# The seconds that extensions by themselves wait for others' locks. Requests wait behind them meanwhile.
 _PATIENCE_FOR_EXTENSIONS: Final = 0.1
 
 
 class _Signal(Enum):
-    """What a thread is told by its queue, beside work."""
+    """A signal to the thread, in its queue of requests."""
 
     LOOK = "look whether extensions are due"
     PAUSE = "close the connection, for a fork"
@@ -51,15 +52,15 @@ class _Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
-    """What kind of transactions a lane makes.
+    """The kind of a lane's transactions.
 
     Args:
-        store: where the store is, for errors.
-        begin: the statement that begins one.
+        store: the store's path, for errors.
+        begin: the statement that begins a transaction.
         patience: seconds to wait for others' locks.
-        synchronous: how a transaction reaches the disk in which there is something durable. One in which there is
-            nothing is committed without waiting for the disk.
-        writes: it writes, and stores extensions.
+        synchronous: how a transaction with a durable request reaches the disk. A transaction without one is committed
+            without waiting for the disk.
+        writes: True for the lane that writes and stores extensions.
     """
 
     store: str
@@ -70,13 +71,13 @@ class LaneOptions:
 
 
 class Lane(Forkable):
-    """One thread and its connection. May be handed work by any event loop of this process.
+    """One thread and its connection. Any event loop of this process may hand it work.
 
     Args:
-        open_tables: makes the connection, in the thread.
-        identity: of the file.
-        extensions: those that are noted.
-        options: what kind of transactions it makes.
+        open_tables: opens the connection; called in the thread.
+        identity: the identity of the file.
+        extensions: the noted extensions.
+        options: the kind of its transactions.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Lane(Forkable):
     ) -> None:
         self.opened: Future[None] = Future()
         self.closed: Future[None] = Future()
-        # Those that must be closed before: of two that close at once, neither would be the last, who tidies up.
+        # The lanes that close before this one. SQLite tidies up after the last; of two that close at once, neither is.
         self.closes_after: Sequence[Lane] = ()
         self.path: str = identity.path
         self._open_tables = open_tables
@@ -97,11 +98,11 @@ class Lane(Forkable):
         self._options = options
         self._forks = forks()
         self._taking = False
-        # What each loop has asked for in this turn.
+        # The requests of each loop in its current turn.
         self._outboxes: dict[asyncio.AbstractEventLoop, list[Request]] = {}
         self._queue: SimpleQueue[list[Request] | _Signal] = SimpleQueue()
         self._read_already: _Signal | None = None
-        # Held so that nothing is put into the queue behind its end.
+        # Held so that no request is queued behind the end.
         self._ending = threading.Lock()
         self._ended = False
         self._synchronous = ""
@@ -112,22 +113,22 @@ class Lane(Forkable):
             extensions.wake = self.wake
 
     def start(self) -> None:
-        """Start the thread. Whether it could open its connection is in `opened`."""
+        """Start the thread. `opened` tells whether it could open its connection."""
         register(self)
-        # A daemon: a store that nobody closed must not keep the interpreter from ending. What it was doing then is
-        # rolled back, as after any death.
+        # A daemon: an unclosed store must not keep the interpreter from ending. Its open transaction is rolled back, as
+        # if the process were killed.
         threading.Thread(target=self._live, name=f"ndb_models {self._options.begin}", daemon=True).start()
 
     @property
     def is_inherited(self) -> bool:
-        """True if it is that of the process from which this one was forked: it has no thread here."""
+        """True if it belongs to the process that this one was forked from: it has no thread here."""
         return self._forks != forks()
 
     def do(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
-        """Hand over work; return what waits for its outcome. Cancelling that leaves it open whether it is carried out.
+        """Hand over work; return a future of its outcome. After a cancellation, the work may still be carried out.
 
         Raises:
-            StoreError: the lane is not open, or is that of the process from which this one was forked.
+            StoreError: the lane is not open, or belongs to the process that this one was forked from.
         """
         if not self._taking or self._forks != forks():
             raise self._not_open()
@@ -157,15 +158,15 @@ class Lane(Forkable):
             request.answer.set_exception(self._not_open())
 
     def wake(self) -> None:
-        """Have the thread look whether extensions are due. May be called in any thread."""
+        """Have the thread look for due extensions. Any thread may call this."""
         self._queue.put(_Signal.LOOK)
 
     def leave(self) -> None:
-        """Take no more, carry out what this loop has asked for, and close the connection. Twice does no harm."""
+        """Take no more requests, carry out those of this loop, and close the connection. Leaving twice does no harm."""
         self._taking = False
-        if self.is_inherited:  # its locks may be held for ever here
+        if self.is_inherited:  # `_ending` may be locked for ever here
             return
-        with contextlib.suppress(RuntimeError):  # there may be no loop here, and nothing that one has asked for
+        with contextlib.suppress(RuntimeError):  # no loop runs here, so it has no requests
             self._hand_over(asyncio.get_running_loop())
         with self._ending:
             if not self._ended:
@@ -186,12 +187,12 @@ class Lane(Forkable):
     def resume(self) -> None:
         self._may_connect.set()
 
-    # What follows runs in the thread.
+    # The methods below run in the thread.
 
     def _live(self) -> None:
         try:
             tables: Tables | None = self._open_tables()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait for the opening
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers of `open`
             self.opened.set_exception(translated(self._options.store, exc))
             self.closed.set_result(None)
             self._disconnected.set()
@@ -221,7 +222,7 @@ class Lane(Forkable):
             self._disconnected.set()
 
     def _next(self) -> list[Request] | _Signal:
-        """Return all that waits, as far as it goes together, or a signal."""
+        """Return the waiting requests that go into one transaction, or a signal."""
         signal, self._read_already = self._read_already, None
         if signal is not None:
             return signal
@@ -247,15 +248,15 @@ class Lane(Forkable):
         self._may_connect.wait()
 
     def _close(self, tables: Tables) -> None:
-        self._identity.forget_beside()  # the last connection takes those files along
+        self._identity.forget_beside()  # the last connection removes them
         tables.connection.close()
 
     def _connect_again(self, batch: list[Request] | _Signal) -> Tables | None:
-        """Open the connection again after a fork. If that fails, so does what is asked for."""
+        """Open the connection again after a fork. If that fails, so do the requests, and None is returned."""
         self._synchronous = ""
         try:
             return self._open_tables()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
             failure = translated(self._options.store, exc)
             if self._options.writes:
                 self._extensions.not_stored(exc)
@@ -269,16 +270,16 @@ class Lane(Forkable):
                 return
 
     def _store_all_extensions(self, tables: Tables) -> None:
-        """Store what is still noted when the store is closed; what fails then is lost."""
+        """Store the remaining extensions when the store is closed. If that fails, they are lost."""
         while self._options.writes and not self._extensions.is_empty:
             if not self._store_extensions(tables, self._options.patience):
                 return
 
     def _store_extensions(self, tables: Tables, patience: float) -> bool:
-        """Store extensions by themselves; return False if that failed."""
+        """Store extensions by themselves; return False on failure."""
         try:
             patiently(lambda: self._together(tables, (), alone=True), min(patience, self._options.patience))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is tried again
+        except Exception as exc:  # noqa: BLE001 - tried again after every failure
             self._extensions.not_stored(exc)
             return False
         return True
@@ -288,14 +289,14 @@ class Lane(Forkable):
         along = self._options.writes and not extensions.failing
         try:
             return patiently(lambda: self._together(tables, requests), self._options.patience)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
             by_extensions = along and extensions.failing
             if is_locked(exc) or (len(requests) == 1 and not by_extensions):
                 return [(None, translated(self._options.store, exc)) for _ in requests]
         return [outcome for request in requests for outcome in self._carry_out(tables, [request])]
 
     def _together(self, tables: Tables, requests: Sequence[Request], *, alone: bool = False) -> list[Outcome]:
-        """Carry out requests in one transaction, with extensions; `alone` those are tried though they failed before."""
+        """Carry out requests in one transaction, with extensions. `alone` tries these even if they failed before."""
         connection, extensions = tables.connection, self._extensions
         durable = any(request.durable for request in requests)
         taken: Collection[SessionToken] = ()
@@ -309,7 +310,7 @@ class Lane(Forkable):
             outcomes = [outcome_of(request, tables) for request in requests]
             done = True
             if taken:
-                tables.extend(taken)  # those that the requests have not brought up to date
+                tables.extend(taken)  # unless a request has brought the session up to date
             if durable and self._options.writes:
                 self._identity.require_file()
             connection.execute("COMMIT")
@@ -323,7 +324,7 @@ class Lane(Forkable):
         if taken:
             extensions.stored()
         if durable and self._options.synchronous == "FULL":
-            self._identity.require_file()  # it may have gone while the disk was waited for
+            self._identity.require_file()  # it may have gone during the wait for the disk
         return outcomes
 
     def _set_synchronous(self, connection: sqlite3.Connection, synchronous: str) -> None:

@@ -1,4 +1,4 @@
-"""The statements on a map of keys: the shared one's in `kv`, a session's own in `session_key`. None looks at expiry."""
+"""The statements on a map of keys: the shared map in `kv`, a session's map in `session_key`. They ignore expiry."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ndb_models.stores.contract import Scope
 
 T = TypeVar("T")
 
-# So many keys go into one statement. A statement gives up the interpreter's lock and takes it again, which in a busy
-# process is what takes the time.
+# The most keys in one statement. A statement releases the interpreter's lock and takes it again: in a busy process,
+# that is the slow part.
 _TOGETHER: Final = 16
-# Lists of names are filled up to one of a few lengths, for SQLite to know the statements again.
+# Longer lists of names are padded to one of a few lengths, so that SQLite knows the statements already.
 _LONGEST_LIST: Final = 512
 
 
 def signed(number: int) -> int:
-    """Return the signed 64-bit integer of the same bits.
+    """Return the signed 64-bit integer with the same bits as an unsigned one.
 
     Raises:
-        InvalidArgumentError: there is none.
+        InvalidArgumentError: the number is not an unsigned 64-bit integer.
     """
     if 0 <= number < 2**63:
         return number
@@ -33,7 +33,7 @@ def signed(number: int) -> int:
 
 
 def unsigned(number: int) -> int:
-    """Return the unsigned 64-bit integer of the same bits."""
+    """Return the unsigned 64-bit integer with the same bits as a signed one."""
     return number + 2**64 if number < 0 else number
 
 
@@ -41,8 +41,8 @@ class Keys:
     """The keys of one map.
 
     Args:
-        connection: in a transaction, for those that write.
-        scope: whose.
+        connection: in a transaction, for the methods that write.
+        scope: names the map.
     """
 
     __slots__ = ("_connection", "_is_session", "_of")
@@ -53,13 +53,13 @@ class Keys:
         self._of: tuple[int, ...] = () if scope is None else (signed(scope),)
 
     def write(self, keys: Mapping[str, bytes], *, over: bool) -> None:
-        """Write keys, over what is there or beside it."""
+        """Write keys. `over` replaces existing ones; without it, existing ones stay."""
         for part in _parts(list(keys.items()), _TOGETHER):
             cells = [cell for item in part for cell in (*self._of, *item)]
             self._connection.execute(_insert(self._is_session, len(part), over), cells)
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the keys of these names, in the order of the names."""
+        """Return the keys with these names, in the order of the names. Missing keys are left out."""
         found: dict[str, bytes] = {}
         for part in _parts(names, _LONGEST_LIST):
             select = _select(self._is_session, "key, value", _length(part))
@@ -71,7 +71,7 @@ class Keys:
         return dict(self._connection.execute(_select(self._is_session, "key, value"), self._of))
 
     def contained(self, names: Sequence[str]) -> list[str]:
-        """Return those of these names that are there."""
+        """Return the names that exist, in the given order."""
         found: set[str] = set()
         for part in _parts(names, _LONGEST_LIST):
             rows = self._connection.execute(_select(self._is_session, "key", _length(part)), self._list(part))
@@ -79,22 +79,22 @@ class Keys:
         return [name for name in names if name in found]
 
     def names(self, most: int | None = None) -> list[str]:
-        """Return all names, or so many."""
+        """Return all names, or at most `most`."""
         rows = self._connection.execute(_select(self._is_session, "key"), self._of)
         return [name for (name,) in (rows if most is None else rows.fetchmany(most))]
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return the number of keys."""
         ((number,),) = self._connection.execute(_select(self._is_session, "count(*)"), self._of)
         return int(number)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove the keys of these names."""
+        """Remove the keys with these names."""
         for part in _parts(names, _LONGEST_LIST):
             self._connection.execute(_delete(self._is_session, _length(part)), self._list(part))
 
     def clear(self) -> int:
-        """Remove all; return how many there were."""
+        """Remove all keys; return how many there were."""
         return self._connection.execute(_delete(self._is_session), self._of).rowcount
 
     def swap(self, name: str, old: bytes, new: bytes) -> bool:
@@ -135,10 +135,10 @@ def _among(names: int | None) -> str:
 
 
 def _length(names: Sequence[str]) -> int:
-    """Return how long a list is made that holds these names: one of a few lengths."""
+    """Return the padded length of a list of these names: one of a few lengths."""
     return len(names) if len(names) <= _TOGETHER else 1 << (len(names) - 1).bit_length()
 
 
 def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Cut items into parts of at most so many."""
+    """Cut items into parts of at most `most`."""
     return (items[start : start + most] for start in range(0, len(items), most))

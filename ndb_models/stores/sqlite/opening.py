@@ -1,4 +1,4 @@
-"""Connections to the file: one that writes, one that reads."""
+"""Connections to the file: for writing, and for reading."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ndb_models.private_files import make_private_file, warn_if_open_to_others
 from ndb_models.stores.sqlite.patience import patiently
 from ndb_models.stores.sqlite.schema import prepare
 
-# Beyond so many bytes, the log that is left after a checkpoint is cut back.
+# If the log is larger than this many bytes after a checkpoint, it is cut back.
 _LOG_KEPT: Final = 64 * 1024 * 1024
-# Pages of the log after which it is written back into the file.
+# After this many pages, the log is written back into the file.
 _PAGES_PER_CHECKPOINT: Final = 4000
 _KIBIBYTES_OF_CACHE: Final = 16 * 1024
 _STATEMENTS_KEPT: Final = 256
 
 
 def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
-    """Open the file, made if it is not there, as this package's store. Waits so many seconds for others' locks.
+    """Open the file as this package's store. A missing file is created. Waits `patience` seconds for others' locks.
 
     Raises:
-        StoreError, sqlite3.Error: it cannot be.
+        StoreError, sqlite3.Error: it cannot be opened.
     """
-    # The files that SQLite puts beside it get its mode. Mostly it is there; whatever else keeps it from being made,
-    # SQLite will meet too, and has the words for it.
+    # SQLite gives the mode of this file to the files beside it. An error usually means that the file exists. SQLite
+    # will meet any other error too, and reports it better.
     with contextlib.suppress(OSError):
         os.close(make_private_file(path))
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
-        # On macOS, a plain fsync leaves the data in the disk's cache. Elsewhere these say nothing.
+        # On macOS, a plain fsync leaves the data in the disk's cache. Elsewhere these have no effect.
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         prepare(connection, path)
@@ -42,13 +42,13 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
 
     connection = patiently(lambda: _connect(path, set_up), patience)
-    # Those beside it have its mode, unless it was changed since.
+    # The files beside it have its mode, unless that was changed since.
     any(warn_if_open_to_others(Path(path + suffix)) for suffix in ("", "-wal", "-shm"))
     return connection
 
 
 def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
-    """Open a file that `open_for_writing` has opened; what would write is refused. Else as that."""
+    """Open a file that `open_for_writing` has opened. Statements that write are refused. Waits and raises like that."""
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA query_only = ON")

@@ -1,4 +1,4 @@
-"""Which file, and how it is treated; and the URI that says so."""
+"""The file and the options of a store, and the URI that gives both."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MOST_SECONDS: Final[Mapping[str, float]] = {"busy_timeout": 3600.0, "extension_
 
 @dataclass(frozen=True, slots=True)
 class SqliteOptions:
-    """How a file is treated.
+    """The options of a store in a file.
 
     Args:
-        synchronous: "full": what was acknowledged survives a power loss. "normal": it survives the process, killed or
-            not, but a power loss may take the last of it; what is left is whole all the same.
-        busy_timeout: how many seconds a batch of writes waits for other processes that write, before it is a
+        synchronous: "full": acknowledged writes survive a power loss. "normal": they survive the process, killed or
+            not, but a power loss may take the last ones. The rest is whole all the same.
+        busy_timeout: the seconds that a batch of writes waits for other writing processes; then it raises
             `StoreLockedError`. A write that comes meanwhile waits for that batch first, so up to twice as long.
-        extension_delay: how many seconds the extension that a read causes may wait to be stored. It waits for at most a
-            quarter of the time that the session has left, so that it does not expire for other processes meanwhile.
+        extension_delay: the most seconds that an extension by a read waits to be stored. It waits at most a quarter of
+            the session's remaining time, so that the session does not expire for other processes meanwhile.
 
     Raises:
-        InvalidArgumentError: one of them is none of these.
+        InvalidArgumentError: an option has an invalid value.
     """
 
     synchronous: Synchronous = "full"
@@ -49,8 +49,8 @@ def resolved(path: str) -> str:
     """Return a path from the root, without links.
 
     Raises:
-        InvalidArgumentError: no path can be written so.
-        StoreError: it is relative, and the working directory is gone.
+        InvalidArgumentError: it is not a valid path.
+        StoreError: it cannot be followed: it is relative, say, and the working directory is gone.
     """
     try:
         return os.path.realpath(path)
@@ -62,13 +62,13 @@ def resolved(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SqliteUri:
-    """`sqlite:///PATH`, what is left of the options, and those that are the store's."""
+    """The parts of `sqlite:///PATH`: the path, the store's options, and the engine's `persist_path`."""
 
     path: str
     options: SqliteOptions
     persist_path: str | None = None
     file: str = field(init=False)
-    """The file itself, from the root: the same for all the ways to write its path, and whatever becomes of them."""
+    """The file itself, from the root: the same for every spelling of its path, even if links change later."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", resolved(self.path))
@@ -80,13 +80,13 @@ class SqliteUri:
 
 
 def parse_sqlite_uri(text: str) -> SqliteUri:
-    """Return what a `sqlite://` URI says.
+    """Parse a `sqlite://` URI.
 
-    Three slashes and a path: a relative one, or, with the fourth slash, one from the root. What has a meaning of its
-    own in a URI is written as `%3F`, `%23` and `%25`.
+    A path follows three slashes. It is relative, or, with a fourth slash, from the root. `?`, `#` and `%` in a path are
+    written `%3F`, `%23` and `%25`.
 
     Raises:
-        InvalidArgumentError: it names no file, or has options that do not exist, or are no such values.
+        InvalidArgumentError: it names no file, or has unknown options or invalid values.
         StoreError: the path is relative, and the working directory is gone.
     """
     parts = urlsplit(text)
@@ -110,7 +110,7 @@ def _read_options(given: Mapping[str, str]) -> SqliteOptions:
     if unknown:
         has = ", ".join(map(repr, (*known, "persist_path")))
         raise InvalidArgumentError(f"unknown option {min(unknown)!r} in the URI; sqlite:// has {has}")
-    read: dict[str, Any] = {**given}  # looked at by the options themselves
+    read: dict[str, Any] = {**given}  # the options validate themselves
     for name in _MOST_SECONDS.keys() & given.keys():
         try:
             read[name] = float(given[name])

@@ -1,4 +1,4 @@
-"""Trying again while others hold a lock: SQLite has no queue for it, and its own way of waiting sleeps long."""
+"""Retries while others hold a lock: SQLite has no queue for locks, and sleeps long when it waits itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LONGEST_PAUSE: Final = 0.01
 
 
 def patiently(attempt: Callable[[], T], patience: float) -> T:
-    """Return what an attempt returns, tried again for so many seconds while it fails because of others' locks.
+    """Return the result of an attempt. If others hold a lock, retry it for `patience` seconds.
 
-    For threads that may block. An attempt that fails must leave nothing behind.
+    For threads that may block. A failed attempt must leave no traces.
 
     Raises:
-        sqlite3.Error: that of the last attempt.
+        sqlite3.Error: the last attempt failed. Errors other than a lock are not retried.
     """
     give_up = time.monotonic() + patience
     pause = _SHORTEST_PAUSE

@@ -1,4 +1,4 @@
-"""What event loops ask a thread to do, and how they get their answers."""
+"""Requests of event loops to a thread, and the delivery of the answers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ndb_models.stores.sqlite.tables import Tables
 T = TypeVar("T")
 
 Work: TypeAlias = Callable[[Tables], T]
-"""What is done in a transaction."""
+"""The work of a request, to be done in a transaction."""
 
 
 @dataclass(slots=True)
 class Request:
-    """Something to do, and who waits for it. `durable`: the answer waits until it has reached the disk."""
+    """Work, and the future that waits for its outcome. `durable`: the lane's `synchronous` applies to its commit."""
 
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
@@ -28,16 +28,16 @@ class Request:
 
 
 Outcome: TypeAlias = tuple[Any, Exception | None]
-"""A result, or the error that is the answer."""
+"""A result, or the error that is the answer instead."""
 
 _Answer: TypeAlias = tuple["asyncio.Future[Any]", Any, "Exception | None"]
 
 
 def outcome_of(request: Request, tables: Tables) -> Outcome:
-    """Do what is asked for, in a transaction of the caller's.
+    """Do the work of a request in the caller's transaction; return the outcome.
 
     Raises:
-        Exception: the transaction cannot be committed.
+        Exception: the work failed, and the transaction must not be committed.
     """
     try:
         return request.work(tables), None
@@ -46,12 +46,12 @@ def outcome_of(request: Request, tables: Tables) -> Outcome:
 
 
 def deliver(requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
-    """Hand each loop its answers, all at once. May be called in any thread."""
+    """Hand each loop its answers, all at once. Any thread may call this."""
     answers: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
     for request, outcome in zip(requests, outcomes, strict=True):
         answers.setdefault(request.loop, []).append((request.answer, *outcome))
     for loop, its_own in answers.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop was closed: no task waits
             loop.call_soon_threadsafe(_set, its_own)
 
 

@@ -1,9 +1,9 @@
-"""The tables, how they are made, and how those of an older version become those of this one.
+"""The tables, how they are made, and how older versions are upgraded to this one.
 
-A session's timer is `deadline`, in seconds since 1970, NULL for never. `due` says when to look whether it has expired:
-never later than it does, and moved along only when somebody looks, so that a timer that is started anew does not move
-the index. Tokens and durations are unsigned 64-bit and stand here as the signed numbers of the same bits. Values are
-BLOBs, so that they come back to the byte: `CAST(value AS TEXT)` shows them.
+A session's timer is `deadline`, in seconds since 1970, NULL for never. `due` is the time to look whether it has
+expired, never later than the deadline. It moves to a later time only at such a look, so that restarting a timer does
+not change the index. Tokens and durations are unsigned 64-bit integers, stored as signed ones with the same bits.
+Values are BLOBs, so that they come back byte for byte: `CAST(value AS TEXT)` shows them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from ndb_models.errors import StoreError, StoreFormatError, StoreVersionError
 
 APPLICATION_ID: Final = 0x4E444253
-"""`NDBS`: says, in the file's head, whose it is."""
+"""`NDBS`: marks a file, in its header, as this package's."""
 
 Migration: TypeAlias = Sequence[str]
 
@@ -40,25 +40,25 @@ MIGRATIONS: Final[Sequence[Migration]] = (
         "CREATE TABLE kv (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
 )
-"""The statements that lead from each version of the schema to the next. What was released is never changed."""
+"""The statements that lead from each version of the schema to the next. Released ones never change."""
 
-# The first with STRICT tables.
+# The first version with STRICT tables.
 _OLDEST_SQLITE: Final = (3, 37, 0)
 
 
 def prepare(connection: sqlite3.Connection, store: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Make a file this package's store, of the newest version, if it is new, or the store of an older version.
+    """Make a new file, or a store of an older version, into this package's store of the newest version.
 
     Raises:
         StoreVersionError: a newer version of this package wrote it.
-        StoreFormatError: it is somebody else's database.
-        StoreError: the SQLite or the file system is not up to it.
-        sqlite3.Error: SQLite failed. Nothing has changed.
+        StoreFormatError: it is a database of another program.
+        StoreError: SQLite is too old, or the file system is unsuitable.
+        sqlite3.Error: SQLite failed. The tables are unchanged.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(store, f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or later is needed")
     _version(connection, store, len(migrations))
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a file that is new; it cannot be had later
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # for a new file; it cannot be set later
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(store, "its file system cannot be used: it has no shared memory for SQLite's WAL")
@@ -66,7 +66,7 @@ def prepare(connection: sqlite3.Connection, store: str, migrations: Sequence[Mig
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been here meanwhile.
+        # Another process may have done this meanwhile.
         for migration in migrations[_version(connection, store, len(migrations)) :]:
             for statement in migration:
                 connection.execute(statement)
@@ -83,14 +83,14 @@ def require_store(connection: sqlite3.Connection, store: str) -> None:
 
     Raises:
         StoreVersionError: a newer version of this package wrote it.
-        StoreFormatError: it is none.
+        StoreFormatError: it is not this package's store.
         sqlite3.Error: SQLite failed.
     """
     if _version(connection, store, len(MIGRATIONS)) == 0:
         raise StoreFormatError(store, "it is empty, and no store of this package yet")
 
 
-# In one statement, and so as of one moment.
+# One statement, so that all is as of one moment.
 _WHOSE: Final = (
     "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
     " FROM pragma_application_id, pragma_user_version"
@@ -98,7 +98,7 @@ _WHOSE: Final = (
 
 
 def _version(connection: sqlite3.Connection, store: str, known: int) -> int:
-    """Return the version of the schema, 0 where there is none yet; refuse what is not ours to change."""
+    """Return the version of the schema, 0 for an empty file. Raise for a database that is not ours to change."""
     application, version, tables = connection.execute(_WHOSE).fetchone()
     if application == APPLICATION_ID:
         if version > known:

@@ -1,4 +1,4 @@
-"""What a session has become, from its row, the time and its last read. Decided without I/O, and nowhere else."""
+"""Works out a session's current state from its row, the time and its last read, without I/O."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class SessionState:
     """A session as it is now.
 
     Attributes:
-        token: names it.
+        token: the session's token.
         expiry: its settings.
         deadline: when its time comes; None for never.
-        stored: the deadline that its row has.
-        due: when its row is looked at for expiry.
-        emptied: its time has come since its row was written: the keys that are stored are gone.
+        stored: the deadline in its row.
+        due: when a sweep looks at its row for expiry.
+        emptied: True if its time has come since its row was written: its stored keys count as gone.
     """
 
     token: SessionToken
@@ -46,25 +46,25 @@ class SessionState:
 
 
 def session_state(token: SessionToken, row: SessionRow, now: float, extension: Extension | None) -> SessionState | None:
-    """Return what a session has become; None if its time has come to end.
+    """Return a session's current state; None if it has ended by expiry.
 
     Args:
-        token: names it.
-        row: what is stored.
+        token: the session's token.
+        row: its stored row.
         now: the time in seconds since 1970.
-        extension: the last one by a read, if the row does not have it yet.
+        extension: the last extension by a read, if it is not stored yet.
     """
     duration, delete_session, on_set_add, on_get, stored, due = row
     expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
     session = SessionState(token, expiry, stored, stored, due)
     if stored is None:
         return session
-    # No timer has more than its duration to run, whatever the clock was when it was started.
+    # No timer has more than its duration to run, even if the clock was ahead when it was started.
     deadline = min(stored, now + expiry.duration)
     if extension is not None and expiry.extend_on_get:
         read_at = min(extension.read_at, now)
         session.emptied = read_at >= deadline
-        # It lasts no longer than it did when it was read, should the session have another duration by now.
+        # The duration may have changed since the read: the shorter one counts.
         deadline = max(deadline, read_at + min(expiry.duration, extension.lasts))
     if now >= deadline:
         session.emptied = True

@@ -1,9 +1,9 @@
-"""The store in a file: each verb of the contract, and which of four threads it goes to.
+"""The store in a file: the verbs of the contract, spread over four threads.
 
-One thread writes, and commits all that waits at once; another reads what was committed, and so never waits for the disk
-to write; a third reads everything, for saves and copies, and so keeps no reader waiting. The fourth counts, so that
-metrics do not wait for a save. A `get` that starts a timer anew is
-a read: its extension is noted, and stored by the writing thread a moment later.
+One thread writes, and commits all waiting work at once. Another reads committed data, and so never waits for writes to
+the disk. A third reads everything for saves and copies, so that other readers do not wait for them. The fourth counts,
+so that metrics do not wait for a save. A `get` that restarts a timer is a read: its extension is noted, and the writing
+thread stores it a moment later.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _SWEPT_TOGETHER: Final = 128
 
 
 class SqliteStore(Uncopyable, Store):
-    """Keeps everything in an SQLite file: `async with SqliteStore(path) as store`, or `open` and `aclose`.
+    """Keeps all data in an SQLite file: `async with SqliteStore(path) as store`, or `open` and `aclose`.
 
-    It may be used by the tasks of several event loops. Other processes may have the same file open. Verbs on a store
-    that is not open raise `StoreError`; so do those that fail, and these have changed nothing.
+    Tasks of several event loops may use it. Other processes may have the same file open. A verb raises `StoreError` if
+    the store is not open. A verb that fails raises it too, and leaves the store unchanged.
 
     Args:
-        path: the file. One that does not exist is made, readable for its owner alone.
-        options: how it is treated.
-        clock: tells the time in seconds since 1970: processes and their successors must agree on it, so that a
-            monotonic clock will not do. If it goes back, what has expired but was not swept yet lives on.
+        path: the file. A missing file is created, readable only for its owner.
+        options: the store's options.
+        clock: tells the time in seconds since 1970. Processes and their successors must agree on it, so a monotonic
+            clock will not do. If it goes back, expired sessions that were not swept yet live on.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class SqliteStore(Uncopyable, Store):
 
     @property
     def is_inherited(self) -> bool:
-        """True if it is that of the process from which this one was forked: it cannot be used here."""
+        """True if it belongs to the process that this one was forked from: it cannot be used here."""
         return self._writer.is_inherited
 
     async def open(self) -> None:
-        """Open the file, and make it a store if it is new. Whoever calls this, and how often, gets the same outcome.
+        """Open the file, and make it a store if it is new. Every call has the same outcome.
 
         Raises:
-            StoreError: it cannot be opened; the kind of the error says why.
+            StoreError: it cannot be opened; the class of the error says why.
         """
         if self.is_inherited:
             raise StoreError(self._path, "it was opened before this process was forked: open it anew in this process")
@@ -111,9 +111,9 @@ class SqliteStore(Uncopyable, Store):
             await asyncio.shield(asyncio.wrap_future(lane.opened))
 
     def leave(self) -> None:
-        """Close without waiting for it: what was asked for is still carried out. Twice does no harm.
+        """Close without waiting for it: pending work is still carried out. Leaving twice does no harm.
 
-        In a process that was forked from the one that opened it, this does nothing.
+        In a process that was forked from the one that opened it, this has no effect.
         """
         self._left = True
         for lane in self._lanes:
@@ -231,11 +231,11 @@ class SqliteStore(Uncopyable, Store):
         return await self._scanner.do(lambda tables: consume(tables.records(asked)))
 
     async def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
-        """Return the tokens of so many sessions, in the file's own order: the first, or those behind `after`."""
+        """Return the tokens of at most `most` sessions in the file's own order, after `after` or from the start."""
         return await self._reader.do(lambda tables: tables.tokens(after, most))
 
     async def sweep(self) -> None:
-        """Free what expired sessions occupy, and what of the file has been free for long; others write in between."""
+        """Free the room of expired sessions, and shrink a file with many free pages. Others may write in between."""
         while await self._writer.do(lambda tables: tables.sweep(_SWEPT_TOGETHER), durable=False):
             pass
         while await self._writer.do(Tables.give_back, durable=False):
@@ -246,7 +246,7 @@ def _opened(
     identity: FileIdentity, shown: str, connect: Callable[[str, float], sqlite3.Connection], patience: float
 ) -> sqlite3.Connection:
     require_not_inherited(identity.path, shown)
-    identity.require_file()  # where it was open before a fork: a file that has gone since must not be made anew
+    identity.require_file()  # after a fork: a file that has gone since must not be created again
     connection = connect(identity.path, patience)
     try:
         identity.learn()

@@ -1,8 +1,8 @@
-"""The verbs of the contract, in SQL: plain functions on an open connection, in a transaction of their caller's.
+"""The verbs of the contract in SQL: plain methods on an open connection, in the caller's transaction.
 
-Expiry is decided here. A verb that reads works out what a session has become; a verb that writes makes it so first.
-Each may be carried out again after a rollback: beside the tables there are only extensions, and noting one twice does
-no harm.
+Expiry takes effect here. A verb that reads works out a session's current state. A verb that writes stores that state
+first. Each may be carried out again after a rollback: outside the tables it only notes extensions, and noting one twice
+does no harm.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
 from ndb_models.types import Clock, SessionToken
 
-# Every so many creations free twice as many sessions that have expired, so that these cannot pile up.
+# After this many creations, up to twice as many expired sessions are freed, so that they cannot pile up.
 _CREATIONS_PER_SWEEP: Final = 16
-# Tokens that are read at a time, where all sessions are read.
+# Tokens that are read at a time when all sessions are read.
 _TOKENS_TOGETHER: Final = 1024
-# Pages are given back to the system when so many are free, and more than are in use; so many at a time.
+# If at least this many pages, and half of all pages, are free, pages go back to the system; and how many at a time.
 _SPARE_PAGES: Final = 1024
 _PAGES_GIVEN_BACK: Final = 256
 
-# A clock that goes back by less, in seconds, is not taken for one that was set back.
+# If a clock goes back by no more than this, in seconds, it does not count as set back.
 _JITTER: Final = 0.1
-# Rows looked through for timers that are ahead, for each session that a sweep may free; and seconds between two passes.
+# For each session that a sweep may free, so many rows are checked for timers ahead of the clock. A new pass through all
+# rows begins after so many seconds.
 _ROWS_PER_SWEPT: Final = 16
 _SECONDS_BETWEEN_PASSES: Final = 3600.0
 _FIRST_ROW: Final = -(2**63)
@@ -52,7 +53,7 @@ class Tables:
     Args:
         connection: to the file.
         clock: tells the time in seconds since 1970.
-        extensions: those that the tables do not have yet.
+        extensions: the noted extensions, which are not stored yet.
     """
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock, extensions: Extensions) -> None:
@@ -62,15 +63,15 @@ class Tables:
         self._created = 0
         # The sessions that this transaction has brought up to date.
         self._settled: set[SessionToken] = set()
-        # The latest time that was seen; where the pass through all rows has come, None between two; and when it began.
+        # The latest time seen; the next row of the pass through all rows, None between two passes; and when it began.
         self._latest = -math.inf
         self._pass_at: int | None = _FIRST_ROW
         self._pass_began = -math.inf
         connection.create_function("is_extended", 3, self._is_extended)
 
     def _look(self, token: SessionToken) -> SessionState | None:
-        """Return a session as it is now, and change nothing."""
-        noted = self._extensions.of(token)  # before the row, which has it by the time that it is forgotten
+        """Return a session as it is now, and leave the tables unchanged."""
+        noted = self._extensions.of(token)  # before the row: a note goes only once the row has it
         row = self._row(token)
         if row is None:
             return None
@@ -81,18 +82,18 @@ class Tables:
         return session
 
     def _extension(self, token: SessionToken, stored: float | None, now: float) -> Extension | None:
-        """Return the last extension of a session by a read, if the tables do not have it yet."""
+        """Return the last extension of a session by a read, if it is not stored yet and counts."""
         noted = self._extensions.of(token)
         return None if noted is None else self._effective(noted, stored, now)
 
     def _effective(self, extension: Extension, stored: float | None, now: float) -> Extension | None:
-        """Return an extension, if it counts; while they cannot be stored, no session outlives its stored time."""
+        """Return an extension if it counts. While extensions cannot be stored, no session outlives its stored time."""
         if stored is None or (now >= stored and self._extensions.failing):
             return None
         return extension
 
     def _is_extended(self, token: int, stored: float, duration: int) -> bool:
-        """Tell SQLite whether a session whose stored time has come lives on by an extension."""
+        """Tell SQLite whether an extension keeps a session alive after its stored time."""
         now = self._clock()
         extension = self._extension(unsigned(token), stored, now)
         return extension is not None and min(extension.read_at, now) + min(unsigned(duration), extension.lasts) > now
@@ -102,7 +103,7 @@ class Tables:
         return row
 
     def _visible(self, scope: Scope) -> Keys | None:
-        """Return a map to read; None where its session has been emptied by its expiry."""
+        """Return a map for reading; None if expiry has emptied its session."""
         if scope is not None:
             session = self._look(scope)
             if session is None:
@@ -112,7 +113,7 @@ class Tables:
         return Keys(self.connection, scope)
 
     def get(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
-        """See `Store.get`. Where that starts a timer anew, it is noted."""
+        """See `Store.get`. If it restarts a timer, the extension is noted."""
         if scope is not None:
             session = self._look(scope)
             if session is None:
@@ -172,7 +173,7 @@ class Tables:
         )
 
     def records(self, tokens: Sequence[SessionToken] | None) -> Iterator[SessionRecord]:
-        """Yield what `Store.read_all` is about, as it is read. The transaction must last as long."""
+        """Yield the sessions of `Store.read_all` while they are read. The transaction must last as long."""
         clock, now = self._clock, self._clock()
         self._clock = lambda: now
         try:
@@ -191,7 +192,7 @@ class Tables:
             after = tokens[-1]
 
     def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
-        """Return tokens in the order of the table, so many, or all for -1; those behind `after`, or from the start."""
+        """Return at most `most` tokens (-1: all) in the order of the table, after `after` or from the start."""
         start = -(2**63) if after is None else signed(after) + 1
         if start >= 2**63:
             return []
@@ -276,13 +277,13 @@ class Tables:
         self.connection.execute(statement)
 
     def extend(self, tokens: Collection[SessionToken]) -> None:
-        """Store the extensions that are noted for these sessions, where they still exist."""
+        """Store the noted extensions of these sessions, if they still exist."""
         for token in tokens:
             if token not in self._settled:
                 self._settle(token)
 
     def sweep(self, most: int) -> bool:
-        """Free what so many expired sessions occupy; tell whether there may be more of them."""
+        """Free the room of at most `most` expired sessions; tell whether there may be more."""
         now = self._clock()
         rows = self.connection.execute("SELECT tkn FROM session WHERE due <= ? ORDER BY due LIMIT ?", (now, most))
         due = [unsigned(token) for (token,) in rows]
@@ -291,9 +292,9 @@ class Tables:
         return self._pull_in(now, most * _ROWS_PER_SWEPT) or len(due) == most
 
     def _pull_in(self, now: float, rows: int) -> bool:
-        """Look through so many rows for timers that are ahead of the clock, if it may have been set back.
+        """Check `rows` more rows for timers ahead of the clock, if it was set back or the last pass was long ago.
 
-        Their `due` is far off, so that no sweep comes by them. Tell whether there are more rows to look through.
+        The `due` of such a row is far off, so that no sweep reaches it. Tell whether there are more rows to check.
         """
         if now < self._latest - _JITTER or now - self._pass_began >= _SECONDS_BETWEEN_PASSES:
             self._pass_at, self._pass_began = _FIRST_ROW, now
@@ -314,12 +315,12 @@ class Tables:
         return self._pass_at is not None
 
     def _set_due(self, token: SessionToken) -> None:
-        """Bring a session up to date, and have it looked at again when its time comes."""
+        """Bring a session up to date, and have a sweep look at it again when its time comes."""
         if self._settle(token) is not None:
             self.connection.execute("UPDATE session SET due = deadline WHERE tkn = ?", (signed(token),))
 
     def give_back(self) -> bool:
-        """Give some of the file's free pages back to the system, where most are free; tell whether there are more."""
+        """Give some free pages back to the system, if at least half the file is free; tell whether any were given."""
         free = self._number("PRAGMA freelist_count")
         if free < _SPARE_PAGES or 2 * free < self._number("PRAGMA page_count"):
             return False
@@ -327,13 +328,13 @@ class Tables:
         return True
 
     def _to_change(self, scope: Scope, *, by_set_add: bool = False) -> Keys:
-        """Return a map as it is now, to be changed; `by_set_add` extends it where it says so."""
+        """Return a map as it is now, for writing. `by_set_add` extends its session if its settings say so."""
         if scope is not None and self._settle(scope, by_set_add=by_set_add) is None:
             raise UnknownSessionError
         return Keys(self.connection, scope)
 
     def _settle(self, token: SessionToken, *, by_set_add: bool = False) -> SessionState | None:
-        """Return a session as it is now, and make it so in the tables; None where there is none."""
+        """Store a session's current state in the tables, and return it; None if the session does not exist."""
         row = self._row(token)
         if row is None:
             return None
@@ -354,7 +355,7 @@ class Tables:
         return session
 
     def _store_deadline(self, session: SessionState) -> None:
-        """Store when a session's time comes. It is looked at no later than that."""
+        """Store a session's deadline, and keep its `due` no later than that."""
         deadline, token = session.deadline, signed(session.token)
         if deadline is not None and session.due is not None and session.due <= deadline:
             self.connection.execute("UPDATE session SET deadline = ? WHERE tkn = ?", (deadline, token))
