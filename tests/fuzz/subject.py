@@ -63,6 +63,10 @@ class Subject:
         return self.resident_bytes()
 
 
+# Mutated tokens are guesses, and the server is right to say so.
+_ABOUT_GUESSES: Final = "WARNING:ndb_models.server.misses:many tokens of sessions that do not exist"
+
+
 @contextlib.asynccontextmanager
 async def subject(persist_path: Path) -> AsyncIterator[Subject]:
     """Start a server; at the end see that it stops when it is told to, and that it had nothing to complain about."""
@@ -90,7 +94,8 @@ async def subject(persist_path: Path) -> AsyncIterator[Subject]:
             await process.wait()
         written = (await complaints).decode()
         sys.stdout.write(written)  # also where the test has failed for another reason
-    assert (process.returncode, written) == (0, ""), f"status {process.returncode}: {written}"
+    complained = [line for line in written.splitlines() if not line.startswith(_ABOUT_GUESSES)]
+    assert (process.returncode, complained) == (0, []), f"status {process.returncode}: {written}"
 
 
 @dataclass(frozen=True)
