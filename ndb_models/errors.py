@@ -73,10 +73,7 @@ class InvalidArgumentError(NdbError, ValueError):
 
 
 class UnavailableError(NdbError):
-    """The server or the store is unreachable or unavailable. The call and the session are fine.
-
-    If the error has a true `maybe_done`, a write may still have been carried out.
-    """
+    """The server or the store is unavailable. If `maybe_done` is there and true, a write may have been carried out."""
 
 
 class NotConnectedError(UnavailableError, ConnectionError):
@@ -166,10 +163,7 @@ class ServerUnavailableError(ResponseError, UnavailableError):
 
 
 class UnsupportedServerError(ResponseError):
-    """The server is a NemesisDB before 0.7 or after 0.8, without the session commands.
-
-    Attributes: as of `ResponseError`.
-    """
+    """The server is a NemesisDB before 0.7 or after 0.8, without the session commands."""
 
 
 class UnsupportedError(NdbError):
@@ -214,9 +208,7 @@ class UnstorableError(NdbError, ValueError):
 class DuplicateError(NdbError, ValueError):
     """Another session has this value of a unique field, or is taking or releasing it. The model was not stored.
 
-    If a process died while taking or releasing the value, its claim holds for up to two minutes more.
-
-    Attributes: `model`, the class name; `field`.
+    The claim of a process that died meanwhile holds for up to two minutes more. Attributes: `model`, its name; `field`.
     """
 
     def __init__(self, model: str, field: str) -> None:
@@ -321,10 +313,7 @@ class UnusableSessionError(SessionError):
 
 
 class SessionGoneError(UnusableSessionError):
-    """There is no such session: it has ended, has expired or never existed.
-
-    Only saving a model without a token creates a session.
-    """
+    """There is no such session: it has ended, has expired or never existed. Saving a new model creates another."""
 
     _PROBLEM = "there is no such session; it has ended or expired. To start anew, save a new model"
 
