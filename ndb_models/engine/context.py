@@ -1,4 +1,4 @@
-"""What handlers get, what they return, and what they have in common."""
+"""The types that handlers take and return, the limits of a request, and code that handlers share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ndb_models.wire.statuses import Status
 Body: TypeAlias = Mapping[str, Any]
 
 OK: Final[Body] = {"st": Status.OK}
-"""The body of an answer that says success and nothing else."""
+"""The body of a bare success."""
 
 
 _PATHS: Final = PathLimits()
@@ -26,12 +26,12 @@ _ANSWER: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """What one request may cost. Sizes in bytes.
+    """Limits on the cost of one request. Sizes are in bytes.
 
     Args:
-        paths: what a JSONPath may.
-        answer: how large the keys in an answer may be together, where there are several, and a value that `KV_UPDATE`
-            and `KV_ARR_APPEND` make.
+        paths: the limits of a JSONPath.
+        answer: the largest answer, if it holds several keys or places. Also the largest value that `KV_UPDATE` and
+            `KV_ARR_APPEND` make.
     """
 
     paths: PathLimits = field(default_factory=PathLimits)
@@ -48,18 +48,18 @@ class EngineLimits:
         containers: int | None = None,
         answer: int | None = None,
     ) -> EngineLimits:
-        """Return the limits for requests of at most so many bytes.
+        """Return the limits for requests of at most `max_payload` bytes.
 
-        What one request stores can be searched, and read in one answer. So the size of a value that is looked into,
-        arrays and objects, and answers grow with `max_payload` beyond 1 MiB. They are never below their defaults.
+        A client can search the value that one request stored, and read it in one answer. So `size`, `containers` and
+        `answer` grow with `max_payload` beyond 1 MiB. Their defaults are the minimum.
 
         Args:
             max_payload: bytes of the largest request.
-            seconds: as of `PathLimits`.
-            nodes: as of `PathLimits`.
-            results: as of `PathLimits`.
-            containers: as of `PathLimits`; None for the default, in proportion to `max_payload`.
-            answer: as of this class; None for the default, or twice `max_payload` if that is more.
+            seconds: see `PathLimits`.
+            nodes: see `PathLimits`.
+            results: see `PathLimits`.
+            containers: see `PathLimits`; None for the default, in proportion to `max_payload` beyond 1 MiB.
+            answer: see this class; None for the default, or twice `max_payload` if that is more.
         """
         size = max(_PATHS.size, max_payload)
         if containers is None:
@@ -73,12 +73,12 @@ IN_PROCESS: Final = EngineLimits(
     paths=PathLimits(nodes=_LARGEST, results=_LARGEST, size=_LARGEST, containers=_LARGEST, seconds=60.0),
     answer=_LARGEST,
 )
-"""For callers in this process, who harm nobody but themselves."""
+"""For callers in this process: an expensive request harms only its own process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work on."""
+    """The store, data sets and limits that handlers work with."""
 
     store: Store
     data_sets: DataSets
@@ -92,23 +92,23 @@ Handler: TypeAlias = Callable[[Context, Scope, AnyCall], Awaitable[Body]]
 
 
 def strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return what of a `keys` array counts: entries that are not strings are passed over.
+    """Return the strings in a `keys` array; other entries are ignored.
 
-    Whoever gives a tuple answers for it that it holds strings.
+    A tuple is returned unchecked: the caller must make sure that it holds only strings.
     """
     return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
 
 
 def size_of(keys: Mapping[str, bytes]) -> int:
-    """Return the bytes of names and values, near enough."""
+    """Return the approximate size of names and values in bytes. Names count in characters."""
     return sum(map(len, keys)) + sum(map(len, keys.values()))
 
 
 def joined(command: str, keys: Mapping[str, bytes], most: int) -> ObjectText:
-    """Return keys as one text. A single value may be of any size, since it could be stored.
+    """Return keys as one text. A single key, and keys that are one text already, may be of any size.
 
     Raises:
-        RefusedError: they are larger together than an answer may be.
+        RefusedError: several keys are larger together than `most` bytes.
     """
     if type(keys) is ObjectText:
         return keys
@@ -118,5 +118,5 @@ def joined(command: str, keys: Mapping[str, bytes], most: int) -> ObjectText:
 
 
 def too_large(command: str, most: int) -> RefusedError:
-    """Return the refusal of a request whose answer, or whose value, would be too large."""
+    """Return the refusal of a request with an answer, or a value, of more than `most` bytes."""
     return RefusedError(command, Status.VALUE_SIZE, f"the answer or the value would be larger than {most} bytes")

@@ -1,4 +1,4 @@
-"""Saving to and loading from data sets: from the store to the disk and back, off the event loop."""
+"""Save the store to data sets on the disk, and load them again, off the event loop."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ndb_models.wire.statuses import Status
 
 
 class DataSets:
-    """The data sets of one engine. Without a directory, every command on them is answered `COMMAND_DISABLED`."""
+    """The data sets of one engine. Without a directory, the answer to every command is `COMMAND_DISABLED`."""
 
     def __init__(self, store: Store, directory: Path | None) -> None:
         self._store = store
         self._snapshots = None if directory is None else Snapshots(directory)
-        # Data sets are read and written one at a time: threads that are busy with them slow the event loop down.
+        # One data set at a time is read or written: the threads that do it slow the event loop down.
         self._turn = LoopLock()
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a directory to save to."""
+        """True if there is a directory for data sets."""
         return self._snapshots is not None
 
     async def save_keys(self, name: str) -> Mapping[str, Any]:
-        """Save the shared map as it is at this moment."""
+        """Save the shared map, as of one moment."""
         if self._snapshots is None:
             return _DISABLED
         snapshots = self._snapshots
@@ -40,7 +40,7 @@ class DataSets:
             return await _saved(name, asyncio.to_thread(snapshots.save, name, Kind.KEYS, texts))
 
     async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> Mapping[str, Any]:
-        """Save all sessions, or those of these tokens that exist, as they are at this moment."""
+        """Save all sessions, or the existing ones among `tokens`, as of one moment."""
         if self._snapshots is None:
             return _DISABLED
         snapshots = self._snapshots
@@ -52,7 +52,10 @@ class DataSets:
             return await _saved(name, self._store.read_all(save, tokens))
 
     async def load_keys(self, name: str) -> Mapping[str, Any]:
-        """Write the keys of a data set over those of the shared map. A data set that cannot be read changes nothing."""
+        """Write the keys of a data set into the shared map, over existing ones; other keys stay.
+
+        If the data set cannot be read, the map stays unchanged.
+        """
         if self._snapshots is None:
             return _DISABLED
         started = time.perf_counter()
@@ -72,9 +75,9 @@ class DataSets:
         }
 
     async def load_sessions(self, name: str) -> Mapping[str, Any]:
-        """Restore the sessions of a data set under their old tokens, their timers started afresh.
+        """Restore the sessions of a data set under their old tokens, and start their timers afresh.
 
-        Those that exist are left alone. A data set that cannot be read changes nothing.
+        Sessions that exist are left alone. If the data set cannot be read, the store stays unchanged.
         """
         if self._snapshots is None:
             return _DISABLED
@@ -93,9 +96,9 @@ class DataSets:
         }
 
     async def _create(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
-        """Create those sessions that are not there yet, all or none; return them.
+        """Create the sessions that do not exist yet, and return them. If one fails, end all created ones and raise.
 
-        Many at a time: a store on a disk writes them at once.
+        Many are created together, because a store on a disk can write them at once.
         """
         created: list[SessionRecord] = []
         for start in range(0, len(records), _CREATED_TOGETHER):
@@ -110,10 +113,10 @@ class DataSets:
         return created
 
     async def restore(self, name: str) -> tuple[int, int]:
-        """Load a data set, of whichever kind the newest of this name is; return how many sessions and keys.
+        """Load the newest data set of this name, of either kind; return the numbers of its sessions and keys.
 
         Raises:
-            DataSetError: it cannot be loaded; nothing was.
+            DataSetError: it cannot be loaded; the store is unchanged.
         """
         assert self._snapshots is not None, "there is no directory"
         try:

@@ -1,4 +1,4 @@
-"""The commands that look into values of the shared map: `KV_FIND`, `KV_UPDATE`, `KV_ARR_APPEND`."""
+"""The commands that look inside values of the shared map: `KV_FIND`, `KV_UPDATE`, `KV_ARR_APPEND`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ndb_models.texts import ObjectText, nesting_exceeds
 from ndb_models.turns import T, Turns, Work, in_turns
 from ndb_models.wire.statuses import Status
 
-# Values are read so many at a time: a store on a disk copies them.
+# Values read at a time: a store on a disk copies them all.
 _READ_TOGETHER: Final = 16
 
 
 class _Search:
-    """What one request looks for, and what that has cost. Its answer grows with every value that is looked into."""
+    """The search of one request: its path, its remaining budget, and its answer so far."""
 
     def __init__(self, context: Context, path: str) -> None:
         limits = context.limits.paths
@@ -38,7 +38,7 @@ class _Search:
         """Carry out work in turns.
 
         Raises:
-            PathError: it takes too long.
+            PathError: the search takes too long.
         """
         try:
             return await self._turns.do(work)
@@ -46,7 +46,7 @@ class _Search:
             raise self.budget.out_of_time() from None
 
     def note_paths(self, values: Mapping[str, bytes]) -> Work[None]:
-        """Note every place in these values."""
+        """Note every place that the path finds in `values`."""
         for value in values.values():
             for node in places_in(value, self.path, self.budget):
                 if node is not None:
@@ -58,7 +58,7 @@ class _Search:
             yield
 
     def note_values(self, values: Mapping[str, bytes], *, whole: bool) -> Work[None]:
-        """Note those of these values that have such a place; they are in the answer, or only their names."""
+        """Note the values in which the path finds a place: as `whole` values, or only their names."""
         for name, value in values.items():
             for node in places_in(value, self.path, self.budget):
                 if node is not None:
@@ -78,7 +78,7 @@ def _path_refused(error: PathError) -> dict[str, Any]:
 
 
 async def kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    """Look into values, a few at a time, each as it is when its turn comes."""
+    """Search values, a few at a time. Each is read when its turn comes, so they are not all as of one moment."""
     store, given, wanted = context.store, call.body.get("keys"), call.body["rsp"]
     try:
         search = _Search(context, call.body["path"])
@@ -101,7 +101,7 @@ async def kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
 
 
 async def kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    """Write a value in all places to which a path leads, whatever others do meanwhile."""
+    """Write a value to every place that a path finds. If the value changes meanwhile, start again."""
     store, name, new = context.store, call.body["key"], call.values
     try:
         search: _Search | None = None
@@ -125,9 +125,9 @@ async def kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
 
 
 async def kv_arr_append(context: Context, _scope: Scope, call: AnyCall) -> Body:
-    """Put items at the end of an array: the value itself, or its member `name`, whatever others do meanwhile.
+    """Append items to an array: the value itself, or its member `name`. If the value changes meanwhile, start again.
 
-    A large array is not taken apart. An object is, so that it has the limit of a value that is looked into.
+    An array is not decoded. An object is, so it must be within the `size` of `PathLimits`.
     """
     store, key, name = context.store, call.body["key"], call.body.get("name")
     deepest = MAX_VALUE_NESTING - (name is not None)

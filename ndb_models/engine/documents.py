@@ -1,6 +1,6 @@
-"""Values as documents: finding places in them, and changing parts of them. Everything that may take long is work."""
+"""Find places in JSON values and change parts of values. Functions that may take long return `Work`."""
 
-# JSON that is being taken apart has no types yet.
+# Decoded JSON has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ndb_models.engine.paths import Budget, PathError
 from ndb_models.turns import Work
 
 _decode = msgspec.json.Decoder().decode
-# Numbers that a change does not touch stay the text that they are.
+# Numbers keep their text, so that a change elsewhere in the value does not alter them.
 _decode_exactly = msgspec.json.Decoder(float_hook=msgspec.Raw).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -26,10 +26,10 @@ _STEPS_TOGETHER: Final = 64
 
 
 def places_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> Nodes:
-    """Yield the nodes to which a path leads in a value; None wherever others may go on.
+    """Yield the nodes that a path finds in a value, and None wherever the search may be interrupted.
 
     Raises:
-        PathError: a budget was met, or a filter is too complicated.
+        PathError: the search is over a budget, or a filter is too complicated.
     """
     budget.require_size(len(value))
     yield from budget.require_containers(value)
@@ -44,7 +44,7 @@ def places_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> 
 
 
 def locations_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) -> Work[list[Location]]:
-    """Return all places to which a path leads in a value. Raises as `places_in` does."""
+    """Return all places that a path finds in a value. Raises the same errors as `places_in`."""
     found: list[Location] = []
     for node in places_in(value, path, budget):
         if node is None:
@@ -56,7 +56,7 @@ def locations_in(value: bytes, path: Sequence[JSONPathSegment], budget: Budget) 
 
 
 def replaced(value: bytes, places: Sequence[Location], new: bytes) -> Work[bytes]:
-    """Return the value with `new` in each of these places; the deepest come first, so that none is lost on the way."""
+    """Return the value with `new` at each place. Deep places come first: they may lie inside places replaced later."""
     with garbage.paused(value):
         document = _decode_exactly(value)
     yield
@@ -78,9 +78,9 @@ def replaced(value: bytes, places: Sequence[Location], new: bytes) -> Work[bytes
 
 
 def appended(array: bytes, items: bytes) -> bytes | None:
-    """Return an array with the items of another at its end; None where the value is no array.
+    """Return an array with the items of the array `items` at its end; None if `array` is no array.
 
-    What they hold is not looked at.
+    The items are not validated.
     """
     array, items = array.strip(), items.strip()[1:-1].strip()
     if not array.startswith(b"["):
@@ -90,7 +90,7 @@ def appended(array: bytes, items: bytes) -> bytes | None:
 
 
 def member_of(value: bytes, name: str) -> bytes | None:
-    """Return the text of an object's member; None where there is none, or the value is no object."""
+    """Return the text of an object's member; None if it is missing, or the value is no object."""
     if not value.lstrip().startswith(b"{"):
         return None
     member = _decode_members(value).get(name)
@@ -98,7 +98,7 @@ def member_of(value: bytes, name: str) -> bytes | None:
 
 
 def with_member(value: bytes, name: str, text: bytes) -> bytes:
-    """Return an object with another text for a member that it has."""
+    """Return an object with a new text for one of its members."""
     members = _decode_members(value)
     members[name] = msgspec.Raw(text)
     return _encode(members)
