@@ -42,12 +42,12 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 
 _KEYS_END: Final = b',"st":%d}}' % Status.OK
 
-# Looked up once: a member of an enum takes a while to find.
+# Looked up once, because finding a member of an enum is slow.
 _NO_SESSION: Final = Status.SESSION_NOT_EXIST
 
-# So few values of a request's size are no more than an answer may be.
+# Up to this many keys are answered without adding up their sizes. At the default limits they fit: 1 MiB each.
 _FEW: Final = 7
-# Frames that are larger, in bytes, may take longer than a turn to be taken apart.
+# Bytes of a frame. Reading a larger one may take longer than a turn.
 _LARGE: Final = 32 * 1024
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def refusal(name: str, status: Status, message: str = "") -> bytes:
-    """Return the answer to a request that is refused; `name` is the command's, or `UNKNOWN_COMMAND`."""
+    """Return the answer to a refused request. `name` is the name of the command, or `UNKNOWN_COMMAND`."""
     if name == UNKNOWN_COMMAND:
         return _encode({UNKNOWN_COMMAND: {"m": message, "st": status}})
     return _encode({f"{name}_RSP": {"m": message, "st": status, TOKEN: None}})
@@ -66,20 +66,20 @@ _FULL: Final[Mapping[Limit, Status]] = {
     Limit.KEYS: Status.VALUE_SIZE,
     Limit.BYTES: Status.VALUE_SIZE,
 }
-"""What is answered to what a store has no room for."""
+"""The status of the answer when a change would exceed a limit of the store."""
 
 BINARY_FRAME: Final = refusal(UNKNOWN_COMMAND, Status.OP_CODE_INVALID, "requests are text frames")
 """The answer to a binary frame."""
 
 
 OnMiss: TypeAlias = Callable[[int], bool]
-"""Takes how many tokens of a request no session has; returns whether the client may be told so."""
+"""Takes the number of unknown tokens in a request. Returns False if the client must not learn the answer."""
 
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
 class _Failure(msgspec.Struct, frozen=True, gc=False):
-    """Why a request failed: its status, and what the client is told."""
+    """A failed request: the status and the message for the client."""
 
     status: Status
     message: str = ""
@@ -90,7 +90,7 @@ _NO_MEMORY: Final = "there is not enough memory for this request now"
 
 
 def _misses(call: Call, outcome: Body | _Failure) -> int:
-    """Return the number of tokens in a request that no session has; only integers count."""
+    """Return the number of unknown tokens: of the integers in an `SH_EXISTS`, else 1 if no session was found."""
     if isinstance(outcome, _Failure):
         return int(outcome.status is _NO_SESSION)
     if call.command is _SH_EXISTS:
@@ -103,9 +103,9 @@ def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
 
 
 class Immediate:
-    """What `SH_GET` and `SH_NEW_SET` do, for callers in this process, done in the call: no request, and no waiting.
+    """`SH_GET` and `SH_NEW_SET` for callers in this process, done at once: without a request and without waiting.
 
-    Callers answer for it that the parameters are those of the commands, and the values JSON.
+    Callers must make sure that the parameters fit the commands and the values are JSON.
     """
 
     def __init__(self, store: ImmediateVerbs) -> None:
@@ -113,7 +113,10 @@ class Immediate:
         self._create = store.create_now
 
     def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
-        """Return the keys of these names; None if there is no such session, or they are larger than `most` together."""
+        """Return the keys with these names; None if the session does not exist, or the keys are too large together.
+
+        More than 7 keys are too large above `most` bytes. Fewer keys, and keys that are one text already, never are.
+        """
         try:
             keys = self._get(tkn, names)
         except UnknownSessionError:
@@ -125,7 +128,7 @@ class Immediate:
         return ObjectText.joined(keys)
 
     def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Create a session with these keys. Return False if there is one of this token, or no room: a request says."""
+        """Create a session with these keys. Return False if it exists or there is no room. A request tells which."""
         try:
             return self._create(tkn, expiry_settings(expiry), keys)
         except LimitError:
@@ -137,14 +140,14 @@ class Engine(Uncopyable):
 
     Args:
         store: where the keys live.
-        persist_path: the directory for data sets (`*_SAVE`, `*_LOAD`), which must exist; None for none.
-        raise_store_errors: raise the `StoreError` of a store that fails, for callers in this process, who can be told
-            everything; else it is logged, and answered with status 1000 and the reason.
-        max_nesting: how deep arrays and objects may be nested in a frame, at most `MAX_NESTING`.
-        limits: what one request may cost.
+        persist_path: the directory for data sets (`*_SAVE`, `*_LOAD`), which must exist; None for no data sets.
+        raise_store_errors: raise the `StoreError` of a failing store. This is for callers in this process, which may
+            see everything. Otherwise it is logged, and the answer has status 1000 and the reason.
+        max_nesting: the levels of arrays and objects that a frame may nest, at most `MAX_NESTING`.
+        limits: the limits on the cost of one request.
 
     Attributes:
-        tally: the answers to frames, counted.
+        tally: the number of answers to frames, by command and status.
     """
 
     def __init__(
@@ -160,16 +163,19 @@ class Engine(Uncopyable):
         self._store = store
         self._raise_store_errors = raise_store_errors
         self._max_nesting = min(max_nesting, MAX_NESTING)
-        # From the root: the working directory may change.
+        # Absolute, because the working directory may change.
         folder = None if persist_path is None else persist_path.absolute()
         self._context = Context(store, DataSets(store, folder), limits or EngineLimits())
         self._immediate = Immediate(store.immediate) if store.immediate is not None else None
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
-        """Return the answer to the text frame of one request. There always is one.
+        """Return the answer to the text frame of one request. Every frame has an answer.
 
-        Where the store does not wait, neither does this, except for saving and loading. `admin` tells whether whoever
-        asks may use the commands that are for admins.
+        If the store does not wait, this waits only for data sets and for long work, which runs in turns. `admin` is
+        True if the client may use the commands for admins.
+
+        Raises:
+            StoreError: the store failed, and the engine has `raise_store_errors`.
         """
         begun = self.begin(frame, admin)
         return begun if isinstance(begun, bytes) else await begun
@@ -177,10 +183,10 @@ class Engine(Uncopyable):
     def begin(
         self, frame: bytes, admin: bool = True, on_miss: OnMiss | None = None
     ) -> bytes | Coroutine[Any, Any, bytes]:
-        """Do what `handle` does: return the answer if it is known at once, else what returns it when it is awaited.
+        """Work as `handle`, but return an answer that is known at once without a coroutine.
 
-        `on_miss` gets the number of tokens in the request that no session has, if there are any. Where it returns
-        False, the request is answered with status 14, which tells nothing of sessions.
+        `on_miss` is called with the number of unknown tokens in the request, if there are any. If it returns False,
+        the answer has status 14, which reveals no sessions to the client.
         """
         if len(frame) > _LARGE:
             return self._handle_large(frame, admin=admin, on_miss=on_miss)
@@ -207,11 +213,11 @@ class Engine(Uncopyable):
         return self._carry_out(call, on_miss)
 
     async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
-        """Do what `handle` does, taking the frame apart in turns."""
-        await next_turn()  # several connections may have read one
+        """Work as `handle`, and read the frame in turns."""
+        await next_turn()  # several connections may have read a large frame
         try:
             call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
-            await asyncio.sleep(0)  # what follows may be a turn of its own
+            await asyncio.sleep(0)  # carrying out the call may take a turn of its own
         except RefusedError as exc:
             return self._refuse(exc.name, exc.status, exc.message)
         except MemoryError:
@@ -239,7 +245,7 @@ class Engine(Uncopyable):
         return self._answer(command, outcome)
 
     async def _execute(self, call: AnyCall, scope: Scope) -> Body | _Failure:
-        """Carry out a command; return its answer, or why it failed. Errors get their statuses here alone."""
+        """Carry out a command; return its answer or its failure. Only this method maps errors to statuses."""
         name = call.command.name
         try:
             return await HANDLERS[name](self._context, scope, call)
@@ -258,9 +264,9 @@ class Engine(Uncopyable):
             return _Failure(Status.UNKNOWN)
 
     def _answer(self, command: Command, body: Body) -> bytes:
-        """Return the answer of this body, and count it."""
+        """Return the answer with this body, and count it."""
         keys, status = body.get("keys"), body["st"]
-        if type(keys) is ObjectText:  # what was read, and a status: there is nothing else in such an answer
+        if type(keys) is ObjectText:  # such an answer has only keys and a status
             answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
         else:
             answer = _encode({command.answer_name: body})
@@ -271,7 +277,7 @@ class Engine(Uncopyable):
         return answer
 
     def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
-        """Answer what is asked most, if it succeeds; what does not has changed nothing, and is asked again."""
+        """Answer the most frequent commands if they succeed. Else no key has changed: return None, to try as usual."""
         command = call.command
         if command is _SH_GET:
             keys = immediate.read(call.body[TOKEN], call.body["keys"], self._context.limits.answer)
@@ -285,7 +291,7 @@ class Engine(Uncopyable):
         return None
 
     def _out_of_memory(self, name: str) -> bytes:
-        """Answer a request for which there was not enough memory. What it held is let go of with the error."""
+        """Answer a request that ran out of memory. The memory that it held is freed with the error."""
         return self._refuse(name, Status.UNKNOWN, _NO_MEMORY)
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
@@ -293,48 +299,48 @@ class Engine(Uncopyable):
         return refusal(name, status, message)
 
     async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
-        """Carry out a command without frames; return the body of the answer, its values as text.
+        """Carry out a command without frames; return the body of the answer, with values as text.
 
-        For callers in this process, who answer for it that the parameters fit the command and the values are JSON.
+        For callers in this process. They must make sure that the parameters fit the command and the values are JSON.
         """
         outcome = await self._execute(prepared, prepared.tkn if prepared.command.of_session else SHARED)
         return {"m": outcome.message, "st": outcome.status} if isinstance(outcome, _Failure) else outcome
 
     @property
     def immediate(self) -> Immediate | None:
-        """How to do what is asked most, without waiting; None where the store has to."""
+        """The most frequent commands, without waiting; None if the store has to wait."""
         return self._immediate
 
     def _reason(self, command: str, failure: StoreError) -> str:
-        """Log a failure of the store, and return what a client may know of it: not where the store is."""
+        """Log a failure and return the reason without the store's place, or raise it with `raise_store_errors`."""
         if self._raise_store_errors:
             raise failure
         _logger.error("%s failed: %s", command, failure)
         return failure.reason
 
     async def load(self, name: str, directory: Path) -> tuple[int, int]:
-        """Load a data set of keys or of sessions, whichever it is; return how many sessions and keys there were.
+        """Load a data set of keys or of sessions; return the numbers of sessions and keys loaded.
 
         Raises:
-            DataSetError: there is none of this name in the directory, or it is incomplete or damaged, or the store has
-                no room for it. Nothing was loaded.
+            DataSetError: the directory has no data set of this name, or it is incomplete or damaged, or the store has
+                no room for it. The store is unchanged.
         """
         return await DataSets(self._store, directory).restore(name)
 
     async def statistics(self) -> Statistics:
-        """Return what the store tells of itself. May take as long as looking at every session."""
+        """Return the store's figures. This may take as long as a visit to every session."""
         return await self._store.statistics()
 
     async def check(self) -> None:
-        """Return if the store can be relied on. See `Store.check`.
+        """Return if the store is reliable. See `Store.check`.
 
         Raises:
-            StoreError: it cannot; the reason is for operators.
+            StoreError: it is not; the reason is for operators.
         """
         await self._store.check()
 
     async def sweep(self) -> None:
-        """Free what expired sessions occupy."""
+        """Free the room that expired sessions occupy."""
         await self._store.sweep()
 
     async def aclose(self) -> None:

@@ -1,9 +1,9 @@
-"""Evaluating a JSONPath lazily: one place after the other, as far as they are asked for, within a budget.
+"""Evaluate a JSONPath lazily: find one place after the other, on demand and within a budget.
 
-Places come in the library's order. Every generator here yields None wherever others may go on.
+Places come in the library's order. Every generator here yields None wherever the search may be interrupted.
 """
 
-# JSON that is being looked at has no types.
+# Decoded JSON has no types.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from ndb_models.turns import Work
 Step: TypeAlias = str | int
 Location: TypeAlias = tuple[Step, ...]
 Node: TypeAlias = tuple[Any, Any, Step]
-"""A value, the node that it is in, and by which step it is reached from there. The root is in None."""
+"""A value, its parent node, and the step from the parent to the value. The parent of the root is None."""
 Nodes: TypeAlias = Iterator[Node | None]
 
 _NOTHING: Final = object()
-"""What a query that finds no node is compared as."""
+"""The value, in comparisons, of a query that finds no node. JSON has no such value."""
 
 
 def location_of(node: Node, budget: Budget) -> Location:
@@ -59,7 +59,7 @@ def _escaped(name: str) -> str:
 
 
 def _members(value: Any) -> Iterable[tuple[Step, Any]]:
-    """Return the steps into a value, and what each leads to: none into a string."""
+    """Return the members of an object or the items of an array, with their steps. Other values have none."""
     if type(value) is dict:
         return value.items()
     return enumerate(value) if type(value) is list else ()
@@ -70,14 +70,14 @@ class Evaluation:
 
     def __init__(self, budget: Budget) -> None:
         self._visit = budget.visit
-        # What queries from the root found, in filters: it is the same for every value that a filter looks at.
+        # Results of queries from the root, in filters. They are the same for every value that a filter tests.
         self._from_root: dict[tuple[int, int, str], Any] = {}
 
     def find(self, segments: Sequence[JSONPathSegment], root: Any) -> Nodes:
-        """Return the nodes to which the path leads from a root.
+        """Return the nodes that a path finds below a root.
 
         Raises:
-            PathError: a budget was met.
+            PathError: while nodes are taken: a budget is exceeded, or RFC 9535 does not have a selector in the path.
         """
         nodes: Nodes = iter(((root, None, ""),))
         for segment in segments:
@@ -98,7 +98,7 @@ class Evaluation:
                     yield from self._select(selector, place, root)
 
     def _descendants(self, node: Node) -> Nodes:
-        """Yield a node, and the arrays and objects below it, each before what is in it."""
+        """Yield a node, and the arrays and objects below it, each before its own contents."""
         yield node
         waiting = [(node, iter(_members(node[0])))]
         while waiting:
@@ -137,13 +137,13 @@ class Evaluation:
                     yield None
                 if test is None or (yield from self._holds(test, member, root)):
                     yield member, node, step
-        else:  # the library's own, which RFC 9535 does not have
+        else:  # an extension of the library to RFC 9535
             raise PathError
 
     # Filters
 
     def _holds(self, test: BaseExpression, current: Any, root: Any) -> Work[bool]:
-        """Tell whether an expression is true of a value."""
+        """Return True if an expression is true of a value."""
         if isinstance(test, InfixExpression):
             if test.operator == "&&":
                 return (yield from self._holds(test.left, current, root)) and (
@@ -155,7 +155,7 @@ class Evaluation:
                 )
             left = yield from self._value(test.left, current, root)
             right = yield from self._value(test.right, current, root)
-            yield  # two values of a megabyte each may have been compared, or will be
+            yield  # comparing two values may take long: each may have a megabyte
             return _compare(left, test.operator, right)
         if isinstance(test, PrefixExpression):
             return not (yield from self._holds(test.right, current, root))
@@ -164,7 +164,7 @@ class Evaluation:
         return _is_true((yield from self._value(test, current, root)))
 
     def _value(self, expression: BaseExpression, current: Any, root: Any) -> Work[Any]:
-        """Return what an expression is compared as."""
+        """Return the value of an expression in a comparison."""
         if isinstance(expression, FilterExpressionLiteral):
             return expression.value
         if isinstance(expression, Nil):
@@ -186,7 +186,7 @@ class Evaluation:
         return (yield from self._holds(expression, current, root))
 
     def _query(self, query: FilterQuery, current: Any, root: Any, wanted: str) -> Work[Any]:
-        """Return what a query finds: whether it does (`exists`), the `first`, the only `value`, or the `count`."""
+        """Return the result of a query: whether it `exists`, the `first` value, the only `value`, or the `count`."""
         if not isinstance(query, RootFilterQuery):
             return (yield from self._answer(query, current, wanted))
         key = (id(query), id(root), wanted)

@@ -1,6 +1,7 @@
-"""What each command does. A handler gets a call whose parameters fit the command's row, and returns the answer's body.
+"""The handlers of the commands.
 
-The commands on a map of keys have one handler each; `KV_*` runs it on the shared map, `SH_*` on a session's.
+A handler gets a call with parameters that fit the command's row, and returns the answer's body. The commands on a map
+of keys have one handler each: `KV_*` runs it on the shared map, `SH_*` on a session's.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from ndb_models.wire.commands import TOKEN, is_token
 from ndb_models.wire.servers import OWN_SERVER
 from ndb_models.wire.statuses import Status
 
-# Names that are looked for without asking first how large their values are.
+# Up to this many names are read without checking first how large their values are.
 _READ_AT_ONCE: Final = 64
-# So many sessions are looked up before everything else on the event loop has a turn.
+# After looking up this many sessions, everything else on the event loop has a turn.
 _LOOKED_UP_AT_ONCE: Final = 4096
-# In an answer, with its quotes and a comma.
+# Bytes of a name in an answer, with its quotes and a comma.
 _SHORTEST_NAME: Final = 4
 
 
-# Looked up once: a member of an enum takes a while to find.
+# Looked up once, because finding a member of an enum is slow.
 _OK_STATUS: Final = Status.OK
 
 # On a map of keys
@@ -54,7 +55,10 @@ async def _get(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 
 async def _require_room(context: Context, scope: Scope, call: AnyCall, names: Sequence[str]) -> None:
-    """Refuse many names whose values are too large together, before a store that copies them has read them all."""
+    """Refuse many names if their values are too large together. Stop before a store has copied all of them.
+
+    A store with immediate verbs does not copy values, so it is not checked here.
+    """
     if len(names) <= _READ_AT_ONCE or context.store.immediate is not None:
         return
     left = context.limits.answer
@@ -87,7 +91,7 @@ async def _contains(context: Context, scope: Scope, call: AnyCall) -> Body:
 
 async def _keys(context: Context, scope: Scope, call: AnyCall) -> Body:
     most = context.limits.answer
-    # With one more than an answer has room for, it is larger.
+    # One name more than an answer has room for: if it comes, the answer is too large.
     names = await context.store.names(scope, most // _SHORTEST_NAME + 1)
     if max(sum(map(len, names)), _SHORTEST_NAME * len(names)) > most:
         raise too_large(call.command.name, most)
@@ -97,16 +101,16 @@ async def _keys(context: Context, scope: Scope, call: AnyCall) -> Body:
 # On sessions
 
 
-# There are but a handful, for any number of sessions.
+# Any number of sessions has only a few different settings.
 _settings = lru_cache(maxsize=256)(ExpirySettings)
 
 
-# What was given last, and what it says: mostly one object is given again and again.
+# The last parameter and its settings. Most callers pass the same object again and again.
 _latest: tuple[Mapping[str, Any] | None, ExpirySettings] = (None, NEVER)
 
 
 def expiry_settings(given: Mapping[str, Any] | ExpirySettings | None) -> ExpirySettings:
-    """Return what an `expiry` parameter says."""
+    """Return the settings in an `expiry` parameter; None is `NEVER`."""
     global _latest
     if isinstance(given, ExpirySettings):
         return given
@@ -163,7 +167,7 @@ _decode_pair: Final = msgspec.json.Decoder(tuple[msgspec.Raw, msgspec.Raw]).deco
 
 
 def _swap(pair: bytes) -> tuple[bytes, bytes]:
-    """Return the texts of an array of two values."""
+    """Return the texts of the two values in an array."""
     old, new = _decode_pair(pair)
     return bytes(old), bytes(new)
 
@@ -200,7 +204,7 @@ async def _sh_info(context: Context, scope: Scope, _call: AnyCall) -> Body:
             "duration": info.expiry.duration,
             "extendOnGet": info.expiry.extend_on_get,
             "extendOnSetAdd": info.expiry.extend_on_set_add,
-            # Counted in floating point, which may round the longest durations up.
+            # A floating-point number, which may round the longest durations up.
             "remaining": min(int(info.remaining), info.expiry.duration),
         }
     return {**answer, "st": _OK_STATUS, TOKEN: scope}
@@ -273,10 +277,10 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 
 
 def scope_of(call: Call) -> Scope:
-    """Return the map that a call is about.
+    """Return the map that a call works on.
 
     Raises:
-        RefusedError: the call is about a session, and what it has for a token cannot be one.
+        RefusedError: the call needs a session, and its token is missing or invalid. Or `SH_INFO` has other parameters.
     """
     if not call.command.of_session:
         return SHARED

@@ -1,8 +1,7 @@
-"""Folders that are filled under a temporary name, and what is left of them where a process died meanwhile.
+"""Folders that are filled under a temporary name, and the leftovers of processes that died meanwhile.
 
-A folder that is being filled is locked by the process that fills it; one that is not locked is a leftover. The lock
-ends with the process, however that ends. Where a system cannot lock folders, leftovers stay, under names that no data
-set has.
+A process locks the folder that it fills, so an unlocked folder is a leftover. The lock ends with the process, even in a
+crash. If the system cannot lock folders, leftovers stay. No data set can have their names.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _TEMPORARY: Final = ".ndb-models-"
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Generator[Path]:
-    """Make a private folder under a name of its own. At the end it is gone, unless it was renamed.
+    """Make a private folder under a unique name, and remove it at the end unless it was renamed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     folder = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
     make_private_folder(folder)
@@ -39,10 +38,10 @@ def temporary_folder(parent: Path) -> Generator[Path]:
 
 
 def remove_leftovers(parent: Path) -> int:
-    """Remove the temporary folders that nobody fills any more; return how many there were."""
+    """Remove the temporary folders that no process fills any more; return how many there were."""
     removed = 0
     for folder in parent.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:  # another may have been quicker
+        with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:  # another process may have removed it
             if _lock(descriptor):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
@@ -51,7 +50,7 @@ def remove_leftovers(parent: Path) -> int:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Generator[int | None]:
-    """Open a folder, and close it; None where a system opens none."""
+    """Open a folder, and close it at the end. Yield None on Windows, which cannot open folders."""
     if sys.platform == "win32":
         yield None
         return
@@ -63,10 +62,10 @@ def _opened(folder: Path) -> Generator[int | None]:
 
 
 def _lock(descriptor: int | None) -> bool:
-    """Lock an open folder until it is closed; return False where another has, or where folders cannot be locked."""
+    """Lock an open folder until it is closed. Return False if it is locked already, or folders cannot be locked."""
     if sys.platform == "win32" or descriptor is None:
         return False
-    import fcntl  # where there is none, nobody comes so far
+    import fcntl  # missing on Windows, which has returned already
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

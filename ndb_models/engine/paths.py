@@ -1,7 +1,7 @@
-"""JSONPaths (RFC 9535) and what looking for them may cost.
+"""JSONPaths (RFC 9535), and limits on the cost of a search.
 
-The library parses; `evaluation` evaluates. The functions `match` and `search` are left out: their patterns come from
-the client, and a regular expression can keep a server busy for as long as its writer likes.
+The library parses; `evaluation` evaluates. The functions `match` and `search` are left out. Their patterns come from
+the client, and a malicious regular expression can keep a server busy for any length of time.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ndb_models.texts import containers_exceed
 from ndb_models.turns import Work
 
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)
-# A string, or a comma outside of strings.
+# A string, or a comma before a colon outside any string.
 _BEFORE_COLON: Final = re.compile(r"""('(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?)|,(?=:)""", re.DOTALL)
 for _function in ("match", "search"):
     del _ENVIRONMENT.function_extensions[_function]
 
-# Between two of these a search may be interrupted.
+# Visited values between two points where a search may be interrupted.
 _VISITS_TOGETHER: Final = 64
 
 
 class PathError(ValueError):
-    """The text is not a JSONPath of RFC 9535, or asks for more than a budget allows.
+    """The text is not a JSONPath of RFC 9535, or the search is over a budget.
 
     Attributes:
-        budget: the name of the budget that was met; empty where it is no JSONPath.
+        budget: the name of the exceeded budget; empty if the path is invalid or too complicated.
     """
 
     def __init__(self, budget: str = "", most: float = 0) -> None:
@@ -45,16 +45,16 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathLimits:
-    """What a path may cost.
+    """Limits on a path and its search.
 
     Args:
-        length: characters of the path.
-        selectors: selectors in the path, those in its filters too.
-        nodes: values that are visited, each as often as it is.
-        results: places that are found.
-        size: bytes of one value that is looked into.
-        containers: arrays and objects in one such value, and in a frame.
-        seconds: time that looking takes.
+        length: characters in the path.
+        selectors: selectors in the path and in its filters.
+        nodes: visited values; a value counts again at each visit.
+        results: found places. `KV_FIND` counts them only for an answer with paths.
+        size: bytes of one value to search.
+        containers: arrays and objects in one value to search, and in a large frame.
+        seconds: working time of the search.
     """
 
     length: int = 4096
@@ -67,7 +67,7 @@ class PathLimits:
 
 
 class Budget:
-    """What is left of what a path may cost, for one request."""
+    """The remaining budget of one request for its path."""
 
     __slots__ = ("_limits", "_nodes", "_results")
 
@@ -77,10 +77,10 @@ class Budget:
         self._results = limits.results
 
     def visit(self, nodes: int = 1) -> bool:
-        """Count visited values; return whether it is time to let others go on.
+        """Count visited values; return True if the search may be interrupted now.
 
         Raises:
-            PathError: there are more than may be.
+            PathError: the visits exceed the budget.
         """
         before = self._nodes
         self._nodes = left = before - nodes
@@ -89,29 +89,29 @@ class Budget:
         return left // _VISITS_TOGETHER != before // _VISITS_TOGETHER
 
     def find(self) -> None:
-        """Count a place that was found.
+        """Count a found place.
 
         Raises:
-            PathError: there are more than may be.
+            PathError: the places exceed the budget.
         """
         self._results -= 1
         if self._results < 0:
             raise PathError("results", self._limits.results)
 
     def require_containers(self, value: bytes) -> Work[None]:
-        """Let a value have so many arrays and objects.
+        """Check the number of arrays and objects in a value.
 
         Raises:
-            PathError: it may not.
+            PathError: the value has too many.
         """
         if (yield from containers_exceed(value, self._limits.containers)):
             raise PathError("arrays and objects", self._limits.containers)
 
     def require_size(self, size: int, most: int | None = None) -> None:
-        """Let a value or an answer be so large, in bytes.
+        """Check the size of a value or an answer in bytes. `most` is by default the limit for a value.
 
         Raises:
-            PathError: it may not.
+            PathError: the size exceeds the limit.
         """
         most = self._limits.size if most is None else most
         if size > most:
@@ -126,7 +126,7 @@ def compile_path(text: str, limits: PathLimits) -> tuple[JSONPathSegment, ...]:
     """Return the segments of a JSONPath.
 
     Raises:
-        PathError: `text` is not one, or is over a budget.
+        PathError: `text` is not a JSONPath, or is over a budget.
     """
     if len(text) > limits.length:
         raise PathError("length", limits.length)
@@ -139,18 +139,18 @@ def compile_path(text: str, limits: PathLimits) -> tuple[JSONPathSegment, ...]:
                 raise PathError("selectors", limits.selectors)
     except PathError:
         raise
-    except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # the last two for odd numbers
+    except (JSONPathError, RecursionError, ValueError, OverflowError) as exc:  # odd numbers raise the last two
         raise PathError from exc
     return path.segments
 
 
 def _spaced(text: str) -> str:
-    """Return a path with a space between a comma and a colon: without it the library refuses `[0,:]`."""
+    """Return a path with a space between comma and colon. Without it, the library refuses `[0,:]`."""
     return _BEFORE_COLON.sub(lambda found: found[1] or ", ", text) if ",:" in text else text
 
 
 def _selectors(path: JSONPath) -> Iterator[object]:
-    """Yield the selectors of a path, and those of the queries in its filters."""
+    """Yield the selectors of a path and of the queries in its filters."""
     waiting: list[JSONPath | BaseExpression] = [path]
     while waiting:
         part = waiting.pop()

@@ -1,7 +1,7 @@
-"""Taking a large JSON text apart piece by piece.
+"""Split a large JSON text into pieces.
 
-Decoding ten megabytes is one step for the interpreter, in whatever thread: everything else waits until it is done. Here
-a piece is a step. Pieces are found, not validated: whoever takes one has to read it as what it should be.
+Decoding ten megabytes is one step for the interpreter, in any thread: everything else waits until it is done. Here each
+piece is one step. Pieces are not validated yet: the caller must decode each one as the expected type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 
 def _passed_over(_text: str) -> None:
-    """Make nothing of a number."""
+    """Skip a number without converting it."""
 
 
 _find_end: Final = json.JSONDecoder(
@@ -26,7 +26,7 @@ class Pieces:
     """Reads a text from its start to its end.
 
     Raises:
-        ValueError: when it comes to what is no JSON, or not what is asked for.
+        ValueError: the text is not UTF-8; or the next part is no JSON, or not of the requested kind.
         RecursionError: a piece is nested too deep.
     """
 
@@ -43,7 +43,7 @@ class Pieces:
             more = self._has_next("]")
 
     def members(self) -> Iterator[bytes]:
-        """Yield the texts of the names of an object's members. What a member holds is to be read before the next."""
+        """Yield the names in an object, as JSON texts. The caller must read each member's value before the next name."""
         self._require("{")
         more = not self._take("}")
         while more:
@@ -60,7 +60,7 @@ class Pieces:
         return self._text[start : self._at].encode()
 
     def require_end(self) -> None:
-        """Refuse anything but space up to the end."""
+        """Raise `ValueError` if the rest of the text holds more than white space."""
         if self._skip() != len(self._text):
             raise ValueError
 
