@@ -30,7 +30,7 @@ class EngineLimits:
 
     Args:
         paths: the limits of a JSONPath.
-        answer: the largest answer, if it holds several keys or places. Also the largest value that `KV_UPDATE` and
+        answer: the largest answer, if it holds several keys, names or places. Also the largest value that `KV_UPDATE` and
             `KV_ARR_APPEND` make.
     """
 

@@ -45,7 +45,7 @@ _KEYS_END: Final = b',"st":%d}}' % Status.OK
 # Looked up once, because finding a member of an enum is slow.
 _NO_SESSION: Final = Status.SESSION_NOT_EXIST
 
-# Up to this many keys are answered without adding up their sizes. At the default limits they fit: 1 MiB each.
+# Up to this many keys are answered without adding up their sizes. They fit at the defaults: 1 MiB each, of 8 MiB.
 _FEW: Final = 7
 # Bytes of a frame. Reading a larger one may take longer than a turn.
 _LARGE: Final = 32 * 1024
@@ -90,7 +90,7 @@ _NO_MEMORY: Final = "there is not enough memory for this request now"
 
 
 def _misses(call: Call, outcome: Body | _Failure) -> int:
-    """Return the number of unknown tokens: of the integers in an `SH_EXISTS`, else 1 if no session was found."""
+    """Return the number of unknown tokens: among the integers of `SH_EXISTS`, else 1 if the session is unknown."""
     if isinstance(outcome, _Failure):
         return int(outcome.status is _NO_SESSION)
     if call.command is _SH_EXISTS:
@@ -115,7 +115,7 @@ class Immediate:
     def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
         """Return the keys with these names; None if the session does not exist, or the keys are too large together.
 
-        More than 7 keys are too large above `most` bytes. Fewer keys, and keys that are one text already, never are.
+        More than 7 keys are too large above `most` bytes. 7 or fewer, and keys that are one text already, never are.
         """
         try:
             keys = self._get(tkn, names)
@@ -183,7 +183,7 @@ class Engine(Uncopyable):
     def begin(
         self, frame: bytes, admin: bool = True, on_miss: OnMiss | None = None
     ) -> bytes | Coroutine[Any, Any, bytes]:
-        """Work as `handle`, but return an answer that is known at once without a coroutine.
+        """Work as `handle`, but return the answer itself if it is known at once, otherwise a coroutine for it.
 
         `on_miss` is called with the number of unknown tokens in the request, if there are any. If it returns False,
         the answer has status 14, which reveals no sessions to the client.
@@ -277,7 +277,7 @@ class Engine(Uncopyable):
         return answer
 
     def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
-        """Answer the most frequent commands if they succeed. Else no key has changed: return None, to try as usual."""
+        """Answer a frequent command if it succeeds. Otherwise change no key, and return None to try it as usual."""
         command = call.command
         if command is _SH_GET:
             keys = immediate.read(call.body[TOKEN], call.body["keys"], self._context.limits.answer)

@@ -41,7 +41,7 @@ def remove_leftovers(parent: Path) -> int:
     """Remove the temporary folders that no process fills any more; return how many there were."""
     removed = 0
     for folder in parent.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:  # another process may have removed it
+        with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:  # already removed by another
             if _lock(descriptor):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1

@@ -43,7 +43,7 @@ class Pieces:
             more = self._has_next("]")
 
     def members(self) -> Iterator[bytes]:
-        """Yield the names in an object, as JSON texts. The caller must read each member's value before the next name."""
+        """Yield the names in an object, as JSON texts. Read each member's value before the next name."""
         self._require("{")
         more = not self._take("}")
         while more:

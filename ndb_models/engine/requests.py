@@ -1,13 +1,13 @@
-"""Reading a request: from the bytes of a frame to a command of the table and parameters that fit it.
+"""Read a request: from the bytes of a frame to a command of the table with parameters that fit it.
 
-What cannot be kept exactly as it came is refused here, before any handler sees it: JSON that is not RFC 8259's, numbers
-beyond a double or Python's integers, lone surrogates, nesting beyond `MAX_NESTING`.
+A value that cannot be kept exactly as it came is refused here, before any handler sees it. This covers JSON outside RFC
+8259, numbers beyond a double or Python's integers, lone surrogates, and nesting beyond `MAX_NESTING`.
 
-Where an object repeats a name, the last one counts, at every level: a command, a parameter, a key. Nearly every JSON
-parser reads it so (`json.loads`, `JSON.parse`), and so a proxy that checks requests sees what is carried out here.
+If an object repeats a name, the last one counts, at every level: a command, a parameter, a key. Nearly every JSON
+parser does the same (`json.loads`, `JSON.parse`). So a proxy that checks requests sees the request that is carried out.
 """
 
-# JSON that is being taken apart has no types yet.
+# Decoded JSON has no types yet.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ndb_models.wire.strict_json import MAX_NESTING
 
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3
-"""How deep a value may be nested, so that what is around it in an answer or a data set stays within `MAX_NESTING`."""
+"""How deep a value may be nested. An answer or a data set around it then stays within `MAX_NESTING`."""
 
 _STORED_TYPES: Final = {
     command.name: param.kind
@@ -33,14 +33,14 @@ _STORED_TYPES: Final = {
     for param in command.params
     if param.name == command.stores_values
 }
-"""The type of the parameter whose text is kept, for the commands that have one."""
+"""The type of the parameter that is kept as text, for each command that has one."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
     """A request that fits its command.
 
-    `values` holds the parameter whose JSON text is kept, where the command has one: members' texts where it
-    takes an object, one text where it takes an array or any value. It is not in `body`.
+    `values` holds the parameter that is kept as JSON text, if there is one; `body` leaves it out. An object is kept as
+    the texts of its members, by name. An array or any other value is kept as one text.
     """
 
     command: Command
@@ -52,7 +52,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
 
 class RefusedError(Exception):
-    """A request that no handler gets. `name` is that of the answer, without its `_RSP`."""
+    """The parser or a handler refuses a request. `name` is the name of the answer, without its `_RSP`."""
 
     def __init__(self, name: str, status: Status, message: str = "") -> None:
         self.name = name
@@ -66,10 +66,10 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
-    """Return the call that a frame makes.
+    """Return the call in a frame.
 
     Raises:
-        RefusedError: it makes none; holds the answer that it gets.
+        RefusedError: the frame is not a valid request. The error holds the answer.
     """
     frame = frame.removeprefix(_BOM)
     if is_nested_deeper(frame, max_nesting):
@@ -78,9 +78,9 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
 
 
 def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[None, None, Call]:
-    """Do what `parse` does with a large frame, and yield wherever it may be left for a moment.
+    """Work as `parse` for a large frame, and yield wherever the work may be interrupted.
 
-    `max_containers` is how many arrays and objects there may be in it: decoding them is one step.
+    `max_containers` limits the arrays and objects in the frame, because decoding them is one step.
     """
     frame = frame.removeprefix(_BOM)
     if (yield from nesting_exceeds(frame, max_nesting)):
@@ -93,7 +93,7 @@ def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[No
         request = _decoded(frame)
         yield
         call = _fitting(request)
-        # Its text counts; what was made of it may take forty times the memory.
+        # Only the text is kept. The decoded value may take forty times the memory.
         del request
         if call.command.stores_values is not None:
             call.body.pop(call.command.stores_values, None)
@@ -106,7 +106,7 @@ def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[No
 
 
 def _fitting(request: Any) -> Call:
-    """Return the call that a decoded frame makes, without what is kept as text."""
+    """Return the call in a decoded frame. All its parameters are in `body`; none is kept as text yet."""
     if type(request) is not dict or len(request) != 1:
         raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
     ((name, body),) = request.items()
@@ -122,7 +122,7 @@ def _fitting(request: Any) -> Call:
 
 
 def _with_texts(call: Call, frame: bytes) -> Call:
-    """Return a call with the text of the parameter that is kept as such, instead of what was decoded of it."""
+    """Return a call that keeps its stored parameter as text, instead of the decoded value."""
     raw = _stored_in(call, frame)
     if raw is None:
         return call
@@ -131,7 +131,7 @@ def _with_texts(call: Call, frame: bytes) -> Call:
 
 
 def _stored_in(call: Call, frame: bytes) -> msgspec.Raw | None:
-    """Return the text of the parameter that is kept as such; None if the command has none, or it was not given."""
+    """Return the text of the stored parameter; None if the command has no such parameter, or it was not given."""
     name = call.command.stores_values
     return None if name is None else _decode_members(_decode_members(frame)[call.command.name]).get(name)
 
@@ -140,7 +140,7 @@ def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
     """Return the value of a JSON text that can be kept exactly.
 
     Raises:
-        RefusedError: it cannot be, or is not JSON.
+        RefusedError: the text is not JSON, or cannot be kept exactly.
     """
     if is_nested_deeper(text, max_nesting):
         raise _too_deep(max_nesting)
@@ -162,7 +162,10 @@ def _decoded(text: bytes) -> Any:
 
 
 def _unknown(name: str) -> RefusedError:
-    """Answer an unknown command as NemesisDB does: under its own name, but for names without a prefix and for `KV_`."""
+    """Refuse an unknown command as NemesisDB does: under its own name, or for `KV_*` as `UNKNOWN_COMMAND`.
+
+    A name without a prefix is a syntax error.
+    """
     prefix, underscore, _ = name.partition("_")
     if not underscore:
         return RefusedError(name, Status.COMMAND_SYNTAX)
@@ -170,5 +173,5 @@ def _unknown(name: str) -> RefusedError:
 
 
 def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | bytes:
-    """Return the text of a parameter, or the texts in it, each as bytes of its own."""
+    """Return the text of a parameter; for an object, the texts of its members. They do not refer to the frame."""
     return members_of(raw) if kept_as is ParamType.OBJECT else bytes(raw)

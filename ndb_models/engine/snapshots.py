@@ -1,10 +1,10 @@
-"""Data sets on disk, in NemesisDB's format, so that either server loads what the other saved.
+"""Data sets on disk, in NemesisDB's format: either server loads the data sets of the other.
 
-    <directory>/<name>/<nanoseconds>/md/md.json      what it is, and whether it is complete
+    <directory>/<name>/<nanoseconds>/md/md.json      metadata: the kind, and whether the data set is complete
     <directory>/<name>/<nanoseconds>/data/0, 1, ...  the data; a new file starts past 10 MiB
 
-A data set is written under a temporary name, flushed to the disk, and renamed: what has its name is whole. Folders have
-mode 0700 and files 0600. These functions block; the engine runs them in a thread.
+A data set is written under a temporary name, flushed to the disk, and renamed. So a data set under its final name is
+whole. Folders have mode 0700 and files 0600. These functions block; the engine runs them in a thread.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024
 _COMPLETE: Final = 1
 _NONE: Final = -1
-# What is around a session's keys, in a data set as in an answer.
+# The levels for a session's keys: a data set, like an answer, has two levels around them.
 _MAX_NESTING: Final = MAX_NESTING - 2
 
 
 class Kind(IntEnum):
-    """What a data set holds: `saveDataType` in its metadata."""
+    """The kind of a data set: `saveDataType` in its metadata."""
 
     KEYS = 0
     SESSIONS = 1
 
 
 class SnapshotError(Exception):
-    """A data set cannot be written or read. `found` tells whether there is one of that name."""
+    """A data set cannot be written or read. `found` is False if the name is invalid or has no data set."""
 
     def __init__(self, reason: str, *, found: bool = True) -> None:
         self.found = found
@@ -83,13 +83,13 @@ _decode_name = msgspec.json.Decoder(str).decode
 
 
 def keys_texts(keys: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Return keys as the texts that a data set of `Kind.KEYS` is made of."""
+    """Yield the text of each key for a data set of `Kind.KEYS`."""
     for name, value in keys.items():
         yield _encode(name) + b":" + value
 
 
 def sessions_texts(records: Iterable[SessionRecord]) -> Iterator[bytes]:
-    """Return sessions as the texts that a data set of `Kind.SESSIONS` is made of."""
+    """Yield the text of each session for a data set of `Kind.SESSIONS`."""
     for record in records:
         settings = record.expiry
         expiry = _Expiry(settings.duration, settings.delete_session, settings.extend_on_set_add, settings.extend_on_get)
@@ -101,12 +101,12 @@ _AROUND: Final = {Kind.KEYS: (b'{"keys":{', b"}}"), Kind.SESSIONS: (b"[", b"]")}
 
 
 class Snapshots:
-    """The data sets below one directory, which must exist. What saves that were cut short have left is removed."""
+    """The data sets below one directory, which must exist. Leftovers of interrupted saves are removed at the start."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         remove_leftovers(directory)
-        with contextlib.suppress(OSError):  # whatever it is, the commands on data sets meet it too
+        with contextlib.suppress(OSError):  # the commands on data sets will meet and report it
             warn_of_folders(directory, list(_within_reach(directory)))
 
     def _named(self, name: str) -> Path:
@@ -119,14 +119,14 @@ class Snapshots:
         """Write a data set, whole or not at all.
 
         Raises:
-            SnapshotError: the name is none, or the directory cannot be written to.
+            SnapshotError: the name is invalid, or the directory cannot be written to.
         """
         home = self._named(name)
         try:
             with temporary_folder(self._directory) as temporary:
                 _fill(temporary, name, kind, texts)
                 make_private_folder(home, exist_ok=True)
-                # A clock that went back must not put the new behind the old.
+                # Even if the clock was set back, the new data set must be the newest.
                 temporary.rename(home / str(max(time.time_ns(), _newest(home) + 1)))
                 _sync(home)
                 _sync(self._directory)
@@ -134,14 +134,14 @@ class Snapshots:
             raise SnapshotError("the data set cannot be written") from exc
 
     def kind_of(self, name: str) -> Kind:
-        """Return what the newest data set of this name holds. Raises as loading it does."""
+        """Return the kind of the newest data set of this name. Raises the same errors as loading it."""
         return self._metadata(self._newest_of(name)).save_data_type
 
     def load_keys(self, name: str) -> dict[str, bytes]:
         """Return the keys of the newest data set of this name.
 
         Raises:
-            SnapshotError: there is none, or it is incomplete, damaged, or holds sessions.
+            SnapshotError: the data set is missing, unreadable, incomplete or damaged, or holds sessions.
         """
         keys: dict[str, bytes] = {}
         with _damage():
@@ -153,7 +153,7 @@ class Snapshots:
         """Return the sessions of the newest data set of this name.
 
         Raises:
-            SnapshotError: there is none, or it is incomplete, damaged, or holds keys.
+            SnapshotError: the data set is missing, unreadable, incomplete or damaged, or holds keys.
         """
         records: list[SessionRecord] = []
         with _damage():
@@ -161,7 +161,7 @@ class Snapshots:
                 pieces = Pieces(part)
                 for text in pieces.items():
                     session = _shaped(text, _Session)
-                    if session.sh is not None:  # NemesisDB writes an empty object where it has no session
+                    if session.sh is not None:  # NemesisDB writes an empty object for no session
                         records.append(_record(session.sh, session.keys))
                 pieces.require_end()
         return records
@@ -198,7 +198,7 @@ class Snapshots:
 
 
 def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
-    """Write the files of a data set into an empty folder, and see that they are on the disk."""
+    """Write the files of a data set into an empty folder, and flush them to the disk."""
     make_private_folder(folder / "md")
     make_private_folder(folder / "data")
     started = time.time_ns() // 1_000_000
@@ -219,14 +219,14 @@ def _fill(folder: Path, name: str, kind: Kind, texts: Iterable[bytes]) -> None:
 
 
 def _within_reach(directory: Path) -> Iterator[Path]:
-    """Yield the data sets whose names other users can open, where the directory lets them come so far."""
+    """Yield the data sets in the subfolders that other users can open."""
     for home in directory.iterdir():
         if home.is_dir() and open_to(home) is not None:
             yield from (made for made in home.iterdir() if made.name.isdecimal())
 
 
 def _newest(home: Path) -> int:
-    """Return when the newest data set in a folder was made, `_NONE` where there is none."""
+    """Return the time of the newest data set in a folder, in nanoseconds; `_NONE` if there are no data sets."""
     return max((int(entry.name) for entry in home.iterdir() if entry.name.isdecimal()), default=_NONE)
 
 
@@ -239,7 +239,7 @@ def _convert(text: bytes, shape: type[_S]) -> _S:
 
 
 def _shaped(text: bytes, shape: type[_S]) -> _S:
-    """Return a JSON text as what it holds. What stays raw in it may be anything yet."""
+    """Decode a JSON text as a type. Parts that stay raw are not validated yet."""
     try:
         return msgspec.json.decode(text, type=shape)
     except UNREADABLE as exc:
@@ -247,7 +247,7 @@ def _shaped(text: bytes, shape: type[_S]) -> _S:
 
 
 def _keys(part: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the keys in a file of a data set of keys, which is an object with a member `keys`."""
+    """Yield the keys in one file of a data set of keys. The file is an object with a member `keys`."""
     pieces = Pieces(part)
     found = False
     for member in pieces.members():
@@ -266,14 +266,14 @@ def _keys(part: bytes) -> Iterator[tuple[str, bytes]]:
 
 @contextlib.contextmanager
 def _damage() -> Generator[None]:
-    """Say of what cannot be read that it is damaged."""
+    """Report a data set that cannot be decoded as damaged."""
     try:
         yield
     except (*UNREADABLE, RefusedError, ValueError) as exc:
         raise SnapshotError("the data set is damaged") from exc
 
 
-# A million sessions have but a handful of settings.
+# A million sessions have only a few different settings.
 _settings: Final = lru_cache(maxsize=256)(ExpirySettings)
 
 
@@ -288,12 +288,12 @@ def _record(header: _Header, keys: msgspec.Raw) -> SessionRecord:
     try:
         parse_json(text)
         return SessionRecord(header.tkn, settings, members_of(text))
-    except (RefusedError, msgspec.MsgspecError) as exc:  # the latter where they are no object
+    except (RefusedError, msgspec.MsgspecError) as exc:  # the latter if the keys are no object
         raise SnapshotError("the data set is damaged") from exc
 
 
 def _parts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join texts into files: a new one starts past `_FILE_SIZE`."""
+    """Join texts into the contents of files. A new file starts past `_FILE_SIZE`."""
     part: list[bytes] = []
     size = 0
     for text in texts:
@@ -314,10 +314,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make a folder's entries durable, where the system lets a folder be opened."""
+    """Make a folder's entries durable, if the system can open folders."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows: renames are durable there without it
+    except PermissionError:  # Windows makes renames durable without it
         return
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Counting what was answered: by command, and by what became of it."""
+"""Count answers by command and status."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.statuses import Status
 
 UNKNOWN: Final = "unknown"
-"""What stands for the name of a command that is none: clients may make up any number of them."""
+"""The name under which all unknown commands are counted: clients may invent any number of names."""
 
 
 class Tally:
-    """How many requests were answered. Most succeed, so that those cost one addition, in `succeeded`."""
+    """Counts answered requests. Most succeed, so a success costs only one addition, in `succeeded`."""
 
     __slots__ = ("_others", "succeeded")
 
@@ -27,7 +27,7 @@ class Tally:
         self._others[name if name in COMMANDS else UNKNOWN, int(status)] += 1
 
     def __iter__(self) -> Iterator[tuple[str, int, int]]:
-        """Yield (command, status, how many), for all that there were."""
+        """Yield (command, status, number) for every pair with an answer."""
         for name, number in self.succeeded.items():
             if number:
                 yield name, COMMANDS[name].success_status, number

@@ -1,7 +1,7 @@
-"""Requests decoded by the types that the command table gives them.
+"""Decode requests by the types in the command table.
 
-The table's rows become msgspec structs, one for each command. A frame that fits its struct is the request; any other
-frame goes to `parse`, which explains a refusal as NemesisDB does, and knows the rarer ways to write a request.
+Each row of the table becomes a msgspec struct. A frame that fits its struct is decoded here. Any other frame goes to
+`parse`, which explains a refusal as NemesisDB does, and knows the rarer ways to write a request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PYTHON_TYPES: Final[Mapping[ParamType, Any]] = {
     ParamType.ANY: msgspec.Raw,
     ParamType.STRING: str,
     ParamType.BOOL: bool,
-    ParamType.UINT: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],  # no larger bounds can be given
+    ParamType.UINT: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],  # msgspec takes no larger bound
     ParamType.ARRAY: list[Any],
     ParamType.OBJECT: dict[str, Any],
 }
@@ -33,7 +33,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 class _Row(NamedTuple):
-    """How frames of a command are decoded, and which parameter is kept as text."""
+    """The decoder for a command's frames, and the parameter that is kept as text."""
 
     command: Command
     decode: Callable[[bytes], Any]
@@ -47,7 +47,7 @@ def _struct(name: str, fields: list[tuple[str, Any] | tuple[str, Any, Any]], **o
 
 
 def _fields(params: tuple[Param, ...], stored: str | None) -> list[tuple[str, Any] | tuple[str, Any, Any]]:
-    """Return the fields of a struct; those that need not be there are None then, which no frame can say."""
+    """Return the fields of a struct. A missing optional parameter is None; no frame can give None itself."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for param in params:
         kind = _PYTHON_TYPES[param.kind]
@@ -58,7 +58,7 @@ def _fields(params: tuple[Param, ...], stored: str | None) -> list[tuple[str, An
         elif param.of_strings:
             kind = tuple[str, ...]
         fields.append((param.name, kind) if param.required else (param.name, kind, None))
-    return sorted(fields, key=len)  # those with defaults come last
+    return sorted(fields, key=len)  # fields with defaults come last
 
 
 def _row(command: Command) -> _Row:
@@ -77,7 +77,7 @@ def _row(command: Command) -> _Row:
     )
 
 
-# A check of what is kept as text would need it decoded.
+# A command is left out if it checks the parameter that is kept as text: the check needs the decoded value.
 _ROWS: Final = {
     command.name.encode(): _row(command)
     for command in COMMANDS.values()
@@ -86,7 +86,7 @@ _ROWS: Final = {
 
 
 def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
-    """Return a value as it is kept; None if it is of another type. Numbers and strings in it are looked at here."""
+    """Return a value as it is kept; None if it has the wrong type. Decoding it validates its numbers and strings."""
     value: Any = _decode_any(text)
     if kind is dict:
         return members_as_decoded(text, value) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownArgumentType]  # JSON has no types yet
@@ -94,7 +94,7 @@ def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
 
 
 def _settings(given: Any) -> ExpirySettings:
-    """Return what an expiry says, of which there are but a handful."""
+    """Return the settings in an `expiry`. Equal settings share one object, because few differ."""
     if given is None:
         return NEVER
     return _shared_settings(given.duration, given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
@@ -108,7 +108,7 @@ def _shared_settings(
 
 
 def typed_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
-    """Return the call that a frame makes, as `parse` would; None where that has to look at it."""
+    """Return the call in a frame, as `parse` would; None if `parse` must read it."""
     row = _ROWS.get(frame[_NAME_START : frame.find(b'"', _NAME_START)])
     if row is None or is_nested_deeper(frame, max_nesting):
         return None
