@@ -51,7 +51,8 @@ class EngineLimits:
         """Return the limits for requests of at most `max_payload` bytes.
 
         A client can search the value that one request stored, and read it in one answer. So `size`, `containers` and
-        `answer` grow with `max_payload` beyond 1 MiB. Their defaults are the minimum.
+        `answer` grow with `max_payload` beyond 1 MiB. They are never below their
+        defaults.
 
         Args:
             max_payload: bytes of the largest request.

@@ -115,7 +115,7 @@ class Immediate:
     def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
         """Return the keys with these names; None if the session does not exist, or the keys are too large together.
 
-        More than 7 keys are too large above `most` bytes. 7 or fewer, and keys that are one text already, never are.
+        `most` is in bytes; None is no limit. It holds only for more than 7 keys that are not one text already.
         """
         try:
             keys = self._get(tkn, names)

@@ -77,7 +77,7 @@ class Evaluation:
         """Return the nodes that a path finds below a root.
 
         Raises:
-            PathError: while nodes are taken: a budget is exceeded, or RFC 9535 does not have a selector in the path.
+            PathError: a budget is exceeded, or RFC 9535 lacks a selector in the path. Raised while the nodes are taken.
         """
         nodes: Nodes = iter(((root, None, ""),))
         for segment in segments:

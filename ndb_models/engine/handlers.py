@@ -27,7 +27,7 @@ from ndb_models.wire.statuses import Status
 _READ_AT_ONCE: Final = 64
 # After looking up this many sessions, everything else on the event loop has a turn.
 _LOOKED_UP_AT_ONCE: Final = 4096
-# Bytes of a name in an answer, with its quotes and a comma.
+# Bytes of a name of one letter in an answer, with its quotes and a comma.
 _SHORTEST_NAME: Final = 4
 
 
@@ -280,7 +280,8 @@ def scope_of(call: Call) -> Scope:
     """Return the map that a call works on.
 
     Raises:
-        RefusedError: the call needs a session, and its token is missing or invalid. Or `SH_INFO` has other parameters.
+        RefusedError: the call needs a session, and its token is missing or invalid. Or an `SH_INFO` does not
+            have exactly one parameter.
     """
     if not call.command.of_session:
         return SHARED

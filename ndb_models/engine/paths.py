@@ -54,7 +54,7 @@ class PathLimits:
         results: found places. `KV_FIND` counts them only for an answer with paths.
         size: bytes of one value to search.
         containers: arrays and objects in one value to search, and in a large frame.
-        seconds: working time of the search.
+        seconds: working time of the search, without waits between turns.
     """
 
     length: int = 4096

@@ -94,7 +94,7 @@ def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
 
 
 def _settings(given: Any) -> ExpirySettings:
-    """Return the settings in an `expiry`. Equal settings share one object, because few differ."""
+    """Return the settings in an `expiry`. Equal settings share one object: most sessions have the same few."""
     if given is None:
         return NEVER
     return _shared_settings(given.duration, given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
