@@ -30,8 +30,8 @@ class EngineLimits:
 
     Args:
         paths: the limits of a JSONPath.
-        answer: the largest answer, if it holds several keys, names or places. Also the largest value that `KV_UPDATE` and
-            `KV_ARR_APPEND` make.
+        answer: the largest answer, if it holds several keys, names or places. Also the largest value that `KV_UPDATE`
+            and `KV_ARR_APPEND` make.
     """
 
     paths: PathLimits = field(default_factory=PathLimits)
