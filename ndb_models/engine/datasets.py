@@ -24,6 +24,8 @@ class DataSets:
         self._snapshots = None if directory is None else Snapshots(directory)
         # One data set at a time is read or written: the threads that do it slow the event loop down.
         self._turn = LoopLock()
+        # Tasks are held here, because the event loop does not hold them.
+        self._creating: set[asyncio.Future[list[SessionRecord]]] = set()
 
     @property
     def enabled(self) -> bool:
@@ -84,7 +86,7 @@ class DataSets:
         try:
             async with self._turn.here():
                 records = await asyncio.to_thread(self._snapshots.load_sessions, name)
-                restored = await self._create(records)
+                restored = await self._created_all(records)
         except SnapshotError as exc:
             answer = {"m": str(exc), "name": name, "st": Status.LOAD_ERROR}
             return {**answer, "keys": 0, "sessions": 0} if exc.found else answer
@@ -94,6 +96,13 @@ class DataSets:
             "sessions": len(restored),
             "st": Status.LOAD_COMPLETE,
         }
+
+    async def _created_all(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
+        """Do what `_create` does, to the end also if the caller is cancelled: no data set is restored in part."""
+        creating = asyncio.ensure_future(self._create(records))
+        self._creating.add(creating)
+        creating.add_done_callback(self._creating.discard)
+        return await asyncio.shield(creating)
 
     async def _create(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
         """Create the sessions that do not exist yet, and return them. If one fails, end all created ones and raise.

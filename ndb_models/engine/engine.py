@@ -45,8 +45,6 @@ _KEYS_END: Final = b',"st":%d}}' % Status.OK
 # Looked up once, because finding a member of an enum is slow.
 _NO_SESSION: Final = Status.SESSION_NOT_EXIST
 
-# Up to this many keys are answered without adding up their sizes. They fit at the defaults: 1 MiB each, of 8 MiB.
-_FEW: Final = 7
 # Bytes of a frame. Reading a larger one may take longer than a turn.
 _LARGE: Final = 32 * 1024
 
@@ -115,7 +113,7 @@ class Immediate:
     def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
         """Return the keys with these names; None if the session does not exist, or the keys are too large together.
 
-        `most` is in bytes; None is no limit. It holds only for more than 7 keys that are not one text already.
+        `most` is in bytes; None is no limit. It holds for several keys that are not one text already.
         """
         try:
             keys = self._get(tkn, names)
@@ -123,7 +121,7 @@ class Immediate:
             return None
         if type(keys) is ObjectText:
             return keys
-        if most is not None and len(keys) > _FEW and size_of(keys) > most:
+        if most is not None and len(keys) > 1 and size_of(keys) > most:
             return None
         return ObjectText.joined(keys)
 

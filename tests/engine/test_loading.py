@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ndb_models.engine import Engine
+from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.engine.asking import Asker
 from tests.engine.data_sets import KEYS, SESSIONS, metadata, session, tree, write_data_set
@@ -249,3 +252,26 @@ async def test_loading_twice_changes_no_session(ask: Asker, persist_path: Path) 
     await ask("SH_SET", tkn=5, keys={"a": 2})
     assert (await ask("SH_LOAD", name="data_set"))["sessions"] == 0
     assert (await ask("SH_GET", tkn=5, keys=["a"]))["keys"] == {"a": 2}
+
+
+async def test_a_load_that_is_cancelled_restores_all_or_none(persist_path: Path) -> None:
+    sessions = json.dumps([session(token, {"a": 1}) for token in range(1, 601)])
+    write_data_set(persist_path, "data_set", metadata("data_set", SESSIONS), [sessions])
+
+    async def restored(store: MemoryStore) -> int:
+        await asyncio.sleep(0)
+        return (await store.totals())[0]
+
+    for turns in range(1, 8):
+        store = MemoryStore()
+        engine = Engine(store, persist_path=persist_path)
+        loading = asyncio.create_task(engine.handle(b'{"SH_LOAD":{"name":"data_set"}}'))
+        async with asyncio.timeout(5):
+            while not await restored(store):
+                pass
+            for _ in range(turns):
+                await restored(store)
+            loading.cancel()
+            await asyncio.wait([loading])
+            while await restored(store) != 600:
+                pass
