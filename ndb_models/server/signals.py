@@ -27,20 +27,34 @@ def hold_signals() -> None:
 def handling_signals(*, stop: Callable[[], None], reload: Callable[[], None]) -> Generator[None]:
     """Handle signals on the running event loop: call `stop` for SIGINT and SIGTERM, `reload` for SIGHUP.
 
-    Waiting signals are handled at once. Signals are ignored afterwards, so the process must end then, and must have no
-    other threads.
+    Waiting signals are handled at once. Of many SIGHUPs at a time, a turn of the loop handles one, so that they do not
+    delay a stop. Signals are ignored afterwards, so the process must end then, and must have no other threads.
     """
     loop = asyncio.get_running_loop()
+    waiting: asyncio.Handle | None = None
+
+    def reload_now() -> None:
+        nonlocal waiting
+        waiting = None
+        reload()
+
+    def reload_soon() -> None:
+        nonlocal waiting
+        if waiting is None:
+            waiting = loop.call_soon(reload_now)
+
     for number in STOPPING:
         loop.add_signal_handler(number, stop)
     for number in RELOADING:
-        loop.add_signal_handler(number, reload)
+        loop.add_signal_handler(number, reload_soon)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     try:
         yield
     finally:
         hold_signals()
+        if waiting is not None:
+            waiting.cancel()
         for number in _HANDLED:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)

@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
+from benchmarks.harness import loop_factories
 from ndb_models.server import ServerOptions
 from ndb_models.server.descriptors import descriptors_for, fitted
 from tests.server.few_descriptors_program import FREE
@@ -53,7 +54,7 @@ async def connected(uri: str, stack: contextlib.AsyncExitStack) -> ClientConnect
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", loop_factories())
 async def test_without_a_descriptor_clients_are_told_to_come_back_and_health_is_answered(loop: str) -> None:
     async with few_descriptors(loop) as (port, logged):
         uri = f"ws://127.0.0.1:{port}/"
