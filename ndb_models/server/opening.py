@@ -11,6 +11,7 @@ from typing import Any
 
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection
+from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from ndb_models.server.connection_registry import address_of
@@ -45,10 +46,10 @@ class OpeningConnection(ServerConnection):
         **more: Any,
     ) -> None:
         super().__init__(protocol, server, **more)
-        self.peer = peer
-        self.address = address_of(peer)
-        self.arrived_at = time.monotonic()
-        self.only_probes = only_probes
+        self.peer: str = peer
+        self.address: str = address_of(peer)
+        self.arrived_at: float = time.monotonic()
+        self.only_probes: bool = only_probes
         self._options = options
         self._traffic = traffic
         self._head_left = options.max_header_bytes
@@ -57,7 +58,7 @@ class OpeningConnection(ServerConnection):
         self._early: list[bytes] = []
         self._is_held = False
         self._is_connected = False
-        self.has_shaken_hands = False
+        self.has_shaken_hands: bool = False
         # The task that runs the TLS handshake: until it succeeds, there is no transport to abort.
         self._opened_by = asyncio.current_task()
 
@@ -115,8 +116,9 @@ class OpeningConnection(ServerConnection):
 
     def _refuse_head(self) -> None:
         text = f"The request and its headers are larger than {self._options.max_header_bytes} bytes.\n"
-        self.response = self.protocol.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
-        self.protocol.send_response(self.response)
+        response = self.protocol.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+        self.response: Response | None = response
+        self.protocol.send_response(response)
         self.send_data()
         self._note_refusal(Refusal.REQUEST)
 

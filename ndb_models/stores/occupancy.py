@@ -56,9 +56,9 @@ class _Kind:
     __slots__ = ("names", "sessions", "size")
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.sessions = 0
-        self.size = _KIND + _NAME * len(names) + _size_of_names(names)
+        self.names: tuple[str, ...] = names
+        self.sessions: int = 0
+        self.size: int = _KIND + _NAME * len(names) + _size_of_names(names)
 
 
 class Occupancy:
@@ -72,7 +72,7 @@ class Occupancy:
     """
 
     def __init__(self, limits: StoreLimits) -> None:
-        self.size = 0
+        self.size: int = 0
         self._most = _ANY if limits.size is None else limits.size
         self._most_sessions = _ANY if limits.sessions is None else limits.sessions
         self._most_keys = _ANY if limits.keys is None else limits.keys
