@@ -14,6 +14,8 @@ import pytest
 
 from ndb_models.server import NdbServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"), key=lambda path: path.name)
 

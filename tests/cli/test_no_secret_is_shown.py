@@ -18,6 +18,8 @@ from ndb_models.server.settings import SETTINGS, Setting
 from ndb_models.stores.memory import MemoryStore
 from tests.leaks import CANARY, leaks_of
 
+pytestmark = pytest.mark.slow
+
 # As long as a bearer token has to be, and no longer a word.
 TOKEN = f"{CANARY}-{'Zm9vYmFy' * 2}"
 SESSION = "16204359010587816757"

@@ -28,6 +28,8 @@ from tests.conformance.conversations import (
 from tests.conformance.websocket_cases import CASES, MAX_PAYLOAD, Case, closings, fragments, headers, orders, pings
 from tests.server.raw_connection import PONG, TEXT
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 # How the library's server departs from the case, and why this one does not follow.
 _TAKES_LONG: Final = "the library does not look whether a length is in the fewest bytes, as RFC 6455 asks in 5.2"
 _WAITS: Final = "the library judges these rules when the payload has come, for which a client can have it wait"

@@ -17,6 +17,8 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD, ask, plain, receive, send
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 VALUE = "x" * 100_000
 KEPT_AT_MOST = 16 * 1024 * 1024
 # Small beside what it asks for, and large enough to fill the system's buffers in a moment.

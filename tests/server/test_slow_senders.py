@@ -17,6 +17,8 @@ from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD, ask, plain
 from tests.server.raw_connection import CLOSE, CONTINUATION, PING, TEXT, RawConnection, frame, raw
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 SOON = 0.2
 LATE = 60.0
 REQUEST = b'{"KV_COUNT":{}}'

@@ -17,6 +17,8 @@ from ndb_models.stores.memory import MemoryStore
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, deadly, honest, mute
 
+pytestmark = [pytest.mark.slow, pytest.mark.loop]
+
 RESTARTS = 4
 
 
