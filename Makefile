@@ -17,9 +17,9 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
 		$(BIN)/python -W error -m pytest tests/fuzz $(ARGS)
 
-debug: $(READY)  ## the fast tests of everything asynchronous again, in asyncio's debug mode
+debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/wire \
-		-m "not slow" -n 2 $(ARGS)
+		-m "not slow or loop" -n 2 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)
