@@ -202,13 +202,9 @@ class Engine(Uncopyable):
                     return self._refuse(call.command.name, Status.UNKNOWN)
                 if answer is not None:
                     return answer
-        except RefusedError as exc:
-            return self._refuse(exc.name, exc.status, exc.message)
-        except MemoryError:
-            return self._out_of_memory(UNKNOWN_COMMAND)
-        if call.command.for_admins and not admin:
-            return self._refuse_admins(call)
-        return self._carry_out(call, on_miss)
+        except (RefusedError, MemoryError) as exc:
+            return self._refuse_unread(exc)
+        return self._carry_out(call, admin, on_miss)
 
     async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
         """Work as `handle`, and read the frame in turns."""
@@ -216,19 +212,20 @@ class Engine(Uncopyable):
         try:
             call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
             await asyncio.sleep(0)  # carrying out the call may take a turn of its own
-        except RefusedError as exc:
-            return self._refuse(exc.name, exc.status, exc.message)
-        except MemoryError:
+        except (RefusedError, MemoryError) as exc:
+            return self._refuse_unread(exc)
+        return await self._carry_out(call, admin, on_miss)
+
+    def _refuse_unread(self, failure: RefusedError | MemoryError) -> bytes:
+        """Answer a frame that could not be read."""
+        if isinstance(failure, MemoryError):
             return self._out_of_memory(UNKNOWN_COMMAND)
-        if call.command.for_admins and not admin:
-            return self._refuse_admins(call)
-        return await self._carry_out(call, on_miss)
+        return self._refuse(failure.name, failure.status, failure.message)
 
-    def _refuse_admins(self, call: Call) -> bytes:
-        return self._refuse(call.command.name, Status.COMMAND_DISABLED, "this command is for admins")
-
-    async def _carry_out(self, call: Call, on_miss: OnMiss | None) -> bytes:
+    async def _carry_out(self, call: Call, admin: bool, on_miss: OnMiss | None) -> bytes:
         command = call.command
+        if command.for_admins and not admin:
+            return self._refuse(command.name, Status.COMMAND_DISABLED, "this command is for admins")
         try:
             outcome = await self._execute(call, scope_of(call))
         except RefusedError as exc:
