@@ -62,7 +62,7 @@ class PathLimits:
     nodes: int = 1_000_000
     results: int = 20_000
     size: int = 1024 * 1024
-    containers: int = 200_000
+    containers: int = 100_000
     seconds: float = 2.0
 
 

@@ -7,9 +7,10 @@ taken; for requests that go through everything, which are tried once, three time
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from ndb_models.engine import Engine
 from ndb_models.engine.context import EngineLimits
 from ndb_models.engine.paths import PathLimits
+from ndb_models.server.running import pass_over_program
 from ndb_models.stores.contract import SHARED, ExpirySettings
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
@@ -34,6 +36,14 @@ TRIES = 3
 ONCE = 0.15
 MEBIBYTES = 64
 NUMBER = 60_000
+
+
+@pytest.fixture(autouse=True)
+def passed_over() -> Iterator[None]:
+    """Exempt the tests' own objects from garbage collection, as `serve` does with the program's."""
+    pass_over_program()
+    yield
+    gc.unfreeze()
 
 
 def frames_of(value: str) -> list[bytes]:

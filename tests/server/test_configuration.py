@@ -113,7 +113,7 @@ def test_what_one_request_may_cost_is_set_by_flags_variables_and_the_file(tmp_pa
 def test_what_one_request_may_cost_follows_a_larger_payload_and_no_smaller_one() -> None:
     assert configure({"max_payload": "1000"}, {}).engine == EngineLimits()
     larger = configure({"max_payload": str(16 * 2**20)}, {}).engine
-    assert (larger.paths.size, larger.paths.containers, larger.answer) == (16 * 2**20, 3_200_000, 32 * 2**20)
+    assert (larger.paths.size, larger.paths.containers, larger.answer) == (16 * 2**20, 1_600_000, 32 * 2**20)
     told = configure({"max_payload": str(16 * 2**20), "max_containers": "10", "max_answer": "2000"}, {}).engine
     assert (told.paths.containers, told.answer) == (10, 2000)
 
