@@ -37,11 +37,11 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     Args:
         text: a valid JSON object. It has no repeated names if a store is to keep it.
-        names: the names of its members in their order, if known.
+        known_names: the names of its members in their order, if known. Use `names`, unless a call costs too much.
     """
 
     text: bytes
-    _names: tuple[str, ...] | None = None
+    known_names: tuple[str, ...] | None = None
     _members: dict[str, bytes] | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -55,13 +55,13 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the members, in their order."""
-        if self._names is None:
-            self._names = names_in(self.text)
-        return self._names
+        if self.known_names is None:
+            self.known_names = names_in(self.text)
+        return self.known_names
 
     def share_names(self, names: tuple[str, ...]) -> None:
         """Replace the tuple of names by this equal one. Many objects of a kind then share one tuple, to save memory."""
-        self._names = names
+        self.known_names = names
 
     def with_last(self, name: str, text: bytes) -> ObjectText:
         """Return the object with one more member. Its name must be new and need no escaping."""
@@ -74,6 +74,16 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         members = _split(self.text)
         found = {name: members[name] for name in names if name in members}
         return ObjectText(_encode(found), tuple(found))
+
+    def updated(self, members: Mapping[str, bytes]) -> ObjectText:
+        """Return the object with these members: in place of those with the same names, the others at the end."""
+        old = self.names
+        texts = _split(self.text)
+        if type(members) is ObjectText:
+            texts.update(_split(members.text))
+        else:
+            texts.update({name: msgspec.Raw(text) for name, text in members.items()})
+        return ObjectText(_encode(texts), old if len(texts) == len(old) else _shared(tuple(texts)))
 
     def split(self) -> dict[str, bytes]:
         """Return the members' texts, as a new dict."""
@@ -114,6 +124,11 @@ def _kind(names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
 
 
 _shared_kind: Final = lru_cache(maxsize=256)(_kind)
+
+
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return equal names that other objects have already, if they are few."""
+    return _shared_kind(names)[0] if len(names) <= _MEMBERS_OF_A_KIND else names
 
 
 def _is_of_a_kind(text: bytes | msgspec.Raw, members: Mapping[str, object]) -> bool:

@@ -7,7 +7,8 @@ dicts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydantic import JsonValue as JsonValue
 from typing_extensions import TypeAliasType
@@ -23,6 +24,29 @@ SessionToken: TypeAlias = int
 
 Clock: TypeAlias = Callable[[], float]
 """Returns the time in seconds since its own epoch. Never goes back."""
+
+
+class ExpirySettings(NamedTuple):
+    """How a session expires: `duration` in seconds; 0 is never."""
+
+    duration: int = 0
+    delete_session: bool = False
+    extend_on_set_add: bool = False
+    extend_on_get: bool = False
+
+
+NEVER: Final = ExpirySettings()
+
+shared_settings = lru_cache(maxsize=256)(ExpirySettings)
+"""Makes settings. Equal settings are one object, since any number of sessions have the same few."""
+
+
+def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
+    """Return the settings in an `expiry` parameter of the protocol; None is `NEVER`."""
+    if expiry is None:
+        return NEVER
+    flags = [expiry.get(name, False) for name in ("deleteSession", "extendOnSetAdd", "extendOnGet")]
+    return shared_settings(expiry["duration"], *flags)
 
 
 def redact(token: object) -> str:

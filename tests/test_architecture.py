@@ -33,19 +33,23 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "uncopyable": "errors",
         "usage": "errors",
         "wire": "wire errors raising texts types",
-        "stores.contract": "types",
-        "stores.sqlite": "stores.sqlite stores.contract errors private_files texts types uncopyable usage",
+        "stores.contract": "texts types",
+        "stores.expiry": "stores.contract",
+        "stores.sqlite": "stores.sqlite stores.contract stores.expiry errors private_files texts types uncopyable usage",
         "stores.opening": "stores errors types",
-        "stores.shared": "stores.contract stores.memory types",
+        "stores.shared": "stores.contract stores.memory stores.memory_verbs stores.occupancy types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
         "stores.freeing": "turns",
-        "stores.moment": "stores.contract stores.kept_keys turns types",
+        "stores.moment": "stores.contract stores.expiry stores.kept_keys turns types",
         "stores.session_table": (
-            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy turns types"
+            "stores.contract stores.expiry stores.freeing stores.kept_keys stores.moment stores.occupancy turns types"
+        ),
+        "stores.memory_verbs": (
+            "stores.contract stores.freeing stores.kept_keys stores.occupancy stores.session_table texts types"
         ),
         "stores.memory": (
-            "stores.contract stores.freeing stores.kept_keys stores.moment stores.occupancy stores.session_table"
-            " texts turns types uncopyable"
+            "stores.contract stores.expiry stores.freeing stores.memory_verbs stores.moment stores.occupancy"
+            " stores.session_table turns types uncopyable"
         ),
         "stores": "stores.contract texts turns types uncopyable usage",
         "schema": "schema errors raising texts types wire",
@@ -80,7 +84,7 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 MAX_MODULE_LINES: Final = 400
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"Forkable", "Immediate", "ImmediateVerbs", "Source", "Store", "Target", "Transport"})
+CONTRACTS: Final = frozenset({"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Transport", "Verbs"})
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,13 @@ class EmbeddedTransport(InProcessTransport):
             answering.add_done_callback(lambda done: _orphan(exchange, done))
             raise
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """See `Transport.perform`. Raises `StoreError` if the store fails."""
         if prepared.on_orphan is None:
             return super().perform(prepared)
         return self._perform_as_frame(prepared)
 
-    async def _perform_as_frame(self, prepared: Prepared) -> Mapping[str, Any]:
+    async def _perform_as_frame(self, prepared: Prepared) -> dict[str, Any]:
         return prepared.read(await self.request(prepared.to_frame()))
 
     async def aclose(self) -> None:

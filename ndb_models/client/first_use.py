@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ndb_models.client.transport import Transport
@@ -34,10 +34,11 @@ class FirstUse(Transport):
         transport = await self._open()
         return await transport.request(exchange)
 
-    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
+    async def perform(self, prepared: Prepared) -> dict[str, Any]:
         """See `Transport.perform`. Raises `ConnectError` if the transport cannot be opened."""
         transport = await self._open()
-        return await transport.perform(prepared)
+        begun = transport.perform(prepared)
+        return begun if isinstance(begun, dict) else await begun
 
     async def aclose(self) -> None:
         """Has no effect: the transport is not open."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ndb_models import forks
-from ndb_models.client.transport import Immediate, Transport, used_elsewhere
+from ndb_models.client.transport import Transport, used_elsewhere
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.engine.context import IN_PROCESS
@@ -50,15 +50,10 @@ class InProcessTransport(Uncopyable, Transport):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    @property
-    def immediate(self) -> Immediate | None:
-        """The engine's calls that need no waiting."""
-        return self._engine.immediate
-
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._engine.handle(exchange.frame)
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         return self._engine.perform(prepared)
 
     async def aclose(self) -> None:
@@ -81,7 +76,7 @@ class MemoryTransport(InProcessTransport):
             raise used_elsewhere()
         return self._engine.handle(exchange.frame)
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """See `Transport.perform`."""
         if forks.count != self._forks:
             raise used_elsewhere()

@@ -10,7 +10,7 @@ from logging import DEBUG
 from typing import Any, Final, TypeVar
 
 from ndb_models import forks
-from ndb_models.client.transport import Immediate, Transport, used_elsewhere
+from ndb_models.client.transport import Transport
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import (
     InvalidArgumentError,
@@ -51,43 +51,15 @@ NAMES: Final[type[list[str]]] = list
 TOKENS: Final[type[list[SessionToken]]] = list
 
 
-class _OwnImmediate(Immediate):
-    """A client's `Immediate`: it logs calls as requests, and refuses them in a forked process."""
-
-    def __init__(self, immediate: Immediate) -> None:
-        self._read = immediate.read
-        self._create = immediate.create
-        self._forks = forks.count
-
-    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
-        if forks.count != self._forks:
-            raise used_elsewhere()
-        keys = self._read(tkn, names)
-        if _is_enabled_for(DEBUG):
-            _log_values(_SH_GET, None, keys)
-        return keys
-
-    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        if forks.count != self._forks:
-            raise used_elsewhere()
-        created = self._create(tkn, expiry, keys)
-        if _is_enabled_for(DEBUG):
-            _log_values(_SH_NEW_SET, keys, None)
-        return created
-
-
 class Requester(Uncopyable):
     """Sends requests over a transport. It has no transport before it is opened and after it is closed.
 
-    All requests pass here: `request`, `perform`, and the calls of `immediate`. Each is logged at DEBUG, by name and
-    sizes.
+    All requests pass here, by `request` or `begin`. Each is logged at DEBUG, by name and sizes.
     """
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
         self._forks = forks.count
-        self.immediate: Immediate | None = None
-        """Requests without waiting; None if the transport cannot do them, or there is no transport."""
         # Commands that the server does not know, and the number of the connection on which it said so.
         self._unknown: frozenset[str] = frozenset()
         self._unknown_on = 0
@@ -102,8 +74,6 @@ class Requester(Uncopyable):
         self._unknown = frozenset()
         self.is_remote = transport is not None and transport.is_remote
         self._forks = forks.count
-        immediate = transport.immediate if transport is not None else None
-        self.immediate = None if immediate is None else _OwnImmediate(immediate)
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request and return the frame that answers it, also on a failure status.
@@ -114,13 +84,18 @@ class Requester(Uncopyable):
         requesting = self._transport_in_use.request(exchange)
         return _logged_frames(exchange, requesting) if _is_enabled_for(DEBUG) else requesting
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        """Send a prepared request and return the body of its answer, also on a failure status. Values stay texts.
+    def begin(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Send a prepared request; return the body of its answer, also on a failure status. Values stay texts.
 
-        Raises as `request`.
+        The body is a dict. If the answer takes waiting, an awaitable for it is returned. Raises as `request`.
         """
         performing = (self._transport or self._transport_in_use).perform(prepared)
         return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
+
+    async def perform(self, prepared: Prepared) -> dict[str, Any]:
+        """Send a prepared request, wait for its answer, and return the body. See `begin`."""
+        begun = self.begin(prepared)
+        return begun if isinstance(begun, dict) else await begun
 
     @property
     def connection_number(self) -> int:
@@ -138,7 +113,7 @@ class Requester(Uncopyable):
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
-    async def attempt(self, prepared: Prepared) -> Mapping[str, Any] | None:
+    async def attempt(self, prepared: Prepared) -> dict[str, Any] | None:
         """Send a prepared request beyond NemesisDB's protocol; return the body of its answer, also on a failure status.
 
         Return None if the server does not know the command. It is not asked again on the same connection.
@@ -243,9 +218,9 @@ async def _logged_frames(exchange: Exchange, requesting: Awaitable[bytes]) -> by
     return answer
 
 
-async def _logged_values(prepared: Prepared, performing: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+async def _logged_values(prepared: Prepared, performing: dict[str, Any] | Awaitable[dict[str, Any]]) -> dict[str, Any]:
     try:
-        answer = await performing
+        answer = performing if isinstance(performing, dict) else await performing
     except BaseException as exc:
         _log_failure(prepared.command, exc)
         raise

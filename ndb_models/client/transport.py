@@ -5,24 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.texts import ObjectText
-from ndb_models.types import SessionToken
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.prepared import Prepared
-
-
-class Immediate(Protocol):
-    """The most frequent requests as plain calls, for an engine that can answer without waiting."""
-
-    def read(self, tkn: SessionToken, names: tuple[str, ...]) -> ObjectText | None:
-        """Work as `SH_GET`; return None if there is no such session."""
-
-    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Work as `SH_NEW_SET`; return False if there already is a session of this token."""
 
 
 class Transport(Protocol):
@@ -41,11 +29,6 @@ class Transport(Protocol):
         """Whether there is a usable connection, as far as the client knows."""
         return True
 
-    @property
-    def immediate(self) -> Immediate | None:
-        """Requests without waiting; None if the transport cannot do them."""
-        return None
-
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         """Send a request, and return the frame that answers it.
 
@@ -57,8 +40,11 @@ class Transport(Protocol):
             RequestTimeoutError: no answer came in time.
         """
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
-        """Send a prepared request, and return the body of its answer. Values stay texts. Otherwise as `request`."""
+    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Send a prepared request, and return the body of its answer; an awaitable for it if that takes waiting.
+
+        A body is a dict, its values are texts. Otherwise as `request`.
+        """
 
     async def aclose(self) -> None:
         """Close. Requests in flight fail with `ConnectionLostError`. Closing twice does no harm."""

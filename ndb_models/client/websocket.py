@@ -7,7 +7,7 @@ import contextlib
 import math
 import random
 import types
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, TypeVar
 
 from ndb_models import forks
@@ -95,7 +95,7 @@ class WebSocketTransport(Uncopyable, Transport):
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._carry(exchange, bytes)
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> Awaitable[dict[str, Any]]:
         return self._carry(prepared.to_frame(), prepared.read)
 
     @types.coroutine

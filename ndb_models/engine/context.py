@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.paths import PathLimits
-from ndb_models.engine.requests import Call, RefusedError
-from ndb_models.stores.contract import Scope, Store
-from ndb_models.texts import ObjectText
+from ndb_models.engine.requests import RefusedError, Request
+from ndb_models.stores.contract import Store
 from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
-Body: TypeAlias = Mapping[str, Any]
+Body: TypeAlias = dict[str, Any]
 
 OK: Final[Body] = {"st": Status.OK}
 """The body of a bare success."""
@@ -86,36 +84,8 @@ class Context:
     limits: EngineLimits
 
 
-AnyCall: TypeAlias = Call | Prepared
+AnyRequest: TypeAlias = Request | Prepared
 """A request, from a frame or from this process."""
-
-Handler: TypeAlias = Callable[[Context, Scope, AnyCall], Awaitable[Body]]
-
-
-def strings(items: list[object] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the strings in a `keys` array; other entries are ignored.
-
-    A tuple is returned unchecked: the caller must make sure that it holds only strings.
-    """
-    return items if type(items) is tuple else tuple([item for item in items if type(item) is str])
-
-
-def size_of(keys: Mapping[str, bytes]) -> int:
-    """Return the approximate size of names and values in bytes. Names count in characters."""
-    return sum(map(len, keys)) + sum(map(len, keys.values()))
-
-
-def joined(command: str, keys: Mapping[str, bytes], most: int) -> ObjectText:
-    """Return keys as one text. A single key, and keys that are one text already, may be of any size.
-
-    Raises:
-        RefusedError: several keys are larger together than `most` bytes.
-    """
-    if type(keys) is ObjectText:
-        return keys
-    if len(keys) > 1 and size_of(keys) > most:
-        raise too_large(command, most)
-    return ObjectText.joined(keys)
 
 
 def too_large(command: str, most: int) -> RefusedError:

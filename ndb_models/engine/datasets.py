@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ class DataSets:
         """True if there is a directory for data sets."""
         return self._snapshots is not None
 
-    async def save_keys(self, name: str) -> Mapping[str, Any]:
+    async def save_keys(self, name: str) -> dict[str, Any]:
         """Save the shared map, as of one moment."""
         if self._snapshots is None:
             return _DISABLED
@@ -41,7 +41,7 @@ class DataSets:
             texts = keys_texts(await self._store.get_all(SHARED))
             return await _saved(name, asyncio.to_thread(snapshots.save, name, Kind.KEYS, texts))
 
-    async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> Mapping[str, Any]:
+    async def save_sessions(self, name: str, tokens: Sequence[SessionToken] | None) -> dict[str, Any]:
         """Save all sessions, or the existing ones among `tokens`, as of one moment."""
         if self._snapshots is None:
             return _DISABLED
@@ -53,7 +53,7 @@ class DataSets:
         async with self._turn.here():
             return await _saved(name, self._store.read_all(save, tokens))
 
-    async def load_keys(self, name: str) -> Mapping[str, Any]:
+    async def load_keys(self, name: str) -> dict[str, Any]:
         """Write the keys of a data set into the shared map, over existing ones; other keys stay.
 
         If the data set cannot be read, the map stays unchanged.
@@ -76,7 +76,7 @@ class DataSets:
             "st": Status.LOAD_COMPLETE,
         }
 
-    async def load_sessions(self, name: str) -> Mapping[str, Any]:
+    async def load_sessions(self, name: str) -> dict[str, Any]:
         """Restore the sessions of a data set under their old tokens, and start their timers afresh.
 
         Sessions that exist are left alone. If the data set cannot be read, the store stays unchanged.
@@ -140,10 +140,10 @@ class DataSets:
 
 _CREATED_TOGETHER: Final = 256
 
-_DISABLED: Mapping[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
+_DISABLED: dict[str, Any] = {"m": "there is no persist path", "st": Status.COMMAND_DISABLED}
 
 
-async def _saved(name: str, saving: Awaitable[None]) -> Mapping[str, Any]:
+async def _saved(name: str, saving: Awaitable[None]) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         await saving

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from jsonpath.segments import JSONPathSegment
 
-from ndb_models.engine.context import AnyCall, Body, Context, strings, too_large
+from ndb_models.engine.context import AnyRequest, Body, Context, too_large
 from ndb_models.engine.documents import appended, locations_in, member_of, places_in, replaced, with_member
 from ndb_models.engine.evaluation import Location, location_of, normalised
 from ndb_models.engine.paths import Budget, PathError, compile_path
 from ndb_models.engine.requests import MAX_VALUE_NESTING
-from ndb_models.stores.contract import SHARED, Scope
+from ndb_models.stores.contract import SHARED
 from ndb_models.texts import ObjectText, nesting_exceeds
 from ndb_models.turns import T, Turns, Work, in_turns
 from ndb_models.wire.statuses import Status
@@ -77,12 +77,12 @@ def _path_refused(error: PathError) -> dict[str, Any]:
     return {"m": str(error), "st": Status.PATH_INVALID} if error.budget else {"st": Status.PATH_INVALID}
 
 
-async def kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
+async def kv_find(context: Context, request: AnyRequest) -> Body:
     """Search values, a few at a time. Each is read when its turn comes, so they are not all as of one moment."""
-    store, given, wanted = context.store, call.body.get("keys"), call.body["rsp"]
+    store, given, wanted = context.store, request.body.get("keys"), request.body["rsp"]
     try:
-        search = _Search(context, call.body["path"])
-        names = list(dict.fromkeys(strings(given))) if given else await store.names(SHARED)
+        search = _Search(context, request.body["path"])
+        names = list(dict.fromkeys(name for name in given if type(name) is str)) if given else await store.names(SHARED)
         for start in range(0, len(names), _READ_TOGETHER):
             values = await store.get(SHARED, names[start : start + _READ_TOGETHER])
             if wanted == "paths":
@@ -100,21 +100,21 @@ async def kv_find(context: Context, _scope: Scope, call: AnyCall) -> Body:
             return {"keys": list(search.values), "st": Status.OK}
 
 
-async def kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
+async def kv_update(context: Context, request: AnyRequest) -> Body:
     """Write a value to every place that a path finds. If the value changes meanwhile, start again."""
-    store, name, new = context.store, call.body["key"], call.values
+    store, name, new = context.store, request.body["key"], request.values
     try:
         search: _Search | None = None
         while True:
             old = (await store.get(SHARED, [name])).get(name)
             if old is None:
                 return {"cnt": 0, "st": Status.KEY_NOT_EXIST}
-            search = search or _Search(context, call.body["path"])
+            search = search or _Search(context, request.body["path"])
             places: list[Location] = await search.do(locations_in(old, search.path, search.budget))
             if not places:
                 return {"cnt": 0, "st": Status.OK}
             if len(old) + len(places) * len(new) > context.limits.answer:
-                raise too_large(call.command.name, context.limits.answer)
+                raise too_large(request.command.name, context.limits.answer)
             changed = await search.do(replaced(old, places, new))
             if await search.do(nesting_exceeds(changed, MAX_VALUE_NESTING)):
                 return {"cnt": 0, "st": Status.VALUE_SIZE}
@@ -124,28 +124,28 @@ async def kv_update(context: Context, _scope: Scope, call: AnyCall) -> Body:
         return {"cnt": 0, **_path_refused(exc)}
 
 
-async def kv_arr_append(context: Context, _scope: Scope, call: AnyCall) -> Body:
+async def kv_arr_append(context: Context, request: AnyRequest) -> Body:
     """Append items to an array: the value itself, or its member `name`. If the value changes meanwhile, start again.
 
     An array is not decoded. An object is, so it must be within the `size` of `PathLimits`.
     """
-    store, key, name = context.store, call.body["key"], call.body.get("name")
+    store, key, name = context.store, request.body["key"], request.body.get("name")
     deepest = MAX_VALUE_NESTING - (name is not None)
-    too_deep = await in_turns(nesting_exceeds(call.values, deepest))
+    too_deep = await in_turns(nesting_exceeds(request.values, deepest))
     while True:
         old = (await store.get(SHARED, [key])).get(key)
         if old is None:
             return {"st": Status.KEY_NOT_EXIST}
         if name is not None and len(old) > context.limits.paths.size:
-            raise too_large(call.command.name, context.limits.paths.size)
+            raise too_large(request.command.name, context.limits.paths.size)
         array = old if name is None else member_of(old, name)
-        longer = None if array is None else appended(array, call.values)
+        longer = None if array is None else appended(array, request.values)
         if longer is None:
             return {"st": Status.UNKNOWN}
         new = longer if name is None else with_member(old, name, longer)
         if too_deep:
             return {"st": Status.VALUE_SIZE}
         if len(new) > context.limits.answer:
-            raise too_large(call.command.name, context.limits.answer)
+            raise too_large(request.command.name, context.limits.answer)
         if await store.swap(SHARED, key, old, new):
             return {"st": Status.OK}

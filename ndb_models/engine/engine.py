@@ -4,44 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ndb_models.engine.context import OK, AnyCall, Body, Context, EngineLimits, size_of
+from ndb_models.engine.context import OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
-from ndb_models.engine.handlers import HANDLERS, expiry_settings, scope_of
-from ndb_models.engine.requests import Call, RefusedError, parse, parsing
+from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session
+from ndb_models.engine.requests import RefusedError, Request, parse, parsing
 from ndb_models.engine.tally import Tally
-from ndb_models.engine.typed_requests import typed_call
+from ndb_models.engine.typed_requests import typed_request
 from ndb_models.errors import StoreError
-from ndb_models.stores.contract import (
-    SHARED,
-    ImmediateVerbs,
-    Limit,
-    LimitError,
-    Scope,
-    Statistics,
-    Store,
-    UnknownSessionError,
-)
+from ndb_models.stores.contract import Limit, LimitError, Statistics, Store, TooLargeError, UnknownSessionError
 from ndb_models.texts import ObjectText
 from ndb_models.turns import in_turns, next_turn
-from ndb_models.types import SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command
-from ndb_models.wire.prepared import Prepared
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
 _SH_EXISTS: Final = COMMANDS["SH_EXISTS"]
-_SH_GET: Final = COMMANDS["SH_GET"]
-_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
-
-_KEYS_END: Final = b',"st":%d}}' % Status.OK
-
 # Looked up once, because finding a member of an enum is slow.
 _NO_SESSION: Final = Status.SESSION_NOT_EXIST
 
@@ -76,61 +60,22 @@ OnMiss: TypeAlias = Callable[[int], bool]
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
-class _Failure(msgspec.Struct, frozen=True, gc=False):
-    """A failed request: the status and the message for the client."""
-
-    status: Status
-    message: str = ""
+class Refusal(dict[str, Any]):
+    """The body of the answer to a request that failed: the status `st`, and a message `m`."""
 
 
-_NO_SUCH_SESSION: Final = _Failure(_NO_SESSION)
 _NO_MEMORY: Final = "there is not enough memory for this request now"
 
 
-def _misses(call: Call, outcome: Body | _Failure) -> int:
+def _refusal(status: Status, message: str = "") -> Refusal:
+    return Refusal(m=message, st=status)
+
+
+def _misses(request: Request, body: Body) -> int:
     """Return the number of unknown tokens: among the integers of `SH_EXISTS`, else 1 if the session is unknown."""
-    if isinstance(outcome, _Failure):
-        return int(outcome.status is _NO_SESSION)
-    if call.command is _SH_EXISTS:
-        return [*map(type, call.body["tkns"])].count(int) - len(outcome["exist"])
-    return int(outcome["st"] is _NO_SESSION)
-
-
-def _may_be_told(misses: int, on_miss: OnMiss | None) -> bool:
-    return not misses or on_miss is None or on_miss(misses)
-
-
-class Immediate:
-    """`SH_GET` and `SH_NEW_SET` for callers in this process, done at once: without a request and without waiting.
-
-    Callers must make sure that the parameters fit the commands and the values are JSON.
-    """
-
-    def __init__(self, store: ImmediateVerbs) -> None:
-        self._get = store.get_now
-        self._create = store.create_now
-
-    def read(self, tkn: SessionToken, names: tuple[str, ...], most: int | None = None) -> ObjectText | None:
-        """Return the keys with these names; None if the session does not exist, or the keys are too large together.
-
-        `most` is in bytes; None is no limit. It holds for several keys that are not one text already.
-        """
-        try:
-            keys = self._get(tkn, names)
-        except UnknownSessionError:
-            return None
-        if type(keys) is ObjectText:
-            return keys
-        if most is not None and len(keys) > 1 and size_of(keys) > most:
-            return None
-        return ObjectText.joined(keys)
-
-    def create(self, tkn: SessionToken, expiry: Mapping[str, Any] | None, keys: ObjectText) -> bool:
-        """Create a session with these keys. Return False if it exists or there is no room. A request tells which."""
-        try:
-            return self._create(tkn, expiry_settings(expiry), keys)
-        except LimitError:
-            return False
+    if request.command is _SH_EXISTS and "exist" in body:
+        return [*map(type, request.body["tkns"])].count(int) - len(body["exist"])
+    return int(body["st"] is _NO_SESSION)
 
 
 class Engine(Uncopyable):
@@ -164,7 +109,8 @@ class Engine(Uncopyable):
         # Absolute, because the working directory may change.
         folder = None if persist_path is None else persist_path.absolute()
         self._context = Context(store, DataSets(store, folder), limits or EngineLimits())
-        self._immediate = Immediate(store.immediate) if store.immediate is not None else None
+        self._verbs = store.verbs
+        self._most = self._context.limits.answer
 
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         """Return the answer to the text frame of one request. Every frame has an answer.
@@ -187,79 +133,54 @@ class Engine(Uncopyable):
         the answer has status 14, which reveals no sessions to the client.
         """
         if len(frame) > _LARGE:
-            return self._handle_large(frame, admin=admin, on_miss=on_miss)
+            return self._handle_large(frame, admin, on_miss)
         try:
-            call = typed_call(frame, self._max_nesting)
-            if call is None:
-                call = parse(frame, self._max_nesting)
-            elif self._immediate is not None:
-                try:
-                    answer = self._answer_now(call, self._immediate)
-                except MemoryError:
-                    return self._out_of_memory(call.command.name)
-                except Exception:
-                    _logger.exception("%s failed", call.command.name)
-                    return self._refuse(call.command.name, Status.UNKNOWN)
-                if answer is not None:
-                    return answer
+            request = typed_request(frame, self._max_nesting) or parse(frame, self._max_nesting)
         except (RefusedError, MemoryError) as exc:
             return self._refuse_unread(exc)
-        return self._carry_out(call, admin, on_miss)
+        return self._carry_out(request, admin, on_miss)
 
-    async def _handle_large(self, frame: bytes, *, admin: bool, on_miss: OnMiss | None) -> bytes:
+    async def _handle_large(self, frame: bytes, admin: bool, on_miss: OnMiss | None) -> bytes:
         """Work as `handle`, and read the frame in turns."""
         await next_turn()  # several connections may have read a large frame
         try:
-            call = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
-            await asyncio.sleep(0)  # carrying out the call may take a turn of its own
+            request = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
+            await asyncio.sleep(0)  # carrying out the request may take a turn of its own
         except (RefusedError, MemoryError) as exc:
             return self._refuse_unread(exc)
-        return await self._carry_out(call, admin, on_miss)
+        answer = self._carry_out(request, admin, on_miss)
+        return answer if isinstance(answer, bytes) else await answer
 
     def _refuse_unread(self, failure: RefusedError | MemoryError) -> bytes:
         """Answer a frame that could not be read."""
         if isinstance(failure, MemoryError):
-            return self._out_of_memory(UNKNOWN_COMMAND)
+            return self._refuse(UNKNOWN_COMMAND, Status.UNKNOWN, _NO_MEMORY)
         return self._refuse(failure.name, failure.status, failure.message)
 
-    async def _carry_out(self, call: Call, admin: bool, on_miss: OnMiss | None) -> bytes:
-        command = call.command
+    def _carry_out(self, request: Request, admin: bool, on_miss: OnMiss | None) -> bytes | Coroutine[Any, Any, bytes]:
+        command = request.command
         if command.for_admins and not admin:
             return self._refuse(command.name, Status.COMMAND_DISABLED, "this command is for admins")
-        try:
-            outcome = await self._execute(call, scope_of(call))
-        except RefusedError as exc:
-            outcome = _Failure(exc.status, exc.message)
-        if outcome is OK:
+        if command.of_session and request.tkn is None:
+            return self._answer(request, _refusal(_NO_SESSION), on_miss)
+        body = self.perform(request)
+        if isinstance(body, dict):
+            return self._answer(request, body, on_miss)
+        return self._answer_later(request, body, on_miss)
+
+    async def _answer_later(self, request: Request, performing: Awaitable[Body], on_miss: OnMiss | None) -> bytes:
+        return self._answer(request, await performing, on_miss)
+
+    def _answer(self, request: Request, body: Body, on_miss: OnMiss | None) -> bytes:
+        """Return the answer with this body, and count it."""
+        command = request.command
+        if body is OK:
             self.tally.succeeded[command.name] += 1
             return command.bare_success
-        if not _may_be_told(_misses(call, outcome), on_miss):
+        if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
-        if isinstance(outcome, _Failure):
-            return self._refuse(command.name, outcome.status, outcome.message)
-        return self._answer(command, outcome)
-
-    async def _execute(self, call: AnyCall, scope: Scope) -> Body | _Failure:
-        """Carry out a command; return its answer or its failure. Only this method maps errors to statuses."""
-        name = call.command.name
-        try:
-            return await HANDLERS[name](self._context, scope, call)
-        except UnknownSessionError:
-            return _NO_SUCH_SESSION
-        except RefusedError as exc:
-            return _Failure(exc.status, exc.message)
-        except LimitError as exc:
-            return _Failure(_FULL[exc.limit], str(exc))
-        except StoreError as exc:
-            return _Failure(Status.UNKNOWN, self._reason(name, exc))
-        except MemoryError:
-            return _Failure(Status.UNKNOWN, _NO_MEMORY)
-        except Exception:
-            _logger.exception("%s failed", name)
-            return _Failure(Status.UNKNOWN)
-
-    def _answer(self, command: Command, body: Body) -> bytes:
-        """Return the answer with this body, and count it."""
+        if type(body) is Refusal:
+            return self._refuse(command.name, body["st"], body["m"])
         keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # such an answer has only keys and a status
             answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
@@ -271,40 +192,56 @@ class Engine(Uncopyable):
             self.tally.note_refusal(command.name, status)
         return answer
 
-    def _answer_now(self, call: Call, immediate: Immediate) -> bytes | None:
-        """Answer a frequent command if it succeeds. Otherwise change no key, and return None to try it as usual."""
-        command = call.command
-        if command is _SH_GET:
-            keys = immediate.read(call.body[TOKEN], call.body["keys"], self._context.limits.answer)
-            if keys is None:
-                return None
-            self.tally.succeeded[command.name] += 1
-            return b'%b{"keys":%b%b' % (command.answer_start, keys.text, _KEYS_END)
-        if command is _SH_NEW_SET and immediate.create(call.body[TOKEN], call.body.get("expiry"), call.values):
-            self.tally.succeeded[command.name] += 1
-            return command.bare_success
-        return None
-
-    def _out_of_memory(self, name: str) -> bytes:
-        """Answer a request that ran out of memory. The memory that it held is freed with the error."""
-        return self._refuse(name, Status.UNKNOWN, _NO_MEMORY)
-
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
         self.tally.note_refusal(name, status)
         return refusal(name, status, message)
 
-    async def perform(self, prepared: Prepared) -> Mapping[str, Any]:
-        """Carry out a command without frames; return the body of the answer, with values as text.
+    def perform(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:
+        """Carry out a request; return the body of its answer, or a coroutine for it if that takes waiting.
 
-        For callers in this process. They must make sure that the parameters fit the command and the values are JSON.
+        Values stay texts. A failure is a `Refusal`. Callers in this process must make sure that the parameters fit the
+        command and the values are JSON.
         """
-        outcome = await self._execute(prepared, prepared.tkn if prepared.command.of_session else SHARED)
-        return {"m": outcome.message, "st": outcome.status} if isinstance(outcome, _Failure) else outcome
+        action = ACTIONS.get(request.command.name)
+        if action is None or self._verbs is None:
+            return self._perform_later(request, action)
+        try:
+            result = action.verb(self._verbs, request, self._most)
+            return action.body(request, result, self._most)
+        except Exception as exc:  # noqa: BLE001 - every failure is an answer
+            return self._failed(request, exc)
 
-    @property
-    def immediate(self) -> Immediate | None:
-        """The most frequent commands, without waiting; None if the store has to wait."""
-        return self._immediate
+    async def _perform_later(self, request: AnyRequest, action: Action | None) -> Body:
+        most = self._most
+        try:
+            if action is None:
+                return await HANDLERS[request.command.name](self._context, request)
+            carry_out = self._store.write if action.writes else self._store.read
+            result = await carry_out(lambda verbs: action.verb(verbs, request, most))
+            return action.body(request, result, most)
+        except Exception as exc:  # noqa: BLE001 - every failure is an answer
+            return self._failed(request, exc)
+
+    def _failed(self, request: AnyRequest, failure: Exception) -> Body:
+        """Return the answer to a request that failed. Only this method maps errors to statuses."""
+        name = request.command.name
+        match failure:
+            case UnknownSessionError():
+                return unknown_session(request) if name == "SH_INFO" else _refusal(_NO_SESSION)
+            case RefusedError():
+                return _refusal(failure.status, failure.message)
+            case TooLargeError():
+                refused = too_large(name, failure.most)
+                return _refusal(refused.status, refused.message)
+            case LimitError():
+                return _refusal(_FULL[failure.limit], str(failure))
+            case StoreError():
+                return _refusal(Status.UNKNOWN, self._reason(name, failure))
+            case MemoryError():
+                return _refusal(Status.UNKNOWN, _NO_MEMORY)
+            case _:
+                _logger.error("%s failed", name, exc_info=failure)
+                return _refusal(Status.UNKNOWN)
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure and return the reason without the store's place, or raise it with `raise_store_errors`."""

@@ -12,14 +12,15 @@ parser does the same (`json.loads`, `JSON.parse`). So a proxy that checks reques
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
 
 from ndb_models import garbage
 from ndb_models.texts import UNREADABLE, containers_exceed, is_nested_deeper, members_of, nesting_exceeds, taking_apart
-from ndb_models.wire.commands import COMMANDS, UNKNOWN_COMMAND, Command, ParamType
+from ndb_models.types import SessionToken, settings_in
+from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, ParamType, is_token
 from ndb_models.wire.statuses import Status
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -36,19 +37,25 @@ _STORED_TYPES: Final = {
 """The type of the parameter that is kept as text, for each command that has one."""
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request that fits its command.
 
-    `values` holds the parameter that is kept as JSON text, if there is one; `body` leaves it out. An object is kept as
-    the texts of its members, by name. An array or any other value is kept as one text.
+    Attributes:
+        command: the row of the table.
+        body: the parameters by name, without those below. Of an array of names, only the strings are left, as a tuple.
+            An `expiry` is `ExpirySettings`.
+        values: the parameter that is kept as JSON text, if there is one. An object is kept as the texts of its members,
+            by name. An array or any other value is kept as one text.
+        tkn: the session's token, for a command of a session.
     """
 
     command: Command
     body: dict[str, Any]
     values: Any = None
+    tkn: SessionToken | None = None
 
     def __repr__(self) -> str:
-        return f"Call({self.command.name})"
+        return f"Request({self.command.name})"
 
 
 class RefusedError(Exception):
@@ -65,8 +72,8 @@ _decode = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
-    """Return the call in a frame.
+def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Request:
+    """Return the request in a frame.
 
     Raises:
         RefusedError: the frame is not a valid request. The error holds the answer.
@@ -74,10 +81,16 @@ def parse(frame: bytes, max_nesting: int = MAX_NESTING) -> Call:
     frame = frame.removeprefix(_BOM)
     if is_nested_deeper(frame, max_nesting):
         raise _too_deep(max_nesting)
-    return _with_texts(_fitting(_decoded(frame)), frame)
+    command, body = _fitting(_decoded(frame))
+    raw = _stored_in(command, frame)
+    if raw is None:
+        return _request(command, body)
+    del body[str(command.stores_values)]
+    values = members_of(raw) if _is_object(command) else bytes(raw)
+    return _request(command, body, values)
 
 
-def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[None, None, Call]:
+def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[None, None, Request]:
     """Work as `parse` for a large frame, and yield wherever the work may be interrupted.
 
     `max_containers` limits the arrays and objects in the frame, because decoding them is one step.
@@ -90,23 +103,22 @@ def parsing(frame: bytes, max_nesting: int, max_containers: int) -> Generator[No
             UNKNOWN_COMMAND, Status.JSON_INVALID, f"there are more than {max_containers} arrays and objects"
         )
     with garbage.set_aside(frame):
-        request = _decoded(frame)
+        decoded = _decoded(frame)
         yield
-        call = _fitting(request)
+        command, body = _fitting(decoded)
         # Only the text is kept. The decoded value may take forty times the memory.
-        del request
-        if call.command.stores_values is not None:
-            call.body.pop(call.command.stores_values, None)
+        del decoded
+        if command.stores_values is not None:
+            body.pop(command.stores_values, None)
     yield
-    raw = _stored_in(call, frame)
+    raw = _stored_in(command, frame)
     if raw is None:
-        return call
-    kept_as = _STORED_TYPES[call.command.name]
-    return Call(call.command, call.body, (yield from taking_apart(raw)) if kept_as is ParamType.OBJECT else bytes(raw))
+        return _request(command, body)
+    return _request(command, body, (yield from taking_apart(raw)) if _is_object(command) else bytes(raw))
 
 
-def _fitting(request: Any) -> Call:
-    """Return the call in a decoded frame. All its parameters are in `body`; none is kept as text yet."""
+def _fitting(request: Any) -> tuple[Command, dict[str, Any]]:
+    """Return the command in a decoded frame, and all its parameters."""
     if type(request) is not dict or len(request) != 1:
         raise RefusedError(UNKNOWN_COMMAND, Status.COMMAND_SYNTAX, "a request is an object that names one command")
     ((name, body),) = request.items()
@@ -118,22 +130,31 @@ def _fitting(request: Any) -> Call:
     rejection = command.reject(body)
     if rejection is not None:
         raise RefusedError(name, rejection.status, rejection.message)
-    return Call(command, body)
+    if name == "SH_INFO" and len(body) != 1:
+        raise RefusedError(name, Status.COMMAND_SYNTAX, "'tkn' stands alone")
+    return command, body
 
 
-def _with_texts(call: Call, frame: bytes) -> Call:
-    """Return a call that keeps its stored parameter as text, instead of the decoded value."""
-    raw = _stored_in(call, frame)
-    if raw is None:
-        return call
-    body = {name: value for name, value in call.body.items() if name != call.command.stores_values}
-    return Call(call.command, body, _texts(raw, _STORED_TYPES[call.command.name]))
+def _request(command: Command, body: dict[str, Any], values: Any = None) -> Request:
+    """Return a request with parameters of the types that handlers take. A token that cannot be one is None."""
+    tkn = body.pop(TOKEN, None) if command.of_session else None
+    for param in command.params:
+        given = body.get(param.name)
+        if param.of_strings and given is not None:
+            body[param.name] = tuple([name for name in given if type(name) is str])
+        elif param.inner:
+            body[param.name] = settings_in(given)
+    return Request(command, body, values, tkn if is_token(tkn) else None)
 
 
-def _stored_in(call: Call, frame: bytes) -> msgspec.Raw | None:
+def _is_object(command: Command) -> bool:
+    return _STORED_TYPES[command.name] is ParamType.OBJECT
+
+
+def _stored_in(command: Command, frame: bytes) -> msgspec.Raw | None:
     """Return the text of the stored parameter; None if the command has no such parameter, or it was not given."""
-    name = call.command.stores_values
-    return None if name is None else _decode_members(_decode_members(frame)[call.command.name]).get(name)
+    name = command.stores_values
+    return None if name is None else _decode_members(_decode_members(frame)[command.name]).get(name)
 
 
 def parse_json(text: bytes, max_nesting: int = MAX_NESTING) -> Any:
@@ -170,8 +191,3 @@ def _unknown(name: str) -> RefusedError:
     if not underscore:
         return RefusedError(name, Status.COMMAND_SYNTAX)
     return RefusedError(UNKNOWN_COMMAND if prefix == "KV" else name, Status.COMMAND_NOT_EXIST)
-
-
-def _texts(raw: msgspec.Raw, kept_as: ParamType) -> Mapping[str, bytes] | bytes:
-    """Return the text of a parameter; for an object, the texts of its members. They do not refer to the frame."""
-    return members_of(raw) if kept_as is ParamType.OBJECT else bytes(raw)

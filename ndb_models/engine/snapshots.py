@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from enum import IntEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,8 +23,9 @@ from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
-from ndb_models.stores.contract import ExpirySettings, SessionRecord
+from ndb_models.stores.contract import SessionRecord
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
+from ndb_models.types import shared_settings
 from ndb_models.wire.commands import MAX_TOKEN, is_token
 from ndb_models.wire.data_sets import why_not_a_data_set
 from ndb_models.wire.strict_json import MAX_NESTING
@@ -273,15 +273,11 @@ def _damage() -> Generator[None]:
         raise SnapshotError("the data set is damaged") from exc
 
 
-# A million sessions have only a few different settings.
-_settings: Final = lru_cache(maxsize=256)(ExpirySettings)
-
-
 def _record(header: _Header, keys: msgspec.Raw) -> SessionRecord:
     if not (is_token(header.tkn) and 0 <= header.expiry.duration <= MAX_TOKEN):
         raise SnapshotError("the data set is damaged")
     expiry = header.expiry
-    settings = _settings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
+    settings = shared_settings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
     text = bytes(keys)
     if is_nested_deeper(text, _MAX_NESTING):
         raise SnapshotError("the data set is damaged")

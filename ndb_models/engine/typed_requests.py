@@ -7,15 +7,14 @@ Each row of the table becomes a msgspec struct. A frame that fits its struct is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import asdict
 
-from ndb_models.engine.requests import Call
-from ndb_models.stores.contract import NEVER, ExpirySettings
+from ndb_models.engine.requests import Request
 from ndb_models.texts import UNREADABLE, is_nested_deeper, members_as_decoded
+from ndb_models.types import NEVER, ExpirySettings, shared_settings
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -93,22 +92,8 @@ def _kept(text: bytes, kind: type) -> Mapping[str, bytes] | bytes | None:
     return text if isinstance(value, kind) else None
 
 
-def _settings(given: Any) -> ExpirySettings:
-    """Return the settings in an `expiry`. Equal settings share one object: most sessions have the same few."""
-    if given is None:
-        return NEVER
-    return _shared_settings(given.duration, given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
-
-
-@lru_cache(maxsize=256)
-def _shared_settings(
-    duration: int, delete: bool | None, on_set_add: bool | None, on_get: bool | None
-) -> ExpirySettings:
-    return ExpirySettings(duration, bool(delete), bool(on_set_add), bool(on_get))
-
-
-def typed_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
-    """Return the call in a frame, as `parse` would; None if `parse` must read it."""
+def typed_request(frame: bytes, max_nesting: int = MAX_NESTING) -> Request | None:
+    """Return the request in a frame, as `parse` would; None if `parse` must read it."""
     row = _ROWS.get(frame[_NAME_START : frame.find(b'"', _NAME_START)])
     if row is None or is_nested_deeper(frame, max_nesting):
         return None
@@ -123,11 +108,21 @@ def typed_call(frame: bytes, max_nesting: int = MAX_NESTING) -> Call | None:
                 return None
     except UNREADABLE:
         return None
-    if command.of_session and not 0 <= given.tkn <= MAX_TOKEN:
-        return None
+    tkn = None
+    if command.of_session:
+        tkn = body.pop(TOKEN)
+        if not 0 <= tkn <= MAX_TOKEN:
+            return None
     if has_expiry:
         body["expiry"] = _settings(given.expiry)
     for check in command.checks:
         if body[check.param] is not None and not check.holds(body[check.param]):
             return None
-    return Call(command, body, values)
+    return Request(command, body, values, tkn)
+
+
+def _settings(given: Any) -> ExpirySettings:
+    if given is None:
+        return NEVER
+    flags = [flag or False for flag in (given.deleteSession, given.extendOnSetAdd, given.extendOnGet)]
+    return shared_settings(given.duration, *flags)

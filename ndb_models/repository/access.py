@@ -179,11 +179,12 @@ class SessionAccess:
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts, reading)
-            elif client.immediate is not None and reading is USE:
-                stored = client.immediate.read(tkn, parts[0].body["keys"])
-                if stored is None:
-                    raise SessionGoneError(self._name, tkn)
-                keys = stored
+            elif reading is USE:
+                begun = client.begin(Prepared(_SH_GET, tkn, parts[0]))
+                answer = begun if isinstance(begun, dict) else await begun
+                if answer["st"] != OK_STATUS:
+                    raise await client.identified(self.refusal(_SH_GET, tkn, answer))
+                keys = answer["keys"]
             else:
                 keys = await self._ask(tkn, parts[0], reading)
             usual = self.seal.unsealed(keys.text, tkn)

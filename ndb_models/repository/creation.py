@@ -80,21 +80,16 @@ class SessionCreation:
         version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
-        immediate = client.immediate
-        if in_one_frame and entry is None and (immediate is not None or client.may_know(_SH_NEW_SET)):
+        if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
             tkn = _draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._sealed(keys, tkn, lifetime, version, by)
-            if immediate is not None:
-                created = immediate.create(tkn, parameters.body.get("expiry"), whole)
-            else:
-                try:
-                    answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
-                except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
-                    client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
-                    raise
-                created = self._has_created(tkn, answer)
-            if created:
+            try:
+                answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+            except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+                client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
+                raise
+            if self._has_created(tkn, answer):
                 return tkn
         return await self._create_in_parts(keys, lifetime, version, by, entry)
 

@@ -14,8 +14,9 @@ loses its keys and its timer starts again, as often as it takes. Only `set`, `ad
 if the session's `extend_on_set_add` or `extend_on_get` says so. `expire` restarts it if told to. If the clock is set
 back, a session ends no later than its duration from then on. This is put right when it is next touched or swept.
 
-The server runs a request outside of any task as long as the request need not wait. A verb must therefore not need the
-current task before its first await that suspends.
+The verbs on one map are plain functions, in `Verbs`. A `Store` decides where they run, and who waits for them: its
+`read` and `write` carry out a function of the verbs. In memory that is at once, in a file it is in a thread and a
+transaction. For a store elsewhere, each verb returns an awaitable, and the function must be the call of one verb.
 """
 
 # A protocol's methods have no bodies.
@@ -23,6 +24,8 @@ current task before its first await that suspends.
 
 from __future__ import annotations
 
+import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -31,6 +34,9 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from ndb_models.texts import ObjectText
+from ndb_models.types import NEVER as NEVER
+from ndb_models.types import ExpirySettings as ExpirySettings
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
@@ -62,16 +68,13 @@ class LimitError(Exception):
         super().__init__(f"the store keeps at most {most} {limit.value}")
 
 
-class ExpirySettings(NamedTuple):
-    """How a session expires: `duration` in seconds; 0 is never."""
+class TooLargeError(Exception):
+    """The values to read are larger together than `most` bytes."""
 
-    duration: int = 0
-    delete_session: bool = False
-    extend_on_set_add: bool = False
-    extend_on_get: bool = False
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(f"the values are larger together than {most} bytes")
 
-
-NEVER: Final = ExpirySettings()
 
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
@@ -114,64 +117,54 @@ class Statistics(NamedTuple):
     size: int | None = None
 
 
-class ImmediateVerbs(Protocol):
-    """The most frequent verbs, without waiting."""
+class Verbs(Protocol):
+    """The verbs on one map, or on one session. The module's docstring holds for all of them."""
 
-    def get_now(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Do the same as `Store.get`."""
-
-    def create_now(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
-        """Do the same as `Store.create`."""
-
-
-class Store(Protocol):
-    """The verbs. The module's docstring holds for all of them."""
-
-    @property
-    def immediate(self) -> ImmediateVerbs | None:
-        """The verbs that need no waiting; None if the store has to wait, or if its verbs do more."""
-        return None
-
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+    def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         """Write these keys, over existing ones too; other keys stay."""
 
-    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+    def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         """Write the keys that do not exist yet; existing keys stay as they are."""
 
-    async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the keys with these names, in the order of the names. Missing keys are left out."""
+    def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
+        """Return the keys with these names, in the order of the names. Missing keys are left out.
 
-    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
+        Raises:
+            TooLargeError: names and values are larger together than `most` bytes. A single key may be of any size, and
+                so may keys that are stored as one text.
+        """
+
+    def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         """Do the same as `get`, but never extend the expiry."""
 
-    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+    def get_all(self, scope: Scope) -> dict[str, bytes]:
         """Return all keys. Never extends the expiry."""
 
-    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+    def remove(self, scope: Scope, names: Iterable[str]) -> None:
         """Remove the keys with these names. Missing keys do no harm."""
 
-    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+    def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
         """Replace the key's value if it is still `old`; tell whether it was. Never extends the expiry."""
 
-    async def clear(self, scope: Scope) -> int:
-        """Remove all keys; return how many there were."""
-
-    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+    def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
         """Remove all keys, then write these; return how many were removed. Never extends the expiry."""
 
-    async def count(self, scope: Scope) -> int:
+    def count(self, scope: Scope) -> int:
         """Return how many keys there are."""
 
-    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+    def names(self, scope: Scope, most: int | None = None) -> list[str]:
         """Return the names of all keys, or of at most `most` keys, in no particular order."""
 
-    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+    def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
         """Return the names that exist, in the given order. A repeated name is returned as often."""
 
-    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+    def new(self, expiry: ExpirySettings) -> SessionToken:
+        """Create a session without keys under an unpredictable token, start its timer, and return the token."""
+
+    def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
         """Create a session with these keys and start its timer. If it exists, leave it alone and return False."""
 
-    async def expire(
+    def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
         """Change how a session expires, and swap values of its keys, if every value is still the old one.
@@ -182,24 +175,134 @@ class Store(Protocol):
         removes the timer, with or without `restart`.
         """
 
-    async def end(self, token: SessionToken) -> bool:
+    def end(self, token: SessionToken) -> bool:
         """End a session. Return False if it does not exist."""
 
+    def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        """Return the tokens that name a session, in the given order. A repeated token is returned as often."""
+
+    def info(self, token: SessionToken) -> SessionInfo:
+        """Return facts about a session. Never extends the expiry."""
+
+
+VERBS: Final = frozenset(name for name in vars(Verbs) if not name.startswith("_"))
+"""The names of the verbs."""
+
+
+class AwaitedVerbs(ABC):
+    """Every verb of `Verbs`, awaited. Each is one step of its own."""
+
+    @abstractmethod
+    async def read(self, work: Callable[[Verbs], T]) -> T:
+        """Carry out work that only reads, in one step. It may be carried out more than once."""
+
+    @abstractmethod
+    async def write(self, work: Callable[[Verbs], T]) -> T:
+        """Carry out work in one step. If it fails, nothing is changed, and it may be carried out again."""
+
+    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """Do what `Verbs.set` does."""
+        written = _unshared(keys)
+        await self.write(lambda verbs: verbs.set(scope, written))
+
+    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """Do what `Verbs.add` does."""
+        written = _unshared(keys)
+        await self.write(lambda verbs: verbs.add(scope, written))
+
+    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        """Do what `Verbs.get` does."""
+        asked = tuple(names)
+        return await self.read(lambda verbs: verbs.get(scope, asked, most))
+
+    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        """Do what `Verbs.peek` does."""
+        asked = tuple(names)
+        return await self.read(lambda verbs: verbs.peek(scope, asked, most))
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        """Do what `Verbs.get_all` does."""
+        return await self.read(lambda verbs: verbs.get_all(scope))
+
+    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        """Do what `Verbs.remove` does."""
+        removed = tuple(names)
+        await self.write(lambda verbs: verbs.remove(scope, removed))
+
+    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        """Do what `Verbs.swap` does."""
+        return await self.write(lambda verbs: verbs.swap(scope, name, old, new))
+
+    async def clear(self, scope: Scope) -> int:
+        """Remove all keys; return how many there were."""
+        return await self.replace(scope, NO_KEYS)
+
+    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        """Do what `Verbs.replace` does."""
+        written = _unshared(keys)
+        return await self.write(lambda verbs: verbs.replace(scope, written))
+
+    async def count(self, scope: Scope) -> int:
+        """Do what `Verbs.count` does."""
+        return await self.read(lambda verbs: verbs.count(scope))
+
+    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        """Do what `Verbs.names` does."""
+        return await self.read(lambda verbs: verbs.names(scope, most))
+
+    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        """Do what `Verbs.contains` does."""
+        asked = tuple(names)
+        return await self.read(lambda verbs: verbs.contains(scope, asked))
+
+    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        """Do what `Verbs.create` does."""
+        written = _unshared(keys)
+        return await self.write(lambda verbs: verbs.create(token, expiry, written))
+
+    async def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        """Do what `Verbs.expire` does."""
+        wanted = dict(swaps)
+        return await self.write(lambda verbs: verbs.expire(token, expiry, restart=restart, swaps=wanted))
+
+    async def end(self, token: SessionToken) -> bool:
+        """Do what `Verbs.end` does."""
+        return await self.write(lambda verbs: verbs.end(token))
+
+    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        """Do what `Verbs.exist` does."""
+        asked = tuple(tokens)
+        return await self.read(lambda verbs: verbs.exist(asked))
+
+    async def info(self, token: SessionToken) -> SessionInfo:
+        """Do what `Verbs.info` does."""
+        return await self.read(lambda verbs: verbs.info(token))
+
+
+class Store(AwaitedVerbs):
+    """Where the keys live, and who waits for them. The module's docstring holds for all methods.
+
+    Attributes:
+        verbs: the verbs for callers that need not wait; None if the store has to wait.
+    """
+
+    verbs: Verbs | None = None
+
+    @abstractmethod
     async def end_all(self) -> int:
         """End all sessions; return how many there were."""
 
-    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        """Return the tokens that name a session, in the given order. A repeated token is returned as often."""
-
-    async def info(self, token: SessionToken) -> SessionInfo:
-        """Return facts about a session. Never extends the expiry."""
-
+    @abstractmethod
     async def totals(self) -> tuple[int, int]:
         """Return the number of sessions, and the number of all their keys."""
 
+    @abstractmethod
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         """Return all sessions, or the existing ones among `tokens`, each once, as of one moment."""
 
+    @abstractmethod
     async def read_all(
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
     ) -> T:
@@ -214,6 +317,7 @@ class Store(Protocol):
         """Return the store's figures. A store that counts no more than `totals` need not override this."""
         return Statistics(*await self.totals())
 
+    @abstractmethod
     async def sweep(self) -> None:
         """Free the room that expired sessions occupy. Every verb returns the same as without it."""
 
@@ -223,7 +327,17 @@ class Store(Protocol):
         Raises:
             StoreError: new writes would be lost, or the store cannot be read.
         """
-        return
 
+    @abstractmethod
     async def aclose(self) -> None:
         """Close files and connections. Closing twice does no harm."""
+
+
+def _unshared(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Return keys that the caller cannot change later."""
+    return keys if type(keys) is ObjectText else dict(keys)
+
+
+def draw_token() -> SessionToken:
+    """Return an unpredictable token. No session has the token 0."""
+    return int.from_bytes(secrets.token_bytes(8)) or 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from ndb_models.turns import Work
+from ndb_models.turns import Work, in_turns
 
 _TOGETHER: Final = 256
 
@@ -21,3 +22,19 @@ def freeing(trash: Trash, take_leave: Callable[[Any], None] | None = None) -> Wo
             if take_leave is not None:
                 take_leave(item)
         yield
+
+
+# Tasks are held here, because the event loop does not hold them.
+_freeing: Final[set[asyncio.Task[None]]] = set()
+
+
+def free_later(trash: Trash) -> None:
+    """Empty an unused container in turns of the running event loop; without a loop, at once."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        trash.clear()
+        return
+    task = loop.create_task(in_turns(freeing(trash)))
+    _freeing.add(task)
+    task.add_done_callback(_freeing.discard)

@@ -1,28 +1,58 @@
-"""Keys as the store in memory keeps them: one text as long as possible, else a dict."""
+"""Keys as the store in memory keeps them: a small map as one text, a large one as a dict.
+
+One text takes half the memory, and is read at once. A large text would take long to change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import Swaps
-from ndb_models.texts import ObjectText, join_members
+from ndb_models.texts import ObjectText
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
 """One text, or a dict. The dict is never changed: others may be reading it."""
 
+# A map of more members, or of more bytes, becomes a dict when some of its keys change.
+_MEMBERS: Final = 128
+_BYTES: Final = 8 * 1024
 
-def swapped(keys: Mapping[str, bytes], swaps: Swaps) -> Kept | None:
-    """Return keys with swapped values; one text stays one text. None if a value is neither the old nor the new one."""
+
+def _is_small(keys: ObjectText) -> bool:
+    return len(keys.text) <= _BYTES and len(keys.names) <= _MEMBERS
+
+
+def kept(keys: Mapping[str, bytes]) -> Kept:
+    """Return keys as they are kept: out of reach of a caller's later changes."""
+    if type(keys) is ObjectText:
+        return keys
+    if 0 < len(keys) <= _MEMBERS:
+        text = ObjectText.joined(keys)
+        if len(text.text) <= _BYTES:
+            return text
+    return dict(keys)
+
+
+def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
+    """Return keys with these written over them."""
+    if type(keys) is not ObjectText:
+        return {**keys, **parted(written)} if keys else kept(written)
+    if type(written) is ObjectText and written.known_names == keys.known_names is not None:
+        return written
+    return keys.updated(written) if _is_small(keys) else {**keys.split(), **parted(written)}
+
+
+def swapped(keys: Kept, swaps: Swaps) -> Kept | None:
+    """Return keys with swapped values; None if a value is neither the old nor the new one."""
     members = parted(keys)
     if any(members.get(name) not in swap for name, swap in swaps.items()):
         return None
-    changed = {**members, **{name: new for name, (_, new) in swaps.items()}}
-    return ObjectText(join_members(changed), keys.names) if type(keys) is ObjectText else changed
+    return updated(keys, {name: new for name, (_, new) in swaps.items()})
 
 
 def without(keys: Kept, names: Set[str]) -> Kept:
-    """Return keys without these names. One text stays one text while any key is left."""
+    """Return keys without these names."""
     if names.isdisjoint(keys):
         return keys
     rest = {name: value for name, value in parted(keys).items() if name not in names}
@@ -37,13 +67,3 @@ def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
 def parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return keys for reading, without making a kept text hold its members too."""
     return keys.split() if type(keys) is ObjectText else keys
-
-
-def replaces(keys: Mapping[str, bytes], others: Kept) -> bool:
-    """Tell whether keys are one text with just the names of `others`, in the same order: it replaces them whole."""
-    return type(keys) is ObjectText and keys.names == (others.names if type(others) is ObjectText else tuple(others))
-
-
-def kept(keys: Mapping[str, bytes]) -> Kept:
-    """Return keys as they are kept: out of reach of a caller's later changes."""
-    return keys if type(keys) is ObjectText else dict(keys)

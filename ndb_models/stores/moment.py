@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Final, Protocol, TypeVar
 
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
+from ndb_models.stores.expiry import timer_at
 from ndb_models.stores.kept_keys import Kept
 from ndb_models.turns import Turns, Work
 from ndb_models.types import SessionToken
@@ -55,9 +56,8 @@ class Moment:
             self._noted[token] = None if session is None else self._record(token, session)
 
     def _record(self, token: SessionToken, session: Stored) -> SessionRecord | None:
-        if session.deadline > self._now:
-            return SessionRecord(token, session.expiry, session.keys)
-        return None if session.expiry.delete_session else SessionRecord(token, session.expiry, {})
+        timer = timer_at(session.expiry, session.deadline, self._now)
+        return None if timer is None else SessionRecord(token, session.expiry, {} if timer.emptied else session.keys)
 
     def batches(self) -> Iterator[list[SessionRecord] | None]:
         """Yield the sessions in batches, and None wherever others may go on."""

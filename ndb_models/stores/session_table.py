@@ -11,17 +11,21 @@ import heapq
 import math
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ndb_models.stores.contract import NEVER, ExpirySettings, UnknownSessionError
+from ndb_models.stores.expiry import timer_at
 from ndb_models.stores.freeing import freeing
 from ndb_models.stores.kept_keys import Kept
 from ndb_models.stores.moment import Moment
 from ndb_models.stores.occupancy import NO_LIMITS, Occupancy, StoreLimits
 from ndb_models.turns import Work, in_turns
 from ndb_models.types import Clock, SessionToken
+
+Agenda: TypeAlias = list[tuple[float, SessionToken]]
+"""A heap of times, each with the session to look at then."""
 
 
 class StoredSession(msgspec.Struct, gc=False):
@@ -54,16 +58,15 @@ class SessionTable:
         self._sessions: dict[SessionToken, StoredSession] = {}
         # When to look at a session next. A session that expires has an entry due no later than its deadline. If it has
         # ended or its timer was restarted, its entry is put right when it comes up.
-        self._agenda: list[tuple[float, SessionToken]] = []
+        self._agenda: Agenda = []
         # An agenda that was mostly out of date. Its valid entries are moved over from its end, so that it stays a heap.
-        self._former: list[tuple[float, SessionToken]] = []
+        self._former: Agenda = []
         # The moments that are being read while others change the sessions.
         self._moments: list[Moment] = []
-        # Held during each turn, and while sessions are read or changed outside of a turn.
-        self._guard: AbstractContextManager[Any] = contextlib.nullcontext()
         self._settings: dict[ExpirySettings, ExpirySettings] = {NEVER: NEVER}
         self._latest_settings = NEVER
-        self._expired = 0
+        self.expired: int = 0
+        """How often a session was found expired."""
         # The time of the latest creation or sweep.
         self._latest_time = -math.inf
 
@@ -74,22 +77,21 @@ class SessionTable:
             return None
         if now is None:
             now = self._clock()
-        if now < session.deadline:
-            duration = session.expiry.duration
-            if duration and session.deadline > now + duration:  # the clock was set back
-                self._end_by(token, session, now + duration)
+        timer = timer_at(session.expiry, session.deadline, now)
+        if timer is not None and not timer.emptied:
+            if timer.deadline < session.deadline:  # the clock was set back
+                self._end_by(token, session, timer.deadline)
             return session
-        self._expired += 1
+        self.expired += 1
         if self._moments:
             self._note(token, session)
-        if session.expiry.delete_session:
+        if timer is None:
             self._forget(token, session)
             return None
         if self._occupancy is not None:
             self._occupancy.empty(session.keys)
         session.keys = {}
-        duration = session.expiry.duration
-        session.deadline += duration * (math.floor((now - session.deadline) / duration) + 1)
+        session.deadline = timer.deadline
         return session
 
     def _note(self, token: SessionToken, session: StoredSession | None) -> None:
@@ -111,9 +113,11 @@ class SessionTable:
         return session
 
     def _require_to_change(self, token: SessionToken, now: float) -> StoredSession:
-        session = self._require(token, now)
-        if self._moments:
-            self._note(token, session)
+        session = self._sessions.get(token)
+        if session is None or now >= session.deadline or self._moments:
+            session = self._require(token, now)
+            if self._moments:
+                self._note(token, session)
         return session
 
     def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:
@@ -165,25 +169,46 @@ class SessionTable:
                     heapq.heappush(self._agenda, (session.deadline, token))
         return not most
 
-    def _sweeping(self) -> Work[None]:
+    def sweeping(self) -> Work[None]:
+        """Free all expired sessions."""
         while self._sweep(self._SWEPT_PER_CREATION, self._clock()) or self._former:
             yield
 
+    def now(self) -> float:
+        """Return the time on the store's clock."""
+        return self._clock()
+
+    @property
+    def size(self) -> int | None:
+        """The counted bytes of memory; None if there are no limits."""
+        return None if self._occupancy is None else self._occupancy.size
+
+    def take_all(self) -> tuple[dict[SessionToken, StoredSession], tuple[Agenda, Agenda]]:
+        """Remove all sessions. Return them and the agendas, for the caller to free."""
+        sessions, agendas = self._sessions, (self._agenda, self._former)
+        self._sessions, self._agenda, self._former = {}, [], []
+        if self._occupancy is not None:
+            self._occupancy.end_all()
+        return sessions, agendas
+
     @contextlib.asynccontextmanager
-    async def _reading(self, tokens: Iterable[SessionToken] | None = None) -> AsyncGenerator[Moment]:
-        """Read sessions as of now, while others change them."""
-        with self._guard:
+    async def reading(
+        self, guard: AbstractContextManager[Any], tokens: Iterable[SessionToken] | None = None
+    ) -> AsyncGenerator[Moment]:
+        """Read sessions as of now, while others change them. `guard` is held while the reading begins and ends."""
+        with guard:
             sessions = self._sessions
             moment = Moment(sessions, tokens, self._clock())
             self._moments.append(moment)
         try:
             yield moment
         finally:
-            with self._guard:
+            with guard:
                 self._moments.remove(moment)
-                is_over = sessions is not self._sessions and not self._is_read(sessions)
+                is_over = sessions is not self._sessions and not self.is_read(sessions)
             if is_over:
                 await in_turns(freeing(sessions))
 
-    def _is_read(self, sessions: Mapping[SessionToken, StoredSession]) -> bool:
+    def is_read(self, sessions: Mapping[SessionToken, StoredSession]) -> bool:
+        """Return True if a reader still reads these sessions."""
         return any(moment.sessions is sessions for moment in self._moments)

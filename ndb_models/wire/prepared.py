@@ -13,7 +13,7 @@ import msgspec
 from ndb_models.errors import ProtocolError
 from ndb_models.raising import raise_without_context
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
-from ndb_models.types import SessionToken
+from ndb_models.types import SessionToken, settings_in
 from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import OK_STATUS
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-_SUCCESS: Final[Mapping[str, Any]] = {"st": OK_STATUS}
+_SUCCESS: Final[dict[str, Any]] = {"st": OK_STATUS}
 # The usual end of an answer with an object of keys; the first brace ends the object.
 _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
@@ -80,15 +80,17 @@ class Parameters:
     """The parameters of a request, without the session's token and the values to store. Made once for many requests.
 
     Attributes:
-        body: the parameters by name.
+        body: the parameters by name; an `expiry` as `ExpirySettings`.
         text: the same as members of a JSON object, each with a comma before it.
     """
 
     __slots__ = ("body", "text")
 
     def __init__(self, **body: Any) -> None:
-        self.body: Mapping[str, Any] = body
         self.text: bytes = b"," + _encode(body)[1:-1] if body else b""
+        if "expiry" in body:
+            body["expiry"] = settings_in(body["expiry"])
+        self.body: Mapping[str, Any] = body
 
 
 NO_PARAMETERS: Final = Parameters()
@@ -104,7 +106,7 @@ class Prepared(Exchange):
         values: the values to store, as a JSON object.
     """
 
-    __slots__ = ("parameters", "tkn", "values")
+    __slots__ = ("body", "parameters", "tkn", "values")
 
     def __init__(
         self,
@@ -118,12 +120,8 @@ class Prepared(Exchange):
         self.on_orphan: Callable[[bytes], None] | None = None
         self.tkn: SessionToken | None = tkn
         self.parameters: Parameters = parameters
+        self.body: Mapping[str, Any] = parameters.body
         self.values: Any = values
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """The parameters by name, without the token and the values to store."""
-        return self.parameters.body
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this request."""
@@ -137,7 +135,7 @@ class Prepared(Exchange):
             self.frame = b'%b{"tkn":%d%b,"keys":%b}}' % (start, tkn, parameters, values.text)
         return self
 
-    def read(self, answer: bytes) -> Mapping[str, Any]:
+    def read(self, answer: bytes) -> dict[str, Any]:
         """Return the body of an answer's frame, with its `keys` as text.
 
         Raises:

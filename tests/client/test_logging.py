@@ -70,12 +70,6 @@ async def test_what_is_answered_is_the_same(client: NdbClient, caplog: pytest.Lo
         assert await outcomes() == before
 
 
-async def test_who_logs_has_the_same_way_to_a_store_in_memory(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, LOGGER):
-        async with NdbClient.connect("memory://") as client:
-            assert client.immediate is not None
-
-
 async def test_a_request_that_fails_or_is_cancelled_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, LOGGER)
     async with scripted(abort) as uri, NdbClient.connect(uri) as client:

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from ndb_models.stores.contract import SHARED, ExpirySettings
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
 from ndb_models.texts import ObjectText
-from ndb_models.types import SessionToken
 from tests.conftest import VirtualClock
 from tests.engine.evil_requests import NAMES, PATHS, TOKENS, VALUES
 from tests.engine.holding import longest_hold, memory_taken
+from tests.stores.watched_store import WatchedStore
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def full_of_sessions(store: MemoryStore) -> None:
     names = ("a", "__ndb__")
     for token in range(NUMBER):
         keys = ObjectText(b'{"a":%d,"__ndb__":{}}' % token, names)
-        store.create_now(token, ExpirySettings(60 + token % 50, delete_session=True), keys)
+        store.verbs.create(token, ExpirySettings(60 + token % 50, delete_session=True), keys)
 
 
 @pytest.mark.parametrize("limits", [NO_LIMITS, StoreLimits(size=2**40)], ids=["memory", "limited memory"])
@@ -161,10 +161,9 @@ async def test_what_goes_through_all_keys_holds_nobody_up(tmp_path: Path) -> Non
 async def test_however_many_look_for_many_tokens_at_once_a_turn_of_the_loop_stays_short() -> None:
     turn, lookups = 0, Counter[int]()
 
-    class Counting(MemoryStore):
-        async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-            lookups[turn] += 1
-            return await super().exist(tokens)
+    class Counting(WatchedStore):
+        async def before(self, verb: str, *_args: Any) -> None:
+            lookups[turn] += verb == "exist"
 
     engine = Engine(Counting())
     frame = json.dumps({"SH_EXISTS": {"tkns": list(range(1, 50_000))}}).encode()

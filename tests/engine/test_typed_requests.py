@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ndb_models.engine.handlers import expiry_settings
 from ndb_models.engine.requests import RefusedError, parse
-from ndb_models.engine.typed_requests import typed_call
+from ndb_models.engine.typed_requests import typed_request
+from ndb_models.types import NEVER
 
 TOKEN = b"18446744073709551615"
 EXPIRY = b'{"duration":60,"deleteSession":true,"extendOnSetAdd":true,"extendOnGet":false}'
@@ -92,10 +92,11 @@ OTHERS = [
 
 @pytest.mark.parametrize("frame", TYPED, ids=lambda frame: repr(frame[:60]))
 def test_a_typed_request_is_read_as_the_parser_reads_it(frame: bytes) -> None:
-    call, other = typed_call(frame), parse(frame)
+    call, other = typed_request(frame), parse(frame)
     assert call is not None
     assert call.command is other.command
     assert given(call.body) == given(other.body)
+    assert call.tkn == other.tkn
     if isinstance(call.values, Mapping):
         assert dict(call.values) == dict(other.values)
     else:
@@ -106,11 +107,11 @@ def given(body: Mapping[str, Any]) -> dict[str, object]:
     """Return the parameters that were given, arrays as lists."""
     lists = {name: [*value] if isinstance(value, tuple) else value for name, value in body.items()}
     given = {name: value for name, value in lists.items() if value is not None}
-    return {**given, "expiry": expiry_settings(body.get("expiry"))}
+    return {**given, "expiry": body.get("expiry", NEVER)}
 
 
 @pytest.mark.parametrize("frame", OTHERS, ids=lambda frame: repr(frame[:60]))
 def test_any_other_frame_is_left_to_the_parser(frame: bytes) -> None:
-    assert typed_call(frame) is None
+    assert typed_request(frame) is None
     with contextlib.suppress(RefusedError):
         parse(frame)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ndb_models.engine.handlers import expiry_settings
-from ndb_models.engine.requests import Call, parse
-from ndb_models.engine.typed_requests import typed_call
+from ndb_models.engine.requests import Request, parse
+from ndb_models.engine.typed_requests import typed_request
 from ndb_models.stores.memory import MemoryStore
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.reference import expected_for
@@ -28,7 +27,7 @@ def test_a_typed_request_is_the_one_that_the_parser_reads() -> None:
     typed = 0
     for number in range(REQUESTS):
         frame = mutator.frame()
-        call = typed_call(frame)
+        call = typed_request(frame)
         if call is not None:
             typed += 1
             assert plain(call) == plain(parse(frame)), f"seed {SEED}, request {number}: {frame[:500]!r}"
@@ -40,13 +39,15 @@ def test_there_are_seeds_and_they_are_small() -> None:
     assert max(map(len, seeds())) <= 16 * 1024
 
 
-def plain(call: Call) -> tuple[str, object, object]:
+def plain(call: Request) -> tuple[str, object, object]:
     """Return what a call says: names that were read at once are those of a list."""
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in call.body.items()}
     body = {name: value for name, value in given.items() if value is not None}
-    if call.command.name in ("SH_NEW", "SH_NEW_SET"):
-        body["expiry"] = expiry_settings(call.body.get("expiry"))
-    return call.command.name, body, dict(call.values) if isinstance(call.values, Mapping) else call.values
+    return (
+        f"{call.command.name} {call.tkn}",
+        body,
+        dict(call.values) if isinstance(call.values, Mapping) else call.values,
+    )
 
 
 async def test_every_mutated_request_gets_the_answer_that_the_protocol_has_for_it(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from enum import Enum
 from typing import Any
 
@@ -104,10 +104,10 @@ class FaultyTransport(Transport):
             raise ServerUnavailableError(name, {"st": 1000, "m": ""}, "status 1000")
         raise ConnectionLostError(name, maybe_done=True)
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> Awaitable[dict[str, Any]]:
         return self._perform(prepared)
 
-    async def _perform(self, prepared: Prepared) -> Mapping[str, Any]:
+    async def _perform(self, prepared: Prepared) -> dict[str, Any]:
         return prepared.read(await self._request(prepared.to_frame()))
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from ndb_models import NdbClient
@@ -38,12 +38,13 @@ class GatedTransport(Transport):
         await self._ask(exchange.command.name)
         return await self._inner.request(exchange)
 
-    def perform(self, prepared: Prepared) -> Awaitable[Mapping[str, Any]]:
+    def perform(self, prepared: Prepared) -> Awaitable[dict[str, Any]]:
         return self._perform(prepared)
 
-    async def _perform(self, prepared: Prepared) -> Mapping[str, Any]:
+    async def _perform(self, prepared: Prepared) -> dict[str, Any]:
         await self._ask(prepared.command.name)
-        return await self._inner.perform(prepared)
+        begun = self._inner.perform(prepared)
+        return begun if isinstance(begun, dict) else await begun
 
     async def aclose(self) -> None:
         pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 from pydantic import Field
@@ -12,11 +12,10 @@ from ndb_models import NdbClient, Repository, ResponseError, SessionGoneError, S
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.contract import Scope
-from ndb_models.stores.memory import MemoryStore
 from tests.reloading import in_place_of
 from tests.repository.models import Address, User
 from tests.schema.unstorable import OneWay
+from tests.stores.watched_store import WatchedStore
 
 
 def rename(user: User) -> None:
@@ -175,14 +174,13 @@ async def test_of_many_savers_and_one_deleter_nothing_is_left(users: Repository[
     assert (await client.sh_info_all())["totalSessions"] == 0
 
 
-class Unsure(MemoryStore):
+class Unsure(WatchedStore):
     """Carries a write out, and says that it failed."""
 
     fails = False
 
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        await super().set(scope, keys)
-        if self.fails:
+    async def after(self, verb: str) -> None:
+        if self.fails and verb == "set":
             raise OSError("the answer is lost")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -11,15 +12,13 @@ from ndb_models import ConnectionLostError, NdbClient, PayloadTooLargeError, Rep
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.contract import NO_KEYS, ExpirySettings, Scope
-from ndb_models.stores.memory import MemoryStore
-from ndb_models.types import SessionToken
 from tests.nemesisdb import NemesisDbEngine
 from tests.repository.models import EternalUser, User
 from tests.repository.recording import RecordingEngine
+from tests.stores.watched_store import WatchedStore
 
 
-class HeldStore(MemoryStore):
+class HeldStore(WatchedStore):
     """Keeps whoever creates or writes waiting; once it is full it refuses to write."""
 
     def __init__(self) -> None:
@@ -32,16 +31,12 @@ class HeldStore(MemoryStore):
         self.may_write.set()
         self.full = False
 
-    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        self.creating.set()
-        await self.may_create.wait()
-        if keys:
+    async def before(self, verb: str, *_args: Any) -> None:
+        if verb in ("new", "create"):
+            self.creating.set()
+            await self.may_create.wait()
+        if verb in ("create", "set"):
             await self._write()
-        return await super().create(token, expiry, keys)
-
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        await self._write()
-        await super().set(scope, keys)
 
     async def _write(self) -> None:
         self.writing.set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,9 @@ from ndb_models import (
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.contract import Scope
-from ndb_models.stores.memory import MemoryStore
 from tests.repository.models import User
 from tests.repository.recording import RecordingEngine
+from tests.stores.watched_store import WatchedStore
 from tests.zoo import Open
 
 MAX_PAYLOAD = 1024
@@ -42,18 +42,18 @@ def large() -> Large:
     return Large(a="é" * 400, b="b" * 900, c=list(range(200)), d='"' * 400, e="e")
 
 
-class FillingStore(MemoryStore):
+class FillingStore(WatchedStore):
     """Refuses to write after so many writes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.room = 1_000_000
 
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        self.room -= 1
-        if self.room < 0:
-            raise OSError("no space left on device")
-        await super().set(scope, keys)
+    async def before(self, verb: str, *_args: Any) -> None:
+        if verb == "set":
+            self.room -= 1
+            if self.room < 0:
+                raise OSError("no space left on device")
 
 
 @pytest.fixture

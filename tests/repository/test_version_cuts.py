@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,11 +22,10 @@ from ndb_models.repository.staging import plan_upgrade
 from ndb_models.schema.envelope import RESERVED_KEY, read_envelope
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
-from ndb_models.stores.contract import Scope
-from ndb_models.stores.memory import MemoryStore
 from tests.reloading import in_place_of
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
+from tests.stores.watched_store import WatchedStore
 
 MAX_PAYLOAD = 1024
 
@@ -87,25 +86,18 @@ class CutError(OSError):
     """The connection is cut here."""
 
 
-class CuttingStore(MemoryStore):
+class CuttingStore(WatchedStore):
     """Carries out so many writes, and then fails."""
 
     def __init__(self) -> None:
         super().__init__()
         self.room = 1_000_000
 
-    def _one_more(self) -> None:
-        self.room -= 1
-        if self.room < 0:
-            raise CutError
-
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        self._one_more()
-        await super().set(scope, keys)
-
-    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        self._one_more()
-        await super().remove(scope, names)
+    async def before(self, verb: str, *_args: Any) -> None:
+        if verb in ("set", "remove"):
+            self.room -= 1
+            if self.room < 0:
+                raise CutError
 
 
 @pytest.fixture

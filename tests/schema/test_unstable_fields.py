@@ -97,7 +97,7 @@ Until = FutureDatetime
 
 
 def test_a_type_that_is_defined_later_is_warned_of_when_the_class_is_stored(client: NdbClient) -> None:
-    if client.immediate is None:
+    if client.is_remote:
         return
     with pytest.warns(UnstableFieldWarning, match=r"Late\.until") as caught:
         Repository(client, Late)

@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,10 @@ from ndb_models import ConnectError, NdbClient
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
 from ndb_models.server.logs import LOGGERS, JsonFormatter, TextFormatter, log_to
-from ndb_models.stores.contract import Scope
 from ndb_models.stores.memory import MemoryStore
 from tests.server.http_client import fetch
 from tests.server.plain_client import GUARD, ask, plain
+from tests.stores.watched_store import WatchedStore
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -39,12 +40,13 @@ def log() -> Iterator[io.StringIO]:
         logger.setLevel(level)
 
 
-class Failing(MemoryStore):
+class Failing(WatchedStore):
     """Fails with the value in its message."""
 
-    async def count(self, scope: Scope) -> int:
-        keys = await self.get_all(scope)
-        raise RuntimeError(f"canary: {keys}") from KeyError(f"canary: {keys}")
+    async def before(self, verb: str, *args: Any) -> None:
+        if verb == "count":
+            keys = await self.get_all(args[0])
+            raise RuntimeError(f"canary: {keys}") from KeyError(f"canary: {keys}")
 
 
 def events(log: io.StringIO) -> list[str]:
@@ -86,7 +88,7 @@ async def test_an_unexpected_failure_is_logged_with_its_types_and_places_alone(l
         "KV_COUNT failed",
         "RuntimeError from KeyError",
     )
-    assert re.fullmatch(r"test_logs\.py:\d+ count", record["at"][-1])
+    assert re.fullmatch(r"test_logs\.py:\d+ before", record["at"][-1])
     assert "canary" not in line
 
 

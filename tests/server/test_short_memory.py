@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from ndb_models.engine import Engine
-from ndb_models.engine.handlers import HANDLERS
+from ndb_models.engine.handlers import ACTIONS, Action
 from ndb_models.server import NdbServer
 from ndb_models.server.options import ServerOptions
 from ndb_models.stores.memory import MemoryStore
@@ -108,8 +108,7 @@ async def test_a_request_without_memory_is_answered(monkeypatch: pytest.MonkeyPa
         raise MemoryError
 
     (command,) = frame
-    monkeypatch.setitem(HANDLERS, command, fail)
-    monkeypatch.setattr(MemoryStore, "create_now", fail)
+    monkeypatch.setitem(ACTIONS, command, Action(fail))
     engine = Engine(MemoryStore())
     (answer,) = json.loads(await engine.handle(json.dumps(frame, separators=(",", ":")).encode())).values()
     assert (answer["st"], answer["m"]) == (1000, "there is not enough memory for this request now")

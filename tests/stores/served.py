@@ -28,7 +28,9 @@ from ndb_models.stores.contract import (
     Store,
     Swaps,
     UnknownSessionError,
+    Verbs,
 )
+from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Exchange
@@ -54,6 +56,12 @@ class ServedStore(Store):
         self._numbers = itertools.count()
         self._swapping = asyncio.Lock()
 
+    async def read(self, work: Callable[[Verbs], T]) -> T:
+        raise AssertionError("every verb is a command")
+
+    async def write(self, work: Callable[[Verbs], T]) -> T:
+        raise AssertionError("every verb is a command")
+
     async def _ask(self, command: str, scope: Scope = SHARED, /, **body: object) -> dict[str, Any]:
         if scope is not SHARED:
             body["tkn"] = scope
@@ -75,15 +83,13 @@ class ServedStore(Store):
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         await self._on_map("ADD", scope, keys=_raw(keys))
 
-    async def get(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
-        keys = (await self._on_map("GET", scope, keys=list(names)))["keys"]
-        return {name: bytes(text) for name, text in msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).items()}
+    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        return ObjectText(bytes((await self._on_map("GET", scope, keys=list(names)))["keys"]))
 
-    async def peek(self, scope: Scope, names: Iterable[str]) -> dict[str, bytes]:
+    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
         if scope is SHARED:
             return await self.get(scope, names)
-        keys = (await self._ask("SH_PEEK", scope, keys=list(names)))["keys"]
-        return {name: bytes(text) for name, text in msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).items()}
+        return ObjectText(bytes((await self._ask("SH_PEEK", scope, keys=list(names)))["keys"]))
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         if scope is SHARED:

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.stores.contract import Scope
+from ndb_models.stores.contract import Scope, TooLargeError
+from ndb_models.texts import ObjectText
 
 T = TypeVar("T")
 
@@ -54,17 +55,37 @@ class Keys:
 
     def write(self, keys: Mapping[str, bytes], *, over: bool) -> None:
         """Write keys. `over` replaces existing ones; without it, existing ones stay."""
-        for part in _parts(list(keys.items()), _TOGETHER):
+        members = keys.split() if type(keys) is ObjectText else keys
+        for part in _parts(list(members.items()), _TOGETHER):
             cells = [cell for item in part for cell in (*self._of, *item)]
             self._connection.execute(_insert(self._is_session, len(part), over), cells)
 
-    def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the keys with these names, in the order of the names. Missing keys are left out."""
+    def read(self, names: Sequence[str], most: int | None = None) -> dict[str, bytes]:
+        """Return the keys with these names, in the order of the names. Missing keys are left out.
+
+        Raises:
+            TooLargeError: several names and values are larger together than `most` bytes. They were not copied.
+        """
+        if most is not None and len(names) > _TOGETHER and self._exceeds(names, most):
+            raise TooLargeError(most)
         found: dict[str, bytes] = {}
         for part in _parts(names, _LONGEST_LIST):
             select = _select(self._is_session, "key, value", _length(part))
             found.update(self._connection.execute(select, self._list(part)))
+        if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
+            raise TooLargeError(most)
         return {name: found[name] for name in names if name in found}
+
+    def _exceeds(self, names: Sequence[str], most: int) -> bool:
+        """Tell whether several names and values are larger together than `most` bytes, without copying them."""
+        size = found = 0
+        for part in _parts(names, _LONGEST_LIST):
+            select = _select(self._is_session, "total(length(key) + length(value)), count(*)", _length(part))
+            ((more, number),) = self._connection.execute(select, self._list(part))
+            size, found = size + int(more), found + number
+            if size > most and found > 1:
+                return True
+        return False
 
     def read_all(self) -> dict[str, bytes]:
         """Return all keys."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from ndb_models.stores.contract import UnknownSessionError
+from ndb_models.stores.contract import TooLargeError, UnknownSessionError
 from ndb_models.stores.sqlite.tables import Tables
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def outcome_of(request: Request, tables: Tables) -> Outcome:
     """
     try:
         return request.work(tables), None
-    except UnknownSessionError as exc:  # an answer like any other
+    except (UnknownSessionError, TooLargeError) as exc:  # an answer like any other
         return None, exc
 
 

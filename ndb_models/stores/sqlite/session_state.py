@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.expiry import timer_at
 from ndb_models.stores.sqlite.extensions import Extension
 from ndb_models.stores.sqlite.maps import unsigned
 from ndb_models.types import SessionToken
@@ -59,15 +59,15 @@ def session_state(token: SessionToken, row: SessionRow, now: float, extension: E
     session = SessionState(token, expiry, stored, stored, due)
     if stored is None:
         return session
-    # No timer has more than its duration to run, even if the clock was ahead when it was started.
-    deadline = min(stored, now + expiry.duration)
     if extension is not None and expiry.extend_on_get:
         read_at = min(extension.read_at, now)
-        session.emptied = read_at >= deadline
+        stored_timer = min(stored, now + expiry.duration)
+        session.emptied = read_at >= stored_timer
         # The duration may have changed since the read: the shorter one counts.
-        deadline = max(deadline, read_at + min(expiry.duration, extension.lasts))
-    if now >= deadline:
-        session.emptied = True
-        deadline += expiry.duration * (math.floor((now - deadline) / expiry.duration) + 1)
-    session.deadline = deadline
-    return None if session.emptied and expiry.delete_session else session
+        stored = max(stored_timer, read_at + min(expiry.duration, extension.lasts))
+    timer = timer_at(expiry, stored, now)
+    if timer is None or (session.emptied and expiry.delete_session):
+        return None
+    session.emptied |= timer.emptied
+    session.deadline = timer.deadline
+    return session

@@ -13,19 +13,15 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
-    NO_KEYS,
-    NO_SWAPS,
-    ExpirySettings,
     Scope,
-    SessionInfo,
     SessionRecord,
     Store,
-    Swaps,
+    Verbs,
 )
 from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.forking import require_not_inherited
@@ -150,72 +146,18 @@ class SqliteStore(Uncopyable, Store):
             self.leave()
             warn(f"unclosed SqliteStore on {self._path}", ResourceWarning, source=self)
 
-    async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        written = dict(keys)
-        await self._writer.do(lambda tables: tables.set(scope, written))
+    async def read(self, work: Callable[[Verbs], T]) -> T:
+        return await self._reader.do(work)
 
-    async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        written = dict(keys)
-        await self._writer.do(lambda tables: tables.set(scope, written, over=False))
-
-    async def get(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        asked = tuple(names)
-        return await self._reader.do(lambda tables: tables.get(scope, asked))
-
-    async def peek(self, scope: Scope, names: Sequence[str]) -> Mapping[str, bytes]:
-        asked = tuple(names)
-        return await self._reader.do(lambda tables: tables.peek(scope, asked))
+    async def write(self, work: Callable[[Verbs], T]) -> T:
+        return await self._writer.do(work)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         lane = self._scanner if scope is None else self._reader
         return await lane.do(lambda tables: tables.get_all(scope))
 
-    async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        removed = tuple(names)
-        await self._writer.do(lambda tables: tables.remove(scope, removed))
-
-    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        return await self._writer.do(lambda tables: tables.swap(scope, name, old, new))
-
-    async def clear(self, scope: Scope) -> int:
-        return await self.replace(scope, {})
-
-    async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        written = dict(keys)
-        return await self._writer.do(lambda tables: tables.replace(scope, written))
-
-    async def count(self, scope: Scope) -> int:
-        return await self._reader.do(lambda tables: tables.count(scope))
-
-    async def names(self, scope: Scope, most: int | None = None) -> list[str]:
-        return await self._reader.do(lambda tables: tables.names(scope, most))
-
-    async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        asked = tuple(names)
-        return await self._reader.do(lambda tables: tables.contains(scope, asked))
-
-    async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        written = dict(keys)
-        return await self._writer.do(lambda tables: tables.create(token, expiry, written))
-
-    async def expire(
-        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
-    ) -> bool:
-        wanted = dict(swaps)
-        return await self._writer.do(lambda tables: tables.expire(token, expiry, wanted, restart=restart))
-
-    async def end(self, token: SessionToken) -> bool:
-        return await self._writer.do(lambda tables: tables.end(token))
-
     async def end_all(self) -> int:
         return await self._writer.do(Tables.end_all)
-
-    async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        asked = tuple(tokens)
-        return await self._reader.do(lambda tables: tables.exist(asked))
-
-    async def info(self, token: SessionToken) -> SessionInfo:
-        return await self._reader.do(lambda tables: tables.info(token))
 
     async def totals(self) -> tuple[int, int]:
         return await self._counter.do(Tables.totals)

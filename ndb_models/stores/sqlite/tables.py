@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ndb_models.stores.contract import (
+    NO_KEYS,
+    NO_SWAPS,
     ExpirySettings,
     Scope,
     SessionInfo,
     SessionRecord,
     Swaps,
     UnknownSessionError,
+    draw_token,
 )
 from ndb_models.stores.sqlite.extensions import Extension, Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
+from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.types import Clock, SessionToken
 
 # After this many creations, up to twice as many expired sessions are freed, so that they cannot pile up.
@@ -112,50 +116,50 @@ class Tables:
                 return None
         return Keys(self.connection, scope)
 
-    def get(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
-        """See `Store.get`. If it restarts a timer, the extension is noted."""
+    def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
+        """See `Verbs.get`. If it restarts a timer, the extension is noted."""
+        session = None if scope is None else self._look(scope)
         if scope is not None:
-            session = self._look(scope)
             if session is None:
                 raise UnknownSessionError
             if session.expiry.extend_on_get and session.stored is not None:
                 now = self._clock()
                 self._extensions.note(scope, Extension(now, session.expiry.duration), session.stored - now)
             if session.emptied:
-                return {}
-        return Keys(self.connection, scope).read(names)
+                return ObjectText(NO_MEMBERS, ())
+        return ObjectText.joined(Keys(self.connection, scope).read(names, most))
 
-    def peek(self, scope: Scope, names: Sequence[str]) -> dict[str, bytes]:
-        """See `Store.peek`."""
+    def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
+        """See `Verbs.peek`."""
         keys = self._visible(scope)
-        return {} if keys is None else keys.read(names)
+        return ObjectText(NO_MEMBERS, ()) if keys is None else ObjectText.joined(keys.read(names, most))
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
-        """See `Store.get_all`."""
+        """See `Verbs.get_all`."""
         keys = self._visible(scope)
         return {} if keys is None else keys.read_all()
 
     def count(self, scope: Scope) -> int:
-        """See `Store.count`."""
+        """See `Verbs.count`."""
         keys = self._visible(scope)
         return 0 if keys is None else keys.count()
 
     def names(self, scope: Scope, most: int | None = None) -> list[str]:
-        """See `Store.names`."""
+        """See `Verbs.names`."""
         keys = self._visible(scope)
         return [] if keys is None else keys.names(most)
 
-    def contains(self, scope: Scope, names: Sequence[str]) -> list[str]:
-        """See `Store.contains`."""
+    def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        """See `Verbs.contains`."""
         keys = self._visible(scope)
-        return [] if keys is None else keys.contained(names)
+        return [] if keys is None else keys.contained(tuple(names))
 
-    def exist(self, tokens: Sequence[SessionToken]) -> list[SessionToken]:
-        """See `Store.exist`."""
+    def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        """See `Verbs.exist`."""
         return [token for token in tokens if self._look(token) is not None]
 
     def info(self, token: SessionToken) -> SessionInfo:
-        """See `Store.info`."""
+        """See `Verbs.info`."""
         session = self._look(token)
         if session is None:
             raise UnknownSessionError
@@ -201,27 +205,37 @@ class Tables:
         )
         return [unsigned(token) for (token,) in rows]
 
-    def set(self, scope: Scope, keys: Mapping[str, bytes], *, over: bool = True) -> None:
-        """See `Store.set`; without `over`, `Store.add`."""
-        self._to_change(scope, by_set_add=True).write(keys, over=over)
+    def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """See `Verbs.set`."""
+        self._to_change(scope, by_set_add=True).write(keys, over=True)
 
-    def remove(self, scope: Scope, names: Sequence[str]) -> None:
-        """See `Store.remove`."""
-        self._to_change(scope).remove(names)
+    def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        """See `Verbs.add`."""
+        self._to_change(scope, by_set_add=True).write(keys, over=False)
+
+    def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        """See `Verbs.remove`."""
+        self._to_change(scope).remove(tuple(names))
 
     def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        """See `Store.swap`."""
+        """See `Verbs.swap`."""
         return self._to_change(scope).swap(name, old, new)
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        """See `Store.replace`."""
+        """See `Verbs.replace`."""
         there = self._to_change(scope)
         removed = there.clear()
         there.write(keys, over=True)
         return removed
 
-    def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes]) -> bool:
-        """See `Store.create`."""
+    def new(self, expiry: ExpirySettings) -> SessionToken:
+        """See `Verbs.new`."""
+        while not self.create(token := draw_token(), expiry):
+            pass
+        return token
+
+    def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        """See `Verbs.create`."""
         self._created += 1
         if self._created % _CREATIONS_PER_SWEEP == 0:
             self.sweep(2 * _CREATIONS_PER_SWEEP)
@@ -237,8 +251,10 @@ class Tables:
         Keys(self.connection, token).write(keys, over=True)
         return True
 
-    def expire(self, token: SessionToken, expiry: ExpirySettings, swaps: Swaps, *, restart: bool) -> bool:
-        """See `Store.expire`."""
+    def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        """See `Verbs.expire`."""
         session = self._settle(token)
         if session is None:
             raise UnknownSessionError
@@ -258,7 +274,7 @@ class Tables:
         return True
 
     def end(self, token: SessionToken) -> bool:
-        """See `Store.end`."""
+        """See `Verbs.end`."""
         if self._settle(token) is None:
             return False
         self._delete(token)

@@ -1,0 +1,35 @@
+"""What happens when a session's time comes, as a function of its settings, its deadline and the time."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ndb_models.stores.contract import ExpirySettings
+
+
+class Timer(NamedTuple):
+    """A session's timer: when its time comes, in seconds; and whether its time has come, so that its keys are gone."""
+
+    deadline: float
+    emptied: bool
+
+
+def timer_at(expiry: ExpirySettings, deadline: float, now: float) -> Timer | None:
+    """Return a session's timer as it is now; None if the session has ended.
+
+    Args:
+        expiry: its settings.
+        deadline: when its time comes, as it was stored; infinite if it never expires.
+        now: the time on the same clock. No timer has more than its duration to run, even if the clock was ahead when it
+            was started.
+    """
+    duration = expiry.duration
+    if not duration:
+        return Timer(deadline, emptied=False)
+    deadline = min(deadline, now + duration)
+    if now < deadline:
+        return Timer(deadline, emptied=False)
+    if expiry.delete_session:
+        return None
+    return Timer(deadline + duration * (math.floor((now - deadline) / duration) + 1), emptied=True)

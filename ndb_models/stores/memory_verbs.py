@@ -1,0 +1,247 @@
+"""The verbs of the store in memory. A verb makes its whole change without waiting, and so in one step."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Final
+
+from ndb_models.stores.contract import (
+    NO_KEYS,
+    NO_SWAPS,
+    ExpirySettings,
+    Scope,
+    SessionInfo,
+    Swaps,
+    TooLargeError,
+    Verbs,
+    draw_token,
+)
+from ndb_models.stores.freeing import free_later
+from ndb_models.stores.kept_keys import Kept, chosen, kept, parted, swapped, updated, without
+from ndb_models.stores.occupancy import StoreLimits
+from ndb_models.stores.session_table import SessionTable, StoredSession
+from ndb_models.texts import ObjectText
+from ndb_models.types import Clock, SessionToken
+
+# More unused keys than this are freed in turns.
+_FREED_AT_ONCE: Final = 1024
+# The references to keys that only the caller of `_discard` holds: its variable, the parameter, and the argument of
+# `getrefcount`.
+_REFERENCES: Final = 3
+
+
+class MemoryVerbs(SessionTable, Verbs):
+    """The keys of all sessions and the shared keys, within limits. See `Verbs` for each verb."""
+
+    def __init__(self, limits: StoreLimits, clock: Clock) -> None:
+        super().__init__(limits, clock)
+        self._shared: dict[str, bytes] = {}
+
+    def _keep(self, session: StoredSession, keys: Kept, written: Mapping[str, bytes] | None = None) -> None:
+        """Give a session other keys. Keys change only here, and by expiry.
+
+        `written` are the keys that were written over a dict, if there is no other difference.
+        """
+        if self._occupancy is not None:
+            self._occupancy.change(session.keys, keys, written, self._make_room)
+        session.keys = keys
+
+    def _make_room(self) -> bool:
+        """Free some expired sessions; tell whether there may be more."""
+        return self._sweep(self._SWEPT_FOR_ROOM, self._clock())
+
+    def _write_shared(self, written: Mapping[str, bytes]) -> None:
+        if self._occupancy is not None:
+            self._occupancy.write_shared(self._shared, written, self._make_room)
+        self._shared.update(written)
+
+    def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        if scope is None:
+            self._write_shared(parted(keys))
+        else:
+            self._write(scope, keys)
+
+    def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
+        there = self._kept(scope)
+        added = {name: value for name, value in parted(keys).items() if name not in there}
+        if scope is None:
+            self._write_shared(added)
+        else:
+            self._write(scope, added)
+
+    def _write(self, token: SessionToken, keys: Mapping[str, bytes]) -> None:
+        now = self._clock()
+        session = self._require_to_change(token, now)
+        new = updated(session.keys, keys)
+        self._keep(session, new, None if type(new) is ObjectText else parted(keys))
+        expiry = session.expiry
+        if expiry.duration:
+            self._restart(token, session, now + expiry.duration, extends=expiry.extend_on_set_add)
+
+    def _restart(self, token: SessionToken, session: StoredSession, deadline: float, *, extends: bool) -> None:
+        """Have a used session end at `deadline`, if use `extends` it; otherwise no later than that."""
+        if deadline < session.deadline:  # the clock was set back
+            self._end_by(token, session, deadline)
+        elif extends:
+            session.deadline = deadline
+
+    def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
+        if scope is None:
+            return _chosen(self._shared, names, most)
+        now = self._clock()
+        session = self._sessions.get(scope)
+        if session is None or now >= session.deadline:
+            session = self._require(scope)
+        expiry = session.expiry
+        if expiry.duration:
+            self._restart(scope, session, now + expiry.duration, extends=expiry.extend_on_get)
+        keys = session.keys
+        if type(keys) is ObjectText and keys.known_names == names:
+            return keys
+        return _chosen(keys, names, most)
+
+    def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
+        return _chosen(self._kept(scope), names, most)
+
+    def get_all(self, scope: Scope) -> dict[str, bytes]:
+        return dict(parted(self._kept(scope)))
+
+    def remove(self, scope: Scope, names: Iterable[str]) -> None:
+        gone = frozenset(names)
+        if scope is not None:
+            session = self._require_to_change(scope, self._clock())
+            self._keep(session, without(session.keys, gone))
+            return
+        removed = {name: self._shared.pop(name) for name in gone if name in self._shared}
+        if self._occupancy is not None:
+            self._occupancy.remove_shared(removed)
+
+    def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+        if scope is None:
+            if self._shared.get(name) != old:
+                return False
+            self._write_shared({name: new})
+            return True
+        session = self._require_to_change(scope, self._clock())
+        if parted(session.keys).get(name) != old:
+            return False
+        keys = updated(session.keys, {name: new})
+        self._keep(session, keys, None if type(keys) is ObjectText else {name: new})
+        return True
+
+    def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
+        old: Kept
+        if scope is None:
+            old, new = self._shared, dict(parted(keys))
+            if self._occupancy is not None:
+                self._occupancy.replace_shared(new, self._make_room)
+            self._shared = new
+        else:
+            session = self._require_to_change(scope, self._clock())
+            old = session.keys
+            self._keep(session, kept(keys))
+        removed = len(old)
+        self._discard(old)
+        return removed
+
+    def _discard(self, keys: Kept) -> None:
+        """Free unused keys: later and in turns, if there are many and only the caller still holds them."""
+        if type(keys) is dict and len(keys) > _FREED_AT_ONCE and sys.getrefcount(keys) <= _REFERENCES:
+            free_later(keys)
+
+    def _kept(self, scope: Scope) -> Kept:
+        """Return the keys of a map as they are kept, for reading."""
+        return self._shared if scope is None else self._require(scope).keys
+
+    def count(self, scope: Scope) -> int:
+        return len(self._kept(scope))
+
+    def names(self, scope: Scope, most: int | None = None) -> list[str]:
+        return list(islice(self._kept(scope), most))
+
+    def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
+        keys = self._kept(scope)
+        there = keys if type(keys) is dict else frozenset(keys)
+        return [name for name in names if name in there]
+
+    def new(self, expiry: ExpirySettings) -> SessionToken:
+        while not self.create(token := draw_token(), expiry):
+            pass
+        return token
+
+    def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
+        now = self._clock()
+        agenda = self._agenda
+        if now < self._latest_time or (agenda and (agenda[0][0] <= now or self._is_overgrown)) or self._former:
+            self._sweep(self._SWEPT_PER_CREATION, now)
+        self._latest_time = now
+        if token in self._sessions and self._live(token, now) is not None:
+            return False
+        kept_keys = keys if type(keys) is ObjectText else kept(keys)
+        if self._occupancy is not None:
+            self._occupancy.begin(kept_keys, self._make_room)
+        if expiry is not self._latest_settings:
+            expiry = self._shared_settings(expiry)
+        deadline = math.inf
+        if expiry.duration:
+            deadline = now + expiry.duration
+            heapq.heappush(self._agenda, (deadline, token))  # sweeping may have replaced it
+        if self._moments:
+            self._note(token, None)
+        self._sessions[token] = StoredSession(kept_keys, expiry, deadline, deadline)
+        return True
+
+    def expire(
+        self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
+    ) -> bool:
+        now = self._clock()
+        session = self._require_to_change(token, now)
+        if swaps:
+            keys = swapped(session.keys, swaps)
+            if keys is None:
+                return False
+            self._keep(session, keys)
+        session.expiry = self._shared_settings(expiry)
+        if not expiry.duration:
+            self._end_by(token, session, math.inf)
+        else:
+            latest = now + expiry.duration
+            self._end_by(token, session, latest if restart else min(latest, session.deadline))
+        return True
+
+    def end(self, token: SessionToken) -> bool:
+        session = self._live(token)
+        if session is None:
+            return False
+        if self._moments:
+            self._note(token, session)
+        self._forget(token, session)
+        keys, session.keys = session.keys, {}
+        self._discard(keys)
+        return True
+
+    def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
+        return [token for token in tokens if self._live(token) is not None]
+
+    def info(self, token: SessionToken) -> SessionInfo:
+        session = self._require(token)
+        remaining = session.deadline - self._clock() if session.expiry.duration else None
+        return SessionInfo(len(session.keys), session.expiry, remaining)
+
+
+def _chosen(keys: Kept, names: tuple[str, ...], most: int | None) -> ObjectText:
+    """Return the keys with these names as one text.
+
+    Raises:
+        TooLargeError: they are several keys, and larger together than `most` bytes.
+    """
+    if type(keys) is ObjectText and (most is None or len(keys.text) <= most):
+        return keys.chosen(names)
+    found = chosen(parted(keys), names)
+    if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
+        raise TooLargeError(most)
+    return ObjectText.joined(found)
