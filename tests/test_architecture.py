@@ -35,7 +35,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "wire": "wire errors raising texts types",
         "stores.contract": "texts types",
         "stores.expiry": "stores.contract",
-        "stores.sqlite": "stores.sqlite stores.contract stores.expiry errors private_files texts types uncopyable usage",
+        "stores.sqlite": (
+            "stores.sqlite stores.contract stores.expiry errors private_files texts types uncopyable usage"
+        ),
         "stores.opening": "stores errors types",
         "stores.shared": "stores.contract stores.memory stores.memory_verbs stores.occupancy types",
         "stores.occupancy": "stores.contract stores.kept_keys texts",
