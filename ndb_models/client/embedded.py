@@ -61,6 +61,7 @@ class EmbeddedTransport(InProcessTransport):
 
     def __init__(self, shared: _Shared) -> None:
         super().__init__(shared.engine)
+        self.perform = self._perform
         self._shared: _Shared | None = shared
 
     async def request(self, exchange: Exchange) -> bytes:
@@ -74,14 +75,17 @@ class EmbeddedTransport(InProcessTransport):
             answering.add_done_callback(lambda done: _orphan(exchange, done))
             raise
 
-    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
-        """See `Transport.perform`. Raises `StoreError` if the store fails."""
+    def _perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Work as `Transport.perform`. Raises `StoreError` if the store fails."""
         if prepared.on_orphan is None:
-            return super().perform(prepared)
+            return self._engine.perform(prepared)
         return self._perform_as_frame(prepared)
 
     async def _perform_as_frame(self, prepared: Prepared) -> dict[str, Any]:
         return prepared.read(await self.request(prepared.to_frame()))
+
+    def refuse_fork(self) -> None:
+        """Return: the store refuses requests of a forked process itself."""
 
     async def aclose(self) -> None:
         """Let go of the engine. The last user closes it once all its requests are done."""

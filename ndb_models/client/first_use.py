@@ -40,6 +40,9 @@ class FirstUse(Transport):
         begun = transport.perform(prepared)
         return begun if isinstance(begun, dict) else await begun
 
+    def refuse_fork(self) -> None:
+        """Return: another process may open its own transport. If it may not, opening is refused."""
+
     async def aclose(self) -> None:
         """Has no effect: the transport is not open."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ndb_models import forks
-from ndb_models.client.transport import Transport, used_elsewhere
+from ndb_models.client.transport import Transport
 from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
-from ndb_models.engine.context import IN_PROCESS
+from ndb_models.engine.context import IN_PROCESS, Body
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.shared import SharedMemoryStore
@@ -45,16 +45,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class InProcessTransport(Uncopyable, Transport):
-    """Hands frames to an engine. Closing the transport leaves the engine to its other users."""
+    """Hands requests to an engine. Closing the transport leaves the engine to its other users."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.perform: Callable[[Prepared], Body | Awaitable[Body]] = engine.perform
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
         return self._engine.handle(exchange.frame)
-
-    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
-        return self._engine.perform(prepared)
 
     async def aclose(self) -> None:
         """Let go of the engine. An unnamed engine in memory is dropped with its data."""
@@ -63,27 +61,7 @@ class InProcessTransport(Uncopyable, Transport):
         return False
 
 
-class MemoryTransport(InProcessTransport):
-    """Hands frames to an engine with a store in memory. After a fork it refuses them: the memory is the parent's."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._forks = forks.count
-
-    def request(self, exchange: Exchange) -> Awaitable[bytes]:
-        """See `Transport.request`."""
-        if forks.count != self._forks:
-            raise used_elsewhere()
-        return self._engine.handle(exchange.frame)
-
-    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
-        """See `Transport.perform`."""
-        if forks.count != self._forks:
-            raise used_elsewhere()
-        return self._engine.perform(prepared)
-
-
-def open_memory(uri: MemoryUri) -> MemoryTransport:
+def open_memory(uri: MemoryUri) -> InProcessTransport:
     """Return a transport to the engine of a URI: a new engine, or the one of that name in this process.
 
     Raises:
@@ -91,7 +69,7 @@ def open_memory(uri: MemoryUri) -> MemoryTransport:
         InvalidArgumentError: the engine of this name belongs to the process from which this one was forked.
     """
     if not uri.name:
-        return MemoryTransport(_new_engine(uri))
+        return InProcessTransport(_new_engine(uri))
     with _lock:
         named = _named.get(uri.name)
         if named is None:
@@ -103,7 +81,7 @@ def open_memory(uri: MemoryUri) -> MemoryTransport:
         )
     if uri.persist_path not in (None, named.persist_path):
         raise ConnectError(uri.shown, "it is open with another persist_path")
-    return MemoryTransport(named.engine)
+    return InProcessTransport(named.engine)
 
 
 def _new_engine(uri: MemoryUri) -> Engine:

@@ -81,7 +81,10 @@ class Requester(Uncopyable):
         For layers that read and write frames themselves. Applications use the method of each command. Raises
         `NotConnectedError` if the client is not open, and the errors of `Transport.request`.
         """
-        requesting = self._transport_in_use.request(exchange)
+        transport = self._transport_in_use
+        if forks.count != self._forks:
+            transport.refuse_fork()
+        requesting = transport.request(exchange)
         return _logged_frames(exchange, requesting) if _is_enabled_for(DEBUG) else requesting
 
     def begin(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
@@ -89,7 +92,10 @@ class Requester(Uncopyable):
 
         The body is a dict. If the answer takes waiting, an awaitable for it is returned. Raises as `request`.
         """
-        performing = (self._transport or self._transport_in_use).perform(prepared)
+        transport = self._transport or self._transport_in_use
+        if forks.count != self._forks:
+            transport.refuse_fork()
+        performing = transport.perform(prepared)
         return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
     async def perform(self, prepared: Prepared) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ndb_models.errors import InvalidArgumentError
@@ -19,7 +19,11 @@ class Transport(Protocol):
     Attributes:
         connections: the number of connections made so far. A new one may lead to another server.
         is_remote: whether the server may be another program than this package's engine.
+        perform: sends a prepared request. Returns the body of its answer; an awaitable for it if that takes waiting. A
+            body is a dict, its values are texts. Otherwise as `request`.
     """
+
+    perform: Callable[[Prepared], dict[str, Any] | Awaitable[dict[str, Any]]]
 
     connections: int = 1
     is_remote: bool = False
@@ -40,11 +44,13 @@ class Transport(Protocol):
             RequestTimeoutError: no answer came in time.
         """
 
-    def perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
-        """Send a prepared request, and return the body of its answer; an awaitable for it if that takes waiting.
+    def refuse_fork(self) -> None:
+        """Refuse a request from a process that was forked from the one that opened the transport.
 
-        A body is a dict, its values are texts. Otherwise as `request`.
+        Raises:
+            InvalidArgumentError: always, unless the transport itself refuses such requests.
         """
+        raise used_elsewhere()
 
     async def aclose(self) -> None:
         """Close. Requests in flight fail with `ConnectionLostError`. Closing twice does no harm."""

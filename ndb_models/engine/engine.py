@@ -27,6 +27,7 @@ from ndb_models.wire.strict_json import MAX_NESTING
 
 _SH_EXISTS: Final = COMMANDS["SH_EXISTS"]
 # Looked up once, because finding a member of an enum is slow.
+_OK: Final = Status.OK
 _NO_SESSION: Final = Status.SESSION_NOT_EXIST
 
 # Bytes of a frame. Reading a larger one may take longer than a turn.
@@ -207,6 +208,8 @@ class Engine(Uncopyable):
             return self._perform_later(request, action)
         try:
             result = action.verb(self._verbs, request, self._most)
+            if action.member:  # as `Action.body`, without a call
+                return {action.member: result, "st": _OK}
             return action.body(request, result, self._most)
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)

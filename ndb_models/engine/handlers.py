@@ -7,7 +7,8 @@ may wait: for several verbs, for turns of long work, for data sets.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -27,26 +28,28 @@ _LOOKED_UP_AT_ONCE: Final = 4096
 _SHORTEST_NAME: Final = 4
 
 
-class Action(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Action:
     """A command that is one verb of the store.
 
     Args:
         verb: takes the verbs, the request and the most bytes that an answer may hold; returns the verb's result.
-        answer: the member of the answer that holds the result; or a function that takes the request, the result and the
-            most bytes, and returns the answer's body; or None if the answer holds the status alone.
+        member: the name of the result in the answer.
+        answer: takes the request, the result and the most bytes, and returns the answer's body. Without it and
+            `member`, the answer holds the status alone.
         writes: True if the verb may change keys.
     """
 
     verb: Callable[[Verbs, Any, int], Any]
-    answer: str | Callable[[Any, Any, int], Body] | None = None
+    member: str = ""
+    answer: Callable[[Any, Any, int], Body] | None = None
     writes: bool = False
 
     def body(self, request: AnyRequest, result: Any, most: int) -> Body:
         """Return the body of the answer."""
-        answer = self.answer
-        if answer is None:
-            return OK
-        return {answer: result, "st": OK_STATUS} if isinstance(answer, str) else answer(request, result, most)
+        if self.answer is not None:
+            return self.answer(request, result, most)
+        return {self.member: result, "st": OK_STATUS} if self.member else OK
 
 
 def _names(request: AnyRequest, names: list[str], most: int) -> Body:
@@ -65,7 +68,7 @@ _MAP_ACTIONS: Final[Mapping[str, Action]] = {
     "COUNT": Action(lambda verbs, request, _: verbs.count(request.tkn), "cnt"),
     "CONTAINS": Action(lambda verbs, request, _: verbs.contains(request.tkn, request.body["keys"]), "contains"),
     # One name more than an answer has room for: if it comes, the answer is too large.
-    "KEYS": Action(lambda verbs, request, most: verbs.names(request.tkn, most // _SHORTEST_NAME + 1), _names),
+    "KEYS": Action(lambda verbs, request, most: verbs.names(request.tkn, most // _SHORTEST_NAME + 1), answer=_names),
 }
 
 
@@ -118,13 +121,13 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "SH_NEW": Action(lambda verbs, request, _: verbs.new(request.body.get("expiry", NEVER)), TOKEN, writes=True),
     "SH_NEW_SET": Action(
         lambda verbs, request, _: verbs.create(request.tkn, request.body.get("expiry", NEVER), request.values),
-        _created,
+        answer=_created,
         writes=True,
     ),
     "SH_PEEK": Action(lambda verbs, request, most: verbs.peek(request.tkn, request.body["keys"], most), "keys"),
     "SH_EXPIRE": Action(_expire, "done", writes=True),
-    "SH_END": Action(lambda verbs, request, _: verbs.end(request.tkn), _ended, writes=True),
-    "SH_INFO": Action(lambda verbs, request, _: verbs.info(request.tkn), _info),
+    "SH_END": Action(lambda verbs, request, _: verbs.end(request.tkn), answer=_ended, writes=True),
+    "SH_INFO": Action(lambda verbs, request, _: verbs.info(request.tkn), answer=_info),
 }
 """The commands that are one verb of the store, by name."""
 

@@ -41,7 +41,7 @@ from ndb_models.schema.envelope import (
 from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
 from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.types import SessionToken
-from ndb_models.wire.commands import COMMANDS, Command, is_token
+from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, Command, is_token
 from ndb_models.wire.prepared import Parameters, Prepared
 from ndb_models.wire.statuses import OK_STATUS, Status
 
@@ -168,7 +168,7 @@ class SessionAccess:
             SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: as
                 each of them documents.
         """
-        if not is_token(tkn):
+        if type(tkn) is not int or not 0 <= tkn <= MAX_TOKEN:  # as `is_token`, without a call
             raise not_a_token(tkn)
         client = self._client
         limit = client.max_payload

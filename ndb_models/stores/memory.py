@@ -38,13 +38,13 @@ class MemoryStore(Uncopyable, Store):
 
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
         self._table: MemoryVerbs = MemoryVerbs(limits, clock)
-        self.verbs: Verbs = self._table
+        self.verbs = self._table
 
     async def read(self, work: Callable[[Verbs], T]) -> T:
-        return work(self.verbs)
+        return work(self._table)
 
     async def write(self, work: Callable[[Verbs], T]) -> T:
-        return work(self.verbs)
+        return work(self._table)
 
     async def end_all(self) -> int:
         table = self._table

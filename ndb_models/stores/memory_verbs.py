@@ -98,7 +98,11 @@ class MemoryVerbs(SessionTable, Verbs):
             session = self._require(scope)
         expiry = session.expiry
         if expiry.duration:
-            self._restart(scope, session, now + expiry.duration, extends=expiry.extend_on_get)
+            deadline = now + expiry.duration
+            if expiry.extend_on_get and deadline >= session.deadline:  # as `_restart`, without a call
+                session.deadline = deadline
+            elif deadline < session.deadline:  # the clock was set back
+                self._end_by(scope, session, deadline)
         keys = session.keys
         if type(keys) is ObjectText and keys.known_names == names:
             return keys

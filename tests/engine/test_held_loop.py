@@ -110,6 +110,7 @@ async def test_no_path_holds_the_loop_or_takes_much_memory(value: str) -> None:
 
 def full_of_sessions(store: MemoryStore) -> None:
     names = ("a", "__ndb__")
+    assert store.verbs is not None
     for token in range(NUMBER):
         keys = ObjectText(b'{"a":%d,"__ndb__":{}}' % token, names)
         store.verbs.create(token, ExpirySettings(60 + token % 50, delete_session=True), keys)

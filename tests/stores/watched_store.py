@@ -26,7 +26,7 @@ class WatchedStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watched, self.verbs = self.verbs, None  # type: ignore[assignment]  # requests have to wait
+        self.verbs = None  # requests have to wait
 
     async def before(self, verb: str, *args: Any) -> None:
         """Is awaited before a verb is carried out, with its arguments."""
@@ -42,6 +42,6 @@ class WatchedStore(MemoryStore):
         work(cast(Verbs, recorder))
         ((verb, args),) = recorder.called
         await self.before(verb, *args)
-        outcome = work(self._watched)
+        outcome = work(self._table)
         await self.after(verb)
         return outcome
