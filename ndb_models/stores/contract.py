@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -193,11 +193,11 @@ class AwaitedVerbs(ABC):
     """Every verb of `Verbs`, awaited. Each is one step of its own."""
 
     @abstractmethod
-    async def read(self, work: Callable[[Verbs], T]) -> T:
+    def read(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
         """Carry out work that only reads, in one step. It may be carried out more than once."""
 
     @abstractmethod
-    async def write(self, work: Callable[[Verbs], T]) -> T:
+    def write(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
         """Carry out work in one step. If it fails, nothing is changed, and it may be carried out again."""
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+
+import msgspec
 
 from ndb_models.stores.contract import ExpirySettings
 
 
-class Timer(NamedTuple):
+class Timer(msgspec.Struct, frozen=True, gc=False):
     """A session's timer: when its time comes, in seconds; and whether its time has come, so that its keys are gone."""
 
     deadline: float
@@ -26,10 +27,10 @@ def timer_at(expiry: ExpirySettings, deadline: float, now: float) -> Timer | Non
     """
     duration = expiry.duration
     if not duration:
-        return Timer(deadline, emptied=False)
+        return Timer(deadline, False)
     deadline = min(deadline, now + duration)
     if now < deadline:
-        return Timer(deadline, emptied=False)
+        return Timer(deadline, False)
     if expiry.delete_session:
         return None
-    return Timer(deadline + duration * (math.floor((now - deadline) / duration) + 1), emptied=True)
+    return Timer(deadline + duration * (math.floor((now - deadline) / duration) + 1), True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from ndb_models.stores.contract import ExpirySettings
 from ndb_models.stores.expiry import timer_at
 from ndb_models.stores.sqlite.extensions import Extension
 from ndb_models.stores.sqlite.maps import unsigned
-from ndb_models.types import SessionToken
+from ndb_models.types import SessionToken, shared_settings
 
 COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, deadline, due"
 """The columns of a `SessionRow`."""
@@ -19,8 +20,7 @@ SessionRow: TypeAlias = tuple[int, int, int, int, float | None, float | None]
 """A row of the table `session`, without its token: the `COLUMNS`."""
 
 
-@dataclass(slots=True)
-class SessionState:
+class SessionState(msgspec.Struct, gc=False):
     """A session as it is now.
 
     Attributes:
@@ -55,7 +55,7 @@ def session_state(token: SessionToken, row: SessionRow, now: float, extension: E
         extension: the last extension by a read, if it is not stored yet.
     """
     duration, delete_session, on_set_add, on_get, stored, due = row
-    expiry = ExpirySettings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
+    expiry = shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
     session = SessionState(token, expiry, stored, stored, due)
     if stored is None:
         return session

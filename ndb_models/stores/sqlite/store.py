@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
@@ -146,11 +146,11 @@ class SqliteStore(Uncopyable, Store):
             self.leave()
             warn(f"unclosed SqliteStore on {self._path}", ResourceWarning, source=self)
 
-    async def read(self, work: Callable[[Verbs], T]) -> T:
-        return await self._reader.do(work)
+    def read(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
+        return self._reader.do(work)
 
-    async def write(self, work: Callable[[Verbs], T]) -> T:
-        return await self._writer.do(work)
+    def write(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
+        return self._writer.do(work)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         lane = self._scanner if scope is None else self._reader
