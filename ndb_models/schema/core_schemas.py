@@ -16,11 +16,25 @@ _ALIASES: Final = frozenset({"validation_alias", "alias"})
 _AROUND_FIELDS: Final = frozenset({"definitions", "model", "function-before", "function-after", "function-wrap"})
 
 
+# Keys of a node that hold no parts of a schema, but user values, notes and functions.
+_NO_PARTS: Final = frozenset({"metadata", "default", "expected", "members", "config", "cls", "function"})
+
+
+def parts_of(node: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the members of a mapping in a core schema that may hold further nodes.
+
+    A mapping without a type holds nodes by other names, such as those of fields: a field may be called `default`.
+    """
+    if not isinstance(node.get("type"), str):
+        return node
+    return {name: part for name, part in node.items() if name not in _NO_PARTS}
+
+
 def has_aliases(core_schema: object) -> bool:
     """Tell whether a field or an argument, at any depth, is read by another name than its own."""
     if isinstance(core_schema, dict):
         members = cast("dict[str, object]", core_schema)
-        return not members.keys().isdisjoint(_ALIASES) or any(map(has_aliases, members.values()))
+        return not members.keys().isdisjoint(_ALIASES) or any(map(has_aliases, parts_of(members).values()))
     return type(core_schema) in (list, tuple) and any(map(has_aliases, cast("list[object]", core_schema)))
 
 
@@ -34,7 +48,7 @@ def depends_on_order(core_schema: object) -> bool:
         kind = members.get("type")
         if isinstance(kind, str) and (kind == "ordered-dict" or kind.startswith("function-")):
             return True
-        return any(map(depends_on_order, members.values()))
+        return any(map(depends_on_order, parts_of(members).values()))
     return type(core_schema) in (list, tuple) and any(map(depends_on_order, cast("list[object]", core_schema)))
 
 
@@ -101,13 +115,10 @@ def walk(node: Any, of: Fields, config: Mapping[str, Any] | None = None) -> Iter
             pending += [(each, around) for each in part]
         elif isinstance(part, dict):
             members = cast("dict[str, Any]", part)
-            inside = members.get("config", around)
-            if "type" in members:
+            inside = around
+            if isinstance(members.get("type"), str):
+                inside = members.get("config", around)
                 yield members, inside
             if members.get("type") == "definition-ref":
                 pending.append((of.definitions[members["schema_ref"]], around))
-            pending += [(each, inside) for name, each in members.items() if name not in _NO_PARTS]
-
-
-# Keys that hold no parts of a schema, but user values and notes.
-_NO_PARTS: Final = frozenset({"metadata", "default", "expected", "members", "config", "cls", "function"})
+            pending += [(each, inside) for each in parts_of(members).values()]
