@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
@@ -34,9 +34,10 @@ from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
 from ndb_models.schema.lifetime import Lifetime
+from ndb_models.schema.lookup import lookups_of
 from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
 from ndb_models.schema.registry import claim_schema
-from ndb_models.texts import ObjectText, names_in, split_members
+from ndb_models.texts import ObjectText, split_members
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.usage import NotEntered
@@ -84,7 +85,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._ends_invalid = on_invalid == "end"
         self._options = model.session_options
         self._options.upgrades.check_chain()
-        self._codec: ModelCodec[M] = ModelCodec(model)
+        self._codec: ModelCodec[M] = ModelCodec(model, lookups_of(model))
         self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
         check_definition(model)
         claim_schema(model)
@@ -156,22 +157,29 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
                 out after its write, and then writes the former value back.
             SessionGoneError: the session has ended or expired since it was read.
         """
-        stored = stored_of(self._checked(session))
+        if type(session) is not self._model:
+            raise self._misplaced(session)
+        stored = stored_of(session)
         if stored is None:
             return await self._create(session, expiry)
         if expiry is not None:
             raise InvalidArgumentError(
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
-        keys = self._codec.dump(session)
+        await self._write_changes(session, stored, self._codec.dump(session))
+        return session
+
+    async def _write_changes(self, session: M, stored: Stored, keys: ObjectText) -> None:
+        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`."""
         if stored.deadline is not None:
             stored = await self._not_overdue(stored)
-        anyway = stored.unsure if self._index is None else self._written_anyway(stored, keys, self._index.fields)
-        changed, removed, after = self._codec.changes(session, keys, stored.keys, anyway)
+        changes = self._codec.changes(session, keys, stored.keys, stored.unsure)
+        changed, removed = changes.changed, changes.removed
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
-        # Until the reply comes, the stored values of these names are unknown: the next save writes them in any case.
-        set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
+        if changes.names:
+            # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
+            set_stored(session, msgspec.structs.replace(stored, unsure=changes.names))
         if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
             write = partial(self._access.change, stored.tkn, changed, removed)
         else:
@@ -179,13 +187,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._index is None:
             await write()
         else:
-            moved = changed if stored.outdated is None else split_members(after)
+            moved = changed if stored.outdated is None else split_members(changes.after)
             await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
-        written = Stored(stored.tkn, after, stored.deadline)
-        if stored.by_another and not changed:
-            written = msgspec.structs.replace(written, by_another=True)
-        set_stored(session, written)
-        return session
+        by_another = stored.by_another and not changed
+        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
 
     async def _not_overdue(self, stored: Stored) -> Stored:
         """Return the stored state of a session. If its deadline seems past, the deadline is read again.
@@ -199,14 +204,6 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         except SessionGoneError as exc:
             raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)
-
-    def _written_anyway(self, stored: Stored, keys: ObjectText, looked_up: Iterable[str]) -> Collection[str]:
-        """Return the keys that a save writes even if they did not change.
-
-        A lookup field at a default that is not stored compares equal, but other programs look for the stored value.
-        """
-        before = names_in(stored.keys)
-        return stored.unsure.union(name for name in looked_up if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session with this token.
@@ -281,8 +278,11 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
     def _checked(self, session: M) -> M:
         if type(session) is not self._model:
-            raise InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
+            raise self._misplaced(session)
         return session
+
+    def _misplaced(self, session: object) -> InvalidArgumentError:
+        return InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
 
 
 def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:

@@ -184,9 +184,11 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
             StoredDataError: the stored data does not fit the model.
         """
         session = await self.get(tkn)
-        changed = self._codec.with_changes(session, changes)
-        set_stored(changed, known(session))
-        return await self.save(changed)
+        stored = known(session)
+        changed, keys = self._codec.with_changes(session, changes)
+        set_stored(changed, stored)
+        await self._write_changes(changed, stored, self._codec.dump(changed) if keys is None else keys)
+        return changed
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
         """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
@@ -197,14 +199,9 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
         Raises (on entry as `get`, on exit as `save`).
         """
-
-        async def load() -> tuple[M, None]:
-            return await self.get(tkn), None
-
-        async def save(session: M, _: None) -> None:
-            await self.save(session)
-
-        return Editing(load, save, "edit() is entered: async with repo.edit(tkn) as session: ...")
+        return Editing(
+            partial(self.get, tkn), self.save, "edit() is entered: async with repo.edit(tkn) as session: ..."
+        )
 
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old session. Return the model.
