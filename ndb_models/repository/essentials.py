@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
@@ -27,6 +26,7 @@ from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
 from ndb_models.repository.index_change import change_indexed
 from ndb_models.repository.lifetimes import Lifetimes
+from ndb_models.repository.projecting import Projection
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
@@ -52,7 +52,7 @@ _LEFT: Final = (
 )
 
 
-class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
+class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
 
     USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
@@ -62,7 +62,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
         def __new__(cls, *given, **options):
             """Check the arguments first, for a clearer error than Python's own."""
-            if cls.__init__ is EssentialVerbs.__init__:
+            if cls.__init__ is CoreVerbs.__init__:
                 given = dict(zip(("client", "model"), given, strict=False)) | options
                 _check_arguments(given.get("client"), given.get("model"), "raise")
             return super().__new__(cls)
@@ -97,11 +97,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # True if a read takes more than loading the model, even in the class's version.
-        self._takes_care = self._ends_invalid or self._upgrading.reads_whole
+        self._examines_reads = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
-        # The codec of each view, and the keys that it reads.
-        self._views: dict[type[BaseModel], tuple[ModelCodec[Any], tuple[str, ...]]] = {}
+        self._views: dict[type, Projection[Any]] = {}
         # None if the class has no lookup field; such a class bears no cost of an index.
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
@@ -221,11 +220,11 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
         read = await self._access.read(tkn, names, USE if extend else LOOK)
-        if self._takes_care or (not read.usual and self._upgrading.is_due(read)):
+        if self._examines_reads or (not read.is_common and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
         session = codec.load(read.text, tkn)
         envelope = read.envelope
-        if envelope is not None and read.usual:
+        if envelope is not None and read.is_common:
             stored = Stored(tkn, read.text, envelope.deadline)
         else:
             stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Final
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import from_json
 
 from ndb_models.schema.lossless import field_reader
+from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
 from ndb_models.texts import ObjectText, split_members
-
-NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
-"""Errors raised where a value cannot be written as JSON."""
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):

@@ -8,14 +8,12 @@ uses.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
-from pydantic_core import to_json
 
 from ndb_models.errors import (
     InvalidArgumentError,
@@ -25,12 +23,14 @@ from ndb_models.errors import (
     UnstorableError,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.changes import NOT_JSON, Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
-from ndb_models.schema.core_schemas import has_aliases, writes_fields
+from ndb_models.schema.assignment import FieldValues
+from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
+from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.schema.lossless import extras_come_back, lossless_check
 from ndb_models.schema.problems import (
+    NO_JSON,
+    NOT_JSON,
     WHOLE,
     not_numbers,
     problems_of,
@@ -40,8 +40,8 @@ from ndb_models.schema.problems import (
     without_values,
 )
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
-from ndb_models.schema.value_kinds import not_stored
+from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
+from ndb_models.schema.value_kinds import drops_private, not_stored
 from ndb_models.texts import (
     NO_MEMBERS,
     UNREADABLE,
@@ -62,17 +62,12 @@ _SURELY_READ: Final = 4000
 
 _RESERVED: Final = RESERVED_KEY.encode()
 
-_NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
 _STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
 _EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
 _LEFT_OUT: Final = (
     "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
     " that it is left out for, or write it always"
 )
-
-
-# Types of plain JSON values.
-_PLAIN: Final = frozenset({type(None), bool, int, str, list, dict})
 
 
 class ModelCodec(Generic[B]):
@@ -93,7 +88,7 @@ class ModelCodec(Generic[B]):
             model.model_rebuild()
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
-        self._read: Callable[[bytes], B] = _reader(model)
+        self._read: Callable[[bytes], B] = reader_of(model)
         self._write: Callable[..., bytes] = _writer(model)
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
@@ -116,14 +111,14 @@ class ModelCodec(Generic[B]):
         """
         try:
             text = self._write(model)
+            if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
+                extras = model.__pydantic_extra__
+                if not extras:
+                    return ObjectText(text, self.names)
+                if extras_come_back(extras) and _RESERVED not in text:
+                    return ObjectText(text, (*self.names, *extras))
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))
-        if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
-            extras = model.__pydantic_extra__
-            if not extras:
-                return ObjectText(text, self.names)
-            if extras_come_back(extras) and _RESERVED not in text:
-                return ObjectText(text, (*self.names, *extras))
         keys = self._keys(model, text)
         read = self._read_back(model, keys)
         lost = self._lost(model, read, keys)
@@ -153,8 +148,8 @@ class ModelCodec(Generic[B]):
             raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
 
     def _not_json(self, model: B) -> UnstorableError:
-        problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
-        return UnstorableError(self._name, problems or [(WHOLE, _NO_JSON)])
+        problems = [(name, NO_JSON) for name in self.names if not self._writes(model, name)]
+        return UnstorableError(self._name, problems or [(WHOLE, NO_JSON)])
 
     def _writes(self, model: B, name: str) -> bool:
         try:
@@ -230,7 +225,7 @@ class ModelCodec(Generic[B]):
         try:
             return split_members(self._write(model, include={*names}))
         except NOT_JSON as exc:
-            raise_without_context(UnstorableError(self._name, [(name, _NO_JSON) for name in names]), without_value(exc))
+            raise_without_context(UnstorableError(self._name, [(name, NO_JSON) for name in names]), without_value(exc))
 
     def changes(self, model: B, keys: ObjectText, before: bytes, unsure: frozenset[str] = frozenset()) -> Changes:
         """Return the changes of a model since it was read from the text `before`, or written as that text.
@@ -298,9 +293,10 @@ class ModelCodec(Generic[B]):
             UnstorableError: a value does not fit its field or would not come back the same, or the values do not fit
                 together.
         """
-        for name, value in self._validated(model, changes).items():
-            extra = model.__pydantic_extra__
-            (model.__dict__ if extra is None or name in self._model.__pydantic_fields__ else extra)[name] = value
+        values = self._validated(model, changes)
+        fields = self._model.__pydantic_fields__
+        (model.__pydantic_extra__ or {}).update({name: values.pop(name) for name in changes if name not in fields})
+        vars(model).update(values)
         model.__pydantic_fields_set__.update(changes)
         if self._comes_back is not None:
             keys = self.dump(model)
@@ -315,7 +311,7 @@ class ModelCodec(Generic[B]):
             raise UnstorableError(self._name, lost)
         return read, None
 
-    def _validated(self, model: B, changes: Mapping[str, object]) -> Mapping[str, object]:
+    def _validated(self, model: B, changes: Mapping[str, object]) -> dict[str, object]:
         unknown = changes.keys() - self._model.__pydantic_fields__
         if unknown and not self.open:
             known = ", ".join(self._model.__pydantic_fields__)
@@ -325,7 +321,7 @@ class ModelCodec(Generic[B]):
         cause: ValidationError | None = None
         for name, value in changes.items():
             try:
-                values[name] = self._fields_validator.validate(model.__dict__, name, value)
+                values[name] = self.fields.validated(model.__dict__, name, value)
             except ValidationError as exc:
                 problems += problems_of(exc)
                 cause = cause or exc
@@ -333,57 +329,10 @@ class ModelCodec(Generic[B]):
             raise UnstorableError(self._name, problems) from without_values(cause)
         return values
 
-    def field_text(self, name: str, value: object) -> bytes:
-        """Return the JSON that a value given for a field would be stored as.
-
-        Raises:
-            InvalidArgumentError: the value does not fit the field, is no JSON, or is left out in writing.
-        """
-        try:
-            validated = self._fields_validator.validate({}, name, value)
-            blank = self._model.__new__(self._model)
-            parts = {"__dict__": {name: validated}, "__pydantic_fields_set__": {name}}
-            for part, content in {**parts, "__pydantic_extra__": {}, "__pydantic_private__": None}.items():
-                object.__setattr__(blank, part, content)
-            return split_members(self._write(blank, include={name}))[name]
-        except ValidationError as exc:
-            ((_, reason), *_) = problems_of(exc)
-            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {reason}"), without_values(exc))
-        except KeyError:
-            left_out = InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written")
-            raise_without_context(left_out)
-        except NOT_JSON as exc:
-            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}"), without_value(exc))
-
-    def default_texts(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the defaults of fields as JSON.
-
-        Left out: fields without a default, factories that need other fields, and defaults that are no JSON.
-        """
-        texts: dict[str, bytes] = {}
-        for name in names:
-            field = self._model.__pydantic_fields__[name]
-            if field.is_required():
-                continue
-            with contextlib.suppress(TypeError, KeyError):  # a factory that needs the other fields
-                default = field.get_default(call_default_factory=True, validated_data={})
-                try:
-                    texts[name] = self.field_text(name, default)
-                except InvalidArgumentError:  # such as one that is left out in writing
-                    if type(default) in _PLAIN:
-                        texts[name] = to_json(default)
-        return texts
-
     @cached_property
-    def _fields_validator(self) -> FieldsValidator:
-        return FieldsValidator(self._model)
-
-
-def _reader(model: type[B]) -> Callable[[bytes], B]:
-    """Return a function that reads a model from JSON, by field names at every depth."""
-    read: Callable[..., B] = model.__pydantic_validator__.validate_json
-    # These arguments cost a third of the time of reading a small model.
-    return partial(read, by_alias=False, by_name=True) if has_aliases(model.__pydantic_core_schema__) else read
+    def fields(self) -> FieldValues:
+        """Validates and writes single fields."""
+        return FieldValues(self._model, self._write)
 
 
 def _writer(model: type[BaseModel]) -> Callable[..., bytes]:

@@ -22,7 +22,7 @@ from ndb_models.schema.frozen_expiry import FrozenExpiry, compare_expiry, frozen
 from ndb_models.schema.json_schema import ABSENT, DEFAULTS, JsonSchema
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.old_code import broken_for_old_code
-from ndb_models.schema.places import fields_of
+from ndb_models.schema.places import fields_by_path
 from ndb_models.schema.shape import check_shape
 from ndb_models.schema.stored_schema import OF_NAMES, VALUES, stored_schema_of
 
@@ -86,15 +86,15 @@ def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[
     if before is None:
         return {}
     defs = {"$defs": before.json_schema["$defs"]} if "$defs" in before.json_schema else {}
-    then, now = fields_of(before.json_schema), fields_of(schema)
-    gone = {place: {**each, **defs} for place, each in then.items() if place not in now}
-    removed = {place: each for place, each in before.removed.items() if place not in now}
+    then, now = fields_by_path(before.json_schema), fields_by_path(schema)
+    gone = {path: {**each, **defs} for path, each in then.items() if path not in now}
+    removed = {path: each for path, each in before.removed.items() if path not in now}
     # A removed field tells of the fields inside it.
-    return {**removed, **{place: each for place, each in gone.items() if not _is_inside(place, gone)}}
+    return {**removed, **{path: each for path, each in gone.items() if not _is_inside(path, gone)}}
 
 
-def _is_inside(place: str, others: Iterable[str]) -> bool:
-    return any(place.startswith((f"{other}.", f"{other}[")) for other in others)
+def _is_inside(path: str, others: Iterable[str]) -> bool:
+    return any(path.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _as_filed(schema: Any) -> Any:
@@ -157,11 +157,11 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
 
 def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:
     """Return the breaking differences of fields that come back: sessions may hold values of the removed fields."""
-    now = fields_of(schema)
+    now = fields_by_path(schema)
     return [
         each._replace(reason=f"{each.reason} (there was such a field before)")
-        for place, old in removed.items()
-        if place in now
-        for each in compare_field(old, schema, now[place], place)
+        for path, old in removed.items()
+        if path in now
+        for each in compare_field(old, schema, now[path], path)
         if each.breaking
     ]

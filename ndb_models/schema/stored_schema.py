@@ -42,7 +42,7 @@ _UNSHOWN: Final[Mapping[str, Mapping[str, str]]] = {
     "multi-host-url": _URL,
     "union": {"mode": ""},
 }
-_USUAL: Final[Mapping[tuple[str, str], object]] = {
+_DEFAULT_SETTINGS: Final[Mapping[tuple[str, str], object]] = {
     ("float", "allow_inf_nan"): True,
     ("union", "mode"): "smart",
     ("bytes", "ser_json_bytes"): "utf8",
@@ -131,7 +131,7 @@ class StoredSchema(GenerateJsonSchema):
         for name, configured in _UNSHOWN.get(kind, {}).items():
             own = schema.get(name)
             value = getattr(self._config, configured, None) if own is None and configured else own
-            if value is not None and value != _USUAL.get((kind, name), False):
+            if value is not None and value != _DEFAULT_SETTINGS.get((kind, name), False):
                 found[name] = value
         return found
 

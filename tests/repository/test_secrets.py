@@ -135,9 +135,9 @@ async def test_pydantic_goes_on_hiding_what_is_stored_in_the_open(secrets: Repos
 
 @pytest.mark.parametrize("name", ["metadata", "config", "default", "expected", "members", "function", "cls", "type"])
 async def test_a_secret_is_stored_whatever_its_field_is_called(client: NdbClient, name: str) -> None:
-    inner: Any = create_model("Inner", **{name: (SecretStr, ...)})
-    fields: Any = {name: (SecretStr, ...), "inner": (inner, ...)}
-    model: Any = create_model("Called", __base__=SessionModel, **fields)
+    secret: Any = {name: (SecretStr, ...)}
+    inner: Any = create_model("Inner", **secret)
+    model: Any = create_model("Called", __base__=SessionModel, **secret, inner=(inner, ...))
     repo = Repository(client, model)
     session: Any = await repo.save(model(**{name: "canary", "inner": {name: "canary"}}))
     assert await repo.get(session.tkn) == session
