@@ -267,9 +267,11 @@ def names_in(text: bytes) -> tuple[str, ...]:
     return tuple(_split(text))
 
 
-def raw_members(text: bytes) -> dict[str, msgspec.Raw]:
-    """Return views of a JSON object's members: quicker, but they keep the whole text alive. Raises as `names_in`."""
-    return _split(text)
+raw_members: Final = _split
+"""Returns views of a JSON object's members: quicker, but they keep the whole text alive. Raises as `names_in`."""
+
+join_raw_members: Final = _encode
+"""Returns the JSON object with the given names and views."""
 
 
 def split_members(text: bytes) -> dict[str, bytes]:

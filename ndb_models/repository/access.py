@@ -31,11 +31,11 @@ from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.schema.envelope import (
     NOT_OURS,
     RESERVED_KEY,
+    CommonEnvelope,
     Envelope,
-    Seal,
     is_reserved,
     of_one_session,
-    unsealed,
+    split_envelope,
     write_envelope,
 )
 from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
@@ -91,7 +91,9 @@ class SessionAccess:
         self._schema = schema
         self.by: str = by
         """The form of the class that writes them."""
-        self.seal: Seal = Seal(envelope_of(schema, version, None, lifetimes.of_class, by))
+        self.common_envelope: CommonEnvelope = CommonEnvelope(
+            envelope_of(schema, version, None, lifetimes.of_class, by)
+        )
         """The reserved key of most sessions."""
         # The latest read: its names (mostly the fields of the class), the largest frame, and the requests it is divided
         # into. One object, since threads may share a store in memory.
@@ -119,7 +121,7 @@ class SessionAccess:
         Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        _, envelope, _ = unsealed(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
+        _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
     async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
@@ -187,16 +189,16 @@ class SessionAccess:
                 keys = answer["keys"]
             else:
                 keys = await self._ask(tkn, parts[0], reading)
-            usual = self.seal.unsealed(keys.text, tkn)
-            if not names and (usual is None or usual[0] != NO_MEMBERS):
+            common = self.common_envelope.cut_from(keys.text, tkn)
+            if not names and (common is None or common[0] != NO_MEMBERS):
                 keys.split()  # no caller parses them later: check that they are an object
-            if usual is not None:
-                read = Read(usual[0], usual[1], usual[2], True)  # keyword arguments would take twice as long
-                deadline = usual[1].deadline
+            if common is not None:
+                read = Read(common[0], common[1], common[2], True)  # keyword arguments would take twice as long
+                deadline = common[1].deadline
                 if deadline is None or self.lifetimes.is_timely(deadline):
                     return read
                 return await self._settled(tkn, read, reading)
-            text, envelope, reserved = unsealed(keys)
+            text, envelope, reserved = split_envelope(keys)
             if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
                 read = Read(text, envelope, reserved)
                 return read if self.lifetimes.is_settled(envelope) else await self._settled(tkn, read, reading)

@@ -159,8 +159,8 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         """
         before = await self._access.read()
         config = self._access.load(before)
-        changed = self._access.codec.with_changes(config, changes)
-        texts = self._access.dump(changed)
+        changed, keys = self._access.codec.with_changes(config.model_copy(), changes)
+        texts = self._access.dump(changed) if keys is None else keys
         unstored = {name for name in changes if name not in before}
         names = unstored.union(self._access.differing(config, changed))
         await self._access.write(texts, names.intersection({*texts, *before}))
@@ -175,19 +175,20 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
 
         Raises (on entry as `load`, on exit as `update`).
         """
-        return Editing(
-            self._load_to_edit, self._save_edited, "edit() is entered: async with config.edit() as current: ..."
-        )
+        loaded: list[tuple[dict[str, bytes], C]] = []
 
-    async def _load_to_edit(self) -> tuple[C, tuple[dict[str, bytes], C]]:
-        before = await self._access.read()
-        config = self._access.load(before)
-        return config, (before, config.model_copy(deep=True))
+        async def load() -> C:
+            before = await self._access.read()
+            config = self._access.load(before)
+            loaded.append((before, config.model_copy(deep=True)))
+            return config
 
-    async def _save_edited(self, config: C, known: tuple[dict[str, bytes], C]) -> None:
-        before, unchanged = known
-        texts = self._access.dump(config)
-        await self._access.write_over(before, texts, self._access.differing(unchanged, config))
+        async def save(config: C) -> None:
+            ((before, unchanged),) = loaded
+            texts = self._access.dump(config)
+            await self._access.write_over(before, texts, self._access.differing(unchanged, config))
+
+        return Editing(load, save, "edit() is entered: async with config.edit() as current: ...")
 
     # Watching
 

@@ -17,7 +17,7 @@ from ndb_models.client.sessions import LONGEST_DURATION
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
 from ndb_models.repository.access import SessionAccess
 from ndb_models.repository.splitting import fits, split_by_size
-from ndb_models.schema.envelope import RESERVED_KEY, sealed, write_envelope
+from ndb_models.schema.envelope import RESERVED_KEY, with_envelope, write_envelope
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, Timer, envelope_of
 from ndb_models.texts import ObjectText
@@ -83,7 +83,7 @@ class SessionCreation:
         if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
             tkn = _draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
-            whole = self._sealed(keys, tkn, lifetime, version, by)
+            whole = self._with_envelope(keys, tkn, lifetime, version, by)
             try:
                 answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
             except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
@@ -93,10 +93,12 @@ class SessionCreation:
                 return tkn
         return await self._create_in_parts(keys, lifetime, version, by, entry)
 
-    def _sealed(self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str) -> ObjectText:
+    def _with_envelope(
+        self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
+    ) -> ObjectText:
         if not lifetime.own and version == self._version and by == self._access.by:
-            return self._access.seal.sealed(keys, tkn, lifetime.deadline)
-        return sealed(keys, envelope_of(self._schema, version, tkn, lifetime, by))
+            return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
+        return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
     def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:
         """Return True if one request created the session. The server may lack that request, or have this token."""
@@ -124,7 +126,7 @@ class SessionCreation:
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
         tkn = await self._new(lifetime.expiry)
-        await self._write(tkn, parts, self._sealed(keys, tkn, lifetime, version, by), entry)
+        await self._write(tkn, parts, self._with_envelope(keys, tkn, lifetime, version, by), entry)
         return tkn
 
     async def _write(

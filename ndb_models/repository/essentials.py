@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
@@ -27,6 +26,7 @@ from ndb_models.repository.finding import Finder
 from ndb_models.repository.index import index_of
 from ndb_models.repository.index_change import change_indexed
 from ndb_models.repository.lifetimes import Lifetimes
+from ndb_models.repository.projecting import Projection
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.repository.standing import Sighting, Standing
 from ndb_models.repository.upgrading import Upgrading
@@ -34,9 +34,10 @@ from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
 from ndb_models.schema.lifetime import Lifetime
+from ndb_models.schema.lookup import lookups_of
 from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
 from ndb_models.schema.registry import claim_schema
-from ndb_models.texts import ObjectText, names_in, split_members
+from ndb_models.texts import ObjectText, split_members
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.usage import NotEntered
@@ -51,7 +52,7 @@ _LEFT: Final = (
 )
 
 
-class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
+class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
 
     USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
@@ -61,7 +62,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
         def __new__(cls, *given, **options):
             """Check the arguments first, for a clearer error than Python's own."""
-            if cls.__init__ is EssentialVerbs.__init__:
+            if cls.__init__ is CoreVerbs.__init__:
                 given = dict(zip(("client", "model"), given, strict=False)) | options
                 _check_arguments(given.get("client"), given.get("model"), "raise")
             return super().__new__(cls)
@@ -84,7 +85,7 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._ends_invalid = on_invalid == "end"
         self._options = model.session_options
         self._options.upgrades.check_chain()
-        self._codec: ModelCodec[M] = ModelCodec(model)
+        self._codec: ModelCodec[M] = ModelCodec(model, lookups_of(model))
         self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
         check_definition(model)
         claim_schema(model)
@@ -96,11 +97,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # True if a read takes more than loading the model, even in the class's version.
-        self._takes_care = self._ends_invalid or self._upgrading.reads_whole
+        self._examines_reads = self._ends_invalid or self._upgrading.reads_whole
         self._rewrites = rewrite
         self._verifies_version = verify_version
-        # The codec of each view, and the keys that it reads.
-        self._views: dict[type[BaseModel], tuple[ModelCodec[Any], tuple[str, ...]]] = {}
+        self._views: dict[type, Projection[Any]] = {}
         # None if the class has no lookup field; such a class bears no cost of an index.
         self._index = index_of(
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
@@ -156,22 +156,29 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
                 out after its write, and then writes the former value back.
             SessionGoneError: the session has ended or expired since it was read.
         """
-        stored = stored_of(self._checked(session))
+        if type(session) is not self._model:
+            raise self._misplaced(session)
+        stored = stored_of(session)
         if stored is None:
             return await self._create(session, expiry)
         if expiry is not None:
             raise InvalidArgumentError(
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
-        keys = self._codec.dump(session)
+        await self._write_changes(session, stored, self._codec.dump(session))
+        return session
+
+    async def _write_changes(self, session: M, stored: Stored, keys: ObjectText) -> None:
+        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`."""
         if stored.deadline is not None:
             stored = await self._not_overdue(stored)
-        anyway = stored.unsure if self._index is None else self._written_anyway(stored, keys, self._index.fields)
-        changed, removed, after = self._codec.changes(session, keys, stored.keys, anyway)
+        changes = self._codec.changes(session, keys, stored.keys, stored.unsure)
+        changed, removed = changes.changed, changes.removed
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
-        # Until the reply comes, the stored values of these names are unknown: the next save writes them in any case.
-        set_stored(session, msgspec.structs.replace(stored, unsure=stored.unsure.union(changed, removed)))
+        if changes.names:
+            # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
+            set_stored(session, msgspec.structs.replace(stored, unsure=changes.names))
         if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
             write = partial(self._access.change, stored.tkn, changed, removed)
         else:
@@ -179,13 +186,10 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._index is None:
             await write()
         else:
-            moved = changed if stored.outdated is None else split_members(after)
+            moved = changed if stored.outdated is None else split_members(changes.after)
             await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
-        written = Stored(stored.tkn, after, stored.deadline)
-        if stored.by_another and not changed:
-            written = msgspec.structs.replace(written, by_another=True)
-        set_stored(session, written)
-        return session
+        by_another = stored.by_another and not changed
+        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
 
     async def _not_overdue(self, stored: Stored) -> Stored:
         """Return the stored state of a session. If its deadline seems past, the deadline is read again.
@@ -199,14 +203,6 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         except SessionGoneError as exc:
             raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)
-
-    def _written_anyway(self, stored: Stored, keys: ObjectText, looked_up: Iterable[str]) -> Collection[str]:
-        """Return the keys that a save writes even if they did not change.
-
-        A lookup field at a default that is not stored compares equal, but other programs look for the stored value.
-        """
-        before = names_in(stored.keys)
-        return stored.unsure.union(name for name in looked_up if name in keys.names and name not in before)
 
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session with this token.
@@ -224,11 +220,11 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
         read = await self._access.read(tkn, names, USE if extend else LOOK)
-        if self._takes_care or (not read.usual and self._upgrading.is_due(read)):
+        if self._examines_reads or (not read.is_common and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
         session = codec.load(read.text, tkn)
         envelope = read.envelope
-        if envelope is not None and read.usual:
+        if envelope is not None and read.is_common:
             stored = Stored(tkn, read.text, envelope.deadline)
         else:
             stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))
@@ -281,8 +277,11 @@ class EssentialVerbs(Uncopyable, NotEntered, Generic[M]):
 
     def _checked(self, session: M) -> M:
         if type(session) is not self._model:
-            raise InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
+            raise self._misplaced(session)
         return session
+
+    def _misplaced(self, session: object) -> InvalidArgumentError:
+        return InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
 
 
 def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:

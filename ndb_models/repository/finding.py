@@ -96,7 +96,7 @@ class Finder(Generic[M]):
         values: list[Value] = []
         for name in index.fields:
             if name in given:
-                value = index.value(name, self._codec.field_text(name, given[name]))
+                value = index.value(name, self._codec.fields.text(name, given[name]))
                 if value is None:
                     raise InvalidArgumentError(f"{self._name}.{name}: None is not looked up")
                 values.append(value)

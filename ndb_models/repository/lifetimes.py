@@ -111,7 +111,7 @@ class Lifetimes:
             envelope: the reserved key, parsed.
             reserved: the text of the reserved key.
         """
-        envelope = read_envelope(reserved) or envelope  # with the token, which a seal leaves out
+        envelope = read_envelope(reserved) or envelope  # with the token, which the common envelope leaves out
         if not self._client.may_know(SH_EXPIRE) and self._under_class(envelope).deadline == envelope.deadline:
             return envelope, reserved
         task = self._client.in_background(self._bring_under(tkn, envelope, reserved))

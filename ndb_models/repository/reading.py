@@ -33,14 +33,14 @@ class Read(msgspec.Struct, frozen=True):
     """The result of reading a session: the text of its keys without the reserved one, and the reserved key.
 
     `text` is not validated yet: a codec or `keys` finds out whether it is an object. `envelope` is the parsed reserved
-    key, None for a foreign session; `reserved` is its text. `usual` is True if the reserved key is the one that this
-    form of the class writes, with its version and its expiry.
+    key, None for a foreign session; `reserved` is its text. `is_common` is True if the reserved key is the class's
+    `CommonEnvelope`: of this form of the class, with its version and its expiry.
     """
 
     text: bytes
     envelope: Envelope | None
     reserved: bytes = b""
-    usual: bool = False
+    is_common: bool = False
 
     def __repr__(self) -> str:
         return f"Read({len(self.text)} bytes)"

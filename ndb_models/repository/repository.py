@@ -17,20 +17,18 @@ from ndb_models.errors import (
     NdbError,
     ProtocolError,
     SessionGoneError,
-    StoredDataError,
     WrongSchemaError,
 )
 from ndb_models.repository.bulk import Progress, in_bulk
 from ndb_models.repository.editing import Editing
-from ndb_models.repository.essentials import EssentialVerbs, check_expiry, known
+from ndb_models.repository.essentials import CoreVerbs, check_expiry, known
 from ndb_models.repository.lookups import LookupVerbs
+from ndb_models.repository.projecting import Projection
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
-from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
-from ndb_models.schema.projection import check_view
-from ndb_models.texts import ObjectText, join_members
+from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -40,7 +38,7 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], EssentialVerbs[M]):
+class Repository(LookupVerbs[M], CoreVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -93,7 +91,7 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
         A session of another model, a foreign one and an incomplete one do not count.
         """
         try:
-            await self._access.read(tkn, (), _reading(extend))
+            await self._access.read(tkn, (), USE if extend else LOOK)
         except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
             return False
         return True
@@ -184,9 +182,11 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
             StoredDataError: the stored data does not fit the model.
         """
         session = await self.get(tkn)
-        changed = self._codec.with_changes(session, changes)
-        set_stored(changed, known(session))
-        return await self.save(changed)
+        stored = known(session)
+        changed, keys = self._codec.with_changes(session, changes)
+        set_stored(changed, stored)
+        await self._write_changes(changed, stored, self._codec.dump(changed) if keys is None else keys)
+        return changed
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
         """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
@@ -197,14 +197,9 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
 
         Raises (on entry as `get`, on exit as `save`).
         """
-
-        async def load() -> tuple[M, None]:
-            return await self.get(tkn), None
-
-        async def save(session: M, _: None) -> None:
-            await self.save(session)
-
-        return Editing(load, save, "edit() is entered: async with repo.edit(tkn) as session: ...")
+        return Editing(
+            partial(self.get, tkn), self.save, "edit() is entered: async with repo.edit(tkn) as session: ..."
+        )
 
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old session. Return the model.
@@ -295,35 +290,22 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
                 This is found out at the first use, before any request.
             StoredDataError: the stored data does not fit the view.
         """
-        _check_is_view(view)
-        bound = self._views.get(view)
+        given: object = view
+        bound: Projection[V] | None = self._views.get(given) if isinstance(given, type) else None
         if bound is None:
-            codec = ModelCodec(view)  # resolves the names of types that were not defined yet
-            bound = self._views[view] = codec, check_view(view, self._model)
-        codec, names = bound
-        read = await self._access.read(tkn, names, USE if extend else LOOK)
-        if not read.usual and self._upgrading.is_due(read):
+            bound = self._views[view] = Projection(view, self._model, self._codec)
+        read = await self._access.read(tkn, bound.names, USE if extend else LOOK)
+        if not read.is_common and self._upgrading.is_due(read):
             read, _ = await self._upgrading.upgraded(tkn, read)
-            read = read.with_keys({name: text for name, text in read.keys.items() if name in names})
-        return self._shown(codec, names, read, tkn)
-
-    def _shown(self, codec: ModelCodec[V], names: tuple[str, ...], read: Read, tkn: SessionToken) -> V:
-        """Return a view of a read. A key that is not stored has the default of the model, not of the view."""
-        try:
-            shown = codec.load(read.text, tkn)
-            if shown.__pydantic_fields_set__.issuperset(names):
-                return shown
-        except StoredDataError:
-            if read.keys.keys() >= {*names}:
-                raise
-        return codec.load(join_members({**self._codec.default_texts(names), **read.keys}), tkn)
+            read = read.with_keys({name: text for name, text in read.keys.items() if name in bound.names})
+        return bound.shown(read, tkn)
 
     async def raw(self, tkn: SessionToken, *, extend: bool = True) -> dict[str, str]:
         """Return all keys of a session as JSON text, with the reserved key, for repair. `extend` is as for `get`.
 
         The session may be of any model, foreign or incomplete.
         """
-        return {name: text.decode() for name, text in (await self._access.raw(tkn, _reading(extend))).items()}
+        return {name: text.decode() for name, text in (await self._access.raw(tkn, USE if extend else LOOK)).items()}
 
     # Many sessions
 
@@ -359,12 +341,3 @@ class Repository(LookupVerbs[M], EssentialVerbs[M]):
     ) -> list[bool | NdbError]:
         """End sessions, as `delete`. Return in order for each whether there was one, or the error."""
         return await in_bulk(self.delete, tkns, progress)
-
-
-def _reading(extend: bool) -> Reading:
-    return USE if extend else LOOK
-
-
-def _check_is_view(view: object) -> None:
-    if not (isinstance(view, type) and issubclass(view, BaseModel)):
-        raise InvalidArgumentError("a view is a Pydantic model, whose fields are some of the session's")

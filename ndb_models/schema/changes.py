@@ -6,98 +6,79 @@ order in which a set is written is no change, nor is the way other programs form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import from_json
 
+from ndb_models.schema.lossless import field_reader
+from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
-from ndb_models.texts import ObjectText, join_members, raw_members, split_members
-
-NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
-"""Errors raised where a value cannot be written as JSON."""
+from ndb_models.texts import ObjectText, split_members
 
 
-_Members: TypeAlias = Mapping[str, msgspec.Raw]
+class Changes(msgspec.Struct, frozen=True, gc=False):
+    """The changes that a save writes.
 
+    Attributes:
+        changed: the keys to write, as one object.
+        removed: the keys to remove.
+        names: the names of both.
+        after: the text of all keys afterwards.
+    """
 
-class Changes(NamedTuple):
-    """The changes that a save writes: changed keys with their texts, keys to remove, and the text stored after it."""
-
-    changed: dict[str, bytes]
+    changed: Mapping[str, bytes]
     removed: list[str]
+    names: frozenset[str]
     after: bytes
 
 
-class Ways(NamedTuple):
-    """The reader and the writer of a class, and its scalar fields; see `scalar_fields`."""
+class FieldReaders(dict[str, Callable[[bytes], object] | None]):
+    """The function that reads a field of a class from its own JSON; None if the field is read with the others alone."""
 
-    read: Callable[[bytes], BaseModel]
-    write: Callable[..., bytes]
-    scalars: Mapping[str, frozenset[type]]
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+
+    def __missing__(self, name: str) -> Callable[[bytes], object] | None:
+        if name not in self._model.__pydantic_fields__:  # an extra key: there is no end of their names
+            return None
+        return self.setdefault(name, field_reader(self._model, name))
 
 
-def find_changes(
+def changed_in_whole(
     model: BaseModel,
     keys: ObjectText,
     before: bytes,
-    anyway: Collection[str],
-    ways: Ways,
-) -> Changes:
-    """Compare a model, and the keys that it is written as, with the stored text; see `ModelCodec.changes`."""
-    stored, now = raw_members(before), raw_members(keys.text)
-    differing = [name for name, text in now.items() if stored.get(name) != text]
-    if stored.keys() != now.keys():
-        differing += [name for name in stored if name not in now]
-    undecided = [name for name in differing if not _surely_changed(name, now, stored, ways.scalars)]
-    changed = {*anyway, *differing}
-    if undecided:
-        changed.difference_update(frozenset(undecided).difference(anyway))
-        try:
-            changed.update(_changed(model, now, undecided, ways.read(before), ways.write))
-        except ValidationError:  # it fitted when it was read; a validator may depend on the time or on outside state
-            changed.update(_changed_as_json(keys.text, undecided, before))
-    looked_at = now if anyway else differing
-    written = {name: bytes(now[name]) for name in looked_at if name in changed and name in now}
-    removed = [name for name in changed if name not in now]
-    if changed.issuperset(differing):
-        return Changes(written, removed, keys.text)
-    after = {name: text for name, text in {**split_members(before), **written}.items() if name not in removed}
-    return Changes(written, removed, join_members(after))
-
-
-def _surely_changed(name: str, now: _Members, stored: _Members, scalars: Mapping[str, frozenset[type]]) -> bool:
-    """Tell whether the JSON alone shows that a field has changed. False leaves the question open."""
-    kinds = scalars.get(name)
-    if kinds is None or name not in now or name not in stored:
-        return False
-    try:
-        ours, theirs = from_json(bytes(now[name])), from_json(bytes(stored[name]))
-    except ValueError:  # more digits than Pydantic reads
-        return False
-    return type(ours) in kinds and type(theirs) in kinds and ours != theirs
-
-
-def _changed(
-    model: BaseModel, now: _Members, differing: Sequence[str], read: BaseModel, write: Callable[..., bytes]
+    names: Collection[str],
+    read: Callable[[bytes], BaseModel],
+    write: Callable[..., bytes],
 ) -> Iterator[str]:
-    again = FieldTexts(write, read)
-    for name in differing:
-        reason = difference(value_of(model, name), value_of(read, name), OF_CHANGES)
+    """Yield the fields whose values differ from those that the stored text reads as.
+
+    Args:
+        model: the model.
+        keys: the keys that it is written as.
+        before: the stored text, which is read whole.
+        names: the fields in question.
+        read: reads a model of the class.
+        write: writes a model of the class.
+    """
+    try:
+        stored = read(before)
+    except ValidationError:  # it fitted when it was read; a validator may depend on the time or on outside state
+        differing = lost_names(from_json(keys.text), from_json(before), OF_CHANGES)
+        yield from (name for name in names if name in differing)
+        return
+    again = FieldTexts(write, stored)
+    for name in names:
+        reason = difference(value_of(model, name), value_of(stored, name), OF_CHANGES)
         if reason is UNDECIDED:
-            reason = again.settles(reason, name, bytes(now[name]) if name in now else None)
+            reason = again.settles(reason, name, keys[name] if name in keys.names else None)
         if reason is not None:
             yield name
-
-
-def _changed_as_json(now: bytes, differing: Sequence[str], before: bytes) -> Iterator[str]:
-    ours, theirs = from_json(now), from_json(before)
-    changed = lost_names(ours, theirs, OF_CHANGES)
-    return (name for name in differing if name in changed)
 
 
 class FieldTexts:

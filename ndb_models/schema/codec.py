@@ -8,14 +8,12 @@ uses.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
-from pydantic_core import to_json
 
 from ndb_models.errors import (
     InvalidArgumentError,
@@ -25,12 +23,14 @@ from ndb_models.errors import (
     UnstorableError,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.assignment import FieldsValidator
-from ndb_models.schema.changes import NOT_JSON, Changes, FieldTexts, Ways, find_changes, value_of
-from ndb_models.schema.core_schemas import has_aliases, writes_fields
+from ndb_models.schema.assignment import FieldValues
+from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
+from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
-from ndb_models.schema.lossless import extras_come_back, lossless_check, scalar_fields
+from ndb_models.schema.lossless import extras_come_back, lossless_check
 from ndb_models.schema.problems import (
+    NO_JSON,
+    NOT_JSON,
     WHOLE,
     not_numbers,
     problems_of,
@@ -40,19 +40,28 @@ from ndb_models.schema.problems import (
     without_values,
 )
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, drops_private, lost_names
-from ndb_models.schema.value_kinds import not_stored
-from ndb_models.texts import UNREADABLE, ObjectText, names_in, split_members
+from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
+from ndb_models.schema.value_kinds import drops_private, not_stored
+from ndb_models.texts import (
+    NO_MEMBERS,
+    UNREADABLE,
+    ObjectText,
+    join_raw_members,
+    names_in,
+    raw_members,
+    split_members,
+)
 from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
+
+_NO_KEYS: Final = ObjectText(NO_MEMBERS, ())
 
 # In a text of at most this many bytes, no integer has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
 
 _RESERVED: Final = RESERVED_KEY.encode()
 
-_NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
 _STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
 _EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
 _LEFT_OUT: Final = (
@@ -61,25 +70,25 @@ _LEFT_OUT: Final = (
 )
 
 
-# Types of plain JSON values.
-_PLAIN: Final = frozenset({type(None), bool, int, str, list, dict})
-
-
 class ModelCodec(Generic[B]):
     """Turns models of one class into keys and back. Built once per class and repository.
+
+    Args:
+        model: the class.
+        looked_up: the fields that other programs look for by their stored values.
 
     Raises:
         SchemaError: the class names a type that is not defined.
     """
 
-    def __init__(self, model: type[B]) -> None:
+    def __init__(self, model: type[B], looked_up: Collection[str] = ()) -> None:
         self._model = model
         self._name = model.__name__
         try:
             model.model_rebuild()
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
-        self._read: Callable[[bytes], B] = _reader(model)
+        self._read: Callable[[bytes], B] = reader_of(model)
         self._write: Callable[..., bytes] = _writer(model)
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
@@ -89,7 +98,8 @@ class ModelCodec(Generic[B]):
         self.open: bool = model.model_config.get("extra") == "allow"
         """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
-        self._ways = Ways(self._read, self._write, scalar_fields(model))
+        self._field_readers = FieldReaders(model)
+        self._looked_up = frozenset(looked_up)
         self._rules = Rules(drops_private=drops_private(model))
 
     def dump(self, model: B) -> ObjectText:
@@ -107,26 +117,39 @@ class ModelCodec(Generic[B]):
                     return ObjectText(text, self.names)
                 if extras_come_back(extras) and _RESERVED not in text:
                     return ObjectText(text, (*self.names, *extras))
-            names = names_in(text)
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))
-        # Equal names share one tuple: there may be millions of texts.
-        keys = ObjectText(text, self.names if names == self.names else names)
-        if keys.names is not self.names:
-            self._refuse_misnamed(keys)
-        try:
-            read = self._read(text)
-        except ValidationError as exc:
-            problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
-            raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
+        keys = self._keys(model, text)
+        read = self._read_back(model, keys)
         lost = self._lost(model, read, keys)
         if lost:
             raise UnstorableError(self._name, lost)
         return keys
 
+    def _keys(self, model: B, text: bytes | None = None) -> ObjectText:
+        """Return a model's keys, without a check that they come back. `text` is what it is written as, if known."""
+        try:
+            text = text or self._write(model)
+            names = names_in(text)
+        except NOT_JSON as exc:
+            raise_without_context(self._not_json(model), without_value(exc))
+        if names == self.names:  # share one tuple: there may be millions of texts
+            return ObjectText(text, self.names)
+        keys = ObjectText(text, names)
+        self._refuse_misnamed(keys)
+        return keys
+
+    def _read_back(self, model: B, keys: ObjectText) -> B:
+        """Return the model that a model's keys make."""
+        try:
+            return self._read(keys.text)
+        except ValidationError as exc:
+            problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
+            raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
+
     def _not_json(self, model: B) -> UnstorableError:
-        problems = [(name, _NO_JSON) for name in self.names if not self._writes(model, name)]
-        return UnstorableError(self._name, problems or [(WHOLE, _NO_JSON)])
+        problems = [(name, NO_JSON) for name in self.names if not self._writes(model, name)]
+        return UnstorableError(self._name, problems or [(WHOLE, NO_JSON)])
 
     def _writes(self, model: B, name: str) -> bool:
         try:
@@ -202,20 +225,52 @@ class ModelCodec(Generic[B]):
         try:
             return split_members(self._write(model, include={*names}))
         except NOT_JSON as exc:
-            raise_without_context(UnstorableError(self._name, [(name, _NO_JSON) for name in names]), without_value(exc))
+            raise_without_context(UnstorableError(self._name, [(name, NO_JSON) for name in names]), without_value(exc))
 
-    def changes(self, model: B, keys: ObjectText, before: bytes, anyway: Collection[str] = ()) -> Changes:
+    def changes(self, model: B, keys: ObjectText, before: bytes, unsure: frozenset[str] = frozenset()) -> Changes:
         """Return the changes of a model since it was read from the text `before`, or written as that text.
+
+        A field that is looked up is written if it is not stored, even at its default: others look for its stored value.
 
         Args:
             model: the model.
             keys: the keys that it is written as now.
             before: the text that is stored.
-            anyway: keys to write, or to remove, even if they did not change.
+            unsure: keys with unknown stored values. They are written, or removed, even if they did not change.
         """
-        if keys.text == before and not anyway:
-            return Changes({}, [], before)
-        return find_changes(model, keys, before, anyway, self._ways)
+        if keys.text == before and not unsure:
+            return Changes(_NO_KEYS, [], unsure, before)
+        now, stored = raw_members(keys.text), raw_members(before)
+        removed = [name for name in unsure if name not in now] if unsure else []
+        for name in unsure:
+            stored.pop(name, None)
+        changed: dict[str, msgspec.Raw] = {}
+        undecided = [name for name in stored if name not in now] if stored.keys() != now.keys() else []
+        is_all = True
+        for name, text in now.items():
+            was = stored.get(name)
+            if was == text:
+                continue
+            read = self._field_readers[name]
+            if was is None and (name in unsure or name in self._looked_up):
+                changed[name] = text
+            elif was is None or read is None:
+                undecided.append(name)
+            elif difference(model.__dict__[name], read(bytes(was)), OF_CHANGES) is not None:
+                changed[name] = text
+            else:
+                is_all = False
+        if undecided:
+            differing = {*changed_in_whole(model, keys, before, undecided, self._read, self._write)}
+            changed.update({name: now[name] for name in undecided if name in differing and name in now})
+            removed += [name for name in undecided if name in differing and name not in now]
+            is_all = is_all and differing.issuperset(undecided)
+        after = keys.text
+        if not is_all:
+            kept = {**stored, **changed}
+            after = join_raw_members({name: kept[name] for name in kept if name not in removed})
+        written = ObjectText(join_raw_members(changed), tuple(changed))
+        return Changes(written, removed, frozenset((*changed, *removed)), after)
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the stored fields with different values in two models, in the order of the class."""
@@ -227,112 +282,64 @@ class ModelCodec(Generic[B]):
 
         return tuple(filter(differ, self.names))
 
-    def with_changes(self, model: B, changes: Mapping[str, object]) -> B:
-        """Return a copy of a model with these fields changed. Each is validated as in the constructor, then the whole.
+    def with_changes(self, model: B, changes: Mapping[str, object]) -> tuple[B, ObjectText | None]:
+        """Change fields of a model. Each is validated as in the constructor, then the whole.
+
+        The given model is used up: the result is another one. Its keys are returned with it, unless a validator of the
+        whole made it differ from what it was read from, so that it has to be dumped.
 
         Raises:
             InvalidArgumentError: a name is no field, and the class is not `open`.
             UnstorableError: a value does not fit its field or would not come back the same, or the values do not fit
                 together.
         """
-        unknown = sorted(set(changes) - set(self._model.__pydantic_fields__))
+        values = self._validated(model, changes)
+        fields = self._model.__pydantic_fields__
+        (model.__pydantic_extra__ or {}).update({name: values.pop(name) for name in changes if name not in fields})
+        vars(model).update(values)
+        model.__pydantic_fields_set__.update(changes)
+        if self._comes_back is not None:
+            keys = self.dump(model)
+            return self._read_back(model, keys), keys
+        keys = self._keys(model)
+        # Reading validates the whole: fields that did not change are not coerced once more.
+        read = self._read_back(model, keys)
+        if difference(model, read, self._rules) is None:
+            return read, keys
+        lost = [*self._lost_fields(model, read, keys, changes)]
+        if lost:
+            raise UnstorableError(self._name, lost)
+        return read, None
+
+    def _validated(self, model: B, changes: Mapping[str, object]) -> dict[str, object]:
+        unknown = changes.keys() - self._model.__pydantic_fields__
         if unknown and not self.open:
             known = ", ".join(self._model.__pydantic_fields__)
-            raise InvalidArgumentError(f"{self._name} has no field {unknown[0]!r}; it has {known}")
+            raise InvalidArgumentError(f"{self._name} has no field {min(unknown)!r}; it has {known}")
         values: dict[str, object] = {}
         problems: list[tuple[str, str]] = []
         cause: ValidationError | None = None
         for name, value in changes.items():
             try:
-                values[name] = self._fields_validator.validate(model.__dict__, name, value)
+                values[name] = self.fields.validated(model.__dict__, name, value)
             except ValidationError as exc:
                 problems += problems_of(exc)
                 cause = cause or exc
         if cause is not None:
             raise UnstorableError(self._name, problems) from without_values(cause)
-        # Reading validates the whole: fields that did not change are not coerced once more.
-        return self._reread(model.model_copy(update=values), values)
-
-    def field_text(self, name: str, value: object) -> bytes:
-        """Return the JSON that a value given for a field would be stored as.
-
-        Raises:
-            InvalidArgumentError: the value does not fit the field, is no JSON, or is left out in writing.
-        """
-        try:
-            validated = self._fields_validator.validate({}, name, value)
-            blank = self._model.__new__(self._model)
-            parts = {"__dict__": {name: validated}, "__pydantic_fields_set__": {name}}
-            for part, content in {**parts, "__pydantic_extra__": {}, "__pydantic_private__": None}.items():
-                object.__setattr__(blank, part, content)
-            return split_members(self._write(blank, include={name}))[name]
-        except ValidationError as exc:
-            ((_, reason), *_) = problems_of(exc)
-            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {reason}"), without_values(exc))
-        except KeyError:
-            left_out = InvalidArgumentError(f"{self._name}.{name}: this value is left out when it is written")
-            raise_without_context(left_out)
-        except NOT_JSON as exc:
-            raise_without_context(InvalidArgumentError(f"{self._name}.{name}: {_NO_JSON}"), without_value(exc))
-
-    def default_texts(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the defaults of fields as JSON.
-
-        Left out: fields without a default, factories that need other fields, and defaults that are no JSON.
-        """
-        texts: dict[str, bytes] = {}
-        for name in names:
-            field = self._model.__pydantic_fields__[name]
-            if field.is_required():
-                continue
-            with contextlib.suppress(TypeError, KeyError):  # a factory that needs the other fields
-                default = field.get_default(call_default_factory=True, validated_data={})
-                try:
-                    texts[name] = self.field_text(name, default)
-                except InvalidArgumentError:  # such as one that is left out in writing
-                    if type(default) in _PLAIN:
-                        texts[name] = to_json(default)
-        return texts
+        return values
 
     @cached_property
-    def _fields_validator(self) -> FieldsValidator:
-        return FieldsValidator(self._model)
-
-    def _reread(self, model: B, changed: Mapping[str, object]) -> B:
-        try:
-            text = self._write(model)
-            keys = ObjectText(text, names_in(text))
-        except NOT_JSON as exc:
-            raise_without_context(self._not_json(model), without_value(exc))
-        try:
-            read = self._read(keys.text)
-        except ValidationError as exc:
-            raise_without_context(
-                UnstorableError(self._name, unreadable(keys) or problems_of(exc)), without_values(exc)
-            )
-        lost = [*self._lost_fields(model, read, keys, changed)]
-        if lost:
-            raise UnstorableError(self._name, lost)
-        return read
-
-
-def _reader(model: type[B]) -> Callable[[bytes], B]:
-    """Return a function that reads a model from JSON, by field names at every depth."""
-    read: Callable[..., B] = model.__pydantic_validator__.validate_json
-    # These arguments cost a third of the time of reading a small model.
-    return partial(read, by_alias=False, by_name=True) if has_aliases(model.__pydantic_core_schema__) else read
+    def fields(self) -> FieldValues:
+        """Validates and writes single fields."""
+        return FieldValues(self._model, self._write)
 
 
 def _writer(model: type[BaseModel]) -> Callable[..., bytes]:
     """Return a function that writes a model, or some of its fields, as JSON under field names at every depth."""
     serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
-    to_json = serializer.to_json
-
-    def write(instance: BaseModel, include: set[str] | None = None) -> bytes:
-        # Both silence warnings, but False takes half the time of "none".
-        return to_json(instance, include=include, by_alias=False, round_trip=True, warnings=False)
-
-    return write
+    # Both silence warnings, but False takes half the time of "none".
+    return partial(serializer.to_json, by_alias=False, round_trip=True, warnings=False)
 
 
 def _check_is_object(text: bytes) -> None:

@@ -24,8 +24,8 @@ from ndb_models.errors import SchemaError
 from ndb_models.raising import raise_without_context
 from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
-from ndb_models.schema.value_equality import Rules, difference, drops_private
-from ndb_models.schema.value_kinds import UNDECIDED
+from ndb_models.schema.value_equality import Rules, difference
+from ndb_models.schema.value_kinds import UNDECIDED, drops_private
 
 # MISSING is never written, and need not be. Older releases of Pydantic do not have it.
 _MISSING: Final[object] = getattr(pydantic_core, "MISSING", PydanticUndefined)
@@ -104,10 +104,10 @@ def _is_harmless(node: Any, config: Mapping[str, Any]) -> bool:
     if inner["type"] == "nullable":
         inner = inner["schema"]
     is_plain = inner.keys() <= {"type"} and not any(name.startswith(("str_", "allow_")) for name in config)
-    return is_plain and type(default) is _FITTING.get(inner["type"]) and _is_usual(default)
+    return is_plain and type(default) is _FITTING.get(inner["type"]) and _fits_any_json(default)
 
 
-def _is_usual(default: Any) -> bool:
+def _fits_any_json(default: Any) -> bool:
     """Tell whether any JSON can hold this text or number."""
     return default.isascii() if type(default) is str else abs(default) < 2**63  # False for NaN
 

@@ -76,7 +76,7 @@ _RESERVED: Final = slice(len(_START), -1)
 _LONGEST_END: Final = 24
 
 
-class Seal:
+class CommonEnvelope:
     """The reserved key of nearly all sessions of a schema, as the end of the text of their keys.
 
     Nearly all sessions are of the current version, expire as their class says, and were never written back. Their
@@ -92,12 +92,12 @@ class Seal:
         self.envelope: Envelope = envelope
         """The contents of the key, without the token."""
         self._start = b'%b%b,"tkn":' % (_START, _encode(envelope)[:-1])
-        # The names that were sealed last, mostly the class's; and the same names with the reserved key.
+        # The latest names, mostly the class's; and the same names with the reserved key.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
 
-    def sealed(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
-        """Return a session's keys with the reserved one, as the function `sealed` does."""
+    def append_to(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
+        """Return a session's keys with the reserved one, as `with_envelope` does."""
         last = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
         ending, names = b"%b%d%b" % (self._start, tkn, last), keys.names
         if not names:
@@ -106,8 +106,8 @@ class Seal:
             self._names, self._all_names = names, and_last(names, RESERVED_KEY)
         return ObjectText(keys.text[:-1] + ending, self._all_names)
 
-    def unsealed(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
-        """Return the result of the function `unsealed` for keys as text; None if the reserved key is another one.
+    def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
+        """Return the same as `split_envelope` for keys as text; None if the reserved key is another one.
 
         The text without the key is an object only if the whole text was, so the caller has to read it as one.
         """
@@ -134,7 +134,7 @@ def write_envelope(envelope: Envelope) -> bytes:
     return _encode(envelope)
 
 
-def sealed(keys: ObjectText, envelope: Envelope) -> ObjectText:
+def with_envelope(keys: ObjectText, envelope: Envelope) -> ObjectText:
     """Return a session's keys with the reserved one. They must not have it yet."""
     return keys.with_last(RESERVED_KEY, write_envelope(envelope))
 
@@ -146,7 +146,7 @@ def rewritten(text: bytes, envelope: Envelope) -> bytes:
     return _encode({**_decode_members(_encode(envelope)), **others}) if others else _encode(envelope)
 
 
-def unsealed(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
+def split_envelope(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
     """Return a session's keys without the reserved one; then its contents and its text.
 
     Without a reserved key, these are None and an empty text. If the key is not ours, its contents are `NOT_OURS`.

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from ndb_models.errors import SchemaError
 from ndb_models.schema.code import code_in
-from ndb_models.schema.freezing import frozen_of
 from ndb_models.schema.model import SessionModel
+from ndb_models.schema.stored_schema import stored_schema_of
 
 _LENGTH: Final = 3
 
@@ -33,7 +33,7 @@ def form_of(model: type[SessionModel]) -> str:
 
 def _described(model: type[SessionModel]) -> str:
     try:
-        stored = json.dumps(frozen_of(model).json_schema, sort_keys=True, default=str)
+        stored = json.dumps(stored_schema_of(model), sort_keys=True, default=str)
         return "".join([stored, *code_in(model.__pydantic_core_schema__)])
     except SchemaError:
         raise

@@ -11,25 +11,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 import msgspec
-from pydantic import PydanticUndefinedAnnotation
 
-from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.comparing import Difference, compare, compare_field
 from ndb_models.schema.frozen_expiry import FrozenExpiry, compare_expiry, frozen_expiry
-from ndb_models.schema.json_schema import ABSENT, DEFAULTS, LEFT_OUT, READS, SAYING, JsonSchema, root_of
+from ndb_models.schema.json_schema import ABSENT, DEFAULTS, JsonSchema
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.old_code import broken_for_old_code
-from ndb_models.schema.places import fields_of
+from ndb_models.schema.places import fields_by_path
 from ndb_models.schema.shape import check_shape
-from ndb_models.schema.stored_schema import StoredSchema
-
-_OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
-_VALUES: Final = frozenset({"const", "enum", "discriminator", "required", LEFT_OUT, READS, DEFAULTS, ABSENT})
-_KEPT: Final = SAYING | {"$defs", "discriminator", READS, DEFAULTS, ABSENT}
+from ndb_models.schema.stored_schema import OF_NAMES, VALUES, stored_schema_of
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -81,60 +76,25 @@ def frozen_of(model: type[SessionModel], before: Frozen | None = None) -> Frozen
         SchemaError: the class names a type that is not defined, or has no JSON Schema.
     """
     options = model.session_options
-    try:
-        model.model_rebuild()
-        schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
-    except PydanticUndefinedAnnotation as exc:
-        raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
-    except Exception as exc:  # a user's __get_pydantic_json_schema__ may raise anything
-        raise SchemaError(model.__name__, None, f"it has no JSON Schema: {type(exc).__name__}: {exc}") from exc
-    bare: dict[str, Any] = _bare(schema)
-    stored = _without_excluded(bare, model)
+    stored = stored_schema_of(model)
     return Frozen(
         options.schema, options.version, stored, _removed_since(before, stored), frozen_expiry(options.expiry)
     )
-
-
-def _without_excluded(schema: dict[str, Any], model: type[SessionModel]) -> dict[str, Any]:
-    excluded = [name for name, field in model.__pydantic_fields__.items() if field.exclude is True]
-    if not excluded:
-        return schema
-    root = dict(root_of(schema))
-    root["properties"] = {name: each for name, each in root["properties"].items() if name not in excluded}
-    return {**root, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}
 
 
 def _removed_since(before: Frozen | None, schema: JsonSchema) -> dict[str, dict[str, Any]]:
     if before is None:
         return {}
     defs = {"$defs": before.json_schema["$defs"]} if "$defs" in before.json_schema else {}
-    then, now = fields_of(before.json_schema), fields_of(schema)
-    gone = {place: {**each, **defs} for place, each in then.items() if place not in now}
-    removed = {place: each for place, each in before.removed.items() if place not in now}
+    then, now = fields_by_path(before.json_schema), fields_by_path(schema)
+    gone = {path: {**each, **defs} for path, each in then.items() if path not in now}
+    removed = {path: each for path, each in before.removed.items() if path not in now}
     # A removed field tells of the fields inside it.
-    return {**removed, **{place: each for place, each in gone.items() if not _is_inside(place, gone)}}
+    return {**removed, **{path: each for path, each in gone.items() if not _is_inside(path, gone)}}
 
 
-def _is_inside(place: str, others: Iterable[str]) -> bool:
-    return any(place.startswith((f"{other}.", f"{other}[")) for other in others)
-
-
-def _bare(schema: object) -> Any:
-    """Return a JSON Schema without titles, descriptions and other notes."""
-    if isinstance(schema, list):
-        return [_bare(each) for each in cast("list[object]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    members = cast("dict[str, Any]", schema)
-    return {name: _bare_member(name, part) for name, part in members.items() if name in _KEPT}
-
-
-def _bare_member(keyword: str, part: Any) -> Any:
-    if keyword in _VALUES:
-        return part
-    if keyword in _OF_NAMES:
-        return {name: _bare(each) for name, each in part.items()}
-    return _bare(part)
+def _is_inside(path: str, others: Iterable[str]) -> bool:
+    return any(path.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _as_filed(schema: Any) -> Any:
@@ -146,9 +106,9 @@ def _as_filed(schema: Any) -> Any:
     members = cast("dict[str, Any]", schema)
     filed = {
         name: part
-        if name in _VALUES
+        if name in VALUES
         else {inner: _as_filed(each) for inner, each in part.items()}
-        if name in _OF_NAMES
+        if name in OF_NAMES
         else _as_filed(part)
         for name, part in members.items()
         if name not in (DEFAULTS, ABSENT)
@@ -197,11 +157,11 @@ def judge(frozen: Frozen | None, now: Frozen) -> Verdict:
 
 def _come_back(removed: JsonSchema, schema: JsonSchema) -> list[Difference]:
     """Return the breaking differences of fields that come back: sessions may hold values of the removed fields."""
-    now = fields_of(schema)
+    now = fields_by_path(schema)
     return [
         each._replace(reason=f"{each.reason} (there was such a field before)")
-        for place, old in removed.items()
-        if place in now
-        for each in compare_field(old, schema, now[place], place)
+        for path, old in removed.items()
+        if path in now
+        for each in compare_field(old, schema, now[path], path)
         if each.breaking
     ]

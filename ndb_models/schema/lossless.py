@@ -94,21 +94,22 @@ def extras_come_back(extras: Mapping[str, Any]) -> bool:
     return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
 
 
-def scalar_fields(model: type[BaseModel]) -> Mapping[str, frozenset[type]]:
-    """Return the fields that hold a str, an int, a bool or None, read as it stands in JSON, with their types.
+def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object] | None:
+    """Return a function that reads a field from its own JSON, as the class reads it among the others.
 
-    In such a field, two different JSON values of its types are two values.
+    None if no claim can be made, as for a field with a validator of its own, or a class with validators of the whole.
     """
     core_schema: Any = model.__pydantic_core_schema__
+    definitions: list[Any] = []
     if core_schema["type"] == "definitions":
-        core_schema = core_schema["schema"]
+        core_schema, definitions = core_schema["schema"], core_schema["definitions"]
     fields = _fields_of(core_schema, _EXTRAS, private_too=True)
-    found: dict[str, frozenset[type]] = {}
-    for name, field in (fields or {}).items():
-        declared = _declared(field, {})
-        if declared is not None and _SCALARS.issuperset(declared.kinds):
-            found[name] = declared.kinds
-    return found
+    if fields is None or name not in fields:
+        return None
+    if _declared(fields[name], {each["ref"]: each for each in definitions}) is None:
+        return None
+    whole: Any = {"type": "definitions", "schema": fields[name]["schema"], "definitions": definitions}
+    return SchemaValidator(whole, core_schema.get("config")).validate_json
 
 
 def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = frozenset()) -> Check | None:

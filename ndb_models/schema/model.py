@@ -189,7 +189,10 @@ class SessionModel(BaseModel):
         Raises:
             NotSavedError: the model was never saved.
         """
-        stored = stored_of(self)
+        try:
+            stored = _get_stored(self)
+        except AttributeError:
+            stored = None
         if stored is None:
             raise NotSavedError(type(self).__name__)
         return stored.tkn

@@ -9,7 +9,7 @@ from typing import Any
 from ndb_models.schema.json_schema import JsonSchema, as_schema, resolved
 
 
-def fields_of(schema: JsonSchema) -> dict[str, JsonSchema]:
+def fields_by_path(schema: JsonSchema) -> dict[str, JsonSchema]:
     """Return the fields of a schema by path, with `anyOf` where alternatives have different fields at one path.
 
     A definition that refers to itself is visited once. All items of an array share one path.
@@ -18,31 +18,31 @@ def fields_of(schema: JsonSchema) -> dict[str, JsonSchema]:
         InvalidArgumentError: the schema refers to a definition that it does not have.
     """
     found: dict[str, list[JsonSchema]] = {}
-    for place, field in _walk(schema, schema, "", frozenset()):
+    for path, field in _walk(schema, schema, "", frozenset()):
         each = as_schema(field)
-        if each not in found.setdefault(place, []):
-            found[place].append(each)
-    return {place: each[0] if len(each) == 1 else {"anyOf": each} for place, each in found.items()}
+        if each not in found.setdefault(path, []):
+            found[path].append(each)
+    return {path: each[0] if len(each) == 1 else {"anyOf": each} for path, each in found.items()}
 
 
-def _walk(schema: Any, root: JsonSchema, place: str, above: frozenset[str]) -> Iterator[tuple[str, Any]]:
+def _walk(schema: Any, root: JsonSchema, path: str, above: frozenset[str]) -> Iterator[tuple[str, Any]]:
     schema = resolved(as_schema(schema), root)
     text = json.dumps(schema, sort_keys=True, default=str)
     if text in above:
         return
     above |= {text}
     for name, field in schema.get("properties", {}).items():
-        where = f"{place}.{name}" if place else name
+        where = f"{path}.{name}" if path else name
         yield where, field
         yield from _walk(field, root, where, above)
-    for where, inner in _below(schema, place):
+    for where, inner in _below(schema, path):
         yield from _walk(inner, root, where, above)
 
 
-def _below(schema: JsonSchema, place: str) -> Iterator[tuple[str, Any]]:
+def _below(schema: JsonSchema, path: str) -> Iterator[tuple[str, Any]]:
     """Yield the parts of a schema that are not fields, with their paths: alternatives, items, and other members."""
     for keyword in ("anyOf", "oneOf"):
-        yield from ((place, each) for each in schema.get(keyword, ()))
-    yield from ((f"{place}[]", each) for each in (*schema.get("prefixItems", ()), schema.get("items", True)))
+        yield from ((path, each) for each in schema.get(keyword, ()))
+    yield from ((f"{path}[]", each) for each in (*schema.get("prefixItems", ()), schema.get("items", True)))
     values = (schema.get("additionalProperties", True), *schema.get("patternProperties", {}).values())
-    yield from ((f"{place}.*" if place else "*", each) for each in values)
+    yield from ((f"{path}.*" if path else "*", each) for each in values)

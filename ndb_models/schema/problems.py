@@ -8,10 +8,15 @@ from typing import Any, Final, get_args
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
 from ndb_models.texts import join_members
+
+NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
+"""Errors raised where a value cannot be written as JSON."""
+
+NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
 
 WHOLE: Final = "(model)"
 """Stands in place of a field if the model as a whole is wrong."""

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from ndb_models.errors import SchemaError
-from ndb_models.schema.core_schemas import Fields, fields_of_model
-from ndb_models.schema.reading import Reading, Side, field_of, has_default
+from ndb_models.schema.core_schemas import ANY_NODE, Fields, SchemaPart, field_of, fields_of_model
+from ndb_models.schema.reading import Reading, has_default
 from ndb_models.schema.same_function import same_function
 
 _UNLIKE = (
@@ -49,10 +49,10 @@ def check_view(view: type[BaseModel], model: type[BaseModel]) -> tuple[str, ...]
     return tuple(names)
 
 
-def _extra(of: Fields) -> Side:
+def _extra(of: Fields) -> SchemaPart:
     """Return the schema that reads the extra keys of an open class."""
     inner = of.around[-1]
-    return Side({"type": "any"}, of.config, of).at(inner.get("extras_schema", {"type": "any"}))
+    return SchemaPart(ANY_NODE, of.config, of).at(inner.get("extras_schema", ANY_NODE))
 
 
 def _check_whole(view: type[BaseModel], model: type[BaseModel], ours: Fields, theirs: Fields) -> None:

@@ -11,11 +11,11 @@ nested model. Then the model must write the value as its type does by default.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from ndb_models.schema.core_schemas import Fields, walk
+from ndb_models.schema.core_schemas import ANY_NODE, SchemaPart, walk, written_by_function
 from ndb_models.schema.reading_bounds import is_looser, length_bounds
 from ndb_models.schema.same_function import same_function
 
@@ -38,15 +38,6 @@ _CONFIGURED: Final[Mapping[str, Mapping[str, str]]] = {
         for kind in ("date", "time", "datetime", "timedelta")
     },
 }
-_USUAL: Final[Mapping[str, object]] = {
-    "val_json_bytes": "utf8",
-    "ser_json_bytes": "utf8",
-    "allow_inf_nan": True,
-    "ser_json_inf_nan": "null",
-    "val_temporal_unit": "infer",
-    "ser_json_temporal": "iso8601",
-    "ser_json_timedelta": "iso8601",
-}
 # Kinds with bounds that may be looser in the view: the value that is read stays the same.
 _BOUNDED: Final = frozenset(
     {"str", "bytes", "int", "float", "decimal", "date", "time", "datetime", "timedelta", "uuid"}
@@ -66,53 +57,7 @@ _JSON_KINDS: Final[Mapping[str, frozenset[str]]] = {
 _ANYTHING: Final = frozenset({"text", "number", "bool", "null", "array", "object"})
 
 
-_ANY_NODE: Final = {"type": "any"}
 _NONE_NODE: Final = {"type": "none"}
-
-
-class Side(NamedTuple):
-    """A part of a core schema, in the configuration around it.
-
-    `otherwise` is true if a function writes it. `is_abstract` is true if its type is one of `collections.abc`.
-    """
-
-    node: Any
-    config: Mapping[str, Any]
-    of: Fields
-    otherwise: bool = False
-    is_abstract: bool = False
-
-    def at(self, node: Any) -> Side:
-        """Return a part of this one, past references, defaults, and the choice between JSON and Python."""
-        config, otherwise, is_abstract = self.config, False, False
-        while True:
-            config = node.get("config", config)
-            otherwise = otherwise or _is_function(node.get("serialization"))
-            match node["type"]:
-                case "definition-ref":
-                    node = self.of.definitions[node["schema_ref"]]
-                case "definitions" | "default" | "model-field" | "typed-dict-field" | "dataclass-field":
-                    node = node["schema"]
-                case "json-or-python":
-                    node, is_abstract = node["json_schema"], True
-                case _:
-                    return Side(node, config, self.of, otherwise, is_abstract)
-
-    def setting(self, name: str, configured: str) -> object:
-        """Return a setting of this part, else of the configuration, else its default."""
-        value = self.node.get(name, self.config.get(configured))
-        usual = _USUAL.get(name, False)
-        return usual if value is None else value
-
-    @property
-    def kind(self) -> str:
-        """The type of the part."""
-        return str(self.node["type"])
-
-
-def field_of(of: Fields, name: str) -> Side:
-    """Return the part that reads a field of a model."""
-    return Side(_ANY_NODE, of.config, of).at(of.fields[name])
 
 
 class Reading:
@@ -122,15 +67,19 @@ class Reading:
         # Pairs that passed, and pairs that are being compared: a model may refer to itself.
         self._fine: frozenset[tuple[int, int, bool]] = frozenset()
 
-    def covers(self, view: Side, model: Side) -> bool:
+    def covers(self, view: SchemaPart, model: SchemaPart) -> bool:
         """Tell whether the view reads all data of the model, each as the model's value or a looser form of it."""
         return self._assumed((id(view.node), id(model.node), True), self._covers, view, model)
 
-    def _covers(self, view: Side, model: Side) -> bool:
+    def _covers(self, view: SchemaPart, model: SchemaPart) -> bool:
         return self._same(view, model) or self._takes(view, model)
 
     def _assumed(
-        self, pair: tuple[int, int, bool], compare: Callable[[Side, Side], bool], view: Side, model: Side
+        self,
+        pair: tuple[int, int, bool],
+        compare: Callable[[SchemaPart, SchemaPart], bool],
+        view: SchemaPart,
+        model: SchemaPart,
     ) -> bool:
         if pair in self._fine:
             return True
@@ -143,7 +92,7 @@ class Reading:
 
     # The same
 
-    def _same(self, view: Side, model: Side) -> bool:
+    def _same(self, view: SchemaPart, model: SchemaPart) -> bool:
         """Tell whether two parts of any kind read alike."""
         if view.kind != model.kind or not _configured_alike(view, model):
             return False
@@ -152,7 +101,7 @@ class Reading:
         ours, theirs = ({name for name in side.node if name not in _IRRELEVANT} for side in (view, model))
         return ours == theirs and all(self._alike(view.node[name], model.node[name], view, model) for name in ours)
 
-    def _alike(self, ours: Any, theirs: Any, view: Side, model: Side) -> bool:
+    def _alike(self, ours: Any, theirs: Any, view: SchemaPart, model: SchemaPart) -> bool:
         if isinstance(ours, dict) and isinstance(theirs, dict):
             one, other = cast("dict[str, Any]", ours), cast("dict[str, Any]", theirs)
             if callable(one.get("function")):  # a function, and how it is called
@@ -169,7 +118,7 @@ class Reading:
 
     # More
 
-    def _takes(self, view: Side, model: Side) -> bool:
+    def _takes(self, view: SchemaPart, model: SchemaPart) -> bool:
         if view.kind == "any":
             return is_plain(model)
         if view.kind in _FUNCTIONS and _is_decorator(view) and not _shares_function(view, model):
@@ -188,7 +137,7 @@ class Reading:
             return _shares_function(view, model) and self.covers(_inner(view), _inner(model))
         return self._of_kinds(view, model)
 
-    def _of_kinds(self, view: Side, model: Side) -> bool:
+    def _of_kinds(self, view: SchemaPart, model: SchemaPart) -> bool:
         match view.kind, model.kind:
             case "literal", "literal":
                 return self._literals(view, model)
@@ -209,13 +158,13 @@ class Reading:
             case _:
                 return view.kind == model.kind and view.kind in _BOUNDED and self._bounded(view, model)
 
-    def _bounded(self, view: Side, model: Side) -> bool:
+    def _bounded(self, view: SchemaPart, model: SchemaPart) -> bool:
         bounds = {"min_length", "max_length"}
         if view.setting("allow_inf_nan", "allow_inf_nan"):
             bounds.add("allow_inf_nan")
         return _configured_alike(view, model, but=bounds) and is_looser(view.node, model.node, _IRRELEVANT)
 
-    def _alternatives(self, view: Side, model: Side) -> bool:
+    def _alternatives(self, view: SchemaPart, model: SchemaPart) -> bool:
         """Compare alternatives: for each JSON type, their number and order must agree, since the best match wins."""
         ours, theirs = _choices(view), _choices(model)
         if "left_to_right" in (_mode(view), _mode(model)):
@@ -229,7 +178,7 @@ class Reading:
                 return False
         return True
 
-    def _within_lengths(self, view: Side, model: Side) -> bool:
+    def _within_lengths(self, view: SchemaPart, model: SchemaPart) -> bool:
         """Compare parts with a length that Pydantic checks by its own function, as in secrets. It changes no value."""
         ours: Mapping[str, int] = {}
         theirs: Mapping[str, int] = {}
@@ -242,29 +191,29 @@ class Reading:
             return self.covers(within, inside)
         return is_looser({"type": "", **ours}, {"type": "", **theirs}, _IRRELEVANT) and self._same(within, inside)
 
-    def _tagged(self, view: Side, model: Side) -> bool:
+    def _tagged(self, view: SchemaPart, model: SchemaPart) -> bool:
         """Compare tagged unions: the discriminator must be the same, and the choices are compared tag by tag."""
         ours, theirs = view.node["choices"], model.node["choices"]
         return same_function(view.node["discriminator"], model.node["discriminator"]) and all(
             tag in ours and self.covers(view.at(ours[tag]), model.at(theirs[tag])) for tag in theirs
         )
 
-    def _literals(self, view: Side, model: Side) -> bool:
+    def _literals(self, view: SchemaPart, model: SchemaPart) -> bool:
         expected = [(type(each), each) for each in view.node["expected"]]
         return all((type(each), each) in expected for each in model.node["expected"])
 
-    def _literal_as_type(self, view: Side, model: Side) -> bool:
+    def _literal_as_type(self, view: SchemaPart, model: SchemaPart) -> bool:
         kind = {"str": str, "int": int}[view.kind]
         bare = {name for name in view.node if name not in _IRRELEVANT} == {"type"}
         changed = any(view.setting(name, f"str_{name}") for name in ("strip_whitespace", "to_lower", "to_upper"))
         return bare and not changed and all(type(each) is kind for each in model.node["expected"])
 
-    def _arrays(self, view: Side, model: Side) -> bool:
+    def _arrays(self, view: SchemaPart, model: SchemaPart) -> bool:
         if not is_looser(view.node, model.node, _IRRELEVANT | {"items_schema"}):
             return False
         return self.covers(_part(view, "items_schema"), _part(model, "items_schema"))
 
-    def _tuples(self, view: Side, model: Side) -> bool:
+    def _tuples(self, view: SchemaPart, model: SchemaPart) -> bool:
         ours, theirs = view.node["items_schema"], model.node["items_schema"]
         more, others = (side.node.get("variadic_item_index") for side in (view, model))
         if not is_looser(view.node, model.node, _IRRELEVANT | {"items_schema", "variadic_item_index"}):
@@ -273,23 +222,23 @@ class Reading:
             return all(self.covers(view.at(ours[0]), model.at(each)) for each in theirs)
         return more == others and self._each(view, model, ours, theirs)
 
-    def _each(self, view: Side, model: Side, ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    def _each(self, view: SchemaPart, model: SchemaPart, ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
         return len(ours) == len(theirs) and all(
             self.covers(view.at(one), model.at(other)) for one, other in zip(ours, theirs, strict=True)
         )
 
-    def _array_of_tuple(self, view: Side, model: Side) -> bool:
+    def _array_of_tuple(self, view: SchemaPart, model: SchemaPart) -> bool:
         items = [model.at(each) for each in model.node["items_schema"]]
         return view.node.keys() <= {"type", "items_schema"} and all(
             self.covers(_part(view, "items_schema"), each) for each in items
         )
 
-    def _dicts(self, view: Side, model: Side) -> bool:
+    def _dicts(self, view: SchemaPart, model: SchemaPart) -> bool:
         if not is_looser(view.node, model.node, _IRRELEVANT | {"keys_schema", "values_schema"}):
             return False
         return all(self.covers(_part(view, part), _part(model, part)) for part in ("keys_schema", "values_schema"))
 
-    def _models(self, view: Side, model: Side) -> bool:
+    def _models(self, view: SchemaPart, model: SchemaPart) -> bool:
         ours, theirs = _model_fields(view), _model_fields(model)
         if ours is None or theirs is None or view.node.get("root_model") or model.node.get("root_model"):
             return False
@@ -309,23 +258,16 @@ def has_default(field: Any) -> bool:
     return bool(field["schema"]["type"] == "default")
 
 
-def is_plain(side: Side) -> bool:
+def is_plain(side: SchemaPart) -> bool:
     """Tell whether a value is written as its type is by default, so that its JSON shows it. A secret is not."""
     return not side.otherwise and not any(
-        _is_function(node.get("serialization"))
+        written_by_function(node.get("serialization"))
         or (node["type"] == "bytes" and config.get("ser_json_bytes", "utf8") != "utf8")
         for node, config in walk(side.node, side.of, side.config)
     )
 
 
-def _is_function(serialization: Any) -> bool:
-    """Tell whether a function writes the value, other than Pydantic's own for sequences and the like."""
-    if not isinstance(serialization, dict) or not str(serialization["type"]).startswith("function"):
-        return False
-    return not str(getattr(serialization["function"], "__module__", "")).startswith("pydantic._internal")
-
-
-def _configured_alike(view: Side, model: Side, but: Collection[str] = ()) -> bool:
+def _configured_alike(view: SchemaPart, model: SchemaPart, but: Collection[str] = ()) -> bool:
     return all(
         view.setting(name, configured) == model.setting(name, configured)
         for name, configured in _CONFIGURED.get(model.kind, {}).items()
@@ -333,35 +275,35 @@ def _configured_alike(view: Side, model: Side, but: Collection[str] = ()) -> boo
     )
 
 
-def _is_decorator(side: Side) -> bool:
+def _is_decorator(side: SchemaPart) -> bool:
     """Tell whether a class declares this validator by a decorator."""
     function = side.node["function"]["function"]
     owner = getattr(function, "__self__", None)
     return _inner(side).kind == "model" or (isinstance(owner, type) and issubclass(owner, BaseModel))
 
 
-def _shares_function(view: Side, model: Side) -> bool:
+def _shares_function(view: SchemaPart, model: SchemaPart) -> bool:
     if view.kind != model.kind:
         return False
     return same_function(view.node["function"]["function"], model.node["function"]["function"])
 
 
-def _choices(side: Side) -> list[Side]:
+def _choices(side: SchemaPart) -> list[SchemaPart]:
     if side.kind != "union":
         return [side]
     choices = [each[0] if isinstance(each, tuple) else each for each in side.node["choices"]]
     return [inner for each in choices for inner in _choices(side.at(each))]
 
 
-def _mode(side: Side) -> str:
+def _mode(side: SchemaPart) -> str:
     return str(side.node.get("mode", "smart"))
 
 
-def _inner(side: Side) -> Side:
+def _inner(side: SchemaPart) -> SchemaPart:
     return side.at(side.node["schema"])
 
 
-def json_kinds(side: Side) -> frozenset[str]:
+def json_kinds(side: SchemaPart) -> frozenset[str]:
     """Return the JSON types that this part reads."""
     if side.kind in _FUNCTIONS:
         return json_kinds(_inner(side)) if side.kind == "function-after" else _ANYTHING
@@ -373,11 +315,11 @@ def json_kinds(side: Side) -> frozenset[str]:
     return _JSON_KINDS.get(side.kind, _ANYTHING)
 
 
-def _part(side: Side, name: str) -> Side:
-    return side.at(side.node.get(name, _ANY_NODE))
+def _part(side: SchemaPart, name: str) -> SchemaPart:
+    return side.at(side.node.get(name, ANY_NODE))
 
 
-def _model_fields(side: Side) -> Mapping[str, Any] | None:
+def _model_fields(side: SchemaPart) -> Mapping[str, Any] | None:
     inner = _inner(side)
     return inner.node["fields"] if inner.kind == "model-fields" and not inner.otherwise else None
 

@@ -76,8 +76,8 @@ def _multiple(view: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
 
 
 def _not_finite(view: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
-    usual = view["type"] == "float"  # a decimal is finite by default
-    return bool(view.get("allow_inf_nan", usual) or not model.get("allow_inf_nan", usual))
+    default = view["type"] == "float"  # a decimal is finite by default
+    return bool(view.get("allow_inf_nan", default) or not model.get("allow_inf_nan", default))
 
 
 _RULES: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]]] = {

@@ -10,6 +10,8 @@ from typing import Any, cast
 from pydantic import Secret, SecretBytes, SecretStr
 from pydantic_core import SchemaSerializer
 
+from ndb_models.schema.core_schemas import parts_of
+
 _PYDANTICS_OWN = "_serialize_secret"
 
 
@@ -32,8 +34,9 @@ def _replace(node: object) -> tuple[Any, bool]:
         if _hides(members.get("serialization")):
             plain = {"type": "function-plain", "function": _reveal, "when_used": "unless-none"}
             return {**members, "serialization": plain}, True
-        replaced = {name: _replace(part) for name, part in members.items() if name != "metadata"}
-        return {name: part for name, (part, _) in replaced.items()}, any(found for _, found in replaced.values())
+        replaced = {name: _replace(part) for name, part in parts_of(members).items()}
+        found = any(found for _, found in replaced.values())
+        return {**members, **{name: part for name, (part, _) in replaced.items()}}, found
     if type(node) in (list, tuple):  # exact types: a named tuple is a user's default
         items = cast("list[object] | tuple[object, ...]", node)
         parts = [_replace(part) for part in items]

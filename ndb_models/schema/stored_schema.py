@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUndefinedAnnotation
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import PydanticUndefined, to_json
 
+from ndb_models.errors import SchemaError
 from ndb_models.schema.code import without_address
-from ndb_models.schema.json_schema import ABSENT, DEFAULTS, KEYS, LEFT_OUT, READS
+from ndb_models.schema.json_schema import ABSENT, DEFAULTS, KEYS, LEFT_OUT, READS, SAYING, root_of
 
 _BOUNDS: Final = ("ge", "gt", "le", "lt")
 _TIMES: Final = frozenset({"date", "time", "datetime", "timedelta"})
@@ -41,7 +42,7 @@ _UNSHOWN: Final[Mapping[str, Mapping[str, str]]] = {
     "multi-host-url": _URL,
     "union": {"mode": ""},
 }
-_USUAL: Final[Mapping[tuple[str, str], object]] = {
+_DEFAULT_SETTINGS: Final[Mapping[tuple[str, str], object]] = {
     ("float", "allow_inf_nan"): True,
     ("union", "mode"): "smart",
     ("bytes", "ser_json_bytes"): "utf8",
@@ -52,6 +53,55 @@ _USUAL: Final[Mapping[tuple[str, str], object]] = {
 
 # Pydantic's types that consist of a function alone are told apart by the name of that function.
 _FUNCTIONS: Final = frozenset({"function-plain", "function-before"})
+
+
+OF_NAMES: Final = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
+"""Keywords with a schema for each of some names."""
+
+VALUES: Final = frozenset({"const", "enum", "discriminator", "required", LEFT_OUT, READS, DEFAULTS, ABSENT})
+"""Keywords that hold values, not schemas."""
+
+_KEPT: Final = SAYING | {"$defs", "discriminator", READS, DEFAULTS, ABSENT}
+
+
+def stored_schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of what a model stores, without notes such as titles.
+
+    Raises:
+        SchemaError: the class names a type that is not defined, or has no JSON Schema.
+    """
+    try:
+        model.model_rebuild()
+        schema = model.model_json_schema(by_alias=False, schema_generator=StoredSchema)
+    except PydanticUndefinedAnnotation as exc:
+        raise SchemaError(model.__name__, None, f"the type {exc.name!r} of a field is not defined") from exc
+    except Exception as exc:  # a user's __get_pydantic_json_schema__ may raise anything
+        raise SchemaError(model.__name__, None, f"it has no JSON Schema: {type(exc).__name__}: {exc}") from exc
+    bare: dict[str, Any] = _bare(schema)
+    excluded = [name for name, field in model.__pydantic_fields__.items() if field.exclude is True]
+    if not excluded:
+        return bare
+    root = dict(root_of(bare))
+    root["properties"] = {name: each for name, each in root["properties"].items() if name not in excluded}
+    return {**root, **({"$defs": bare["$defs"]} if "$defs" in bare else {})}
+
+
+def _bare(schema: object) -> Any:
+    """Return a JSON Schema without titles, descriptions and other notes."""
+    if isinstance(schema, list):
+        return [_bare(each) for each in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    members = cast("dict[str, Any]", schema)
+    return {name: _bare_member(name, part) for name, part in members.items() if name in _KEPT}
+
+
+def _bare_member(keyword: str, part: Any) -> Any:
+    if keyword in VALUES:
+        return part
+    if keyword in OF_NAMES:
+        return {name: _bare(each) for name, each in part.items()}
+    return _bare(part)
 
 
 class StoredSchema(GenerateJsonSchema):
@@ -81,7 +131,7 @@ class StoredSchema(GenerateJsonSchema):
         for name, configured in _UNSHOWN.get(kind, {}).items():
             own = schema.get(name)
             value = getattr(self._config, configured, None) if own is None and configured else own
-            if value is not None and value != _USUAL.get((kind, name), False):
+            if value is not None and value != _DEFAULT_SETTINGS.get((kind, name), False):
                 found[name] = value
         return found
 

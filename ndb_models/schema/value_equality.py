@@ -28,7 +28,6 @@ from dataclasses import is_dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -49,10 +48,13 @@ from ndb_models.schema.value_kinds import (
     by_text,
     datetimes,
     decimals,
+    drops_private,
+    finder_by_value,
     floats,
     is_equal,
     not_stored,
     objects,
+    stored_names,
     times,
     with_defaults_as_read,
 )
@@ -187,7 +189,7 @@ def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _P
     """Return the pairs of elements that are the same; None if an element has no counterpart."""
     if len(ours) != len(theirs):
         return None
-    by_value = _by_value(theirs)
+    by_value = finder_by_value(theirs)
     rest = {id(each): each for each in theirs}
     matched: _Pairs = []
     for each in ours:
@@ -203,27 +205,11 @@ def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _P
     return matched
 
 
-def _by_value(values: Collection[Any]) -> Callable[[Any], Any]:
-    """Return a lookup by hash, which takes a value and returns the equal one among these, or ABSENT."""
-    try:
-        equals = {each: each for each in values}
-    except Exception:  # noqa: BLE001 - the comparison of a type may raise any error
-        return lambda _: ABSENT
-
-    def find(value: Any) -> Any:
-        try:
-            return equals.get(value, ABSENT)
-        except Exception:  # noqa: BLE001 - as above
-            return ABSENT
-
-    return find
-
-
 def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> str | None:
     kind = type(one)
     names: Collection[str] = kind.__pydantic_fields__
     if rules.changes:
-        names = _stored_names(kind)
+        names = stored_names(kind)
     elif one.__pydantic_private__ or other.__pydantic_private__:
         reason = _private(one, other, rules)
         if reason is not None:
@@ -255,17 +241,6 @@ def lost_names(ours: Mapping[str, Any], theirs: Mapping[str, Any], rules: Rules)
     """Return the names under which two mappings hold different values."""
     names = dict.fromkeys((*ours, *theirs))
     return [name for name in names if difference(ours.get(name, ABSENT), theirs.get(name, ABSENT), rules) is not None]
-
-
-def drops_private(kind: type) -> bool:
-    """Tell whether a class declares that its private attributes need not come back."""
-    options: Any = getattr(kind, "session_options", None)  # by name: the module of session models imports this one
-    return options is not None and options.private == "drop"
-
-
-@lru_cache(maxsize=1024)
-def _stored_names(model: type[BaseModel]) -> Collection[str]:
-    return [name for name, field in model.__pydantic_fields__.items() if field.exclude is not True]
 
 
 def _secrets(one: Secret[Any], other: Secret[Any], pairs: _Pairs, rules: Rules) -> str | None:

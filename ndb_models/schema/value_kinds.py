@@ -8,11 +8,12 @@ Each comparison returns None if the values are the same, else the reason for a r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from math import copysign, isnan
 from pathlib import PurePath
@@ -56,6 +57,34 @@ ABSENT: Final = object()
 
 EXACT: Final = frozenset({type(None), bool, int, str, bytes, date, timedelta, UUID})
 """Types with an exact `==`: equal values are the same."""
+
+
+def drops_private(kind: type) -> bool:
+    """Tell whether a class declares that its private attributes need not come back."""
+    options: Any = getattr(kind, "session_options", None)  # by name: the module of session models imports this one
+    return options is not None and options.private == "drop"
+
+
+@lru_cache(maxsize=1024)
+def stored_names(model: type[BaseModel]) -> Collection[str]:
+    """Return the names of the fields of a class that are stored."""
+    return [name for name, field in model.__pydantic_fields__.items() if field.exclude is not True]
+
+
+def finder_by_value(values: Collection[Any]) -> Callable[[Any], Any]:
+    """Return a lookup by hash, which takes a value and returns the equal one among these, or ABSENT."""
+    try:
+        equals = {each: each for each in values}
+    except Exception:  # noqa: BLE001 - the comparison of a type may raise any error
+        return lambda _: ABSENT
+
+    def find(value: Any) -> Any:
+        try:
+            return equals.get(value, ABSENT)
+        except Exception:  # noqa: BLE001 - as above
+            return ABSENT
+
+    return find
 
 
 def not_stored(name: str, kind: type) -> str:

@@ -6,11 +6,20 @@ import copy
 import logging
 import pickle
 from datetime import date
+from typing import Any
 
 import pytest
-from pydantic import Secret, SecretBytes, SecretStr
+from pydantic import Secret, SecretBytes, SecretStr, create_model
 
-from ndb_models import InvalidArgumentError, NdbClient, NdbError, Repository, StoredDataError, UnstorableError
+from ndb_models import (
+    InvalidArgumentError,
+    NdbClient,
+    NdbError,
+    Repository,
+    SessionModel,
+    StoredDataError,
+    UnstorableError,
+)
 from ndb_models.schema.envelope import RESERVED_KEY
 from tests.zoo import Login, Secretive
 
@@ -122,3 +131,13 @@ async def test_pydantic_goes_on_hiding_what_is_stored_in_the_open(secrets: Repos
     await secrets.save(secretive())
     assert secretive().model_dump_json().count("*") > 0
     assert shows_none(Login(user="b", password=SecretStr("canary")).model_dump_json())
+
+
+@pytest.mark.parametrize("name", ["metadata", "config", "default", "expected", "members", "function", "cls", "type"])
+async def test_a_secret_is_stored_whatever_its_field_is_called(client: NdbClient, name: str) -> None:
+    secret: Any = {name: (SecretStr, ...)}
+    inner: Any = create_model("Inner", **secret)
+    model: Any = create_model("Called", __base__=SessionModel, **secret, inner=(inner, ...))
+    repo = Repository(client, model)
+    session: Any = await repo.save(model(**{name: "canary", "inner": {name: "canary"}}))
+    assert await repo.get(session.tkn) == session

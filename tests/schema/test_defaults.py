@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field, SecretBytes, SecretStr, field_serializer, model_serializer
 from typing_extensions import TypedDict
 
-from ndb_models import NdbClient, Repository, SchemaError, SessionModel
+from ndb_models import NdbClient, Repository, SchemaError, SessionModel, UnstorableError
 from tests.schema.test_comparing import declare
 
 
@@ -226,3 +226,40 @@ async def test_a_whole_number_is_taken_as_what_its_field_declares(client: NdbCli
     assert type(saved.field) in (float, Decimal)
     assert await repo.get(saved.tkn) == saved
     assert repr(await repo.get(saved.tkn)) == repr(saved)
+
+
+def containing_itself(kind: str) -> Any:
+    items: list[Any] = []
+    items.append(items if kind == "list" else {"items": items} if kind == "dict" else (items,))
+    return items
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "tuple"])
+@pytest.mark.parametrize("annotation", [list, list[Any], list[Any] | None, Any])
+def test_a_default_that_contains_itself_is_refused_where_it_is_declared(kind: str, annotation: Any) -> None:
+    with pytest.raises(SchemaError, match="value: its default"):
+        declare({"value": (annotation, containing_itself(kind))})
+
+
+def test_a_default_inside_of_a_type_that_contains_itself_is_refused_too() -> None:
+    class Holder(BaseModel):
+        items: list[Any] = containing_itself("list")
+
+    with pytest.raises(SchemaError, match="value: a default inside of its type: "):
+        declare({"value": Holder})
+
+
+@pytest.mark.parametrize("annotation", [list[list[SecretStr]], Sequence[SecretStr], dict[str, int]])
+async def test_a_default_that_contains_itself_and_does_not_fit_is_refused_by_save(
+    client: NdbClient, annotation: Any
+) -> None:
+    model = declare({"value": (annotation, containing_itself("list"))})
+    with pytest.raises(UnstorableError, match="value: it cannot be written as JSON"):
+        await Repository(client, model).save(model())
+
+
+async def test_a_default_that_contains_itself_may_stand_where_it_is_not_stored(client: NdbClient) -> None:
+    model = declare({"value": (list, Field(default=containing_itself("list"), exclude=True))})
+    repo = Repository(client, model)
+    session = await repo.save(model())
+    assert await repo.exists(session.tkn)
