@@ -19,7 +19,6 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
 from ndb_models.client.attempt_limits import AttemptLimits
-from ndb_models.client.lingering import Lingering
 from ndb_models.client.pending import PendingRequest
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
@@ -81,7 +80,6 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
-        self._lingering = Lingering(self.loop)
         # Set while requests wait to be written together, at the end of this turn of the loop or of the call that hands
         # over answers.
         self._sends_soon = False
@@ -131,8 +129,6 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             frames = self._pipeline.take()
             if frames:
                 self.transport.write(self._writer.text_frames(frames))
-                if len(frames) == 1:
-                    self._lingering.sent()
 
     def start_keepalive(self) -> None:
         """Start the keepalive of websockets in an unattended task."""
@@ -211,8 +207,6 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 self._hand_over(answered)
 
     def _hand_over(self, answered: Sequence[PendingRequest]) -> None:
-        if len(answered) == 1:
-            self._lingering.answered()
         for request in answered:
             if request.done:
                 request.exchange.orphaned(request.answer)
