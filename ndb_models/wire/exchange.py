@@ -16,14 +16,13 @@ class Exchange:
 
     __slots__ = ("command", "frame", "on_orphan")
 
+    fits: Callable[[bytes], bool] | None = None
+    """Tells whether a frame of the right name can be the answer. None if the answer repeats nothing of the request."""
+
     def __init__(self, command: Command, frame: bytes) -> None:
         self.command: Command = command
         self.frame: bytes = frame
         self.on_orphan: Callable[[bytes], None] | None = None
-
-    def fits(self, answer: bytes) -> bool:
-        """Tell whether a frame of the right name can be the answer. Here it always can."""
-        return True
 
     def orphaned(self, answer: bytes) -> None:
         """Take an answer that came after its caller stopped waiting."""
