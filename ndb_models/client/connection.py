@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -194,7 +194,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             self.transport.abort()
 
     def _process_other(self, part: Part) -> bytes | None:
-        """Process a part that is no whole text message. Return the message that is complete with it, if there is one."""
+        """Process a part that is no whole text message. Return the message that it completes, or None."""
         if isinstance(part, Breach):
             self.protocol.fail(part.code, part.reason)
             self.send_data()

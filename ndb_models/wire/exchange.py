@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
@@ -16,13 +17,17 @@ class Exchange:
 
     __slots__ = ("command", "frame", "on_orphan")
 
-    fits: Callable[[bytes], bool] | None = None
-    """Tells whether a frame of the right name can be the answer. None if the answer repeats nothing of the request."""
+    is_checked: ClassVar[bool] = True
+    """Whether `fits` may refuse an answer."""
 
     def __init__(self, command: Command, frame: bytes) -> None:
         self.command: Command = command
         self.frame: bytes = frame
         self.on_orphan: Callable[[bytes], None] | None = None
+
+    def fits(self, answer: bytes) -> bool:
+        """Tell whether a frame of the right name can be the answer. Here it always can."""
+        return True
 
     def orphaned(self, answer: bytes) -> None:
         """Take an answer that came after its caller stopped waiting."""

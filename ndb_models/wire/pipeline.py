@@ -196,7 +196,7 @@ class Pipeline(Generic[R]):
             command = exchange.command
             if not frame.startswith(command.answer_start) and not _answers(command, frame):
                 raise ProtocolError(f"the server's answer is not one to {command.name}{_hint(frame)}")
-            if exchange.fits is not None and not exchange.fits(frame):
+            if exchange.is_checked and not exchange.fits(frame):
                 raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
             if size > self._window.largest:
                 self._window.note_size(size)
@@ -212,8 +212,8 @@ class Pipeline(Generic[R]):
     def withdraw(self) -> Sequence[tuple[R, bool]]:
         """Take off the requests that can go over another connection: unsent ones, and ones that are safe to repeat.
 
-        Returns each with whether it was sent, oldest first. Abandoned and cancelled requests are left out. Sent requests
-        keep their places here, so that their answers are dropped.
+        Returns each with whether it was sent, oldest first. Abandoned and cancelled requests are left out. Sent
+        requests keep their places here, so that their answers are dropped.
         """
         withdrawn: list[tuple[R, bool]] = []
         for entry in (*self._held, *self._in_flight):

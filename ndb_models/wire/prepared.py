@@ -6,7 +6,7 @@ Without a wire they need no frame: an engine in the same process takes them as t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -107,6 +107,8 @@ class Prepared(Exchange):
     """
 
     __slots__ = ("body", "parameters", "tkn", "values")
+
+    is_checked: ClassVar[bool] = False
 
     def __init__(
         self,
