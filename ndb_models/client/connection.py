@@ -22,9 +22,8 @@ from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.attempts import Attempt
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.raising import raise_without_context
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
-from ndb_models.wire.messages import MessageAssembler
+from ndb_models.wire.messages import MessageAssembler, check_utf8
 from ndb_models.wire.pipeline import Pipeline
 
 try:
@@ -106,6 +105,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Whether a request was answered."""
         self.largest_taken: int = _TAKEN_BY_ALL
         """Bytes of the largest frame that the server is known to take."""
+        self.suspect_above: float = math.inf
+        """Larger frames go alone, unless the server is known to take them: it may cut the connection at them."""
         self.retired: bool = False
         """Whether the connection only waits for the answers to requests that were sent."""
 
@@ -114,6 +115,9 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
         A request with no other in flight goes out at once. Others go out together, in the next turn of the loop.
         """
+        size = len(request.exchange.frame)
+        if size > self.suspect_above:
+            request.alone = size > self.largest_taken
         pipeline = self._pipeline
         pipeline.push(request)
         if not self._sends_soon:
@@ -170,7 +174,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 continue  # after a breach of the framing or a close, no frame is an answer
             try:
                 if not answer.isascii():
-                    _check_utf8(answer)
+                    check_utf8(answer)
                 answered = pipeline.receive(answer)
             except ProtocolError as exc:
                 self.drop(exc)
@@ -335,15 +339,3 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._stop_stalled()
         self._fail_requests()
         self._on_unusable(self)
-
-
-def _check_utf8(answer: bytes) -> None:
-    """Refuse a text message of invalid UTF-8 (RFC 6455, section 8.1).
-
-    Raises:
-        ProtocolError: the answer is not UTF-8.
-    """
-    try:
-        answer.decode()
-    except UnicodeDecodeError:
-        raise_without_context(ProtocolError("the server sent text that is not UTF-8"))

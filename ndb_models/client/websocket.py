@@ -85,6 +85,7 @@ class WebSocketTransport(Uncopyable, Transport):
         )
         if self._closed:  # closed meanwhile, so `aclose` has missed this connection
             connection.transport.abort()
+        connection.suspect_above = self._suspect_above
         self._connection = connection
         self.connections += 1
         return connection
@@ -107,26 +108,29 @@ class WebSocketTransport(Uncopyable, Transport):
         if len(exchange.frame) > self._options.max_payload:
             raise too_large(exchange.command, exchange.frame, self._options.max_payload)
         future: asyncio.Future[Any] = loop.create_future()
+        may_be_orphan = exchange.on_orphan is not None
         deadline = loop.time() + self._options.request_timeout
-        if exchange.on_orphan is None:
-            self._submit(Attempt(exchange, deadline, future.cancelled, future=future, read=read))
-            return future
-        self._submit(Attempt(exchange, deadline, future.cancelled, future=future))
-        return _result_or_orphan(exchange, future, read)
-
-    def _submit(self, attempt: Attempt) -> None:
-        """Send a request over the connection, or keep it until there is one."""
+        attempt = Attempt(exchange, deadline, future.cancelled, future=future, read=bytes if may_be_orphan else read)
         connection = self._connection
-        if connection is None or not connection.usable:
-            if self._options.reconnect and not self._closed:
-                self._current_outage()
-                self._connect_again()
-            self._waiting.add(attempt)
-            return
-        size = len(attempt.exchange.frame)
-        if size > self._suspect_above:
-            attempt.alone = size > connection.largest_taken
-        connection.submit(attempt)
+        if connection is not None and connection.usable:
+            connection.submit(attempt)
+        else:
+            self._wait(attempt)
+        return _result_or_orphan(exchange, future, read) if may_be_orphan else future
+
+    def _wait(self, attempt: Attempt) -> None:
+        """Keep a request until there is a usable connection."""
+        if not self.is_connected and self._options.reconnect and not self._closed:
+            self._current_outage()
+            self._connect_again()
+        self._waiting.add(attempt)
+        if self.is_connected:
+            self._submit_waiting()
+
+    def _submit_waiting(self) -> None:
+        for attempt in self._waiting.take_all():
+            assert self._connection is not None
+            self._connection.submit(attempt)
 
     def _note_failure(self, connection: NdbConnection, attempt: Attempt, error: NdbError) -> None:
         """Repeat a failed request if that can help and is safe. Otherwise give its caller the error."""
@@ -135,8 +139,10 @@ class WebSocketTransport(Uncopyable, Transport):
             failed = failed or Attempts()
             if failed.note(error, len(exchange.frame), connection.largest_taken):
                 self._suspect_above = min(self._suspect_above, connection.largest_taken)
+                if self._connection is not None:
+                    self._connection.suspect_above = self._suspect_above
             if not failed.hopeless and self._repeats(exchange.command, failed):
-                self._submit(attempt.again(failed))
+                self._wait(attempt.again(failed))
                 return
             cause, error = error.__cause__, failed.error(exchange.command)
             error.__cause__ = cause
@@ -196,8 +202,7 @@ class WebSocketTransport(Uncopyable, Transport):
                     continue
                 self._current_outage().connected(self._loop.time())
                 if connection.usable:
-                    for attempt in self._waiting.take_all():
-                        self._submit(attempt)
+                    self._submit_waiting()
                     return
                 self._outage_goes_on(frozen=False)
         except Exception as exc:  # noqa: BLE001 - the waiting callers get it
