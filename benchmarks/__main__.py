@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import capacity, repository, sqlite, transport, versions
+from benchmarks import calls, capacity, repository, sqlite, transport, versions
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -30,6 +30,7 @@ def main() -> None:
     scale = 0.1 if options.quick else 1.0
     allow_open_files(capacity.OPEN_FILES)  # here, for the server to have them too
     with measured_server() as server:
+        calls.bench(server)
         transport.bench(server, scale=scale, rounds=options.rounds)
         repository.bench(server, scale=scale, rounds=options.rounds)
         capacity.bench(server, scale=scale)

@@ -1,19 +1,48 @@
-"""Record the failed attempts of one request, and decide whether another can help. No I/O."""
+"""One attempt to carry a request to the server, and the record of the failed attempts before it. No I/O."""
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.wire.commands import Command
+from ndb_models.wire.pipeline import Request
 
 _TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
 # Retries after a protocol violation, and after a connection that was cut at a frame of suspicious size.
 _ANOMALIES_FORGIVEN: Final = 2
 _CUTS_FORGIVEN: Final = 1
+
+
+class Attempt(Request, eq=False, kw_only=True):
+    """An attempt to carry a request over one connection. The caller waits for the future, through all attempts.
+
+    Args:
+        future: ends with the answer or an error. If the caller is cancelled, it is cancelled.
+        read: makes the result of the answer's frame. It may raise `ProtocolError`.
+        failed: the failed attempts of the same request; None if this is the first.
+    """
+
+    future: asyncio.Future[Any]
+    read: Callable[[bytes], Any] = bytes
+    failed: Attempts | None = None
+
+    def again(self, failed: Attempts) -> Attempt:
+        """Return the next attempt for the same caller."""
+        again = Attempt(self.exchange, self.deadline, self.is_cancelled, future=self.future, read=self.read)
+        again.failed, again.patience = failed, failed.patience
+        return again
+
+    def fail(self, error: Exception) -> None:
+        """Give the caller an error, if it still waits."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # so asyncio does not complain if the loop ends before the caller sees it
 
 
 class Attempts:

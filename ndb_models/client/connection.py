@@ -1,8 +1,8 @@
 """One WebSocket connection to a server, with its requests.
 
 websockets keeps the handshake, TLS, keepalive, closing, and all frames but whole text messages. This module reads and
-writes the frames of requests. An answer resumes its task in the very callback that read it from the socket. Requests of
-one turn of the event loop share one write. The pipeline decides which frames go out, and matches answers to requests.
+writes the frames of requests. Requests of one turn of the event loop share one write. The pipeline decides which frames
+go out, and matches answers to requests.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -19,14 +19,12 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
 from ndb_models.client.attempt_limits import AttemptLimits
-from ndb_models.client.lingering import Lingering
-from ndb_models.client.pending import PendingRequest
+from ndb_models.client.attempts import Attempt
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.raising import raise_without_context
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
-from ndb_models.wire.messages import MessageAssembler
-from ndb_models.wire.pipeline import FEW, Pipeline
+from ndb_models.wire.messages import MessageAssembler, check_utf8
+from ndb_models.wire.pipeline import Pipeline
 
 try:
     from websockets.speedups import apply_mask
@@ -54,6 +52,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         request_timeout: seconds for a request. A server that reads no bytes for so long is dropped.
         max_answer: bytes of the largest answer.
         limits: how long the connection may be silent while an answer is due.
+        on_failure: called with a failed request, unless its caller was cancelled, and with the error.
         on_unusable: called when the connection takes no more requests. A retired connection calls it again when it is
             lost.
         options: passed on to websockets.
@@ -67,26 +66,26 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         request_timeout: float,
         max_answer: int,
         limits: AttemptLimits,
+        on_failure: Callable[[NdbConnection, Attempt, NdbError], None],
         on_unusable: Callable[[NdbConnection], None],
         **options: Any,
     ) -> None:
         super().__init__(protocol, **options)
         self._request_timeout = request_timeout
         self._limits = limits
+        self._on_failure = on_failure
         self._on_unusable = on_unusable
         # If a request's deadline is at least this many seconds after the next look, no earlier look is needed.
         self._slack = max(0.0, request_timeout - limits.attempt_timeout)
-        self._pipeline: Pipeline[PendingRequest] = Pipeline(max_in_flight)
+        self._pipeline: Pipeline[Attempt] = Pipeline(max_in_flight)
         self._incoming = memoryview(bytearray(_READ_AT_ONCE))
         self._reader = FrameReader(masked=False, apply_mask=apply_mask, max_size=max_answer)
         self._writer = MaskedFrameWriter(apply_mask)
         self._assembler = MessageAssembler()
-        self._lingering = Lingering(self.loop)
-        # Set while requests wait to be written together, at the end of this turn of the loop or of the call that hands
-        # over answers.
+        # The message that was complete with the last fragment.
+        self._joined: bytes | None = None
+        # Set while requests wait to be written together, in the next turn of the loop.
         self._sends_soon = False
-        # Whether the event loop itself, and no task, hands over the answers.
-        self._resumes_at_once = False
         # Runs while there are requests. It looks for overdue requests and a frozen connection, at the time below.
         self._watch: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
@@ -102,37 +101,46 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._failure: NdbError | None = None
         self.usable: bool = False
         """Whether requests can be sent."""
+        self.has_answered: bool = False
+        """Whether a request was answered."""
         self.largest_taken: int = _TAKEN_BY_ALL
         """Bytes of the largest frame that the server is known to take."""
+        self.suspect_above: float = math.inf
+        """Larger frames go alone, unless the server is known to take them: it may cut the connection at them."""
         self.retired: bool = False
         """Whether the connection only waits for the answers to requests that were sent."""
 
-    def submit(self, request: PendingRequest) -> None:
-        """Send a request. It gets the answer or the error. The connection must be usable."""
+    def submit(self, request: Attempt) -> None:
+        """Send a request. A connection that is not usable keeps it until its deadline.
+
+        A request with no other in flight goes out at once. Others go out together, in the next turn of the loop.
+        """
+        size = len(request.exchange.frame)
+        if size > self.suspect_above:
+            request.alone = size > self.largest_taken
         pipeline = self._pipeline
         pipeline.push(request)
         if not self._sends_soon:
-            if pipeline.idle:
-                self._silent_since = self.loop.time()
-                self._send()
+            if pipeline.flying or not self.usable:
+                self._send_soon()
             else:
-                self._sends_soon = True
-                self.loop.call_soon(self._send_now)
+                self._silent_since = self.loop.time()
+                self.transport.write(self._writer.text_frames(pipeline.take()))
         if request.deadline < self._looks_for:
             self._watch_until(min(request.deadline, self.loop.time() + self._limits.attempt_timeout))
 
-    def _send_now(self) -> None:
-        self._sends_soon = False
-        self._send()
+    def _send_soon(self) -> None:
+        """Write in the next turn of the loop, after the tasks that go on in that turn."""
+        self._sends_soon = True
+        self.loop.call_soon(self._send)
 
     def _send(self) -> None:
         """Write all frames that the pipeline releases, in one call."""
+        self._sends_soon = False
         if self.usable:
             frames = self._pipeline.take()
             if frames:
                 self.transport.write(self._writer.text_frames(frames))
-                if len(frames) == 1:
-                    self._lingering.sent()
 
     def start_keepalive(self) -> None:
         """Start the keepalive of websockets in an unattended task."""
@@ -148,27 +156,56 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self.data_received(bytes(self._incoming[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Hand over the received answers, and send the requests that now have room."""
+        """Give the received answers to their callers."""
         if self.response is None:
-            super().data_received(data)
+            self._process_other(OtherFrame(data))
             return
-        scheduled, self._sends_soon = self._sends_soon, True
-        self._resumes_at_once = asyncio.current_task(self.loop) is None
+        pipeline = self._pipeline
         parts = self._reader.feed(data)
-        if not parts or not _is_control(parts[-1]):
-            self._hear()
-        self._receive(parts)
-        self._sends_soon = scheduled
-        self._send()
-        if self.retired and self._pipeline.idle:
+        last = parts[-1] if parts else b""
+        if type(last) is not OtherFrame or not last[0] & _CONTROL_FRAME:  # a stuck server may still answer pings
+            now = self.loop.time()
+            silent, self._silent_since = now - self._silent_since, now
+            if silent > self._limits.notable and (head := pipeline.head) is not None:
+                self._limits.note(head.exchange.command, silent, now)
+        for part in parts:
+            answer = part if type(part) is bytes else self._process_other(part)
+            if answer is None or not (self.usable or self.retired):
+                continue  # after a breach of the framing or a close, no frame is an answer
+            try:
+                if not answer.isascii():
+                    check_utf8(answer)
+                answered = pipeline.receive(answer)
+            except ProtocolError as exc:
+                self.drop(exc)
+                continue
+            for request in answered:
+                size = len(request.exchange.frame)
+                if size > self.largest_taken:
+                    self.largest_taken = size
+                if request.is_abandoned or request.future.done():
+                    request.exchange.orphaned(request.answer)
+                    continue
+                try:
+                    request.future.set_result(request.read(request.answer))
+                except ProtocolError as exc:
+                    request.fail(exc)
+            if answered:
+                self.has_answered = True
+                if not self._sends_soon and (len(answered) > 1 or pipeline.outbox):
+                    self._send_soon()
+        if self.retired and pipeline.idle:
             self.transport.abort()
 
-    def _hear(self) -> None:
-        """Record a sign of life from the server, and the length of the silence before it."""
-        now = self.loop.time()
-        silent, self._silent_since = now - self._silent_since, now
-        if silent > self._limits.notable and (head := self._pipeline.head) is not None:
-            self._limits.note(head.exchange.command, silent, now)
+    def _process_other(self, part: Part) -> bytes | None:
+        """Process a part that is no whole text message. Return the message that it completes, or None."""
+        if isinstance(part, Breach):
+            self.protocol.fail(part.code, part.reason)
+            self.send_data()
+        else:
+            super().data_received(part)
+        joined, self._joined = self._joined, None
+        return joined
 
     def send_data(self) -> None:
         """Send the bytes of websockets. It calls this whenever the connection's state may have changed."""
@@ -182,44 +219,9 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def process_event(self, event: Event) -> None:
         """Process an event of websockets, which parses all frames but whole text messages."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            answer = self._assembler.add(bytes(event.data), final=event.fin)
-            if answer is not None:
-                self._receive([answer])
+            self._joined = self._assembler.add(bytes(event.data), final=event.fin)
         else:
             super().process_event(event)
-
-    def _receive(self, parts: Iterable[Part]) -> None:
-        """Process answers, and frames for websockets, in the order in which they came."""
-        for part in parts:
-            if isinstance(part, Breach):
-                self.protocol.fail(part.code, part.reason)
-                self.send_data()
-                continue
-            if type(part) is OtherFrame:
-                super().data_received(part)
-                continue
-            if not (self.usable or self.retired):  # after a breach of the framing or a close, no frame is an answer
-                continue
-            try:
-                if not part.isascii():
-                    _check_utf8(part)
-                answered = self._pipeline.receive(part)
-            except ProtocolError as exc:
-                self.drop(exc)
-                continue
-            if answered:
-                self._hand_over(answered)
-
-    def _hand_over(self, answered: Sequence[PendingRequest]) -> None:
-        if len(answered) == 1:
-            self._lingering.answered()
-        for request in answered:
-            if request.done:
-                request.exchange.orphaned(request.answer)
-            else:
-                request.deliver(at_once=self._resumes_at_once)
-        if len(answered) >= FEW:  # the server works on the new requests while the next answers are handed over
-            self._send()
 
     def _watch_until(self, looks_at: float) -> None:
         if self._watch is not None:
@@ -279,7 +281,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         for request, sent in self._pipeline.withdraw():
             error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
             error.__cause__ = frozen
-            request.fail(error)
+            self._on_failure(self, request, error)
         self._on_unusable(self)
 
     def drop(self, failure: NdbError) -> None:
@@ -303,7 +305,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def _fail_requests(self) -> None:
         now = self.loop.time()
         for request, sent in self._pipeline.drain():
-            if request.done:
+            if request.is_abandoned or request.future.done():
                 continue
             error: NdbError
             if isinstance(self._failure, RequestTimeoutError) and request.deadline <= now:
@@ -311,7 +313,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             else:
                 error = ConnectionLostError(request.exchange.command.name, maybe_done=sent)
             error.__cause__ = self._failure or self.protocol.close_exc
-            request.fail(error)
+            self._on_failure(self, request, error)
 
     def pause_writing(self) -> None:
         """Drop the connection if the server reads no bytes for `request_timeout`: unsent bytes would pile up."""
@@ -337,20 +339,3 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._stop_stalled()
         self._fail_requests()
         self._on_unusable(self)
-
-
-def _is_control(part: Part) -> bool:
-    """Tell whether a part is a control frame. It is no sign of life: a stuck server may still answer pings."""
-    return type(part) is OtherFrame and bool(part[0] & _CONTROL_FRAME)
-
-
-def _check_utf8(answer: bytes) -> None:
-    """Refuse a text message of invalid UTF-8 (RFC 6455, section 8.1).
-
-    Raises:
-        ProtocolError: the answer is not UTF-8.
-    """
-    try:
-        answer.decode()
-    except UnicodeDecodeError:
-        raise_without_context(ProtocolError("the server sent text that is not UTF-8"))

@@ -14,11 +14,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ndb_models.client.attempt_limits import AttemptLimits
+from ndb_models.client.attempts import Attempt
 from ndb_models.client.connection import NdbConnection
 from ndb_models.client.options import Options
 from ndb_models.client.racing import connected_socket, resolved
 from ndb_models.client.uri import WebSocketUri
-from ndb_models.errors import ConnectError
+from ndb_models.errors import ConnectError, NdbError
 
 # At DEBUG websockets logs whole frames and headers: values, tokens, credentials.
 _websockets_logger: Final = logging.getLogger("ndb_models.client.websockets")
@@ -35,9 +36,14 @@ class _Connect(connect):
 
 
 async def connected(
-    uri: WebSocketUri, options: Options, limits: AttemptLimits, on_unusable: Callable[[NdbConnection], None]
+    uri: WebSocketUri,
+    options: Options,
+    limits: AttemptLimits,
+    *,
+    on_failure: Callable[[NdbConnection, Attempt, NdbError], None],
+    on_unusable: Callable[[NdbConnection], None],
 ) -> NdbConnection:
-    """Return a new connection.
+    """Return a new connection. See `NdbConnection` for the limits and the functions.
 
     Raises:
         ConnectError: the server does not answer, does not speak WebSocket, or refuses the client.
@@ -49,6 +55,7 @@ async def connected(
         request_timeout=options.request_timeout,
         max_answer=_LARGEST_ANSWER,
         limits=limits,
+        on_failure=on_failure,
         on_unusable=on_unusable,
     )
     try:

@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import math
 import random
-import types
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from ndb_models import forks
 from ndb_models.client.attempt_limits import AttemptLimits
-from ndb_models.client.attempts import Attempts
+from ndb_models.client.attempts import Attempt, Attempts
 from ndb_models.client.connection import NdbConnection
 from ndb_models.client.handshake import connected
 from ndb_models.client.options import Options
 from ndb_models.client.outage import Outage
-from ndb_models.client.pending import PendingRequest
 from ndb_models.client.transport import Transport, used_elsewhere
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.client.uri import WebSocketUri
+from ndb_models.client.waiting import WaitingRequests
 from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
+    NdbError,
     NotConnectedError,
     RequestTimeoutError,
 )
@@ -32,8 +32,6 @@ from ndb_models.wire.commands import Command
 from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.payload import too_large
 from ndb_models.wire.prepared import Prepared
-
-T = TypeVar("T")
 
 # The most seconds that an idle client waits before it connects again. Clients draw random times.
 _LONGEST_DELAY: Final = 0.05
@@ -59,7 +57,7 @@ class WebSocketTransport(Uncopyable, Transport):
         self._retired: set[NdbConnection] = set()
         # Connects again.
         self._reconnecting: asyncio.Task[None] | None = None
-        # From the loss of the connection until the next answer.
+        # From the loss of the connection until the new one has answered.
         self._outage: Outage | None = None
         # Larger frames are sent alone, after a connection was cut with one in flight.
         self._suspect_above: float = math.inf
@@ -67,6 +65,7 @@ class WebSocketTransport(Uncopyable, Transport):
         # A connection belongs to one event loop and one process; after a fork two processes would read its answers.
         self._loop = asyncio.get_running_loop()
         self._forks = forks.count
+        self._waiting = WaitingRequests(self._loop, self._waits_until, self._waited_error)
         self.connections: int = 0
 
     @classmethod
@@ -81,9 +80,12 @@ class WebSocketTransport(Uncopyable, Transport):
         return transport
 
     async def _connect(self) -> NdbConnection:
-        connection = await connected(self._uri, self._options, self._limits, self._note_unusable)
+        connection = await connected(
+            self._uri, self._options, self._limits, on_failure=self._note_failure, on_unusable=self._note_unusable
+        )
         if self._closed:  # closed meanwhile, so `aclose` has missed this connection
             connection.transport.abort()
+        connection.suspect_above = self._suspect_above
         self._connection = connection
         self.connections += 1
         return connection
@@ -98,94 +100,85 @@ class WebSocketTransport(Uncopyable, Transport):
     def perform(self, prepared: Prepared) -> Awaitable[dict[str, Any]]:
         return self._carry(prepared.to_frame(), prepared.read)
 
-    @types.coroutine
-    def _carry(self, exchange: Exchange, read: Callable[[bytes], T]) -> Generator[Any, Any, T]:
-        """Carry a request to the server, and return its answer, read from the frame.
-
-        This is a generator-based coroutine, so that it can yield the request itself. `await` would need one more
-        generator for each request.
-        """
-        size = len(exchange.frame)
-        if size > self._options.max_payload:
-            raise too_large(exchange.command, exchange.frame, self._options.max_payload)
+    def _carry(self, exchange: Exchange, read: Callable[[bytes], Any]) -> Awaitable[Any]:
+        """Send a request. Return a future for its result, which `read` makes of the answer's frame."""
         loop = self._loop
+        if forks.count != self._forks or asyncio.get_running_loop() is not loop:
+            raise used_elsewhere()
+        if len(exchange.frame) > self._options.max_payload:
+            raise too_large(exchange.command, exchange.frame, self._options.max_payload)
+        future: asyncio.Future[Any] = loop.create_future()
+        may_be_orphan = exchange.on_orphan is not None
         deadline = loop.time() + self._options.request_timeout
-        attempts: Attempts | None = None
-        if forks.count != self._forks:
-            raise used_elsewhere()
-        while True:
-            connection = self._connection
-            if connection is None or not connection.usable:
-                connection = yield from self._reconnected(exchange.command, deadline, attempts).__await__()
-            request = PendingRequest(exchange, deadline, loop, connection.submit)
-            if attempts is not None:
-                request.patience = attempts.patience
-            if size > self._suspect_above:
-                request.alone = True
-            try:
-                yield request
-            except RuntimeError as exc:
-                if asyncio.get_running_loop() is not loop:
-                    raise used_elsewhere() from exc
-                raise
-            except RequestTimeoutError as exc:
-                if attempts is not None and attempts.maybe_done and not exc.maybe_done:
-                    raise RequestTimeoutError(exchange.command.name, exc.timeout, maybe_done=True) from exc
-                raise
-            except ConnectionLostError as exc:
-                attempts = attempts or Attempts()
-                if attempts.note(exc, size, connection.largest_taken):
-                    self._suspect_above = min(self._suspect_above, connection.largest_taken)
-                if attempts.hopeless or not self._repeats(exchange.command, attempts):
-                    raise attempts.error(exchange.command) from exc.__cause__
-            else:
-                if self._outage is not None:
-                    self._outage = None
-                if size > connection.largest_taken:
-                    self._note_taken(size, connection)
-                return read(request.answer)
+        attempt = Attempt(exchange, deadline, future.cancelled, future=future, read=bytes if may_be_orphan else read)
+        connection = self._connection
+        if connection is not None and connection.usable:
+            connection.submit(attempt)
+        else:
+            self._wait(attempt)
+        return _result_or_orphan(exchange, future, read) if may_be_orphan else future
 
-    def _repeats(self, command: Command, attempts: Attempts) -> bool:
-        return self._options.reconnect and not self._closed and (command.repeatable or not attempts.maybe_done)
+    def _wait(self, attempt: Attempt) -> None:
+        """Keep a request until there is a usable connection."""
+        if not self.is_connected and self._options.reconnect and not self._closed:
+            self._current_outage()
+            self._connect_again()
+        self._waiting.add(attempt)
+        if self.is_connected:
+            self._submit_waiting()
 
-    def _note_taken(self, size: int, connection: NdbConnection) -> None:
-        """Record that the server takes frames of this size."""
-        connection.largest_taken = size
-        if size > self._suspect_above:
-            self._suspect_above = size
+    def _submit_waiting(self) -> None:
+        for attempt in self._waiting.take_all():
+            assert self._connection is not None
+            self._connection.submit(attempt)
 
-    async def _reconnected(self, command: Command, deadline: float, attempts: Attempts | None) -> NdbConnection:
-        """Return a new connection. Many requests may wait for the same one.
+    def _note_failure(self, connection: NdbConnection, attempt: Attempt, error: NdbError) -> None:
+        """Repeat a failed request if that can help and is safe. Otherwise give its caller the error."""
+        exchange, failed = attempt.exchange, attempt.failed
+        if isinstance(error, ConnectionLostError):
+            failed = failed or Attempts()
+            if failed.note(error, len(exchange.frame), connection.largest_taken):
+                self._suspect_above = min(self._suspect_above, connection.largest_taken)
+                if self._connection is not None:
+                    self._connection.suspect_above = self._suspect_above
+            if not failed.hopeless and self._repeats(exchange.command, failed):
+                self._wait(attempt.again(failed))
+                return
+            cause, error = error.__cause__, failed.error(exchange.command)
+            error.__cause__ = cause
+        elif isinstance(error, RequestTimeoutError) and failed is not None and failed.maybe_done > error.maybe_done:
+            cause, error = error, RequestTimeoutError(exchange.command.name, error.timeout, maybe_done=True)
+            error.__cause__ = cause
+        attempt.fail(error)
 
-        Raises:
-            ConnectionLostError: the transport is closed or may not reconnect, or the outage lasts too long.
-            RequestTimeoutError: the request's time is over.
-            InvalidArgumentError: this runs in another event loop than the transport's.
-        """
-        if asyncio.get_running_loop() is not self._loop:
-            raise used_elsewhere()
-        maybe_done = attempts is not None and attempts.maybe_done
-        while self._connection is None or not self._connection.usable:
-            if self._closed or not self._options.reconnect:
-                raise ConnectionLostError(command.name, maybe_done=maybe_done)
-            outage, reconnecting = self._current_outage(), self._connect_again()
-            until = min(deadline, outage.waited_for_until)
-            left = until - self._loop.time()
-            if left > 0:
-                await asyncio.wait([reconnecting], timeout=left)
-                if reconnecting.done() and not reconnecting.cancelled():
-                    reconnecting.result()
-                continue
-            await asyncio.sleep(0)  # a caller that retries in a loop leaves others their turn
-            reason = outage.reason
-            if until < deadline:
-                raise ConnectionLostError(command.name, maybe_done=maybe_done, reason=reason) from outage.cause
+    def _repeats(self, command: Command, failed: Attempts) -> bool:
+        return self._options.reconnect and not self._closed and (command.repeatable or not failed.maybe_done)
+
+    def _waits_until(self, attempt: Attempt) -> float:
+        """Return the time from which a request no longer waits for a connection; 0 if it does not wait at all."""
+        return 0.0 if self._outage is None or self._closed else min(attempt.deadline, self._outage.waited_for_until)
+
+    def _waited_error(self, attempt: Attempt) -> NdbError:
+        """Return the error for a request that has waited for a connection until its end."""
+        name, outage = attempt.exchange.command.name, self._outage
+        maybe_done = attempt.failed is not None and attempt.failed.maybe_done
+        if outage is None or self._closed:
+            return ConnectionLostError(name, maybe_done=maybe_done)
+        error: NdbError
+        if outage.waited_for_until < attempt.deadline:
+            error = ConnectionLostError(name, maybe_done=maybe_done, reason=outage.reason)
+        else:
             timeout = self._options.request_timeout
-            raise RequestTimeoutError(command.name, timeout, maybe_done=maybe_done, reason=reason) from outage.cause
-        return self._connection
+            error = RequestTimeoutError(name, timeout, maybe_done=maybe_done, reason=outage.reason)
+        error.__cause__ = outage.cause
+        return error
 
     def _current_outage(self) -> Outage:
         """Return the current outage, or begin one."""
+        connection = self._connection
+        if connection is not None and connection.has_answered:
+            connection.has_answered = False
+            self._outage = None
         if self._outage is None:
             wait = self._options.connect_wait
             self._outage = Outage(self._loop.time(), wait, f"no connection to {self._uri.shown} within {wait:g} s")
@@ -209,8 +202,12 @@ class WebSocketTransport(Uncopyable, Transport):
                     continue
                 self._current_outage().connected(self._loop.time())
                 if connection.usable:
+                    self._submit_waiting()
                     return
                 self._outage_goes_on(frozen=False)
+        except Exception as exc:  # noqa: BLE001 - the waiting callers get it
+            for attempt in self._waiting.take_all():
+                attempt.fail(exc)
         finally:
             self._reconnecting = None
 
@@ -227,12 +224,13 @@ class WebSocketTransport(Uncopyable, Transport):
             self._retired.add(connection)
         else:
             self._retired.discard(connection)
+        self._suspect_above = max(self._suspect_above, connection.largest_taken)
         if connection is not self._connection:
             return
-        self._connection = None
         if self._options.reconnect and not self._closed:
             self._outage_goes_on(frozen=connection.retired)
             self._loop.call_later(random.uniform(0, _LONGEST_DELAY), self._connect_unasked)
+        self._connection = None
 
     def _connect_unasked(self) -> None:
         if self._connection is None and not self._closed:
@@ -247,6 +245,7 @@ class WebSocketTransport(Uncopyable, Transport):
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
                 await asyncio.wait([self._reconnecting])
+            self._waiting.end_overdue()
             for connection in (*self._retired,):
                 connection.drop(NotConnectedError("the client was closed"))
             if self._connection is not None:
@@ -262,11 +261,26 @@ class WebSocketTransport(Uncopyable, Transport):
 
     def abandon(self) -> bool:
         self._closed = True
-        if self._reconnecting is not None and forks.count == self._forks:
-            with contextlib.suppress(RuntimeError):  # the loop was closed, and the task with it
-                self._loop.call_soon_threadsafe(self._reconnecting.cancel)
         abandoned = [each for each in self._connections if not each.transport.is_closing()]
-        for connection in abandoned:
-            if forks.count == self._forks:  # after a fork the connection is the parent's
+        if forks.count == self._forks:  # after a fork the connection is the parent's
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and its tasks with it
+                self._loop.call_soon_threadsafe(self._stop_connecting)
+            for connection in abandoned:
                 connection.abort_from_anywhere()
         return bool(abandoned)
+
+    def _stop_connecting(self) -> None:
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        self._waiting.end_overdue()
+
+
+async def _result_or_orphan(exchange: Exchange, future: asyncio.Future[bytes], read: Callable[[bytes], Any]) -> Any:
+    """Return the result of a request whose answer must not be lost: if the caller is cancelled, it is an orphan."""
+    try:
+        answer = await future
+    except asyncio.CancelledError:
+        if not future.cancelled() and future.exception() is None:
+            exchange.orphaned(future.result())
+        raise
+    return read(answer)

@@ -52,7 +52,7 @@ class Read(msgspec.Struct, frozen=True):
         Raises:
             ProtocolError: the server's reply has no object for them.
         """
-        return ReceivedKeys.of(self.text, _SH_GET.name).split()
+        return ReceivedKeys(self.text, command=_SH_GET.name).split()
 
     def with_reserved(self, envelope: Envelope, reserved: bytes) -> Read:
         """Return the same with another reserved key."""

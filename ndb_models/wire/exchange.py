@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
@@ -15,6 +16,9 @@ class Exchange:
     """A request's frame, for callers that read the answer themselves."""
 
     __slots__ = ("command", "frame", "on_orphan")
+
+    is_checked: ClassVar[bool] = True
+    """Whether `fits` may refuse an answer."""
 
     def __init__(self, command: Command, frame: bytes) -> None:
         self.command: Command = command

@@ -78,8 +78,8 @@ _LONG_LENGTH: Final = Breach(_PROTOCOL_ERROR, "the length of a frame must be wri
 class FrameReader:
     """Cuts a stream of bytes into frames.
 
-    A frame is judged as soon as its header is here, without waiting for its payload. Whole text messages in a row take
-    the shortest way (`_cut_usual`); `_cut` handles all other frames.
+    A frame is judged as soon as its header is here, without waiting for its payload. `feed` itself cuts whole text
+    messages; `_cut` handles all other frames.
 
     Args:
         masked: true if the other side is a client, which masks its frames.
@@ -134,13 +134,9 @@ class FrameReader:
         Parts that were given back come first, by themselves and all at once. A breach or a close frame is the last part
         that is ever cut.
         """
-        if self.has_parts:
-            self.has_parts = False
-            if self._given_back:
-                self.add(data)
-                self.has_parts = bool(self._pieces)
-                given_back, self._given_back = self._given_back, []
-                return given_back
+        self.has_parts = False
+        if self._given_back:
+            return self._taken_back(data)
         if self._ended:
             return []
         start = 0
@@ -150,38 +146,13 @@ class FrameReader:
                 self._have += len(data)
             if self._have < self._awaited:
                 return []
-            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces = []
-            self._have = 0
-            start, self._start = self._start, 0
-        parts: list[Part] = []
+            data, start = self._joined()
         self._awaited = 2
-        if not self._fragmented:
-            start = self._cut_usual(data, start, most, parts)
-        if start < len(data) and len(parts) < most:
-            start = self._cut(data, start, most, parts)
-        if start < len(data):
-            self._keep(data, start, may_have_parts=len(parts) == most)
-        else:
-            self.has_begun = self._fragmented and not self._ended
-        return parts
-
-    def _keep(self, data: bytes, start: int, *, may_have_parts: bool) -> None:
-        """Keep the data that is not cut yet. While there may be parts in it, it is not copied."""
-        self._have = len(data) - start
-        self.has_begun = True
-        self.has_parts = may_have_parts
-        if may_have_parts:
-            self._start = start
-            self._pieces.append(data)
-        else:
-            self._pieces.append(data[start:])
-
-    def _cut_usual(self, data: bytes, start: int, most: int, parts: list[Part]) -> int:
-        """Cut the whole text messages below 64 KiB at the start of the data; return where the rest begins."""
+        parts: list[Part] = []
         end = len(data)
         masked, mask_length = (_MASKED, 4) if self._masked else (0, 0)
-        while start + 4 <= end and data[start] == WHOLE_TEXT and len(parts) < most:
+        # Whole text messages below 64 KiB.
+        while not self._fragmented and start + 4 <= end and data[start] == WHOLE_TEXT and len(parts) < most:
             length = data[start + 1] - masked
             payload = start + 2 + mask_length
             if length == _TWO_BYTES:
@@ -197,7 +168,39 @@ class FrameReader:
             content = data[payload:stop]
             parts.append(self._apply_mask(content, data[payload - 4 : payload]) if masked else content)
             start = stop
-        return start
+        if start < end and len(parts) < most:
+            start = self._cut(data, start, most, parts)
+        if start < end:
+            self._keep(data, start, may_have_parts=len(parts) == most)
+        else:
+            self.has_begun = self._fragmented and not self._ended
+        return parts
+
+    def _taken_back(self, data: bytes) -> list[Part]:
+        """Hold the data, and return the parts that were given back."""
+        self.add(data)
+        self.has_parts = bool(self._pieces)
+        given_back, self._given_back = self._given_back, []
+        return given_back
+
+    def _joined(self) -> tuple[bytes, int]:
+        """Return the data that was held, and where its first frame begins."""
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        self._have = 0
+        start, self._start = self._start, 0
+        return data, start
+
+    def _keep(self, data: bytes, start: int, *, may_have_parts: bool) -> None:
+        """Keep the data that is not cut yet. While there may be parts in it, it is not copied."""
+        self._have = len(data) - start
+        self.has_begun = True
+        self.has_parts = may_have_parts
+        if may_have_parts:
+            self._start = start
+            self._pieces.append(data)
+        else:
+            self._pieces.append(data[start:])
 
     def _cut(self, data: bytes, start: int, most: int, parts: list[Part]) -> int:
         """Cut frames of any kind; return where the rest begins."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ndb_models.errors import ProtocolError
+from ndb_models.raising import raise_without_context
+
 
 class MessageAssembler:
     """Joins the frames of one direction of a connection into messages. Most messages are one frame."""
@@ -29,3 +32,15 @@ class MessageAssembler:
         message = b"".join(self._fragments)
         self._fragments.clear()
         return message
+
+
+def check_utf8(message: bytes) -> None:
+    """Refuse a text message of invalid UTF-8 (RFC 6455, section 8.1).
+
+    Raises:
+        ProtocolError: the message is not UTF-8.
+    """
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        raise_without_context(ProtocolError("the server sent text that is not UTF-8"))

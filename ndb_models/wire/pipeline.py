@@ -25,9 +25,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from ndb_models.errors import ProtocolError
 from ndb_models.wire.codec import name_of
-from ndb_models.wire.commands import UNKNOWN_COMMAND
+from ndb_models.wire.commands import UNKNOWN_COMMAND, Command
 from ndb_models.wire.exchange import Exchange
 
 _UNREAD_LIMIT: Final = 128 * 1024
@@ -43,24 +45,32 @@ FEW: Final = FENCE_EVERY // 2
 """Fewer requests or answers than this get no fence and no system call of their own if others go with them."""
 
 
-class Request:
-    """A request on its way. It may outlive its caller: `is_abandoned` is true once no caller waits for the answer.
+def _never() -> bool:
+    return False
 
-    `deadline` is when the answer is overdue, on the sender's clock. `answer` is the frame that came for it. An
-    abandoned request keeps its place if it was sent, so that its answer cannot become another's. A request that goes
-    `alone` is in flight with no other: the server may cut the connection over it. `patience` is how many times longer
-    than usual its answer may take before the connection counts as frozen.
+
+class Request(msgspec.Struct, eq=False):
+    """A request on its way. It may outlive its caller.
+
+    Args:
+        exchange: the frame to send, and the check of the answer.
+        deadline: when the answer is overdue, on the sender's clock.
+        is_cancelled: returns True once the caller has stopped waiting.
+        answer: the frame that came for it.
+        is_abandoned: no answer is wanted any more, though the caller may still wait: another connection carries the
+            request now. An abandoned or cancelled request keeps its place if it was sent, so that its answer cannot
+            become another's.
+        alone: it must be in flight with no other, since the server may cut the connection over it.
+        patience: multiplies the time that its answer may take before the connection counts as frozen.
     """
 
-    __slots__ = ("alone", "answer", "deadline", "exchange", "is_abandoned", "patience")
-
-    def __init__(self, exchange: Exchange, deadline: float) -> None:
-        self.exchange: Exchange = exchange
-        self.deadline: float = deadline
-        self.answer: bytes = b""
-        self.is_abandoned: bool = False
-        self.alone: bool = False
-        self.patience: int = 1
+    exchange: Exchange
+    deadline: float
+    is_cancelled: Callable[[], bool] = _never
+    answer: bytes = b""
+    is_abandoned: bool = False
+    alone: bool = False
+    patience: int = 1
 
 
 R = TypeVar("R", bound=Request)
@@ -85,7 +95,7 @@ class Window:
         `largest` returns to 0 after some hundred answers, so that the largest of the next ones is found anew.
         """
         self.largest = max(self.largest, answer_size)
-        self._fit(self.size)
+        self.note_answers(0)
 
     def note_answers(self, count: int) -> None:
         """Note that `count` answers were handed over; the window may grow by as many."""
@@ -93,11 +103,8 @@ class Window:
         if self._answers >= _REMEMBERED:
             self._answers = 0
             self.largest, self._largest_before = 0, self.largest
-        self._fit(self.size + count)
-
-    def _fit(self, size: int) -> None:
         fitting = _UNREAD_LIMIT // (max(self.largest, self._largest_before) + _WITH_AN_ANSWER)
-        self.size = max(1, min(size, self._limit, fitting))
+        self.size = max(1, min(self.size + count, self._limit, fitting))
 
 
 class Pipeline(Generic[R]):
@@ -105,15 +112,16 @@ class Pipeline(Generic[R]):
 
     def __init__(self, max_in_flight: int) -> None:
         self._window = Window(max_in_flight)
-        self._outbox: deque[R] = deque()
-        self.push: Callable[[R], None] = self._outbox.append
+        self.outbox: deque[R] = deque()
+        """Requests that wait to be sent."""
+        self.push: Callable[[R], None] = self.outbox.append
         """Takes a request, to be sent when there is room."""
         # Requests, and the answer names of fences, in the order in which they were sent.
         self._in_flight: deque[R | str] = deque()
         # Requests that were answered and are not handed over yet.
         self._held: list[R] = []
-        # The number of requests that were sent and are not handed over yet.
-        self._flying = 0
+        self.flying: int = 0
+        """The number of requests that were sent and are not handed over yet. If it is 0, no fence is in flight."""
         # The number of requests sent since the last fence, or since one was answered alone.
         self._unfenced = 0
         # True if the request in flight goes alone.
@@ -130,7 +138,7 @@ class Pipeline(Generic[R]):
     def most_urgent(self) -> R | None:
         """The request that is overdue first, or None. It may be a newer one: a repeated request keeps its deadline."""
         in_flight = (entry for entry in self._in_flight if isinstance(entry, Request))
-        waiting = (request for request in self._outbox if not request.is_abandoned)
+        waiting = (request for request in self.outbox if not _is_unwanted(request))
         return min(chain(self._held, in_flight, waiting), key=_deadline, default=None)
 
     @property
@@ -142,20 +150,20 @@ class Pipeline(Generic[R]):
     def take(self) -> list[bytes]:
         """Return the frames to send now: requests, as far as the window has room, and fences."""
         frames: list[bytes] = []
-        while self._outbox and self._flying < self._window.size and not self._alone:
-            request = self._outbox.popleft()
-            if request.is_abandoned:
+        while self.outbox and self.flying < self._window.size and not self._alone:
+            request = self.outbox.popleft()
+            if request.is_abandoned or request.is_cancelled():
                 continue
             if request.alone:
-                if self._flying:
-                    self._outbox.appendleft(request)
+                if self.flying:
+                    self.outbox.appendleft(request)
                     break
                 self._alone = True
             frames.append(request.exchange.frame)
             self._in_flight.append(request)
-            self._flying += 1
+            self.flying += 1
             self._unfenced += 1
-            if self._unfenced >= FENCE_EVERY and len(self._outbox) >= FEW:
+            if self._unfenced >= FENCE_EVERY and len(self.outbox) >= FEW:
                 frames.append(self._fence())
         if self._unfenced > 1:
             frames.append(self._fence())
@@ -181,43 +189,39 @@ class Pipeline(Generic[R]):
         if isinstance(entry, str):
             if not _is_named(frame, entry):
                 raise ProtocolError("the server's answers are out of step: one is missing, or one is too many")
-            return self._handed_over()
-        entry.answer = frame
-        held.append(entry)
-        exchange = entry.exchange
-        command = exchange.command
-        if not frame.startswith(command.answer_start) and name_of(frame) not in (command.answer_name, UNKNOWN_COMMAND):
-            raise ProtocolError(f"the server's answer is not one to {command.name}{_hint(frame)}")
-        if not exchange.fits(frame):
-            raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
-        size = len(frame)
-        if size > self._window.largest:
-            self._window.note_size(size)
-        if in_flight or len(held) > 1:
-            return ()
-        self._unfenced = 0
-        return self._handed_over()
-
-    def _handed_over(self) -> Sequence[R]:
-        held, self._held = self._held, []
-        self._flying -= len(held)
+        else:
+            entry.answer = frame
+            held.append(entry)
+            exchange, size = entry.exchange, len(frame)
+            command = exchange.command
+            if not frame.startswith(command.answer_start) and not _answers(command, frame):
+                raise ProtocolError(f"the server's answer is not one to {command.name}{_hint(frame)}")
+            if exchange.is_checked and not exchange.fits(frame):
+                raise ProtocolError(f"the server's answer to {command.name} is about something else than was asked")
+            if size > self._window.largest:
+                self._window.note_size(size)
+            if in_flight or len(held) > 1:
+                return ()
+            self._unfenced = 0
+        self._held = []
         self._alone = False
+        self.flying -= len(held)
         self._window.note_answers(len(held))
         return held
 
     def withdraw(self) -> Sequence[tuple[R, bool]]:
         """Take off the requests that can go over another connection: unsent ones, and ones that are safe to repeat.
 
-        Returns each with whether it was sent, oldest first. Abandoned requests are left out. Sent requests keep their
-        places here, so that their answers are dropped.
+        Returns each with whether it was sent, oldest first. Abandoned and cancelled requests are left out. Sent
+        requests keep their places here, so that their answers are dropped.
         """
         withdrawn: list[tuple[R, bool]] = []
         for entry in (*self._held, *self._in_flight):
-            if isinstance(entry, Request) and entry.exchange.command.repeatable and not entry.is_abandoned:
+            if isinstance(entry, Request) and entry.exchange.command.repeatable and not _is_unwanted(entry):
                 entry.is_abandoned = True
                 withdrawn.append((entry, True))
-        withdrawn += [(request, False) for request in self._outbox if not request.is_abandoned]
-        self._outbox.clear()
+        withdrawn += [(request, False) for request in self.outbox if not _is_unwanted(request)]
+        self.outbox.clear()
         return withdrawn
 
     def drain(self) -> Iterator[tuple[R, bool]]:
@@ -229,17 +233,25 @@ class Pipeline(Generic[R]):
             entry = self._in_flight.popleft()
             if isinstance(entry, Request):
                 yield entry, True
-        while self._outbox:
-            yield self._outbox.popleft(), False
+        while self.outbox:
+            yield self.outbox.popleft(), False
 
 
 def _is_named(frame: bytes, name: str) -> bool:
     return frame.startswith(b'{"%s":' % name.encode()) or name_of(frame) == name
 
 
+def _answers(command: Command, frame: bytes) -> bool:
+    return name_of(frame) in (command.answer_name, UNKNOWN_COMMAND)
+
+
 def _hint(frame: bytes) -> str:
     """Return a hint if the server may be an old one, which may name its answer to an unknown command wrongly."""
     return "; it may not know the command: sessions need a NemesisDB of 0.7 to 0.8" if b'"st":10,' in frame else ""
+
+
+def _is_unwanted(request: Request) -> bool:
+    return request.is_abandoned or request.is_cancelled()
 
 
 def _deadline(request: Request) -> float:

@@ -6,7 +6,7 @@ Without a wire they need no frame: an engine in the same process takes them as t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -44,16 +44,14 @@ class ReceivedKeys(ObjectText, gc=False, eq=False):
     The text is not validated yet. `names` and `split` validate that it is one JSON object, and so do all methods of a
     mapping. Code that takes the `text` must validate it itself.
 
+    Args:
+        command: the name of the command that was answered.
+
     Raises:
         ProtocolError: the text is not one JSON object.
     """
 
-    _command: str = ""
-
-    @classmethod
-    def of(cls, text: bytes, command: str) -> ReceivedKeys:
-        """Return the keys of an answer to a command."""
-        return cls(text, None, None, command)
+    command: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,14 +59,14 @@ class ReceivedKeys(ObjectText, gc=False, eq=False):
         try:
             return super().names
         except UNREADABLE:
-            raise_without_context(unreadable(self._command))
+            raise_without_context(unreadable(self.command))
 
     def split(self) -> dict[str, bytes]:
         """Return the texts of the keys, as a new dict."""
         try:
             return super().split()
         except UNREADABLE:
-            raise_without_context(unreadable(self._command))
+            raise_without_context(unreadable(self.command))
 
 
 def unreadable(command: str) -> ProtocolError:
@@ -107,6 +105,8 @@ class Prepared(Exchange):
     """
 
     __slots__ = ("body", "parameters", "tkn", "values")
+
+    is_checked: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Prepared(Exchange):
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
             if not has_constants(text):  # NaN and the like are not JSON, but a later reader may accept them
-                return {"st": OK_STATUS, "keys": ReceivedKeys.of(text, self.command.name)}
+                return {"st": OK_STATUS, "keys": ReceivedKeys(text, command=self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from websockets.asyncio.client import connect
 
 from ndb_models import NdbClient
 from ndb_models.client.attempt_limits import AttemptLimits
+from ndb_models.client.attempts import Attempt
 from ndb_models.client.connection import NdbConnection
-from ndb_models.client.pending import PendingRequest
 from ndb_models.errors import ConnectionLostError, NotConnectedError, RequestTimeoutError
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.exchange import Exchange
@@ -38,12 +37,6 @@ async def test_closing_fails_what_is_in_flight_and_what_waits_to_be_sent() -> No
         assert host.handshakes == 1
 
 
-@types.coroutine
-def waiting_for(request: PendingRequest) -> Generator[Any, Any, bytes]:
-    yield request
-    return request.answer
-
-
 async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_time() -> None:
     made: Any = functools.partial(
         NdbConnection,
@@ -51,13 +44,16 @@ async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_
         request_timeout=0.1,
         max_answer=1024,
         limits=AttemptLimits(5.0),
+        on_failure=lambda _connection, attempt, error: attempt.fail(error),
         on_unusable=lambda _connection: None,
     )
     loop = asyncio.get_running_loop()
 
     def count(connection: NdbConnection) -> Awaitable[bytes]:
         exchange = Exchange(COMMANDS["KV_COUNT"], b'{"KV_COUNT":{}}')
-        return waiting_for(PendingRequest(exchange, loop.time() + 0.1, loop, connection.submit))
+        attempt = Attempt(exchange, loop.time() + 0.1, future=loop.create_future())
+        connection.submit(attempt)
+        return attempt.future
 
     async with asyncio.timeout(GUARD), Host() as host:
         connection = await connect(host.uri, create_connection=made, compression=None, proxy=None)
