@@ -77,7 +77,7 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     def updated(self, members: Mapping[str, bytes]) -> ObjectText:
         """Return the object with these members: in place of those with the same names, the others at the end."""
-        old = self.names
+        old = self.known_names or self.names
         texts = _split(self.text)
         if type(members) is ObjectText:
             texts.update(_split(members.text))
@@ -102,6 +102,10 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     def __repr__(self) -> str:
         return f"<ObjectText of {len(self.text)} bytes>"
+
+
+NO_KEYS: Final = ObjectText(NO_MEMBERS, ())
+"""An object without members."""
 
 
 # There may be millions of objects, but of a few kinds. Objects of a kind share the tuple of their names.

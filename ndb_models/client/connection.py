@@ -22,6 +22,7 @@ from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.attempts import Attempt
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
+from ndb_models.wire.exchange import orphaned
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
 from ndb_models.wire.messages import MessageAssembler, check_utf8
 from ndb_models.wire.pipeline import Pipeline
@@ -184,7 +185,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
                 if size > self.largest_taken:
                     self.largest_taken = size
                 if request.is_abandoned or request.future.done():
-                    request.exchange.orphaned(request.answer)
+                    orphaned(request.exchange, request.answer)
                     continue
                 try:
                     request.future.set_result(request.read(request.answer))

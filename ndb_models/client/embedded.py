@@ -20,7 +20,7 @@ from ndb_models.engine.context import IN_PROCESS
 from ndb_models.errors import ConnectError, StoreError
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
-from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.exchange import Exchange, orphaned
 from ndb_models.wire.prepared import Prepared
 
 
@@ -103,7 +103,7 @@ class EmbeddedTransport(InProcessTransport):
 
 def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
     if not done.cancelled() and done.exception() is None:
-        exchange.orphaned(done.result())
+        orphaned(exchange, done.result())
 
 
 def check_embedded(text: str) -> None:

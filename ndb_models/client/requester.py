@@ -113,9 +113,15 @@ class Requester(Uncopyable):
         """Return False if the server has said on this connection that it does not know a command."""
         return command.name not in self._unknown or self.connection_number != self._unknown_on
 
-    def note_unknown(self, command: Command) -> None:
-        """Record that the server does not know a command. A new connection clears the record."""
+    def note_unknown(self, command: Command, asked_on: int | None = None) -> None:
+        """Record that the server does not know a command. A new connection clears the record.
+
+        `asked_on` is the number of the connection on which it said so, if another may have been made since then. Such a
+        connection may lead to another server, so nothing is recorded.
+        """
         connection = self.connection_number
+        if asked_on not in (None, connection):
+            return
         known = self._unknown if connection == self._unknown_on else frozenset[str]()
         self._unknown, self._unknown_on = known | {command.name}, connection
 
@@ -133,8 +139,7 @@ class Requester(Uncopyable):
         answer = await self.perform(prepared)
         if answer["st"] != Status.COMMAND_NOT_EXIST:
             return answer
-        if connection == self.connection_number:  # a new connection may lead to another server
-            self.note_unknown(command)
+        self.note_unknown(command, connection)
         return None
 
     @property

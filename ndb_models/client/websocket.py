@@ -29,7 +29,7 @@ from ndb_models.errors import (
 )
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.wire.commands import Command
-from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.exchange import Exchange, orphaned
 from ndb_models.wire.payload import too_large
 from ndb_models.wire.prepared import Prepared
 
@@ -281,6 +281,6 @@ async def _result_or_orphan(exchange: Exchange, future: asyncio.Future[bytes], r
         answer = await future
     except asyncio.CancelledError:
         if not future.cancelled() and future.exception() is None:
-            exchange.orphaned(future.result())
+            orphaned(exchange, future.result())
         raise
     return read(answer)

@@ -208,8 +208,8 @@ class Engine(Uncopyable):
             return self._perform_later(request, action)
         try:
             result = action.verb(self._verbs, request, self._most)
-            if action.member:  # as `Action.body`, without a call
-                return {action.member: result, "st": _OK}
+            if action.answer is None:  # as `Action.body`, without a call
+                return {action.member: result, "st": _OK} if action.member else OK
             return action.body(request, result, self._most)
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)

@@ -26,10 +26,9 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository.lifetimes import SH_PEEK, Lifetimes
-from ndb_models.repository.reading import USE, Read, Reading
+from ndb_models.repository.reading import USE, Read, Reading, Verdict, judged
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.schema.envelope import (
-    NOT_OURS,
     RESERVED_KEY,
     CommonEnvelope,
     Envelope,
@@ -42,7 +41,7 @@ from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
 from ndb_models.texts import NO_MEMBERS, ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, Command, is_token
-from ndb_models.wire.prepared import Parameters, Prepared
+from ndb_models.wire.prepared import NO_PARAMETERS, Parameters, Prepared
 from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
@@ -124,20 +123,22 @@ class SessionAccess:
         _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
-    async def change(self, tkn: SessionToken, changed: Mapping[str, bytes], removed: Sequence[str]) -> None:
+    async def change(self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str]) -> None:
         """Write some keys of a session and remove others. Without either, find out whether the session lives.
 
         Counts as a write in any case.
         """
-        limit = self._client.max_payload
-        keys = ObjectText.joined(changed)
-        if not changed:  # removing does not extend the expiry
-            await self._write(_SH_ADD, tkn, keys)
-        elif limit is None or fits(keys, limit):
-            await self._write(_SH_SET, tkn, keys)
-        else:
+        client = self._client
+        limit = client.max_payload
+        if limit is not None and not fits(changed, limit):
             for part in split_by_size(self._name, _SH_SET, changed.items(), limit):
                 await self.set(tkn, part)
+        else:
+            command = _SH_SET if changed.text != NO_MEMBERS else _SH_ADD  # removing does not extend the expiry
+            begun = client.begin(Prepared(command, tkn, NO_PARAMETERS, changed))
+            answer = begun if isinstance(begun, dict) else await begun
+            if answer["st"] != OK_STATUS:
+                raise await client.identified(self.refusal(command, tkn, answer))
         if removed:
             await self.remove(tkn, removed)
 
@@ -198,27 +199,29 @@ class SessionAccess:
                 if deadline is None or self.lifetimes.is_timely(deadline):
                     return read
                 return await self._settled(tkn, read, reading)
-            text, envelope, reserved = split_envelope(keys)
-            if envelope is not None and envelope.tkn == tkn and envelope.schema == self._schema:
-                read = Read(text, envelope, reserved)
-                return read if self.lifetimes.is_settled(envelope) else await self._settled(tkn, read, reading)
-            if envelope is None:
-                if text == NO_MEMBERS:
-                    await self._refuse_empty(tkn)
-                if self._foreign:
-                    return Read(text, None)
-                break
-            if envelope is NOT_OURS:
-                break
-            self._refuse_other(tkn, envelope)
+            found = judged(keys, tkn, self._schema, foreign=self._foreign)
+            if isinstance(found, Read):
+                is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
+                return found if is_settled else await self._settled(tkn, found, reading)
+            if found is not Verdict.OF_ANOTHER_TOKEN:
+                return await self._refuse(tkn, found, keys)
         raise ForeignSessionError(self._name, tkn)
 
-    def _refuse_other(self, tkn: SessionToken, envelope: Envelope) -> None:
-        """Refuse a session of another schema, and an incomplete one."""
-        if envelope.schema != self._schema:
-            raise WrongSchemaError(self._name, tkn, envelope.schema)
-        if envelope.tkn is None:
-            raise IncompleteSessionError(self._name, tkn)
+    async def _refuse(self, tkn: SessionToken, verdict: Verdict, keys: ObjectText) -> Read:
+        """Raise the error for a verdict. A session without our keys is taken if it is `foreign` and has other keys."""
+        match verdict:
+            case Verdict.OF_ANOTHER_SCHEMA:
+                _, envelope, _ = split_envelope(keys)
+                raise WrongSchemaError(self._name, tkn, envelope.schema if envelope is not None else "")
+            case Verdict.INCOMPLETE:
+                raise IncompleteSessionError(self._name, tkn)
+            case Verdict.EMPTY:
+                await self._refuse_empty(tkn)
+                if self._foreign:
+                    return Read(NO_MEMBERS, None)
+            case Verdict.FOREIGN | Verdict.OF_ANOTHER_TOKEN:
+                pass
+        raise ForeignSessionError(self._name, tkn)
 
     async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
         """Return a read of a session that is not past its deadline.

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
@@ -84,13 +84,19 @@ class SessionCreation:
             tkn = _draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._with_envelope(keys, tkn, lifetime, version, by)
+            connection = client.connection_number if client.is_remote else None
             try:
-                answer = await client.attempt(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+                begun = client.begin(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+                answer = begun if isinstance(begun, dict) else await begun
             except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
                 client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
                 raise
-            if self._has_created(tkn, answer):
+            if answer["st"] == OK_STATUS:
                 return tkn
+            if answer["st"] == Status.COMMAND_NOT_EXIST:
+                client.note_unknown(_SH_NEW_SET, connection)
+            elif answer["st"] != Status.SESSION_NEW_FAIL:  # another session has this token
+                raise self._access.refusal(_SH_NEW_SET, tkn, answer)
         return await self._create_in_parts(keys, lifetime, version, by, entry)
 
     def _with_envelope(
@@ -99,17 +105,6 @@ class SessionCreation:
         if not lifetime.own and version == self._version and by == self._access.by:
             return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
         return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
-
-    def _has_created(self, tkn: SessionToken, answer: Mapping[str, Any] | None) -> bool:
-        """Return True if one request created the session. The server may lack that request, or have this token."""
-        if answer is None:
-            return False
-        status = answer["st"]
-        if status == OK_STATUS:
-            return True
-        if status != Status.SESSION_NEW_FAIL:
-            raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return False
 
     async def _create_in_parts(
         self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entry: Entry | None

@@ -23,7 +23,7 @@ from ndb_models.repository.index import Index
 from ndb_models.repository.standing import Value
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.model import Stored
-from ndb_models.texts import split_members
+from ndb_models.texts import ObjectText, split_members
 
 # A key that no session has.
 _NO_KEY: Final = f"{RESERVED_KEY}:"
@@ -136,7 +136,8 @@ class _Change:
                 await self._index.keep(value, self._tkn)
             except DuplicateError:  # this took so long that another session claimed the value
                 if value.field in self._before:
-                    await self._index.access.change(self._tkn, {value.field: self._before[value.field]}, ())
+                    former = ObjectText.joined({value.field: self._before[value.field]})
+                    await self._index.access.change(self._tkn, former, ())
                 raise
         await self._leave(leaving)
 

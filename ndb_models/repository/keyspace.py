@@ -6,7 +6,7 @@ This module knows keys and the names of fields, but no models.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic_core import from_json
 
@@ -33,7 +33,7 @@ _KV_RMV: Final = COMMANDS["KV_RMV"]
 class _Lookup(Prepared):
     """A read of shared keys. An answer is recognised by the names of its keys; their values prove no origin."""
 
-    __slots__ = ()
+    is_checked: ClassVar[bool] = True
 
     def fits(self, answer: bytes) -> bool:
         """Return True if an answer holds only keys that were asked for."""

@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
-from ndb_models.schema.envelope import Envelope
-from ndb_models.texts import join_members
+from ndb_models.schema.envelope import NOT_OURS, Envelope, split_envelope
+from ndb_models.texts import NO_MEMBERS, ObjectText, join_members
+from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS
 from ndb_models.wire.prepared import ReceivedKeys
 
@@ -70,3 +71,36 @@ class Read(msgspec.Struct, frozen=True):
     def deadline(self) -> int | None:
         """The deadline, in milliseconds since 1970. None if the session has no deadline."""
         return self.envelope.deadline if self.envelope is not None else None
+
+
+class Verdict(Enum):
+    """A reason for not taking what was read as the session of a token."""
+
+    EMPTY = "it has none of the keys"
+    FOREIGN = "it has no reserved key of ours: another client wrote it"
+    OF_ANOTHER_TOKEN = "its reserved key holds the token of another session"
+    OF_ANOTHER_SCHEMA = "it is a session of another model"
+    INCOMPLETE = "its creation is not finished"
+
+
+def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -> Read | Verdict:
+    """Return the read of a session, or why it is not taken.
+
+    Args:
+        keys: the keys that were asked for, and the reserved one.
+        tkn: the session's token.
+        schema: the name of its schema.
+        foreign: True to take sessions without a reserved key, which other clients wrote.
+    """
+    text, envelope, reserved = split_envelope(keys)
+    if envelope is None:
+        if text == NO_MEMBERS:
+            return Verdict.EMPTY
+        return Read(text, None) if foreign else Verdict.FOREIGN
+    if envelope is NOT_OURS:
+        return Verdict.FOREIGN
+    if envelope.schema != schema:
+        return Verdict.OF_ANOTHER_SCHEMA
+    if envelope.tkn is None:
+        return Verdict.INCOMPLETE
+    return Read(text, envelope, reserved) if envelope.tkn == tkn else Verdict.OF_ANOTHER_TOKEN

@@ -28,7 +28,7 @@ from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
-from ndb_models.texts import ObjectText
+from ndb_models.texts import NO_KEYS, ObjectText
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -149,7 +149,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
     async def touch(self, tkn: SessionToken) -> None:
         """Extend the expiry: count as a read and as a write, without reading or writing any data."""
         await self._access.read(tkn, ())
-        await self._access.change(tkn, {}, ())
+        await self._access.change(tkn, NO_KEYS, ())
 
     async def ttl(self, session: M | SessionToken) -> float | None:
         """Return the seconds that a session has left if it is not used, or None if it never ends.

@@ -26,6 +26,7 @@ from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.envelope import REMOVED, RESERVED_KEY, is_reserved, signed
 from ndb_models.schema.model import Stored
 from ndb_models.schema.versions import Outdated, Upgrades
+from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 
 # Attempts at a stable read. An upgrade writes the reserved key twice at most, and upgrades do not follow each other.
@@ -188,11 +189,11 @@ class Upgrading:
         if plan.removals:
             await self._access.remove(tkn, plan.removals)
 
-    def _signed(self, read: Read, changed: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    def _signed(self, read: Read, changed: Mapping[str, bytes]) -> ObjectText:
         """Return the keys to write. If another form of the class wrote last, the reserved key is among them."""
         if not changed or not read.is_by_another_form(self._access.by):
-            return changed
-        return {**changed, RESERVED_KEY: signed(read.reserved, self._access.by)}
+            return ObjectText.joined(changed)
+        return ObjectText.joined({**changed, RESERVED_KEY: signed(read.reserved, self._access.by)})
 
     def _upgraded_once_more(self, tkn: SessionToken, whole: Read, outdated: Outdated | None) -> Mapping[str, bytes]:
         """Return the keys in this version: the earlier upgrade, if the stored keys are still the same."""

@@ -30,7 +30,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
         after: the text of all keys afterwards.
     """
 
-    changed: Mapping[str, bytes]
+    changed: ObjectText
     removed: list[str]
     names: frozenset[str]
     after: bytes

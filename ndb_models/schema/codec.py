@@ -43,7 +43,7 @@ from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
 from ndb_models.schema.value_kinds import drops_private, not_stored
 from ndb_models.texts import (
-    NO_MEMBERS,
+    NO_KEYS,
     UNREADABLE,
     ObjectText,
     join_raw_members,
@@ -55,7 +55,6 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-_NO_KEYS: Final = ObjectText(NO_MEMBERS, ())
 
 # In a text of at most this many bytes, no integer has more digits than Pydantic reads.
 _SURELY_READ: Final = 4000
@@ -239,7 +238,7 @@ class ModelCodec(Generic[B]):
             unsure: keys with unknown stored values. They are written, or removed, even if they did not change.
         """
         if keys.text == before and not unsure:
-            return Changes(_NO_KEYS, [], unsure, before)
+            return Changes(NO_KEYS, [], unsure, before)
         now, stored = raw_members(keys.text), raw_members(before)
         removed = [name for name in unsure if name not in now] if unsure else []
         for name in unsure:

@@ -19,10 +19,6 @@ _MEMBERS: Final = 128
 _BYTES: Final = 8 * 1024
 
 
-def _is_small(keys: ObjectText) -> bool:
-    return len(keys.text) <= _BYTES and len(keys.names) <= _MEMBERS
-
-
 def kept(keys: Mapping[str, bytes]) -> Kept:
     """Return keys as they are kept: out of reach of a caller's later changes."""
     if type(keys) is ObjectText:
@@ -38,9 +34,12 @@ def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
     """Return keys with these written over them."""
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
-    if type(written) is ObjectText and written.known_names == keys.known_names is not None:
+    names = keys.known_names or keys.names
+    if type(written) is ObjectText and written.known_names == names:
         return written
-    return keys.updated(written) if _is_small(keys) else {**keys.split(), **parted(written)}
+    if len(keys.text) <= _BYTES and len(names) <= _MEMBERS:
+        return keys.updated(written)
+    return {**keys.split(), **parted(written)}
 
 
 def swapped(keys: Kept, swaps: Swaps) -> Kept | None:

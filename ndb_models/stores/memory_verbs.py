@@ -62,32 +62,26 @@ class MemoryVerbs(SessionTable, Verbs):
     def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         if scope is None:
             self._write_shared(parted(keys))
-        else:
-            self._write(scope, keys)
+            return
+        now = self._clock()
+        session = self._sessions.get(scope)
+        if session is None or now >= session.deadline or self._moments:
+            session = self._require_to_change(scope, now)
+        new = updated(session.keys, keys)
+        if self._occupancy is not None:
+            self._keep(session, new, None if type(new) is ObjectText else parted(keys))
+        session.keys = new
+        expiry = session.expiry
+        if expiry.duration:
+            deadline = now + expiry.duration
+            if expiry.extend_on_set_add and deadline >= session.deadline:
+                session.deadline = deadline
+            elif deadline < session.deadline:  # the clock was set back
+                self._end_by(scope, session, deadline)
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         there = self._kept(scope)
-        added = {name: value for name, value in parted(keys).items() if name not in there}
-        if scope is None:
-            self._write_shared(added)
-        else:
-            self._write(scope, added)
-
-    def _write(self, token: SessionToken, keys: Mapping[str, bytes]) -> None:
-        now = self._clock()
-        session = self._require_to_change(token, now)
-        new = updated(session.keys, keys)
-        self._keep(session, new, None if type(new) is ObjectText else parted(keys))
-        expiry = session.expiry
-        if expiry.duration:
-            self._restart(token, session, now + expiry.duration, extends=expiry.extend_on_set_add)
-
-    def _restart(self, token: SessionToken, session: StoredSession, deadline: float, *, extends: bool) -> None:
-        """Have a used session end at `deadline`, if use `extends` it; otherwise no later than that."""
-        if deadline < session.deadline:  # the clock was set back
-            self._end_by(token, session, deadline)
-        elif extends:
-            session.deadline = deadline
+        self.set(scope, {name: value for name, value in parted(keys).items() if name not in there})
 
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         if scope is None:
@@ -99,7 +93,7 @@ class MemoryVerbs(SessionTable, Verbs):
         expiry = session.expiry
         if expiry.duration:
             deadline = now + expiry.duration
-            if expiry.extend_on_get and deadline >= session.deadline:  # as `_restart`, without a call
+            if expiry.extend_on_get and deadline >= session.deadline:
                 session.deadline = deadline
             elif deadline < session.deadline:  # the clock was set back
                 self._end_by(scope, session, deadline)

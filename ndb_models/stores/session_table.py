@@ -113,11 +113,9 @@ class SessionTable:
         return session
 
     def _require_to_change(self, token: SessionToken, now: float) -> StoredSession:
-        session = self._sessions.get(token)
-        if session is None or now >= session.deadline or self._moments:
-            session = self._require(token, now)
-            if self._moments:
-                self._note(token, session)
+        session = self._require(token, now)
+        if self._moments:
+            self._note(token, session)
         return session
 
     def _end_by(self, token: SessionToken, session: StoredSession, deadline: float) -> None:

@@ -1,9 +1,12 @@
 """A request and its answer: the frame to send, the check of the answer, and the handling of a late answer."""
 
+# A protocol's methods have no bodies.
+# pyright: reportReturnType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from ndb_models.errors import ProtocolError
 from ndb_models.types import JsonValue
@@ -12,13 +15,37 @@ from ndb_models.wire.commands import Command
 from ndb_models.wire.strict_json import encode_command
 
 
-class Exchange:
+class Exchange(Protocol):
+    """A request as transports see it.
+
+    Attributes:
+        command: the row of the table.
+        frame: the frame to send.
+        on_orphan: takes an answer that came after its caller stopped waiting.
+        is_checked: whether `fits` may refuse an answer.
+    """
+
+    command: Command
+    frame: bytes
+    on_orphan: Callable[[bytes], None] | None
+    is_checked: ClassVar[bool]
+
+    def fits(self, answer: bytes) -> bool:
+        """Tell whether a frame of the right name can be the answer."""
+
+
+def orphaned(exchange: Exchange, answer: bytes) -> None:
+    """Hand over an answer that came after its caller stopped waiting."""
+    if exchange.on_orphan is not None:
+        exchange.on_orphan(answer)
+
+
+class FrameRequest:
     """A request's frame, for callers that read the answer themselves."""
 
     __slots__ = ("command", "frame", "on_orphan")
 
     is_checked: ClassVar[bool] = True
-    """Whether `fits` may refuse an answer."""
 
     def __init__(self, command: Command, frame: bytes) -> None:
         self.command: Command = command
@@ -29,13 +56,8 @@ class Exchange:
         """Tell whether a frame of the right name can be the answer. Here it always can."""
         return True
 
-    def orphaned(self, answer: bytes) -> None:
-        """Take an answer that came after its caller stopped waiting."""
-        if self.on_orphan is not None:
-            self.on_orphan(answer)
 
-
-class Call(Exchange):
+class Call(FrameRequest):
     """A command with its parameters. The answer is decoded once, for the check and for use.
 
     Raises:

@@ -5,7 +5,7 @@ Without a wire they need no frame: an engine in the same process takes them as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -15,7 +15,6 @@ from ndb_models.raising import raise_without_context
 from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.types import SessionToken, settings_in
 from ndb_models.wire.commands import Command
-from ndb_models.wire.exchange import Exchange
 from ndb_models.wire.statuses import OK_STATUS
 from ndb_models.wire.strict_json import MAX_NESTING
 
@@ -74,58 +73,55 @@ def unreadable(command: str) -> ProtocolError:
     return ProtocolError(f"the server's answer to {command} cannot be read")
 
 
-class Parameters:
+class Parameters(dict[str, Any]):
     """The parameters of a request, without the session's token and the values to store. Made once for many requests.
 
+    An `expiry` is given as the protocol has it, and held as `ExpirySettings`.
+
     Attributes:
-        body: the parameters by name; an `expiry` as `ExpirySettings`.
         text: the same as members of a JSON object, each with a comma before it.
     """
 
-    __slots__ = ("body", "text")
+    __slots__ = ("text",)
 
     def __init__(self, **body: Any) -> None:
+        super().__init__(body)
         self.text: bytes = b"," + _encode(body)[1:-1] if body else b""
         if "expiry" in body:
-            body["expiry"] = settings_in(body["expiry"])
-        self.body: Mapping[str, Any] = body
+            self["expiry"] = settings_in(body["expiry"])
 
 
 NO_PARAMETERS: Final = Parameters()
 
 
-class Prepared(Exchange):
+class Prepared(msgspec.Struct):
     """A request with parameters that are known to fit its command.
 
     Args:
         command: the row of the table.
         tkn: the session's token, for a command of a session.
-        parameters: the other parameters, without the values to store.
+        body: the other parameters, without the values to store.
         values: the values to store, as a JSON object.
+        frame: empty until `to_frame` makes it.
+        on_orphan: takes an answer that came after its caller stopped waiting.
     """
-
-    __slots__ = ("body", "parameters", "tkn", "values")
 
     is_checked: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        command: Command,
-        tkn: SessionToken | None = None,
-        parameters: Parameters = NO_PARAMETERS,
-        values: ObjectText | None = None,
-    ) -> None:
-        self.command: Command = command
-        self.frame: bytes = b""  # none yet: see `to_frame`
-        self.on_orphan: Callable[[bytes], None] | None = None
-        self.tkn: SessionToken | None = tkn
-        self.parameters: Parameters = parameters
-        self.body: Mapping[str, Any] = parameters.body
-        self.values: Any = values
+    command: Command
+    tkn: SessionToken | None = None
+    body: Parameters = NO_PARAMETERS
+    values: Any = None
+    frame: bytes = b""
+    on_orphan: Callable[[bytes], None] | None = None
+
+    def fits(self, answer: bytes) -> bool:
+        """Return True: any frame of the right name can be the answer."""
+        return True
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this request."""
-        start, tkn, parameters, values = self.command.request_start, self.tkn, self.parameters.text, self.values
+        start, tkn, parameters, values = self.command.request_start, self.tkn, self.body.text, self.values
         if tkn is None:
             members = parameters if values is None else b'%b,"keys":%b' % (parameters, values.text)
             self.frame = b"%b{%b}}" % (start, members[1:])
@@ -142,7 +138,7 @@ class Prepared(Exchange):
             ProtocolError: the frame cannot be read as an answer, is nested too deep, or has keys that are not an
                 object.
         """
-        asks_for_keys = "keys" in self.parameters.body
+        asks_for_keys = "keys" in self.body
         if answer == self.command.bare_success and not asks_for_keys:
             return _SUCCESS
         if is_nested_deeper(answer, MAX_NESTING):

@@ -12,7 +12,7 @@ from ndb_models.client.transport import Transport
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectionLostError, ServerUnavailableError
-from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.exchange import Exchange, orphaned
 from ndb_models.wire.prepared import Prepared
 
 # After so many turns of the loop without a request there are no more.
@@ -98,7 +98,7 @@ class FaultyTransport(Transport):
                 await asyncio.Event().wait()
             finally:
                 if answer is not None:
-                    exchange.orphaned(answer)
+                    orphaned(exchange, answer)
         name = exchange.command.name
         if self._fault is Fault.REFUSED:
             raise ServerUnavailableError(name, {"st": 1000, "m": ""}, "status 1000")

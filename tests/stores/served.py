@@ -33,7 +33,7 @@ from ndb_models.stores.contract import (
 from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.exchange import FrameRequest
 from ndb_models.wire.statuses import Status
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class ServedStore(Store):
     async def _ask(self, command: str, scope: Scope = SHARED, /, **body: object) -> dict[str, Any]:
         if scope is not SHARED:
             body["tkn"] = scope
-        answer = await self._client.request(Exchange(COMMANDS[command], _encode({command: body})))
+        answer = await self._client.request(FrameRequest(COMMANDS[command], _encode({command: body})))
         decoded = msgspec.json.decode(answer, type=dict[str, dict[str, msgspec.Raw]])[f"{command}_RSP"]
         fields = {field: text if field == "keys" else msgspec.json.decode(text) for field, text in decoded.items()}
         if fields["st"] == Status.SESSION_NOT_EXIST:

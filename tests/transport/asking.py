@@ -9,14 +9,14 @@ import json
 from collections.abc import Iterable
 
 from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import Exchange
+from ndb_models.wire.exchange import FrameRequest
 from ndb_models.wire.pipeline import Pipeline, Request
 
 SMALL = 100
 """Bytes of an answer that lets any window grow."""
 
 
-class Question(Exchange):
+class Question(FrameRequest):
     """Asks for one key. Takes only answers that name it; a trusting one takes all that have the right name.
 
     Trusting are in truth those whose answers repeat nothing of what was asked.
