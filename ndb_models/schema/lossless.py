@@ -30,6 +30,10 @@ _Definitions = Mapping[str, Any]
 
 _KNOWN_ROWS: Final = 64
 
+# So many digits are surely read.
+_MOST_DIGITS: Final = 4000
+_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
 _BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _LENGTHS: Final = frozenset({"min_length", "max_length"})
@@ -92,6 +96,11 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
 def extras_come_back(extras: Mapping[str, Any]) -> bool:
     """Tell whether the extra keys of an open model come back equal. False leaves the question open."""
     return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
+
+
+def has_long_number(text: bytes) -> bool:
+    """Tell whether a JSON text may hold a number of more digits than Pydantic reads."""
+    return len(text) >= _MOST_DIGITS and b"0" * _MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
 
 
 def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object] | None:
