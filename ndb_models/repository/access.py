@@ -131,7 +131,7 @@ class SessionAccess:
         """
         limit = self._client.max_payload
         keys = ObjectText.joined(changed)
-        if not changed:  # removing does not extend the expiry
+        if keys.text == NO_MEMBERS:  # removing does not extend the expiry
             await self._write(_SH_ADD, tkn, keys)
         elif limit is None or fits(keys, limit):
             await self._write(_SH_SET, tkn, keys)

@@ -27,7 +27,7 @@ from ndb_models.schema.assignment import FieldValues
 from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
-from ndb_models.schema.lossless import extras_come_back, has_long_number, lossless_check
+from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from ndb_models.schema.problems import (
     NO_JSON,
     NOT_JSON,
@@ -108,7 +108,8 @@ class ModelCodec(Generic[B]):
         """
         try:
             text = self._write(model)
-            if self._comes_back is not None and self._comes_back(model.__dict__) and not has_long_number(text):
+            is_plain = self._comes_back is not None and self._comes_back(model.__dict__)
+            if is_plain and (len(text) <= MOST_DIGITS or not has_long_number(text)):
                 extras = model.__pydantic_extra__
                 if not extras:
                     return ObjectText(text, self.names)
@@ -118,8 +119,7 @@ class ModelCodec(Generic[B]):
             raise_without_context(self._not_json(model), without_value(exc))
         keys = self._keys(model, text)
         read = self._read_back(model, keys)
-        lost = self._lost(model, read, keys)
-        if lost:
+        if lost := self._lost(model, read, keys):
             raise UnstorableError(self._name, lost)
         return keys
 
@@ -303,8 +303,7 @@ class ModelCodec(Generic[B]):
         read = self._read_back(model, keys)
         if difference(model, read, self._rules) is None:
             return read, keys
-        lost = [*self._lost_fields(model, read, keys, changes)]
-        if lost:
+        if lost := [*self._lost_fields(model, read, keys, changes)]:
             raise UnstorableError(self._name, lost)
         return read, None
 

@@ -30,8 +30,9 @@ _Definitions = Mapping[str, Any]
 
 _KNOWN_ROWS: Final = 64
 
-# So many digits are surely read.
-_MOST_DIGITS: Final = 4000
+MOST_DIGITS: Final = 4000
+"""Numbers of at most so many digits are surely read."""
+
 _DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
@@ -99,8 +100,8 @@ def extras_come_back(extras: Mapping[str, Any]) -> bool:
 
 
 def has_long_number(text: bytes) -> bool:
-    """Tell whether a JSON text may hold a number of more digits than Pydantic reads."""
-    return len(text) >= _MOST_DIGITS and b"0" * _MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
+    """Tell whether a JSON text longer than `MOST_DIGITS` may hold a number of more digits than Pydantic reads."""
+    return b"0" * MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
 
 
 def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object] | None:
