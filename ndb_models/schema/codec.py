@@ -9,7 +9,7 @@ uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -27,7 +27,7 @@ from ndb_models.schema.assignment import FieldValues
 from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
-from ndb_models.schema.lossless import extras_come_back, lossless_check
+from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from ndb_models.schema.problems import (
     NO_JSON,
     NOT_JSON,
@@ -39,7 +39,7 @@ from ndb_models.schema.problems import (
     without_value,
     without_values,
 )
-from ndb_models.schema.secrets import revealing_serializer
+from ndb_models.schema.secrets import writer_of
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
 from ndb_models.schema.value_kinds import drops_private, not_stored
 from ndb_models.texts import (
@@ -55,9 +55,6 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-
-# In a text of at most this many bytes, no integer has more digits than Pydantic reads.
-_SURELY_READ: Final = 4000
 
 _RESERVED: Final = RESERVED_KEY.encode()
 
@@ -88,7 +85,7 @@ class ModelCodec(Generic[B]):
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
         self._read: Callable[[bytes], B] = reader_of(model)
-        self._write: Callable[..., bytes] = _writer(model)
+        self._write: Callable[..., bytes] = writer_of(model)
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
@@ -110,7 +107,8 @@ class ModelCodec(Generic[B]):
         """
         try:
             text = self._write(model)
-            if self._comes_back is not None and len(text) <= _SURELY_READ and self._comes_back(model.__dict__):
+            is_plain = self._comes_back is not None and self._comes_back(model.__dict__)
+            if is_plain and (len(text) <= MOST_DIGITS or not has_long_number(text)):
                 extras = model.__pydantic_extra__
                 if not extras:
                     return ObjectText(text, self.names)
@@ -120,8 +118,7 @@ class ModelCodec(Generic[B]):
             raise_without_context(self._not_json(model), without_value(exc))
         keys = self._keys(model, text)
         read = self._read_back(model, keys)
-        lost = self._lost(model, read, keys)
-        if lost:
+        if lost := self._lost(model, read, keys):
             raise UnstorableError(self._name, lost)
         return keys
 
@@ -284,8 +281,8 @@ class ModelCodec(Generic[B]):
     def with_changes(self, model: B, changes: Mapping[str, object]) -> tuple[B, ObjectText | None]:
         """Change fields of a model. Each is validated as in the constructor, then the whole.
 
-        The given model is used up: the result is another one. Its keys are returned with it, unless a validator of the
-        whole made it differ from what it was read from, so that it has to be dumped.
+        The given model is used up. The keys of the result are returned with it, unless a validator of the whole made it
+        differ from what it was read from, so that it has to be dumped.
 
         Raises:
             InvalidArgumentError: a name is no field, and the class is not `open`.
@@ -299,16 +296,25 @@ class ModelCodec(Generic[B]):
         model.__pydantic_fields_set__.update(changes)
         if self._comes_back is not None:
             keys = self.dump(model)
-            return self._read_back(model, keys), keys
+            return self._as_read(model, keys, changes), keys
         keys = self._keys(model)
         # Reading validates the whole: fields that did not change are not coerced once more.
         read = self._read_back(model, keys)
         if difference(model, read, self._rules) is None:
             return read, keys
-        lost = [*self._lost_fields(model, read, keys, changes)]
-        if lost:
+        if lost := [*self._lost_fields(model, read, keys, changes)]:
             raise UnstorableError(self._name, lost)
         return read, None
+
+    def _as_read(self, model: B, keys: ObjectText, changed: Iterable[str]) -> B:
+        """Return a model with the changed fields as its keys read, so that it shares no value with the caller."""
+        texts = raw_members(keys.text)
+        for name in changed:
+            read = self._field_readers[name]
+            if read is None or name not in texts:  # an extra key, or a field that is not stored
+                return self._read_back(model, keys)
+            vars(model)[name] = read(bytes(texts[name]))
+        return model
 
     def _validated(self, model: B, changes: Mapping[str, object]) -> dict[str, object]:
         unknown = changes.keys() - self._model.__pydantic_fields__
@@ -332,13 +338,6 @@ class ModelCodec(Generic[B]):
     def fields(self) -> FieldValues:
         """Validates and writes single fields."""
         return FieldValues(self._model, self._write)
-
-
-def _writer(model: type[BaseModel]) -> Callable[..., bytes]:
-    """Return a function that writes a model, or some of its fields, as JSON under field names at every depth."""
-    serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
-    # Both silence warnings, but False takes half the time of "none".
-    return partial(serializer.to_json, by_alias=False, round_trip=True, warnings=False)
 
 
 def _check_is_object(text: bytes) -> None:

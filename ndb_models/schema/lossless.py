@@ -30,6 +30,11 @@ _Definitions = Mapping[str, Any]
 
 _KNOWN_ROWS: Final = 64
 
+MOST_DIGITS: Final = 4000
+"""Numbers of at most so many digits are surely read."""
+
+_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+
 _ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
 _BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _LENGTHS: Final = frozenset({"min_length", "max_length"})
@@ -92,6 +97,11 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
 def extras_come_back(extras: Mapping[str, Any]) -> bool:
     """Tell whether the extra keys of an open model come back equal. False leaves the question open."""
     return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
+
+
+def has_long_number(text: bytes) -> bool:
+    """Tell whether a JSON text longer than `MOST_DIGITS` may hold a number of more digits than Pydantic reads."""
+    return b"0" * MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
 
 
 def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object] | None:

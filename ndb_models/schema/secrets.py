@@ -5,9 +5,11 @@ This applies to the store alone. Reprs, logs and errors still hide them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
-from pydantic import Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import SchemaSerializer
 
 from ndb_models.schema.core_schemas import parts_of
@@ -24,6 +26,13 @@ def revealing_serializer(core_schema: Any) -> SchemaSerializer | None:
     revealed, found = _replace(core_schema)
     # Prebuilt serializers of nested models would write asterisks.
     return SchemaSerializer(revealed, None, False) if found else None
+
+
+def writer_of(model: type[BaseModel]) -> Callable[..., bytes]:
+    """Return a function that writes a model, or some of its fields, as JSON under field names at every depth."""
+    serializer = revealing_serializer(model.__pydantic_core_schema__) or model.__pydantic_serializer__
+    # Both silence warnings, but False takes half the time of "none".
+    return partial(serializer.to_json, by_alias=False, round_trip=True, warnings=False)
 
 
 def _replace(node: object) -> tuple[Any, bool]:

@@ -199,3 +199,51 @@ async def test_an_update_leaves_the_other_fields_as_they_are(client: NdbClient, 
     before = await client.sh_get(await client.sh_keys(tkn), tkn)
     assert await repo.update(tkn) == instance
     assert await client.sh_get(await client.sh_keys(tkn), tkn) == before
+
+
+class Counted(SessionModel):
+    """Counts how often it is validated as a whole."""
+
+    address: Address = Address()
+    visits: int = 0
+
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        _validations.append(self.visits)
+        return self
+
+
+_validations: list[int] = []
+
+
+async def test_an_update_validates_its_result_once(client: NdbClient) -> None:
+    repo = Repository(client, Counted)
+    tkn = (await repo.save(Counted())).tkn
+    _validations.clear()
+    await repo.update(tkn, visits=1)
+    assert _validations == [0, 1, 0]  # the last time to compare the other fields with the stored ones
+
+
+class Plain(SessionModel):
+    address: Address = Address()
+    visits: int = 0
+
+
+class PlainOpen(Plain, extra="allow"):
+    pass
+
+
+@pytest.mark.parametrize("model", [Plain, PlainOpen, Counted])
+async def test_what_an_update_returns_shares_no_value_with_its_argument(
+    client: NdbClient, model: type[SessionModel]
+) -> None:
+    repo: Any = Repository(client, model)
+    tkn = (await repo.save(model())).tkn
+    given = Address(street="S", lines=["1"])
+    extra = {"extra": ["1"]} if model is PlainOpen else {}
+    changed = await repo.update(tkn, address=given, **extra)
+    given.lines.append("2")
+    for texts in extra.values():
+        texts.append("2")
+    assert changed.address.lines == ["1"]
+    assert changed == await repo.get(tkn)

@@ -237,6 +237,41 @@ async def test_an_integer_of_more_digits_than_are_read_is_refused(client: NdbCli
         await Repository(client, Plain).save(Plain(**{**GOOD, "visits": 10**4300}))
 
 
+class Long(SessionModel):
+    text: str = "x" * 10_000
+    visits: int = 0
+    tags: list[str] = []
+    counts: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("visits", -(10**4300)),
+        ("counts", {"a": 10**4300}),
+        ("tags", ("a",)),
+        ("tags", [1]),
+        ("text", "\ud800" * 5000),
+        ("visits", True),
+    ],
+    ids=["negative", "nested", "tuple", "int", "surrogates", "bool"],
+)
+def test_a_value_in_a_long_text_that_would_not_come_back_is_refused_by_name(field: str, value: Any) -> None:
+    session = Long()
+    session.__dict__[field] = value
+    with pytest.raises(UnstorableError, match=field):
+        ModelCodec(Long).dump(session)
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "é" * 5000, '"' * 5000], ids=["digits", "letters", "quotes"])
+async def test_a_long_text_comes_back(client: NdbClient, text: str) -> None:
+    repo = Repository(client, Long)
+    session = await repo.save(Long(text=text, visits=10**3999, tags=["a"] * 1000))
+    session.tags.append(text)
+    await repo.save(session)
+    assert await repo.get(session.tkn) == session
+
+
 @pytest.mark.parametrize("counts", [{"\ud800": 1}, {"\ud800": 1, "ok": 3}])
 async def test_a_name_that_is_no_unicode_is_refused(client: NdbClient, counts: dict[str, int]) -> None:
     with pytest.raises(UnstorableError, match="counts"):
