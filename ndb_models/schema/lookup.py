@@ -167,6 +167,10 @@ def _parts_of(kind: type[Any]) -> Iterator[_Part]:
         yield from map(_Part, get_type_hints(kind, include_extras=True).values())
 
 
+_decode: Final = json.JSONDecoder().decode
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def digest(text: bytes) -> str:
     """Return the hash of a value, given as JSON. It is taken from a form in which the same value is the same text.
 
@@ -174,10 +178,45 @@ def digest(text: bytes) -> str:
     too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
     try:
-        form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
+        form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
     except (ValueError, RecursionError):
         form = text
     return hashlib.sha256(form).hexdigest()[:_DIGITS]
+
+
+class LookupValue:
+    """A value of a lookup field.
+
+    Two are equal if they have one name.
+
+    Args:
+        field: the field.
+        name: the name of the value in the index: the prefix of the field, then the hash.
+        digest: the hash.
+        text: a JSON text of the value, if known. It saves hashing equal texts.
+    """
+
+    __slots__ = ("_text", "digest", "field", "name")
+
+    def __init__(self, field: str, name: str, digest: str, text: bytes | None = None) -> None:
+        self.field: str = field
+        self.name: str = name
+        self.digest: str = digest
+        self._text = text
+
+    def is_in(self, keys: Mapping[str, bytes]) -> bool:
+        """Return True if these keys have this value."""
+        text = keys.get(self.field)
+        return text is not None and (text == self._text or digest(text) == self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LookupValue) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"LookupValue({self.field!r})"
 
 
 def index_prefix(schema: str, field: str) -> str:
