@@ -54,18 +54,19 @@ async def in_bulk(
             if done % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # an in-process store never waits: let other tasks run
 
-    async def other_workers() -> None:
-        for _ in range(workers - 2):
+    def start_others() -> None:
+        for _ in range(workers - 1):
             group.create_task(worker())
-        await worker()
 
-    # At least one worker: the length is only a hint, and each worker goes on until no item remains. The others begin
-    # when the first one waits, so that a store in this process, which never waits, needs no others.
+    # At least one worker: the length is only a hint, and each worker goes on until no item remains. The others start
+    # when the first one waits. A store in memory never waits, and needs no others.
     workers = min(_AT_ONCE, max(1, length_hint(items, _AT_ONCE)))
     async with asyncio.TaskGroup() as group:
-        if workers > 1:
-            group.create_task(other_workers())
-        await worker()
+        starting = asyncio.get_running_loop().call_soon(start_others)
+        try:
+            await worker()
+        finally:
+            starting.cancel()
     if progress is not None and (done % _TOLD_EVERY or not done):
         progress(done)
     return results

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,12 +26,12 @@ from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import ConnectionLostError, ProtocolError, RequestTimeoutError, ResponseError
 from ndb_models.repository.creation import draw_token
-from ndb_models.repository.entry_rules import VACANT, IndexEntry, entry_of
+from ndb_models.repository.entry_rules import VACANT, IndexEntry, entries_in
 from ndb_models.repository.keys_read import KeysRead
 from ndb_models.texts import UNREADABLE, ObjectText
-from ndb_models.types import SessionToken
+from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, is_token
-from ndb_models.wire.prepared import NO_PARAMETERS, Parameters, Prepared
+from ndb_models.wire.prepared import NO_PARAMETERS, Prepared
 from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
@@ -48,10 +48,10 @@ _KV_GET: Final = COMMANDS["KV_GET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
-_SH_RMV: Final = COMMANDS["SH_RMV"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
 _decode_token = msgspec.json.Decoder(int).decode
+_decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class MissingSetError(LookupError):
@@ -70,23 +70,19 @@ class EntrySet:
 
         The entries all existed at one moment. No entry that existed throughout is missing.
         """
-        found: dict[str, bytes] = {}
+        found: dict[str, JsonValue] = {}
         for _ in range(_ATTEMPTS):
-            names, found = await self._names(), {}
+            names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
                 answer = await self._perform(KeysRead(_SH_GET, tuple(part), self.tkn))
-                found |= answer["keys"].split()
+                found |= _decode_keys(answer["keys"].text)
             if len(found) == len(names):  # a missing one may have come back under another key
                 break
-        entries = [entry for key, text in found.items() if (entry := entry_of(key, text)) is not None]
-        return sorted(entries, key=lambda entry: int(entry.key))
+        return entries_in(found)
 
     async def has(self, key: str) -> bool:
         """Return True if there is an entry with this key."""
-        try:
-            return bool(await self._client.sh_contains([key], self.tkn))
-        except ResponseError as exc:
-            raise _explained(exc) from exc
+        return bool(await self._ask(self._client.sh_contains([key], self.tkn)))
 
     async def put(self, entry: IndexEntry) -> None:
         """Write an entry, over any entry with its key."""
@@ -99,19 +95,21 @@ class EntrySet:
     async def remove(self, keys: Iterable[str]) -> None:
         """Remove the entries with these keys. Missing entries do no harm."""
         for part in self._parts([*keys]):
-            await self._perform(Prepared(_SH_RMV, self.tkn, Parameters(keys=tuple(part))))
+            await self._ask(self._client.sh_rmv(part, self.tkn))
 
-    async def _names(self) -> Sequence[str]:
+    async def _ask(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
-            return await self._client.sh_keys(self.tkn)
+            return await asking
         except ResponseError as exc:
-            raise _explained(exc) from exc
+            if exc.status == Status.SESSION_NOT_EXIST:
+                raise MissingSetError from exc
+            raise
 
     async def _perform(self, request: Prepared) -> Mapping[str, Any]:
         answer = await self._client.perform(request)
-        if answer["st"] != OK_STATUS:
-            raise _explained(failure(request.command, answer))
-        return answer
+        if answer["st"] == Status.SESSION_NOT_EXIST:
+            raise MissingSetError
+        return _succeeded(request, answer)
 
     def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
         """Divide keys among as many frames as needed."""
@@ -120,9 +118,11 @@ class EntrySet:
         return (keys[start : start + size] for start in range(0, len(keys), size or 1))
 
 
-def _explained(refusal: ResponseError) -> Exception:
-    """Return the error for a refused request about an entry set."""
-    return MissingSetError() if refusal.status == Status.SESSION_NOT_EXIST else refusal
+def _succeeded(request: Prepared, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an answer. A failure status raises its error."""
+    if answer["st"] != OK_STATUS:
+        raise failure(request.command, answer)
+    return answer
 
 
 class Catalogue:
@@ -171,10 +171,8 @@ class Catalogue:
 
     async def _named(self, key: str) -> SessionToken | None:
         """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
-        answer = await self._client.perform(KeysRead(_KV_GET, (key,)))
-        if answer["st"] != OK_STATUS:
-            raise failure(_KV_GET, answer)
-        text = answer["keys"].get(key)
+        request = KeysRead(_KV_GET, (key,))
+        text = _succeeded(request, await self._client.perform(request))["keys"].get(key)
         if text is None:
             return None
         try:
@@ -206,22 +204,21 @@ class Catalogue:
     async def _create_with(self, first: IndexEntry) -> SessionToken | None:
         """Create a set with its first entry, and return its token. Return None if the server cannot do so."""
         tkn = draw_token()
+        request = Prepared(_SH_NEW_SET, tkn, NO_PARAMETERS, first.as_keys)
         try:
-            answer = await self._client.attempt(Prepared(_SH_NEW_SET, tkn, NO_PARAMETERS, first.as_keys))
+            answer = await self._client.attempt(request)
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)
             raise
         if answer is None or answer["st"] == Status.SESSION_NEW_FAIL:
             return None
-        if answer["st"] != OK_STATUS:
-            raise failure(_SH_NEW_SET, answer)
+        _succeeded(request, answer)
         return tkn
 
     async def _name(self, key: str, mine: SessionToken) -> SessionToken | None:
         """Name a set, unless another one has the name. Return the set that has the name."""
-        answer = await self._client.perform(Prepared(_KV_ADD, values=ObjectText.joined({key: b"%d" % mine})))
-        if answer["st"] != OK_STATUS:
-            raise failure(_KV_ADD, answer)
+        request = Prepared(_KV_ADD, values=ObjectText.joined({key: b"%d" % mine}))
+        _succeeded(request, await self._client.perform(request))
         return await self._named(key)
 
     async def _name_or_end(self, key: str, mine: SessionToken, first: IndexEntry | None) -> None:

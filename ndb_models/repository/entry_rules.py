@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-import msgspec
-
 from ndb_models.repository.standing import GONE, UNFINISHED, SeenSession
 from ndb_models.schema.lookup import LookupValue
-from ndb_models.texts import UNREADABLE, ObjectText
-from ndb_models.types import SessionToken, redact
+from ndb_models.texts import ObjectText
+from ndb_models.types import JsonValue, SessionToken, redact
 from ndb_models.wire.commands import is_token
 
 VACANT: Final = 0
@@ -25,9 +23,6 @@ VACANT: Final = 0
 
 PENDING_SECONDS: Final = 120.0
 """Seconds after which the write that an entry was made for is done, or never will be."""
-
-
-_decode_entry = msgspec.json.Decoder(tuple[int, int]).decode
 
 
 class IndexEntry(NamedTuple):
@@ -50,15 +45,16 @@ class IndexEntry(NamedTuple):
         return f"IndexEntry({redact(self.tkn)})"
 
 
-def entry_of(key: str, text: bytes) -> IndexEntry | None:
-    """Return the entry that a key of a set holds, or None for any other key."""
-    if not (key.isascii() and key.isdecimal()):
-        return None
-    try:
-        tkn, made_at = _decode_entry(text)
-    except UNREADABLE:
-        return None
-    return IndexEntry(key, tkn, made_at) if is_token(tkn) else None
+def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
+    """Return the entries that the keys of a set are, in the numeric order of their keys. Other keys are skipped."""
+    entries: list[IndexEntry] = []
+    for key, value in keys.items():
+        match value:
+            case [int(tkn), int(made_at)] if key.isascii() and key.isdecimal() and is_token(tkn):
+                entries.append(IndexEntry(key, tkn, made_at))
+            case _:
+                pass
+    return sorted(entries, key=lambda entry: int(entry.key))
 
 
 def is_pending(entry: IndexEntry, now: int) -> bool:

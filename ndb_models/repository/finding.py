@@ -110,14 +110,14 @@ class Finder(Generic[M]):
         Raises:
             StoredDataError: the stored data of a session does not fit the model.
         """
-        rounds = await self._rounds(values, partial(self._read, values, reading), ())
-        found = [session for _, session in rounds if session is not None]
+        results = await self._rounds(values, partial(self._read, values, reading), ())
+        found = [session for session in results if session is not None]
         return found[:1] if self.is_unique(values) else found
 
     async def _read(
         self, values: Sequence[LookupValue], reading: Reading, tkn: SessionToken
-    ) -> tuple[SeenSession, M | None]:
-        """Return the session of an entry, if it has the values."""
+    ) -> tuple[SeenSession | None, M | None]:
+        """Return the session of an entry if it has the values, or else how it was seen."""
         seen, read = await self.index.examiner.read(tkn, LOOK if reading is LOOK else UPKEEP)
         if read is None or not all(map(seen.has, values)):
             return seen, None
@@ -126,7 +126,7 @@ class Finder(Generic[M]):
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return SeenSession(tkn, GONE, {}), None
         texts = self._codec.texts(session, [value.field for value in values])  # it may have the values only as stored
-        return seen, session if all(value.is_in(texts) for value in values) else None
+        return (None, session) if all(value.is_in(texts) for value in values) else (seen, None)
 
     async def _session(self, tkn: SessionToken, read: Read, reading: Reading) -> M:
         """Return the session of a read that extended nothing. It is read again if that is not enough."""
@@ -140,32 +140,34 @@ class Finder(Generic[M]):
 
     async def end(self, values: Sequence[LookupValue], but: Collection[SessionToken]) -> int:
         """End the sessions that have all these values, or are being created with them. Return their number."""
-        ended = await self._rounds(values, partial(self._end, values), but)
-        return sum(ended_here for _, ended_here in ended)
+        return sum(await self._rounds(values, partial(self._end, values), but))
 
-    async def _end(self, values: Sequence[LookupValue], tkn: SessionToken) -> tuple[SeenSession, bool]:
-        """End a session if it has the values. The result is True if this call ended it."""
+    async def _end(self, values: Sequence[LookupValue], tkn: SessionToken) -> tuple[SeenSession | None, bool]:
+        """End a session if it has the values. Return how it was seen, unless its entries are done with.
+
+        The result is True if this call ended it.
+        """
         seen = await self.index.examiner.examine(tkn)
         if seen.state is not UNFINISHED and not all(map(seen.reads_as, values)):
             return seen, False
         ended = await self._access.end(tkn)
         await self.index.forget(seen)
-        return SeenSession(tkn, GONE, {}), ended
+        return None if ended and seen.state is LIVING else SeenSession(tkn, GONE, {}), ended
 
     async def _rounds(
         self,
         values: Sequence[LookupValue],
-        work: Callable[[SessionToken], Awaitable[tuple[SeenSession, R]]],
+        work: Callable[[SessionToken], Awaitable[tuple[SeenSession | None, R]]],
         but: Collection[SessionToken],
-    ) -> list[tuple[SeenSession, R]]:
+    ) -> list[R]:
         """Return the result of `work` for each session listed under these values, and remove false entries.
 
-        A session may be gone otherwise than by `work`, which returns True after ending one. It may then have a new
-        token, which was listed before the old session ended. So the lists are read again, and sessions that are new in
-        them are looked at too.
+        `work` returns how a session was seen if its entries may be false, and its result. A session may be gone
+        otherwise than by `work`, which returns True after ending one. It may then have a new token, which was listed
+        before the old session ended. So the lists are read again, and sessions that are new in them are looked at too.
         """
         done = {*but}
-        results: list[tuple[SeenSession, R]] = []
+        results: list[R] = []
         gone = True
         while gone:
             listings = await self._listings(values)
@@ -173,9 +175,11 @@ class Finder(Generic[M]):
             tokens = [tkn for tkn in listed if tkn not in done]
             done.update(tokens)
             latest = await self._each(tokens, work)
-            await self._prune(listings, {seen.tkn: seen for seen, _ in latest})
-            results += latest
-            gone = any(seen.state is GONE and result is not True for seen, result in latest)
+            results += [result for _, result in latest]
+            doubtful = {seen.tkn: seen for seen, _ in latest if seen is not None}
+            if doubtful:
+                await self._prune(listings, doubtful)
+            gone = any(seen is not None and seen.state is GONE and result is not True for seen, result in latest)
         return results
 
     async def _listings(self, values: Sequence[LookupValue]) -> list[Listing]:
