@@ -25,13 +25,14 @@ import msgspec
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import ConnectionLostError, ProtocolError, RequestTimeoutError, ResponseError
+from ndb_models.raising import raise_without_context
 from ndb_models.repository.creation import draw_token
 from ndb_models.repository.entry_rules import VACANT, IndexEntry, entries_in
 from ndb_models.repository.keys_read import KeysRead
 from ndb_models.texts import UNREADABLE, ObjectText
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, is_token
-from ndb_models.wire.prepared import NO_PARAMETERS, Prepared
+from ndb_models.wire.prepared import NO_PARAMETERS, Prepared, unreadable
 from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
@@ -50,7 +51,6 @@ _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
-_decode_token = msgspec.json.Decoder(int).decode
 _decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -74,8 +74,7 @@ class EntrySet:
         for _ in range(_ATTEMPTS):
             names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
-                answer = await self._perform(KeysRead(_SH_GET, tuple(part), self.tkn))
-                found |= _decode_keys(answer["keys"].text)
+                found |= _values(await self._perform(KeysRead(_SH_GET, tuple(part), self.tkn)))
             if len(found) == len(names):  # a missing one may have come back under another key
                 break
         return entries_in(found)
@@ -125,6 +124,14 @@ def _succeeded(request: Prepared, answer: Mapping[str, Any]) -> Mapping[str, Any
     return answer
 
 
+def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an answer with their values."""
+    try:
+        return _decode_keys(answer["keys"].text)
+    except UNREADABLE:
+        raise_without_context(unreadable("a read of the index"))
+
+
 class Catalogue:
     """Finds the entry set of a name, and makes a missing one."""
 
@@ -172,14 +179,10 @@ class Catalogue:
     async def _named(self, key: str) -> SessionToken | None:
         """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
         request = KeysRead(_KV_GET, (key,))
-        text = _succeeded(request, await self._client.perform(request))["keys"].get(key)
-        if text is None:
+        found = _values(_succeeded(request, await self._client.perform(request)))
+        if key not in found:
             return None
-        try:
-            tkn = _decode_token(text)
-        except UNREADABLE:
-            return VACANT
-        return tkn if is_token(tkn) else VACANT
+        return found[key] if is_token(found[key]) else VACANT
 
     async def _make(self, key: str, first: IndexEntry) -> tuple[SessionToken, bool]:
         """Make a set and name it. Return the set that has the name, which may be another process's.

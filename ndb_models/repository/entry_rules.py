@@ -49,11 +49,10 @@ def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
     """Return the entries that the keys of a set are, in the numeric order of their keys. Other keys are skipped."""
     entries: list[IndexEntry] = []
     for key, value in keys.items():
-        match value:
-            case [int(tkn), int(made_at)] if key.isascii() and key.isdecimal() and is_token(tkn):
+        if isinstance(value, list) and len(value) == 2 and key.isdecimal() and key.isascii():
+            tkn, made_at = value
+            if isinstance(tkn, int) and isinstance(made_at, int) and is_token(tkn):
                 entries.append(IndexEntry(key, tkn, made_at))
-            case _:
-                pass
     return sorted(entries, key=lambda entry: int(entry.key))
 
 

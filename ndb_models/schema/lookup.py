@@ -8,8 +8,10 @@ store, since the index leads to the sessions themselves.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, Final, NamedTuple, Never, get_args, get_origin, get_type_hints
@@ -167,6 +169,8 @@ def _parts_of(kind: type[Any]) -> Iterator[_Part]:
         yield from map(_Part, get_type_hints(kind, include_extras=True).values())
 
 
+# Texts that are in that form already: short integers, and ASCII strings without escapes. Most values are such.
+_IN_FORM: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"')
 _decode: Final = json.JSONDecoder().decode
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -177,10 +181,10 @@ def digest(text: bytes) -> str:
     So the format of the JSON, by a server or another version, makes no difference. JSON that Python cannot read, nested
     too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
-    try:
-        form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
-    except (ValueError, RecursionError):
-        form = text
+    form = text
+    if not _IN_FORM.fullmatch(text):
+        with contextlib.suppress(ValueError, RecursionError):
+            form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
     return hashlib.sha256(form).hexdigest()[:_DIGITS]
 
 
