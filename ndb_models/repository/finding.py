@@ -18,7 +18,7 @@ from ndb_models.repository.bulk import in_bulk
 from ndb_models.repository.directory import EntrySet, MissingSetError
 from ndb_models.repository.entry_rules import Fate, IndexEntry, fate_of, sessions_in_all
 from ndb_models.repository.index import Index
-from ndb_models.repository.reading import LOOK, UPKEEP, USE, Read, Reading
+from ndb_models.repository.reading import LOOK, UPKEEP, USE, Reading
 from ndb_models.repository.standing import GONE, LIVING, UNFINISHED, SeenSession
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.lookup import LookupValue
@@ -122,17 +122,14 @@ class Finder(Generic[M]):
         if read is None or not all(map(seen.has, values)):
             return seen, None
         try:
-            session = await self._session(tkn, read, reading)
+            if self._codec.open or (reading is USE and self._access.is_to_extend(read)):
+                session = await self._get(tkn, extend=reading is USE)
+            else:
+                session = await self._take(tkn, await self._access.admitted(tkn, read), rewrites=reading is USE)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return SeenSession(tkn, GONE, {}), None
         texts = self._codec.texts(session, [value.field for value in values])  # it may have the values only as stored
         return (None, session) if all(value.is_in(texts) for value in values) else (seen, None)
-
-    async def _session(self, tkn: SessionToken, read: Read, reading: Reading) -> M:
-        """Return the session of a read that extended nothing. It is read again if that is not enough."""
-        if self._codec.open or (reading is USE and self._access.is_to_extend(read)):
-            return await self._get(tkn, extend=reading is USE)
-        return await self._take(tkn, await self._access.admitted(tkn, read), rewrites=reading is USE)
 
     def is_unique(self, values: Sequence[LookupValue]) -> bool:
         """Return True if at most one session can have all these values."""
