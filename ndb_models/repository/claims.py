@@ -83,7 +83,7 @@ class UniqueClaims:
             DuplicateError: another session has the value.
         """
         first = self._first(tkn)
-        key = await self._catalogue.use(value.name, first, partial(self._claim, value, tkn, heir_of))
+        key = await self._catalogue.use(value.name, partial(self._claim, value, tkn, heir_of), first)
         return first.key if key is None else key
 
     async def keep(self, value: LookupValue, tkn: SessionToken) -> None:
@@ -92,11 +92,11 @@ class UniqueClaims:
         Raises:
             DuplicateError: another session has the value.
         """
-        await self._catalogue.use(value.name, self._first(tkn), partial(self._keep, value, tkn))
+        await self._catalogue.use(value.name, partial(self._keep, value, tkn), self._first(tkn))
 
     async def give_up(self, value: LookupValue, chosen: Callable[[IndexEntry], bool]) -> None:
         """Give up claims to a value. The highest claim becomes vacant; the others are removed."""
-        await self._catalogue.consult(value.name, partial(_release, chosen=chosen))
+        await self._catalogue.use(value.name, partial(_release, chosen=chosen))
 
     def _first(self, tkn: SessionToken) -> IndexEntry:
         """Return the claim of a session to a value that was never claimed. No other claim can come before it."""

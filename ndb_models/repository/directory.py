@@ -138,12 +138,14 @@ class Catalogue:
     def __init__(self, client: NdbClient) -> None:
         self._client = client
 
-    async def use(self, name: str, first: IndexEntry, work: Callable[[EntrySet], Awaitable[T]]) -> T | None:
-        """Return the result of `work` for the set of a name.
+    async def use(
+        self, name: str, work: Callable[[EntrySet], Awaitable[T]], first: IndexEntry | None = None
+    ) -> T | None:
+        """Return the result of `work` for the set of a name. If the set vanishes, `work` begins anew with the next set.
 
-        If the name has no set, one is made that holds the entry `first` alone, and the result is None. On a server that
-        cannot do this in one request, `work` gets the new set. If the set vanishes, the work begins anew with the next
-        set. If making a set is cut short, its first entry is vacated in the background.
+        Without a set, the result is None. If the entry `first` is given, a set is made that holds it alone. On a server
+        that cannot do this in one request, `work` gets the new set. If the making is cut short, the entry is vacated
+        in the background.
 
         Raises:
             ProtocolError: sets are gone as soon as they are made.
@@ -152,6 +154,8 @@ class Catalogue:
         for key in _numbered(name):
             tkn = await self._named(key)
             if tkn is None:
+                if first is None:
+                    return None
                 made += 1
                 if made > _ATTEMPTS:
                     break
@@ -163,18 +167,6 @@ class Catalogue:
             except MissingSetError:
                 continue  # it ended meanwhile: its successor, if any, stands under the next name
         raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
-
-    async def consult(self, name: str, work: Callable[[EntrySet], Awaitable[T]]) -> T | None:
-        """Return the result of `work` for the set of a name, or for its successor if it vanishes. None without one."""
-        for key in _numbered(name):
-            tkn = await self._named(key)
-            if tkn is None:
-                return None
-            try:
-                return await work(EntrySet(self._client, tkn))
-            except MissingSetError:
-                continue  # it ended meanwhile: its successor, if any, stands under the next name
-        return None
 
     async def _named(self, key: str) -> SessionToken | None:
         """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""

@@ -191,7 +191,7 @@ class Finder(Generic[M]):
 
     async def listing(self, value: LookupValue) -> Listing | None:
         """Return the listing of a value, or None if it has no set."""
-        entries = await self.index.catalogue.consult(value.name, EntrySet.entries)
+        entries = await self.index.catalogue.use(value.name, EntrySet.entries)
         return None if entries is None else Listing(value, entries)
 
     async def _each(self, tokens: Iterable[SessionToken], work: Callable[[SessionToken], Awaitable[R]]) -> list[R]:

@@ -155,7 +155,7 @@ class Index:
             DuplicateError: a unique value is taken.
             SessionGoneError: the session was ended while it was created.
         """
-        values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
+        values = [*self.values(keys.split()).values()] if heir_of is None else self.values_of(heir_of)
         heir = None if heir_of is None else heir_of.tkn
         claims: dict[LookupValue, str] = {}
 
@@ -201,7 +201,7 @@ class Index:
         return self.lookups[value.field].unique
 
     async def _entries(self, value: LookupValue) -> Sequence[IndexEntry]:
-        return await self.catalogue.consult(value.name, EntrySet.entries) or ()
+        return await self.catalogue.use(value.name, EntrySet.entries) or ()
 
     async def enter(self, value: LookupValue, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
         """List a session under a value that it is about to have. Return the number of its claim to a unique value."""
@@ -212,7 +212,7 @@ class Index:
 
     async def _put(self, value: LookupValue, tkn: SessionToken) -> None:
         entry = IndexEntry(str(tkn), tkn, self.now())
-        await self.catalogue.use(value.name, entry, lambda entries: entries.put(entry))
+        await self.catalogue.use(value.name, lambda entries: entries.put(entry), entry)
 
     async def restore(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session again, if it was given the value while its entry was removed."""
@@ -247,7 +247,7 @@ class Index:
         """Return True if a session is listed under a value."""
         if self.is_unique(value):
             return leads(await self._entries(value), tkn)
-        return bool(await self.catalogue.consult(value.name, lambda entries: entries.has(str(tkn))))
+        return bool(await self.catalogue.use(value.name, lambda entries: entries.has(str(tkn))))
 
     async def leave(self, value: LookupValue, tkn: SessionToken) -> None:
         """Remove a session from the entries of a value."""
@@ -262,7 +262,7 @@ class Index:
             await self._claims.give_up(value, lambda claim: claim[:2] in entries)
         else:
             keys = [key for key, _ in entries]
-            await self.catalogue.consult(value.name, lambda listed: listed.remove(keys))
+            await self.catalogue.use(value.name, lambda listed: listed.remove(keys))
 
     async def abandon(self, tkn: SessionToken) -> bool:
         """End a session with an unfinished creation. Return False, and leave it, if it was finished meanwhile."""

@@ -114,7 +114,7 @@ class Reindexing:
         for key in keys:
             keys_of.setdefault(name_of(key), []).append(key)
         for value in self._named(keys):
-            emptied = await self._index.catalogue.consult(value.name, self._end_empty)
+            emptied = await self._index.catalogue.use(value.name, self._end_empty)
             if emptied is not False:
                 await self._index.client.kv_rmv(keys_of[value.name])
 
