@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ndb_models.errors import ProtocolError
 from ndb_models.types import SessionToken
 from ndb_models.wire.commands import Command
@@ -13,6 +15,8 @@ class KeysRead(Prepared):
     """A read whose answer is recognised by the names of its keys: it holds only keys that were asked for."""
 
     __slots__ = ()
+
+    is_checked: ClassVar[bool] = True
 
     def __init__(self, command: Command, names: tuple[str, ...], tkn: SessionToken | None = None) -> None:
         super().__init__(command, tkn, Parameters(keys=names))

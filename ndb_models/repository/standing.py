@@ -102,7 +102,7 @@ class SessionExaminer:
     async def read_living(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[SeenSession, Read]:
         """Return a living session as it is, and the read. Raises as `SessionAccess.read`."""
         read = await self._access.read(tkn, self._upgrading.names, reading)
-        counted = read if read.usual else await self._upgrading.counted(tkn, read)
+        counted = read if read.is_common else await self._upgrading.counted(tkn, read)
         return self.seen(tkn, counted), read
 
     def seen(self, tkn: SessionToken, counted: Read) -> SeenSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ndb_models import JsonValue
 from ndb_models.repository.entry_rules import (
     PENDING_SECONDS,
     VACANT,
@@ -107,5 +108,14 @@ def test_sessions_of_all_lists_come_in_the_order_of_the_first() -> None:
 
 
 def test_keys_that_are_no_entries_are_skipped() -> None:
-    keys = {"10": [7, 5], "9": [8, 6], "x": [7, 5], "1": 7, "2": [7], "3": ["7", 5], "4": [7, "5"], "5": [-1, 5]}
+    keys: dict[str, JsonValue] = {
+        "10": [7, 5],
+        "9": [8, 6],
+        "x": [7, 5],
+        "1": 7,
+        "2": [7],
+        "3": ["7", 5],
+        "4": [7, "5"],
+        "5": [-1, 5],
+    }
     assert entries_in({**keys, "\u0663": [7, 5], "6": [7, 5, 5]}) == [IndexEntry("9", 8, 6), IndexEntry("10", 7, 5)]
