@@ -83,7 +83,7 @@ class UniqueClaims:
             DuplicateError: another session has the value.
         """
         first = self._first(tkn)
-        key = await self._catalogue.use(value.name, partial(self._claim, value, tkn, heir_of), first)
+        key = await self._catalogue.use(value.name, partial(self._claim, value, tkn, heir_of), first, first.vacated())
         return first.key if key is None else key
 
     async def keep(self, value: LookupValue, tkn: SessionToken) -> None:
@@ -92,7 +92,8 @@ class UniqueClaims:
         Raises:
             DuplicateError: another session has the value.
         """
-        await self._catalogue.use(value.name, partial(self._keep, value, tkn), self._first(tkn))
+        first = self._first(tkn)
+        await self._catalogue.use(value.name, partial(self._keep, value, tkn), first, first.vacated())
 
     async def give_up(self, value: LookupValue, chosen: Callable[[IndexEntry], bool]) -> None:
         """Give up claims to a value. The highest claim becomes vacant; the others are removed."""

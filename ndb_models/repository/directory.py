@@ -139,13 +139,17 @@ class Catalogue:
         self._client = client
 
     async def use(
-        self, name: str, work: Callable[[EntrySet], Awaitable[T]], first: IndexEntry | None = None
+        self,
+        name: str,
+        work: Callable[[EntrySet], Awaitable[T]],
+        first: IndexEntry | None = None,
+        withdrawn: IndexEntry | None = None,
     ) -> T | None:
         """Return the result of `work` for the set of a name. If the set vanishes, `work` begins anew with the next set.
 
         Without a set, the result is None. If the entry `first` is given, a set is made that holds it alone. On a server
-        that cannot do this in one request, `work` gets the new set. If the making is cut short, the entry is vacated
-        in the background.
+        that cannot do this in one request, `work` gets the new set. If the making is cut short, the entry `withdrawn`
+        is written over the first one in the background.
 
         Raises:
             ProtocolError: sets are gone as soon as they are made.
@@ -159,7 +163,7 @@ class Catalogue:
                 made += 1
                 if made > _ATTEMPTS:
                     break
-                tkn, is_done = await self._make(key, first)
+                tkn, is_done = await self._make(key, first, withdrawn)
                 if is_done:
                     return None
             try:
@@ -176,7 +180,7 @@ class Catalogue:
             return None
         return found[key] if is_token(found[key]) else VACANT
 
-    async def _make(self, key: str, first: IndexEntry) -> tuple[SessionToken, bool]:
+    async def _make(self, key: str, first: IndexEntry, withdrawn: IndexEntry | None) -> tuple[SessionToken, bool]:
         """Make a set and name it. Return the set that has the name, which may be another process's.
 
         Return also whether that set was made here, with its first entry in it.
@@ -188,7 +192,7 @@ class Catalogue:
         try:
             named = await self._name(key, mine)
         except BaseException:
-            self._client.in_background(self._name_or_end(key, mine, first if holds_first else None))
+            self._client.in_background(self._name_or_end(key, mine, withdrawn))
             raise
         if named is None:
             raise ProtocolError("a shared key of the index was removed as soon as it was added")
@@ -216,13 +220,10 @@ class Catalogue:
         _succeeded(request, await self._client.perform(request))
         return await self._named(key)
 
-    async def _name_or_end(self, key: str, mine: SessionToken, first: IndexEntry | None) -> None:
-        """Name a set after all, for the next search for the name. End it if another set has the name.
-
-        Its first entry becomes vacant and is not removed, since it may be the highest claim to a unique value.
-        """
-        if first is not None:
-            await EntrySet(self._client, mine).put(first.vacated())
+    async def _name_or_end(self, key: str, mine: SessionToken, withdrawn: IndexEntry | None) -> None:
+        """Name a set after all, for the next search for the name. End it if another set has the name."""
+        if withdrawn is not None:
+            await EntrySet(self._client, mine).put(withdrawn)
         if await self._name(key, mine) not in (None, mine):
             await self._client.end_surely(mine)
 
