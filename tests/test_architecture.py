@@ -68,7 +68,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "server.tokens": "server errors raising",
         "server.running": "server engine errors types version stores",
         "server": "server engine errors types uncopyable usage wire version stores.contract",
-        "repository": "repository schema client errors texts types uncopyable usage wire",
+        "repository": "repository schema client errors raising texts types uncopyable usage wire",
         "integrations": "integrations repository schema client errors",
         "__main__": "server.cli",
         "": "client errors repository schema tokens types uncopyable version",

@@ -54,11 +54,19 @@ async def in_bulk(
             if done % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # an in-process store never waits: let other tasks run
 
-    # At least one worker: the length is only a hint, and each worker goes on until no item remains.
+    def start_others() -> None:
+        for _ in range(workers - 1):
+            group.create_task(worker())
+
+    # At least one worker: the length is only a hint, and each worker goes on until no item remains. The others start
+    # when the first one waits. A store in memory never waits, and needs no others.
     workers = min(_AT_ONCE, max(1, length_hint(items, _AT_ONCE)))
     async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(worker())
+        starting = asyncio.get_running_loop().call_soon(start_others)
+        try:
+            await worker()
+        finally:
+            starting.cancel()
     if progress is not None and (done % _TOLD_EVERY or not done):
         progress(done)
     return results

@@ -81,7 +81,7 @@ class SessionCreation:
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
         if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
-            tkn = _draw_token()
+            tkn = draw_token()
             parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._with_envelope(keys, tkn, lifetime, version, by)
             connection = client.connection_number if client.is_remote else None
@@ -159,6 +159,6 @@ class SessionCreation:
         return tkn
 
 
-def _draw_token() -> SessionToken:
+def draw_token() -> SessionToken:
     """Return an unpredictable token."""
     return int.from_bytes(os.urandom(8)) or 1  # no session has the token 0

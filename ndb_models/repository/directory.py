@@ -1,101 +1,100 @@
-"""Index sets: each lists the sessions with one value, and is found by the name of the value.
+"""The catalogue: it leads from the name of a value to the entries of the sessions that have it.
 
-A set is a session without expiry, with a key for each member. Its token stands in a shared key, the name. The protocol
-has no transactions, and no compare-and-set. But if several processes add one key, the first value stays (`KV_ADD`, then
-`KV_GET` to see which). So a name is only added and never overwritten. It is removed only with exclusive use of the
-index. This way no late step undoes the decision of another process.
+The entries of a value are the keys of one session without expiry, an entry set. The token of the set stands in a shared
+key, the name. The protocol has no transactions, and no compare-and-set. But if several processes add one key, the first
+value stays (`KV_ADD`, then `KV_GET` to see which). So a name is only added and never overwritten. It is removed only
+with exclusive use of the index. This way no late step undoes the decision of another process.
 
 Only others can make a set vanish: by `SH_END_ALL`, or by a restart that kept the shared keys alone. Another set follows
 it, under the same name with a number.
 
-A process that dies between creating a set and naming it leaves an empty session behind. The protocol can neither list
-such a session nor give it an expiry later. A value that no session has any longer leaves its name and its empty set
-behind.
+A process that dies between creating a set and naming it leaves a session behind that leads to nothing. The protocol can
+neither list such a session nor give it an expiry later. A value that no session has any longer leaves its name and its
+empty set behind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from ndb_models.client import NdbClient
-from ndb_models.errors import ProtocolError, ResponseError
-from ndb_models.types import JsonValue, SessionToken, redact
-from ndb_models.wire.commands import is_token
-from ndb_models.wire.statuses import Status
+from ndb_models.client.requester import failure
+from ndb_models.errors import ConnectionLostError, ProtocolError, RequestTimeoutError, ResponseError
+from ndb_models.raising import raise_without_context
+from ndb_models.repository.creation import draw_token
+from ndb_models.repository.entry_rules import VACANT, IndexEntry, entries_in
+from ndb_models.repository.keys_read import KeysRead
+from ndb_models.texts import UNREADABLE, ObjectText
+from ndb_models.types import JsonValue, SessionToken
+from ndb_models.wire.commands import COMMANDS, is_token
+from ndb_models.wire.prepared import NO_PARAMETERS, Prepared, unreadable
+from ndb_models.wire.statuses import OK_STATUS, Status
 
 T = TypeVar("T")
 
-NOBODY: Final = 0
-"""The token of a vacant member. No server gives it out."""
-
-# Upper bounds for the bytes of a frame besides its keys, and of one member with its value.
+# Upper bounds for the bytes of a frame besides its keys, and of one entry.
 _FRAME: Final = 100
-_MEMBER: Final = 80
+_ENTRY: Final = 80
 
 # Attempts, if others keep interfering.
-_PATIENCE: Final = 16
+_ATTEMPTS: Final = 16
+
+_KV_ADD: Final = COMMANDS["KV_ADD"]
+_KV_GET: Final = COMMANDS["KV_GET"]
+_SH_ADD: Final = COMMANDS["SH_ADD"]
+_SH_GET: Final = COMMANDS["SH_GET"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_SET: Final = COMMANDS["SH_SET"]
+
+_decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class MissingSetError(LookupError):
-    """The set is gone: its session was ended."""
+    """The entry set is gone: its session was ended."""
 
 
-class Member(NamedTuple):
-    """A member of a set: its key, the session that it stands for, and the time it was made, in ms since 1970."""
-
-    key: str
-    tkn: SessionToken
-    at: int
-
-    def __repr__(self) -> str:
-        return f"Member({redact(self.tkn)})"
-
-
-class IndexSet:
-    """A set: the session `tkn`, with a key for each member. All methods raise `MissingSetError` if it is gone."""
+class EntrySet:
+    """The entries of one value: the keys of the session `tkn`. All methods raise `MissingSetError` if it is gone."""
 
     def __init__(self, client: NdbClient, tkn: SessionToken) -> None:
         self._client = client
         self.tkn = tkn
 
-    async def members(self) -> list[Member]:
-        """Return the members, in the numeric order of their keys. Other keys are skipped.
+    async def entries(self) -> list[IndexEntry]:
+        """Return the entries, in the numeric order of their keys. Other keys are skipped.
 
-        The members all existed at one moment. No member that existed throughout is missing.
+        The entries all existed at one moment. No entry that existed throughout is missing.
         """
         found: dict[str, JsonValue] = {}
-        for _ in range(_PATIENCE):
+        for _ in range(_ATTEMPTS):
             names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
-                found |= await self._ask(self._client.sh_get(part, self.tkn))
+                found |= _values(await self._perform(KeysRead(_SH_GET, tuple(part), self.tkn)))
             if len(found) == len(names):  # a missing one may have come back under another key
                 break
-        return sorted(filter(None, itertools.starmap(_member, found.items())), key=lambda member: int(member.key))
+        return entries_in(found)
 
     async def has(self, key: str) -> bool:
-        """Return True if there is a member with this key."""
+        """Return True if there is an entry with this key."""
         return bool(await self._ask(self._client.sh_contains([key], self.tkn)))
 
-    async def put(self, member: Member) -> None:
-        """Write a member, over any member with its key."""
-        await self._ask(self._client.sh_set({member.key: [member.tkn, member.at]}, self.tkn))
+    async def put(self, entry: IndexEntry) -> None:
+        """Write an entry, over any entry with its key."""
+        await self._perform(Prepared(_SH_SET, self.tkn, values=entry.as_keys))
 
-    async def add(self, member: Member) -> None:
-        """Write a member, unless there is one with its key."""
-        await self._ask(self._client.sh_add({member.key: [member.tkn, member.at]}, self.tkn))
+    async def add(self, entry: IndexEntry) -> None:
+        """Write an entry, unless there is one with its key."""
+        await self._perform(Prepared(_SH_ADD, self.tkn, values=entry.as_keys))
 
     async def remove(self, keys: Iterable[str]) -> None:
-        """Remove the members with these keys. Missing members do no harm."""
+        """Remove the entries with these keys. Missing entries do no harm."""
         for part in self._parts([*keys]):
             await self._ask(self._client.sh_rmv(part, self.tkn))
-
-    def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Divide keys among as many frames as needed."""
-        limit = self._client.max_payload
-        size = len(keys) if limit is None else max(1, (limit - _FRAME) // _MEMBER)
-        return (keys[start : start + size] for start in range(0, len(keys), size or 1))
 
     async def _ask(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
@@ -105,25 +104,52 @@ class IndexSet:
                 raise MissingSetError from exc
             raise
 
+    async def _perform(self, request: Prepared) -> Mapping[str, Any]:
+        answer = await self._client.perform(request)
+        if answer["st"] == Status.SESSION_NOT_EXIST:
+            raise MissingSetError
+        return _succeeded(request, answer)
 
-def _member(key: str, value: JsonValue) -> Member | None:
-    match value:
-        case [int(tkn), int(at)] if key.isascii() and key.isdecimal() and is_token(tkn):
-            return Member(key, tkn, at)
-        case _:
-            return None
+    def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Divide keys among as many frames as needed."""
+        limit = self._client.max_payload
+        size = len(keys) if limit is None else max(1, (limit - _FRAME) // _ENTRY)
+        return (keys[start : start + size] for start in range(0, len(keys), size or 1))
 
 
-class Directory:
-    """Finds the set of a name, and makes a missing one."""
+def _succeeded(request: Prepared, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an answer. A failure status raises its error."""
+    if answer["st"] != OK_STATUS:
+        raise failure(request.command, answer)
+    return answer
+
+
+def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an answer with their values."""
+    try:
+        return _decode_keys(answer["keys"].text)
+    except UNREADABLE:
+        raise_without_context(unreadable("a read of the index"))
+
+
+class Catalogue:
+    """Finds the entry set of a name, and makes a missing one."""
 
     def __init__(self, client: NdbClient) -> None:
         self._client = client
 
-    async def use(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T:
-        """Return the result of `work` for the set of a name.
+    async def use(
+        self,
+        name: str,
+        work: Callable[[EntrySet], Awaitable[T]],
+        first: IndexEntry | None = None,
+        withdrawn: IndexEntry | None = None,
+    ) -> T | None:
+        """Return the result of `work` for the set of a name. If the set vanishes, `work` begins anew with the next set.
 
-        A missing set is made first. If the set vanishes, `work` begins anew with the next set.
+        Without a set, the result is None. If the entry `first` is given, a set is made that holds it alone. On a server
+        that cannot do this in one request, `work` gets the new set. If the making is cut short, the entry `withdrawn`
+        is written over the first one in the background.
 
         Raises:
             ProtocolError: sets are gone as soon as they are made.
@@ -132,57 +158,72 @@ class Directory:
         for key in _numbered(name):
             tkn = await self._named(key)
             if tkn is None:
+                if first is None:
+                    return None
                 made += 1
-                if made > _PATIENCE:
+                if made > _ATTEMPTS:
                     break
-                tkn = await self._make(key)
+                tkn, is_done = await self._make(key, first, withdrawn)
+                if is_done:
+                    return None
             try:
-                return await work(IndexSet(self._client, tkn))
+                return await work(EntrySet(self._client, tkn))
             except MissingSetError:
                 continue  # it ended meanwhile: its successor, if any, stands under the next name
         raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
 
-    async def consult(self, name: str, work: Callable[[IndexSet], Awaitable[T]]) -> T | None:
-        """Return the result of `work` for the set of a name, or for its successor if it vanishes. None without one."""
-        for key in _numbered(name):
-            tkn = await self._named(key)
-            if tkn is None:
-                return None
-            try:
-                return await work(IndexSet(self._client, tkn))
-            except MissingSetError:
-                continue  # it ended meanwhile: its successor, if any, stands under the next name
-        return None
-
     async def _named(self, key: str) -> SessionToken | None:
         """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
-        found = await self._client.kv_get([key])
+        request = KeysRead(_KV_GET, (key,))
+        found = _values(_succeeded(request, await self._client.perform(request)))
         if key not in found:
             return None
-        tkn = found[key]
-        return tkn if isinstance(tkn, int) and is_token(tkn) else NOBODY
+        return found[key] if is_token(found[key]) else VACANT
 
-    async def _make(self, key: str) -> SessionToken:
-        """Create a set and name it. Return the set that has the name, which may be another process's."""
-        mine = (await self._client.sh_create_session()).tkn
+    async def _make(self, key: str, first: IndexEntry, withdrawn: IndexEntry | None) -> tuple[SessionToken, bool]:
+        """Make a set and name it. Return the set that has the name, which may be another process's.
+
+        Return also whether that set was made here, with its first entry in it.
+        """
+        mine = await self._create_with(first)
+        holds_first = mine is not None
+        if mine is None:
+            mine = (await self._client.sh_create_session()).tkn
         try:
-            first = await self._name(key, mine)
+            named = await self._name(key, mine)
         except BaseException:
-            self._client.in_background(self._name_or_end(key, mine))
+            self._client.in_background(self._name_or_end(key, mine, withdrawn))
             raise
-        if first is None:
+        if named is None:
             raise ProtocolError("a shared key of the index was removed as soon as it was added")
-        if first != mine:
+        if named != mine:
             self._client.end_soon(mine)
-        return first
+        return named, named == mine and holds_first
+
+    async def _create_with(self, first: IndexEntry) -> SessionToken | None:
+        """Create a set with its first entry, and return its token. Return None if the server cannot do so."""
+        tkn = draw_token()
+        request = Prepared(_SH_NEW_SET, tkn, NO_PARAMETERS, first.as_keys)
+        try:
+            answer = await self._client.attempt(request)
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)
+            raise
+        if answer is None or answer["st"] == Status.SESSION_NEW_FAIL:
+            return None
+        _succeeded(request, answer)
+        return tkn
 
     async def _name(self, key: str, mine: SessionToken) -> SessionToken | None:
         """Name a set, unless another one has the name. Return the set that has the name."""
-        await self._client.kv_add({key: mine})
+        request = Prepared(_KV_ADD, values=ObjectText.joined({key: b"%d" % mine}))
+        _succeeded(request, await self._client.perform(request))
         return await self._named(key)
 
-    async def _name_or_end(self, key: str, mine: SessionToken) -> None:
+    async def _name_or_end(self, key: str, mine: SessionToken, withdrawn: IndexEntry | None) -> None:
         """Name a set after all, for the next search for the name. End it if another set has the name."""
+        if withdrawn is not None:
+            await EntrySet(self._client, mine).put(withdrawn)
         if await self._name(key, mine) not in (None, mine):
             await self._client.end_surely(mine)
 
@@ -194,7 +235,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def name_of(key: str) -> str:
-    """Return the name that a key of `Directory` stands for. The name itself must not end in a short number."""
+    """Return the name that a key of the catalogue stands for. The name itself must not end in a short number."""
     name, _, number = key.rpartition(":")
     return name if len(number) < _SHORTEST and number.isdecimal() else key
 

@@ -28,7 +28,7 @@ from ndb_models.repository.index_change import change_indexed
 from ndb_models.repository.lifetimes import Lifetimes
 from ndb_models.repository.projecting import Projection
 from ndb_models.repository.reading import LOOK, USE, Read, Reading
-from ndb_models.repository.standing import Sighting, Standing
+from ndb_models.repository.standing import LIVING, SeenSession
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
@@ -106,7 +106,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
-        self._finder = Finder(self._name, self._codec, self._access, self._index, self._names, self._take)
+        self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model as a new session, and return it with its token.
@@ -272,7 +272,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
         ended = await self._access.end(tkn)
         if self._index is not None:
-            await self._index.forget(Sighting(tkn, Standing.LIVING, keys))
+            await self._index.forget(SeenSession(tkn, LIVING, keys))
         return ended
 
     def _checked(self, session: M) -> M:

@@ -13,8 +13,7 @@ write. After removing an entry, it checks once more whether the entry is needed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Set
-from functools import partial
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from ndb_models.client import NdbClient
@@ -25,13 +24,14 @@ from ndb_models.errors import (
     SessionGoneError,
 )
 from ndb_models.repository.access import SessionAccess
-from ndb_models.repository.claims import Claims, leads
+from ndb_models.repository.claims import UniqueClaims
 from ndb_models.repository.creation import Entry, SessionCreation
-from ndb_models.repository.directory import NOBODY, Directory, IndexSet, Member
-from ndb_models.repository.standing import Examiner, Sighting, Value
+from ndb_models.repository.directory import Catalogue, EntrySet
+from ndb_models.repository.entry_rules import VACANT, IndexEntry, later_claim, leads
+from ndb_models.repository.standing import SeenSession, SessionExaminer
 from ndb_models.repository.upgrading import Upgrading
 from ndb_models.schema.lifetime import Lifetime
-from ndb_models.schema.lookup import Lookup, digest, index_prefix, lookups_of
+from ndb_models.schema.lookup import Lookup, LookupValue, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
@@ -102,26 +102,37 @@ class Index:
         self.lookups: dict[str, Lookup] = dict(sorted(lookups.items(), key=lambda item: not item[1].unique))
         self.fields: tuple[str, ...] = tuple(self.lookups)
         self.contested: bool = any(lookup.unique for lookup in lookups.values())
-        self.directory: Directory = Directory(client)
-        self.examiner: Examiner = Examiner(access, upgrading, self.fields, contested=self.contested, clock=clock)
-        self._claims = Claims(client, model, access, self.examiner)
+        self._prefixes = {field: index_prefix(schema, field) for field in self.fields}
+        self._clock = clock
+        self.catalogue: Catalogue = Catalogue(client)
+        self.examiner: SessionExaminer = SessionExaminer(access, upgrading, self.fields, contested=self.contested)
+        self._claims = UniqueClaims(client, model, access, self.examiner, self.catalogue, self.now)
 
-    def value(self, field: str, text: bytes) -> Value | None:
+    def now(self) -> int:
+        """Return the time in milliseconds since 1970."""
+        return int(self._clock() * 1000)
+
+    def value(self, field: str, text: bytes) -> LookupValue | None:
         """Return the value of a field that is given as JSON, or None for null, which is not looked up."""
-        return None if text.strip() == _NULL else self.hashed(field, digest(text))
+        return None if text.strip() == _NULL else self.hashed(field, digest(text), text)
 
-    def hashed(self, field: str, hashed: str) -> Value:
+    def hashed(self, field: str, hashed: str, text: bytes | None = None) -> LookupValue:
         """Return a value that is given by its hash."""
-        return Value(field, hashed, index_prefix(self.schema, field) + hashed)
+        return LookupValue(field, self._prefixes[field] + hashed, hashed, text)
 
-    def values(self, keys: Mapping[str, bytes]) -> dict[str, Value]:
+    def values(self, keys: Mapping[str, bytes]) -> dict[str, LookupValue]:
         """Return the values that a session with these keys is listed under, by field."""
-        values = {field: self.value(field, keys[field]) for field in self.fields if field in keys}
-        return {field: value for field, value in values.items() if value is not None}
+        values: dict[str, LookupValue] = {}
+        for field in self.fields:
+            text = keys.get(field)
+            value = None if text is None else self.value(field, text)
+            if value is not None:
+                values[field] = value
+        return values
 
-    def values_of(self, session: Sighting) -> list[Value]:
+    def values_of(self, seen: SeenSession) -> list[LookupValue]:
         """Return the values that a session is listed under: the stored ones, and those that its class reads."""
-        stored, made = self.values(session.keys), self.values(session.made() or {})
+        stored, made = self.values(seen.keys), self.values(seen.made() or {})
         return [*dict.fromkeys((*stored.values(), *made.values()))]
 
     # Sessions
@@ -133,7 +144,7 @@ class Index:
         version: int | None = None,
         *,
         by: str | None = None,
-        heir_of: Sighting | None = None,
+        heir_of: SeenSession | None = None,
     ) -> SessionToken:
         """Create a session as `SessionCreation.create` does, and list it under its values.
 
@@ -144,9 +155,9 @@ class Index:
             DuplicateError: a unique value is taken.
             SessionGoneError: the session was ended while it was created.
         """
-        values = [*self.values(keys).values()] if heir_of is None else self.values_of(heir_of)
+        values = [*self.values(keys.split()).values()] if heir_of is None else self.values_of(heir_of)
         heir = None if heir_of is None else heir_of.tkn
-        claims: dict[Value, str] = {}
+        claims: dict[LookupValue, str] = {}
 
         async def enter(tkn: SessionToken) -> None:
             claims.clear()
@@ -155,7 +166,7 @@ class Index:
                 if key is not None:
                     claims[value] = key
 
-        refused: list[Value] = []
+        refused: list[LookupValue] = []
         for _ in range(_CREATIONS):
             try:
                 return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
@@ -166,7 +177,7 @@ class Index:
                 raise gone  # others have ended it
         raise DuplicateError(self._model, refused[0].field)
 
-    async def _refused(self, claims: Mapping[Value, str]) -> list[Value]:
+    async def _refused(self, claims: Mapping[LookupValue, str]) -> list[LookupValue]:
         """Return the values for which a creation was refused: others made later claims to them.
 
         If this returns, the creation can be tried again.
@@ -174,39 +185,41 @@ class Index:
         Raises:
             DuplicateError: another session has one of the values, or is about to.
         """
-        refused: list[Value] = []
+        refused: list[LookupValue] = []
         for value, key in claims.items():
-            members = await self.directory.consult(value.name, IndexSet.members) or []
-            if members and int(members[-1].key) > int(key):
-                if members[-1].tkn != NOBODY:
+            later = later_claim(await self._entries(value), key)
+            if later is not None:
+                if later.tkn != VACANT:
                     raise DuplicateError(self._model, value.field)
                 refused.append(value)
         return refused
 
     # Entries
 
-    def is_unique(self, value: Value) -> bool:
+    def is_unique(self, value: LookupValue) -> bool:
         """Return True if at most one session may have a value of this field."""
         return self.lookups[value.field].unique
 
-    async def enter(self, value: Value, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
+    async def _entries(self, value: LookupValue) -> Sequence[IndexEntry]:
+        return await self.catalogue.use(value.name, EntrySet.entries) or ()
+
+    async def enter(self, value: LookupValue, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
         """List a session under a value that it is about to have. Return the number of its claim to a unique value."""
         if self.is_unique(value):
-            return await self.directory.use(
-                value.name, lambda claims: self._claims.claim(claims, value, tkn, heir_of=heir_of)
-            )
-        await self.directory.use(value.name, partial(_put, self._member(tkn)))
+            return await self._claims.claim(value, tkn, heir_of)
+        await self._put(value, tkn)
         return None
 
-    def _member(self, tkn: SessionToken) -> Member:
-        return Member(str(tkn), tkn, self.examiner.now())
+    async def _put(self, value: LookupValue, tkn: SessionToken) -> None:
+        entry = IndexEntry(str(tkn), tkn, self.now())
+        await self.catalogue.use(value.name, lambda entries: entries.put(entry), entry)
 
-    async def restore(self, value: Value, tkn: SessionToken) -> None:
+    async def restore(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session again, if it was given the value while its entry was removed."""
         if (await self.examiner.examine(tkn)).has(value):
             await self.keep(value, tkn)
 
-    async def add(self, value: Value, tkn: SessionToken) -> None:
+    async def add(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session under a value that it had when it was read.
 
         If the session has left the value since, the entry is removed again.
@@ -219,41 +232,37 @@ class Index:
             await self.leave(value, tkn)
             await self.restore(value, tkn)
 
-    async def keep(self, value: Value, tkn: SessionToken) -> None:
+    async def keep(self, value: LookupValue, tkn: SessionToken) -> None:
         """Make sure that a session is listed under a value that it has.
 
         Raises:
             DuplicateError: the value is unique, and another session has it.
         """
         if self.is_unique(value):
-            await self.directory.use(value.name, lambda claims: self._claims.keep(claims, value, tkn))
+            await self._claims.keep(value, tkn)
         else:
-            await self.directory.use(value.name, partial(_put, self._member(tkn)))
+            await self._put(value, tkn)
 
-    async def is_listed(self, value: Value, tkn: SessionToken) -> bool:
+    async def is_listed(self, value: LookupValue, tkn: SessionToken) -> bool:
         """Return True if a session is listed under a value."""
         if self.is_unique(value):
-            return leads(await self.directory.consult(value.name, IndexSet.members) or (), tkn)
-        return bool(await self.directory.consult(value.name, lambda entries: entries.has(str(tkn))))
+            return leads(await self._entries(value), tkn)
+        return bool(await self.catalogue.use(value.name, lambda entries: entries.has(str(tkn))))
 
-    async def leave(self, value: Value, tkn: SessionToken) -> None:
+    async def leave(self, value: LookupValue, tkn: SessionToken) -> None:
         """Remove a session from the entries of a value."""
         if self.is_unique(value):
-            await self.directory.consult(
-                value.name, lambda claims: self._claims.give_up(claims, lambda member: member.tkn == tkn)
-            )
+            await self._claims.give_up(value, lambda claim: claim.tkn == tkn)
         else:
             await self.drop(value, {(str(tkn), tkn)})
 
-    async def drop(self, value: Value, entries: Set[tuple[str, SessionToken]]) -> None:
+    async def drop(self, value: LookupValue, entries: Set[tuple[str, SessionToken]]) -> None:
         """Remove entries of a value, given by their keys and tokens."""
         if self.is_unique(value):
-            await self.directory.consult(
-                value.name, lambda claims: self._claims.give_up(claims, lambda member: member[:2] in entries)
-            )
+            await self._claims.give_up(value, lambda claim: claim[:2] in entries)
         else:
             keys = [key for key, _ in entries]
-            await self.directory.consult(value.name, lambda listed: listed.remove(keys))
+            await self.catalogue.use(value.name, lambda listed: listed.remove(keys))
 
     async def abandon(self, tkn: SessionToken) -> bool:
         """End a session with an unfinished creation. Return False, and leave it, if it was finished meanwhile."""
@@ -262,7 +271,7 @@ class Index:
         await self.access.end(tkn)
         return True
 
-    async def forget(self, ended: Sighting) -> None:
+    async def forget(self, ended: SeenSession) -> None:
         """Remove the entries of a session that has ended; it is given as it was before.
 
         Entries that cannot be removed now are found out by later readers.
@@ -270,7 +279,3 @@ class Index:
         with contextlib.suppress(NdbError):  # the session has ended, as requested
             for value in self.values_of(ended):
                 await self.leave(value, ended.tkn)
-
-
-async def _put(member: Member, entries: IndexSet) -> None:
-    await entries.put(member)

@@ -20,8 +20,8 @@ from ndb_models.errors import (
     StoredDataError,
 )
 from ndb_models.repository.index import Index
-from ndb_models.repository.standing import Value
 from ndb_models.schema.envelope import RESERVED_KEY
+from ndb_models.schema.lookup import LookupValue
 from ndb_models.schema.model import Stored
 from ndb_models.texts import ObjectText, split_members
 
@@ -61,7 +61,7 @@ async def change_indexed(
 
 
 class _Claim(NamedTuple):
-    value: Value
+    value: LookupValue
     key: str
 
 
@@ -105,7 +105,7 @@ class _Change:
             self._client.in_background(self._settle_later(leaving, connection))
             raise
 
-    async def _claim(self) -> Sequence[Value]:
+    async def _claim(self) -> Sequence[LookupValue]:
         """Enter the session under its new values. Return the values that it leaves."""
         for value in self._coming.values():
             key = await self._index.enter(value, self._tkn)
@@ -129,7 +129,7 @@ class _Change:
                 if not now.has(value):
                     await self._index.drop(value, {(key, self._tkn)})
 
-    async def _settle(self, leaving: Sequence[Value]) -> None:
+    async def _settle(self, leaving: Sequence[LookupValue]) -> None:
         """Make the entries of a session match its present values."""
         for value in self._coming.values():
             try:
@@ -141,7 +141,7 @@ class _Change:
                 raise
         await self._leave(leaving)
 
-    async def _settle_later(self, leaving: Sequence[Value], connection: int) -> None:
+    async def _settle_later(self, leaving: Sequence[LookupValue], connection: int) -> None:
         """Correct the entries after a cancelled change. Its write may or may not have been carried out.
 
         On another connection than the write's, this cannot be told, since the write may still arrive.
@@ -157,7 +157,7 @@ class _Change:
                 await self._index.drop(value, {(key, self._tkn)})
         await self._leave([value for value in leaving if not now.has(value)])
 
-    async def _leave(self, values: Sequence[Value]) -> None:
+    async def _leave(self, values: Sequence[LookupValue]) -> None:
         for value in values:
             await self._index.leave(value, self._tkn)
         for value in values:

@@ -12,11 +12,12 @@ from pydantic_core import from_json
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
-from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError
+from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.repository.keys_read import KeysRead
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.prepared import Parameters, Prepared
+from ndb_models.wire.prepared import Prepared
 from ndb_models.wire.statuses import Status
 
 SEPARATOR: Final = ":"
@@ -28,20 +29,6 @@ UNREADABLE: Final = "it cannot be read: it is nested too deep, or holds a number
 _KV_GET: Final = COMMANDS["KV_GET"]
 _KV_SET: Final = COMMANDS["KV_SET"]
 _KV_RMV: Final = COMMANDS["KV_RMV"]
-
-
-class _Lookup(Prepared):
-    """A read of shared keys. An answer is recognised by the names of its keys; their values prove no origin."""
-
-    is_checked: ClassVar[bool] = True
-
-    def fits(self, answer: bytes) -> bool:
-        """Return True if an answer holds only keys that were asked for."""
-        try:
-            body = self.read(answer)
-            return body["st"] != Status.OK or frozenset(self.body["keys"]).issuperset(body["keys"])
-        except ProtocolError:
-            return True  # reading the answer raises the error
 
 
 class KeySpace:
@@ -81,7 +68,7 @@ class KeySpace:
         if not self._names:
             return texts
         for part in split_names(_KV_GET, tuple(self._names), None, self._client.max_payload):
-            answer = await self._client.perform(_Lookup(_KV_GET, None, Parameters(keys=part)))
+            answer = await self._client.perform(KeysRead(_KV_GET, part))
             if answer["st"] != Status.OK:
                 raise failure(_KV_GET, {"st": answer["st"], "m": answer.get("m")})
             texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())

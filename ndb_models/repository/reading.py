@@ -28,6 +28,7 @@ class Reading(Enum):
 # Looking a member up in its enum takes several times as long.
 USE: Final = Reading.USE
 LOOK: Final = Reading.LOOK
+UPKEEP: Final = Reading.UPKEEP
 
 
 class Read(msgspec.Struct, frozen=True):

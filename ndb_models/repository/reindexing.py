@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from ndb_models.errors import NdbError, SessionGoneError
 from ndb_models.repository.bulk import Progress, in_bulk
-from ndb_models.repository.directory import NOBODY, IndexSet, name_of
-from ndb_models.repository.finding import Finder, list_members
-from ndb_models.repository.standing import Sighting, Standing, Value
-from ndb_models.schema.lookup import digest_in, index_prefix
+from ndb_models.repository.directory import EntrySet, name_of
+from ndb_models.repository.entry_rules import VACANT
+from ndb_models.repository.finding import Finder
+from ndb_models.repository.standing import LIVING, SeenSession
+from ndb_models.schema.lookup import LookupValue, digest_in, index_prefix
 from ndb_models.schema.model import SessionModel
 from ndb_models.types import SessionToken
 
@@ -69,7 +69,7 @@ class Reindexing:
             await self._remove_empty(keys)
         return self._done
 
-    def _named(self, keys: Iterable[str]) -> list[Value]:
+    def _named(self, keys: Iterable[str]) -> list[LookupValue]:
         """Return the values that have sets."""
         names = sorted({name_of(key) for key in keys})
         found = (
@@ -79,47 +79,47 @@ class Reindexing:
         )
         return [self._index.hashed(field, hashed) for field, hashed in found if hashed is not None]
 
-    async def _mend(self, value: Value) -> None:
-        listing = await self._index.directory.consult(value.name, partial(list_members, value))
+    async def _mend(self, value: LookupValue) -> None:
+        listing = await self._finder.listing(value)
         if listing is None:
             return
-        seen: dict[SessionToken, Sighting] = {}
-        for tkn in {member.tkn for member in listing.members} - {NOBODY}:
-            sighting = seen[tkn] = await self._index.examiner.examine(tkn)
-            if sighting.standing is Standing.LIVING:
-                await self._add_missing(sighting)
+        seen: dict[SessionToken, SeenSession] = {}
+        for tkn in {entry.tkn for entry in listing.entries} - {VACANT}:
+            seen[tkn] = await self._index.examiner.examine(tkn)
+            if seen[tkn].state is LIVING:
+                await self._add_missing(seen[tkn])
         self._done.removed += await self._finder.prune(listing, seen, at_once=self._exclusive)
 
     async def _take_up(self, tkn: SessionToken) -> None:
-        sighting, _ = await self._index.examiner.look(tkn)
-        await self._add_missing(sighting)
+        seen, _ = await self._index.examiner.read_living(tkn)
+        await self._add_missing(seen)
 
-    async def _add_missing(self, sighting: Sighting) -> None:
-        if sighting.tkn in self._seen:
+    async def _add_missing(self, session: SeenSession) -> None:
+        if session.tkn in self._seen:
             return
-        self._seen.add(sighting.tkn)
+        self._seen.add(session.tkn)
         self._done.sessions += 1
-        for value in self._index.values_of(sighting):
-            if not await self._index.is_listed(value, sighting.tkn):
+        for value in self._index.values_of(session):
+            if not await self._index.is_listed(value, session.tkn):
                 try:
-                    await self._index.add(value, sighting.tkn)
+                    await self._index.add(value, session.tkn)
                 except NdbError as exc:
                     self._done.problems.append(exc)
                 else:
                     self._done.added += 1
 
     async def _remove_empty(self, keys: Iterable[str]) -> None:
-        """Remove sets without members, and then their names, so that no set is left without a name."""
-        standing: dict[str, list[str]] = {}
+        """Remove sets without sessions, and then their names, so that no set is left without a name."""
+        keys_of: dict[str, list[str]] = {}
         for key in keys:
-            standing.setdefault(name_of(key), []).append(key)
+            keys_of.setdefault(name_of(key), []).append(key)
         for value in self._named(keys):
-            emptied = await self._index.directory.consult(value.name, self._end_empty)
+            emptied = await self._index.catalogue.use(value.name, self._end_empty)
             if emptied is not False:
-                await self._index.client.kv_rmv(standing[value.name])
+                await self._index.client.kv_rmv(keys_of[value.name])
 
-    async def _end_empty(self, entries: IndexSet) -> bool:
-        if any(member.tkn != NOBODY for member in await entries.members()):
+    async def _end_empty(self, entries: EntrySet) -> bool:
+        if any(entry.tkn != VACANT for entry in await entries.entries()):
             return False
         await self._index.access.end(entries.tkn)
         return True

@@ -231,7 +231,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
             tkn = await self._creation.create(keys, lifetime, version, by=by)
             await self._access.replace(old, tkn)
         else:
-            before = self._index.examiner.sighting(old, current)
+            before = self._index.examiner.seen(old, current)
             tkn = await self._index.create(keys, lifetime, version, by=by, heir_of=before)
             await self._access.replace(old, tkn, partial(self._index.forget, before))
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=lifetime.deadline))

@@ -43,7 +43,7 @@ class Expiry:
         if self.on not in ("read", "write", "both"):
             raise InvalidArgumentError("Expiry(on=) is 'read', 'write' or 'both'")
 
-    @property
+    @cached_property
     def duration(self) -> int:
         """The seconds until an unused session ends, as the server is told."""
         return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)

@@ -8,8 +8,10 @@ store, since the index leads to the sessions themselves.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, Final, NamedTuple, Never, get_args, get_origin, get_type_hints
@@ -167,17 +169,58 @@ def _parts_of(kind: type[Any]) -> Iterator[_Part]:
         yield from map(_Part, get_type_hints(kind, include_extras=True).values())
 
 
+# Texts that are in that form already: short integers, and ASCII strings without escapes. Most values are such.
+_IN_FORM: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"')
+_decode: Final = json.JSONDecoder().decode
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def digest(text: bytes) -> str:
     """Return the hash of a value, given as JSON. It is taken from a form in which the same value is the same text.
 
     So the format of the JSON, by a server or another version, makes no difference. JSON that Python cannot read, nested
     too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
-    try:
-        form = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        form = text
+    form = text
+    if not _IN_FORM.fullmatch(text):
+        with contextlib.suppress(ValueError, RecursionError):
+            form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
     return hashlib.sha256(form).hexdigest()[:_DIGITS]
+
+
+class LookupValue:
+    """A value of a lookup field.
+
+    Two are equal if they have one name.
+
+    Args:
+        field: the field.
+        name: the name of the value in the index: the prefix of the field, then the hash.
+        digest: the hash.
+        text: a JSON text of the value, if known. It saves hashing equal texts.
+    """
+
+    __slots__ = ("_text", "digest", "field", "name")
+
+    def __init__(self, field: str, name: str, digest: str, text: bytes | None = None) -> None:
+        self.field: str = field
+        self.name: str = name
+        self.digest: str = digest
+        self._text = text
+
+    def is_in(self, keys: Mapping[str, bytes]) -> bool:
+        """Return True if these keys have this value."""
+        text = keys.get(self.field)
+        return text is not None and (text == self._text or digest(text) == self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LookupValue) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"LookupValue({self.field!r})"
 
 
 def index_prefix(schema: str, field: str) -> str:

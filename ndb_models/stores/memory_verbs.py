@@ -103,7 +103,10 @@ class MemoryVerbs(SessionTable, Verbs):
         return _chosen(keys, names, most)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
-        return _chosen(self._kept(scope), names, most)
+        keys = self._kept(scope)
+        if type(keys) is ObjectText and keys.known_names == names:
+            return keys
+        return _chosen(keys, names, most)
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
         return dict(parted(self._kept(scope)))

@@ -19,7 +19,7 @@ from ndb_models import (
     Repository,
     SessionModel,
 )
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
 from tests.reloading import in_place_of
@@ -72,7 +72,7 @@ async def test_an_upgrade_that_is_cut_anywhere_is_found_by_what_it_reads_as() ->
         em = (await posts.get(cut.tkn)).em
         found = {name: await posts.find_one(em=name) for name in ("old", "new")}
         assert {name for name, session in found.items() if session is not None} == {em}
-        cut.scene.clock.move(SETTLING)
+        cut.scene.clock.move(PENDING_SECONDS)
         with pytest.raises(DuplicateError):
             await posts.create(Post2(em=em, note=""))
         free = await posts.create(Post2(em="old" if em == "new" else "new", note=""))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.test_crashes import CHANGES, DOING, TWINS
 from tests.lookup.truth import Scene
@@ -50,7 +50,7 @@ async def test_cancelled_at_any_command_it_loses_nothing_and_takes_nothing(verb:
         scene, cancelled = await cancelled_after(verb, steps, carried_out=carried_out)
         await scene.check(twins=verb in TWINS)
         if verb in CHANGES:
-            scene.clock.move(SETTLING)
+            scene.clock.move(PENDING_SECONDS)
         await scene.check_free()
         steps += 1
     assert steps > 1

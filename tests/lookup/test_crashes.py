@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from ndb_models import ConnectionLostError, DuplicateError, Repository
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
@@ -65,7 +65,7 @@ async def until_it_dies(doing: Doing, lifetime: int, *, stale: bool) -> tuple[Sc
     if stale:  # what others left behind, long ago
         gone = await scene.logins.save(Login(user_id=7, email="b"))
         await scene.client.sh_end(gone.tkn)
-        scene.clock.move(SETTLING)
+        scene.clock.move(PENDING_SECONDS)
     transport = MortalTransport(scene.engine, lifetime)
     repo = scene.repository(TransportClient(transport, max_payload=1024))
     with contextlib.suppress(ConnectionLostError, DuplicateError):
@@ -87,7 +87,7 @@ async def test_dying_between_any_two_commands_loses_nothing_and_takes_nothing(
             await scene.logins.reindex(exclusive=after == "reindex alone")
         await scene.check(twins=verb in TWINS)
         if verb in CHANGES:
-            scene.clock.move(SETTLING)
+            scene.clock.move(PENDING_SECONDS)
         await scene.check_free()
         lifetime += 1
     assert lifetime > 1

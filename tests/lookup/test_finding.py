@@ -20,7 +20,7 @@ from ndb_models import (
     SessionModel,
     StoredDataError,
 )
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from ndb_models.server import NdbServer
 from tests.lookup.models import Login, Plain, Visit
 from tests.lookup.truth import Scene
@@ -130,7 +130,7 @@ async def test_what_is_false_and_may_become_true_is_removed_later(scene: Scene) 
     for expected in (1, 1, 0):
         assert await scene.logins.find(user_id=7) == []
         assert [len(entries) for entries in (await scene.listed()).values()] == [expected]
-        scene.clock.move(SETTLING / 2)
+        scene.clock.move(PENDING_SECONDS / 2)
 
 
 async def test_finding_nothing_leaves_nothing_behind(logins: Repository[Login], client: NdbClient) -> None:

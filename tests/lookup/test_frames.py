@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndb_models import NdbClient, Repository
-from tests.lookup.models import Visit
+from tests.lookup.models import Login, Visit
 from tests.lookup.truth import Scene
 from tests.lookup.turns import GatedTransport, TransportClient
 
@@ -54,3 +54,24 @@ async def test_a_creation_costs_two_commands_for_a_value_that_is_known(scene: Sc
     repo = Repository(TransportClient(counted), Visit, clock=scene.clock)
     await repo.save(Visit(user_id=7))
     assert counted.commands == ["SH_NEW", "KV_GET", "SH_SET", "KV_GET", "SH_SET", "SH_SET"]
+
+
+async def test_a_value_that_was_never_there_costs_four_commands(scene: Scene, counted: GatedTransport) -> None:
+    repo = Repository(TransportClient(counted), Visit, clock=scene.clock)
+    await repo.save(Visit(user_id=7))
+    new_value = ["KV_GET", "SH_NEW_SET", "KV_ADD", "KV_GET"]
+    assert counted.commands == ["SH_NEW", *new_value, *new_value, "SH_SET"]
+
+
+async def test_a_unique_value_that_was_never_there_costs_as_much(scene: Scene, counted: GatedTransport) -> None:
+    repo = Repository(TransportClient(counted), Login, clock=scene.clock)
+    await repo.save(Login(email="a"))
+    assert counted.commands == ["SH_NEW", "KV_GET", "SH_NEW_SET", "KV_ADD", "KV_GET", "SH_ADD", "SH_PEEK"]
+
+
+async def test_ending_all_removes_each_entry_once(scene: Scene, counted: GatedTransport) -> None:
+    await scene.visits.save(Visit(user_id=7))
+    repo = Repository(TransportClient(counted), Visit, clock=scene.clock)
+    assert await repo.end_all_for(user_id=7) == 1
+    listing = ["KV_GET", "SH_KEYS", "SH_GET"]
+    assert counted.commands == [*listing, "SH_PEEK", "SH_END", "KV_GET", "SH_RMV", "KV_GET", "SH_RMV"]

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ndb_models import DuplicateError, NdbError, Repository, SessionGoneError
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns
@@ -72,7 +72,7 @@ async def play(parties: Sequence[str], choose: Choose, *, taken: bool = True) ->
     if taken:
         gone = await scene.logins.save(Login(email="b", user_id=8))
         await scene.client.sh_end(gone.tkn)
-        scene.clock.move(SETTLING)
+        scene.clock.move(PENDING_SECONDS)
     transports = [SteppedTransport(scene.engine) for _ in parties]
     repos = [scene.repository(TransportClient(transport, max_payload=1024)) for transport in transports]
     doing = [PARTIES[name](repo, first.tkn, second.tkn) for name, repo in zip(parties, repos, strict=True)]
@@ -249,7 +249,7 @@ def test_whatever_three_do_and_whoever_dies_the_index_says_the_truth(
         await scene.check(twins=died and "rotate first" in parties)
         await scene.logins.reindex()
         await scene.check(twins=died and "rotate first" in parties)
-        scene.clock.move(SETTLING)
+        scene.clock.move(PENDING_SECONDS)
         await scene.check_free()
 
     asyncio.run(check())

@@ -25,7 +25,7 @@ from ndb_models import (
     Repository,
     SessionModel,
 )
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.lookup.faults import Fault, FaultyClient, FaultyTransport
@@ -338,7 +338,7 @@ async def test_a_change_that_is_cut_short_can_be_made_again(model: type[Fields],
         assert all(text in (BEFORE[name], getattr(session, name), AFTER[name]) for name, text in stored.items())
         await scene.check_found()
         if not scene.fault.is_cancelling:
-            scene.clock.move(SETTLING)
+            scene.clock.move(PENDING_SECONDS)
         await scene.check_found()
         await scene.witness.save(session)
         assert (await scene.living())[tkn] == session.model_dump()
@@ -356,7 +356,7 @@ async def test_an_update_that_is_cut_short_is_done_or_not(model: type[Fields], w
             assert stored in (BEFORE, AFTER)
         assert all(text in (BEFORE[name], AFTER[name]) for name, text in stored.items())
         if not scene.fault.is_cancelling:
-            scene.clock.move(SETTLING)
+            scene.clock.move(PENDING_SECONDS)
 
     await interrupt(UPDATING, check, model, way, fault)
 
@@ -415,7 +415,7 @@ async def test_an_upgrade_that_is_cut_short_reads_as_before_or_as_after(
             assert tkn == known or scene.is_dead
             assert (await scene.witness.get(tkn)).model_dump() == UPGRADED
         if not scene.fault.is_cancelling:
-            scene.clock.move(SETTLING)
+            scene.clock.move(PENDING_SECONDS)
         if is_looked_up(model):
             await scene.witness.reindex(await scene.living())
 

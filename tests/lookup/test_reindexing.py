@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndb_models import DuplicateError, NdbClient, Repository, SessionModel, WrongSchemaError
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.models import Login, Plain, Visit
 from tests.lookup.truth import Scene
 from tests.reloading import in_place_of
@@ -84,7 +84,7 @@ async def test_creations_that_were_cut_short_end_when_they_cannot_go_on(scene: S
     session = await scene.visits.save(Visit(user_id=7))
     await scene.client.sh_clear(session.tkn)
     assert (await scene.visits.reindex()).removed == 0
-    scene.clock.move(SETTLING)
+    scene.clock.move(PENDING_SECONDS)
     assert (await scene.visits.reindex()).removed == 2
     assert await scene.client.sh_session_exists([session.tkn, kept.tkn]) == [kept.tkn]
 

@@ -20,7 +20,7 @@ from ndb_models import (
     SessionModel,
     UnstorableError,
 )
-from ndb_models.repository.standing import SETTLING
+from ndb_models.repository.entry_rules import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import GatedTransport, MortalTransport, TransportClient
@@ -176,7 +176,7 @@ async def test_a_value_that_a_session_is_about_to_take_is_taken(scene: Scene) ->
     await scene.logins.update(session.tkn, email="a")
     await scene.logins.update(session.tkn, email="b")
     await scene.client.sh_set({"9": [session.tkn, int(scene.clock() * 1000)]}, entries)
-    scene.clock.move(SETTLING)
+    scene.clock.move(PENDING_SECONDS)
     await scene.logins.save(Login(email="a"))
 
 
