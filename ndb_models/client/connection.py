@@ -24,7 +24,7 @@ from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
 from ndb_models.wire.messages import MessageAssembler, check_utf8
-from ndb_models.wire.pipeline import Pipeline
+from ndb_models.wire.pipeline import FENCE_EVERY, Pipeline
 
 try:
     from websockets.speedups import apply_mask
@@ -120,23 +120,28 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             request.alone = size > self.largest_taken
         pipeline = self._pipeline
         pipeline.push(request)
-        if not self._sends_soon:
-            if pipeline.flying or not self.usable:
-                self._send_soon()
-            else:
-                self._silent_since = self.loop.time()
-                self.transport.write(self._writer.text_frames(pipeline.take()))
+        if self._sends_soon:
+            if len(pipeline.outbox) % FENCE_EVERY == 0:  # the server works on these while the next tasks go on
+                self._send()
+        elif pipeline.flying or not self.usable:
+            self._send_soon()
+        else:
+            self._silent_since = self.loop.time()
+            self.transport.write(self._writer.text_frames(pipeline.take()))
         if request.deadline < self._looks_for:
             self._watch_until(min(request.deadline, self.loop.time() + self._limits.attempt_timeout))
 
     def _send_soon(self) -> None:
         """Write in the next turn of the loop, after the tasks that go on in that turn."""
         self._sends_soon = True
-        self.loop.call_soon(self._send)
+        self.loop.call_soon(self._send_rest)
+
+    def _send_rest(self) -> None:
+        self._sends_soon = False
+        self._send()
 
     def _send(self) -> None:
         """Write all frames that the pipeline releases, in one call."""
-        self._sends_soon = False
         if self.usable:
             frames = self._pipeline.take()
             if frames:
