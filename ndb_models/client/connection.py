@@ -143,6 +143,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
     def _send(self) -> None:
         """Write all frames that the pipeline releases, in one call."""
         if self.usable:
+            if not self._pipeline.flying:
+                self._silent_since = self.loop.time()
             frames = self._pipeline.take()
             if frames:
                 self.transport.write(self._writer.text_frames(frames))
