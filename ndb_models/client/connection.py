@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -86,6 +87,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._joined: bytes | None = None
         # Set while requests wait to be written together, in the next turn of the loop.
         self._sends_soon = False
+        # In a turn in which answers resume many tasks, their requests go out in groups of so many.
+        self._group = sys.maxsize
         # Runs while there are requests. It looks for overdue requests and a frozen connection, at the time below.
         self._watch: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
@@ -121,7 +124,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         pipeline = self._pipeline
         pipeline.push(request)
         if self._sends_soon:
-            if len(pipeline.outbox) % FENCE_EVERY == 0:  # the server works on these while the next tasks go on
+            if len(pipeline.outbox) % self._group == 0:  # the server works on these while the next tasks go on
                 self._send()
         elif pipeline.flying or not self.usable:
             self._send_soon()
@@ -138,6 +141,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def _send_rest(self) -> None:
         self._sends_soon = False
+        self._group = sys.maxsize
         self._send()
 
     def _send(self) -> None:
@@ -200,6 +204,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             if answered:
                 self.has_answered = True
                 if not self._sends_soon and (len(answered) > 1 or pipeline.outbox):
+                    self._group = FENCE_EVERY
                     self._send_soon()
         if self.retired and pipeline.idle:
             self.transport.abort()
