@@ -269,11 +269,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Return the time at which the connection counts as frozen, if it stays silent."""
         if self.retired or self._pipeline.idle:
             return math.inf
-        limit: float | None = self._limits.attempt_timeout  # enough for a fence
-        if (head := self._pipeline.head) is not None:
-            limit = self._limits.of(head.exchange.command, now)
-            limit = None if limit is None else limit * head.patience
-        return math.inf if limit is None else self._silent_since + limit
+        return self._silent_since + self._limits.longest_silence(self._pipeline.head, now)
 
     def _stop_watching(self) -> None:
         if self._watch is not None:
@@ -303,9 +299,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def abort_from_anywhere(self) -> None:
         """Drop the connection once its loop runs. May be called from any thread, even after the loop was closed."""
-        loop = self.loop
         with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
-            loop.call_soon_threadsafe(self.transport.abort)
+            self.loop.call_soon_threadsafe(self.transport.abort)
 
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""
