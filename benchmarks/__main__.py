@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, repository, sqlite, transport, versions
+from benchmarks import calls, capacity, changing, repository, sqlite, transport, versions
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -33,6 +33,7 @@ def main() -> None:
         calls.bench(server)
         transport.bench(server, scale=scale, rounds=options.rounds)
         repository.bench(server, scale=scale, rounds=options.rounds)
+        changing.bench(server, scale=scale, rounds=options.rounds)
         capacity.bench(server, scale=scale)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)

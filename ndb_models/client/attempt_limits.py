@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ndb_models.wire.commands import Command
+from ndb_models.wire.pipeline import Request
 
 # A command may take this many times as long as its slowest recent answer.
 _MARGIN: Final = 2.0
@@ -37,6 +39,16 @@ class AttemptLimits:
         if command.may_take_long:
             return None
         return max(self.attempt_timeout, _MARGIN * self._slowest_of(command, now))
+
+    def longest_silence(self, head: Request | None, now: float) -> float:
+        """Return the seconds of silence after which a connection counts as frozen.
+
+        `head` is the request that must be answered next; None if a fence must be.
+        """
+        if head is None:
+            return self.attempt_timeout
+        limit = self.of(head.exchange.command, now)
+        return math.inf if limit is None else limit * head.patience
 
     def _slowest_of(self, command: Command, now: float) -> float:
         took, at = self._slowest.get(command.name, (0.0, now))

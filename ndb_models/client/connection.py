@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, Requ
 from ndb_models.wire.exchange import orphaned
 from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
 from ndb_models.wire.messages import MessageAssembler, check_utf8
-from ndb_models.wire.pipeline import Pipeline
+from ndb_models.wire.pipeline import FENCE_EVERY, Pipeline
 
 try:
     from websockets.speedups import apply_mask
@@ -87,6 +88,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         self._joined: bytes | None = None
         # Set while requests wait to be written together, in the next turn of the loop.
         self._sends_soon = False
+        # In a turn in which answers resume many tasks, their requests go out in groups of so many.
+        self._group = sys.maxsize
         # Runs while there are requests. It looks for overdue requests and a frozen connection, at the time below.
         self._watch: asyncio.TimerHandle | None = None
         self._looks_at = math.inf
@@ -121,24 +124,32 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             request.alone = size > self.largest_taken
         pipeline = self._pipeline
         pipeline.push(request)
-        if not self._sends_soon:
-            if pipeline.flying or not self.usable:
-                self._send_soon()
-            else:
-                self._silent_since = self.loop.time()
-                self.transport.write(self._writer.text_frames(pipeline.take()))
+        if self._sends_soon:
+            if len(pipeline.outbox) % self._group == 0:  # the server works on these while the next tasks go on
+                self._send()
+        elif pipeline.flying or not self.usable:
+            self._send_soon()
+        else:
+            self._silent_since = self.loop.time()
+            self.transport.write(self._writer.text_frames(pipeline.take()))
         if request.deadline < self._looks_for:
             self._watch_until(min(request.deadline, self.loop.time() + self._limits.attempt_timeout))
 
     def _send_soon(self) -> None:
         """Write in the next turn of the loop, after the tasks that go on in that turn."""
         self._sends_soon = True
-        self.loop.call_soon(self._send)
+        self.loop.call_soon(self._send_rest)
+
+    def _send_rest(self) -> None:
+        self._sends_soon = False
+        self._group = sys.maxsize
+        self._send()
 
     def _send(self) -> None:
         """Write all frames that the pipeline releases, in one call."""
-        self._sends_soon = False
         if self.usable:
+            if not self._pipeline.flying:
+                self._silent_since = self.loop.time()
             frames = self._pipeline.take()
             if frames:
                 self.transport.write(self._writer.text_frames(frames))
@@ -194,6 +205,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
             if answered:
                 self.has_answered = True
                 if not self._sends_soon and (len(answered) > 1 or pipeline.outbox):
+                    self._group = FENCE_EVERY
                     self._send_soon()
         if self.retired and pipeline.idle:
             self.transport.abort()
@@ -258,11 +270,7 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Return the time at which the connection counts as frozen, if it stays silent."""
         if self.retired or self._pipeline.idle:
             return math.inf
-        limit: float | None = self._limits.attempt_timeout  # enough for a fence
-        if (head := self._pipeline.head) is not None:
-            limit = self._limits.of(head.exchange.command, now)
-            limit = None if limit is None else limit * head.patience
-        return math.inf if limit is None else self._silent_since + limit
+        return self._silent_since + self._limits.longest_silence(self._pipeline.head, now)
 
     def _stop_watching(self) -> None:
         if self._watch is not None:
@@ -292,9 +300,8 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
 
     def abort_from_anywhere(self) -> None:
         """Drop the connection once its loop runs. May be called from any thread, even after the loop was closed."""
-        loop = self.loop
         with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
-            loop.call_soon_threadsafe(self.transport.abort)
+            self.loop.call_soon_threadsafe(self.transport.abort)
 
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""

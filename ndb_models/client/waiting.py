@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ class WaitingRequests:
         self._error = error
         self._attempts: dict[asyncio.Future[Any], Attempt] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
 
     def add(self, attempt: Attempt) -> None:
         """Add a request. If it has waited long enough already, it fails in the next turn of the loop."""
@@ -48,11 +50,11 @@ class WaitingRequests:
         return attempts
 
     def _look_at(self, when: float) -> None:
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look)
+        if when < self._looks_at or self._timer is None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._look)
+            self._looks_at = when
 
     def _look(self) -> None:
         self._timer = None

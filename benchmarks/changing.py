@@ -1,0 +1,163 @@
+"""Requests on sessions that exist, against the same frames over a bare websockets connection.
+
+- raw: `sh_set` of five keys, then `sh_get` of them.
+- one field: `Repository.get`, a change of one field of six, `save`.
+- six fields: the same with a change of every field.
+- bare: the two frames of that, ready-made, over websockets, without parsing and validation. As many are in flight.
+
+Run `python -m benchmarks.changing` for these tables alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from websockets.asyncio.client import connect
+
+from benchmarks.harness import Side, compare
+from benchmarks.repository import SINCE, Measured, measured
+from benchmarks.servers import MeasuredServer, measured_server
+from ndb_models import NdbClient, Repository
+
+DEPTH: Final = 64
+KEYS: Final[Mapping[str, object]] = {"a": 1, "b": "xyz", "c": [1, 2, 3], "d": True, "e": 1.5}
+NAMES: Final = [*Measured.model_fields, "__ndb__"]
+
+Work = Callable[[int, int], Awaitable[object]]
+"""Does the work of a number on the session of a token."""
+Frames = Callable[[int, int], list[str]]
+"""Returns the frames of that work."""
+
+
+def _frame(command: str, **body: object) -> str:
+    return json.dumps({command: body}, separators=(",", ":"))
+
+
+def change_all(session: Measured, number: int) -> None:
+    """Give all six fields new values."""
+    session.username = f"billy{number}"
+    session.email = f"billy{number}@example.org"
+    session.roles = ["admin", str(number)]
+    session.visits = number
+    session.ratio = number + 0.5
+    session.since = SINCE + timedelta(seconds=number)
+
+
+def raw_frames(number: int, tkn: int) -> list[str]:
+    """Set and get."""
+    return [_frame("SH_SET", tkn=tkn, keys={**KEYS, "a": number}), _frame("SH_GET", tkn=tkn, keys=[*KEYS])]
+
+
+def one_field_frames(number: int, tkn: int) -> list[str]:
+    """Get, and set one field."""
+    return [_frame("SH_GET", tkn=tkn, keys=NAMES), _frame("SH_SET", tkn=tkn, keys={"visits": number})]
+
+
+def six_fields_frames(number: int, tkn: int) -> list[str]:
+    """Get, and set all fields."""
+    session = measured(0)
+    change_all(session, number)
+    keys = session.model_dump(mode="json")
+    return [_frame("SH_GET", tkn=tkn, keys=NAMES), _frame("SH_SET", tkn=tkn, keys=keys)]
+
+
+def raw(client: NdbClient) -> Work:
+    """Set and get."""
+
+    async def work(number: int, tkn: int) -> None:
+        await client.sh_set({**KEYS, "a": number}, tkn)  # type: ignore[dict-item]  # they are JSON
+        await client.sh_get([*KEYS], tkn)
+
+    return work
+
+
+def one_field(client: NdbClient) -> Work:
+    """Get, change one field, save."""
+    repo = Repository(client, Measured)
+
+    async def work(number: int, tkn: int) -> None:
+        session = await repo.get(tkn)
+        session.visits = number
+        await repo.save(session)
+
+    return work
+
+
+def six_fields(client: NdbClient) -> Work:
+    """Get, change all fields, save."""
+    repo = Repository(client, Measured)
+
+    async def work(number: int, tkn: int) -> None:
+        session = await repo.get(tkn)
+        change_all(session, number)
+        await repo.save(session)
+
+    return work
+
+
+async def _tokens(client: NdbClient, count: int) -> list[int]:
+    repo = Repository(client, Measured)
+    return [(await repo.create(measured(0))).tkn for _ in range(count)]
+
+
+def ours(work_of: Callable[[NdbClient], Work], operations: int, depth: int) -> Callable[[str], Awaitable[float]]:
+    """Do the work from so many tasks on one client, each on a session of its own."""
+
+    async def run(uri: str) -> float:
+        async with NdbClient.connect(uri) as client:
+            work = work_of(client)
+
+            async def task(first: int, tkn: int) -> None:
+                for number in range(first + 1, operations + 1, depth):
+                    await work(number, tkn)
+
+            tokens = await _tokens(client, depth)
+            started = time.perf_counter()
+            await asyncio.gather(*(task(first, tkn) for first, tkn in enumerate(tokens)))
+            return operations / (time.perf_counter() - started)
+
+    return run
+
+
+def bare(frames_of: Frames, operations: int, depth: int) -> Callable[[str], Awaitable[float]]:
+    """The same frames, so many in flight."""
+
+    async def run(uri: str) -> float:
+        async with NdbClient.connect(uri) as client:
+            tokens = await _tokens(client, depth)
+        frames = [frame for number in range(operations) for frame in frames_of(number + 1, tokens[number % depth])]
+        async with connect(uri, compression=None, proxy=None) as websocket:
+            started = time.perf_counter()
+            for frame in frames[:depth]:
+                await websocket.send(frame)
+            for frame in frames[depth:]:
+                await websocket.recv()
+                await websocket.send(frame)
+            for _ in range(depth):
+                await websocket.recv()
+            return operations / (time.perf_counter() - started)
+
+    return run
+
+
+def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
+    """Run all comparisons."""
+    few, many = max(DEPTH, int(1_500 * scale)), max(DEPTH, int(6_400 * scale))
+    for title, work_of, frames_of in (
+        ("sh_set and sh_get", raw, raw_frames),
+        ("Get, change one field, save", one_field, one_field_frames),
+        ("Get, change six fields, save", six_fields, six_fields_frames),
+    ):
+        for manner, operations, depth in (("one at a time", few, 1), ("64 in flight", many, DEPTH)):
+            sides = [Side("bare", bare(frames_of, operations, depth)), Side("ours", ours(work_of, operations, depth))]
+            compare(f"{title}, {manner}", sides, server.uri, 3 * rounds)
+
+
+if __name__ == "__main__":
+    with measured_server() as measured_one:
+        bench(measured_one, scale=1.0, rounds=5)
