@@ -28,7 +28,7 @@ from ndb_models.errors import ConnectionLostError, ProtocolError, RequestTimeout
 from ndb_models.raising import raise_without_context
 from ndb_models.repository.creation import draw_token
 from ndb_models.repository.entry_rules import VACANT, IndexEntry, entries_in
-from ndb_models.repository.keys_read import KeysRead
+from ndb_models.repository.keys_read import keys_read
 from ndb_models.texts import UNREADABLE, ObjectText
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.wire.commands import COMMANDS, is_token
@@ -74,7 +74,7 @@ class EntrySet:
         for _ in range(_ATTEMPTS):
             names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
             for part in self._parts(names):
-                found |= _values(await self._perform(KeysRead(_SH_GET, tuple(part), self.tkn)))
+                found |= _values(await self._perform(keys_read(_SH_GET, tuple(part), self.tkn)))
             if len(found) == len(names):  # a missing one may have come back under another key
                 break
         return entries_in(found)
@@ -174,7 +174,7 @@ class Catalogue:
 
     async def _named(self, key: str) -> SessionToken | None:
         """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
-        request = KeysRead(_KV_GET, (key,))
+        request = keys_read(_KV_GET, (key,))
         found = _values(_succeeded(request, await self._client.perform(request)))
         if key not in found:
             return None

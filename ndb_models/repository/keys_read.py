@@ -11,15 +11,10 @@ from ndb_models.wire.prepared import Parameters, Prepared
 from ndb_models.wire.statuses import OK_STATUS
 
 
-class KeysRead(Prepared):
+class _KeysRead(Prepared):
     """A read whose answer is recognised by the names of its keys: it holds only keys that were asked for."""
 
-    __slots__ = ()
-
     is_checked: ClassVar[bool] = True
-
-    def __init__(self, command: Command, names: tuple[str, ...], tkn: SessionToken | None = None) -> None:
-        super().__init__(command, tkn, Parameters(keys=names))
 
     def fits(self, answer: bytes) -> bool:
         """Return True if an answer holds only keys that were asked for."""
@@ -28,3 +23,8 @@ class KeysRead(Prepared):
             return body["st"] != OK_STATUS or frozenset(self.body["keys"]).issuperset(body["keys"])
         except ProtocolError:
             return True  # reading the answer raises the error
+
+
+def keys_read(command: Command, names: tuple[str, ...], tkn: SessionToken | None = None) -> Prepared:
+    """Return a read whose answer is recognised by the names of its keys: it holds only keys that were asked for."""
+    return _KeysRead(command, tkn, Parameters(keys=names))

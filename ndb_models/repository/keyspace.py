@@ -6,14 +6,14 @@ This module knows keys and the names of fields, but no models.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from pydantic_core import from_json
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError, SchemaError
-from ndb_models.repository.keys_read import KeysRead
+from ndb_models.repository.keys_read import keys_read
 from ndb_models.repository.splitting import fits, split_by_size, split_names
 from ndb_models.texts import ObjectText
 from ndb_models.wire.commands import COMMANDS
@@ -68,7 +68,7 @@ class KeySpace:
         if not self._names:
             return texts
         for part in split_names(_KV_GET, tuple(self._names), None, self._client.max_payload):
-            answer = await self._client.perform(KeysRead(_KV_GET, part))
+            answer = await self._client.perform(keys_read(_KV_GET, part))
             if answer["st"] != Status.OK:
                 raise failure(_KV_GET, {"st": answer["st"], "m": answer.get("m")})
             texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())
