@@ -60,8 +60,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "client": "client errors forks raising texts types uncopyable usage wire",
         "engine": "engine errors garbage private_files texts turns types uncopyable usage version wire stores.contract",
         "copying": "copying client engine errors private_files texts types wire stores",
-        "cli": "cli copying schema errors redaction types",
-        "server.cli": "server cli copying errors types version",
+        "cli": "cli server copying schema errors redaction types version",
         "server.configuration": "server errors private_files raising stores.occupancy engine.context",
         "server.settings": "server errors redaction wire stores.opening engine.paths",
         "server.config_file": "server errors raising redaction texts wire",
@@ -70,7 +69,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
         "server": "server engine errors types uncopyable usage wire version stores.contract",
         "repository": "repository schema client errors texts types uncopyable usage wire",
         "integrations": "integrations repository schema client errors",
-        "__main__": "server.cli",
+        "__main__": "cli.main",
         "": "client errors repository schema tokens types uncopyable version",
     }.items()
 }

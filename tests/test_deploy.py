@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models import NdbClient
-from ndb_models.server.cli import make_parser
+from ndb_models.cli.main import make_parser
 from ndb_models.server.configuration import configure
 from ndb_models.server.settings import SETTINGS
 

@@ -40,7 +40,7 @@ async def start(*arguments: str, memory: int | None = None) -> tuple[Process, st
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
-    command = (sys.executable, "-m", "ndb_models.server.cli", "serve", "--port", "0", *arguments)
+    command = (sys.executable, "-m", "ndb_models", "serve", "--port", "0", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, preexec_fn=limit)
     assert process.stdout is not None
     async with asyncio.timeout(GUARD):
