@@ -11,10 +11,11 @@ from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, MISUSED, complain, exi
 from ndb_models.cli.flags import add_flags
 from ndb_models.cli.parser import Parser
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, Configuration, configure, configure_probe
+from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe, require_startable
 from ndb_models.server.health import why_not_ready
 from ndb_models.server.running import run
-from ndb_models.server.settings import SETTINGS, Setting
+from ndb_models.server.setting_fields import Setting
+from ndb_models.server.settings import SETTINGS, Settings
 
 
 def add_serve_command(commands: Any) -> None:
@@ -53,16 +54,16 @@ def _add_settings(parser: Parser, settings: Sequence[Setting]) -> None:
 def run_serve(options: argparse.Namespace) -> int:
     """Run a server until it is told to stop; return the exit status."""
 
-    def read() -> Configuration:
-        configuration = configure(vars(options), os.environ)
-        configuration.require_startable()
-        return configuration
+    def read() -> Settings:
+        settings = configure(vars(options), os.environ)
+        require_startable(settings)
+        return settings
 
     try:
-        configuration = read()
+        settings = read()
     except InvalidArgumentError as exc:
         return complain(exc, MISUSED)
-    return run(configuration, read)
+    return run(settings, read)
 
 
 def run_health(options: argparse.Namespace) -> int:
