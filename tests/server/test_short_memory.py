@@ -122,7 +122,7 @@ async def test_an_answer_without_memory_ends_its_connection_and_no_other(monkeyp
     async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server, plain(server) as other:
         async with plain(server) as websocket:
             with monkeypatch.context() as patched:
-                patched.setattr("ndb_models.server.pacing.text_frame", fail)
+                patched.setattr("ndb_models.server.writing.text_frame", fail)
                 await websocket.send('{"SV_INFO":{}}')
                 await websocket.wait_closed()
         assert (await ask(other, "SV_INFO"))["st"] == 1
