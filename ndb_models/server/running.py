@@ -9,9 +9,7 @@ import importlib
 import importlib.util
 import logging
 import os
-import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from ndb_models.server.reloading import merged
 from ndb_models.server.server import NdbServer
 from ndb_models.server.settings import IN_MEMORY, Settings
 from ndb_models.server.signals import handling_signals, hold_signals
+from ndb_models.server.systemd import READY, STOPPING, reloading_state, tell_systemd
 from ndb_models.server.workers import Stage, Supervisor, hold_port
 from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
@@ -117,7 +116,7 @@ def _run_alone(settings: Settings, read: Reading) -> int:
     def read_anew() -> Settings:
         return merged(settings, read(), guarded=generations.guarded)
 
-    return _serve(settings, _Process(state, read_anew, generations.ask, _tell_systemd))
+    return _serve(settings, _Process(state, read_anew, generations.ask, tell_systemd))
 
 
 def _run_workers(settings: Settings, read: Reading) -> int:
@@ -230,9 +229,9 @@ async def _serve_store(
     if await _is_done_before(asyncio.create_task(server.start()), stopping):
         _say(f"ndb-models {__version__} is ready on {server.uri}")
         state.note_ready()
-        process.tell("READY=1")
+        process.tell(READY)
         await stopping.wait()
-        process.tell("STOPPING=1")
+        process.tell(STOPPING)
     await server.stop()
 
 
@@ -268,6 +267,16 @@ def _loading(settings: Settings, engine: Engine, generations: Generations) -> Ca
     return load
 
 
+def _tell_systemd_stage(stage: Stage) -> None:
+    match stage:
+        case Stage.READY | Stage.RELOADED:
+            tell_systemd(READY)
+        case Stage.RELOADING:
+            tell_systemd(reloading_state())
+        case Stage.STOPPING:
+            tell_systemd(STOPPING)
+
+
 class _Reloading:
     """Reloads a server on request. A request that comes before there is a server waits for it."""
 
@@ -291,7 +300,7 @@ class _Reloading:
             return
         process, state = self._process, self._process.state
         generation = process.generation()
-        process.tell(_reloading_state())
+        process.tell(reloading_state())
         try:
             options = process.read()
             self._server.reload(options.tokens, certificate=options.certificate, generation=generation)
@@ -304,27 +313,4 @@ class _Reloading:
             if options.tokens is not None:
                 state.generations.note_guarded()
         if state.ready:
-            process.tell("READY=1")
-
-
-def _tell_systemd_stage(stage: Stage) -> None:
-    match stage:
-        case Stage.READY | Stage.RELOADED:
-            _tell_systemd("READY=1")
-        case Stage.RELOADING:
-            _tell_systemd(_reloading_state())
-        case Stage.STOPPING:
-            _tell_systemd("STOPPING=1")
-
-
-def _reloading_state() -> str:
-    """Return systemd's notification for the start of a reload. The one for its end is `READY=1`."""
-    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
-
-
-def _tell_systemd(state: str) -> None:
-    """Tell systemd the state of the service, if it has asked for that (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:
-            notifying.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
+            process.tell(READY)
