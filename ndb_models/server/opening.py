@@ -75,7 +75,7 @@ class OpeningConnection(ServerConnection):
         self.hang_up()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, but start no task, as websockets' server would: `Host` runs the connection."""
+        """Take the transport, but start no task, as websockets' server would: the server runs the connection."""
         self._is_connected = True
         Connection.connection_made(self, transport)
 

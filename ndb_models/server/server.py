@@ -1,9 +1,10 @@
-"""The server: listen, sweep, reload, stop."""
+"""The server: listen, connect, sweep, reload, stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Final
 
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.server.accepting import Acceptor
@@ -19,7 +21,6 @@ from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.context import ServerContext
 from ndb_models.server.gate import Admission, Readiness
 from ndb_models.server.generations import Generations, WorkerState
-from ndb_models.server.hosting import Host
 from ndb_models.server.listening import listen, listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
@@ -110,9 +111,8 @@ class NdbServer(Uncopyable):
             listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
         self._port = int(listening[0].getsockname()[1])
         _logger.info("listening", extra={"fields": {"uri": self.uri}})
-        host = Host(self._context, self._admission, self._registry, tls=self._tls, logger=_websocket_logger)
         self._acceptor = Acceptor(
-            listening, host.connect, free_descriptors=self._registry.free_descriptors, traffic=self._context.traffic
+            listening, self._connect, free_descriptors=self._registry.free_descriptors, traffic=self._context.traffic
         )
         self._background.append(asyncio.create_task(self._sweep()))
         most = resident_limit()
@@ -201,6 +201,38 @@ class NdbServer(Uncopyable):
             self._registry.cut()
             await self._engine.aclose()
         _logger.info("stopped")
+
+    async def _connect(self, accepted: socket.socket, peer: str, *, only_probes: bool) -> None:
+        """Serve a socket until its connection ends or is cut off."""
+        protocol = ServerProtocol(max_size=self._options.max_payload, logger=_websocket_logger)
+        connection = NdbServerConnection(protocol, self._context, peer=peer, only_probes=only_probes)
+        self._registry.arrive(connection)
+        try:
+            if await self._open(connection, accepted):
+                async with connection:
+                    await connection.stay()
+        except Exception:
+            _websocket_logger.exception("a connection failed")
+        finally:
+            connection.hang_up()
+            self._registry.leave(connection)
+
+    async def _open(self, connection: NdbServerConnection, accepted: socket.socket) -> bool:
+        """Return True if the connection is open now. Otherwise it has been answered, or has failed by itself."""
+        options = self._options
+        times = {"ssl_handshake_timeout": options.open_timeout, "ssl_shutdown_timeout": options.close_timeout}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, **(times if self._tls is not None else {})
+            )
+            async with asyncio.timeout(options.open_timeout):
+                await connection.handshake(self._admission, server_header=None)
+        except Exception:  # noqa: BLE001 - a failed handshake, even in TLS or by time, is the client's fault
+            return False
+        if connection.protocol.state is not State.OPEN:
+            return False
+        connection.start_keepalive()
+        return True
 
     async def _say_goodbye(self) -> None:
         """Give every open client its answers, within `stop_timeout`."""
