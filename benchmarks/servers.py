@@ -60,7 +60,7 @@ def measured_server() -> Iterator[MeasuredServer]:
     if uri := os.environ.get("NDB_URI"):
         yield MeasuredServer(uri, None)
         return
-    command = [sys.executable, "-m", "ndb_models.server.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "ndb_models", "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"ws://\S+", process.stdout.readline())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ndb_models.server.cli import main
+from ndb_models.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

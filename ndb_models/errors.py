@@ -48,22 +48,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ndb_models.types import JsonValue, SessionToken, redact
-
-
-class NdbError(Exception):
-    """The root of all errors. Can be copied and pickled."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (type(self), self.args, self.__dict__)
-
-
-def _restore(kind: type[NdbError], args: tuple[object, ...], fields: dict[str, object]) -> NdbError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
-
+from ndb_models.error_root import NdbError as NdbError
+from ndb_models.error_root import listed
+from ndb_models.session_errors import (
+    ForeignSessionError as ForeignSessionError,
+    IncompleteSessionError as IncompleteSessionError,
+    NewerVersionError as NewerVersionError,
+    NotSavedError as NotSavedError,
+    OlderVersionError as OlderVersionError,
+    SessionError as SessionError,
+    SessionExpiredError as SessionExpiredError,
+    SessionGoneError as SessionGoneError,
+    StoredDataError as StoredDataError,
+    UnusableSessionError as UnusableSessionError,
+    UpgradeError as UpgradeError,
+    WrongSchemaError as WrongSchemaError,
+)
+from ndb_models.types import JsonValue
 
 NdbException = NdbError
 
@@ -202,7 +203,7 @@ class UnstorableError(NdbError, ValueError):
     def __init__(self, model: str, problems: Sequence[tuple[str, str]]) -> None:
         self.model = model
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
-        super().__init__(f"{model} cannot be stored: {_listed(problems)}")
+        super().__init__(f"{model} cannot be stored: {listed(problems)}")
 
 
 class DuplicateError(NdbError, ValueError):
@@ -242,15 +243,11 @@ class StoredConfigError(NdbError):
     def __init__(self, model: str, problems: Sequence[ConfigProblem]) -> None:
         self.model = model
         self.problems: tuple[ConfigProblem, ...] = tuple(problems)
-        listed = _listed([(problem.key, problem.reason) for problem in problems])
+        text = listed([(problem.key, problem.reason) for problem in problems])
         super().__init__(
-            f"the stored configuration does not fit {model}: {listed}; repair these keys with the raw client"
+            f"the stored configuration does not fit {model}: {text}; repair these keys with the raw client"
             " (kv_set, kv_rmv), or write over them with save(config, replace_invalid=True)"
         )
-
-
-def _listed(problems: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{field}: {reason}" for field, reason in problems)
 
 
 class StoreError(UnavailableError):
@@ -290,110 +287,3 @@ class StoreLockedError(StoreError, TimeoutError):
 
 class StoreFullError(StoreError):
     """There is no room left. Reads work; writes work again once there is room."""
-
-
-class SessionError(NdbError):
-    """A session cannot be used like that. Attributes: `model`, the class name; `tkn`, or None."""
-
-    def __init__(self, model: str, tkn: SessionToken | None, problem: str) -> None:
-        self.model = model
-        self.tkn = tkn
-        super().__init__(f"{model} {redact(tkn)}: {problem}" if tkn is not None else f"{model}: {problem}")
-
-
-class NotSavedError(SessionError):
-    """The model was never saved, so it has no token."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(model, None, "it has no token yet: save it first")
-
-
-class UnusableSessionError(SessionError):
-    """This code cannot use the session. Its user logs in again; other users are not affected."""
-
-
-class SessionGoneError(UnusableSessionError):
-    """There is no such session: it has ended, has expired or never existed. Saving a new model creates another."""
-
-    _PROBLEM = "there is no such session; it has ended or expired. To start anew, save a new model"
-
-    def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, self._PROBLEM)
-
-
-class SessionExpiredError(SessionGoneError):
-    """The session has expired: its absolute time is over, or its expiry emptied it."""
-
-    _PROBLEM = "it has expired. To start anew, save a new model"
-
-
-class WrongSchemaError(UnusableSessionError):
-    """The token belongs to a session of another model. Attribute: `stored`, the name of that model's schema."""
-
-    def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
-        self.stored = stored
-        super().__init__(model, tkn, f"this is a session of schema {stored!r}; use the repository of that model")
-
-
-class NewerVersionError(UnusableSessionError):
-    """Newer code wrote the session. The session was left as it is.
-
-    Attributes: `stored`, the version of the session; `version`, the version of the class.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, stored: int, version: int) -> None:
-        self.stored = stored
-        self.version = version
-        problem = f"it is of version {stored}, and this code knows versions up to {version}: deploy the newer code"
-        super().__init__(model, tkn, f"{problem} here too; the session was left as it is")
-
-
-class OlderVersionError(UnusableSessionError):
-    """The class no longer upgrades from the session's version. The session was left as it is.
-
-    Attributes: `stored`, the version of the session; `oldest`, the first version that is upgraded.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, stored: int, oldest: int) -> None:
-        self.stored = stored
-        self.oldest = oldest
-        problem = f"it is of version {stored}, and this code upgrades from version {oldest} on"
-        super().__init__(model, tkn, f"{problem}: lower oldest= and add the steps again, or delete the session")
-
-
-class IncompleteSessionError(UnusableSessionError):
-    """The session exists without its keys: its creation was cut short, or another client emptied it."""
-
-    def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, "its creation was cut short, or it was emptied; delete it")
-
-
-class ForeignSessionError(UnusableSessionError):
-    """No repository wrote the session, so its model is unknown."""
-
-    def __init__(self, model: str, tkn: SessionToken) -> None:
-        super().__init__(model, tkn, "it was not written by a repository; Repository(..., foreign=True) takes it")
-
-
-class StoredDataError(UnusableSessionError):
-    """The stored data does not fit the model. Attributes: `model`, `tkn`, `problems`: (field, reason), without values.
-
-    The cause is Pydantic's `ValidationError`, with reasons in the place of values.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, problems: Sequence[tuple[str, str]]) -> None:
-        self.problems: tuple[tuple[str, str], ...] = tuple(problems)
-        super().__init__(model, tkn, f"it does not fit: {_listed(problems)}; raw(tkn) shows what is stored")
-
-
-class UpgradeError(StoredDataError):
-    """A step of an upgrade failed on a session, or returned data that cannot be stored. The session was left as it is.
-
-    Attributes: as of `StoredDataError`; `version`, the version from which the step upgrades. If the step raised, the
-    reason names the error and its line. The error itself is not kept, since it may hold values.
-    """
-
-    def __init__(self, model: str, tkn: SessionToken, version: int, reason: str) -> None:
-        self.version = version
-        step = f"upgrade({version}), from version {version} to {version + 1}"
-        super().__init__(model, tkn, [(step, reason)])

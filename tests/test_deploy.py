@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models import NdbClient
-from ndb_models.server.cli import make_parser
+from ndb_models.cli.main import make_parser
 from ndb_models.server.configuration import configure
 from ndb_models.server.settings import SETTINGS
 
@@ -68,7 +68,7 @@ def test_the_unit_loads_every_credential_that_it_names(unit: dict[str, list[str]
 
 
 def test_the_unit_waits_for_a_graceful_stop(unit: dict[str, list[str]]) -> None:
-    assert int(unit["TimeoutStopSec"][0]) > configure({}, {}).server.stop_timeout
+    assert int(unit["TimeoutStopSec"][0]) > configure({}, {}).stop_timeout
 
 
 def test_the_unit_is_hardened(unit: dict[str, list[str]]) -> None:
@@ -96,9 +96,9 @@ def test_the_container_s_environment_is_of_known_variables(tmp_path: Path) -> No
     variables = {setting.variable for setting in SETTINGS}
     assert {name for name in environment if name.startswith("NDB_")} <= variables
     configuration = configure({}, {**environment, "NDB_PERSIST_PATH": str(tmp_path)})
-    assert str(configuration.server.port) in instructions("EXPOSE")
-    assert configuration.server.host == "0.0.0.0"
-    assert not configuration.server.insecure
+    assert str(configuration.port) in instructions("EXPOSE")
+    assert configuration.host == "0.0.0.0"
+    assert not configuration.insecure
 
 
 def test_the_container_tells_whether_it_is_healthy() -> None:

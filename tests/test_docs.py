@@ -12,6 +12,7 @@ from ndb_models.engine.tally import Tally
 from ndb_models.server.configuration import TOKEN_VARIABLES
 from ndb_models.server.generations import Generations
 from ndb_models.server.metrics import exposition
+from ndb_models.server.setting_fields import Setting
 from ndb_models.server.settings import SETTINGS
 from ndb_models.server.traffic import Ending, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
@@ -20,7 +21,6 @@ from ndb_models.wire.commands import COMMANDS
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVER = (ROOT / "docs" / "server.md").read_text("utf-8")
-IN_NEMESISDB = {"host": "`ip`", "port": "`port`", "max_payload": "`maxPayload`", "persist_path": "`persist.path`"}
 
 
 def rows() -> dict[str, list[str]]:
@@ -29,14 +29,24 @@ def rows() -> dict[str, list[str]]:
     return {cells[0].strip().strip("`"): [cell.strip() for cell in cells] for cells in lines}
 
 
-def test_every_setting_stands_in_the_table_with_its_names_and_default() -> None:
+def range_of(setting: Setting) -> str:
+    """Return the bounds of a setting as the table writes them; a duration's upper bound, a year, is left out."""
+    if setting.least is None or setting.most is None:
+        return ""
+    if setting.unit == "seconds" or setting.most >= 2**63 - 1:
+        return f"{setting.least:g} or more"
+    return f"{setting.least} to {setting.most}"
+
+
+def test_every_setting_stands_in_the_table_with_its_names_default_and_bounds() -> None:
     table = rows()
     assert table.keys() == {"--config", *(setting.flag for setting in SETTINGS)}
     for setting in SETTINGS:
-        _, variable, key, default, _ = table[setting.flag]
+        _, variable, key, default, bounds, _ = table[setting.flag]
+        assert bounds == range_of(setting)
         assert variable == f"`{setting.variable}`"
-        assert key.startswith(IN_NEMESISDB.get(setting.name, f"`ndb_models.{setting.key}`"))
-        if setting.read is None:
+        assert key.startswith(f"`{setting.paths[0]}`")
+        if setting.is_switch:
             assert default == "off"
         elif isinstance(setting.default, (int, float, str)):
             assert default == f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)

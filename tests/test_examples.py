@@ -107,7 +107,7 @@ def test_the_commands_on_the_page_on_versions_say_what_it_says(tmp_path: Path) -
         elif kind == "console":
             command, _, expected = text.partition("\n")
             assert command.startswith("$ ndb-models ")
-            arguments = ["-B", "-m", "ndb_models.server.cli", *command.split()[2:]]
+            arguments = ["-B", "-m", "ndb_models", *command.split()[2:]]
             done = subprocess.run(
                 [sys.executable, "-W", "error", *arguments],
                 cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,1 +1,1 @@
-"""Subcommands of `ndb-models` that need no server. `ndb_models.server.cli` starts them."""
+"""The command line `ndb-models`, on top of everything."""

@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import Any, Final
 
+from ndb_models.cli.exits import FAILED, INTERRUPTED, MISUSED, complain
 from ndb_models.copying import backup
 from ndb_models.errors import InvalidArgumentError, NdbError
 
@@ -23,7 +24,6 @@ exit status:
   2    called wrongly: there is no such store, or FILE is there already
   130  interrupted (SIGINT or SIGTERM)
 """
-_INTERRUPTED: Final = 130
 
 
 def add_backup_command(commands: Any) -> None:
@@ -47,11 +47,11 @@ def run_backup(options: argparse.Namespace) -> int:
     try:
         size = asyncio.run(_backup(options, progress))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _failed(progress, "interrupted; nothing was written", _INTERRUPTED)
+        return _failed(progress, "interrupted; nothing was written", INTERRUPTED)
     except InvalidArgumentError as exc:
-        return _failed(progress, str(exc), 2)
+        return _failed(progress, str(exc), MISUSED)
     except NdbError as exc:
-        return _failed(progress, str(exc), 1)
+        return _failed(progress, str(exc), FAILED)
     if progress is not None:
         progress.end()
     sys.stdout.write(f"{options.file}: {size} bytes, checked\n")
@@ -69,8 +69,7 @@ async def _backup(options: argparse.Namespace, progress: _Progress | None) -> in
 def _failed(progress: _Progress | None, reason: str, status: int) -> int:
     if progress is not None:
         progress.end()
-    sys.stderr.write(f"ndb-models: {reason}\n")
-    return status
+    return complain(reason, status)
 
 
 class _Progress:

@@ -81,12 +81,6 @@ class Parser(argparse.ArgumentParser):
         return f"there is no flag {name[:_SHOWN]}{place}{_did_you_mean(name, self._flags)} (see {self.prog} --help)"
 
 
-def exit_statuses(*more: str) -> dict[str, Any]:
-    """Return parser options that end the help with the meaning of the exit statuses."""
-    lines = ["exit status:", "  0    done", *(f"  {line}" for line in more), "  130  interrupted (Ctrl-C)"]
-    return {"epilog": "\n".join(lines), "formatter_class": argparse.RawDescriptionHelpFormatter}
-
-
 def _did_you_mean(given: str, known: Iterable[str]) -> str:
     by_small_letters = {name.lower(): name for name in known}
     close = difflib.get_close_matches(given.lower(), by_small_letters, n=1, cutoff=0.6)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.schema.freezing import (
@@ -136,11 +137,9 @@ def _run(options: argparse.Namespace, action: Any) -> int:
         looks = [_look(model, options) for model in find_models(options.models)]
         done = [action(look, options) for look in looks]
     except (InvalidArgumentError, SchemaError, OSError) as exc:
-        sys.stderr.write(f"ndb-models: {exc}\n")
-        return 2
+        return complain(exc, MISUSED)
     except KeyboardInterrupt:
-        sys.stderr.write("ndb-models: interrupted\n")
-        return 130
+        return complain("interrupted", INTERRUPTED)
     orphans = _orphans(looks, options)
     for path in orphans:
         _say_orphan(path)

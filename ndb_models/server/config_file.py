@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +20,14 @@ from typing import Any, Final
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.raising import raise_without_context
 from ndb_models.redaction import shown
+from ndb_models.server.setting_fields import OWN_KEY
 from ndb_models.texts import is_nested_deeper
 from ndb_models.wire.strict_json import MAX_NESTING
 
 _VERSIONS: Final = (5, 6)
-_MEANINGLESS: Final = frozenset({"arrays", "core", "lists", "sessionsEnabled"})
-_OURS: Final = "ndb_models"
-_NAMES: Final[Mapping[str, str]] = {"ip": "host", "port": "port", "maxPayload": "maxPayload"}
+_OBJECTS: Final = frozenset({"persist", OWN_KEY})
+_ENABLED: Final = "persist.enabled"
+_IGNORED: Final = frozenset({"arrays", "core", "lists", "sessionsEnabled", "version"})
 
 # Matches whole strings too, so that a comment sign inside a string is not taken for a comment.
 _STRING_OR_COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -38,14 +39,12 @@ class ConfigFile:
     """The content of a configuration file.
 
     Attributes:
-        values: JSON values by the keys of settings.
-        places: the place in the file of each value, by the same keys.
-        warnings: messages for the author of the file.
+        values: JSON values by the paths of their keys, such as `port`, `persist.path` or `ndb_models.maxSessions`.
+        name: the name of the file.
     """
 
     values: Mapping[str, object]
-    places: Mapping[str, str]
-    warnings: tuple[str, ...]
+    name: str = ""
 
 
 def read_config_file(path: Path) -> ConfigFile:
@@ -65,7 +64,7 @@ def read_config_file(path: Path) -> ConfigFile:
     if type(version) is not int or version not in _VERSIONS:
         wanted = " or ".join(map(str, _VERSIONS))
         raise InvalidArgumentError(f"{path}: 'version' must be {wanted}, as NemesisDB has it since 0.6.4")
-    return _sorted_out(path, {key: value for key, value in document.items() if key != "version"})
+    return ConfigFile(dict(_flattened(path, document)), str(path))
 
 
 def without_comments(text: str) -> str:
@@ -101,34 +100,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"JSON has no {name}")
 
 
-def _sorted_out(path: Path, document: Mapping[str, Any]) -> ConfigFile:
-    values: dict[str, object] = {}
-    places: dict[str, str] = {}
-    warnings: list[str] = []
-
-    def take(key: str, value: object, place: str) -> None:
-        values[key] = value
-        places[key] = f"{place} in {path}"
-
+def _flattened(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield the paths of all keys that may be settings, with their values."""
     for key, value in document.items():
-        if key in _NAMES:
-            take(_NAMES[key], value, key)
-        elif key == "persist":
-            for name, of_persist in _object(path, key, value).items():
-                if name not in ("enabled", "path"):
-                    warnings.append(f"{path}: 'persist.{name}' is not known, and passed over")
-                elif name == "path" and _enabled(path, value):
-                    take("persistPath", of_persist, "persist.path")
-        elif key == _OURS:
-            for name, ours in _object(path, key, value).items():
-                take(name, ours, f"{_OURS}.{name}")
-        elif key not in _MEANINGLESS:
-            warnings.append(f"{path}: '{key}' is not known, and passed over")
-    return ConfigFile(values, places, tuple(warnings))
-
-
-def _object(path: Path, key: str, value: object) -> dict[str, Any]:
-    return _members(value, f"{path}: '{key}' must be an object")
+        if key in _OBJECTS:
+            members = _members(value, f"{path}: '{key}' must be an object")
+            if key == "persist" and "path" in members and not _enabled(path, members):
+                del members["path"]
+            yield from ((f"{key}.{name}", member) for name, member in members.items() if f"{key}.{name}" != _ENABLED)
+        elif key not in _IGNORED:
+            yield key, value
 
 
 def _members(value: Any, complaint: str) -> dict[str, Any]:
@@ -141,5 +122,5 @@ def _members(value: Any, complaint: str) -> dict[str, Any]:
 def _enabled(path: Path, persist: Mapping[str, Any]) -> bool:
     enabled = persist.get("enabled")
     if not isinstance(enabled, bool):
-        raise InvalidArgumentError(f"{path}: 'persist.enabled' must be true or false")
+        raise InvalidArgumentError(f"{path}: '{_ENABLED}' must be true or false")
     return enabled

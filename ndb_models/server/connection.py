@@ -6,26 +6,19 @@ callback go out in one write. While the engine waits (saving, loading), later fr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any
 
-from websockets.asyncio.server import Server
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
-from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME, OnMiss
-from ndb_models.server.coroutines import resumed
-from ndb_models.server.misses import TOO_MANY_MISSES, MissWatch
-from ndb_models.server.options import ServerOptions
+from ndb_models.server.context import ServerContext
+from ndb_models.server.misses import TOO_MANY_MISSES
 from ndb_models.server.pacing import PacedConnection
-from ndb_models.server.rounds import Rounds
 from ndb_models.server.tokens import Grant
-from ndb_models.server.traffic import Ending, Traffic
-
-_logger = logging.getLogger(__name__)
+from ndb_models.server.traffic import Ending
 
 
 class NdbServerConnection(PacedConnection):
@@ -34,23 +27,12 @@ class NdbServerConnection(PacedConnection):
     A client that was not admitted as an admin may only work on data.
     """
 
-    def __init__(
-        self,
-        protocol: ServerProtocol,
-        server: Server,
-        *,
-        engine: Engine,
-        options: ServerOptions,
-        traffic: Traffic,
-        misses: MissWatch,
-        rounds: Rounds,
-        **more: Any,
-    ) -> None:
-        super().__init__(protocol, server, options=options, traffic=traffic, rounds=rounds, **more)
-        self._engine = engine
+    def __init__(self, protocol: ServerProtocol, context: ServerContext, *, peer: str, only_probes: bool) -> None:
+        super().__init__(protocol, context, peer=peer, only_probes=only_probes)
+        self._engine = context.engine
+        self._misses = context.misses
         self._is_admin = False
         self._on_miss: OnMiss | None = None
-        self._misses = misses
         self._admitted = False
         self.grant: Grant | None = None
         # Stays True after the connection has ended. Probes and refused handshakes never become clients.
@@ -66,7 +48,7 @@ class NdbServerConnection(PacedConnection):
 
     def _end_guessing(self) -> None:
         """End the connection once the answers to the requests that came with the last guess are written."""
-        self._ended(Ending.GUESSING)
+        self._note_ending(Ending.GUESSING)
         self.loop.call_soon(self._fail, CloseCode.POLICY_VIOLATION, TOO_MANY_MISSES)
 
     async def stay(self) -> None:
@@ -74,10 +56,6 @@ class NdbServerConnection(PacedConnection):
         self._traffic.opened += 1
         self._watch_idleness()
         await self.wait_closed()
-
-    def _ended(self, reason: Ending) -> None:
-        self._traffic.ended[reason] += 1
-        _logger.info("connection ended", extra={"fields": {"reason": reason.value, "peer": self.peer}})
 
     def _answer(self, message: bytes, *, binary: bool) -> None:
         if not self._is_open:
@@ -91,18 +69,13 @@ class NdbServerConnection(PacedConnection):
         answering = self._engine.begin(message, self._is_admin, self._on_miss)
         if isinstance(answering, bytes):
             self._put(answering)
-            return
-        try:
-            waits_for = answering.send(None)
-        except StopIteration as done:
-            self._put(done.value)
         else:
-            self._answering = self.loop.create_task(self._finish(answering, waits_for))
+            self._answering = self.loop.create_task(self._finish(answering))
 
-    async def _finish(self, answering: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
+    async def _finish(self, answering: Coroutine[Any, Any, bytes]) -> None:
         started = perf_counter()
         try:
-            answer = await resumed(answering, waits_for)
+            answer = await answering
         finally:
             self._answering = None
             self._traffic.waits.note(perf_counter() - started)
@@ -116,7 +89,7 @@ class NdbServerConnection(PacedConnection):
     def revoke(self) -> None:
         """Stop answering, and close the connection (code 1008)."""
         self._leaving = True
-        self._ended(Ending.REVOKED)
+        self._note_ending(Ending.REVOKED)
         if self._is_open:
             self._fail(CloseCode.POLICY_VIOLATION, "the token was revoked")
         else:  # admitted, but the handshake has not been answered yet
@@ -126,7 +99,7 @@ class NdbServerConnection(PacedConnection):
         """End at once, with requests unanswered and answers unread."""
         self._leaving = True
         if self._admitted:
-            self._ended(Ending.STOPPING)
+            self._note_ending(Ending.STOPPING)
         if self._answering is not None:
             self._answering.cancel()
         self.evict()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Calls `missed` `seconds` after the start, unless it is stopped before.
+    """Calls `missed` some seconds after the start, unless it is stopped before.
 
     Starting a running deadline and stopping a stopped one change nothing.
 
@@ -15,19 +15,18 @@ class Deadline:
         runs: True from the start until it is stopped or missed.
     """
 
-    __slots__ = ("_loop", "_missed", "_seconds", "_timer", "runs")
+    __slots__ = ("_loop", "_missed", "_timer", "runs")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, missed: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, missed: Callable[[], None]) -> None:
         self._loop = loop
-        self._seconds = seconds
         self._missed = missed
         self._timer: asyncio.TimerHandle | None = None
         self.runs: bool = False
 
-    def start(self) -> None:
+    def start(self, seconds: float) -> None:
         """Count from now."""
         if self._timer is None:
-            self._timer = self._loop.call_later(self._seconds, self._miss)
+            self._timer = self._loop.call_later(seconds, self._miss)
             self.runs = True
 
     def stop(self) -> None:

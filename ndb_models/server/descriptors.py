@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from ndb_models.server.options import ServerOptions
 
@@ -19,6 +19,8 @@ _FOR_OTHERS: Final = 64
 _SPARE: Final = 8
 # If the limit is too low, handshakes get one in this many descriptors.
 _SHARE_OF_HANDSHAKES: Final = 4
+
+OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 
 
 def descriptor_limit(*, wanted: int) -> float:
@@ -45,7 +47,7 @@ def descriptors_for(options: ServerOptions) -> int:
     return options.max_connections + options.max_handshakes + PROBES + _FOR_OTHERS
 
 
-def fitted(options: ServerOptions, limit: float) -> ServerOptions:
+def fitted(options: OptionsT, limit: float) -> OptionsT:
     """Return options whose clients and handshakes fit into `limit` descriptors; at least one of each stays."""
     if descriptors_for(options) <= limit:
         return options

@@ -19,16 +19,15 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from ndb_models.engine import Engine
 from ndb_models.errors import StoreError
 from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.connection_registry import ConnectionRegistry
+from ndb_models.server.context import ServerContext
 from ndb_models.server.generations import WorkerState
 from ndb_models.server.metrics import CONTENT_TYPE, exposition
-from ndb_models.server.options import ServerOptions
 from ndb_models.server.rate_limits import AddressRateLimit
 from ndb_models.server.tokens import OPEN_TO_ALL, Grant, Role, Tokens
-from ndb_models.server.traffic import Refusal, Traffic
+from ndb_models.server.traffic import Refusal
 from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
@@ -49,27 +48,25 @@ class Readiness(Enum):
     STOPPING = "stopping"
 
 
-class Gate:
+class Admission:
     """Admits requests, or answers them. Serves websockets as its `process_request`."""
 
     def __init__(
         self,
-        options: ServerOptions,
-        engine: Engine,
-        traffic: Traffic,
+        context: ServerContext,
         state: WorkerState,
         registry: ConnectionRegistry[NdbServerConnection],
         *,
         clock: Clock = time.monotonic,
     ) -> None:
         self.readiness = Readiness.LOADING
-        self.tokens: Tokens | None = options.tokens
-        self._options = options
-        self._engine = engine
-        self._traffic = traffic
+        self.tokens: Tokens | None = context.options.tokens
+        self._options = context.options
+        self._engine = context.engine
+        self._traffic = context.traffic
         self._state = state
         self._registry = registry
-        rate = options.handshake_rate_per_address
+        rate = context.options.handshake_rate_per_address
         self._rates = None if rate is None else AddressRateLimit(rate, clock)
         self._clock = clock
         self._started = clock()
@@ -133,8 +130,7 @@ class Gate:
     def _refuse(
         self, connection: NdbServerConnection, reason: Refusal, text: str, request: Request | None = None
     ) -> Response:
-        self._traffic.refused[reason] += 1
-        _logger.info("handshake refused", extra={"fields": {"reason": reason.value, "peer": connection.peer}})
+        connection.note_refusal(reason)
         if request is not None:
             return _unauthorized(request, text)
         if reason is Refusal.ORIGIN:

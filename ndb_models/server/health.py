@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import os
-import socket
 import ssl
 from http import HTTPStatus
 from typing import Final
+
+from ndb_models.server.listening import reason_of
 
 _WITHIN: Final = 5.0
 # Another program may answer on this port: bytes to read of its answer, and characters to show.
@@ -37,8 +37,7 @@ def why_not_ready(host: str, port: int, *, secure: bool) -> str | None:
     except (http.client.HTTPException, ConnectionResetError):
         return f"{shown}: it does not speak {'HTTP' if secure else 'HTTP; if it speaks TLS, give --tls-cert'}"
     except OSError as exc:
-        reason = exc.strerror if isinstance(exc, socket.gaierror) or not exc.errno else os.strerror(exc.errno)
-        return f"{shown}: {(reason or str(exc)).lower()}; is the server running there?"
+        return f"{shown}: {reason_of(exc)}; is the server running there?"
     return None if status == HTTPStatus.OK else f"{shown}: it answers {status}, {text or 'without a reason'}"
 
 

@@ -16,6 +16,13 @@ _BACKLOG: Final = 256
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
+def reason_of(failure: OSError) -> str:
+    """Return the system's words for a failure: each event loop has its own, and some do not name the port."""
+    is_by_name = isinstance(failure, socket.gaierror) or not failure.errno
+    reason = failure.strerror if is_by_name else os.strerror(failure.errno or 0)
+    return (reason or str(failure)).lower()
+
+
 @contextlib.contextmanager
 def listening_on(host: str, port: int) -> Generator[None]:
     """Add the address to an error of the system; `errno` stays.
@@ -26,11 +33,7 @@ def listening_on(host: str, port: int) -> Generator[None]:
     try:
         yield
     except OSError as exc:
-        # Each event loop has its own messages, and some do not name the port.
-        reason = exc.strerror if isinstance(exc, socket.gaierror) or not exc.errno else os.strerror(exc.errno)
-        failure = OSError(
-            f"port {port} of {host or 'every address'} cannot be listened on: {(reason or str(exc)).lower()}"
-        )
+        failure = OSError(f"port {port} of {host or 'every address'} cannot be listened on: {reason_of(exc)}")
         failure.errno = exc.errno
         raise failure from exc
 

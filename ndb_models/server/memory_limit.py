@@ -6,20 +6,26 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 _ROOT: Final = Path("/")
 _GROUPS: Final = "sys/fs/cgroup"
 # Mount points of both versions of control groups, alone or side by side, and the file with the limit.
 _MOUNTS: Final = (("", "memory.max"), ("unified", "memory.max"), ("memory", "memory.limit_in_bytes"))
-# Fields of /proc/self/statm, in pages: proc(5).
-_VIRTUAL: Final = 0
-_RESIDENT: Final = 1
-_DATA: Final = 5
+# Fields of /proc/self/statm, in pages, in the order of `MemoryUse`: proc(5).
+_FIELDS: Final = (0, 1, 5)
 # The server's own needs once it serves: modules, and the stacks and allocation arenas of threads. These are mostly
 # reserved addresses.
 _RESIDENT_TO_COME: Final = 16 * 1024 * 1024
 _VIRTUAL_TO_COME: Final = 128 * 1024 * 1024
+
+
+class MemoryUse(NamedTuple):
+    """The bytes of memory that a process takes."""
+
+    virtual: int
+    resident: int
+    data: int
 
 
 def resident_limit(root: Path = _ROOT) -> int | None:
@@ -29,7 +35,7 @@ def resident_limit(root: Path = _ROOT) -> int | None:
 
 def resident_memory(root: Path = _ROOT) -> int:
     """Return the bytes of memory that this process takes; 0 if the system does not tell."""
-    return _used(root)[1]
+    return memory_used(root).resident
 
 
 def memory_left(root: Path = _ROOT) -> int | None:
@@ -38,7 +44,7 @@ def memory_left(root: Path = _ROOT) -> int | None:
     This is the limit of this process, less its present use, and less the needs of a starting server. `root` is the
     directory of the system's files.
     """
-    virtual, resident, data = _used(root)
+    virtual, resident, data = memory_used(root)
     left = [most - resident - _RESIDENT_TO_COME for most in (*_group_limits(root), *_machine_memory())]
     if sys.platform != "win32":
         import resource
@@ -50,14 +56,14 @@ def memory_left(root: Path = _ROOT) -> int | None:
     return max(0, min(left)) if left else None
 
 
-def _used(root: Path) -> tuple[int, int, int]:
-    """Return the bytes that this process takes: virtual, resident, and data; zeros if the system does not tell."""
+def memory_used(root: Path = _ROOT) -> MemoryUse:
+    """Return the memory that this process takes; zeros if the system does not tell."""
     try:
         fields = (root / "proc/self/statm").read_text("ascii").split()
         page = os.sysconf("SC_PAGE_SIZE")
-        return int(fields[_VIRTUAL]) * page, int(fields[_RESIDENT]) * page, int(fields[_DATA]) * page
+        return MemoryUse(*(int(fields[field]) * page for field in _FIELDS))
     except (OSError, AttributeError, IndexError, ValueError):
-        return 0, 0, 0
+        return MemoryUse(0, 0, 0)
 
 
 def _group_limits(root: Path) -> Iterator[int]:

@@ -17,14 +17,25 @@ from ndb_models.wire.statuses import Status
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
+_Metric: TypeAlias = tuple[str, str, str, float | None]
+"""Name, type, meaning, and value of a metric without labels; None for an unknown value, which is left out."""
 
 
 def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
     """Return all metrics; `uptime` in seconds. Pass None as `store` if the store cannot be counted."""
-    families = [*_connection_families(traffic, uptime), *_request_families(traffic, tally)]
-    if store is not None:
-        families += _store_families(store)
-    return "".join([*families, *_generation_families(state), *_process_families(process_statistics())])
+    families = [_family(*each) for each in _labelled_metrics(traffic, tally)]
+    families += [
+        _family(name, kind, meaning, [({}, value)])
+        for name, kind, meaning, value in (
+            *_traffic_metrics(traffic, uptime),
+            *_store_metrics(store),
+            *_generation_metrics(state),
+            *_process_metrics(process_statistics()),
+        )
+        if value is not None
+    ]
+    families += [_histogram(*each) for each in _durations(traffic)]
+    return "".join(families)
 
 
 def status_label(status: int) -> str:
@@ -32,87 +43,59 @@ def status_label(status: int) -> str:
     return Status(status).name.title().replace("_", "")
 
 
-def _connection_families(traffic: Traffic, uptime: float) -> Iterator[str]:
-    yield _family("ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)])
-    yield _one("ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime)
-    yield _one("ndb_connections", "gauge", "Clients that are connected.", traffic.admitted)
-    yield _one("ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened)
-    yield _one("ndb_handshakes", "gauge", "Connections that are no clients yet.", traffic.handshakes)
-    yield _one(
-        "ndb_accepts_failed_total",
-        "counter",
-        "How often no connection could be accepted, for want of descriptors.",
-        traffic.accepts_failed,
-    )
-    yield _family(
-        "ndb_handshakes_refused_total",
-        "counter",
-        "Handshakes that were refused.",
-        [({"reason": reason.value}, traffic.refused[reason]) for reason in Refusal],
-    )
-    yield _family(
-        "ndb_connections_ended_total",
-        "counter",
-        "Connections that the server ended by itself.",
-        [({"reason": reason.value}, traffic.ended[reason]) for reason in Ending],
-    )
-    yield _one("ndb_received_bytes_total", "counter", "Bytes that clients sent.", traffic.received)
-    yield _one("ndb_sent_bytes_total", "counter", "Bytes of answers.", traffic.sent)
-    yield _one(
-        "ndb_turns_used_up_total",
-        "counter",
-        "How often a connection had more to do than fits into one turn of the event loop.",
-        traffic.turns_used_up,
-    )
+def _labelled_metrics(traffic: Traffic, tally: Tally) -> Iterator[tuple[str, str, str, _Samples]]:
+    yield "ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)]
+    refused = [({"reason": reason.value}, traffic.refused[reason]) for reason in Refusal]
+    yield "ndb_handshakes_refused_total", "counter", "Handshakes that were refused.", refused
+    ended = [({"reason": reason.value}, traffic.ended[reason]) for reason in Ending]
+    yield "ndb_connections_ended_total", "counter", "Connections that the server ended by itself.", ended
+    requests = [({"command": command, "status": status_label(status)}, number) for command, status, number in tally]
+    yield "ndb_requests_total", "counter", "Requests that were answered, by command and status.", requests
 
 
-def _request_families(traffic: Traffic, tally: Tally) -> Iterator[str]:
-    yield _family(
-        "ndb_requests_total",
-        "counter",
-        "Requests that were answered, by command and status.",
-        [({"command": command, "status": status_label(status)}, number) for command, status, number in tally],
-    )
-    yield _one("ndb_misses_total", "counter", "Tokens that clients named and that no session has.", traffic.misses)
-    yield _histogram(
-        "ndb_batch_seconds", "From reading what a client sent to having answered it, of every read.", traffic.batches
-    )
-    yield _histogram("ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits)
+def _traffic_metrics(traffic: Traffic, uptime: float) -> Iterator[_Metric]:
+    yield "ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime
+    yield "ndb_connections", "gauge", "Clients that are connected.", traffic.admitted
+    yield "ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened
+    yield "ndb_handshakes", "gauge", "Connections that are no clients yet.", traffic.handshakes
+    meaning = "How often no connection could be accepted, for want of descriptors."
+    yield "ndb_accepts_failed_total", "counter", meaning, traffic.accepts_failed
+    yield "ndb_received_bytes_total", "counter", "Bytes that clients sent.", traffic.received
+    yield "ndb_sent_bytes_total", "counter", "Bytes of answers.", traffic.sent
+    meaning = "How often a connection had more to do than fits into one turn of the event loop."
+    yield "ndb_turns_used_up_total", "counter", meaning, traffic.turns_used_up
+    yield "ndb_misses_total", "counter", "Tokens that clients named and that no session has.", traffic.misses
 
 
-def _store_families(store: Statistics) -> Iterator[str]:
-    yield _one("ndb_sessions", "gauge", "Sessions in the store.", store.sessions)
-    yield _one("ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys)
-    if store.expired is not None:
-        yield _one("ndb_expired_total", "counter", "How often a session was found to have expired.", store.expired)
-    if store.size is not None:
-        yield _one(
-            "ndb_store_bytes", "gauge", "Bytes of memory that the store takes, as counted for its limit.", store.size
-        )
+def _store_metrics(store: Statistics | None) -> Iterator[_Metric]:
+    if store is not None:
+        yield "ndb_sessions", "gauge", "Sessions in the store.", store.sessions
+        yield "ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys
+        yield "ndb_expired_total", "counter", "How often a session was found to have expired.", store.expired
+        meaning = "Bytes of memory that the store takes, as counted for its limit."
+        yield "ndb_store_bytes", "gauge", meaning, store.size
 
 
-def _generation_families(state: WorkerState) -> Iterator[str]:
+def _generation_metrics(state: WorkerState) -> Iterator[_Metric]:
     meaning = "Generation of tokens and certificate that this process serves."
-    yield _one("ndb_generation", "gauge", meaning, state.served)
+    yield "ndb_generation", "gauge", meaning, state.served
     meaning = "Generation that the last reload asked for; it differs where the reload was refused."
-    yield _one("ndb_generation_asked", "gauge", meaning, state.generations.asked)
+    yield "ndb_generation_asked", "gauge", meaning, state.generations.asked
 
 
-def _process_families(process: ProcessStatistics) -> Iterator[str]:
-    for name, kind, meaning, value in (
-        ("process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", process.cpu),
-        ("process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", process.started),
-        ("process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", process.virtual),
-        ("process_resident_memory_bytes", "gauge", "Resident memory in bytes.", process.resident),
-        ("process_open_fds", "gauge", "Open file descriptors.", process.open_fds),
-        ("process_max_fds", "gauge", "Most file descriptors that may be open.", process.max_fds),
-    ):
-        if value is not None:
-            yield _one(name, kind, meaning, value)
+def _process_metrics(process: ProcessStatistics) -> Iterator[_Metric]:
+    yield "process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", process.cpu
+    yield "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", process.started
+    yield "process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", process.virtual
+    yield "process_resident_memory_bytes", "gauge", "Resident memory in bytes.", process.resident
+    yield "process_open_fds", "gauge", "Open file descriptors.", process.open_fds
+    yield "process_max_fds", "gauge", "Most file descriptors that may be open.", process.max_fds
 
 
-def _one(name: str, kind: str, meaning: str, value: float) -> str:
-    return _family(name, kind, meaning, [({}, value)])
+def _durations(traffic: Traffic) -> Iterator[tuple[str, str, Histogram]]:
+    meaning = "From reading what a client sent to having answered it, of every read."
+    yield "ndb_batch_seconds", meaning, traffic.batches
+    yield "ndb_wait_seconds", "Answering requests that had to wait.", traffic.waits
 
 
 def _family(name: str, kind: str, meaning: str, samples: _Samples) -> str:

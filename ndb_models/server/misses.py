@@ -26,7 +26,7 @@ _WORTH_TELLING: Final = 1000
 _MOST_ADDRESSES: Final = 16_384
 
 
-class MissWatch:
+class MissedTokens:
     """Watches all connections of a server for misses."""
 
     def __init__(self, options: ServerOptions, traffic: Traffic, *, clock: Clock = time.monotonic) -> None:

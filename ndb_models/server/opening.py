@@ -7,7 +7,7 @@ import logging
 import time
 from abc import abstractmethod
 from http import HTTPStatus
-from typing import Any
+from typing import Final, cast
 
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection
@@ -15,9 +15,12 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from ndb_models.server.connection_registry import address_of
-from ndb_models.server.handshake import RequestEnd
-from ndb_models.server.options import ServerOptions
-from ndb_models.server.traffic import Refusal, Traffic
+from ndb_models.server.context import ServerContext
+from ndb_models.server.traffic import Refusal
+
+# While a client's requests wait for a save, the server does not read its pongs either. This allows for long saves.
+_PONG_WITHIN: Final = 120.0
+_END_OF_REQUEST: Final = b"\r\n\r\n"
 
 _logger = logging.getLogger(__name__)
 
@@ -34,26 +37,19 @@ class OpeningConnection(ServerConnection):
         only_probes: True if the connection may not become a client.
     """
 
-    def __init__(
-        self,
-        protocol: ServerProtocol,
-        server: Server,
-        *,
-        options: ServerOptions,
-        traffic: Traffic,
-        peer: str,
-        only_probes: bool = False,
-        **more: Any,
-    ) -> None:
-        super().__init__(protocol, server, **more)
+    def __init__(self, protocol: ServerProtocol, context: ServerContext, *, peer: str, only_probes: bool) -> None:
+        options = context.options
+        server = cast("Server", context)  # websockets only asks it `is_serving`
+        super().__init__(protocol, server, close_timeout=options.close_timeout, ping_timeout=_PONG_WITHIN)
         self.peer: str = peer
         self.address: str = address_of(peer)
         self.arrived_at: float = time.monotonic()
         self.only_probes: bool = only_probes
         self._options = options
-        self._traffic = traffic
+        self._traffic = context.traffic
         self._head_left = options.max_header_bytes
-        self._request_end = RequestEnd()
+        # The last bytes of the request so far: the mark of its end may span two pieces.
+        self._head_tail = b""
         # Bytes that came after the request and before its answer: frames already.
         self._early: list[bytes] = []
         self._is_held = False
@@ -79,7 +75,7 @@ class OpeningConnection(ServerConnection):
         self.hang_up()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, but start no task, as websockets' server would: `Host` runs the connection."""
+        """Take the transport, but start no task, as websockets' server would: the server runs the connection."""
         self._is_connected = True
         Connection.connection_made(self, transport)
 
@@ -90,18 +86,28 @@ class OpeningConnection(ServerConnection):
         if self.request is not None:
             self._early.append(data)
             return
-        head, rest = self._request_end.split(data)
+        head, rest = self._split(data)
         head = head[: self._head_left]
         self._head_left -= len(head)
         self._hand_over(head)
         if self.protocol.handshake_exc is not None:
-            self._note_refusal(Refusal.REQUEST)
+            self.note_refusal(Refusal.REQUEST)
         elif self._has_request():
             self._hold()
             if rest:
                 self._early.append(rest)
         elif not self._head_left:
             self._refuse_head()
+
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """Split the next bytes into a part of the request and the rest after it."""
+        seen = self._head_tail + data
+        found = seen.find(_END_OF_REQUEST)
+        if found < 0:
+            self._head_tail = seen[1 - len(_END_OF_REQUEST) :]
+            return data, b""
+        end = found + len(_END_OF_REQUEST) - len(self._head_tail)
+        return data[:end], data[end:]
 
     def _hand_over(self, data: bytes) -> None:
         """Give these bytes to websockets."""
@@ -120,9 +126,10 @@ class OpeningConnection(ServerConnection):
         self.response: Response | None = response
         self.protocol.send_response(response)
         self.send_data()
-        self._note_refusal(Refusal.REQUEST)
+        self.note_refusal(Refusal.REQUEST)
 
-    def _note_refusal(self, reason: Refusal) -> None:
+    def note_refusal(self, reason: Refusal) -> None:
+        """Count and log that the handshake is refused."""
         self._traffic.refused[reason] += 1
         _logger.info("handshake refused", extra={"fields": {"reason": reason.value, "peer": self.peer}})
 

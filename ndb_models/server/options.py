@@ -3,113 +3,90 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.server.setting_fields import file, number, seconds, settings_of, switch, text
 from ndb_models.server.tokens import Tokens
 
-_MORE_THAN_NOTHING: Final = (
-    "max_payload",
-    "max_connections",
-    "max_handshakes",
-    "max_header_bytes",
-    "max_connections_per_address",
-    "handshake_rate_per_address",
-    "max_in_flight",
-    "miss_rate",
-    "miss_rate_per_address",
-    "open_timeout",
-    "receive_timeout",
-    "send_timeout",
-    "close_timeout",
-    "idle_timeout",
-)
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_NO_ORIGIN: Final = "an origin is like https://app.example.org, in small letters, without a path"
+
+
+def _host(text: str) -> str:
+    if not text.isprintable() or any(mark in text for mark in "/@?#= "):
+        raise ValueError("an address is like 127.0.0.1, ::1 or sessions.example.org, without a scheme or a port")
+    return text
+
+
+def _origin(text: str) -> str:
+    if _ORIGIN.fullmatch(text) is None:
+        raise ValueError(_NO_ORIGIN)
+    return text
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """The address of a server, and the limits on its clients. Times in seconds, sizes in bytes.
 
+    Each field says what it means; docs/server.md says what a client meets at each limit. Limits are greater than 0,
+    and None means no limit. Rates are averages over ten seconds. IPv6 addresses count by their /64.
+
     Args:
-        host: the address to listen on. An address beyond this machine needs both tokens and TLS, unless `insecure` is
-            set.
-        port: the port; 0 for any free one.
-        max_payload: the largest request; a larger one closes its connection with code 1009.
-        send_timeout: how long a client may leave answers unread; after that it is cut off.
-        insecure: listen beyond this machine even without tokens or TLS.
         tokens: the bearer tokens that open the server; None to let everyone do everything.
-        tls_cert: a PEM file with the certificate and its intermediates; None for no TLS.
-        tls_key: a PEM file with its key, without a passphrase.
-        allow_origins: origins of pages that may connect; a handshake with any other `Origin` is refused.
-        max_connections: the most clients at a time; a further handshake is refused with HTTP status 503.
-        max_handshakes: the most connections in TLS and in the opening handshake, beyond those of clients. One more
-            evicts the oldest of the address with the most.
-        max_header_bytes: the largest request of a handshake, with its headers; a larger one gets HTTP status 431.
-        max_connections_per_address: the most clients of one address, and the most handshakes. A further client is
-            refused with HTTP status 429; a further handshake evicts the address's oldest. IPv6 addresses count by their
-            /64. None for any number.
-        handshake_rate_per_address: the most handshakes a second of one address, over ten seconds; one more is refused
-            with HTTP status 429. None for any number.
-        miss_rate: the most misses a second of one connection, over ten seconds; a miss is a token that no session has.
-            One more gets status 14, and the connection is closed with code 1008. None for any number.
-        miss_rate_per_address: the same for all connections of an address together.
-        max_in_flight: the most requests of a connection that may wait; at that number, reading pauses.
-        open_timeout: how long a client may take for its handshake, and for the TLS handshake before it.
-        receive_timeout: how long a request may take from its first byte to its last; after that, its connection is
-            closed with code 1008.
-        close_timeout: how long a client may take to end a connection that is being closed; after that it is cut off.
-        idle_timeout: how long a client may send no request; after that, its connection is closed with code 1001. None
-            for ever.
-        stop_timeout: how long stopping waits for requests to be answered and answers to be read; after that,
-            connections are cut.
         reuse_port: share the port with other processes that set this too.
 
     Raises:
         InvalidArgumentError: an option is out of range, or conflicts with another.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 1987
-    max_payload: int = 1024 * 1024
-    send_timeout: float = 30.0
-    insecure: bool = False
-    tokens: Tokens | None = field(default=None, kw_only=True)
-    tls_cert: Path | None = field(default=None, kw_only=True)
-    tls_key: Path | None = field(default=None, kw_only=True)
-    allow_origins: tuple[str, ...] = field(default=(), kw_only=True)
-    max_connections: int = field(default=10_000, kw_only=True)
-    max_handshakes: int = field(default=256, kw_only=True)
-    max_header_bytes: int = field(default=16 * 1024, kw_only=True)
-    max_connections_per_address: int | None = field(default=None, kw_only=True)
-    handshake_rate_per_address: float | None = field(default=None, kw_only=True)
-    miss_rate: float | None = field(default=None, kw_only=True)
-    miss_rate_per_address: float | None = field(default=None, kw_only=True)
-    max_in_flight: int = field(default=64, kw_only=True)
-    open_timeout: float = field(default=10.0, kw_only=True)
-    receive_timeout: float = field(default=60.0, kw_only=True)
-    close_timeout: float = field(default=10.0, kw_only=True)
-    idle_timeout: float | None = field(default=None, kw_only=True)
-    stop_timeout: float = field(default=10.0, kw_only=True)
-    reuse_port: bool = field(default=False, kw_only=True)
+    host: str = text("127.0.0.1", "address to listen on", _host, "ADDRESS", key="ip")
+    port: int = number(1987, "port; 0 for any free one", least=0, most=65535, key="port")
+    max_payload: int = number(
+        1024 * 1024, "largest request in bytes", least=64, most=2**31 - 1, unit="bytes", key="maxPayload"
+    )
+    send_timeout: float = seconds(30.0, "time in which a client has to read something")
+    insecure: bool = switch("allow an address that other machines can reach, without tokens or TLS")
+    _: KW_ONLY
+    tokens: Tokens | None = None
+    tls_cert: Path | None = file("certificate (PEM), with those between it and its root: listen with TLS")
+    tls_key: Path | None = file("its key (PEM)")
+    allow_origins: tuple[str, ...] = text(
+        (), "let pages of this origin connect; without it, no browser may", _origin, "ORIGIN", many=True
+    )
+    max_connections: int = number(10_000, "most clients at a time", most=1_000_000)
+    max_handshakes: int = number(256, "most connections in their handshake; one more evicts the oldest", most=1_000_000)
+    max_header_bytes: int = number(
+        16 * 1024, "largest request of a handshake, with its headers", least=512, most=1024 * 1024, unit="bytes"
+    )
+    max_connections_per_address: int | None = number(None, "most clients of one address at a time", most=1_000_000)
+    handshake_rate_per_address: float | None = number(None, "most handshakes of one address a second", most=1_000_000)
+    miss_rate: float | None = number(None, "most tokens of no session that a client may name a second")
+    miss_rate_per_address: float | None = number(None, "the same for all clients of an address")
+    max_in_flight: int = number(64, "most requests of a client that wait before no more are read", most=1_000_000)
+    open_timeout: float = seconds(10.0, "time for a client's handshake")
+    receive_timeout: float = seconds(60.0, "time for a request to come in")
+    close_timeout: float = seconds(10.0, "time in which a client has to end a closed connection")
+    idle_timeout: float | None = seconds(None, "close connections without a request for so long")
+    stop_timeout: float = seconds(10.0, "time to answer what was accepted when stopping", least=0)
+    reuse_port: bool = False
 
     def __post_init__(self) -> None:
-        for name in _MORE_THAN_NOTHING:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidArgumentError(f"{name} must be greater than 0")
-        if self.stop_timeout < 0:
-            raise InvalidArgumentError("stop_timeout must not be less than 0")
+        for setting in _OPTIONS:
+            value = getattr(self, setting.field)
+            if setting.least is None or value is None or value > 0:
+                continue
+            if setting.least > 0:
+                raise InvalidArgumentError(f"{setting.field} must be greater than 0")
+            if value < 0:
+                raise InvalidArgumentError(f"{setting.field} must not be less than 0")
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise InvalidArgumentError("a certificate needs its key, and a key its certificate: give both or none")
-        for origin in self.allow_origins:
-            if not is_origin(origin):
-                raise InvalidArgumentError(
-                    "an origin is like https://app.example.org, in small letters, without a path"
-                )
+        if not all(map(_ORIGIN.fullmatch, self.allow_origins)):
+            raise InvalidArgumentError(_NO_ORIGIN)
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:
@@ -139,9 +116,7 @@ class ServerOptions:
             )
 
 
-def is_origin(text: str) -> bool:
-    """Return True for the origin of a page, as browsers write it: `https://app.example.org`."""
-    return _ORIGIN.fullmatch(text) is not None
+_OPTIONS: Final = settings_of(fields(ServerOptions))
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,20 +10,18 @@ import asyncio
 from abc import abstractmethod
 from collections import deque
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
-from websockets.asyncio.server import Server
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
+from ndb_models.server.context import ServerContext
 from ndb_models.server.deadline import Deadline
-from ndb_models.server.idleness import IdleWatch, UnreadWatch
-from ndb_models.server.opening import OpeningConnection
-from ndb_models.server.options import ServerOptions
-from ndb_models.server.rounds import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE, Rounds
-from ndb_models.server.traffic import Ending, Traffic
-from ndb_models.wire.framing import Breach, FrameReader, Part, is_last, text_frame
+from ndb_models.server.rounds import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE
+from ndb_models.server.traffic import Ending
+from ndb_models.server.writing import WritingConnection
+from ndb_models.wire.framing import Breach, FrameReader, Part, is_last
 from ndb_models.wire.messages import MessageAssembler
 from ndb_models.wire.pipeline import FENCE_EVERY, FEW
 
@@ -37,26 +35,15 @@ except ImportError:  # websockets was installed without its C extension
 # FENCE_EVERY, for the fence that our client waits for. Fewer than FEW further answers go out with these: the client
 # lets them share the fence.
 _WRITTEN_TOGETHER: Final = FENCE_EVERY + 1
-# This many bytes of answers are written without waiting for more. Only a write shows that a client does not read, and
-# requests of a few bytes may ask for large values.
-_WRITTEN_AT_ONCE: Final = 64 * 1024
 
 
-class PacedConnection(OpeningConnection):
+class PacedConnection(WritingConnection):
     """A connection that hands over messages in order, within the budget of each turn."""
 
-    def __init__(
-        self,
-        protocol: ServerProtocol,
-        server: Server,
-        *,
-        options: ServerOptions,
-        traffic: Traffic,
-        rounds: Rounds,
-        **more: Any,
-    ) -> None:
-        super().__init__(protocol, server, options=options, traffic=traffic, **more)
-        self._rounds = rounds
+    def __init__(self, protocol: ServerProtocol, context: ServerContext, *, peer: str, only_probes: bool) -> None:
+        super().__init__(protocol, context, peer=peer, only_probes=only_probes)
+        options = self._options
+        self._rounds = context.rounds
         self.time_used: float = 0.0
         self._most_waiting = options.max_in_flight
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
@@ -64,7 +51,6 @@ class PacedConnection(OpeningConnection):
         self._binary = False
         # Messages that wait: for an earlier answer, or for the client to read its answers.
         self._inbox: deque[tuple[bytes, bool]] = deque()
-        self._answering: asyncio.Task[None] | None = None
         # The breach or close frame that ends the connection, while it waits for earlier answers.
         self._last: Part | None = None
         # True if the client will send no more, while this waits for earlier answers too.
@@ -72,28 +58,16 @@ class PacedConnection(OpeningConnection):
         # True if a later turn has been asked for; and if reading pauses until then.
         self._asked = False
         self._sated = False
-        # Frames that go out together.
-        self._outbox: list[bytes] = []
-        self._outbox_size = 0
         # Set once the server stops: reading ends. Then a future for the last answer.
         self._leaving = False
         self._all_answered: asyncio.Future[None] | None = None
-        # True while the connection is open and there was no close frame.
-        self._is_open = False
         self._reading = True
-        # The first runs while a message is coming in, the second from the closing of the connection on.
-        self._whole = Deadline(self.loop, options.receive_timeout, self._give_up)
-        self._end_by = Deadline(self.loop, options.close_timeout, self._abort)
-        self._idle = IdleWatch(self.loop, options.idle_timeout, self._close_idle)
-        self._unread = UnreadWatch(self.loop, options.send_timeout, self._cut_unread)
+        # Runs while a message is coming in.
+        self._arrives_by = Deadline(self.loop, self._give_up)
 
     @abstractmethod
     def _answer(self, message: bytes, *, binary: bool) -> None:
         """Answer a message, or set `_answering` to the task that will."""
-
-    @abstractmethod
-    def _ended(self, reason: Ending) -> None:
-        """Note that the server ends this connection."""
 
     @abstractmethod
     def cut(self) -> None:
@@ -126,7 +100,6 @@ class PacedConnection(OpeningConnection):
         try:
             super().send_data()
         finally:
-            self._is_open = self.protocol.state is State.OPEN
             if self._leaving:
                 self._settle()
 
@@ -166,7 +139,7 @@ class PacedConnection(OpeningConnection):
         self._is_open = False
         self._outbox.clear()
         self._inbox.clear()
-        self._ended(Ending.MEMORY)
+        self._note_ending(Ending.MEMORY)
         self.transport.abort()
 
     def _work(self, data: bytes = b"") -> None:
@@ -182,9 +155,9 @@ class PacedConnection(OpeningConnection):
         if self._outbox:
             self._write()
         if self._reader.has_begun:
-            self._whole.start()
-        elif self._whole.runs:
-            self._whole.stop()
+            self._arrives_by.start(self._options.receive_timeout)
+        elif self._arrives_by.runs:
+            self._arrives_by.stop()
         spent = perf_counter() - started
         self.time_used += spent
         if data:
@@ -289,51 +262,19 @@ class PacedConnection(OpeningConnection):
             self._receive(message, binary=self._binary)
 
     def _receive(self, message: bytes, *, binary: bool) -> None:
-        if self._whole.runs:
-            self._whole.stop()
-        self._idle.looks = 0
+        if self._arrives_by.runs:
+            self._arrives_by.stop()
+        self._looks = 0
         if self._inbox or self._answering is not None or self.paused:
             self._inbox.append((message, binary))
         else:
             self._answer(message, binary=binary)
 
-    def _put(self, answer: bytes) -> None:
-        frame = text_frame(answer)
-        self._outbox.append(frame)
-        self._outbox_size += len(frame)
-        if self._outbox_size >= _WRITTEN_AT_ONCE:
-            self._write()
-
-    def _write(self) -> None:
-        if self._outbox:
-            frames = b"".join(self._outbox)
-            self._outbox.clear()
-            self._outbox_size = 0
-            # After a reset by the client, this may run before `connection_lost`; asyncio would log each further write.
-            if self._is_open and not self.transport.is_closing():
-                self._traffic.sent += len(frames)
-                self.transport.write(frames)
-
-    def _fail(self, code: CloseCode, reason: str) -> None:
-        """End the connection with a close frame, after earlier answers."""
-        self._write()
-        self.protocol.fail(code, reason)
-        self.send_data()
-        self._end_in_time()
-
-    def _end_in_time(self) -> None:
-        """After a close frame, cut off a client that does not end its side of the connection."""
-        if self.protocol.state is State.CLOSING:
-            self._end_by.start()
-
     def _give_up(self) -> None:
         if self._reading:
             self._fail(CloseCode.POLICY_VIOLATION, "the message took too long to come in")
-        else:
-            self._whole.start()  # the server has paused reading: the client is not late
-
-    def _abort(self) -> None:
-        self.transport.abort()
+        else:  # the server has paused reading: the client is not late
+            self._arrives_by.start(self._options.receive_timeout)
 
     async def leave(self) -> None:
         """Stop reading, answer everything that was read, and close the connection (code 1001)."""
@@ -342,20 +283,6 @@ class PacedConnection(OpeningConnection):
         self._settle()
         await self._all_answered
         await self.close(CloseCode.GOING_AWAY)
-
-    def _watch_idleness(self) -> None:
-        if self._is_open:
-            self._idle.start()
-
-    def _close_idle(self) -> None:
-        """Close the connection, unless the client waits for an answer."""
-        if self._answering is not None:
-            self._idle.start()
-            return
-        self._ended(Ending.IDLE)
-        self.protocol.send_close(CloseCode.GOING_AWAY, "idle")
-        self.send_data()
-        self._idle.then(self._options.send_timeout, self.transport.abort)
 
     def _read_on(self, go_on: bool) -> None:
         if go_on is not self._reading and not self.transport.is_closing():
@@ -366,28 +293,19 @@ class PacedConnection(OpeningConnection):
                 self.transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """Stop answering a client that does not read; cut it off if it does not resume."""
+        """Stop reading from a client that does not read its answers."""
         super().pause_writing()
         self._read_on(False)
-        self._unread.start(self.transport)
-
-    def _cut_unread(self) -> None:
-        self._ended(Ending.UNREAD)
-        self.transport.abort()
 
     def resume_writing(self) -> None:
         """Resume answering."""
         super().resume_writing()
-        self._unread.stop()
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the requests that wait, and stop all timers."""
+        """Drop the requests that wait."""
         self._is_open = False
-        self._idle.stop()
-        self._unread.stop()
-        self._whole.stop()
-        self._end_by.stop()
+        self._arrives_by.stop()
         self._inbox.clear()
         self._last, self._eof = None, False
         self._settle()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ndb_models.server.memory_limit import memory_used
+
 _SELF: Final = Path("/proc/self")
 # Fields of /proc/self/stat after the name in parentheses, which may hold spaces: proc(5) numbers them from 3.
 _START_TIME: Final = 22 - 3
-_VIRTUAL_SIZE: Final = 23 - 3
-_RESIDENT_PAGES: Final = 24 - 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,12 @@ def process_statistics() -> ProcessStatistics:
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, IndexError, ValueError):
         return ProcessStatistics(cpu, max_fds=max_fds)
+    memory = memory_used()
     return ProcessStatistics(
         cpu,
         started=time.time() - age,
-        virtual=int(fields[_VIRTUAL_SIZE]),
-        resident=int(fields[_RESIDENT_PAGES]) * os.sysconf("SC_PAGE_SIZE"),
+        virtual=memory.virtual,
+        resident=memory.resident,
         open_fds=open_fds,
         max_fds=max_fds,
     )

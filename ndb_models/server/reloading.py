@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.server.configuration import Configuration
+from ndb_models.server.options import ServerOptions
+from ndb_models.server.settings import Settings
+
+_FIXED: Final = frozenset({"host", "port", "reuse_port", "stop_timeout"})
+_RELOADED: Final = ({each.name for each in fields(ServerOptions)} - _FIXED) | {"max_nesting", "token_file"}
 
 
-def merged(started: Configuration, read: Configuration, *, guarded: bool) -> Configuration:
+def merged(started: Settings, read: Settings, *, guarded: bool) -> Settings:
     """Combine new settings with those at the start, for a worker that reloads or starts late.
 
     Address, port, store, data sets, logging, the number of workers and the engine's limits stay as they were at the
@@ -22,12 +27,10 @@ def merged(started: Configuration, read: Configuration, *, guarded: bool) -> Con
     Raises:
         InvalidArgumentError: the tokens are gone, or TLS would be turned on or off. Both need a restart.
     """
-    old, new = started.server, read.server
-    if guarded and new.tokens is None:
+    if guarded and read.tokens is None:
         raise InvalidArgumentError(
             "there are no tokens any more, and everyone would be let in: if that is meant, restart"
         )
-    if old.secure is not new.secure:
-        raise InvalidArgumentError(f"TLS cannot be turned {'on' if new.secure else 'off'} at a reload: restart")
-    server = replace(new, host=old.host, port=old.port, reuse_port=old.reuse_port, stop_timeout=old.stop_timeout)
-    return replace(started, server=server, max_nesting=read.max_nesting, token_file=read.token_file)
+    if started.secure is not read.secure:
+        raise InvalidArgumentError(f"TLS cannot be turned {'on' if read.secure else 'off'} at a reload: restart")
+    return replace(started, **{name: getattr(read, name) for name in _RELOADED})

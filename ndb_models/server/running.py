@@ -1,4 +1,4 @@
-"""Run a server as a process: from its configuration to its exit status."""
+"""Run a server as a process: from its settings to its exit status."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import importlib
 import importlib.util
 import logging
 import os
-import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +17,15 @@ from typing import Any, Final, TypeAlias
 
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.configuration import IN_MEMORY, Configuration
 from ndb_models.server.descriptors import descriptor_limit, descriptors_for, fitted
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.logs import log_to
 from ndb_models.server.memory_limit import memory_left
-from ndb_models.server.options import ServerOptions
 from ndb_models.server.reloading import merged
 from ndb_models.server.server import NdbServer
+from ndb_models.server.settings import IN_MEMORY, Settings
 from ndb_models.server.signals import handling_signals, hold_signals
+from ndb_models.server.systemd import READY, STOPPING, reloading_state, tell_systemd
 from ndb_models.server.workers import Stage, Supervisor, hold_port
 from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
@@ -45,7 +43,7 @@ _logger = logging.getLogger(__name__)
 # A worker that runs this many seconds beyond --stop-timeout is killed. Closing the store takes its time too.
 _TO_CLOSE: Final = 5.0
 
-Reading: TypeAlias = Callable[[], Configuration]
+Reading: TypeAlias = Callable[[], Settings]
 """Reads settings, tokens and certificate again. Raises `InvalidArgumentError` if they are unusable."""
 
 
@@ -55,7 +53,7 @@ class _Process:
 
     Args:
         state: the state that it reports.
-        read: reads its configuration again.
+        read: reads its settings again.
         generation: called at a SIGHUP; returns the generation that the signal asks for.
         tell: notifies systemd; in a worker a no-op, since the parent notifies.
     """
@@ -66,30 +64,30 @@ class _Process:
     tell: Callable[[str], None]
 
 
-def run(configuration: Configuration, read: Reading) -> int:
+def run(settings: Settings, read: Reading) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status: 0 stopped, 1 failed, 2 configured wrongly.
 
     On SIGHUP, tokens and certificate are read again. The process must end after this: signals stay blocked or ignored.
 
     Args:
-        configuration: the result of a first `read`.
-        read: reads the configuration again, for reloads and in workers that start.
+        settings: the result of a first `read`.
+        read: reads the settings again, for reloads and in workers that start.
     """
     hold_signals()
     faulthandler.enable(_STANDARD_ERROR)
-    log_to(sys.stderr, level=configuration.log_level, style=configuration.log_format)
-    for warning in configuration.warnings:
+    log_to(sys.stderr, level=settings.log_level, style=settings.log_format)
+    for warning in settings.warnings:
         _logger.warning("%s", warning)
-    serve = _run_workers if configuration.workers > 1 else _run_alone
-    return _reporting(lambda: serve(configuration, read))
+    serve = _run_workers if settings.workers > 1 else _run_alone
+    return _reporting(lambda: serve(settings, read))
 
 
-def _within_descriptors(options: ServerOptions) -> ServerOptions:
-    """Raise the limit of open files; return options with no more clients and handshakes than the limit allows."""
-    needed = descriptors_for(options)
+def _within_descriptors(settings: Settings) -> Settings:
+    """Raise the limit of open files; return settings with no more clients and handshakes than the limit allows."""
+    needed = descriptors_for(settings)
     limit = descriptor_limit(wanted=needed)
-    fitting = fitted(options, limit)
-    if fitting is not options:
+    fitting = fitted(settings, limit)
+    if fitting is not settings:
         fields = {"limit": int(limit), "needed": needed, "max_connections": fitting.max_connections}
         _logger.warning(
             "fewer clients are let in than --max-connections says: raise the limit of open files (ulimit -Hn)",
@@ -110,24 +108,23 @@ def _reporting(work: Callable[[], int]) -> int:
         return 1
 
 
-def _run_alone(configuration: Configuration, read: Reading) -> int:
+def _run_alone(settings: Settings, read: Reading) -> int:
     generations = Generations()
     state = generations.workers[0]
     state.born()
 
-    def read_anew() -> Configuration:
-        return merged(configuration, read(), guarded=generations.guarded)
+    def read_anew() -> Settings:
+        return merged(settings, read(), guarded=generations.guarded)
 
-    return _serve(configuration, _Process(state, read_anew, generations.ask, _tell_systemd))
+    return _serve(settings, _Process(state, read_anew, generations.ask, tell_systemd))
 
 
-def _run_workers(configuration: Configuration, read: Reading) -> int:
-    options = configuration.server
-    generations = Generations(configuration.workers)
-    with hold_port(options.host, options.port) as held:
-        started = replace(configuration, server=replace(options, port=held.getsockname()[1]))
+def _run_workers(settings: Settings, read: Reading) -> int:
+    generations = Generations(settings.workers)
+    with hold_port(settings.host, settings.port) as held:
+        started = replace(settings, port=held.getsockname()[1])
 
-        def read_anew() -> Configuration:
+        def read_anew() -> Settings:
             return merged(started, read(), guarded=generations.guarded)
 
         def serve(state: WorkerState) -> int:
@@ -139,14 +136,14 @@ def _run_workers(configuration: Configuration, read: Reading) -> int:
         def work(state: WorkerState) -> int:
             return _reporting(lambda: serve(state))
 
-        stop_within = options.stop_timeout + _TO_CLOSE
+        stop_within = settings.stop_timeout + _TO_CLOSE
         return Supervisor(generations, work, stop_within=stop_within, report=_tell_systemd_stage).run()
 
 
-def _serve(configuration: Configuration, process: _Process) -> int:
-    configuration = replace(configuration, server=_within_descriptors(configuration.server))
+def _serve(settings: Settings, process: _Process) -> int:
+    settings = _within_descriptors(settings)
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(_open_and_serve(configuration, process))
+        runner.run(_open_and_serve(settings, process))
     _say("ndb-models stopped")
     return 0
 
@@ -166,7 +163,7 @@ def discard_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-async def _open_and_serve(configuration: Configuration, process: _Process) -> None:
+async def _open_and_serve(settings: Settings, process: _Process) -> None:
     """Serve until SIGINT or SIGTERM; either may come at any moment.
 
     Raises:
@@ -175,21 +172,21 @@ async def _open_and_serve(configuration: Configuration, process: _Process) -> No
     stopping, reloading = asyncio.Event(), _Reloading(process)
     with handling_signals(stop=stopping.set, reload=reloading.reload):
         try:
-            opening = asyncio.create_task(_opened(configuration))
+            opening = asyncio.create_task(_opened(settings))
             if await _is_done_before(opening, stopping):
                 store = opening.result()
                 try:
-                    await _serve_store(configuration, store, process, stopping, reloading)
+                    await _serve_store(settings, store, process, stopping, reloading)
                 finally:
                     await store.aclose()  # a server that has started does so too
         finally:
             await asyncio.get_running_loop().shutdown_default_executor()  # its threads would take signals
 
 
-async def _opened(configuration: Configuration) -> Store:
-    if configuration.store == IN_MEMORY:
-        return MemoryStore(_limits(configuration.limits))
-    return await open_store(configuration.store)
+async def _opened(settings: Settings) -> Store:
+    if settings.store == IN_MEMORY:
+        return MemoryStore(_limits(settings.limits))
+    return await open_store(settings.store)
 
 
 def _limits(told: StoreLimits) -> StoreLimits:
@@ -216,25 +213,25 @@ def pass_over_program() -> None:
 
 
 async def _serve_store(
-    configuration: Configuration, store: Store, process: _Process, stopping: asyncio.Event, reloading: _Reloading
+    settings: Settings, store: Store, process: _Process, stopping: asyncio.Event, reloading: _Reloading
 ) -> None:
     state = process.state
     engine = Engine(
         store,
-        persist_path=configuration.persist_path,
-        max_nesting=configuration.max_nesting,
-        limits=configuration.engine,
+        persist_path=settings.persist_path,
+        max_nesting=settings.max_nesting,
+        limits=settings.engine,
     )
     pass_over_program()
-    prepare = _loading(configuration, engine, state.generations)
-    server = NdbServer(engine, configuration.server, prepare=prepare, state=state)
-    reloading.begin(server, configuration)
+    prepare = _loading(settings, engine, state.generations)
+    server = NdbServer(engine, settings, prepare=prepare, state=state)
+    reloading.begin(server, settings)
     if await _is_done_before(asyncio.create_task(server.start()), stopping):
         _say(f"ndb-models {__version__} is ready on {server.uri}")
         state.note_ready()
-        process.tell("READY=1")
+        process.tell(READY)
         await stopping.wait()
-        process.tell("STOPPING=1")
+        process.tell(STOPPING)
     await server.stop()
 
 
@@ -257,17 +254,27 @@ async def _is_done_before(task: asyncio.Task[Any], stopping: asyncio.Event) -> b
         await asyncio.gather(task, told, return_exceptions=True)
 
 
-def _loading(configuration: Configuration, engine: Engine, generations: Generations) -> Callable[[], Awaitable[None]]:
+def _loading(settings: Settings, engine: Engine, generations: Generations) -> Callable[[], Awaitable[None]]:
     async def load() -> None:
         if generations.loaded:  # by another worker, and clients may have changed the data since
             return
-        for name in configuration.load_names:
-            assert configuration.load_path is not None
-            sessions, keys = await engine.load(name, configuration.load_path)
+        for name in settings.load_names:
+            assert settings.load_path is not None
+            sessions, keys = await engine.load(name, settings.load_path)
             _logger.info("data set loaded", extra={"fields": {"name": name, "sessions": sessions, "keys": keys}})
         generations.note_loaded()
 
     return load
+
+
+def _tell_systemd_stage(stage: Stage) -> None:
+    match stage:
+        case Stage.READY | Stage.RELOADED:
+            tell_systemd(READY)
+        case Stage.RELOADING:
+            tell_systemd(reloading_state())
+        case Stage.STOPPING:
+            tell_systemd(STOPPING)
 
 
 class _Reloading:
@@ -278,24 +285,24 @@ class _Reloading:
         self._server: NdbServer | None = None
         self._asked = False
 
-    def begin(self, server: NdbServer, configuration: Configuration) -> None:
+    def begin(self, server: NdbServer, settings: Settings) -> None:
         """Take the server and its first settings; do a reload that waits."""
         self._server = server
-        if configuration.server.tokens is not None:
+        if settings.tokens is not None:
             self._process.state.generations.note_guarded()
         if self._asked:
             self.reload()
 
     def reload(self) -> None:
-        """Read the configuration again and serve with it. If it is unusable, log the reason and keep the old one."""
+        """Read the settings again and serve with it. If it is unusable, log the reason and keep the old one."""
         if self._server is None:
             self._asked = True
             return
         process, state = self._process, self._process.state
         generation = process.generation()
-        process.tell(_reloading_state())
+        process.tell(reloading_state())
         try:
-            options = process.read().server
+            options = process.read()
             self._server.reload(options.tokens, certificate=options.certificate, generation=generation)
         except (NdbError, OSError) as exc:
             fields = {"generation": state.served, "asked": generation}
@@ -306,27 +313,4 @@ class _Reloading:
             if options.tokens is not None:
                 state.generations.note_guarded()
         if state.ready:
-            process.tell("READY=1")
-
-
-def _tell_systemd_stage(stage: Stage) -> None:
-    match stage:
-        case Stage.READY | Stage.RELOADED:
-            _tell_systemd("READY=1")
-        case Stage.RELOADING:
-            _tell_systemd(_reloading_state())
-        case Stage.STOPPING:
-            _tell_systemd("STOPPING=1")
-
-
-def _reloading_state() -> str:
-    """Return systemd's notification for the start of a reload. The one for its end is `READY=1`."""
-    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
-
-
-def _tell_systemd(state: str) -> None:
-    """Tell systemd the state of the service, if it has asked for that (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:
-            notifying.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
+            process.tell(READY)

@@ -1,10 +1,10 @@
-"""The server: listen, sweep, reload, stop."""
+"""The server: listen, connect, sweep, reload, stop."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,23 +12,21 @@ from types import TracebackType
 from typing import Final
 
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.server.accepting import Acceptor
 from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.connection_registry import ConnectionRegistry
-from ndb_models.server.gate import Gate, Readiness
+from ndb_models.server.context import ServerContext
+from ndb_models.server.gate import Admission, Readiness
 from ndb_models.server.generations import Generations, WorkerState
-from ndb_models.server.hosting import Host
 from ndb_models.server.listening import listen, listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
-from ndb_models.server.misses import MissWatch
 from ndb_models.server.options import ServerOptions
-from ndb_models.server.rounds import Rounds
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
-from ndb_models.server.traffic import Traffic
 from ndb_models.uncopyable import Uncopyable
 
 __all__ = ["NdbServer", "ServerOptions"]
@@ -82,20 +80,19 @@ class NdbServer(Uncopyable):
         self._engine = engine
         self._options = options or ServerOptions()
         self._prepare = prepare
-        self._traffic = Traffic()
+        self._context = ServerContext(engine, self._options)
         self._state = Generations().workers[0] if state is None else state
         if not self._state.served:
             self._state.born()
-        self._registry: ConnectionRegistry[NdbServerConnection] = ConnectionRegistry(self._options, self._traffic)
-        self._misses = MissWatch(self._options, self._traffic)
-        self._gate = Gate(self._options, engine, self._traffic, self._state, self._registry)
-        self._rounds = Rounds()
+        self._registry: ConnectionRegistry[NdbServerConnection] = ConnectionRegistry(
+            self._options, self._context.traffic
+        )
+        self._admission = Admission(self._context, self._state, self._registry)
         self._acceptor: Acceptor | None = None
         self._port: int | None = None
         self._tls: ssl.SSLContext | None = None
         self._certificate = self._options.certificate
-        self._sweeper: asyncio.Task[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Listen, prepare, and become ready.
@@ -114,30 +111,21 @@ class NdbServer(Uncopyable):
             listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
         self._port = int(listening[0].getsockname()[1])
         _logger.info("listening", extra={"fields": {"uri": self.uri}})
-        make = functools.partial(
-            NdbServerConnection,
-            engine=self._engine,
-            options=options,
-            traffic=self._traffic,
-            misses=self._misses,
-            rounds=self._rounds,
-        )
-        host = Host(options, make, self._gate, self._registry, tls=self._tls, logger=_websocket_logger)
         self._acceptor = Acceptor(
-            listening, host.connect, free_descriptors=self._registry.free_descriptors, traffic=self._traffic
+            listening, self._connect, free_descriptors=self._registry.free_descriptors, traffic=self._context.traffic
         )
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._background.append(asyncio.create_task(self._sweep()))
         most = resident_limit()
         if most is not None:
             watch = MemoryWatch(most, resident_memory, lambda: self._registry.clients, give_back=give_back_freed_memory)
-            self._watch = asyncio.create_task(watch.run())
+            self._background.append(asyncio.create_task(watch.run()))
         try:
             if self._prepare is not None:
                 await self._prepare()
         except BaseException:
             await self.stop()
             raise
-        self._gate.readiness = Readiness.READY
+        self._admission.readiness = Readiness.READY
         _logger.info("ready", extra={"fields": {"uri": self.uri, "generation": self._state.served}})
 
     @property
@@ -176,7 +164,7 @@ class NdbServer(Uncopyable):
             certificate = certificate or self._certificate
             replace_certificate(self._tls, *certificate)
             self._certificate = certificate
-        self._gate.tokens = tokens
+        self._admission.tokens = tokens
         revoked = 0 if tokens is None else self._revoke(tokens)
         self._state.note_served(generation)
         _logger.info("reloaded", extra={"fields": {"generation": generation, "revoked": revoked}})
@@ -200,15 +188,12 @@ class NdbServer(Uncopyable):
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
             return
-        self._gate.readiness = Readiness.STOPPING
+        self._admission.readiness = Readiness.STOPPING
         try:
             await acceptor.stop()
-            if self._sweeper is not None:
-                self._sweeper.cancel()
-                await asyncio.wait([self._sweeper])
-            if self._watch is not None:
-                self._watch.cancel()
-                await asyncio.wait([self._watch])
+            for task in self._background:
+                task.cancel()
+            await asyncio.wait(self._background)
             await self._say_goodbye()
             self._registry.cut()
             await acceptor.wait_closed()
@@ -216,6 +201,38 @@ class NdbServer(Uncopyable):
             self._registry.cut()
             await self._engine.aclose()
         _logger.info("stopped")
+
+    async def _connect(self, accepted: socket.socket, peer: str, *, only_probes: bool) -> None:
+        """Serve a socket until its connection ends or is cut off."""
+        protocol = ServerProtocol(max_size=self._options.max_payload, logger=_websocket_logger)
+        connection = NdbServerConnection(protocol, self._context, peer=peer, only_probes=only_probes)
+        self._registry.arrive(connection)
+        try:
+            if await self._open(connection, accepted):
+                async with connection:
+                    await connection.stay()
+        except Exception:
+            _websocket_logger.exception("a connection failed")
+        finally:
+            connection.hang_up()
+            self._registry.leave(connection)
+
+    async def _open(self, connection: NdbServerConnection, accepted: socket.socket) -> bool:
+        """Return True if the connection is open now. Otherwise it has been answered, or has failed by itself."""
+        options = self._options
+        times = {"ssl_handshake_timeout": options.open_timeout, "ssl_shutdown_timeout": options.close_timeout}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, **(times if self._tls is not None else {})
+            )
+            async with asyncio.timeout(options.open_timeout):
+                await connection.handshake(self._admission, server_header=None)
+        except Exception:  # noqa: BLE001 - a failed handshake, even in TLS or by time, is the client's fault
+            return False
+        if connection.protocol.state is not State.OPEN:
+            return False
+        connection.start_keepalive()
+        return True
 
     async def _say_goodbye(self) -> None:
         """Give every open client its answers, within `stop_timeout`."""

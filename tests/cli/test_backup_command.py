@@ -32,7 +32,7 @@ def target(tmp_path: Path) -> Path:
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ndb_models.server.cli", "backup", *arguments),
+        *(sys.executable, "-m", "ndb_models", "backup", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -94,7 +94,7 @@ async def test_progress_is_shown_on_a_terminal(path: Path, target: Path) -> None
 
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ndb_models.server.cli", "backup", "--store", f"sqlite:///{path}", "--to", str(target)),
+        *(sys.executable, "-m", "ndb_models", "backup", "--store", f"sqlite:///{path}", "--to", str(target)),
         stderr=theirs,
         stdout=asyncio.subprocess.PIPE,
     )

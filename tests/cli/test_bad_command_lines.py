@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ndb_models.server.cli import main
+from ndb_models.cli.main import main
 
 FILE = Path(__file__)
 CERTIFICATE = FILE.parent.parent / "transport" / "tls" / "server.pem"

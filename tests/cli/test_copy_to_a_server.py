@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ndb_models.cli.main import main
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
-from ndb_models.server.cli import main
 from ndb_models.stores.contract import SHARED
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteStore

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from ndb_models.cli.main import main
 from ndb_models.engine import Engine
 from ndb_models.errors import NdbError
-from ndb_models.server.cli import main
 from ndb_models.server.configuration import configure
-from ndb_models.server.settings import SETTINGS, Setting
+from ndb_models.server.setting_fields import Setting
+from ndb_models.server.settings import SETTINGS
 from ndb_models.stores.memory import MemoryStore
 from tests.leaks import CANARY, leaks_of
 

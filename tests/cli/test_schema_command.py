@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ndb_models.server.cli import main
+from ndb_models.cli.main import main
 
 FIRST = """
     from ndb_models import SessionModel
@@ -401,7 +401,7 @@ def test_a_wrong_call_is_status_2(project: Project, arguments: tuple[str, ...]) 
 
 @pytest.mark.slow
 def test_it_runs_as_a_process_and_says_what_the_statuses_are(project: Project) -> None:
-    command = [sys.executable, "-W", "error", "-m", "ndb_models.server.cli", "schema"]
+    command = [sys.executable, "-W", "error", "-m", "ndb_models", "schema"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     for arguments, status in ((["freeze", "app_models"], 0), (["check", "app_models"], 0), (["check", "--help"], 0)):
         done = subprocess.run(

@@ -251,7 +251,7 @@ class TestWhatCannotBeDone:
     async def test_what_a_killed_process_left_goes_with_the_next_backup(self, path: Path, target: Path) -> None:
         await make(path, 3000, 4000)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ndb_models.server.cli", "backup", "--store", uri(path), "--to", str(target))
+            *(sys.executable, "-m", "ndb_models", "backup", "--store", uri(path), "--to", str(target))
         )
         while not list(target.parent.iterdir()):  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.001)
@@ -271,7 +271,7 @@ class TestWhatCannotBeDone:
         with contextlib.closing(sqlite3.connect(path)) as store:
             store.execute("SELECT count(*) FROM session").fetchone()
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "ndb_models.server.cli", "backup", "--store", uri(path), "--to", str(target)),
+                *(sys.executable, "-m", "ndb_models", "backup", "--store", uri(path), "--to", str(target)),
                 env={**os.environ, "LD_PRELOAD": library, "DISK_FULL": str(tmp_path / "full")},
                 stderr=asyncio.subprocess.PIPE,
             )

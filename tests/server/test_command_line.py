@@ -29,7 +29,7 @@ READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
 
 
 async def start(*arguments: str) -> Process:
-    command = (sys.executable, "-W", "error", "-m", "ndb_models.server.cli", *arguments)
+    command = (sys.executable, "-W", "error", "-m", "ndb_models", *arguments)
     # In its debug mode asyncio logs, as errors, handshakes of TLS that fail as they should.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
     return await asyncio.create_subprocess_exec(
@@ -180,4 +180,4 @@ async def test_help_names_every_option() -> None:
 
 def test_the_command_is_installed_under_its_name() -> None:
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="ndb-models")
-    assert command.value == "ndb_models.server.cli:main"
+    assert command.value == "ndb_models.cli.main:main"

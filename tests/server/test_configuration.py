@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 from ndb_models import InvalidArgumentError
 from ndb_models.engine.context import EngineLimits
 from ndb_models.server.config_file import read_config_file, without_comments
-from ndb_models.server.configuration import Configuration, configure
+from ndb_models.server.configuration import configure
 from ndb_models.server.options import ServerOptions
-from ndb_models.server.settings import SETTINGS
+from ndb_models.server.settings import SETTINGS, Settings
 from ndb_models.stores.occupancy import StoreLimits
 
 TLS = Path(__file__).parent.parent / "transport" / "tls"
@@ -47,13 +48,17 @@ def config(tmp_path: Path, document: dict[str, Any] | str) -> str:
     return str(path)
 
 
-def from_file(tmp_path: Path, document: dict[str, Any] | str) -> Configuration:
+def from_file(tmp_path: Path, document: dict[str, Any] | str) -> Settings:
     return configure({"config": config(tmp_path, document)}, {})
+
+
+def options_of(settings: Settings) -> ServerOptions:
+    return ServerOptions(**{field.name: getattr(settings, field.name) for field in fields(ServerOptions)})
 
 
 def test_without_any_source_everything_is_at_its_default() -> None:
     configuration = configure({}, {})
-    assert configuration.server == ServerOptions()
+    assert options_of(configuration) == ServerOptions()
     assert configuration.limits == StoreLimits()
     assert (configuration.max_nesting, configuration.workers, configuration.load_names) == (512, 1, ())
     assert (configuration.log_level, configuration.log_format) == ("warning", "text")
@@ -61,7 +66,7 @@ def test_without_any_source_everything_is_at_its_default() -> None:
 
 def test_the_file_of_a_nemesisdb_is_taken_as_it_is(tmp_path: Path) -> None:
     configuration = from_file(tmp_path, OF_NEMESISDB % tmp_path)
-    assert configuration.server == ServerOptions("127.0.0.2", 1988, 1024)
+    assert options_of(configuration) == ServerOptions("127.0.0.2", 1988, 1024)
     assert configuration.persist_path == tmp_path
     assert configuration.warnings == ()
 
@@ -69,7 +74,7 @@ def test_the_file_of_a_nemesisdb_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_the_file_of_its_last_release_is_taken_too(tmp_path: Path) -> None:
     arrays = {"maxCapacity": 10000, "maxResponseSize": 10000}
     configuration = from_file(tmp_path, {"version": 6, "port": 2000, "arrays": arrays, "lists": {}})
-    assert configuration.server.port == 2000
+    assert configuration.port == 2000
     assert configuration.warnings == ()
 
 
@@ -93,7 +98,7 @@ def test_what_nemesisdb_does_not_have_stands_apart(tmp_path: Path) -> None:
     assert configuration.limits == StoreLimits(sessions=10, keys=20, size=30)
     assert configuration.max_nesting == 40
     assert configuration.log_format == "json"
-    options = configuration.server
+    options = configuration
     assert (options.idle_timeout, options.insecure) == (1.5, True)
     assert options.allow_origins == ("https://a.example", "https://b.example")
 
@@ -130,16 +135,16 @@ def test_keys_that_nobody_knows_are_reported_and_passed_over(tmp_path: Path) -> 
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
     given: dict[str, Any] = {"config": config(tmp_path, {"ip": "127.0.0.4", "port": 4, "maxPayload": 400})}
     environment = {"NDB_PORT": "3", "NDB_MAX_PAYLOAD": "300"}
-    server = configure({**given, "max_payload": "200"}, environment).server
+    server = configure({**given, "max_payload": "200"}, environment)
     assert (server.host, server.port, server.max_payload) == ("127.0.0.4", 3, 200)
 
 
 def test_the_file_itself_may_be_named_by_the_environment(tmp_path: Path) -> None:
-    assert configure({}, {"NDB_CONFIG": config(tmp_path, {"port": 4})}).server.port == 4
+    assert configure({}, {"NDB_CONFIG": config(tmp_path, {"port": 4})}).port == 4
 
 
 def test_a_variable_that_is_empty_says_nothing() -> None:
-    assert configure({}, {"NDB_PORT": "", "NDB_INSECURE": ""}).server == ServerOptions()
+    assert options_of(configure({}, {"NDB_PORT": "", "NDB_INSECURE": ""})) == ServerOptions()
 
 
 def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
@@ -149,7 +154,7 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("text", "on"), [("1", True), ("Yes", True), ("off", False), ("0", False)])
 def test_switches_in_the_environment_are_words(text: str, on: bool) -> None:
-    assert configure({}, {"NDB_INSECURE": text}).server.insecure is on
+    assert configure({}, {"NDB_INSECURE": text}).insecure is on
 
 
 def test_the_path_to_load_from_is_the_persist_path_where_there_is_no_other(tmp_path: Path) -> None:
@@ -221,7 +226,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
     text = '\ufeff{\r\n"version": 5, // five\r\n"port": 7\r\n}'
-    assert from_file(tmp_path, text).server.port == 7
+    assert from_file(tmp_path, text).port == 7
 
 
 @pytest.mark.parametrize(

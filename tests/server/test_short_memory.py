@@ -40,7 +40,7 @@ async def start(*arguments: str, memory: int | None = None) -> tuple[Process, st
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
-    command = (sys.executable, "-m", "ndb_models.server.cli", "serve", "--port", "0", *arguments)
+    command = (sys.executable, "-m", "ndb_models", "serve", "--port", "0", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, preexec_fn=limit)
     assert process.stdout is not None
     async with asyncio.timeout(GUARD):
@@ -122,7 +122,7 @@ async def test_an_answer_without_memory_ends_its_connection_and_no_other(monkeyp
     async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server, plain(server) as other:
         async with plain(server) as websocket:
             with monkeypatch.context() as patched:
-                patched.setattr("ndb_models.server.pacing.text_frame", fail)
+                patched.setattr("ndb_models.server.writing.text_frame", fail)
                 await websocket.send('{"SV_INFO":{}}')
                 await websocket.wait_closed()
         assert (await ask(other, "SV_INFO"))["st"] == 1

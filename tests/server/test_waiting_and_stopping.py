@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
+from ndb_models.stores.contract import Scope
 from tests.engine.data_sets import tree
 from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD, ask, plain, receive, send
@@ -191,3 +192,19 @@ async def test_stopping_that_is_cancelled_cuts_off_what_is_left(gated: NdbServer
             await asyncio.wait_for(gated.stop(), 0.05)
         await websocket.wait_closed()
         assert websocket.close_code == 1006
+
+
+class TimedStore(GatedStore):
+    """A store that limits the time of its own waiting, as clients of remote stores do."""
+
+    async def get_all(self, scope: Scope) -> dict[str, bytes]:
+        async with asyncio.timeout(GUARD):
+            return await super().get_all(scope)
+
+
+async def test_a_store_may_limit_the_time_of_its_own_waiting(tmp_path: Path) -> None:
+    store = TimedStore()
+    server = NdbServer(Engine(store, persist_path=tmp_path), ServerOptions(port=0))
+    async with server, plain(server) as websocket:
+        store.gate.set()
+        assert (await ask(websocket, "KV_SAVE", name="keys"))["st"] == 121

@@ -231,7 +231,7 @@ async def test_extensions_are_not_stored_in_a_file_that_is_lost(store: SqliteSto
 async def test_other_processes_notice_it_too(path: Path) -> None:
     """A server in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ndb_models.server.cli", "serve", "--port", "0", "--store", f"sqlite:///{path}"),
+        *(sys.executable, "-m", "ndb_models", "serve", "--port", "0", "--store", f"sqlite:///{path}"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
