@@ -122,7 +122,8 @@ async def test_the_parameters_inside_a_parameter_are_checked_too(
 @pytest.mark.parametrize("command", [row for row in ROWS if row.of_session], ids=named)
 async def test_a_token_that_names_no_session_is_refused(ask: Asker, command: Command) -> None:
     body = await right_body(ask, command)
-    for token in (None, True, -1, 1.5, 2**64, "5", "", [], {}, 12345):
+    tokens: list[Any] = [None, True, -1, 1.5, 2**64, "5", "", [], {}, 12345]
+    for token in tokens:
         created = command.name == "SH_NEW_SET" and token == 12345
         assert await ask.status(command.name, **{**body, "tkn": token}) == (1 if created else 100), token
 
