@@ -28,7 +28,7 @@ from tests.conformance.conversations import (
 from tests.conformance.websocket_cases import CASES, MAX_PAYLOAD, Case, closings, fragments, headers, orders, pings
 from tests.server.raw_connection import Opcode
 
-pytestmark = [pytest.mark.slow, pytest.mark.loop]
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured, pytest.mark.loop]
 
 # How the library's server departs from the case, and why this one does not follow.
 _TAKES_LONG: Final = "the library does not look whether a length is in the fewest bytes, as RFC 6455 asks in 5.2"

@@ -213,6 +213,7 @@ def test_a_slice_may_follow_a_comma_at_once(path: str, spaced: str) -> None:
     assert found(path) == found(spaced) != []
 
 
+@pytest.mark.slow
 @given(st.lists(segments(0), min_size=1, max_size=3).map("".join), DOCUMENTS)
 def test_a_path_leads_where_the_library_says_and_in_its_order(path: str, document: Any) -> None:
     limits = PathLimits()

@@ -50,6 +50,7 @@ def plain(call: Request) -> tuple[str, object, object]:
     )
 
 
+@pytest.mark.slow
 async def test_every_mutated_request_gets_the_answer_that_the_protocol_has_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

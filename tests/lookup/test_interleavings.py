@@ -24,7 +24,7 @@ from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 # More of them, at random, and none left out where few switches are tried.
 THOROUGH = os.environ.get("NDB_INTERLEAVINGS")

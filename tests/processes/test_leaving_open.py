@@ -107,7 +107,11 @@ loop.run_until_complete(step())
 """,
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.unmeasured,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
+]
 
 # A warning, as it is shown by itself, or as what cannot be raised where it was: then with a traceback.
 _WARNING: Final = re.compile(r"ResourceWarning: |^  \S|^    |^\s*_?warn\(|^Exception ignored in|^Traceback|^$")

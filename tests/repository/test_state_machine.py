@@ -36,7 +36,7 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.wire.commands import COMMANDS
 from tests.repository.session_world import EngineClient, World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 T = TypeVar("T")
 

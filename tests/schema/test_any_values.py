@@ -17,6 +17,8 @@ from tests.zoo import ZOO
 from tests.zoo_values import instances_of
 from tests.zoo_ways import INSTANCES
 
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
+
 MODELS = [model for model, _ in ZOO]
 ANY_INSTANCE = st.sampled_from(INSTANCES)
 
@@ -46,7 +48,6 @@ def codec_of(model: type[SessionModel]) -> ModelCodec[Any]:
     return ModelCodec(model)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
 @bounded
 @given(data=st.data())
@@ -70,7 +71,6 @@ def test_what_a_class_can_hold_is_read_back_equal_or_refused_by_name(
     assert described(codec.load(again.text, 1)) == described(original)
 
 
-@pytest.mark.slow
 @settings(bounded, max_examples=400)
 @given(instance=ANY_INSTANCE, donor=ANY_INSTANCE, data=st.data())
 def test_what_was_assigned_unchecked_is_read_back_equal_or_refused_by_name(

@@ -19,6 +19,8 @@ from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD, ask, plain
 from tests.server.raw_connection import Opcode, RawConnection, frame, raw
 
+pytestmark = pytest.mark.unmeasured
+
 FLOODS = {
     "get": frame(b'{"KV_GET":{"keys":["a"]}}'),
     "set": frame(b'{"KV_SET":{"keys":{"a":1}}}'),
