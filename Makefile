@@ -5,10 +5,10 @@ READY := .venv/.ready
 # By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-# What CI runs, in this order. Together, `coverage` and `slow` run every test once.
-CHECKS := demo package versions fuzz debug lint types coverage slow
+# What CI runs, in this order. Together, `coverage`, `rest` and `fuzz` run every test once.
+CHECKS := demo package versions fuzz debug lint types coverage rest
 
-.PHONY: demo test coverage slow fuzz debug serve lint types mypy pyright bench versions package check format clean
+.PHONY: demo test coverage rest fuzz debug serve lint types mypy pyright bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -16,11 +16,11 @@ demo: $(READY)  ## run the quickstart on the embedded engine
 test: $(READY)  ## run every test, warnings as errors
 	@$(BIN)/python -W error -m pytest $(ARGS)
 
-coverage: $(READY)  ## the fast tests, which take at least 97 % of the branches of the package, those of subprocesses too
+coverage: $(READY)  ## most tests, which take at least 97 % of the branches of the package, those of subprocesses too
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
-slow: $(READY)  ## the tests that take seconds or start processes
-	@$(BIN)/python -W error -m pytest -m slow -n 3 --dist worksteal $(ARGS)
+rest: $(READY)  ## the tests that `coverage` and `fuzz` leave out: they judge times, or repeat what others take
+	@$(BIN)/python -W error -m pytest --ignore=tests/fuzz -m unmeasured -n 3 --dist worksteal $(ARGS)
 
 fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
@@ -59,7 +59,7 @@ package: .venv/.ready-package  ## build the distributions, and run tests of the 
 
 # How often the process dies that writes to a file; `make test` kills less.
 check: export NDB_CRASHES ?= 100
-# This version of Python runs the fast tests for `coverage`.
+# This version of Python runs all tests anyway.
 check: export NDB_FAST_ON ?= OTHERS
 check:  ## all that CI runs, about 15 minutes on two cores
 	@for step in $(CHECKS); do \

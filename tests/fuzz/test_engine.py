@@ -20,6 +20,8 @@ from tests.fuzz.sizes import REQUESTS, SEED, seeded
 from tests.fuzz.subject import tree
 from tests.fuzz.timing import TimedEngine
 
+pytestmark = pytest.mark.unmeasured
+
 
 def test_a_typed_request_is_the_one_that_the_parser_reads() -> None:
     rng = seeded("typed")
