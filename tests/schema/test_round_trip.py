@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ndb_models import SessionModel, UnstorableError
-from ndb_models.schema.changes import Changes
 from ndb_models.schema.codec import ModelCodec
 from tests.schema.unstorable import UNSTORABLE
 from tests.zoo import ZOO
@@ -35,9 +34,9 @@ def test_what_was_read_is_no_change(model: SessionModel) -> None:
     codec = codec_of(model)
     text = codec.dump(model).text
     read: Any = codec.load(text, 1)
-    assert codec.changes(read, codec.dump(read), text) == Changes({}, [], text)
+    changes = codec.changes(read, codec.dump(read), text)
+    assert (changes.changed, changes.removed, changes.after) == ({}, [], text)
     assert codec.differing(model, read) == ()
-    assert codec.with_changes(read, {}) == model
 
 
 @pytest.mark.parametrize("model_class", [model for model, _ in ZOO], ids=[model.__name__ for model, _ in ZOO])
