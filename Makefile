@@ -5,13 +5,22 @@ READY := .venv/.ready
 # By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo test fuzz debug serve lint types mypy pyright bench versions package check format clean
+# What CI runs, in this order. Together, `coverage`, `rest` and `fuzz` run every test once.
+CHECKS := demo package versions fuzz debug lint types coverage rest
+
+.PHONY: demo test coverage rest fuzz debug serve lint types mypy pyright bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## run every test, warnings as errors
 	@$(BIN)/python -W error -m pytest $(ARGS)
+
+coverage: $(READY)  ## most tests, which take at least 94 % of the branches of the package, those of subprocesses too
+	@$(BIN)/python .ci/coverage.py $(ARGS)
+
+rest: $(READY)  ## the tests that `coverage` and `fuzz` leave out: they judge times, or repeat what others take
+	@$(BIN)/python -W error -m pytest --ignore=tests/fuzz -m unmeasured -n 3 --dist worksteal $(ARGS)
 
 fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
@@ -48,14 +57,23 @@ versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there
 package: .venv/.ready-package  ## build the distributions, and run tests of the source against the wheel
 	@$(BIN)/python .ci/package.py
 
-check: lint types test  ## lint, types and all tests, on this version of Python
+# How often the process dies that writes to a file; `make test` kills less.
+check: export NDB_CRASHES ?= 100
+# This version of Python runs all tests anyway.
+check: export NDB_FAST_ON ?= OTHERS
+check:  ## all that CI runs, about 15 minutes on two cores
+	@for step in $(CHECKS); do \
+		begun=$$(date +%s); \
+		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \
+		echo "make $$step: $$(($$(date +%s) - begun)) s"; \
+	done
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .coverage build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'

@@ -1,8 +1,8 @@
 """Build the distributions, look at them as an index does, and run tests of the one against the other.
 
-`python .ci/package.py`, with `build` and `twine`: the source distribution holds every file of the repository, the page
-of an index has no link that is broken there, and the tests of the source distribution pass, in an empty folder and an
-environment of its own, with the package that the wheel installs.
+`python .ci/package.py`, with `build` and `twine`: the source distribution holds every file of the repository, the wheel
+the whole package, and the page of an index has no link that is broken there. The tests of the source distribution pass,
+in an empty folder and an environment of its own, with the package that the wheel installs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = {".gitignore"}
-# All that looks at files around the package, and a part of what looks at the package itself.
-TESTS = ("tests/cli", "tests/schema", "tests/wire", "tests/test_*.py")
+# What looks at files around the package, and what starts it. That it is whole is compared, file by file.
+TESTS = ("tests/cli", "tests/test_*.py")
 
 
 def main() -> None:
@@ -30,6 +30,7 @@ def main() -> None:
         source, wheel = build(here)
         run(sys.executable, "-m", "twine", "check", "--strict", source, wheel)
         require_all_files(source)
+        require_whole_package(wheel)
         require_no_broken_links(wheel)
         unpacked = unpack(source, here)
         python = here / "venv" / "bin" / "python"
@@ -56,6 +57,18 @@ def require_all_files(source: Path) -> None:
     missing = set(listed.stdout.split()) - shipped - NOT_SHIPPED
     if missing:
         sys.exit(f"the source distribution lacks {', '.join(sorted(missing))}")
+
+
+def require_whole_package(wheel: Path) -> None:
+    """Compare the files of the package in the wheel with those of the repository, to the byte."""
+    package = ROOT / "ndb_models"
+    paths = [path for path in package.rglob("*") if path.suffix == ".py" or path.name == "py.typed"]
+    ours = {str(path.relative_to(ROOT)): path.read_bytes() for path in paths}
+    with zipfile.ZipFile(wheel) as archive:
+        theirs = {name: archive.read(name) for name in archive.namelist() if name.startswith("ndb_models/")}
+    if ours != theirs:
+        different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        sys.exit(f"the wheel has another package: {', '.join(different)}")
 
 
 def require_no_broken_links(wheel: Path) -> None:

@@ -1,15 +1,14 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
-`python .ci/versions.py [--fast-on OTHERS|ALL]`. Interpreters are looked for on PATH and among pyenv's. Each version
+`python .ci/versions.py`. Interpreters are looked for on PATH and among pyenv's. Each version
 has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. It is set up while the version
 before is tested; the version that runs this goes first. After the fast part, the asynchronous part runs on uvloop.
-With OTHERS, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway, and the others
-without.
+With `NDB_FAST_ON=OTHERS`, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway,
+and the others without.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -31,9 +30,7 @@ THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 def main() -> int:
     """Test every version; return 1 if one failed."""
-    parser = argparse.ArgumentParser(description="Runs the fast part of the tests on every CPython that there is.")
-    parser.add_argument("--fast-on", choices=["ALL", "OTHERS"], default="ALL", help="leave out the version of this one")
-    fast_on: str = parser.parse_args().fast_on
+    others_alone = os.environ.get("NDB_FAST_ON") == "OTHERS"
     failed: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         environments = {version: pool.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
@@ -46,19 +43,19 @@ def main() -> int:
             if python is None:
                 say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
             else:
-                failed += test(version, python, fast_on)
+                failed += test(version, python, others_alone)
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
-def test(version: str, python: Path, fast_on: str) -> Iterator[str]:
+def test(version: str, python: Path, others_alone: bool) -> Iterator[str]:
     """Run the tests that are due on a version; yield what failed."""
-    if fast_on == "OTHERS" and version == THIS:
+    if others_alone and version == THIS:
         say(f"CPython {version}: the fast part is skipped, this version runs all tests")
     elif not passes(version, "the fast part", python, *FAST):
         yield version
-    if fast_on == "OTHERS" and version != THIS:
+    if others_alone and version != THIS:
         return
     if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
         yield f"{version} on uvloop"

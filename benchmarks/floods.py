@@ -102,13 +102,22 @@ def connected(target: Target) -> socket.socket:
     """Connect to a server, and shake hands."""
     connection = target.reached()
     connection.sendall(_HANDSHAKE)
+    _read_until(connection, b"\r\n\r\n")
+    return connection
+
+
+def _read_until(connection: socket.socket, end: bytes) -> None:
+    """Read one answer, which ends with these bytes.
+
+    Raises:
+        ConnectionResetError: the server ended the connection.
+    """
     answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
+    while not answer.endswith(end):
         read = connection.recv(65536)
         if not read:
             raise ConnectionResetError
         answer += read
-    return connection
 
 
 def _send(connection: socket.socket, frames: bytes) -> None:
@@ -191,12 +200,7 @@ def latencies(target: Target, seconds: float) -> list[float]:
         ends = time.perf_counter() + seconds
         while (started := time.perf_counter()) < ends:
             connection.sendall(asked)
-            answer = b""
-            while not answer.endswith(b"}}"):
-                read = connection.recv(4096)
-                if not read:
-                    raise ConnectionResetError
-                answer += read
+            _read_until(connection, b"}}")
             taken.append(time.perf_counter() - started)
     return taken
 

@@ -28,11 +28,11 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="whose event loops tests run on")
-    parser.addoption("--memory-only", action="store_true", help="leave out what runs on a file or a port besides")
+    parser.addoption("--memory-only", action="store_true", help="leave out what runs on a plain store in memory too")
 
 
-# How the parameters of fixtures name the other ways to reach an engine.
-_OTHER_WAYS = frozenset({"sqlite", "server", "served"})
+# How the parameters of fixtures name the other ways to reach an engine, and variants of the store in memory.
+_OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared memory"})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator, Mapping
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndb_models.texts import ObjectText, before_last, members_as_decoded, members_of, split_members
+from ndb_models.texts import ObjectText, before_last, members_as_decoded, members_of, split_members, taking_apart
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 VALUES = st.recursive(
@@ -104,3 +105,24 @@ def test_it_is_a_mapping() -> None:
     assert text == {"a": b"1", "b": b"2"}
     assert (len(text), list(text), text["b"], text.get("c"), "a" in text) == (2, ["a", "b"], b"2", None, True)
     assert repr(text) == "<ObjectText of 13 bytes>"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4096, 4097, 9000])
+def test_however_many_members_there_are_each_is_there_and_a_long_split_can_be_interrupted(count: int) -> None:
+    expected = {f"name{number}": b"%d" % number for number in range(count)}
+    text = json.dumps({name: int(value) for name, value in expected.items()}, separators=(",", ":")).encode()
+    assert dict(members_of(text)) == expected
+    pauses, members = finished(taking_apart(text))
+    assert dict(members) == expected
+    assert pauses == (1 if count <= 4096 else 1 + -(-count // 4096))
+
+
+def finished(work: Generator[None, None, Mapping[str, bytes]]) -> tuple[int, Mapping[str, bytes]]:
+    """Do the work; return how often it paused, and its result."""
+    pauses = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return pauses, done.value
+        pauses += 1

@@ -1,40 +1,47 @@
-"""The zoo by every way to reach an engine, where the way adds nothing: all in memory, the telling ones everywhere."""
+"""The zoo by each way to reach an engine: all models in memory, a telling dozen everywhere.
+
+What a model becomes is the same on every way, so the whole zoo is tested without one, in `tests/schema`. A way could
+spoil texts: large and odd numbers, any characters, bytes, depth, nothing at all. The telling models have those.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 import pytest
 
-T = TypeVar("T")
+from ndb_models import SessionModel
+from tests.zoo import ZOO
 
-# Their texts are what a way could spoil: large and odd numbers, any characters, bytes, depth, nothing at all.
 TELLING: Final = frozenset(
     {
         *("Nothing", "Scalars", "StrictScalars", "Texts", "Integers", "Infinities", "Tree", "Secretive", "OpenNumbers"),
         *("Base64Blobs", "KindsOfTimes", "Cache[UUID, Comment]"),
     }
 )
+"""Names of model classes."""
+
+INSTANCES: Final = [instance for _, instances in ZOO for instance in instances]
 
 
-def in_memory_and_some_elsewhere(
-    name: str, members: Iterable[T], model_names: Sequence[str], elsewhere: Sequence[str] = ("sqlite", "server")
-) -> pytest.MarkDecorator:
-    """Parametrize a test that takes `client`: with all members in memory, elsewhere with the first of a telling class.
+def names(models: Sequence[SessionModel]) -> list[str]:
+    """Return the name of each model's class, to name a test by."""
+    return [type(model).__name__ for model in models]
+
+
+def all_here_some_there(here: str, there: Sequence[str], models: Sequence[SessionModel]) -> pytest.MarkDecorator:
+    """Parametrize a test that takes `uri`, or a fixture that does, and `model`.
 
     Args:
-        name: of the test's parameter.
-        members: what it may be.
-        model_names: the name of each member's class.
-        elsewhere: the other ways that the fixture `uri` knows.
+        here: the way that all models go.
+        there: the ways that only the last instance of each telling class goes.
+        models: instances of session models.
     """
-    named = list(zip(model_names, members, strict=True))
-    telling = {model: member for model, member in reversed(named) if model in TELLING}
-    everywhere = [("memory", model, member) for model, member in named]
-    everywhere += [(way, model, member) for way in elsewhere for model, member in telling.items()]
+    telling = {name: model for name, model in zip(names(models), models, strict=True) if name in TELLING}
+    cases = [(here, model) for model in models] + [(way, model) for way in there for model in telling.values()]
     return pytest.mark.parametrize(
-        ("uri", name),
-        [pytest.param(way, member, id=f"{way}-{model}") for way, model, member in everywhere],
+        ("uri", "model"),
+        [pytest.param(way, model, id=f"{way}-{type(model).__name__}") for way, model in cases],
         indirect=["uri"],
     )

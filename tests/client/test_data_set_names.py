@@ -79,10 +79,10 @@ async def test_a_name_that_is_no_path_segment_is_refused_before_it_is_sent(call:
 
 
 @calls
-@wrong
-async def test_it_is_refused_in_process_too(client: NdbClient, call: Call, name: str) -> None:
-    with pytest.raises(InvalidArgumentError):
-        await call(client, name)
+async def test_it_is_refused_in_process_too(client: NdbClient, call: Call) -> None:
+    for name in WRONG.values():
+        with pytest.raises(InvalidArgumentError):
+            await call(client, name)
 
 
 @pytest.mark.parametrize("name", RIGHT)

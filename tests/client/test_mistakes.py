@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from pydantic import BaseModel
 
-from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient, Repository
+from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient, Repository, SessionModel
 from tests.repository.models import User
 
 
@@ -140,3 +140,25 @@ async def test_no_credential_of_such_a_uri_is_shown(text: str) -> None:
 async def test_schemes_may_be_written_in_capitals() -> None:
     async with NdbClient.connect("MEMORY://") as client:
         assert await client.kv_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"uri": 5}, "a URI is a str, not a int"),
+        ({"uri": "ws://127.0.0.1:1/", "debug": "yes"}, "debug is a bool, not a str"),
+        ({"uri": "wss://127.0.0.1:1/", "ssl": True}, "ssl is an ssl.SSLContext or None, not a bool"),
+        ({"uri": "wss://127.0.0.1:1/", "ssl": "tls", "keepalive": None}, "ssl is an ssl.SSLContext or None"),
+    ],
+)
+async def test_an_option_of_another_type_is_named_with_the_right_one(options: dict[str, Any], said: str) -> None:
+    client: Any = NdbClient
+    with pytest.raises(InvalidArgumentError, match=said):
+        async with client.connect(**options):
+            pass
+
+
+async def test_a_repository_of_the_base_class_is_told_to_declare_one() -> None:
+    async with NdbClient.connect("memory://") as client:
+        with pytest.raises(InvalidArgumentError, match="declare a subclass"):
+            Repository(client, SessionModel)

@@ -14,16 +14,12 @@ from tests.configuration.models import App, Pool, Required
 from tests.configuration.stepping import Time, observed
 from tests.repository.recording import RecordingEngine
 from tests.schema.unstorable import UNSTORABLE
-from tests.zoo import ZOO
-from tests.zoo_ways import in_memory_and_some_elsewhere
+from tests.zoo_ways import INSTANCES, all_here_some_there
 
 # A configuration of types that are checked against the clock is warned of.
 pytestmark = pytest.mark.filterwarnings("ignore::ndb_models.UnstableFieldWarning")
 
-INSTANCES = [
-    instance for model, instances in ZOO for instance in instances if model.model_config.get("extra") != "allow"
-]
-NAMES = [type(instance).__name__ for instance in INSTANCES]
+CLOSED = [model for model in INSTANCES if model.model_config.get("extra") != "allow"]
 REFUSED = [(model, fields) for model, fields in UNSTORABLE if model.model_config.get("extra") != "allow"]
 
 
@@ -117,8 +113,10 @@ async def test_a_configuration_without_fields_asks_the_server_nothing(
     assert engine.frames == []
 
 
-@in_memory_and_some_elsewhere("model", INSTANCES, NAMES)
-async def test_what_is_saved_is_loaded_equal(client: NdbClient, model: SessionModel) -> None:
+@all_here_some_there("memory", ["sqlite", "server"], CLOSED)
+async def test_a_model_is_loaded_edited_and_watched_as_it_was_saved(
+    client: NdbClient, model: SessionModel, time: Time
+) -> None:
     config = ConfigRepository(client, type(model), namespace="zoo")
     await config.save(model.model_copy(deep=True))
     loaded = await config.load()
@@ -126,24 +124,16 @@ async def test_what_is_saved_is_loaded_equal(client: NdbClient, model: SessionMo
     assert [type(value) for _, value in loaded] == [type(value) for _, value in model]
     assert await config.diff(model) == []
     assert await config.check() == []
-
-
-@in_memory_and_some_elsewhere("model", INSTANCES, NAMES)
-async def test_what_was_loaded_can_be_edited_and_watched_and_is_no_change(
-    client: NdbClient, model: SessionModel, time: Time
-) -> None:
-    config = ConfigRepository(client, type(model), namespace="zoo")
-    await config.save(model.model_copy(deep=True))
-    keys = await client.kv_keys()
-    before = await client.kv_get(keys)
+    before = await client.kv_get(await client.kv_keys())
     async with config.edit() as edited:
         assert edited == model
-    assert await client.kv_get(keys) == before
+    assert await client.kv_get(await client.kv_keys()) == before
     async with observed(config.watch(model, clock=time, sleep=time.sleep), time) as observer:
         assert observer.changes == []
         assert observer.watch.current == model
 
 
+@pytest.mark.parametrize("uri", ["memory"], indirect=True)
 @pytest.mark.parametrize(("model", "fields"), REFUSED, ids=lambda each: type(each).__name__)
 async def test_what_would_not_come_back_equal_is_refused_by_name(
     client: NdbClient, model: SessionModel, fields: list[str]

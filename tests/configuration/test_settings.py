@@ -317,6 +317,7 @@ def test_without_pydantic_settings_the_error_says_what_to_install() -> None:
     assert "pip install 'ndb_models[settings]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_package_itself_needs_no_pydantic_settings() -> None:
     program = "import sys; sys.modules['pydantic_settings'] = None; import ndb_models, ndb_models.integrations"
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

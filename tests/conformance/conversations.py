@@ -16,11 +16,11 @@ from ndb_models.engine import Engine
 from ndb_models.engine.engine import BINARY_FRAME
 from ndb_models.stores.memory import MemoryStore
 from tests.conformance.websocket_cases import MAX_PAYLOAD, NORMAL, Case
-from tests.server.raw_connection import CLOSE, PONG, TEXT, RawConnection, frame, raw
+from tests.server.raw_connection import Opcode, RawConnection, frame, raw
 
 GUARD: Final = 10
 _BYTE_BY_BYTE: Final = 1200
-_END: Final = frame(NORMAL.to_bytes(2), opcode=CLOSE)
+_END: Final = frame(NORMAL.to_bytes(2), opcode=Opcode.CLOSE)
 
 Chunking: TypeAlias = Callable[[bytes], Iterable[bytes]]
 
@@ -62,11 +62,11 @@ class Said:
 
     @property
     def answers(self) -> list[bytes]:
-        return [payload for opcode, payload in self.frames if opcode == TEXT]
+        return [payload for opcode, payload in self.frames if opcode == Opcode.TEXT]
 
     @property
     def pongs(self) -> list[bytes]:
-        return [payload for opcode, payload in self.frames if opcode == PONG]
+        return [payload for opcode, payload in self.frames if opcode == Opcode.PONG]
 
 
 WITH_THE_HANDSHAKE: Final = "in one segment with the handshake"
@@ -117,7 +117,7 @@ async def _listen(connection: RawConnection, case: Case, said: Said, sending: as
                     await connection.send(_END)
                 ended = True
             opcode, payload = await connection.receive()
-            if opcode == CLOSE:
+            if opcode == Opcode.CLOSE:
                 said.close = int.from_bytes(payload[:2]) if payload else 1005
                 assert await connection.rest() == b"", "nothing comes after a close frame"
                 return

@@ -26,9 +26,9 @@ from tests.conformance.conversations import (
     websockets_server,
 )
 from tests.conformance.websocket_cases import CASES, MAX_PAYLOAD, Case, closings, fragments, headers, orders, pings
-from tests.server.raw_connection import PONG, TEXT
+from tests.server.raw_connection import Opcode
 
-pytestmark = [pytest.mark.slow, pytest.mark.loop]
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured, pytest.mark.loop]
 
 # How the library's server departs from the case, and why this one does not follow.
 _TAKES_LONG: Final = "the library does not look whether a length is in the fewest bytes, as RFC 6455 asks in 5.2"
@@ -48,12 +48,12 @@ DIFFERENCES: Final[dict[str, tuple[dict[str, Any], str]]] = {
 
 # What this server says before the library's does: the library parses all that came before its handler runs, so pongs
 # overtake answers, and a close or a breach has the answers dropped that were due. Here all is said in order.
-SOONER: Final[dict[str, tuple[list[int], list[int]]]] = {
-    "ten pings between ten requests": ([PONG, TEXT] * 10, [PONG] * 10 + [TEXT] * 10),
-    "a close after ten requests": ([TEXT] * 10, []),
-    "opcode 3 between requests": ([TEXT], []),
-    "a request, then one beyond the limit": ([TEXT], []),
-    "a request, then one unmasked": ([TEXT], []),
+SOONER: Final[dict[str, tuple[list[Opcode], list[Opcode]]]] = {
+    "ten pings between ten requests": ([Opcode.PONG, Opcode.TEXT] * 10, [Opcode.PONG] * 10 + [Opcode.TEXT] * 10),
+    "a close after ten requests": ([Opcode.TEXT] * 10, []),
+    "opcode 3 between requests": ([Opcode.TEXT], []),
+    "a request, then one beyond the limit": ([Opcode.TEXT], []),
+    "a request, then one unmasked": ([Opcode.TEXT], []),
 }
 
 BY_NAME: Final = {case.name: case for case in CASES}

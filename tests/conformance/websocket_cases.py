@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.server.raw_connection import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
+from tests.server.raw_connection import Opcode, frame
 
 MAX_PAYLOAD: Final = 100_000
 NORMAL: Final = 1000
@@ -48,31 +48,31 @@ def padded(size: int) -> bytes:
     return COUNT[:size] + b" " * (size - len(COUNT))
 
 
-def parts(payload: bytes, *cuts: int, opcode: int = TEXT) -> list[bytes]:
+def parts(payload: bytes, *cuts: int, opcode: int = Opcode.TEXT) -> list[bytes]:
     """Return a message in fragments, cut at these places."""
     edges = [0, *cuts, len(payload)]
     last = len(edges) - 2
     return [
-        frame(payload[start:end], opcode=opcode if number == 0 else CONTINUATION, final=number == last)
+        frame(payload[start:end], opcode=opcode if number == 0 else Opcode.CONTINUATION, final=number == last)
         for number, (start, end) in enumerate(itertools.pairwise(edges))
     ]
 
 
-def with_length(payload: bytes, field: bytes, *, opcode: int = TEXT) -> bytes:
+def with_length(payload: bytes, field: bytes, *, opcode: int = Opcode.TEXT) -> bytes:
     """Return a frame whose length is written in these bytes, after the mask's bit."""
     masked = bytes(byte ^ _MASK[place % 4] for place, byte in enumerate(payload))
     return bytes([0x80 | opcode]) + field + _MASK + masked
 
 
 def close(code: int, reason: bytes = b"") -> bytes:
-    return frame(code.to_bytes(2) + reason, opcode=CLOSE)
+    return frame(code.to_bytes(2) + reason, opcode=Opcode.CLOSE)
 
 
 def lengths() -> Iterator[Case]:
     for size in _LENGTHS:
         yield Case(f"text of {size} bytes", frame(padded(size)), answers=1)
-        yield Case(f"binary of {size} bytes", frame(padded(size), opcode=BINARY), answers=1)
-    for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
+        yield Case(f"binary of {size} bytes", frame(padded(size), opcode=Opcode.BINARY), answers=1)
+    for opcode, kind in ((Opcode.TEXT, "text"), (Opcode.BINARY, "binary")):
         yield Case(f"{kind} beyond the limit", frame(padded(MAX_PAYLOAD + 1), opcode=opcode), close=TOO_BIG)
         halves = b"".join(parts(padded(MAX_PAYLOAD + 1), MAX_PAYLOAD // 2, opcode=opcode))
         yield Case(f"fragments of {kind} that are beyond the limit together", halves, close=TOO_BIG)
@@ -97,18 +97,18 @@ def lengths() -> Iterator[Case]:
 def pings() -> Iterator[Case]:
     for size in (0, 1, 4, 124, 125):
         payload = bytes(range(size))
-        yield Case(f"ping of {size} bytes", frame(payload, opcode=PING), pongs=(payload,))
-        yield Case(f"pong of {size} bytes", frame(payload, opcode=PONG) + frame(COUNT), answers=1)
+        yield Case(f"ping of {size} bytes", frame(payload, opcode=Opcode.PING), pongs=(payload,))
+        yield Case(f"pong of {size} bytes", frame(payload, opcode=Opcode.PONG) + frame(COUNT), answers=1)
     for size in (126, 127, 65_535, 65_536):
-        yield Case(f"ping of {size} bytes", frame(bytes(size), opcode=PING), close=PROTOCOL_ERROR)
-        yield Case(f"pong of {size} bytes", frame(bytes(size), opcode=PONG), close=PROTOCOL_ERROR)
-    yield Case("ping that is no UTF-8", frame(b"\xff\xfe", opcode=PING), pongs=(b"\xff\xfe",))
+        yield Case(f"ping of {size} bytes", frame(bytes(size), opcode=Opcode.PING), close=PROTOCOL_ERROR)
+        yield Case(f"pong of {size} bytes", frame(bytes(size), opcode=Opcode.PONG), close=PROTOCOL_ERROR)
+    yield Case("ping that is no UTF-8", frame(b"\xff\xfe", opcode=Opcode.PING), pongs=(b"\xff\xfe",))
     ten = [str(number).encode() for number in range(10)]
-    yield Case("ten pings", b"".join(frame(each, opcode=PING) for each in ten), pongs=tuple(ten))
-    mixed = b"".join(frame(each, opcode=PING) + frame(COUNT) for each in ten)
+    yield Case("ten pings", b"".join(frame(each, opcode=Opcode.PING) for each in ten), pongs=tuple(ten))
+    mixed = b"".join(frame(each, opcode=Opcode.PING) + frame(COUNT) for each in ten)
     yield Case("ten pings between ten requests", mixed, 10, tuple(ten))
-    yield Case("ten pongs", b"".join(frame(each, opcode=PONG) for each in ten) + frame(COUNT), answers=1)
-    for opcode, kind in ((PING, "ping"), (PONG, "pong")):
+    yield Case("ten pongs", b"".join(frame(each, opcode=Opcode.PONG) for each in ten) + frame(COUNT), answers=1)
+    for opcode, kind in ((Opcode.PING, "ping"), (Opcode.PONG, "pong")):
         yield Case(f"a fragment of a {kind}", frame(b"x", opcode=opcode, final=False), close=PROTOCOL_ERROR)
         written_long = with_length(b"x", b"\xfe\x00\x01", opcode=opcode)
         yield Case(f"{kind} whose length is in 16 bits", written_long, close=PROTOCOL_ERROR)
@@ -116,14 +116,21 @@ def pings() -> Iterator[Case]:
 
 def headers() -> Iterator[Case]:
     for bits in range(1, 8):
-        for opcode, kind in ((TEXT, "text"), (PING, "ping")):
+        for opcode, kind in ((Opcode.TEXT, "text"), (Opcode.PING, "ping")):
             yield Case(f"{kind} with reserved bits {bits:03b}", frame(COUNT, opcode=opcode, reserved=bits), 0, (), 1002)
-    for opcode in (*_UNKNOWN_DATA, *_UNKNOWN_CONTROL):
-        yield Case(f"opcode {opcode}", frame(b"x", opcode=opcode), close=PROTOCOL_ERROR)
-        yield Case(f"opcode {opcode} without payload", frame(b"", opcode=opcode), close=PROTOCOL_ERROR)
-        after = frame(COUNT) + frame(b"x", opcode=opcode) + frame(COUNT)
-        yield Case(f"opcode {opcode} between requests", after, 1, (), PROTOCOL_ERROR)
-    unmasked = ((TEXT, COUNT), (BINARY, b"x"), (PING, b""), (PONG, b""), (CLOSE, b"\x03\xe8"), (CONTINUATION, b"x"))
+    for unknown in (*_UNKNOWN_DATA, *_UNKNOWN_CONTROL):
+        yield Case(f"opcode {unknown}", frame(b"x", opcode=unknown), close=PROTOCOL_ERROR)
+        yield Case(f"opcode {unknown} without payload", frame(b"", opcode=unknown), close=PROTOCOL_ERROR)
+        after = frame(COUNT) + frame(b"x", opcode=unknown) + frame(COUNT)
+        yield Case(f"opcode {unknown} between requests", after, 1, (), PROTOCOL_ERROR)
+    unmasked = (
+        (Opcode.TEXT, COUNT),
+        (Opcode.BINARY, b"x"),
+        (Opcode.PING, b""),
+        (Opcode.PONG, b""),
+        (Opcode.CLOSE, b"\x03\xe8"),
+        (Opcode.CONTINUATION, b"x"),
+    )
     for opcode, payload in unmasked:
         yield Case(f"opcode {opcode} unmasked", frame(payload, opcode=opcode, mask=None), close=PROTOCOL_ERROR)
     for name, begun in {
@@ -135,20 +142,20 @@ def headers() -> Iterator[Case]:
         "no mask": b"\x81\x7e\x01\x00",
     }.items():
         yield Case(f"the beginning of a frame alone: {name}", begun, close=PROTOCOL_ERROR)
-    for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
+    for opcode, kind in ((Opcode.TEXT, "text"), (Opcode.BINARY, "binary")):
         begun = bytes([0x80 | opcode]) + b"\xff" + (MAX_PAYLOAD + 1).to_bytes(8)
         yield Case(f"the beginning of a {kind} beyond the limit alone", begun, close=TOO_BIG)
     yield Case("a request, then one unmasked", frame(COUNT) + frame(COUNT, mask=None), 1, (), PROTOCOL_ERROR)
 
 
 def fragments() -> Iterator[Case]:
-    ping, pong, start, end = frame(b"p", opcode=PING), frame(b"p", opcode=PONG), *parts(COUNT, 7)
-    lone = frame(COUNT, opcode=CONTINUATION)
-    begun = frame(COUNT, opcode=CONTINUATION, final=False)
+    ping, pong, start, end = frame(b"p", opcode=Opcode.PING), frame(b"p", opcode=Opcode.PONG), *parts(COUNT, 7)
+    lone = frame(COUNT, opcode=Opcode.CONTINUATION)
+    begun = frame(COUNT, opcode=Opcode.CONTINUATION, final=False)
     for pieces in (2, 3, 5, 15):
         cuts = [len(COUNT) * piece // pieces for piece in range(1, pieces)]
         yield Case(f"text in {pieces} fragments", b"".join(parts(COUNT, *cuts)), answers=1)
-        yield Case(f"binary in {pieces} fragments", b"".join(parts(COUNT, *cuts, opcode=BINARY)), answers=1)
+        yield Case(f"binary in {pieces} fragments", b"".join(parts(COUNT, *cuts, opcode=Opcode.BINARY)), answers=1)
         between = ping.join(parts(COUNT, *cuts))
         yield Case(f"pings between {pieces} fragments", between, 1, (b"p",) * (pieces - 1))
         yield Case(f"pongs between {pieces} fragments", pong.join(parts(COUNT, *cuts)), answers=1)
@@ -159,17 +166,19 @@ def fragments() -> Iterator[Case]:
     yield Case("a continuation of nothing", lone, close=PROTOCOL_ERROR)
     yield Case("a continuation of nothing that goes on", begun, close=PROTOCOL_ERROR)
     yield Case("a continuation of a whole text", frame(COUNT) + lone, 1, (), PROTOCOL_ERROR)
-    yield Case("a continuation of a whole binary", frame(b"x", opcode=BINARY) + lone, 1, (), PROTOCOL_ERROR)
+    yield Case("a continuation of a whole binary", frame(b"x", opcode=Opcode.BINARY) + lone, 1, (), PROTOCOL_ERROR)
     yield Case("a continuation after fragments", start + end + lone, 1, (), PROTOCOL_ERROR)
     yield Case("a continuation after a ping", ping + lone, 0, (b"p",), PROTOCOL_ERROR)
     yield Case("a text within a text", start + frame(COUNT), close=PROTOCOL_ERROR)
-    yield Case("a binary within a text", start + frame(b"x", opcode=BINARY), close=PROTOCOL_ERROR)
-    yield Case("a text within a binary", frame(b"x", opcode=BINARY, final=False) + frame(COUNT), 0, (), PROTOCOL_ERROR)
+    yield Case("a binary within a text", start + frame(b"x", opcode=Opcode.BINARY), close=PROTOCOL_ERROR)
+    yield Case(
+        "a text within a binary", frame(b"x", opcode=Opcode.BINARY, final=False) + frame(COUNT), 0, (), PROTOCOL_ERROR
+    )
     yield Case("a text begun twice", start + start, close=PROTOCOL_ERROR)
     # A message that is cut short by a close counts as a breach, to the library too; the RFC leaves it open.
     yield Case("a close within a text", start + close(NORMAL), close=PROTOCOL_ERROR)
     yield Case("a ping and a close within a text", start + ping + close(NORMAL), 0, (b"p",), PROTOCOL_ERROR)
-    yield Case("a fragment of a close", frame(b"\x03\xe8", opcode=CLOSE, final=False), close=PROTOCOL_ERROR)
+    yield Case("a fragment of a close", frame(b"\x03\xe8", opcode=Opcode.CLOSE, final=False), close=PROTOCOL_ERROR)
     many = b"".join(parts(padded(500), *range(1, 500)))
     yield Case("a text in 500 fragments", many, answers=1)
 
@@ -240,9 +249,9 @@ def characters() -> Iterator[Case]:
         yield Case(f"incomplete UTF-8 in two fragments: {name}", b"".join(parts(COUNT + text, 15)), 0, (), INVALID_DATA)
         whole = frame(COUNT) + frame(COUNT + text)
         yield Case(f"a request, then incomplete UTF-8: {name}", whole, 1, (), INVALID_DATA)
-    yield Case("a binary that is no UTF-8", frame(b"\xff\xfe", opcode=BINARY), answers=1)
+    yield Case("a binary that is no UTF-8", frame(b"\xff\xfe", opcode=Opcode.BINARY), answers=1)
     begun = frame(b"\xff", final=False)
-    whole = begun + frame(b"x", opcode=CONTINUATION)
+    whole = begun + frame(b"x", opcode=Opcode.CONTINUATION)
     yield Case("invalid UTF-8 in the first fragment, then the rest", whole, close=INVALID_DATA)
     yield Case("invalid UTF-8 in a fragment, the rest to come", begun, at_end=PROTOCOL_ERROR)
 
@@ -256,14 +265,14 @@ def closings() -> Iterator[Case]:
         yield Case(f"close with a reason of {size} bytes", close(NORMAL, b"r" * size), close=NORMAL)
     yield Case("close with a reason of 124 bytes", close(NORMAL, b"r" * 124), close=PROTOCOL_ERROR)
     yield Case("close with a reason of 4 bytes for a character", close(NORMAL, "😀".encode()), close=NORMAL)
-    yield Case("close without a code", frame(b"", opcode=CLOSE), close=NO_CODE)
-    yield Case("close with one byte", frame(b"\x03", opcode=CLOSE), close=PROTOCOL_ERROR)
+    yield Case("close without a code", frame(b"", opcode=Opcode.CLOSE), close=NO_CODE)
+    yield Case("close with one byte", frame(b"\x03", opcode=Opcode.CLOSE), close=PROTOCOL_ERROR)
     for name, text in {**INVALID, **INCOMPLETE}.items():
         yield Case(f"close with a reason that is no UTF-8: {name}", close(NORMAL, text), close=INVALID_DATA)
     yield Case("close twice", close(NORMAL) * 2, close=NORMAL)
     yield Case("close twice with different codes", close(1001) + close(NORMAL), close=1001)
     yield Case("a request after a close", close(NORMAL) + frame(COUNT), close=NORMAL)
-    yield Case("a ping after a close", close(NORMAL) + frame(b"", opcode=PING), close=NORMAL)
+    yield Case("a ping after a close", close(NORMAL) + frame(b"", opcode=Opcode.PING), close=NORMAL)
     yield Case("garbage after a close", close(NORMAL) + b"\xff" * 50, close=NORMAL)
     yield Case("a close after a request", frame(COUNT) + close(NORMAL), 1, (), NORMAL)
     yield Case("a close after ten requests", frame(COUNT) * 10 + close(1001), 10, (), 1001)
@@ -281,8 +290,8 @@ def orders() -> Iterator[Case]:
     ]
     yield Case("100 times a write and a read of it", b"".join(writes), answers=200)
     yield Case("100 messages without a byte", frame(b"") * 100, answers=100)
-    yield Case("100 binary messages without a byte", frame(b"", opcode=BINARY) * 100, answers=100)
-    both = frame(COUNT) + frame(b"x", opcode=BINARY)
+    yield Case("100 binary messages without a byte", frame(b"", opcode=Opcode.BINARY) * 100, answers=100)
+    both = frame(COUNT) + frame(b"x", opcode=Opcode.BINARY)
     yield Case("text and binary in turn", both * 20, answers=40)
     sizes = b"".join(frame(padded(size)) for size in (15, 65_536, 125, 126, 15, 65_535, 20))
     yield Case("small and large in turn", sizes, answers=7)

@@ -248,6 +248,7 @@ class TestWhatCannotBeDone:
             target.unlink(missing_ok=True)
         assert cancelled
 
+    @pytest.mark.slow
     async def test_what_a_killed_process_left_goes_with_the_next_backup(self, path: Path, target: Path) -> None:
         await make(path, 3000, 4000)
         process = await asyncio.create_subprocess_exec(
@@ -261,6 +262,7 @@ class TestWhatCannotBeDone:
         await backup(uri(path), target)
         assert list(target.parent.iterdir()) == [target]
 
+    @pytest.mark.slow
     async def test_a_disk_that_is_full(self, path: Path, target: Path, tmp_path: Path) -> None:
         await make(path)
         library = build(tmp_path)

@@ -82,6 +82,7 @@ async def stocked() -> Asker:
     return ask
 
 
+@pytest.mark.slow
 @given(value=VALUES, name=TEXTS, way=WAYS_TO_WRITE)
 async def test_any_value_is_read_back_as_the_text_that_was_set(
     value: object, name: str, way: tuple[int | None, bool]
@@ -94,6 +95,7 @@ async def test_any_value_is_read_back_as_the_text_that_was_set(
     assert json.loads(await ask.text(name)) == value
 
 
+@pytest.mark.slow
 @given(value=VALUES, name=TEXTS)
 async def test_any_value_is_read_back_from_a_session(value: object, name: str) -> None:
     ask = Asker(Engine(MemoryStore()))
@@ -102,6 +104,7 @@ async def test_any_value_is_read_back_from_a_session(value: object, name: str) -
     assert (await ask("SH_GET", tkn=token, keys=[name]))["keys"] == {name: value}
 
 
+@pytest.mark.slow
 @quiet
 @given(frames=st.lists(FRAMES, min_size=1, max_size=4))
 @example(frames=[b'{"KV_SET":5,"KV_SET":{"keys":{"a":1}}}'])
@@ -113,6 +116,7 @@ async def test_any_bytes_get_one_answer_with_a_status(frames: list[bytes], caplo
     assert not caplog.records
 
 
+@pytest.mark.slow
 @quiet
 @given(path=PATHS, value=VALUES)
 @example(path="$[0:2]", value=0)

@@ -213,15 +213,52 @@ def test_a_slice_may_follow_a_comma_at_once(path: str, spaced: str) -> None:
     assert found(path) == found(spaced) != []
 
 
+TOLD: list[Any] = [
+    {"a": 1, "b": "x", "c": [1, 2], "d": None},
+    {"a": 2, "b": "xy", "c": {"a": [1, 2, 3]}, "d": True},
+    {"a": 1.5, "b": "", "c": [], "d": False},
+    *([1, 2], "text", None, True, 0),
+]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("$[?@.a]", "$[?!@.a]", "$[?@.d]", "$[?@]", "$[?@.c[0]]", "$[?!(@.a && @.d)]", "$[?@.x]", "$[?(@.a || @.d)]"),
+        *("$[?@.a == 1]", "$[?@.a != 1]", "$[?@.a < 2]", "$[?@.a > 1]", "$[?@.a <= 1.5]", "$[?@.a >= 1.5]"),
+        *("$[?@.b < 'xy']", "$[?@.b >= 'x']", "$[?@.b == '']", "$[?@.a < @.b]", "$[?@.d == true]", "$[?@.d == null]"),
+        *("$[?@.d == false]", "$[?@.x == @.y]", "$[?@.x == 1]", "$[?@.x <= @.y]", "$[?@.c == $[0].c]", "$[?@.d == 1]"),
+        *("$[?length(@.b) == 2]", "$[?length(@.c) >= 1]", "$[?length(@.a) == 1]", "$[?count(@.c.*) == 2]"),
+        *("$[?value(@.c.*) == 1]", "$[?value(@.c.a[0:1]) == 1]", "$[?count($[*]) == 8]", "$[?@.a == 1 && @.b == 'x']"),
+        *("$[?@.a == 5 || @.b == 'xy']", "$[?count(@..a) == 2]", "$..[?@ > 1]", "$[1:3][?@[0] == 1]", "$[::2].a"),
+    ],
+)
+def test_a_filter_selects_what_the_library_says(path: str) -> None:
+    assert_found_as_by_the_library(path, TOLD)
+
+
+def test_a_search_can_be_interrupted_in_each_selector() -> None:
+    document = {"a": [[number, {"b": number}] for number in range(200)]}
+    for path in ("$.a[:]", "$.a.*", "$..b", "$.a[?@[0] > 5]", "$.a[?count($.a.*) > 5][1].b"):
+        nodes = list(Evaluation(Budget(PathLimits())).find(compile_path(path, PathLimits()), document))
+        assert None in nodes, path
+        assert_found_as_by_the_library(path, document)
+
+
+@pytest.mark.slow
 @given(st.lists(segments(0), min_size=1, max_size=3).map("".join), DOCUMENTS)
 def test_a_path_leads_where_the_library_says_and_in_its_order(path: str, document: Any) -> None:
+    assert_found_as_by_the_library("$" + path, document)
+
+
+def assert_found_as_by_the_library(path: str, document: Any) -> None:
     limits = PathLimits()
     budget = Budget(limits)
     found = [
         location_of(node, budget)
-        for node in Evaluation(budget).find(compile_path("$" + path, limits), document)
+        for node in Evaluation(budget).find(compile_path(path, limits), document)
         if node is not None
     ]
-    matches = list(REFERENCE.finditer("$" + path.replace(",:", ", :"), document))  # else it refuses `[0,:]`
+    matches = list(REFERENCE.finditer(path.replace(",:", ", :"), document))  # else it refuses `[0,:]`
     assert found == [match.parts for match in matches]
     assert [normalised(place) for place in found] == [match.path for match in matches]

@@ -29,7 +29,7 @@ from tests.engine.evil_requests import NAMES, PATHS, TOKENS, VALUES
 from tests.engine.holding import longest_hold, memory_taken
 from tests.stores.watched_store import WatchedStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 SECONDS = 0.1
 TRIES = 3

@@ -14,20 +14,7 @@ from typing import Final, TypeAlias
 
 from tests.fuzz.probes import Probes
 from tests.fuzz.serve import MAX_PAYLOAD
-from tests.server.raw_connection import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    HANDSHAKE,
-    PING,
-    PONG,
-    TEXT,
-    RawConnection,
-    Received,
-    chunks,
-    frame,
-    length,
-)
+from tests.server.raw_connection import HANDSHAKE, Opcode, RawConnection, Received, chunks, frame, length
 
 PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
@@ -151,20 +138,20 @@ async def _breach(connection: RawConnection, rng: random.Random, data: bytes, co
 
 
 def _see(received: Received, answers: list[bytes], codes: Iterable[int | None]) -> None:
-    texts = [payload for opcode, payload in received.messages if opcode == TEXT]
+    texts = [payload for opcode, payload in received.messages if opcode == Opcode.TEXT]
     assert texts == answers, (texts, answers)
     assert received.code in codes, received.code
 
 
 async def unmasked(connection: RawConnection, rng: random.Random) -> None:
     """A frame without a mask, as only a server may send it."""
-    opcode = rng.choice((TEXT, BINARY, PING, CLOSE))
+    opcode = rng.choice((Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.CLOSE))
     await _breach(connection, rng, frame(b'{"KV_COUNT":{}}', opcode=opcode, mask=None), [PROTOCOL_ERROR])
 
 
 async def reserved_bits(connection: RawConnection, rng: random.Random) -> None:
     """Bits of extensions that nobody agreed on."""
-    opcode = rng.choice((TEXT, BINARY, PING, PONG, CLOSE))
+    opcode = rng.choice((Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG, Opcode.CLOSE))
     data = frame(b'{"KV_COUNT":{}}', opcode=opcode, reserved=rng.randrange(1, 8))
     await _breach(connection, rng, data, [PROTOCOL_ERROR])
 
@@ -177,7 +164,7 @@ async def reserved_opcode(connection: RawConnection, rng: random.Random) -> None
 
 async def control_frame(connection: RawConnection, rng: random.Random) -> None:
     """A control frame in fragments, or too long."""
-    opcode = rng.choice((PING, PONG, CLOSE))
+    opcode = rng.choice((Opcode.PING, Opcode.PONG, Opcode.CLOSE))
     long = frame(b"x" * rng.choice((126, 1000, 40_000)), opcode=opcode)
     data = long if rng.random() < 0.5 else frame(b"", opcode=opcode, final=False)
     await _breach(connection, rng, data, [PROTOCOL_ERROR])
@@ -187,10 +174,10 @@ async def out_of_order(connection: RawConnection, rng: random.Random) -> None:
     """A continuation of nothing, or a message inside of another."""
     data = rng.choice(
         (
-            frame(b"x", opcode=CONTINUATION),
-            frame(b"x", opcode=CONTINUATION, final=False),
+            frame(b"x", opcode=Opcode.CONTINUATION),
+            frame(b"x", opcode=Opcode.CONTINUATION, final=False),
             frame(b'{"KV_C', final=False) + frame(b'{"KV_COUNT":{}}'),
-            frame(b"x", opcode=BINARY, final=False) + frame(b"", opcode=PING) + frame(b"y", final=False),
+            frame(b"x", opcode=Opcode.BINARY, final=False) + frame(b"", opcode=Opcode.PING) + frame(b"y", final=False),
         )
     )
     await _breach(connection, rng, data, [PROTOCOL_ERROR])
@@ -200,20 +187,20 @@ async def bad_close(connection: RawConnection, rng: random.Random) -> None:
     """A close frame whose code, or reason, is none."""
     code = rng.choice((0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535))
     data = rng.choice((b"\x03", code.to_bytes(2) + b"reason"))
-    await _breach(connection, rng, frame(data, opcode=CLOSE), [PROTOCOL_ERROR])
+    await _breach(connection, rng, frame(data, opcode=Opcode.CLOSE), [PROTOCOL_ERROR])
 
 
 async def reason_that_is_no_text(connection: RawConnection, rng: random.Random) -> None:
     """A close frame whose reason is not UTF-8."""
     data = (1000).to_bytes(2) + rng.choice(_NOT_UTF8)
-    await _breach(connection, rng, frame(data, opcode=CLOSE), [INVALID_DATA])
+    await _breach(connection, rng, frame(data, opcode=Opcode.CLOSE), [INVALID_DATA])
 
 
 async def text_that_is_no_text(connection: RawConnection, rng: random.Random) -> None:
     """A message that is not UTF-8, whole or in fragments."""
     text = rng.choice(_NOT_UTF8)
     cut = rng.randrange(len(text) + 1)
-    fragments = frame(text[:cut], final=False) + frame(text[cut:], opcode=CONTINUATION)
+    fragments = frame(text[:cut], final=False) + frame(text[cut:], opcode=Opcode.CONTINUATION)
     await _breach(connection, rng, frame(text) if rng.random() < 0.5 else fragments, [INVALID_DATA])
 
 
@@ -224,7 +211,7 @@ async def too_large(connection: RawConnection, rng: random.Random) -> None:
         (
             b"\x81" + length(rng.choice((MAX_PAYLOAD + 1, 2**31, 2**40, 2**63 - 1))) + b"mask",
             b"\x82" + length(MAX_PAYLOAD + 1) + b"mask",
-            frame(b"x" * fragment, final=False) + frame(b"x" * fragment, opcode=CONTINUATION, final=False) * 2,
+            frame(b"x" * fragment, final=False) + frame(b"x" * fragment, opcode=Opcode.CONTINUATION, final=False) * 2,
         )
     )
     await _breach(connection, rng, data, [TOO_BIG])
@@ -261,9 +248,9 @@ async def binary(connection: RawConnection, rng: random.Random) -> None:
     await connection.open()
     answers: list[bytes] = []
     for request, answer in _some(Probes(rng), rng):
-        await connection.send(frame(rng.randbytes(rng.randrange(300)), opcode=BINARY) + frame(request))
+        await connection.send(frame(rng.randbytes(rng.randrange(300)), opcode=Opcode.BINARY) + frame(request))
         answers += [_BINARY_ANSWER, answer]
-    await connection.send(frame((1000).to_bytes(2), opcode=CLOSE))
+    await connection.send(frame((1000).to_bytes(2), opcode=Opcode.CLOSE))
     _see(await connection.until_closed(), answers, [1000])
 
 
@@ -274,18 +261,18 @@ async def well_framed(connection: RawConnection, rng: random.Random) -> None:
     pongs: list[tuple[int, bytes]] = []
     for request, answer in _some(Probes(rng), rng):
         sent = b""
-        opcode = TEXT
+        opcode = Opcode.TEXT
         for piece in chunks(request, iter(lambda: rng.randrange(1, 40), 0)):
             ping = rng.randbytes(rng.randrange(126))
-            sent += frame(piece, opcode=opcode, final=False, mask=rng.randbytes(4)) + frame(ping, opcode=PING)
-            pongs.append((PONG, ping))
-            opcode = CONTINUATION
-        await connection.send(sent + frame(b"", opcode=CONTINUATION))
+            sent += frame(piece, opcode=opcode, final=False, mask=rng.randbytes(4)) + frame(ping, opcode=Opcode.PING)
+            pongs.append((Opcode.PONG, ping))
+            opcode = Opcode.CONTINUATION
+        await connection.send(sent + frame(b"", opcode=Opcode.CONTINUATION))
         answers.append(answer)
-    await connection.send(frame(b"", opcode=CLOSE))
+    await connection.send(frame(b"", opcode=Opcode.CLOSE))
     received = await connection.until_closed()
     _see(received, answers, [1005])
-    assert [message for message in received.messages if message[0] == PONG] == pongs
+    assert [message for message in received.messages if message[0] == Opcode.PONG] == pongs
 
 
 def _some(probes: Probes, rng: random.Random) -> list[tuple[bytes, bytes]]:
@@ -295,7 +282,7 @@ def _some(probes: Probes, rng: random.Random) -> list[tuple[bytes, bytes]]:
 async def never_ended(connection: RawConnection, rng: random.Random) -> None:
     """A close frame, and no end of the connection: the server ends it, and does not wait for long."""
     await connection.open()
-    await connection.send(frame((1000).to_bytes(2), opcode=CLOSE))
+    await connection.send(frame((1000).to_bytes(2), opcode=Opcode.CLOSE))
     assert (await connection.until_closed()).code == 1000
     with contextlib.suppress(ConnectionError):
         while True:
@@ -345,7 +332,7 @@ async def trickled_message(connection: RawConnection, rng: random.Random) -> Non
     """A message, byte by byte, or in empty fragments, that never comes to its end."""
     await connection.open()
     whole = frame(b'{"KV_COUNT":{}}'.ljust(30_000))
-    empty = frame(b"{", final=False) + frame(b"", opcode=CONTINUATION, final=False) * 5_000
+    empty = frame(b"{", final=False) + frame(b"", opcode=Opcode.CONTINUATION, final=False) * 5_000
     trickling = asyncio.create_task(_trickle(connection, rng.choice((whole, empty))))
     try:
         _see(await connection.until_closed(), [], [1008])

@@ -17,7 +17,7 @@ from tests.fuzz.sizes import CONNECTIONS, SEED, seeded
 from tests.fuzz.subject import Growth, Subject, subject, undisturbed
 from tests.server.raw_connection import raw
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 AT_ONCE: Final = 40
 ENDS_WITHIN: Final = 30

@@ -20,6 +20,8 @@ from tests.fuzz.sizes import REQUESTS, SEED, seeded
 from tests.fuzz.subject import tree
 from tests.fuzz.timing import TimedEngine
 
+pytestmark = pytest.mark.unmeasured
+
 
 def test_a_typed_request_is_the_one_that_the_parser_reads() -> None:
     rng = seeded("typed")
@@ -50,6 +52,7 @@ def plain(call: Request) -> tuple[str, object, object]:
     )
 
 
+@pytest.mark.slow
 async def test_every_mutated_request_gets_the_answer_that_the_protocol_has_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

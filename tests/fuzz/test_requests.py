@@ -22,7 +22,7 @@ from tests.fuzz.sizes import REQUESTS, SEED, seeded
 from tests.fuzz.subject import Growth, Subject, subject, tree, undisturbed
 from tests.fuzz.timing import LONGEST
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 CONNECTIONS: Final = 8
 BURST: Final = 64

@@ -14,7 +14,7 @@ from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 Doing: TypeAlias = Callable[[Repository[Login], int], Awaitable[object]]
 

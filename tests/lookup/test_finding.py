@@ -304,6 +304,7 @@ async def test_sessions_of_other_clients_are_found_once_they_are_known(client: N
     assert await repo.find(user_id=7, device="phone") == [Visit(user_id=7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_payload", [1024, 8192])
 async def test_more_sessions_than_a_frame_names_are_found(server: NdbServer, max_payload: int) -> None:
     async with NdbClient.connect(server.uri, max_payload=max_payload) as client:

@@ -226,6 +226,17 @@ class Scene:
                 found[record.token] = keys
         return found
 
+    async def stored(self) -> dict[str, Any]:
+        """Return what is stored of the one session that there was, which is the only one that lives."""
+        ((tkn, keys),) = (await self.living()).items()
+        assert tkn == self.old
+        return keys
+
+    def settle(self) -> None:
+        """Let claims of a verb that was cut short run out. Who is cancelled leaves none."""
+        if not self.fault.is_cancelling:
+            self.clock.move(PENDING_SECONDS)
+
     async def check_nothing_is_left(self) -> None:
         """No session is left but those that live, and the sets of the index."""
         sets = {json.loads(text) for text in (await self.store.get_all(None)).values()}
@@ -333,15 +344,13 @@ async def test_a_creation_that_is_cut_short_leaves_no_session(model: type[Fields
 @every_way
 async def test_a_change_that_is_cut_short_can_be_made_again(model: type[Fields], way: Way, fault: Fault) -> None:
     async def check(scene: Scene, session: Fields, _: object) -> None:
-        ((tkn, stored),) = (await scene.living()).items()
-        assert tkn == scene.old
+        stored = await scene.stored()
         assert all(text in (BEFORE[name], getattr(session, name), AFTER[name]) for name, text in stored.items())
         await scene.check_found()
-        if not scene.fault.is_cancelling:
-            scene.clock.move(PENDING_SECONDS)
+        scene.settle()
         await scene.check_found()
         await scene.witness.save(session)
-        assert (await scene.living())[tkn] == session.model_dump()
+        assert await scene.stored() == session.model_dump()
 
     await interrupt(SAVING, check, model, way, fault)
 
@@ -350,13 +359,11 @@ async def test_a_change_that_is_cut_short_can_be_made_again(model: type[Fields],
 @every_way
 async def test_an_update_that_is_cut_short_is_done_or_not(model: type[Fields], way: Way, fault: Fault) -> None:
     async def check(scene: Scene, _: Fields, result: object) -> None:
-        ((tkn, stored),) = (await scene.living()).items()
-        assert tkn == scene.old
+        stored = await scene.stored()
         if way.limit is None:
             assert stored in (BEFORE, AFTER)
         assert all(text in (BEFORE[name], AFTER[name]) for name, text in stored.items())
-        if not scene.fault.is_cancelling:
-            scene.clock.move(PENDING_SECONDS)
+        scene.settle()
 
     await interrupt(UPDATING, check, model, way, fault)
 
@@ -414,8 +421,7 @@ async def test_an_upgrade_that_is_cut_short_reads_as_before_or_as_after(
         for tkn in await scene.living():
             assert tkn == known or scene.is_dead
             assert (await scene.witness.get(tkn)).model_dump() == UPGRADED
-        if not scene.fault.is_cancelling:
-            scene.clock.move(PENDING_SECONDS)
+        scene.settle()
         if is_looked_up(model):
             await scene.witness.reindex(await scene.living())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,24 @@ import pytest
 from ndb_models.server import NdbServer
 from tests.processes.programs import run_program
 
+# Three processes come of one, which has imported the package: each has another filter of warnings, and writes what it
+# complains of to a file of its own.
 PRELUDE: Final = """
-import asyncio, gc, sys, threading
+import asyncio, gc, os, sys, threading, warnings
 from ndb_models import NdbClient, Repository, SessionModel
+
+children = []
+for mode in ("ignore", "default", "error"):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.path.join(sys.argv[2], mode), os.O_WRONLY | os.O_CREAT), 2)
+        warnings.simplefilter(mode)
+        break
+    children.append(child)
+else:
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    os._exit(any(statuses))
+del children
 
 class User(SessionModel, schema="left-open-user"):
     name: str = ""
@@ -92,6 +107,12 @@ loop.run_until_complete(step())
 """,
 }
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.unmeasured,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
+]
+
 # A warning, as it is shown by itself, or as what cannot be raised where it was: then with a traceback.
 _WARNING: Final = re.compile(r"ResourceWarning: |^  \S|^    |^\s*_?warn\(|^Exception ignored in|^Traceback|^$")
 
@@ -104,18 +125,16 @@ def any_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'sessions.db'}"
 
 
-async def complaints(shape: str, uri: str) -> list[str]:
+async def complaints(shape: str, uri: str, folder: Path) -> list[str]:
     """Return what a program prints to standard error: with warnings ignored, shown and raised."""
-    program = PRELUDE + SHAPES[shape]
-    modes = ("ignore", "default", "error")
-    outcomes = await asyncio.gather(*(run_program(program, uri, options=("-W", mode)) for mode in modes))
-    assert [outcome.status for outcome in outcomes] == [0, 0, 0]
-    return [outcome.complaint for outcome in outcomes]
+    outcome = await run_program(PRELUDE + SHAPES[shape], uri, str(folder))
+    assert (outcome.status, outcome.complaint) == (0, "")
+    return [(folder / mode).read_text() for mode in ("ignore", "default", "error")]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_nothing_is_printed_but_a_warning(any_uri: str, shape: str) -> None:
-    silent, shown, raised = await complaints(shape, any_uri)
+async def test_nothing_is_printed_but_a_warning(any_uri: str, shape: str, tmp_path: Path) -> None:
+    silent, shown, raised = await complaints(shape, any_uri, tmp_path)
     assert silent == ""
     assert [line for line in (shown + raised).splitlines() if not _WARNING.search(line)] == []
     assert "Exception ignored" not in shown
@@ -124,6 +143,6 @@ async def test_nothing_is_printed_but_a_warning(any_uri: str, shape: str) -> Non
 
 
 @pytest.mark.parametrize("uri", ["memory://", "memory://app"])
-async def test_a_store_in_memory_needs_no_closing(uri: str) -> None:
-    silent, shown, _ = await complaints("a global, its loop closed", uri)
+async def test_a_store_in_memory_needs_no_closing(uri: str, tmp_path: Path) -> None:
+    silent, shown, _ = await complaints("a global, its loop closed", uri, tmp_path)
     assert silent == shown == ""

@@ -29,6 +29,8 @@ from ndb_models.wire.prepared import Prepared
 from tests.leaks import CANARY, leaks_of
 from tests.lookup.faults import FaultyClient
 
+pytestmark = pytest.mark.unmeasured
+
 SURROGATE = CANARY + "\ud800"
 
 

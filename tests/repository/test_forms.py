@@ -178,6 +178,7 @@ print(form_of(Letter))
 """
 
 
+@pytest.mark.slow
 def test_a_class_is_of_one_form_in_every_process() -> None:
     started = [
         subprocess.Popen(

@@ -89,6 +89,7 @@ async def test_nothing_is_asked_for_none(watched: Repository[User], engine: Reco
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("uri", ["memory"], indirect=True)
 @pytest.mark.parametrize(("count", "expected"), [(1, [1]), (999, [999]), (1000, [1000]), (2500, [1000, 2000, 2500])])
 async def test_progress_is_told_now_and_then_and_at_the_end(
     users: Repository[User], count: int, expected: list[int]

@@ -13,8 +13,7 @@ from pydantic import Field, Json, SecretStr, ValidationError, field_validator, m
 from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionGoneError, SessionModel, UnstorableError
 from tests.repository.models import Address, Frozen, User
 from tests.repository.recording import RecordingEngine
-from tests.zoo import ZOO, Open
-from tests.zoo_ways import in_memory_and_some_elsewhere
+from tests.zoo import Open
 
 
 class Booking(SessionModel):
@@ -187,18 +186,6 @@ async def test_a_model_that_takes_any_field_takes_any_name(client: NdbClient) ->
     changed = await repo.update(saved.tkn, theme="light", tabs=[1])
     assert changed == Open.model_validate({"theme": "light", "tabs": [1]})
     assert await repo.get(saved.tkn) == changed
-
-
-UPDATABLE = [instance for model, instances in ZOO for instance in instances if model.model_fields]
-
-
-@in_memory_and_some_elsewhere("instance", UPDATABLE, [type(instance).__name__ for instance in UPDATABLE])
-async def test_an_update_leaves_the_other_fields_as_they_are(client: NdbClient, instance: SessionModel) -> None:
-    repo = Repository(client, type(instance))
-    tkn = (await repo.create(instance.model_copy(deep=True))).tkn
-    before = await client.sh_get(await client.sh_keys(tkn), tkn)
-    assert await repo.update(tkn) == instance
-    assert await client.sh_get(await client.sh_keys(tkn), tkn) == before
 
 
 class Counted(SessionModel):

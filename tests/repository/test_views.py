@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 import annotated_types
@@ -24,6 +24,7 @@ from pydantic import (
     JsonValue,
     NonNegativeInt,
     PlainSerializer,
+    RootModel,
     SecretBytes,
     SecretStr,
     Tag,
@@ -190,7 +191,14 @@ AtLeastZero = Annotated[int, Field(ge=0)]
 # The model's type, a value, the view's type, and what it shows; of the same type, what the model has.
 _RANDOM = UUID("6f9619ff-8b86-4011-b42d-00cf4fc964ff")
 
+Natural: TypeAlias = Annotated[int, Field(ge=0)]
+
 TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
+    "a tuple with looser items": (tuple[Natural, str], (1, "a"), tuple[int, str], (1, "a")),
+    "a tuple of any length with looser items": (tuple[Natural, ...], (1, 2), tuple[int, ...], (1, 2)),
+    "a tuple as one of any length": (tuple[Natural, int], (1, -2), tuple[int, ...], (1, -2)),
+    "a dict with looser values": (dict[str, Natural], {"a": 1}, dict[str, int], {"a": 1}),
+    "literals among alternatives": (Literal["a", 1] | None, 1, Literal["a", 1, True] | None, 1),
     "a tagged union of smaller members": (ByKind, Cat(name="tom"), SmallerByKind, NamedCat(name="tom")),
     "a list of a tagged union": (
         list[ByKind],
@@ -284,6 +292,14 @@ TAKEN: dict[str, tuple[Any, Any, Any, Any]] = {
 del TAKEN["a nested model as JSON"]
 
 REFUSED: dict[str, tuple[Any, Any]] = {
+    "a shorter tuple": (tuple[int, ...], Annotated[tuple[int, ...], Field(max_length=1)]),
+    "a tuple of another length": (tuple[int, int], tuple[int, int, int]),
+    "a tuple of any length as one of two": (tuple[int, ...], tuple[int, int]),
+    "a tuple with narrower items": (tuple[int, str], tuple[Natural, str]),
+    "a smaller dict": (dict[str, int], Annotated[dict[str, int], Field(max_length=1)]),
+    "a dict with narrower values": (dict[str, int], dict[str, Natural]),
+    "alternatives in another mode": (int | str, Annotated[str | int, Field(union_mode="left_to_right")]),
+    "a root model": (RootModel[list[int]], RootModel[list[Natural]]),
     "a tagged union with a member of another type": (
         ByKind,
         Annotated[CatOfNumbers | Dog, Field(discriminator="kind")],

@@ -7,14 +7,8 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
-
-CONTINUATION: Final = 0
-TEXT: Final = 1
-BINARY: Final = 2
-CLOSE: Final = 8
-PING: Final = 9
-PONG: Final = 10
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE: Final = (
@@ -25,8 +19,19 @@ HANDSHAKE: Final = (
 _MASK: Final = b"\x01\x80\xff\x37"
 
 
+class Opcode(IntEnum):
+    """Kinds of frames."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
 def frame(
-    payload: bytes, *, opcode: int = TEXT, final: bool = True, reserved: int = 0, mask: bytes | None = _MASK
+    payload: bytes, *, opcode: int = Opcode.TEXT, final: bool = True, reserved: int = 0, mask: bytes | None = _MASK
 ) -> bytes:
     """Return a frame as a client sends it; `reserved` are the three bits behind FIN; None for no mask."""
     first = (0x80 if final else 0) | reserved << 4 | opcode
@@ -98,7 +103,7 @@ class RawConnection:
         try:
             while True:
                 opcode, payload = await self.receive()
-                if opcode == CLOSE:
+                if opcode == Opcode.CLOSE:
                     received.code = int.from_bytes(payload[:2]) if payload else 1005
                     assert await self.rest() == b"", "nothing comes after a close frame"
                     return received

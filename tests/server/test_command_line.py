@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models import __version__
+from ndb_models.cli.main import main
 from ndb_models.server import NdbServer
 from ndb_models.server.settings import SETTINGS
 from tests.server.plain_client import ask, plain
@@ -146,13 +147,15 @@ async def test_what_one_request_may_cost_can_be_set() -> None:
         (("serve", "--max-sessions", "0"), "--max-sessions: 0 is not between"),
     ],
 )
-async def test_wrong_arguments_are_status_2_with_a_line_that_says_which(
-    arguments: tuple[str, ...], complaint: str
+def test_wrong_arguments_are_status_2_with_a_line_that_says_which(
+    arguments: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, output, errors = await run(*arguments)
-    assert (status, output) == (2, "")
-    assert complaint in errors
-    assert errors.count("\n") == 1
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main(arguments))
+    written = capsys.readouterr()
+    assert (ended.value.code, written.out) == (2, "")
+    assert complaint in written.err
+    assert written.err.count("\n") == 1
 
 
 async def test_a_port_in_use_is_status_1_with_one_line(server: NdbServer) -> None:

@@ -11,23 +11,21 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD
-from tests.server.raw_connection import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    HANDSHAKE,
-    PING,
-    PONG,
-    TEXT,
-    RawConnection,
-    frame,
-    raw,
-)
+from tests.server.raw_connection import HANDSHAKE, Opcode, RawConnection, frame, raw
 
 SET = frame(b'{"KV_SET":{"keys":{"a":1}}}')
 GET = frame(b'{"KV_GET":{"keys":["a"]}}')
-FRAGMENTS = frame(b'{"KV_', final=False) + frame(b"in", opcode=PING) + frame(b'COUNT":{}}', opcode=CONTINUATION)
-EARLY = SET + frame(b"", opcode=BINARY) + frame(b"1", opcode=PING) + GET + FRAGMENTS + frame(b"\x03\xe8", opcode=CLOSE)
+FRAGMENTS = (
+    frame(b'{"KV_', final=False) + frame(b"in", opcode=Opcode.PING) + frame(b'COUNT":{}}', opcode=Opcode.CONTINUATION)
+)
+EARLY = (
+    SET
+    + frame(b"", opcode=Opcode.BINARY)
+    + frame(b"1", opcode=Opcode.PING)
+    + GET
+    + FRAGMENTS
+    + frame(b"\x03\xe8", opcode=Opcode.CLOSE)
+)
 NAMES = [b"KV_SET_RSP", b"ERR", b"1", b"KV_GET_RSP", b"in", b"KV_COUNT_RSP"]
 
 
@@ -36,7 +34,14 @@ async def answered(connection: RawConnection) -> None:
     assert response.startswith(b"HTTP/1.1 101 "), response
     received = await connection.until_closed()
     assert received.code == 1000
-    assert [opcode for opcode, _ in received.messages] == [TEXT, TEXT, PONG, TEXT, PONG, TEXT]
+    assert [opcode for opcode, _ in received.messages] == [
+        Opcode.TEXT,
+        Opcode.TEXT,
+        Opcode.PONG,
+        Opcode.TEXT,
+        Opcode.PONG,
+        Opcode.TEXT,
+    ]
     assert all(name in payload for name, (_, payload) in zip(NAMES, received.messages, strict=True))
 
 
@@ -54,7 +59,7 @@ async def test_frames_that_come_with_the_handshake_are_answered_in_order(size: i
 async def test_more_early_frames_than_fit_into_a_turn_are_all_answered() -> None:
     options = ServerOptions(port=0)
     async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), options) as server, raw(server.port) as client:
-        await client.send(HANDSHAKE + SET * 1000 + frame(b"", opcode=CLOSE))
+        await client.send(HANDSHAKE + SET * 1000 + frame(b"", opcode=Opcode.CLOSE))
         await client.reader.readuntil(b"\r\n\r\n")
         assert len((await client.until_closed()).messages) == 1000
 
@@ -105,4 +110,4 @@ async def test_a_bad_header_closes_the_connection_before_its_payload_comes(
                 await asyncio.sleep(0)
         received = await client.until_closed()
         assert received.code == code
-        assert [opcode for opcode, _ in received.messages] == [TEXT]
+        assert [opcode for opcode, _ in received.messages] == [Opcode.TEXT]

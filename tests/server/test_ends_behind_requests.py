@@ -15,11 +15,11 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD
-from tests.server.raw_connection import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, raw
+from tests.server.raw_connection import Opcode, frame, raw
 
 SET = frame(b'{"KV_SET":{"keys":{"a":1}}}')
 GET = frame(b'{"KV_GET":{"keys":["a"]}}')
-FRAGMENTED = frame(b'{"KV_', final=False) + frame(b'COUNT":{}}', opcode=CONTINUATION)
+FRAGMENTED = frame(b'{"KV_', final=False) + frame(b'COUNT":{}}', opcode=Opcode.CONTINUATION)
 SAVE = frame(b'{"SH_SAVE":{"name":"all"}}')
 NO_JSON = frame(b"{")
 NOT_CARRIED_OUT = frame(b'{"KV_SET":{"keys":{"behind":1}}}')
@@ -27,18 +27,18 @@ NOT_CARRIED_OUT = frame(b'{"KV_SET":{"keys":{"behind":1}}}')
 # How many answers there are.
 REQUESTS = {
     "one": (SET, 1),
-    "several": ((SET + GET) * 3 + FRAGMENTED + NO_JSON + frame(b"", opcode=BINARY), 9),
+    "several": ((SET + GET) * 3 + FRAGMENTED + NO_JSON + frame(b"", opcode=Opcode.BINARY), 9),
     "a save": (SAVE + GET, 2),
     "more than may wait": (SET * 300, 300),
 }
 ENDS = {
-    "a close frame": (frame(b"\x03\xe8", opcode=CLOSE), 1000),
-    "a close frame without a code": (frame(b"", opcode=CLOSE), 1005),
-    "a close frame of one byte": (frame(b"\x03", opcode=CLOSE), 1002),
-    "a close frame whose code is none": (frame(b"\x03\xed", opcode=CLOSE), 1002),
+    "a close frame": (frame(b"\x03\xe8", opcode=Opcode.CLOSE), 1000),
+    "a close frame without a code": (frame(b"", opcode=Opcode.CLOSE), 1005),
+    "a close frame of one byte": (frame(b"\x03", opcode=Opcode.CLOSE), 1002),
+    "a close frame whose code is none": (frame(b"\x03\xed", opcode=Opcode.CLOSE), 1002),
     "reserved bits": (frame(b"x", reserved=1), 1002),
     "no mask": (frame(b"x", mask=None), 1002),
-    "nothing to continue": (frame(b"x", opcode=CONTINUATION), 1002),
+    "nothing to continue": (frame(b"x", opcode=Opcode.CONTINUATION), 1002),
     "too large": (frame(b"x" * 2000), 1009),
     "no UTF-8": (frame(b"\xff\xff"), 1007),
 }
@@ -95,11 +95,11 @@ async def test_pings_before_the_end_are_answered_while_a_request_is(tmp_path: Pa
     store = GatedStore()
     async with gated(store, tmp_path) as server, raw(server.port) as client:
         await client.open()
-        await client.send(SAVE + GET + frame(b"1", opcode=PING) + ENDS["a close frame"][0])
-        assert await client.receive() == (PONG, b"1")
+        await client.send(SAVE + GET + frame(b"1", opcode=Opcode.PING) + ENDS["a close frame"][0])
+        assert await client.receive() == (Opcode.PONG, b"1")
         store.gate.set()
         received = await client.until_closed()
-    assert (received.code, [opcode for opcode, _ in received.messages]) == (1000, [TEXT, TEXT])
+    assert (received.code, [opcode for opcode, _ in received.messages]) == (1000, [Opcode.TEXT, Opcode.TEXT])
 
 
 @pytest.mark.parametrize("half_closed", [False, True])

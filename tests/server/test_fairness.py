@@ -17,17 +17,21 @@ from ndb_models.server.rounds import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD, ask, plain
-from tests.server.raw_connection import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawConnection, frame, raw
+from tests.server.raw_connection import Opcode, RawConnection, frame, raw
+
+pytestmark = pytest.mark.unmeasured
 
 FLOODS = {
     "get": frame(b'{"KV_GET":{"keys":["a"]}}'),
     "set": frame(b'{"KV_SET":{"keys":{"a":1}}}'),
     "new session": frame(b'{"SH_NEW":{}}'),
     "bad JSON": frame(b"{"),
-    "pings": frame(b"", opcode=PING),
-    "pongs": frame(b"", opcode=PONG),
-    "binary": frame(b"", opcode=BINARY),
-    "fragments": frame(b"{", final=False) + frame(b"", opcode=CONTINUATION, final=False) * 50 + frame(b"", opcode=0),
+    "pings": frame(b"", opcode=Opcode.PING),
+    "pongs": frame(b"", opcode=Opcode.PONG),
+    "binary": frame(b"", opcode=Opcode.BINARY),
+    "fragments": frame(b"{", final=False)
+    + frame(b"", opcode=Opcode.CONTINUATION, final=False) * 50
+    + frame(b"", opcode=0),
     "empty text": frame(b""),
     "large values": frame(json.dumps({"KV_SET": {"keys": {"a": "x" * 100_000}}}).encode()),
     "unknown commands": frame(b'{"KV_X":{}}'),
@@ -61,7 +65,7 @@ async def test_a_flood_that_came_first_is_not_answered_first(kind: str) -> None:
         for _ in range(5):
             before = counted[0]
             await other.send(request)
-            assert (await other.receive())[0] == TEXT
+            assert (await other.receive())[0] == Opcode.TEXT
             # A few turns of the loop go by, and in each the flood has its budget.
             assert counted[0] - before <= 20 * FRAMES_A_TURN
         reading.cancel()
@@ -100,10 +104,10 @@ async def test_what_was_read_is_answered_before_the_server_stops() -> None:
     async with serving() as server, raw(server.port) as client:
         await client.open()
         await client.send(FLOODS["get"] * 1000)
-        assert (await client.receive())[0] == TEXT
+        assert (await client.receive())[0] == Opcode.TEXT
         stopping = asyncio.create_task(server.stop())
         answers = 0
-        while (await client.receive())[0] != CLOSE:
+        while (await client.receive())[0] != Opcode.CLOSE:
             answers += 1
         client.writer.transport.abort()
         await stopping

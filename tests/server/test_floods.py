@@ -17,7 +17,7 @@ from benchmarks.harness import loop_factories
 from tests.server.http_client import fetch
 from tests.server.test_command_line import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 SECONDS = 0.1
 # A turn takes a millisecond or two of CPU time, and one large request more. The client waits for two turns at the most.

@@ -15,14 +15,14 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD, ask, plain
-from tests.server.raw_connection import CLOSE, CONTINUATION, PING, TEXT, RawConnection, frame, raw
+from tests.server.raw_connection import Opcode, RawConnection, frame, raw
 
 pytestmark = [pytest.mark.slow, pytest.mark.loop]
 
 SOON = 0.2
 LATE = 60.0
 REQUEST = b'{"KV_COUNT":{}}'
-ANSWER = (TEXT, b'{"KV_COUNT_RSP":{"cnt":0,"st":1}}')
+ANSWER = (Opcode.TEXT, b'{"KV_COUNT_RSP":{"cnt":0,"st":1}}')
 
 
 @contextlib.asynccontextmanager
@@ -73,9 +73,9 @@ async def test_a_handshake_that_trickles_in_is_cut_off() -> None:
         frame(REQUEST)[:-1],
         frame(REQUEST) + frame(REQUEST)[:5],
         frame(REQUEST[:5], final=False),
-        frame(REQUEST[:5], final=False) + frame(b"", opcode=CONTINUATION, final=False) * 3,
-        frame(REQUEST[:5], final=False) + frame(b"", opcode=PING) * 3,
-        frame(b"", opcode=PING)[:4],
+        frame(REQUEST[:5], final=False) + frame(b"", opcode=Opcode.CONTINUATION, final=False) * 3,
+        frame(REQUEST[:5], final=False) + frame(b"", opcode=Opcode.PING) * 3,
+        frame(b"", opcode=Opcode.PING)[:4],
     ],
     ids=range(7),
 )
@@ -85,7 +85,7 @@ async def test_a_message_that_does_not_end_closes_its_connection_alone(begun: by
         await connection.send(begun)
         received = await connection.until_closed()
         assert received.code == 1008
-        texts = [message for message in received.messages if message[0] == TEXT]
+        texts = [message for message in received.messages if message[0] == Opcode.TEXT]
         assert texts == [ANSWER] * begun.count(frame(REQUEST))
         assert (await ask(other, "KV_COUNT"))["cnt"] == 0
 
@@ -123,13 +123,13 @@ async def test_a_request_that_came_in_whole_may_take_its_time() -> None:
         await connection.send(frame(waits) + frame(REQUEST))
         await asyncio.sleep(2 * SOON)
         store.gate.set()
-        assert await connection.receive() == (TEXT, b'{"KV_FIND_RSP":{"keys":[],"st":1}}')
+        assert await connection.receive() == (Opcode.TEXT, b'{"KV_FIND_RSP":{"keys":[],"st":1}}')
         assert await connection.receive() == ANSWER
 
 
 @pytest.mark.parametrize(
     ("ending", "code"),
-    [(frame(b"\x03\xe8", opcode=CLOSE), 1000), (frame(b"\xff"), 1007), (frame(b"", opcode=3), 1002)],
+    [(frame(b"\x03\xe8", opcode=Opcode.CLOSE), 1000), (frame(b"\xff"), 1007), (frame(b"", opcode=3), 1002)],
 )
 async def test_whoever_does_not_end_a_closed_connection_is_cut_off(ending: bytes, code: int) -> None:
     async with serving(close_timeout=SOON) as server, raw(server.port) as connection:

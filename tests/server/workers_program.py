@@ -66,7 +66,9 @@ def main() -> int:
     count, mode = int(sys.argv[1]), sys.argv[2]
     with hold_port("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
-        return Supervisor(Generations(count), lambda state: work(port, mode, state), stop_within=0.5).run()
+        # Long enough to write down what coverage has measured.
+        stop_within = 0.5 if mode == "hang" else 10
+        return Supervisor(Generations(count), lambda state: work(port, mode, state), stop_within=stop_within).run()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from ndb_models.stores.contract import NEVER, ExpirySettings, SessionRecord, Sto
 from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES
 
+pytestmark = pytest.mark.unmeasured
+
 # More than a store reads ahead.
 NUMBER = 3000
 HOUR = ExpirySettings(3600, delete_session=True, extend_on_get=True)

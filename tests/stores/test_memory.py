@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ndb_models.stores.contract import ExpirySettings, Statistics
+from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Statistics
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
@@ -178,3 +178,15 @@ async def test_a_session_created_while_the_agenda_is_made_anew_expires_too(clock
     clock.move(11)
     await store.sweep()
     assert await store.statistics() == Statistics(sessions=0, keys=0, expired=1)
+
+
+async def test_many_keys_are_removed_and_ended_as_few_are() -> None:
+    keys = {f"key{number}": b"%d" % number for number in range(5000)}
+    store = MemoryStore()
+    await store.set(SHARED, keys)
+    assert await store.clear(SHARED) == 5000
+    assert await store.create(7, NEVER, keys)
+    assert await store.replace(7, {"a": b"1"}) == 5000
+    await store.set(7, keys)
+    assert await store.end(7)
+    assert await store.totals() == (0, 0)

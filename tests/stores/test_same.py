@@ -17,7 +17,7 @@ from ndb_models.stores.contract import UnknownSessionError as Unknown
 from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES, WAYS, open_memory
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 Step: TypeAlias = Callable[[Store, VirtualClock], Awaitable[object]]
 """Does one thing; returns what came of it."""

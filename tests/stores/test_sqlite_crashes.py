@@ -14,7 +14,7 @@ import pytest
 
 from tests.disk import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 CRASHES = int(os.environ.get("NDB_CRASHES", "20"))
 SECONDS_FOR_EACH = 5

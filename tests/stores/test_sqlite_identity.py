@@ -228,6 +228,7 @@ async def test_extensions_are_not_stored_in_a_file_that_is_lost(store: SqliteSto
         await fails_within_a_second(lambda: other.get(TOKEN, ["a"]))
 
 
+@pytest.mark.slow
 async def test_other_processes_notice_it_too(path: Path) -> None:
     """A server in a process of its own."""
     process = await asyncio.create_subprocess_exec(

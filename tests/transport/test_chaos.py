@@ -21,7 +21,7 @@ from tests.transport import chaos, faulty_server
 from tests.transport.chaos import ChaosProxy
 from tests.transport.faulty_server import FaultyServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 SEED: Final = 20_260_101
 REQUESTS: Final = 100_000

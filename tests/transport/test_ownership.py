@@ -38,6 +38,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+@pytest.mark.slow
 async def test_a_forked_process_cannot_use_the_connection_of_its_parent(server: NdbServer) -> None:
     async with NdbClient.connect(server.uri) as client:
         await client.kv_set({"a": 1})
