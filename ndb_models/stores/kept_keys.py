@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Final, TypeAlias
 
 from ndb_models.stores.contract import Swaps
-from ndb_models.texts import ObjectText
+from ndb_models.texts import NO_MEMBERS, ObjectText
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
 """One text, or a dict. The dict is never changed: others may be reading it."""
@@ -32,6 +32,8 @@ def kept(keys: Mapping[str, bytes]) -> Kept:
 
 def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
     """Return keys with these written over them."""
+    if type(written) is dict and not written:
+        return keys
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
     names = keys.known_names or keys.names
@@ -65,4 +67,6 @@ def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
 
 def parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return keys for reading, without making a kept text hold its members too."""
-    return keys.split() if type(keys) is ObjectText else keys
+    if type(keys) is not ObjectText:
+        return keys
+    return keys.split() if keys.text != NO_MEMBERS else {}

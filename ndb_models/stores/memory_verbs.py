@@ -80,8 +80,11 @@ class MemoryVerbs(SessionTable, Verbs):
                 self._end_by(scope, session, deadline)
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        there = self._kept(scope)
-        self.set(scope, {name: value for name, value in parted(keys).items() if name not in there})
+        added = parted(keys)
+        if added:
+            there = self._kept(scope)
+            added = {name: value for name, value in added.items() if name not in there}
+        self.set(scope, added)
 
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         if scope is None:
