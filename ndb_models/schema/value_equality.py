@@ -108,6 +108,10 @@ def difference(one: Any, other: Any, rules: Rules) -> str | None:
         kind: type[Any] = type(one)
         if kind is not type(other):
             return LOST
+        if kind in EXACT:
+            if one == other:
+                continue
+            return LOST
         steps += 1
         if steps > _UNSUSPICIOUS and met.setdefault((id(one), id(other)), pair) is not pair:
             continue  # it holds itself
@@ -117,10 +121,6 @@ def difference(one: Any, other: Any, rules: Rules) -> str | None:
         elif reason is not None:
             return reason
     return undecided
-
-
-def _exactly(one: Any, other: Any, pairs: _Pairs, rules: Rules) -> str | None:
-    return None if one == other else LOST
 
 
 def _sequences(one: Sequence[Any], other: Sequence[Any], pairs: _Pairs, rules: Rules) -> str | None:
@@ -311,8 +311,6 @@ def _comparison_of(kind: type[Any]) -> _Compare:
 
     A dataclass is compared by its fields, and by its base class if that has a comparison of its own.
     """
-    if kind in EXACT:
-        return _exactly
     base, compare = next(row for row in _COMPARISONS if issubclass(kind, row[0]))
     if is_dataclass(kind):
         return _dataclasses if base is object else _and_attributes(compare)
