@@ -79,15 +79,15 @@ class _Change:
         self._client = index.client
         self._tkn = stored.tkn
         self._moved = moved
-        self._coming = index.values(moved)
+        self._new_values = index.values(moved)
         self._before = split_members(stored.keys)
-        self._read = index.values(self._before if stored.outdated is None else stored.outdated.stored)
+        self._values_read = index.values(self._before if stored.outdated is None else stored.outdated.stored)
         self._claimed: list[_Claim] = []
 
     async def carry_out(self, write: Callable[[], Awaitable[None]]) -> None:
         """Claim, write, and correct the entries."""
         try:
-            leaving = await self._claim()
+            old_values = await self._claim()
         except _NOTHING_WRITTEN:
             await self._withdraw()
             raise
@@ -97,23 +97,23 @@ class _Change:
         connection = self._client.connection_number
         try:
             await write()
-            await self._settle(leaving)
+            await self._correct_entries(old_values)
         except _NOTHING_WRITTEN:
             await self._withdraw()
             raise
         except asyncio.CancelledError:
-            self._client.in_background(self._settle_later(leaving, connection))
+            self._client.in_background(self._correct_after_cancelling(old_values, connection))
             raise
 
     async def _claim(self) -> Sequence[LookupValue]:
         """Enter the session under its new values. Return the values that it leaves."""
-        for value in self._coming.values():
+        for value in self._new_values.values():
             key = await self._index.enter(value, self._tkn)
             self._claimed += [] if key is None else [_Claim(value, key)]
         # Others may have saved since the model was read. The values before its upgrade are listed too.
         now = self._index.values_of(await self._index.examiner.examine(self._tkn))
-        left = dict.fromkeys((*now, *self._read.values()))
-        return [value for value in left if value.field in self._moved and value != self._coming.get(value.field)]
+        left = dict.fromkeys((*now, *self._values_read.values()))
+        return [value for value in left if value.field in self._moved and value != self._new_values.get(value.field)]
 
     async def _withdraw(self) -> None:
         """Give up useless claims while the caller waits."""
@@ -129,9 +129,9 @@ class _Change:
                 if not now.has(value):
                     await self._index.drop(value, {(key, self._tkn)})
 
-    async def _settle(self, leaving: Sequence[LookupValue]) -> None:
+    async def _correct_entries(self, old_values: Sequence[LookupValue]) -> None:
         """Make the entries of a session match its present values."""
-        for value in self._coming.values():
+        for value in self._new_values.values():
             try:
                 await self._index.keep(value, self._tkn)
             except DuplicateError:  # this took so long that another session claimed the value
@@ -139,9 +139,9 @@ class _Change:
                     former = ObjectText.joined({value.field: self._before[value.field]})
                     await self._index.access.change(self._tkn, former, ())
                 raise
-        await self._leave(leaving)
+        await self._leave(old_values)
 
-    async def _settle_later(self, leaving: Sequence[LookupValue], connection: int) -> None:
+    async def _correct_after_cancelling(self, old_values: Sequence[LookupValue], connection: int) -> None:
         """Correct the entries after a cancelled change. Its write may or may not have been carried out.
 
         On another connection than the write's, this cannot be told, since the write may still arrive.
@@ -155,7 +155,7 @@ class _Change:
                 await self._index.keep(value, self._tkn)
             else:
                 await self._index.drop(value, {(key, self._tkn)})
-        await self._leave([value for value in leaving if not now.has(value)])
+        await self._leave([value for value in old_values if not now.has(value)])
 
     async def _leave(self, values: Sequence[LookupValue]) -> None:
         for value in values:
