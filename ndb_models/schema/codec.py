@@ -291,7 +291,9 @@ class ModelCodec(Generic[B]):
         """
         values = self._validated(model, changes)
         fields = self._model.__pydantic_fields__
-        (model.__pydantic_extra__ or {}).update({name: values.pop(name) for name in changes if name not in fields})
+        extra = {name: values.pop(name) for name in changes if name not in fields}
+        if model.__pydantic_extra__ is not None:
+            model.__pydantic_extra__.update(extra)
         vars(model).update(values)
         model.__pydantic_fields_set__.update(changes)
         if self._comes_back is not None:

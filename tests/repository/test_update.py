@@ -188,6 +188,14 @@ async def test_a_model_that_takes_any_field_takes_any_name(client: NdbClient) ->
     assert await repo.get(saved.tkn) == changed
 
 
+async def test_the_first_extra_field_of_a_session_may_come_with_an_update(client: NdbClient) -> None:
+    repo = Repository(client, PlainOpen)
+    tkn = (await repo.save(PlainOpen())).tkn
+    changed = await repo.update(tkn, theme="light")
+    assert changed.model_extra == {"theme": "light"}
+    assert (await repo.get(tkn)).model_extra == {"theme": "light"}
+
+
 class Counted(SessionModel):
     """Counts how often it is validated as a whole."""
 
