@@ -179,15 +179,17 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
             set_stored(session, msgspec.structs.replace(stored, unsure=changes.names))
-        if stored.outdated is None and not self._verifies_version and not (stored.by_another and changed):
-            write = partial(self._access.change, stored.tkn, changed, removed)
-        else:
-            write = partial(self._upgrading.save, stored, changed, removed)
-        if self._index is None:
-            await write()
-        else:
+        is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
+        if self._index is not None:
             moved = changed if stored.outdated is None else split_members(changes.after)
+            write = partial(self._upgrading.save, stored, changed, removed)
+            if is_current:
+                write = partial(self._access.change, stored.tkn, changed, removed)
             await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+        elif is_current:
+            await self._access.change(stored.tkn, changed, removed)
+        else:
+            await self._upgrading.save(stored, changed, removed)
         by_another = stored.by_another and not changed
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
 
