@@ -27,7 +27,7 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 		$(BIN)/python -W error -m pytest tests/fuzz $(ARGS)
 
 debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
-	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/wire \
+	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/protocol \
 		-m "not slow or loop" -n 2 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/

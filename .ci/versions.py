@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FAST = ("-m", "not slow", "--memory-only", "tests")
-ON_UVLOOP = ("tests/client", "tests/conformance", "tests/server", "tests/transport", "tests/wire")
+ON_UVLOOP = ("tests/client", "tests/conformance", "tests/server", "tests/transport", "tests/protocol")
 ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", *ON_UVLOOP)
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -27,7 +27,7 @@ from websockets.asyncio.client import connect
 from benchmarks.harness import Side, compare, table
 from benchmarks.servers import MeasuredServer, redis_server
 from ndb_models import Expiry, NdbClient, Repository, SessionModel
-from ndb_models.wire.commands import COMMANDS
+from ndb_models.protocol.commands import COMMANDS
 
 IDLE = 1800
 DEPTH = 64

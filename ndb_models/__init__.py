@@ -10,6 +10,7 @@ async with NdbClient.connect("memory://") as client:
 """
 
 from ndb_models.client import NdbClient, Session
+from ndb_models.config import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch
 from ndb_models.errors import (
     ConfigProblem,
     ConnectError,
@@ -49,14 +50,7 @@ from ndb_models.errors import (
     UpgradeError,
     WrongSchemaError,
 )
-from ndb_models.repository import (
-    ConfigChange,
-    ConfigDifference,
-    ConfigRepository,
-    ConfigWatch,
-    Reindexed,
-    Repository,
-)
+from ndb_models.repository import Reindexed, Repository
 from ndb_models.schema import Expiry, Lookup, SessionModel, UnstableFieldWarning, ZonedDatetime
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken

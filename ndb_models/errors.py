@@ -142,8 +142,8 @@ class ProtocolError(UnavailableError):
 class ResponseError(NdbError):
     """The server refused or failed a request.
 
-    Attributes: `command`, its name; `status`, the number (see `ndb_models.wire.statuses.Status`); `rsp`, the status and
-    message of the answer, without values and tokens.
+    Attributes: `command`, its name; `status`, the number (see `ndb_models.protocol.statuses.Status`); `rsp`, the status
+    and message of the answer, without values and tokens.
     """
 
     def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:

@@ -4,8 +4,8 @@ Put it behind a server, since the differences are in the frames:
 
     server = NdbServer(NemesisDbEngine(MemoryStore()), ServerOptions(port=0, max_payload=8192))
 
-`tests/wire/test_transcripts.py` holds it to what a real one answered. Not imitated: that it sweeps every five seconds,
-drops unread answers, cuts TCP, and takes comments in JSON.
+`tests/protocol/test_transcripts.py` holds it to what a real one answered. Not imitated: that it sweeps every five
+seconds, drops unread answers, cuts TCP, and takes comments in JSON.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from ndb_models.engine import Engine
 from ndb_models.engine.engine import refusal
+from ndb_models.protocol.commands import UNKNOWN_COMMAND
+from ndb_models.protocol.servers import OWN_SERVER
+from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import Store
-from ndb_models.wire.commands import UNKNOWN_COMMAND
-from ndb_models.wire.servers import OWN_SERVER
-from ndb_models.wire.statuses import Status
 
 _ON_A_MAP: Final = ("SET", "ADD", "GET", "RMV", "CLEAR", "CLEAR_SET", "COUNT", "CONTAINS", "KEYS", "SAVE", "LOAD")
 KV_COMMANDS: Final = frozenset(f"KV_{name}" for name in (*_ON_A_MAP, "FIND", "UPDATE", "ARR_APPEND"))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import ndb_models
-from ndb_models.engine.tally import Tally
+from ndb_models.engine.answer_counts import AnswerCounts
+from ndb_models.protocol.commands import COMMANDS
 from ndb_models.server.configuration import TOKEN_VARIABLES
 from ndb_models.server.generations import Generations
 from ndb_models.server.metrics import exposition
@@ -16,7 +17,6 @@ from ndb_models.server.setting_fields import Setting
 from ndb_models.server.settings import SETTINGS
 from ndb_models.server.traffic import Ending, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
-from ndb_models.wire.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,7 +59,7 @@ def test_every_variable_that_holds_a_token_is_named() -> None:
 
 
 def test_every_metric_and_reason_is_named() -> None:
-    text = exposition(Traffic(), Tally(), Statistics(0, 0, 0, 0), 0, Generations().workers[0])
+    text = exposition(Traffic(), AnswerCounts(), Statistics(0, 0, 0, 0), 0, Generations().workers[0])
     metrics = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert metrics == set(re.findall(r"`((?:ndb|process)_[a-z_]+)`", SERVER)) - {"ndb_models"}
     for reason in (*Refusal, *Ending):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ndb_models import NdbClient
-from ndb_models.copying import backup
-from ndb_models.copying.copying import copy
 from ndb_models.engine.snapshots import Kind, Snapshots
+from ndb_models.moving import backup
+from ndb_models.moving.copying import copy
 from tests.engine.data_sets import KEYS, metadata, write_data_set
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndb_models.texts import ObjectText, before_last, members_as_decoded, members_of, split_members, taking_apart
+from ndb_models.json_text import ObjectText, before_last, members_as_decoded, members_of, split_members, taking_apart
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 VALUES = st.recursive(

@@ -10,8 +10,8 @@ import sys
 from typing import Any, Final
 
 from ndb_models.cli.exits import FAILED, INTERRUPTED, MISUSED, complain
-from ndb_models.copying import backup
 from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.moving import backup
 
 _EPILOG: Final = """\
 The backup is the store as it was at one moment; processes go on using the store meanwhile. It has mode 0600, has passed

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSED, complain, exit_statuses
 from ndb_models.cli.flags import add_flags
-from ndb_models.copying import Copied, Kinds, OptionArguments, copy, is_server
 from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.moving import Copied, Kinds, OptionArguments, copy, is_server
 from ndb_models.server.configuration import OF_ACCESS, configure_access
 from ndb_models.types import Clock
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
 from ndb_models.errors import InvalidArgumentError, SchemaError
-from ndb_models.schema.freezing import (
+from ndb_models.schema.model import SessionModel
+from ndb_models.schema_check.freezing import (
     Frozen,
     Outcome,
     Verdict,
@@ -22,7 +23,6 @@ from ndb_models.schema.freezing import (
     read_frozen,
     written,
 )
-from ndb_models.schema.model import SessionModel
 
 _EPILOG: Final = """\
 exit status:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ndb_models.wire.commands import Command
-from ndb_models.wire.pipeline import Request
+from ndb_models.protocol.commands import Command
+from ndb_models.protocol.pipeline import Request
 
 # A command may take this many times as long as its slowest recent answer.
 _MARGIN: Final = 2.0

@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from ndb_models.errors import ConnectionLostError, ProtocolError
-from ndb_models.wire.commands import Command
-from ndb_models.wire.pipeline import Request
+from ndb_models.protocol.commands import Command
+from ndb_models.protocol.pipeline import Request
 
 _TOO_LARGE: Final = "the connection was closed since a message was too large; max_payload= is what the server takes"
 # Retries after a protocol violation, and after a connection that was cut at a frame of suspicious size.

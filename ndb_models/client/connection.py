@@ -23,10 +23,10 @@ from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.attempts import Attempt
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError
-from ndb_models.wire.exchange import orphaned
-from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
-from ndb_models.wire.messages import MessageAssembler, check_utf8
-from ndb_models.wire.pipeline import FENCE_EVERY, Pipeline
+from ndb_models.protocol.exchange import orphaned
+from ndb_models.protocol.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, Part
+from ndb_models.protocol.messages import MessageAssembler, check_utf8
+from ndb_models.protocol.pipeline import FENCE_EVERY, Pipeline
 
 try:
     from websockets.speedups import apply_mask

@@ -18,10 +18,10 @@ from ndb_models.client.in_process import InProcessTransport
 from ndb_models.engine import Engine
 from ndb_models.engine.context import IN_PROCESS
 from ndb_models.errors import ConnectError, StoreError
+from ndb_models.protocol.exchange import Exchange, orphaned
+from ndb_models.protocol.prepared import Prepared
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
-from ndb_models.wire.exchange import Exchange, orphaned
-from ndb_models.wire.prepared import Prepared
 
 
 class _Shared:

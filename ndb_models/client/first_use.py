@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ndb_models.client.transport import Transport
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.prepared import Prepared
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
 
 
 class FirstUse(Transport):

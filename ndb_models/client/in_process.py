@@ -14,11 +14,11 @@ from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.engine.context import IN_PROCESS, Body
 from ndb_models.errors import ConnectError, InvalidArgumentError
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.prepared import Prepared
 
 
 class _NamedEngine(NamedTuple):

@@ -14,8 +14,8 @@ from ndb_models.errors import (
     ServerUnavailableError,
     UnsupportedServerError,
 )
+from ndb_models.protocol.servers import keeps_values, no_sessions
 from ndb_models.types import JsonValue
-from ndb_models.wire.servers import keeps_values, no_sessions
 
 # A first use and each reconnection come between two requests.
 _ASKED_AT_MOST: Final = 4

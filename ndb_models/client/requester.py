@@ -22,15 +22,15 @@ from ndb_models.errors import (
     UnsupportedError,
     UnsupportedServerError,
 )
-from ndb_models.texts import ObjectText
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS, Command
+from ndb_models.protocol.data_sets import why_not_a_data_set
+from ndb_models.protocol.exchange import Call, Exchange
+from ndb_models.protocol.prepared import Prepared
+from ndb_models.protocol.servers import no_sessions
+from ndb_models.protocol.statuses import UNAVAILABLE, Status, describe
 from ndb_models.types import JsonValue, SessionToken
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, Command
-from ndb_models.wire.data_sets import why_not_a_data_set
-from ndb_models.wire.exchange import Call, Exchange
-from ndb_models.wire.prepared import Prepared
-from ndb_models.wire.servers import no_sessions
-from ndb_models.wire.statuses import UNAVAILABLE, Status, describe
 
 _logger: Final = logging.getLogger("ndb_models.client")
 # Called for each request, since the level may change at any time.

@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError, ResponseError, UnavailableError
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.exchange import Call
+from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.statuses import Status
 from ndb_models.types import JsonInput, JsonValue, SessionToken
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import Call
-from ndb_models.wire.prepared import Parameters, Prepared
-from ndb_models.wire.statuses import Status
 
 C = TypeVar("C", Call, Prepared)
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.prepared import Prepared
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
 
 
 class Transport(Protocol):

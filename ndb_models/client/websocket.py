@@ -28,11 +28,11 @@ from ndb_models.errors import (
     NotConnectedError,
     RequestTimeoutError,
 )
+from ndb_models.protocol.commands import Command
+from ndb_models.protocol.exchange import Exchange, orphaned
+from ndb_models.protocol.payload import too_large
+from ndb_models.protocol.prepared import Prepared
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import Command
-from ndb_models.wire.exchange import Exchange, orphaned
-from ndb_models.wire.payload import too_large
-from ndb_models.wire.prepared import Prepared
 
 # The most seconds that an idle client waits before it connects again. Clients draw random times.
 _LONGEST_DELAY: Final = 0.05

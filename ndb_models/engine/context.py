@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.paths import PathLimits
 from ndb_models.engine.requests import RefusedError, Request
+from ndb_models.protocol.prepared import Prepared
+from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import Store
-from ndb_models.wire.prepared import Prepared
-from ndb_models.wire.statuses import Status
 
 Body: TypeAlias = dict[str, Any]
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
 from ndb_models.errors import DataSetError
+from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import SHARED, LimitError, SessionRecord, Store
 from ndb_models.turns import LoopLock
 from ndb_models.types import SessionToken
-from ndb_models.wire.statuses import Status
 
 
 class DataSets:

@@ -12,10 +12,10 @@ from ndb_models.engine.documents import appended, locations_in, member_of, place
 from ndb_models.engine.evaluation import Location, location_of, normalised
 from ndb_models.engine.paths import Budget, PathError, compile_path
 from ndb_models.engine.requests import MAX_VALUE_NESTING
+from ndb_models.json_text import ObjectText, nesting_exceeds
+from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import SHARED
-from ndb_models.texts import ObjectText, nesting_exceeds
 from ndb_models.turns import T, Turns, Work, in_turns
-from ndb_models.wire.statuses import Status
 
 # Values read at a time: a store on a disk copies them all.
 _READ_TOGETHER: Final = 16

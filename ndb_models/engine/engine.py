@@ -10,20 +10,20 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ndb_models.engine.answer_counts import AnswerCounts
 from ndb_models.engine.context import OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session
 from ndb_models.engine.requests import RefusedError, Request, parse, parsing
-from ndb_models.engine.tally import Tally
 from ndb_models.engine.typed_requests import typed_request
 from ndb_models.errors import StoreError
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
+from ndb_models.protocol.statuses import Status
+from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.stores.contract import Limit, LimitError, Statistics, Store, TooLargeError, UnknownSessionError
-from ndb_models.texts import ObjectText
 from ndb_models.turns import in_turns, next_turn
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
-from ndb_models.wire.statuses import Status
-from ndb_models.wire.strict_json import MAX_NESTING
 
 _SH_EXISTS: Final = COMMANDS["SH_EXISTS"]
 # Looked up once, because finding a member of an enum is slow.
@@ -91,7 +91,7 @@ class Engine(Uncopyable):
         limits: the limits on the cost of one request.
 
     Attributes:
-        tally: the number of answers to frames, by command and status.
+        answer_counts: the number of answers to frames, by command and status.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Engine(Uncopyable):
         max_nesting: int = MAX_NESTING,
         limits: EngineLimits | None = None,
     ) -> None:
-        self.tally: Tally = Tally()
+        self.answer_counts: AnswerCounts = AnswerCounts()
         self._store = store
         self._raise_store_errors = raise_store_errors
         self._max_nesting = min(max_nesting, MAX_NESTING)
@@ -176,7 +176,7 @@ class Engine(Uncopyable):
         """Return the answer with this body, and count it."""
         command = request.command
         if body is OK:
-            self.tally.succeeded[command.name] += 1
+            self.answer_counts.succeeded[command.name] += 1
             return command.bare_success
         if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
@@ -188,13 +188,13 @@ class Engine(Uncopyable):
         else:
             answer = _encode({command.answer_name: body})
         if status is command.success:
-            self.tally.succeeded[command.name] += 1
+            self.answer_counts.succeeded[command.name] += 1
         else:
-            self.tally.note_refusal(command.name, status)
+            self.answer_counts.note_refusal(command.name, status)
         return answer
 
     def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
-        self.tally.note_refusal(name, status)
+        self.answer_counts.note_refusal(name, status)
         return refusal(name, status, message)
 
     def perform(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:

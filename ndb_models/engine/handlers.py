@@ -14,13 +14,13 @@ import msgspec
 
 from ndb_models.engine.context import OK, AnyRequest, Body, Context, too_large
 from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
+from ndb_models.protocol.commands import TOKEN, is_token
+from ndb_models.protocol.servers import OWN_SERVER
+from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.stores.contract import NO_KEYS, SessionInfo, Verbs
 from ndb_models.turns import next_turn
 from ndb_models.types import NEVER
 from ndb_models.version import __version__
-from ndb_models.wire.commands import TOKEN, is_token
-from ndb_models.wire.servers import OWN_SERVER
-from ndb_models.wire.statuses import OK_STATUS, Status
 
 # After looking up this many sessions, everything else on the event loop has a turn.
 _LOOKED_UP_AT_ONCE: Final = 4096

@@ -18,7 +18,7 @@ from jsonpath.path import JSONPath
 from jsonpath.segments import JSONPathSegment
 from jsonpath.selectors import Filter
 
-from ndb_models.texts import containers_exceed
+from ndb_models.json_text import containers_exceed
 from ndb_models.turns import Work
 
 _ENVIRONMENT: Final = JSONPathEnvironment(strict=True)

@@ -18,11 +18,18 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models import garbage
-from ndb_models.texts import UNREADABLE, containers_exceed, is_nested_deeper, members_of, nesting_exceeds, taking_apart
+from ndb_models.json_text import (
+    UNREADABLE,
+    containers_exceed,
+    is_nested_deeper,
+    members_of,
+    nesting_exceeds,
+    taking_apart,
+)
+from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, ParamType, is_token
+from ndb_models.protocol.statuses import Status
+from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.types import SessionToken, settings_in
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, ParamType, is_token
-from ndb_models.wire.statuses import Status
-from ndb_models.wire.strict_json import MAX_NESTING
 
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUE_NESTING: Final = MAX_NESTING - 3

@@ -19,16 +19,16 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
 from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
+from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
+from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
+from ndb_models.protocol.commands import MAX_TOKEN, is_token
+from ndb_models.protocol.data_sets import why_not_a_data_set
+from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.stores.contract import SessionRecord
-from ndb_models.texts import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.types import shared_settings
-from ndb_models.wire.commands import MAX_TOKEN, is_token
-from ndb_models.wire.data_sets import why_not_a_data_set
-from ndb_models.wire.strict_json import MAX_NESTING
 
 _FORMAT_VERSION: Final = 2
 _FILE_SIZE: Final = 10 * 1024 * 1024

@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import asdict
 
 from ndb_models.engine.requests import Request
-from ndb_models.texts import UNREADABLE, is_nested_deeper, members_as_decoded
+from ndb_models.json_text import UNREADABLE, is_nested_deeper, members_as_decoded
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
+from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.types import NEVER, ExpirySettings, shared_settings
-from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
-from ndb_models.wire.strict_json import MAX_NESTING
 
 _NAME_START: Final = len('{"')
 _PYTHON_TYPES: Final[Mapping[ParamType, Any]] = {

@@ -22,8 +22,8 @@ from pydantic_core import from_json
 
 from ndb_models.client import NdbClient
 from ndb_models.client.uri import MemoryUri, parse_uri
+from ndb_models.config.keyspace import UNREADABLE, KeySpace, key_of, unreadable
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, SchemaError, StoredConfigError
-from ndb_models.repository.keyspace import UNREADABLE, KeySpace, key_of, unreadable
 from ndb_models.schema.problems import without_values
 
 try:

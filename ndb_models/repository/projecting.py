@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from ndb_models.errors import InvalidArgumentError, StoredDataError
-from ndb_models.repository.reading import Read
+from ndb_models.json_text import join_members
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.projection import check_view
-from ndb_models.texts import join_members
+from ndb_models.sessions.reading import Read
 from ndb_models.types import SessionToken
 
 V = TypeVar("V", bound=BaseModel)

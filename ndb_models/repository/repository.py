@@ -19,16 +19,16 @@ from ndb_models.errors import (
     SessionGoneError,
     WrongSchemaError,
 )
-from ndb_models.repository.bulk import Progress, in_bulk
-from ndb_models.repository.editing import Editing
-from ndb_models.repository.essentials import CoreVerbs, check_expiry, known
-from ndb_models.repository.lookups import LookupVerbs
+from ndb_models.json_text import NO_KEYS, ObjectText
+from ndb_models.repository.core_verbs import CoreVerbs, check_expiry, known
+from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
-from ndb_models.repository.reading import LOOK, USE, Read, Reading
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
-from ndb_models.texts import NO_KEYS, ObjectText
+from ndb_models.sessions.bulk import Progress, in_bulk
+from ndb_models.sessions.editing import Editing
+from ndb_models.sessions.reading import LOOK, USE, Read, Reading
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)

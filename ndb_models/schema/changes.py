@@ -13,11 +13,11 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from ndb_models.json_text import ObjectText, split_members
 from ndb_models.schema.lossless import field_reader
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
-from ndb_models.texts import ObjectText, split_members
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):

@@ -22,11 +22,20 @@ from ndb_models.errors import (
     StoredDataError,
     UnstorableError,
 )
+from ndb_models.json_text import (
+    NO_KEYS,
+    UNREADABLE,
+    ObjectText,
+    join_raw_members,
+    names_in,
+    raw_members,
+    split_members,
+)
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.assignment import FieldValues
 from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
+from ndb_models.schema.field_values import FieldValues
 from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from ndb_models.schema.problems import (
     NO_JSON,
@@ -42,15 +51,6 @@ from ndb_models.schema.problems import (
 from ndb_models.schema.secrets import writer_of
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
 from ndb_models.schema.value_kinds import drops_private, not_stored
-from ndb_models.texts import (
-    NO_KEYS,
-    UNREADABLE,
-    ObjectText,
-    join_raw_members,
-    names_in,
-    raw_members,
-    split_members,
-)
 from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)

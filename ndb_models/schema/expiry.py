@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, Self
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.wire.prepared import Parameters
+from ndb_models.protocol.prepared import Parameters
 
 
 @dataclass(frozen=True, kw_only=True)

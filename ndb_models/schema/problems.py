@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
-from ndb_models.texts import join_members
+from ndb_models.json_text import join_members
 
 NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecError)
 """Errors raised where a value cannot be written as JSON."""

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from ndb_models.errors import SchemaError
 from ndb_models.schema.core_schemas import ANY_NODE, Fields, SchemaPart, field_of, fields_of_model
-from ndb_models.schema.reading import Reading, has_default
 from ndb_models.schema.same_function import same_function
+from ndb_models.schema.view_coverage import Reading, has_default
 
 _UNLIKE = (
     "it would not read as {0} writes it: its type does not take all that {0} can hold, or its validators, serializers"

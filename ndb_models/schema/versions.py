@@ -14,11 +14,11 @@ import msgspec
 from pydantic_core import from_json
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError
+from ndb_models.json_text import join_members
+from ndb_models.protocol.strict_json import encode_command
 from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
-from ndb_models.texts import join_members
 from ndb_models.types import JsonInput, JsonValue, SessionToken
-from ndb_models.wire.strict_json import encode_command
 
 UpgradeStep: TypeAlias = Callable[[dict[str, JsonValue]], Mapping[str, JsonInput]]
 """Takes the decoded keys of a session of one version, and returns those of the next. It may change its argument."""

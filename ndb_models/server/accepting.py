@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from ndb_models.server.descriptors import SpareDescriptors
+from ndb_models.server.file_descriptors import SpareDescriptors
 from ndb_models.server.log_limits import LogLimit
 from ndb_models.server.traffic import Traffic
 

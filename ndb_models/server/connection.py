@@ -15,10 +15,10 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine.engine import BINARY_FRAME, OnMiss
 from ndb_models.server.context import ServerContext
-from ndb_models.server.misses import TOO_MANY_MISSES
-from ndb_models.server.pacing import PacedConnection
+from ndb_models.server.missed_tokens import TOO_MANY_MISSES
 from ndb_models.server.tokens import Grant
 from ndb_models.server.traffic import Ending
+from ndb_models.server.turn_budget import PacedConnection
 
 
 class NdbServerConnection(PacedConnection):

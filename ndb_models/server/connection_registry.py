@@ -11,7 +11,7 @@ from collections import Counter
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, Generic, Protocol, TypeVar
 
-from ndb_models.server.descriptors import PROBES
+from ndb_models.server.file_descriptors import PROBES
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.traffic import Refusal, Traffic
 from ndb_models.types import Clock

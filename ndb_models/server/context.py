@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from ndb_models.engine import Engine
-from ndb_models.server.misses import MissedTokens
+from ndb_models.server.fair_queue import Rounds
+from ndb_models.server.missed_tokens import MissedTokens
 from ndb_models.server.options import ServerOptions
-from ndb_models.server.rounds import Rounds
 from ndb_models.server.traffic import Traffic
 from ndb_models.types import Clock
 

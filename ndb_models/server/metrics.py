@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from ndb_models.engine.tally import Tally
+from ndb_models.engine.answer_counts import AnswerCounts
+from ndb_models.protocol.statuses import Status
 from ndb_models.server.generations import WorkerState
 from ndb_models.server.process import ProcessStatistics, process_statistics
 from ndb_models.server.traffic import Ending, Histogram, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
 from ndb_models.version import __version__
-from ndb_models.wire.statuses import Status
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -21,9 +21,11 @@ _Metric: TypeAlias = tuple[str, str, str, float | None]
 """Name, type, meaning, and value of a metric without labels; None for an unknown value, which is left out."""
 
 
-def exposition(traffic: Traffic, tally: Tally, store: Statistics | None, uptime: float, state: WorkerState) -> str:
+def exposition(
+    traffic: Traffic, answer_counts: AnswerCounts, store: Statistics | None, uptime: float, state: WorkerState
+) -> str:
     """Return all metrics; `uptime` in seconds. Pass None as `store` if the store cannot be counted."""
-    families = [_family(*each) for each in _labelled_metrics(traffic, tally)]
+    families = [_family(*each) for each in _labelled_metrics(traffic, answer_counts)]
     families += [
         _family(name, kind, meaning, [({}, value)])
         for name, kind, meaning, value in (
@@ -43,13 +45,15 @@ def status_label(status: int) -> str:
     return Status(status).name.title().replace("_", "")
 
 
-def _labelled_metrics(traffic: Traffic, tally: Tally) -> Iterator[tuple[str, str, str, _Samples]]:
+def _labelled_metrics(traffic: Traffic, answer_counts: AnswerCounts) -> Iterator[tuple[str, str, str, _Samples]]:
     yield "ndb_build_info", "gauge", "Always 1; the version is a label.", [({"version": __version__}, 1)]
     refused = [({"reason": reason.value}, traffic.refused[reason]) for reason in Refusal]
     yield "ndb_handshakes_refused_total", "counter", "Handshakes that were refused.", refused
     ended = [({"reason": reason.value}, traffic.ended[reason]) for reason in Ending]
     yield "ndb_connections_ended_total", "counter", "Connections that the server ended by itself.", ended
-    requests = [({"command": command, "status": status_label(status)}, number) for command, status, number in tally]
+    requests = [
+        ({"command": command, "status": status_label(status)}, number) for command, status, number in answer_counts
+    ]
     yield "ndb_requests_total", "counter", "Requests that were answered, by command and status.", requests
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.server.descriptors import descriptor_limit, descriptors_for, fitted
+from ndb_models.server.file_descriptors import descriptor_limit, descriptors_for, fitted
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.logs import log_to
 from ndb_models.server.memory_limit import memory_left

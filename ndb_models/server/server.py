@@ -16,10 +16,10 @@ from websockets.server import ServerProtocol
 
 from ndb_models.engine import Engine
 from ndb_models.server.accepting import Acceptor
+from ndb_models.server.admission import Admission, Readiness
 from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.context import ServerContext
-from ndb_models.server.gate import Admission, Readiness
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.listening import listen, listening_on
 from ndb_models.server.memory_limit import resident_limit, resident_memory

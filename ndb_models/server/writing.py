@@ -10,11 +10,11 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from ndb_models.protocol.framing import text_frame
 from ndb_models.server.context import ServerContext
 from ndb_models.server.deadline import Deadline
 from ndb_models.server.opening import OpeningConnection
 from ndb_models.server.traffic import Ending
-from ndb_models.wire.framing import text_frame
 
 # This many bytes of answers are written without waiting for more. Only a write shows that a client does not read, and
 # requests of a few bytes may ask for large values.

@@ -34,7 +34,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from ndb_models.texts import ObjectText
+from ndb_models.json_text import ObjectText
 from ndb_models.types import NEVER as NEVER
 from ndb_models.types import ExpirySettings as ExpirySettings
 from ndb_models.types import SessionToken

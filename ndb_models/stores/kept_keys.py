@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Final, TypeAlias
 
+from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.stores.contract import Swaps
-from ndb_models.texts import NO_MEMBERS, ObjectText
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
 """One text, or a dict. The dict is never changed: others may be reading it."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
@@ -24,7 +25,6 @@ from ndb_models.stores.freeing import free_later
 from ndb_models.stores.kept_keys import Kept, chosen, kept, parted, swapped, updated, without
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.session_table import SessionTable, StoredSession
-from ndb_models.texts import ObjectText
 from ndb_models.types import Clock, SessionToken
 
 # More unused keys than this are freed in turns.

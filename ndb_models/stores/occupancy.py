@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import Limit, LimitError
 from ndb_models.stores.kept_keys import Kept
-from ndb_models.texts import ObjectText
 
 # In bytes, for 64-bit CPython. A session has at most two entries in the agenda, at worst settings of its own, and its
 # share of a table that is being copied into a larger one.

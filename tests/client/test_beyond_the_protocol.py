@@ -6,10 +6,10 @@ import pytest
 
 from ndb_models import InvalidArgumentError, NdbClient, Repository, ResponseError, UnsupportedError
 from ndb_models.client.sessions import LONGEST_DURATION
+from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.statuses import Status
 from tests.repository.models import User
 from tests.repository.recording import RecordingEngine
 

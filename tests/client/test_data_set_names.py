@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ndb_models import InvalidArgumentError, NdbClient
-from ndb_models.copying import copy
 from ndb_models.engine import Engine
+from ndb_models.moving import copy
 from ndb_models.server.configuration import configure
 from ndb_models.stores.memory import MemoryStore
 from tests.transport.servers import Host

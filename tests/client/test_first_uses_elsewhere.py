@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from ndb_models import ConnectionLostError, InvalidArgumentError, NdbClient, Repository, SessionModel, UnstorableError
-from ndb_models.copying import backup
+from ndb_models.moving import backup
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 

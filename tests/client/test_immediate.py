@@ -10,14 +10,14 @@ import pytest
 
 from ndb_models import Expiry, NdbClient
 from ndb_models.engine import Engine
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.prepared import NO_PARAMETERS, Parameters, Prepared
+from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.memory_verbs import MemoryVerbs
 from ndb_models.stores.occupancy import StoreLimits
-from ndb_models.texts import ObjectText
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.prepared import NO_PARAMETERS, Parameters, Prepared
-from ndb_models.wire.statuses import Status
 from tests.conftest import VirtualClock
 
 KEYS: Final = ObjectText.joined({"a": b"1", "b": b'"x"'})

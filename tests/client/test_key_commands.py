@@ -6,8 +6,8 @@ import pytest
 
 import ndb_models
 from ndb_models.client import NdbClient, NdbError, NdbException, ResponseError
+from ndb_models.protocol.statuses import Status
 from ndb_models.types import JsonInput
-from ndb_models.wire.statuses import Status
 
 USERS: dict[str, JsonInput] = {
     "billy": {"age": 30, "roles": ["admin", "dev"]},

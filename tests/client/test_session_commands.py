@@ -8,10 +8,10 @@ import pytest
 
 from ndb_models.client import NdbClient, ResponseError, Session
 from ndb_models.engine import Engine
+from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.statuses import Status
 from tests.conftest import VirtualClock
 
 NEVER_GIVEN_OUT = 12345678901234567890

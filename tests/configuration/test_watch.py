@@ -153,7 +153,7 @@ async def test_problems_are_logged_where_nobody_asked_for_them(
         for _ in range(3):
             await observer.look()
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert record.name == "ndb_models.repository.watching"
+    assert record.name == "ndb_models.config.watching"
     assert "app:debug" in record.getMessage()
     assert "canary" not in caplog.text
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ndb_models.engine import Engine
+from ndb_models.protocol.commands import COMMANDS
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.commands import COMMANDS
 from tests.engine.asking import Asker
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

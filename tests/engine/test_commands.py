@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ndb_models.wire.commands import COMMANDS, Command, Param, ParamType
+from ndb_models.protocol.commands import COMMANDS, Command, Param, ParamType
 from tests.engine.asking import Asker
 
 

@@ -19,11 +19,11 @@ import pytest
 from ndb_models.engine import Engine
 from ndb_models.engine.context import EngineLimits
 from ndb_models.engine.paths import PathLimits
+from ndb_models.json_text import ObjectText
 from ndb_models.server.running import pass_over_program
 from ndb_models.stores.contract import SHARED, ExpirySettings
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
-from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 from tests.engine.evil_requests import NAMES, PATHS, TOKENS, VALUES
 from tests.engine.holding import longest_hold, memory_taken

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models.engine import Engine
-from ndb_models.engine.leftovers import remove_leftovers, temporary_folder
+from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
 from ndb_models.errors import DataSetError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from ndb_models.wire.commands import COMMANDS, ParamType
+from ndb_models.protocol.commands import COMMANDS, ParamType
 from tests.fuzz.requests import Requests
 
 _PLACEHOLDER: Final = "@@here@@"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ndb_models.wire.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, Param, ParamType
-from ndb_models.wire.strict_json import MAX_NESTING
+from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, Param, ParamType
+from ndb_models.protocol.strict_json import MAX_NESTING
 
 # Python's own limit, with the sign counted.
 _LONGEST_INTEGER: Final = 4300

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from ndb_models.wire.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
 
 NAMES: Final = ("a", "b", "c", "d", "", "key", "kéy", "😀", "a b", '"', "\\", "__ndb__", "tkn", "keys")
 DATA_SETS: Final = ("one", "other", "", ".", "..", "../one", "/tmp", "a/b", "a\\b", "\0", "x" * 300, "C:", "é")

@@ -64,7 +64,7 @@ class Subject:
 
 
 # Mutated tokens are guesses, and the server is right to say so.
-_ABOUT_GUESSES: Final = "WARNING:ndb_models.server.misses:many tokens of sessions that do not exist"
+_ABOUT_GUESSES: Final = "WARNING:ndb_models.server.missed_tokens:many tokens of sessions that do not exist"
 
 
 @contextlib.asynccontextmanager

@@ -12,8 +12,8 @@ from ndb_models.client.transport import Transport
 from ndb_models.client.unattended import UnattendedTask
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectionLostError, ServerUnavailableError
-from ndb_models.wire.exchange import Exchange, orphaned
-from ndb_models.wire.prepared import Prepared
+from ndb_models.protocol.exchange import Exchange, orphaned
+from ndb_models.protocol.prepared import Prepared
 
 # After so many turns of the loop without a request there are no more.
 _QUIET = 15

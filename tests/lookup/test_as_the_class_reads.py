@@ -19,7 +19,7 @@ from ndb_models import (
     Repository,
     SessionModel,
 )
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient
 from tests.reloading import in_place_of

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.test_crashes import CHANGES, DOING, TWINS
 from tests.lookup.truth import Scene

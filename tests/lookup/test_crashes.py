@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from ndb_models import ConnectionLostError, DuplicateError, Repository
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import MortalTransport, TransportClient

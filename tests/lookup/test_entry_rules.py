@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndb_models import JsonValue
-from ndb_models.repository.entry_rules import (
+from ndb_models.index.entries import (
     PENDING_SECONDS,
     VACANT,
     Fate,
@@ -20,7 +20,7 @@ from ndb_models.repository.entry_rules import (
     sessions_in_all,
     sorted_out,
 )
-from ndb_models.repository.standing import GONE, LIVING, OTHER, UNFINISHED, SeenSession, SessionState
+from ndb_models.index.session_state import GONE, LIVING, OTHER, UNFINISHED, SeenSession, SessionState
 from ndb_models.schema.lookup import LookupValue, digest
 
 NOW = 1_000_000_000

@@ -20,7 +20,7 @@ from ndb_models import (
     SessionModel,
     StoredDataError,
 )
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from ndb_models.server import NdbServer
 from tests.lookup.models import Login, Plain, Visit
 from tests.lookup.truth import Scene

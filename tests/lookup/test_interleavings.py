@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ndb_models import DuplicateError, NdbError, Repository, SessionGoneError
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns

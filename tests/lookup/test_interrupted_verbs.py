@@ -25,7 +25,7 @@ from ndb_models import (
     Repository,
     SessionModel,
 )
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.lookup.faults import Fault, FaultyClient, FaultyTransport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndb_models import DuplicateError, NdbClient, Repository, SessionModel, WrongSchemaError
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.models import Login, Plain, Visit
 from tests.lookup.truth import Scene
 from tests.reloading import in_place_of

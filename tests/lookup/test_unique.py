@@ -20,7 +20,7 @@ from ndb_models import (
     SessionModel,
     UnstorableError,
 )
-from ndb_models.repository.entry_rules import PENDING_SECONDS
+from ndb_models.index.entries import PENDING_SECONDS
 from tests.lookup.models import Login
 from tests.lookup.truth import Scene
 from tests.lookup.turns import GatedTransport, MortalTransport, TransportClient

@@ -12,8 +12,8 @@ from ndb_models.client.in_process import InProcessTransport
 from ndb_models.client.transport import Transport
 from ndb_models.engine import Engine
 from ndb_models.errors import ConnectionLostError
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.prepared import Prepared
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
 
 
 class GatedTransport(Transport):

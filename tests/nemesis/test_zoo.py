@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
+from ndb_models.protocol.altered import why_altered
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.wire.altered import why_altered
 from tests.nemesisdb import as_kept
 from tests.zoo_ways import INSTANCES, TELLING, names
 

@@ -24,8 +24,8 @@ from ndb_models import (
     SessionModel,
 )
 from ndb_models.client.transport import Transport
-from ndb_models.wire.exchange import Exchange
-from ndb_models.wire.prepared import Prepared
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
 from tests.leaks import CANARY, leaks_of
 from tests.lookup.faults import FaultyClient
 

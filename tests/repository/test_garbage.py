@@ -15,10 +15,10 @@ from websockets.asyncio.server import ServerConnection
 
 from ndb_models import NdbClient, Repository, SessionModel
 from ndb_models.errors import ConnectionLostError, ProtocolError
-from ndb_models.texts import UNREADABLE, ObjectText, names_in
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.prepared import Parameters, Prepared
-from ndb_models.wire.strict_json import MAX_NESTING
+from ndb_models.json_text import UNREADABLE, ObjectText, names_in
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.strict_json import MAX_NESTING
 from tests.client.scripted_server import answering, scripted
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndb_models.repository.reading import Read
-from ndb_models.repository.staging import own_keys, plan_upgrade
+from ndb_models.json_text import join_members
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, write_envelope
-from ndb_models.texts import join_members
+from ndb_models.sessions.reading import Read
+from ndb_models.sessions.upgrade_plan import own_keys, plan_upgrade
 
 KEYS = st.dictionaries(
     st.sampled_from(["a", "b", "c", "d", "e"]),

@@ -32,8 +32,8 @@ from ndb_models import (
     WrongSchemaError,
 )
 from ndb_models.engine import Engine
+from ndb_models.protocol.commands import COMMANDS
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.commands import COMMANDS
 from tests.repository.session_world import EngineClient, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]

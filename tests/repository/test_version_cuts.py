@@ -17,11 +17,11 @@ from ndb_models import (
     ResponseError,
     SessionModel,
 )
-from ndb_models.repository.reading import Read
-from ndb_models.repository.staging import plan_upgrade
 from ndb_models.schema.envelope import RESERVED_KEY, read_envelope
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
+from ndb_models.sessions.reading import Read
+from ndb_models.sessions.upgrade_plan import plan_upgrade
 from tests.reloading import in_place_of
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient

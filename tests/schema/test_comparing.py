@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from typing_extensions import TypedDict
 
 from ndb_models import InvalidArgumentError, SessionModel
-from ndb_models.schema.comparing import Difference
-from ndb_models.schema.freezing import Frozen, Outcome, file_name, frozen_of, judge, read_frozen, written
+from ndb_models.schema_check.comparing import Difference
+from ndb_models.schema_check.freezing import Frozen, Outcome, file_name, frozen_of, judge, read_frozen, written
 from tests.zoo import ZOO
 
 REQUIRED: Any = ...

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ndb_models import ConfigRepository, JsonInput, JsonValue, NdbClient, Repository, SessionModel, SessionToken
-from ndb_models.schema.comparing import compare
-from ndb_models.schema.freezing import frozen_of, read_frozen, written
+from ndb_models.schema_check.comparing import compare
+from ndb_models.schema_check.freezing import frozen_of, read_frozen, written
 
 
 class Nested(BaseModel):

@@ -13,7 +13,7 @@ from pydantic_core import MISSING
 from typing_extensions import TypedDict
 
 from ndb_models import NdbClient, Repository, SessionModel, StoredDataError
-from ndb_models.schema.freezing import Verdict, frozen_of, judge
+from ndb_models.schema_check.freezing import Verdict, frozen_of, judge
 from tests.schema.test_comparing import declare
 
 Given = tuple[dict[str, Any], dict[str, Any]]

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from benchmarks.harness import loop_factories
 from ndb_models.server import ServerOptions
-from ndb_models.server.descriptors import descriptors_for, fitted
+from ndb_models.server.file_descriptors import descriptors_for, fitted
 from tests.server.few_descriptors_program import FREE
 from tests.server.http_client import fetch
 from tests.server.plain_client import ask, plain

@@ -13,7 +13,7 @@ import pytest
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.server.rounds import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds
+from ndb_models.server.fair_queue import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD, ask, plain

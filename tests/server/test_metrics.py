@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ndb_models import __version__
 from ndb_models.engine import Engine
+from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer, ServerOptions
 from ndb_models.server.metrics import status_label
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
-from ndb_models.wire.statuses import Status
 from tests.server.http_client import fetch
 from tests.server.plain_client import ask, plain
 

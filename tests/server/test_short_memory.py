@@ -112,7 +112,7 @@ async def test_a_request_without_memory_is_answered(monkeypatch: pytest.MonkeyPa
     engine = Engine(MemoryStore())
     (answer,) = json.loads(await engine.handle(json.dumps(frame, separators=(",", ":")).encode())).values()
     assert (answer["st"], answer["m"]) == (1000, "there is not enough memory for this request now")
-    assert list(engine.tally) == [(command, 1000, 1)]
+    assert list(engine.answer_counts) == [(command, 1000, 1)]
 
 
 async def test_an_answer_without_memory_ends_its_connection_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

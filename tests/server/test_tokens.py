@@ -15,10 +15,10 @@ from websockets.http11 import Response
 
 from ndb_models import ConnectError, InvalidArgumentError, NdbClient, ResponseError
 from ndb_models.engine import Engine
+from ndb_models.protocol.commands import COMMANDS
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
 from ndb_models.server.tokens import read_tokens
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.commands import COMMANDS
 from tests.server.plain_client import GUARD, ask, plain
 
 DATA = secrets.token_urlsafe(32)

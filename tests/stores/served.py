@@ -16,6 +16,10 @@ import msgspec
 
 from ndb_models import NdbClient
 from ndb_models.engine.snapshots import Kind, Snapshots, sessions_texts
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.exchange import FrameRequest
+from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -30,11 +34,7 @@ from ndb_models.stores.contract import (
     UnknownSessionError,
     Verbs,
 )
-from ndb_models.texts import ObjectText
 from ndb_models.types import SessionToken
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import FrameRequest
-from ndb_models.wire.statuses import Status
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NEVER,
     SHARED,
@@ -16,7 +17,6 @@ from ndb_models.stores.contract import (
     Store,
     UnknownSessionError,
 )
-from ndb_models.texts import ObjectText
 from tests.stores.conftest import TOKEN
 from tests.stores.verbs import ON_A_MAP
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NEVER,
     SHARED,
@@ -23,7 +24,6 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
-from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 
 TOKEN = 7

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, Statistics
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.texts import ObjectText
 from tests.conftest import VirtualClock
 
 VALUE_SIZE = 10_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import FrameRequest
-from ndb_models.wire.pipeline import Pipeline, Request
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.exchange import FrameRequest
+from ndb_models.protocol.pipeline import Pipeline, Request
 
 SMALL = 100
 """Bytes of an answer that lets any window grow."""

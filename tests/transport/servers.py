@@ -14,8 +14,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from ndb_models.engine import Engine
+from ndb_models.protocol.commands import COMMANDS
 from ndb_models.stores.memory import MemoryStore
-from ndb_models.wire.commands import COMMANDS
 
 GUARD = 10
 """Seconds after which a test that waits for what does not come has failed."""

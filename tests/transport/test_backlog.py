@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from ndb_models import NdbClient
 from ndb_models.errors import ConnectionLostError, RequestTimeoutError
+from ndb_models.protocol.framing import text_frame
 from ndb_models.types import SessionToken
-from ndb_models.wire.framing import text_frame
 from tests.transport.servers import GUARD, Host, Visit
 
 UNREAD_AT_MOST: Final = 128 * 1024

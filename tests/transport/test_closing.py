@@ -16,8 +16,8 @@ from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.attempts import Attempt
 from ndb_models.client.connection import NdbConnection
 from ndb_models.errors import ConnectionLostError, NotConnectedError, RequestTimeoutError
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.exchange import FrameRequest
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.exchange import FrameRequest
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, deadly, honest, mute
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from ndb_models.wire.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, text_frame
+from ndb_models.protocol.framing import Breach, FrameReader, MaskedFrameWriter, OtherFrame, text_frame
 
 try:
     from websockets.speedups import apply_mask

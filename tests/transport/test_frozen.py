@@ -10,8 +10,8 @@ import pytest
 from ndb_models import NdbClient
 from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.errors import ConnectionLostError, RequestTimeoutError
-from ndb_models.wire.commands import COMMANDS
-from ndb_models.wire.pipeline import Pipeline, Request
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.pipeline import Pipeline, Request
 from tests.transport.asking import Question, answers_to, deliver, frame_of, opened
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, honest, mute

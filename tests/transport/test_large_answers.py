@@ -11,7 +11,7 @@ from websockets.server import ServerProtocol
 
 from ndb_models import NdbClient
 from ndb_models.errors import NdbError
-from ndb_models.wire.framing import text_frame
+from ndb_models.protocol.framing import text_frame
 from tests.transport.servers import GUARD
 
 FORGED: Final = b'{"KV_GET_RSP":{"st":1,"keys":{"a":"forged"}}}'

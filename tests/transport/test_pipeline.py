@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from ndb_models.errors import ProtocolError
-from ndb_models.wire.pipeline import Pipeline, Request
+from ndb_models.protocol.pipeline import Pipeline, Request
 from tests.transport.asking import (
     answer_to,
     answers_to,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ndb_models.errors import ProtocolError
-from ndb_models.wire.pipeline import Pipeline, Request
+from ndb_models.protocol.pipeline import Pipeline, Request
 from tests.transport.asking import answer_to, ask, frame_of, is_fence, key_of
 
 pytestmark = pytest.mark.slow

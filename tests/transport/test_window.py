@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ndb_models.wire.framing import text_frame
-from ndb_models.wire.pipeline import Pipeline, Request, Window
+from ndb_models.protocol.framing import text_frame
+from ndb_models.protocol.pipeline import Pipeline, Request, Window
 from tests.transport.asking import SMALL, answer_to, answers_to, ask, burst, deliver, frame_of, is_fence, keys, opened
 
 UNREAD_AT_MOST = 128 * 1024

@@ -14,8 +14,8 @@ from urllib.parse import quote
 from ndb_models.errors import StoreError, StoreFormatError
 from ndb_models.stores.sqlite.failures import code_of, translated
 from ndb_models.stores.sqlite.forking import in_use
+from ndb_models.stores.sqlite.lock_retries import retry_locked
 from ndb_models.stores.sqlite.options import SqliteUri
-from ndb_models.stores.sqlite.patience import patiently
 from ndb_models.stores.sqlite.schema import require_store
 
 _PAGES_TOGETHER: Final = 256
@@ -57,7 +57,7 @@ def copy_file(source: SqliteUri, target: Path, report: Callable[[int, int], None
                     raise BackupStoppedError
 
             # One transaction covers all pages, so that they are of one moment.
-            patiently(lambda: _begin(store, shown), source.options.busy_timeout)
+            retry_locked(lambda: _begin(store, shown), source.options.busy_timeout)
             store.backup(copy, pages=_PAGES_TOGETHER, progress=look, sleep=0)
         _check(target, shown, stopped)
     except sqlite3.Error as exc:

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import Scope, TooLargeError
-from ndb_models.texts import ObjectText
 
 T = TypeVar("T")
 

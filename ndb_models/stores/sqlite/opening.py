@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ndb_models.private_files import make_private_file, warn_if_open_to_others
-from ndb_models.stores.sqlite.patience import patiently
+from ndb_models.stores.sqlite.lock_retries import retry_locked
 from ndb_models.stores.sqlite.schema import prepare
 
 # If the log is larger than this many bytes after a checkpoint, it is cut back.
@@ -21,8 +21,8 @@ _KIBIBYTES_OF_CACHE: Final = 16 * 1024
 _STATEMENTS_KEPT: Final = 256
 
 
-def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
-    """Open the file as this package's store. A missing file is created. Waits `patience` seconds for others' locks.
+def open_for_writing(path: str, lock_timeout: float) -> sqlite3.Connection:
+    """Open the file as this package's store. A missing file is created. Waits `lock_timeout` seconds for others' locks.
 
     Raises:
         StoreError, sqlite3.Error: it cannot be opened.
@@ -41,20 +41,20 @@ def open_for_writing(path: str, patience: float) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
 
-    connection = patiently(lambda: _connect(path, set_up), patience)
+    connection = retry_locked(lambda: _connect(path, set_up), lock_timeout)
     # The files beside it have its mode, unless that was changed since.
     any(warn_if_open_to_others(Path(path + suffix)) for suffix in ("", "-wal", "-shm"))
     return connection
 
 
-def open_for_reading(path: str, patience: float) -> sqlite3.Connection:
+def open_for_reading(path: str, lock_timeout: float) -> sqlite3.Connection:
     """Open a file that `open_for_writing` has opened. Statements that write are refused. Waits and raises like that."""
 
     def set_up(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
-    return patiently(lambda: _connect(path, set_up), patience)
+    return retry_locked(lambda: _connect(path, set_up), lock_timeout)
 
 
 def _connect(path: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:

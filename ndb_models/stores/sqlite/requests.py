@@ -19,7 +19,7 @@ Work: TypeAlias = Callable[[Tables], T]
 
 @dataclass(slots=True)
 class Request:
-    """Work, and the future that waits for its outcome. `durable`: the lane's `synchronous` applies to its commit."""
+    """Work, and the future that waits for its outcome. `durable`: the worker's `synchronous` applies to its commit."""
 
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]

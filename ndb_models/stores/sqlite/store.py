@@ -26,10 +26,11 @@ from ndb_models.stores.contract import (
 from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.forking import require_not_inherited
 from ndb_models.stores.sqlite.identity import FileIdentity
-from ndb_models.stores.sqlite.lane import Lane, LaneOptions
 from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
 from ndb_models.stores.sqlite.options import SqliteOptions, resolved
+from ndb_models.stores.sqlite.sweeping import give_back
 from ndb_models.stores.sqlite.tables import Tables
+from ndb_models.stores.sqlite.worker import Worker, WorkerOptions
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
@@ -57,26 +58,26 @@ class SqliteStore(Uncopyable, Store):
         shown = os.fspath(path)
         file = resolved(shown)  # once: the working directory and links may change
         options = options or SqliteOptions()
-        patience = options.busy_timeout
+        lock_timeout = options.busy_timeout
         identity = FileIdentity(file, shown)
         extensions = Extensions(shown, options.extension_delay)
 
         def open_to_write() -> Tables:
-            return Tables(_opened(identity, shown, open_for_writing, patience), clock, extensions)
+            return Tables(_opened(identity, shown, open_for_writing, lock_timeout), clock, extensions)
 
-        writing = LaneOptions(shown, "BEGIN IMMEDIATE", patience, options.synchronous.upper(), writes=True)
-        self._writer: Final = Lane(open_to_write, identity, extensions, writing)
+        writing = WorkerOptions(shown, "BEGIN IMMEDIATE", lock_timeout, options.synchronous.upper(), writes=True)
+        self._writer: Final = Worker(open_to_write, identity, extensions, writing)
         written = self._writer.opened
 
         def open_to_read() -> Tables:
             written.result()
-            return Tables(_opened(identity, shown, open_for_reading, patience), clock, extensions)
+            return Tables(_opened(identity, shown, open_for_reading, lock_timeout), clock, extensions)
 
         self._reader, self._scanner, self._counter = (
-            Lane(open_to_read, identity, extensions, LaneOptions(shown, "BEGIN", patience)) for _ in range(3)
+            Worker(open_to_read, identity, extensions, WorkerOptions(shown, "BEGIN", lock_timeout)) for _ in range(3)
         )
         self._writer.closes_after = (self._reader, self._scanner, self._counter)
-        self._lanes: Final = (*self._writer.closes_after, self._writer)
+        self._workers: Final = (*self._writer.closes_after, self._writer)
         self._identity = identity
         self._path = shown
         self._started = self._left = False
@@ -101,10 +102,10 @@ class SqliteStore(Uncopyable, Store):
             raise StoreError(self._path, "it was opened before this process was forked: open it anew in this process")
         if not self._started:
             self._started = True
-            for lane in self._lanes:
-                lane.start()
-        for lane in self._lanes:
-            await asyncio.shield(asyncio.wrap_future(lane.opened))
+            for worker in self._workers:
+                worker.start()
+        for worker in self._workers:
+            await asyncio.shield(asyncio.wrap_future(worker.opened))
 
     def leave(self) -> None:
         """Close without waiting for it: pending work is still carried out. Leaving twice does no harm.
@@ -112,8 +113,8 @@ class SqliteStore(Uncopyable, Store):
         In a process that was forked from the one that opened it, this has no effect.
         """
         self._left = True
-        for lane in self._lanes:
-            lane.leave()
+        for worker in self._workers:
+            worker.leave()
 
     async def check(self) -> None:
         identity = self._identity
@@ -127,8 +128,8 @@ class SqliteStore(Uncopyable, Store):
     async def aclose(self) -> None:
         self.leave()
         if self._started and not self.is_inherited:
-            for lane in self._lanes:
-                await asyncio.shield(asyncio.wrap_future(lane.closed))
+            for worker in self._workers:
+                await asyncio.shield(asyncio.wrap_future(worker.closed))
 
     async def __aenter__(self) -> SqliteStore:
         try:
@@ -153,8 +154,8 @@ class SqliteStore(Uncopyable, Store):
         return self._writer.do(work)
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        lane = self._scanner if scope is None else self._reader
-        return await lane.do(lambda tables: tables.get_all(scope))
+        worker = self._scanner if scope is None else self._reader
+        return await worker.do(lambda tables: tables.get_all(scope))
 
     async def end_all(self) -> int:
         return await self._writer.do(Tables.end_all)
@@ -180,16 +181,16 @@ class SqliteStore(Uncopyable, Store):
         """Free the room of expired sessions, and shrink a file with many free pages. Others may write in between."""
         while await self._writer.do(lambda tables: tables.sweep(_SWEPT_TOGETHER), durable=False):
             pass
-        while await self._writer.do(Tables.give_back, durable=False):
+        while await self._writer.do(lambda tables: give_back(tables.connection), durable=False):
             pass
 
 
 def _opened(
-    identity: FileIdentity, shown: str, connect: Callable[[str, float], sqlite3.Connection], patience: float
+    identity: FileIdentity, shown: str, connect: Callable[[str, float], sqlite3.Connection], lock_timeout: float
 ) -> sqlite3.Connection:
     require_not_inherited(identity.path, shown)
     identity.require_file()  # after a fork: a file that has gone since must not be created again
-    connection = connect(identity.path, patience)
+    connection = connect(identity.path, lock_timeout)
     try:
         identity.learn()
     except BaseException:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
@@ -26,24 +27,13 @@ from ndb_models.stores.contract import (
 from ndb_models.stores.sqlite.extensions import Extension, Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
-from ndb_models.texts import NO_MEMBERS, ObjectText
+from ndb_models.stores.sqlite.sweeping import TimersAhead
 from ndb_models.types import Clock, SessionToken
 
 # After this many creations, up to twice as many expired sessions are freed, so that they cannot pile up.
 _CREATIONS_PER_SWEEP: Final = 16
 # Tokens that are read at a time when all sessions are read.
 _TOKENS_TOGETHER: Final = 1024
-# If at least this many pages, and half of all pages, are free, pages go back to the system; and how many at a time.
-_SPARE_PAGES: Final = 1024
-_PAGES_GIVEN_BACK: Final = 256
-
-# If a clock goes back by no more than this, in seconds, it does not count as set back.
-_JITTER: Final = 0.1
-# For each session that a sweep may free, so many rows are checked for timers ahead of the clock. A new pass through all
-# rows begins after so many seconds.
-_ROWS_PER_SWEPT: Final = 16
-_SECONDS_BETWEEN_PASSES: Final = 3600.0
-_FIRST_ROW: Final = -(2**63)
 
 _DEADLINE: Final = COLUMNS.split(", ").index("deadline")
 _SELECT_SESSION: Final = f"SELECT {COLUMNS} FROM session WHERE tkn = ?"
@@ -67,10 +57,7 @@ class Tables:
         self._created = 0
         # The sessions that this transaction has brought up to date.
         self._settled: set[SessionToken] = set()
-        # The latest time seen; the next row of the pass through all rows, None between two passes; and when it began.
-        self._latest = -math.inf
-        self._pass_at: int | None = _FIRST_ROW
-        self._pass_began = -math.inf
+        self._ahead = TimersAhead()
         connection.create_function("is_extended", 3, self._is_extended)
 
     def _look(self, token: SessionToken) -> SessionState | None:
@@ -240,7 +227,7 @@ class Tables:
         if self._created % _CREATIONS_PER_SWEEP == 0:
             self.sweep(2 * _CREATIONS_PER_SWEEP)
         now = self._clock()
-        self._latest = max(self._latest, now)
+        self._ahead.see(now)
         deadline = now + expiry.duration if expiry.duration else None
         row = (signed(token), signed(expiry.duration), *expiry[1:], deadline, deadline)
         insert = "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -303,45 +290,15 @@ class Tables:
         now = self._clock()
         rows = self.connection.execute("SELECT tkn FROM session WHERE due <= ? ORDER BY due LIMIT ?", (now, most))
         due = [unsigned(token) for (token,) in rows]
-        for token in due:
+        ahead = self._ahead.next_tokens(self.connection, now, most)
+        for token in (*due, *ahead):
             self._set_due(token)
-        return self._pull_in(now, most * _ROWS_PER_SWEPT) or len(due) == most
-
-    def _pull_in(self, now: float, rows: int) -> bool:
-        """Check `rows` more rows for timers ahead of the clock, if it was set back or the last pass was long ago.
-
-        The `due` of such a row is far off, so that no sweep reaches it. Tell whether there are more rows to check.
-        """
-        if now < self._latest - _JITTER or now - self._pass_began >= _SECONDS_BETWEEN_PASSES:
-            self._pass_at, self._pass_began = _FIRST_ROW, now
-        self._latest = now
-        if self._pass_at is None:
-            return False
-        last, looked_at = self.connection.execute(
-            "SELECT max(tkn), count(*) FROM (SELECT tkn FROM session WHERE tkn >= ? ORDER BY tkn LIMIT ?)",
-            (self._pass_at, rows),
-        ).fetchone()
-        ahead = self.connection.execute(
-            "SELECT tkn FROM session WHERE tkn BETWEEN ? AND ? AND (deadline - duration > ? OR due > deadline)",
-            (self._pass_at, last, now),
-        ).fetchall()
-        for (token,) in ahead:
-            self._set_due(unsigned(token))
-        self._pass_at = last + 1 if looked_at == rows and last < 2**63 - 1 else None
-        return self._pass_at is not None
+        return not self._ahead.is_done or len(due) == most
 
     def _set_due(self, token: SessionToken) -> None:
         """Bring a session up to date, and have a sweep look at it again when its time comes."""
         if self._settle(token) is not None:
             self.connection.execute("UPDATE session SET due = deadline WHERE tkn = ?", (signed(token),))
-
-    def give_back(self) -> bool:
-        """Give some free pages back to the system, if at least half the file is free; tell whether any were given."""
-        free = self._number("PRAGMA freelist_count")
-        if free < _SPARE_PAGES or 2 * free < self._number("PRAGMA page_count"):
-            return False
-        self.connection.execute(f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})").fetchall()
-        return True
 
     def _to_change(self, scope: Scope, *, by_set_add: bool = False) -> Keys:
         """Return a map as it is now, for writing. `by_set_add` extends its session if its settings say so."""
@@ -355,7 +312,7 @@ class Tables:
         if row is None:
             return None
         now = self._clock()
-        self._latest = max(self._latest, now)
+        self._ahead.see(now)
         self._settled.add(token)
         session = session_state(token, row, now, self._extension(token, row[_DEADLINE], now))
         if session is None:

@@ -1,8 +1,0 @@
-"""Copies all data from one place to another, so that no user is locked in."""
-
-from ndb_models.client.options import OptionArguments
-from ndb_models.copying.backups import backup
-from ndb_models.copying.copying import Copied, copy, is_server
-from ndb_models.copying.places import Kinds
-
-__all__ = ["Copied", "Kinds", "OptionArguments", "backup", "copy", "is_server"]

@@ -1,0 +1,148 @@
+"""Copies from one source to one target, part by part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from ndb_models.client import NdbClient
+from ndb_models.client.options import OptionArguments
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.moving.places import Kinds, Source, Target
+from ndb_models.moving.servers import ServerPlace
+from ndb_models.moving.snapshots import open_snapshots
+from ndb_models.moving.stores import open_sqlite
+
+_PLACES: Final = (
+    "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to, 'ws://...'"
+)
+
+
+@dataclass(slots=True)
+class Copied:
+    """How much was copied so far. `found` counts the entries that the target already had, where that can be known."""
+
+    keys: int = 0
+    sessions: int = 0
+    found: int = 0
+
+
+async def copy(
+    source: str,
+    target: str,
+    *,
+    only: Kinds | None = None,
+    report: Callable[[Copied], None],
+    names: tuple[str, str] = ("source", "target"),
+    connect: OptionArguments | None = None,
+) -> Copied:
+    """Copy from one URI to another; return the counts.
+
+    Sessions keep their tokens, their settings and their keys; their timers start afresh. To resume a copy that was cut
+    short, call this again. A store or a server keeps the entries that it already has. A data set is written anew.
+
+    Args:
+        source: the URI of a place, see `_PLACES`.
+        target: the URI of another place.
+        only: the kinds to copy; None for all that the source has.
+        report: called after each part.
+        names: names for the two URIs in errors.
+        connect: options of `NdbClient.connect`, such as `token`, for a target that is a server. None for the defaults,
+            and for other targets.
+
+    Raises:
+        InvalidArgumentError: a URI names no place, `connect` is given for another target than a server, or the target
+            cannot take the source's kinds. Then no data was copied. Also if a server would alter the value of a key:
+            then the keys copied before stay.
+        NdbError: a place failed.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        with _named(names[0]):
+            origin = await _open_source(source)
+        stack.push_async_callback(origin.aclose)
+        with _named(names[1]):
+            destination = await _open_target(target, connect)
+        stack.push_async_callback(destination.aclose)
+        kinds = only or origin.kinds
+        if kinds not in origin.kinds:
+            raise InvalidArgumentError(f"{names[0]}: it names no {_listed(kinds & ~origin.kinds)}")
+        if kinds not in destination.kinds:
+            raise InvalidArgumentError(
+                f"{names[1]}: it takes no {_listed(kinds & ~destination.kinds)}: {destination.refusal}"
+            )
+        return await _copy(origin, destination, kinds, report)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Generator[None]:
+    """Put the name of the URI before the message of an error."""
+    try:
+        yield
+    except InvalidArgumentError as exc:
+        raise InvalidArgumentError(f"{name}: {exc}") from exc
+
+
+def _listed(kinds: Kinds) -> str:
+    return " and no ".join(str(kind.name).lower() for kind in kinds)
+
+
+async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[Copied], None]) -> Copied:
+    copied = Copied()
+    if Kinds.KEYS in kinds:
+        async for keys in source.keys():
+            new = await target.put_keys(keys)
+            copied.keys += len(keys) if new is None else new
+            copied.found += 0 if new is None else len(keys) - new
+            report(copied)
+    if Kinds.SESSIONS in kinds:
+        async for records in source.sessions():
+            created = await target.put_sessions(records)
+            copied.sessions += created
+            copied.found += len(records) - created
+            report(copied)
+    await target.finish(kinds)
+    return copied
+
+
+async def _open_source(uri: str) -> Source:
+    match _scheme(uri):
+        case "sqlite":
+            return await open_sqlite(uri, is_source=True)
+        case "snapshot":
+            return open_snapshots(uri)
+        case "ws" | "wss":
+            raise InvalidArgumentError(
+                "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
+                " 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
+            )
+        case _:
+            raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")
+
+
+async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
+    if connect is not None and not is_server(uri):
+        raise InvalidArgumentError("options of a connection are for a server: 'ws://...'")
+    match _scheme(uri):
+        case "sqlite":
+            return await open_sqlite(uri, is_source=False)
+        case "snapshot":
+            return open_snapshots(uri)
+        case "ws" | "wss":
+            return ServerPlace(await NdbClient.connect(uri, **(connect or {})))
+        case _:
+            raise InvalidArgumentError(f"nothing can be copied to there; places are {_PLACES}")
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a URI names a server."""
+    return uri.lower().startswith(("ws://", "wss://"))
+
+
+def _scheme(uri: str) -> str:
+    try:
+        return urlsplit(uri).scheme
+    except ValueError:
+        raise InvalidArgumentError(f"a URI is malformed; places are {_PLACES}") from None

@@ -1,0 +1,167 @@
+"""Requests for callers that have JSON as text, and want no objects made of it.
+
+Without a wire they need no frame: an engine in the same process takes them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from ndb_models.errors import ProtocolError
+from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
+from ndb_models.protocol.commands import Command
+from ndb_models.protocol.statuses import OK_STATUS
+from ndb_models.protocol.strict_json import MAX_NESTING
+from ndb_models.raising import raise_without_context
+from ndb_models.types import SessionToken, settings_in
+
+
+class _Answer(msgspec.Struct):
+    st: int
+    tkn: int | None = None
+    keys: msgspec.Raw = msgspec.Raw()
+    m: str = ""
+    done: bool = True
+
+
+_decode = msgspec.json.Decoder(dict[str, _Answer]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+_SUCCESS: Final[dict[str, Any]] = {"st": OK_STATUS}
+# The usual end of an answer with an object of keys; the first brace ends the object.
+_KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
+_AFTER_KEYS: Final = len(_KEYS_END) - 1
+
+
+class ReceivedKeys(ObjectText, gc=False, eq=False):
+    """The keys of an answer, as they came: the text between the usual start and the usual end of the answer.
+
+    The text is not validated yet. `names` and `split` validate that it is one JSON object, and so do all methods of a
+    mapping. Code that takes the `text` must validate it itself.
+
+    Args:
+        command: the name of the command that was answered.
+
+    Raises:
+        ProtocolError: the text is not one JSON object.
+    """
+
+    command: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the keys, in order."""
+        try:
+            return super().names
+        except UNREADABLE:
+            raise_without_context(unreadable(self.command))
+
+    def split(self) -> dict[str, bytes]:
+        """Return the texts of the keys, as a new dict."""
+        try:
+            return super().split()
+        except UNREADABLE:
+            raise_without_context(unreadable(self.command))
+
+
+def unreadable(command: str) -> ProtocolError:
+    """Return the error for an answer that is not JSON of the expected form."""
+    return ProtocolError(f"the server's answer to {command} cannot be read")
+
+
+class Parameters(dict[str, Any]):
+    """The parameters of a request, without the session's token and the values to store. Made once for many requests.
+
+    An `expiry` is given as the protocol has it, and held as `ExpirySettings`.
+
+    Attributes:
+        text: the same as members of a JSON object, each with a comma before it.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, **body: Any) -> None:
+        super().__init__(body)
+        self.text: bytes = b"," + _encode(body)[1:-1] if body else b""
+        if "expiry" in body:
+            self["expiry"] = settings_in(body["expiry"])
+
+
+NO_PARAMETERS: Final = Parameters()
+
+
+class Prepared(msgspec.Struct):
+    """A request with parameters that are known to fit its command.
+
+    Args:
+        command: the row of the table.
+        tkn: the session's token, for a command of a session.
+        body: the other parameters, without the values to store.
+        values: the values to store, as a JSON object.
+        frame: empty until `to_frame` makes it.
+        on_orphan: takes an answer that came after its caller stopped waiting.
+    """
+
+    is_checked: ClassVar[bool] = False
+
+    command: Command
+    tkn: SessionToken | None = None
+    body: Parameters = NO_PARAMETERS
+    values: Any = None
+    frame: bytes = b""
+    on_orphan: Callable[[bytes], None] | None = None
+
+    def fits(self, answer: bytes) -> bool:
+        """Return True: any frame of the right name can be the answer."""
+        return True
+
+    def to_frame(self) -> Prepared:
+        """Make the frame, for a transport that needs it; return this request."""
+        start, tkn, parameters, values = self.command.request_start, self.tkn, self.body.text, self.values
+        if tkn is None:
+            members = parameters if values is None else b'%b,"keys":%b' % (parameters, values.text)
+            self.frame = b"%b{%b}}" % (start, members[1:])
+        elif values is None:
+            self.frame = b'%b{"tkn":%d%b}}' % (start, tkn, parameters)
+        else:
+            self.frame = b'%b{"tkn":%d%b,"keys":%b}}' % (start, tkn, parameters, values.text)
+        return self
+
+    def read(self, answer: bytes) -> dict[str, Any]:
+        """Return the body of an answer's frame, with its `keys` as text.
+
+        Raises:
+            ProtocolError: the frame cannot be read as an answer, is nested too deep, or has keys that are not an
+                object.
+        """
+        asks_for_keys = "keys" in self.body
+        if answer == self.command.bare_success and not asks_for_keys:
+            return _SUCCESS
+        if is_nested_deeper(answer, MAX_NESTING):
+            raise ProtocolError(
+                f"the server's answer to {self.command.name} is nested deeper than {MAX_NESTING} levels"
+            )
+        start = self.command.keys_start
+        if answer.startswith(start) and answer.endswith(_KEYS_END):
+            text = answer[len(start) - 1 : -_AFTER_KEYS]
+            if not has_constants(text):  # NaN and the like are not JSON, but a later reader may accept them
+                return {"st": OK_STATUS, "keys": ReceivedKeys(text, command=self.command.name)}
+        try:
+            ((_, body),) = _decode(answer).items()
+        except (*UNREADABLE, ValueError):
+            raise_without_context(unreadable(self.command.name))
+        keys = bytes(body.keys)
+        if not keys and not (asks_for_keys and body.st == OK_STATUS):
+            keys = NO_MEMBERS
+        if keys[:1] != b"{":
+            raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
+        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m, "done": body.done}
+
+
+def key_size(name: str, text: bytes) -> int:
+    """Return the size of a key in a frame in bytes, with the comma before it."""
+    return len(_encode(name)) + 1 + len(text) + 1

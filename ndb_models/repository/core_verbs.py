@@ -1,0 +1,337 @@
+"""`create`, `save` and `get`: the verbs that the other verbs of a `Repository` are built on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import (
+    InvalidArgumentError,
+    NotSavedError,
+    OlderVersionError,
+    SessionExpiredError,
+    SessionGoneError,
+    StoredDataError,
+    UpgradeError,
+)
+from ndb_models.index.changing import change_indexed
+from ndb_models.index.finding import Finder
+from ndb_models.index.index import index_of
+from ndb_models.index.session_state import LIVING, SeenSession
+from ndb_models.json_text import ObjectText, split_members
+from ndb_models.repository.projecting import Projection
+from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.form import form_of
+from ndb_models.schema.lifetime import Lifetime
+from ndb_models.schema.lookup import lookups_of
+from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
+from ndb_models.schema.registry import claim_schema
+from ndb_models.sessions.access import SessionAccess
+from ndb_models.sessions.altered import AlterationCheck
+from ndb_models.sessions.creation import SessionCreation
+from ndb_models.sessions.lifetimes import Lifetimes
+from ndb_models.sessions.reading import LOOK, USE, Read, Reading
+from ndb_models.sessions.upgrading import Upgrading
+from ndb_models.types import Clock, SessionToken
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.usage import NotEntered
+
+M = TypeVar("M", bound=SessionModel)
+
+# The text of a removed field: null is not looked up.
+_NULL: Final = b"null"
+
+_LEFT: Final = (
+    "on_invalid='end' left the session: another form of the class wrote it, without another version=, and may be newer"
+)
+
+
+class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
+    """Makes sessions of models, and models of sessions. Arguments are those of `Repository`."""
+
+    USAGE = "a Repository needs no opening: repo = Repository(client, UserSession); session = await repo.get(tkn)"
+    INSTEAD = "it holds a client; make one where it is needed, Repository(client, Model)"
+
+    if not TYPE_CHECKING:  # a type checker reports a missing argument itself
+
+        def __new__(cls, *given, **options):
+            """Check the arguments first, for a clearer error than Python's own."""
+            if cls.__init__ is CoreVerbs.__init__:
+                given = dict(zip(("client", "model"), given, strict=False)) | options
+                _check_arguments(given.get("client"), given.get("model"), "raise")
+            return super().__new__(cls)
+
+    def __init__(
+        self,
+        client: NdbClient,
+        model: type[M],
+        *,
+        foreign: bool = False,
+        on_invalid: Literal["raise", "end"] = "raise",
+        rewrite: bool = False,
+        verify_version: bool = False,
+        clock: Clock = time.time,
+    ) -> None:
+        _check_arguments(client, model, on_invalid)
+        self._client = client
+        self._model = model
+        self._name = model.__name__
+        self._ends_invalid = on_invalid == "end"
+        self._options = model.session_options
+        self._options.upgrades.check_chain()
+        self._codec: ModelCodec[M] = ModelCodec(model, lookups_of(model))
+        self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
+        check_definition(model)
+        claim_schema(model)
+        schema, version = self._options.schema, self._options.version
+        self._by = form_of(model)
+        versions = range(self._options.upgrades.oldest, version + 1)
+        self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
+        self._access = SessionAccess(client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign)
+        self._creation = SessionCreation(client, self._access, self._name, schema, version)
+        self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
+        # True if a read takes more than loading the model, even in the class's version.
+        self._examines_reads = self._ends_invalid or self._upgrading.reads_whole
+        self._rewrites = rewrite
+        self._verifies_version = verify_version
+        self._views: dict[type, Projection[Any]] = {}
+        # None if the class has no lookup field; such a class bears no cost of an index.
+        self._index = index_of(
+            client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
+        )
+        self._creating = self._index or self._creation
+        self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take)
+
+    async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model as a new session, and return it with its token.
+
+        A model that has a token already keeps it; a copy with the new token is returned. The errors below are raised
+        before the session is stored.
+
+        Args:
+            session: the model.
+            expiry: an expiry for this session alone. It replaces the class's expiry, also if that changes later.
+
+        Raises:
+            UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: a single field is larger than the server takes.
+            DuplicateError: another session has the value of a unique field.
+        """
+        self._checked(session)
+        return await self._create(session, expiry)
+
+    async def _create(self, session: M, expiry: Expiry | None) -> M:
+        if expiry is not None:
+            check_expiry(expiry)
+        keys = self._codec.dump(session)
+        if self._client.is_remote and self._alteration.is_due(keys.text):
+            await self._alteration.refuse_altered(keys, keys.names)
+        lifetime = self._lifetimes.begun(expiry)
+        return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
+
+    async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
+        """Store a model, and return it. The errors below are raised before any field is written.
+
+        A model without a token becomes a new session, as by `create`. If it is saved again before that is done, it may
+        become two sessions: it has the token of one, and a copy with the token of the other is returned.
+
+        Of a model with a token, only the fields that changed since it was read or saved are written. If none changed,
+        this only finds out whether the session lives. Either way it counts as a write. A session that has ended stays
+        ended. An upgrade made by the read is written together with the changes, after a fresh look at the stored keys.
+
+        Args:
+            session: the model.
+            expiry: an expiry for a new session alone, as for `create`. `expire` changes that of an existing session.
+
+        Raises:
+            UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: a single field is larger than the server takes.
+            DuplicateError: another session has the value of a unique field. A save of over two minutes may find this
+                out after its write, and then writes the former value back.
+            SessionGoneError: the session has ended or expired since it was read.
+        """
+        if type(session) is not self._model:
+            raise self._misplaced(session)
+        stored = stored_of(session)
+        if stored is None:
+            return await self._create(session, expiry)
+        if expiry is not None:
+            raise InvalidArgumentError(
+                "the expiry of a session that exists is changed by expire(); create() makes a new one"
+            )
+        await self._write_changes(session, stored, self._codec.dump(session))
+        return session
+
+    async def _write_changes(self, session: M, stored: Stored, keys: ObjectText) -> None:
+        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`."""
+        if stored.deadline is not None:
+            stored = await self._not_overdue(stored)
+        changes = self._codec.changes(session, keys, stored.keys, stored.unsure)
+        changed, removed = changes.changed, changes.removed
+        if self._client.is_remote and self._alteration.is_due(keys.text):
+            await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
+        if changes.names:
+            # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
+            set_stored(session, msgspec.structs.replace(stored, unsure=changes.names))
+        is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
+        if self._index is not None:
+            moved = changed if stored.outdated is None else split_members(changes.after)
+            write = partial(self._upgrading.save, stored, changed, removed)
+            if is_current:
+                write = partial(self._access.change, stored.tkn, changed, removed)
+            await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+        elif is_current:
+            await self._access.change(stored.tkn, changed, removed)
+        else:
+            await self._upgrading.save(stored, changed, removed)
+        by_another = stored.by_another and not changed
+        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
+
+    async def _not_overdue(self, stored: Stored) -> Stored:
+        """Return the stored state of a session. If its deadline seems past, the deadline is read again.
+
+        Raises as `SessionAccess.read`.
+        """
+        if stored.deadline is None or stored.deadline > self._lifetimes.now():
+            return stored
+        try:
+            read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # its expiry may have been changed
+        except SessionGoneError as exc:
+            raise SessionExpiredError(self._name, stored.tkn) from exc
+        return msgspec.structs.replace(stored, deadline=read.deadline)
+
+    async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
+        """Return the session with this token.
+
+        A session that may live longer than its class allows is limited to that, see docs/repository.md.
+
+        Args:
+            tkn: the token.
+            extend: count as a read, which extends the expiry where reads do. False leaves the expiry alone.
+
+        Raises:
+            StoredDataError: the stored data does not fit the model.
+            UnsupportedError: `extend=False`, and the server is a NemesisDB, which has no such read.
+        """
+        codec = self._codec
+        names = await self._names(tkn) if codec.open else codec.names
+        read = await self._access.read(tkn, names, USE if extend else LOOK)
+        if self._examines_reads or (not read.is_common and self._upgrading.is_due(read)):
+            return await self._take(tkn, read, rewrites=extend)
+        session = codec.load(read.text, tkn)
+        envelope = read.envelope
+        if envelope is not None and read.is_common:
+            stored = Stored(tkn, read.text, envelope.deadline)
+        else:
+            stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))
+        set_stored(session, stored)
+        return session
+
+    async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
+        """Return the names of the keys to read: the fields, or all keys of the session if the class is open."""
+        if not self._codec.open:
+            return self._codec.names
+        return () if self._upgrading.reads_whole else await self._access.names(tkn)
+
+    async def _take(self, tkn: SessionToken, read: Read, *, rewrites: bool = True) -> M:
+        """Make a model of a read. With `rewrites`, an upgrade may be written back at once."""
+        upgrading = self._upgrading
+        seen, outdated = read, None
+        try:
+            if upgrading.reads_whole or upgrading.is_due(read):
+                read, outdated = await upgrading.upgraded(tkn, read)
+            session = self._codec.load(read.text, tkn)
+        except (StoredDataError, OlderVersionError) as exc:
+            if not self._ends_invalid or isinstance(exc, UpgradeError):
+                raise
+            if self._may_be_newer(seen):
+                exc.add_note(_LEFT)
+                raise
+            await self._end(tkn, read.keys)
+            raise SessionGoneError(self._name, tkn) from exc
+        by_another = seen.is_by_another_form(self._by)
+        set_stored(session, Stored(tkn, read.text, read.deadline, by_another=by_another, outdated=outdated))
+        if outdated is not None and self._rewrites and rewrites:
+            await self.save(session)
+        return session
+
+    def _may_be_newer(self, read: Read) -> bool:
+        """Return True if newer code may have written this: same version, but another form of the class."""
+        envelope = read.envelope
+        return (
+            envelope is not None
+            and envelope.version == self._options.version
+            and envelope.by is not None
+            and envelope.by != self._by
+        )
+
+    async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
+        ended = await self._access.end(tkn)
+        if self._index is not None:
+            await self._index.forget(SeenSession(tkn, LIVING, keys))
+        return ended
+
+    def _checked(self, session: M) -> M:
+        if type(session) is not self._model:
+            raise self._misplaced(session)
+        return session
+
+    def _misplaced(self, session: object) -> InvalidArgumentError:
+        return InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
+
+
+def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:
+    """Return the model with the token of its new session. If it has another token by now, return a copy."""
+    if stored_of(session) is not None:  # it was stored before, or meanwhile
+        session = session.model_copy(deep=True)
+    set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
+    return session
+
+
+def check_expiry(given: object) -> None:
+    """Refuse a value that is not an expiry.
+
+    Raises:
+        InvalidArgumentError: it is neither an `Expiry` nor None.
+    """
+    if not (given is None or isinstance(given, Expiry)):
+        raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(given).__name__}")
+
+
+def _described(given: object) -> str:
+    """Describe an argument that is not a model, with a hint for a common mistake."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}; make an instance of it"
+    return "a token; get(tkn) reads its session" if type(given) is int else type(given).__name__
+
+
+def known(session: SessionModel) -> Stored:
+    """Return the stored state of a model's session.
+
+    Raises:
+        NotSavedError: the model has no session.
+    """
+    stored = stored_of(session)
+    if stored is None:
+        raise NotSavedError(type(session).__name__)
+    return stored
+
+
+def _check_arguments(client: object, model: object, on_invalid: object) -> None:
+    if not isinstance(client, NdbClient):
+        raise InvalidArgumentError(
+            "a Repository needs an open NdbClient: async with NdbClient.connect(uri) as client:"
+            " repo = Repository(client, UserSession)"
+        )
+    if not (isinstance(model, type) and issubclass(model, SessionModel)):
+        raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
+    if model is SessionModel:
+        raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
+    if on_invalid not in ("raise", "end"):
+        raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

@@ -1,0 +1,310 @@
+"""Access to the sessions of a repository: reads and writes keys, and checks the sessions that tokens name.
+
+The verbs are built on it. It knows keys and the reserved key; of a model it knows only the name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from ndb_models.client import NdbClient
+from ndb_models.client.requester import unsupported
+from ndb_models.errors import (
+    ForeignSessionError,
+    IncompleteSessionError,
+    NdbError,
+    ProtocolError,
+    SessionExpiredError,
+    SessionGoneError,
+    WrongSchemaError,
+)
+from ndb_models.json_text import NO_MEMBERS, ObjectText
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
+from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.statuses import OK_STATUS
+from ndb_models.schema.envelope import (
+    RESERVED_KEY,
+    CommonEnvelope,
+    Envelope,
+    is_reserved,
+    of_one_session,
+    split_envelope,
+    write_envelope,
+)
+from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
+from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
+from ndb_models.sessions.reading import USE, Read, Reading, Verdict, judged
+from ndb_models.sessions.splitting import split_names
+from ndb_models.sessions.writing import SessionWriting, check_token, not_a_token
+from ndb_models.types import SessionToken
+
+T = TypeVar("T")
+
+_SH_NEW: Final = COMMANDS["SH_NEW"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_GET: Final = COMMANDS["SH_GET"]
+_SH_SET: Final = COMMANDS["SH_SET"]
+_SH_ADD: Final = COMMANDS["SH_ADD"]
+_SH_RMV: Final = COMMANDS["SH_RMV"]
+
+# Reads of a session whose reserved key holds another token. An answer that went astray does not come twice, but keys
+# that were copied by hand do.
+_READS: Final = 2
+
+# Others may upgrade a session while it is read in parts. An upgrade writes the reserved key twice at most.
+_PARTED_READS: Final = 3
+
+
+class SessionAccess(SessionWriting):
+    """Reads and writes the sessions of one schema.
+
+    Args:
+        client: an open client.
+        model: the name of the class, for errors.
+        schema: the name under which its sessions are stored.
+        version: the version in which they are written.
+        by: the form of the class that writes them.
+        lifetimes: the lifetimes of these sessions.
+        foreign: True to accept sessions without a reserved key, which other clients wrote.
+    """
+
+    def __init__(
+        self,
+        client: NdbClient,
+        model: str,
+        schema: str,
+        version: int,
+        by: str,
+        lifetimes: Lifetimes,
+        *,
+        foreign: bool = False,
+    ) -> None:
+        super().__init__(client, model)
+        self._schema = schema
+        self.by: str = by
+        """The form of the class that writes them."""
+        self.common_envelope: CommonEnvelope = CommonEnvelope(
+            envelope_of(schema, version, None, lifetimes.of_class, by)
+        )
+        """The reserved key of most sessions."""
+        # The latest read: its names (mostly the fields of the class), the largest frame, and the requests it is divided
+        # into. One object, since threads may share a store in memory.
+        self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
+        self._foreign = foreign
+        self.lifetimes: Lifetimes = lifetimes
+
+    async def refuse(self, tkn: SessionToken) -> bool:
+        """End a session whose contested creation is unfinished, so that it can never be finished.
+
+        Returns False, and leaves the session, if its creation was finished meanwhile. Returns True otherwise, also if
+        the session is gone already.
+        """
+        try:
+            if await self.commit(tkn, {RESERVED_KEY: write_envelope(Envelope(self._schema, 1))}):
+                return False
+        except SessionGoneError:
+            return True
+        await self.end(tkn)
+        return True
+
+    async def commit(self, tkn: SessionToken, part: Mapping[str, bytes]) -> bool:
+        """Write the last part of a creation, or the reserved key that refuses it.
+
+        Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
+        """
+        await self._write(_SH_ADD, tkn, ObjectText.joined(part))
+        _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
+        return envelope is not None and envelope.tkn == tkn
+
+    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = USE) -> Read:
+        """Return the keys with these names, of a session that must be of this schema.
+
+        Raises:
+            UnsupportedError: the read must not extend the expiry, and the server has no such read.
+            InvalidArgumentError: the value is not a token.
+            SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: as
+                each of them documents.
+        """
+        if type(tkn) is not int or not 0 <= tkn <= MAX_TOKEN:  # as `is_token`, without a call
+            raise not_a_token(tkn)
+        client = self._client
+        limit = client.max_payload
+        asked, parted_for, parts = self._asked
+        if names is not asked or limit != parted_for:
+            parts = self._divided(names)
+            self._asked = names, limit, parts
+        for _ in range(_READS):
+            if len(parts) > 1:
+                keys = await self._read_parts(tkn, parts, reading)
+            elif reading is USE:
+                begun = client.begin(Prepared(_SH_GET, tkn, parts[0]))
+                answer = begun if isinstance(begun, dict) else await begun
+                if answer["st"] != OK_STATUS:
+                    raise await client.identified(self.refusal(_SH_GET, tkn, answer))
+                keys = answer["keys"]
+            else:
+                keys = await self._ask(tkn, parts[0], reading)
+            common = self.common_envelope.cut_from(keys.text, tkn)
+            if not names and (common is None or common[0] != NO_MEMBERS):
+                keys.split()  # no caller parses them later: check that they are an object
+            if common is not None:
+                read = Read(common[0], common[1], common[2], True)  # keyword arguments would take twice as long
+                deadline = common[1].deadline
+                if deadline is None or self.lifetimes.is_timely(deadline):
+                    return read
+                return await self._settled(tkn, read, reading)
+            found = judged(keys, tkn, self._schema, foreign=self._foreign)
+            if isinstance(found, Read):
+                is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
+                return found if is_settled else await self._settled(tkn, found, reading)
+            if found is not Verdict.OF_ANOTHER_TOKEN:
+                return await self._refuse(tkn, found, keys)
+        raise ForeignSessionError(self._name, tkn)
+
+    async def _refuse(self, tkn: SessionToken, verdict: Verdict, keys: ObjectText) -> Read:
+        """Raise the error for a verdict. A session without our keys is taken if it is `foreign` and has other keys."""
+        match verdict:
+            case Verdict.OF_ANOTHER_SCHEMA:
+                _, envelope, _ = split_envelope(keys)
+                raise WrongSchemaError(self._name, tkn, envelope.schema if envelope is not None else "")
+            case Verdict.INCOMPLETE:
+                raise IncompleteSessionError(self._name, tkn)
+            case Verdict.EMPTY:
+                await self._refuse_empty(tkn)
+                if self._foreign:
+                    return Read(NO_MEMBERS, None)
+            case Verdict.FOREIGN | Verdict.OF_ANOTHER_TOKEN:
+                pass
+        raise ForeignSessionError(self._name, tkn)
+
+    async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
+        """Return a read of a session that is not past its deadline.
+
+        Unless the read is upkeep, the session is first limited to the lifetime that its class allows.
+        """
+        await self.refuse_overdue(tkn, read.deadline)
+        return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
+
+    async def admitted(self, tkn: SessionToken, read: Read) -> Read:
+        """Return a read of a session in use, after limiting its lifetime to that of its class."""
+        envelope = read.envelope
+        if envelope is None or not self.lifetimes.exceeds(envelope):
+            return read
+        return read.with_reserved(*await self.lifetimes.bring_under(tkn, envelope, read.reserved))
+
+    def is_to_extend(self, seen: Read) -> bool:
+        """Return True if a read may extend the session and the look at it did not."""
+        return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
+
+    async def read_all(self, tkn: SessionToken) -> Read:
+        """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
+        return await self.read(tkn, await self._all_names(tkn), Reading.UPKEEP)
+
+    async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
+        check_token(tkn)
+        names = await self.of_session(tkn, self._client.sh_keys(tkn))
+        return tuple([name for name in names if name != RESERVED_KEY])
+
+    def _divided(self, names: tuple[str, ...]) -> Sequence[Parameters]:
+        """Return the parameters of the reads that fetch these keys. Each read includes the reserved key."""
+        parts = split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload)
+        return [Parameters(keys=part) for part in parts]
+
+    async def _read_parts(
+        self, tkn: SessionToken, parts: Sequence[Parameters], reading: Reading, tries: int = _PARTED_READS
+    ) -> ObjectText:
+        """Return the keys of several reads as one object. Each read includes the reserved key."""
+        keys: dict[str, bytes] = {}
+        reserved: set[bytes | None] = set()
+        for part in parts:
+            read = await self._ask(tkn, part, reading)
+            keys.update(read)
+            reserved.add(read.get(RESERVED_KEY))
+        if len(reserved) > 1:
+            if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
+                return await self._read_parts(tkn, parts, reading, tries - 1)
+            # The parts are of several sessions, and no part proves which session another one is of.
+            raise ProtocolError("the server's answers are about several sessions")
+        return ObjectText.joined(keys)
+
+    async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
+        """Return the keys that one frame asks for."""
+        answer = None
+        if reading is not USE:
+            answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
+            if answer is None and reading is Reading.LOOK:
+                raise unsupported("extend=False", SH_PEEK)
+        if answer is None:
+            answer = await self._client.perform(Prepared(_SH_GET, tkn, part))
+        if answer["st"] != OK_STATUS:
+            raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
+        keys: ObjectText = answer["keys"]
+        return keys
+
+    async def _refuse_empty(self, tkn: SessionToken) -> None:
+        """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""
+        info = await self.of_session(tkn, self._client.sh_info(tkn))
+        if info["keyCnt"] == 0:
+            expiry = info.get("expiry")
+            if isinstance(expiry, dict) and not expiry.get("deleteSession"):
+                raise SessionExpiredError(self._name, tkn)
+            raise IncompleteSessionError(self._name, tkn)
+
+    async def refuse_overdue(self, tkn: SessionToken, deadline: int | None) -> None:
+        """End and refuse a session that is past its deadline, which the server does not know."""
+        if deadline is not None and deadline <= self.lifetimes.now():
+            with contextlib.suppress(NdbError):  # it is over for us, even if the server cannot be told
+                await self._client.sh_end(tkn)
+            raise SessionExpiredError(self._name, tkn)
+
+    async def names(self, tkn: SessionToken) -> tuple[str, ...]:
+        """Return the names of all keys of a session, except reserved ones."""
+        return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
+
+    async def raw(self, tkn: SessionToken, reading: Reading) -> dict[str, bytes]:
+        """Return all keys of a session of any kind, as their JSON text."""
+        return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)), reading)).split()
+
+    async def replace(
+        self, old: SessionToken, new: SessionToken, forget: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """End a session that has been copied, then await `forget`. If this is cut short, end the copy too.
+
+        Raises:
+            SessionGoneError: the old session has ended already.
+        """
+        try:
+            if not await self.end(old):
+                raise SessionGoneError(self._name, old)
+            if forget is not None:
+                await forget()
+        except SessionGoneError:
+            await self._client.to_the_end(self._client.end_surely(new))
+            raise
+        except BaseException:
+            self._client.end_soon(new)  # its token never reaches the caller
+            raise
+
+    async def timer(self, tkn: SessionToken) -> Timer:
+        """Return the server's timer of a session."""
+        return Timer.told(await self.of_session(tkn, self._client.sh_info(tkn)))
+
+    async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
+        """Return the seconds that a session has left if it is not used, or None if it never ends.
+
+        Raises:
+            SessionExpiredError: the session is past its expiry, and the server has not swept it yet.
+        """
+        check_token(tkn)
+        info = await self.of_session(tkn, self._client.sh_info(tkn))
+        expiry = info.get("expiry")
+        left = expiry.get("remaining") if isinstance(expiry, dict) else None
+        seconds = float(left) if isinstance(left, int) else math.inf
+        if seconds < 0:
+            raise SessionExpiredError(self._name, tkn)
+        if deadline is not None:
+            seconds = min(seconds, (deadline - self.lifetimes.now()) / 1000)
+        return None if seconds == math.inf else seconds

@@ -1,0 +1,164 @@
+"""Creates sessions: by one request if the server has it and one frame holds the keys, otherwise in parts.
+
+However a creation is cut short, it leaves no session behind that could pass for a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from ndb_models.client import NdbClient
+from ndb_models.client.requester import failure
+from ndb_models.client.sessions import LONGEST_DURATION
+from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
+from ndb_models.protocol.prepared import NO_PARAMETERS, Parameters, Prepared
+from ndb_models.protocol.statuses import OK_STATUS, Status
+from ndb_models.schema.envelope import RESERVED_KEY, with_envelope, write_envelope
+from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.lifetime import Lifetime, Timer, envelope_of
+from ndb_models.sessions.access import SessionAccess
+from ndb_models.sessions.splitting import fits, split_by_size
+from ndb_models.types import SessionToken
+
+_SH_NEW: Final = COMMANDS["SH_NEW"]
+_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_SET: Final = COMMANDS["SH_SET"]
+
+
+class Entry(NamedTuple):
+    """The index entry of a session that is being created.
+
+    `enter` is awaited once there is a token, before any key is written. Others may refuse a `contested` creation, see
+    `SessionAccess.refuse`.
+    """
+
+    enter: Callable[[SessionToken], Awaitable[None]]
+    contested: bool
+
+
+class SessionCreation:
+    """Creates the sessions of one schema.
+
+    Args:
+        client: an open client.
+        access: the access to its sessions.
+        model: the name of the class, for errors.
+        schema: the name under which its sessions are stored.
+        version: the version of new sessions, unless another is given.
+    """
+
+    def __init__(self, client: NdbClient, access: SessionAccess, model: str, schema: str, version: int) -> None:
+        self._client = client
+        self._access = access
+        self._name = model
+        self._schema = schema
+        self._version = version
+
+    async def create(
+        self,
+        keys: ObjectText,
+        lifetime: Lifetime,
+        version: int | None = None,
+        entry: Entry | None = None,
+        by: str | None = None,
+    ) -> SessionToken:
+        """Create a session with these keys, and return its token.
+
+        Unless `version` and `by` say otherwise, the keys are of the class's version, written by this form of the class.
+        Keys that cannot be written are refused before there is a session. A session that cannot be completed is ended
+        again.
+
+        Raises:
+            SessionGoneError: the session was ended before it was whole, or its creation was refused.
+        """
+        version, by = version or self._version, by or self._access.by
+        client = self._client
+        in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
+        if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
+            tkn = draw_token()
+            parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
+            whole = self._with_envelope(keys, tkn, lifetime, version, by)
+            connection = client.connection_number if client.is_remote else None
+            try:
+                begun = client.begin(Prepared(_SH_NEW_SET, tkn, parameters, whole))
+                answer = begun if isinstance(begun, dict) else await begun
+            except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+                client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
+                raise
+            if answer["st"] == OK_STATUS:
+                return tkn
+            if answer["st"] == Status.COMMAND_NOT_EXIST:
+                client.note_unknown(_SH_NEW_SET, connection)
+            elif answer["st"] != Status.SESSION_NEW_FAIL:  # another session has this token
+                raise self._access.refusal(_SH_NEW_SET, tkn, answer)
+        return await self._create_in_parts(keys, lifetime, version, by, entry)
+
+    def _with_envelope(
+        self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
+    ) -> ObjectText:
+        if not lifetime.own and version == self._version and by == self._access.by:
+            return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
+        return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
+
+    async def _create_in_parts(
+        self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entry: Entry | None
+    ) -> SessionToken:
+        """Create a session first, and then write its keys."""
+        limit = self._client.max_payload
+        parts: list[dict[str, bytes]] = []
+        if limit is not None and not fits(keys, limit):
+            pending = write_envelope(envelope_of(self._schema, version, None, lifetime))
+            widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime, by))
+            # In a contested creation this mark would mean a refusal.
+            marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
+            *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
+            del last[RESERVED_KEY]
+            keys = ObjectText.joined(last)
+        tkn = await self._new(lifetime.expiry)
+        await self._write(tkn, parts, self._with_envelope(keys, tkn, lifetime, version, by), entry)
+        return tkn
+
+    async def _write(
+        self, tkn: SessionToken, parts: Sequence[Mapping[str, bytes]], last: ObjectText, entry: Entry | None
+    ) -> None:
+        """Write a session that was created without keys, the reserved key last. If that fails, end the session."""
+        try:
+            if entry is not None:
+                await entry.enter(tkn)
+            for part in parts:
+                await self._access.set(tkn, part)
+            if entry is None or not entry.contested:
+                await self._access.set(tkn, last)
+            elif not await self._access.commit(tkn, last):
+                raise SessionGoneError(self._name, tkn)
+        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            self._client.end_soon(tkn)
+            raise
+        except BaseException:
+            with contextlib.suppress(NdbError):  # the caller needs the first error
+                await self._client.to_the_end(self._client.end_surely(tkn))
+            raise
+
+    async def _new(self, expiry: Expiry | None) -> SessionToken:
+        parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
+        if expiry is not None and expiry.duration > LONGEST_DURATION:
+            duration = await self._client.duration_there(expiry.duration)
+            parameters = Parameters(expiry=Timer.of(expiry)._replace(duration=duration).on_the_wire)
+        answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
+        if answer["st"] != OK_STATUS:
+            raise await self._client.identified(failure(_SH_NEW, answer))
+        tkn = answer.get(TOKEN)
+        if type(tkn) is not int or not is_token(tkn):
+            raise ProtocolError("the server's answer to SH_NEW has no token")
+        return tkn
+
+
+def draw_token() -> SessionToken:
+    """Return an unpredictable token."""
+    return int.from_bytes(os.urandom(8)) or 1  # no session has the token 0

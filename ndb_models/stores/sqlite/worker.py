@@ -1,0 +1,333 @@
+"""A thread that owns a connection, and carries out the requests of event loops: all that wait, in one transaction.
+
+The requests of one turn of a loop go over together. Their answers come back together, after the commit. If a
+transaction fails, it is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
+fail. If others keep the file locked for too long, all of them fail at once. Work may therefore be carried out more than
+once, and only the last time counts.
+
+The worker that writes also stores noted extensions: along with requests, or by themselves when they are due. An
+extension that cannot be stored makes no request fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Final, TypeVar
+
+from ndb_models.errors import StoreError
+from ndb_models.stores.sqlite.extensions import Extensions
+from ndb_models.stores.sqlite.failures import is_locked, translated
+from ndb_models.stores.sqlite.forking import Forkable, forks, register
+from ndb_models.stores.sqlite.identity import FileIdentity
+from ndb_models.stores.sqlite.lock_retries import retry_locked
+from ndb_models.stores.sqlite.requests import Outcome, Request, Work, deliver, outcome_of
+from ndb_models.stores.sqlite.tables import Tables
+from ndb_models.types import SessionToken
+
+T = TypeVar("T")
+
+# The most requests, or extensions by themselves, in one transaction: it must not keep other processes out for long.
+_MOST_TOGETHER: Final = 512
+# The most extensions that are stored along with requests.
+_MOST_ALONG: Final = 128
+# The seconds that extensions by themselves wait for others' locks. Requests wait behind them meanwhile.
+_LOCK_TIMEOUT_FOR_EXTENSIONS: Final = 0.1
+
+
+class _Signal(Enum):
+    """A signal to the thread, in its queue of requests."""
+
+    LOOK = "look whether extensions are due"
+    PAUSE = "close the connection, for a fork"
+    END = "close the connection, and end"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """The kind of a worker's transactions.
+
+    Args:
+        store: the store's path, for errors.
+        begin: the statement that begins a transaction.
+        lock_timeout: seconds to wait for others' locks.
+        synchronous: how a transaction with a durable request reaches the disk. A transaction without one is committed
+            without waiting for the disk.
+        writes: True for the worker that writes and stores extensions.
+    """
+
+    store: str
+    begin: str
+    lock_timeout: float
+    synchronous: str = "NORMAL"
+    writes: bool = False
+
+
+class Worker(Forkable):
+    """One thread and its connection. Any event loop of this process may hand it work.
+
+    Args:
+        open_tables: opens the connection; called in the thread.
+        identity: the identity of the file.
+        extensions: the noted extensions.
+        options: the kind of its transactions.
+    """
+
+    def __init__(
+        self,
+        open_tables: Callable[[], Tables],
+        identity: FileIdentity,
+        extensions: Extensions,
+        options: WorkerOptions,
+    ) -> None:
+        self.opened: Future[None] = Future()
+        self.closed: Future[None] = Future()
+        # The workers that close before this one. SQLite tidies up after the last; if two close at once, neither is.
+        self.closes_after: Sequence[Worker] = ()
+        self.path: str = identity.path
+        self._open_tables = open_tables
+        self._identity = identity
+        self._extensions = extensions
+        self._options = options
+        self._forks = forks()
+        self._taking = False
+        # The requests of each loop in its current turn.
+        self._outboxes: dict[asyncio.AbstractEventLoop, list[Request]] = {}
+        self._queue: SimpleQueue[list[Request] | _Signal] = SimpleQueue()
+        self._read_already: _Signal | None = None
+        # Held so that no request is queued behind the end.
+        self._ending = threading.Lock()
+        self._ended = False
+        self._synchronous = ""
+        self._disconnected = threading.Event()
+        self._may_connect = threading.Event()
+        self._may_connect.set()
+        if options.writes:
+            extensions.wake = self.wake
+
+    def start(self) -> None:
+        """Start the thread. `opened` tells whether it could open its connection."""
+        register(self)
+        # A daemon: an unclosed store must not keep the interpreter from ending. Its open transaction is rolled back, as
+        # if the process were killed.
+        threading.Thread(target=self._live, name=f"ndb_models {self._options.begin}", daemon=True).start()
+
+    @property
+    def is_inherited(self) -> bool:
+        """True if it belongs to the process that this one was forked from: it has no thread here."""
+        return self._forks != forks()
+
+    def do(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
+        """Hand over work; return a future of its outcome. After a cancellation, the work may still be carried out.
+
+        Raises:
+            StoreError: the worker is not open, or belongs to the process that this one was forked from.
+        """
+        if not self._taking or self._forks != forks():
+            raise self._not_open()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        outbox = self._outboxes.get(loop)
+        if outbox is None:
+            outbox = self._outboxes[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        outbox.append(Request(loop, answer, work, durable))
+        return answer
+
+    def _not_open(self) -> StoreError:
+        if self.is_inherited:
+            reason = "it was opened before this process was forked: open it anew in this process"
+        else:
+            reason = "the store is not open: it was closed, or never opened"
+        return StoreError(self._options.store, reason)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        requests = [request for request in self._outboxes.pop(loop, ()) if not request.answer.done()]
+        with self._ending:
+            if requests and not self._ended:
+                self._queue.put(requests)
+                return
+        for request in requests:
+            request.answer.set_exception(self._not_open())
+
+    def wake(self) -> None:
+        """Have the thread look for due extensions. Any thread may call this."""
+        self._queue.put(_Signal.LOOK)
+
+    def leave(self) -> None:
+        """Take no more requests, carry out those of this loop, and close the connection. Leaving twice does no harm."""
+        self._taking = False
+        if self.is_inherited:  # `_ending` may be locked for ever here
+            return
+        with contextlib.suppress(RuntimeError):  # no loop runs here, so it has no requests
+            self._hand_over(asyncio.get_running_loop())
+        with self._ending:
+            if not self._ended:
+                self._ended = True
+                self._queue.put(_Signal.END)
+
+    def pause(self) -> None:
+        self._disconnected.clear()
+        if self.closed.done():
+            self._disconnected.set()
+        else:
+            self._may_connect.clear()
+            self._queue.put(_Signal.PAUSE)
+
+    def wait_closed(self, seconds: float) -> bool:
+        return self._disconnected.wait(seconds)
+
+    def resume(self) -> None:
+        self._may_connect.set()
+
+    # The methods below run in the thread.
+
+    def _live(self) -> None:
+        try:
+            tables: Tables | None = self._open_tables()
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers of `open`
+            self.opened.set_exception(translated(self._options.store, exc))
+            self.closed.set_result(None)
+            self._disconnected.set()
+            return
+        try:
+            self._taking = not self._ended
+            self.opened.set_result(None)
+            while (batch := self._next()) is not _Signal.END:
+                if batch is _Signal.PAUSE:
+                    self._pause_for_fork(tables)
+                    tables = None
+                elif tables is None:
+                    tables = self._connect_again(batch)
+                if tables is not None and not isinstance(batch, _Signal):
+                    deliver(batch, self._carry_out(tables, batch))
+                if tables is not None and self._options.writes:
+                    self._store_extensions_due(tables)
+        finally:
+            for worker in self.closes_after:
+                worker.closed.result()
+            if tables is None and self._options.writes and not self._extensions.is_empty:
+                tables = self._connect_again(_Signal.END)
+            if tables is not None:
+                self._store_all_extensions(tables)
+                self._close(tables)
+            self.closed.set_result(None)
+            self._disconnected.set()
+
+    def _next(self) -> list[Request] | _Signal:
+        """Return the waiting requests that go into one transaction, or a signal."""
+        signal, self._read_already = self._read_already, None
+        if signal is not None:
+            return signal
+        try:
+            batch = self._queue.get(timeout=self._extensions.seconds_until_look() if self._options.writes else None)
+        except Empty:
+            return _Signal.LOOK
+        if not isinstance(batch, _Signal):
+            while len(batch) < _MOST_TOGETHER and not self._queue.empty():
+                more = self._queue.get()
+                if more is _Signal.LOOK:
+                    continue
+                if isinstance(more, _Signal):
+                    self._read_already = more
+                    break
+                batch += more
+        return batch
+
+    def _pause_for_fork(self, tables: Tables | None) -> None:
+        if tables is not None:
+            self._close(tables)
+        self._disconnected.set()
+        self._may_connect.wait()
+
+    def _close(self, tables: Tables) -> None:
+        self._identity.forget_beside()  # the last connection removes them
+        tables.connection.close()
+
+    def _connect_again(self, batch: list[Request] | _Signal) -> Tables | None:
+        """Open the connection again after a fork. If that fails, so do the requests, and None is returned."""
+        self._synchronous = ""
+        try:
+            return self._open_tables()
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
+            failure = translated(self._options.store, exc)
+            if self._options.writes:
+                self._extensions.not_stored(exc)
+            if not isinstance(batch, _Signal):
+                deliver(batch, [(None, failure)] * len(batch))
+            return None
+
+    def _store_extensions_due(self, tables: Tables) -> None:
+        while self._extensions.is_due:
+            if not self._store_extensions(tables, _LOCK_TIMEOUT_FOR_EXTENSIONS):
+                return
+
+    def _store_all_extensions(self, tables: Tables) -> None:
+        """Store the remaining extensions when the store is closed. If that fails, they are lost."""
+        while self._options.writes and not self._extensions.is_empty:
+            if not self._store_extensions(tables, self._options.lock_timeout):
+                return
+
+    def _store_extensions(self, tables: Tables, lock_timeout: float) -> bool:
+        """Store extensions by themselves; return False on failure."""
+        try:
+            retry_locked(lambda: self._together(tables, (), alone=True), min(lock_timeout, self._options.lock_timeout))
+        except Exception as exc:  # noqa: BLE001 - tried again after every failure
+            self._extensions.not_stored(exc)
+            return False
+        return True
+
+    def _carry_out(self, tables: Tables, requests: Sequence[Request]) -> list[Outcome]:
+        extensions = self._extensions
+        along = self._options.writes and not extensions.failing
+        try:
+            return retry_locked(lambda: self._together(tables, requests), self._options.lock_timeout)
+        except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
+            by_extensions = along and extensions.failing
+            if is_locked(exc) or (len(requests) == 1 and not by_extensions):
+                return [(None, translated(self._options.store, exc)) for _ in requests]
+        return [outcome for request in requests for outcome in self._carry_out(tables, [request])]
+
+    def _together(self, tables: Tables, requests: Sequence[Request], *, alone: bool = False) -> list[Outcome]:
+        """Carry out requests in one transaction, with extensions. `alone` tries these even if they failed before."""
+        connection, extensions = tables.connection, self._extensions
+        durable = any(request.durable for request in requests)
+        taken: Collection[SessionToken] = ()
+        done = False
+        self._identity.require()
+        self._set_synchronous(connection, self._options.synchronous if durable else "NORMAL")
+        try:
+            tables.begin(self._options.begin)
+            if self._options.writes and (alone or not extensions.failing):
+                taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
+            outcomes = [outcome_of(request, tables) for request in requests]
+            done = True
+            if taken:
+                tables.extend(taken)  # unless a request has brought the session up to date
+            if durable and self._options.writes:
+                self._identity.require_file()
+            connection.execute("COMMIT")
+        except BaseException as exc:
+            connection.rollback()
+            if (taken and done) or (self._options.writes and is_locked(exc)):
+                extensions.not_stored(exc)
+            elif taken:
+                extensions.put_back()
+            raise
+        if taken:
+            extensions.stored()
+        if durable and self._options.synchronous == "FULL":
+            self._identity.require_file()  # it may have gone during the wait for the disk
+        return outcomes
+
+    def _set_synchronous(self, connection: sqlite3.Connection, synchronous: str) -> None:
+        if synchronous != self._synchronous:
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
