@@ -107,7 +107,7 @@ class MemoryVerbs(SessionTable, Verbs):
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         keys = self._kept(scope)
-        if type(keys) is ObjectText and keys.known_names == names:
+        if type(keys) is ObjectText and keys.known_names == names and (most is None or len(keys.text) <= most):
             return keys
         return _chosen(keys, names, most)
 

@@ -25,7 +25,7 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ndb_models.repository")
+        if record.levelno >= logging.WARNING and record.name.startswith("ndb_models.config")
     ]
 
 

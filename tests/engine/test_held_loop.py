@@ -1,7 +1,8 @@
 """No request holds the loop for long, or takes much memory, whatever is stored and whatever it is made of.
 
 The limit is 50 ms on a machine that has nothing else to do. Here it is twice as much, and the best of three tries is
-taken; for requests that go through everything, which are tried once, three times as much.
+taken; for requests that go through everything, which are tried once, three times as much. Where the machine is busy,
+the limit grows with the time that a MiB of objects takes to be decoded: that takes 30 ms elsewhere.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ndb_models.engine import Engine
@@ -70,15 +73,26 @@ def frames_of(value: str) -> list[bytes]:
 
 
 async def usual_hold(engine: Engine, before: tuple[bytes, ...], frame: bytes) -> tuple[float, bytes]:
-    """Return how long a request holds the loop after others, and its answer: the first short try, or the last."""
+    """Return how long a request holds the loop after others, and its answer: the first short try, or the last.
+
+    Seconds of a machine that is slow just now count for less.
+    """
     held, answer = 0.0, b""
     for _ in range(TRIES):
         for each in before:
             await engine.handle(each)
         held, answer = await longest_hold(engine.handle(frame))
+        held *= quickness() if held >= SECONDS else 1
         if held < SECONDS:
             break
     return held, answer
+
+
+def quickness() -> float:
+    """Return how quick this machine is now: 1 for one that decodes a MiB of objects in 30 ms, less for a slower one."""
+    began = time.process_time()
+    msgspec.json.decode(VALUES["objects"])
+    return min(1.0, 0.03 / (time.process_time() - began))
 
 
 @pytest.mark.parametrize("value", [*VALUES.values(), NAMES, TOKENS], ids=[*VALUES, "names", "tokens"])

@@ -136,7 +136,7 @@ async def test_a_token_that_is_taken_is_not_written_over(
     users: Repository[User], client: NdbClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await users.save(User(username="a"))
-    monkeypatch.setattr("ndb_models.sessions.creation._draw_token", lambda: first.tkn)
+    monkeypatch.setattr("ndb_models.sessions.creation.draw_token", lambda: first.tkn)
     second = await users.save(User(username="b"))
     assert second.tkn != first.tkn
     assert (await users.get(first.tkn), await users.get(second.tkn)) == (User(username="a"), User(username="b"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndb_models.stores.contract import SHARED, ExpirySettings, Scope, SessionInfo, Store
+from ndb_models.stores.contract import SHARED, ExpirySettings, Scope, SessionInfo, SessionRecord, Store
 from ndb_models.stores.contract import UnknownSessionError as Unknown
 from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES, WAYS, open_memory
@@ -57,7 +57,7 @@ def comparable(outcome: object) -> object:
     if isinstance(outcome, SessionInfo) and outcome.remaining is not None:
         return outcome.key_count, outcome.expiry, round(outcome.remaining, 6)
     if isinstance(outcome, list):
-        return sorted(outcome, key=repr)
+        return sorted(outcome, key=lambda each: (repr(each), each.token if isinstance(each, SessionRecord) else 0))
     return outcome
 
 

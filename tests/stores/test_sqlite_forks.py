@@ -356,7 +356,7 @@ async def main():
         other.execute("COMMIT")
         other.close()
         await writing
-        print(await store.get(SHARED, ["a"]))
+        print(dict(await store.get(SHARED, ["a"])))
 
 asyncio.run(main())
 """
