@@ -86,8 +86,7 @@ def test_what_was_assigned_unchecked_is_read_back_equal_or_refused_by_name(
     try:
         text = codec.dump(spoilt).text
     except UnstorableError as exc:
-        # A default or a private attribute may be made of this field. Or a validator or a serializer finds fault with the
-        # whole.
+        # A default or a private attribute may be made of this field; or a validator finds fault with the whole.
         others = {"(model)", *type(instance).__private_attributes__}
         assert {name for name, _ in exc.problems} <= {*others, *type(instance).model_fields}  # noqa: PT017
     except TypeError:
