@@ -61,15 +61,15 @@ OnMiss: TypeAlias = Callable[[int], bool]
 _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the server closes this connection"
 
 
-class Refusal(dict[str, Any]):
+class RefusedBody(dict[str, Any]):
     """The body of the answer to a request that failed: the status `st`, and a message `m`."""
 
 
 _NO_MEMORY: Final = "there is not enough memory for this request now"
 
 
-def _refusal(status: Status, message: str = "") -> Refusal:
-    return Refusal(m=message, st=status)
+def _refusal(status: Status, message: str = "") -> RefusedBody:
+    return RefusedBody(m=message, st=status)
 
 
 def _misses(request: Request, body: Body) -> int:
@@ -180,7 +180,7 @@ class Engine(Uncopyable):
             return command.bare_success
         if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
-        if type(body) is Refusal:
+        if type(body) is RefusedBody:
             return self._refuse(command.name, body["st"], body["m"])
         keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # such an answer has only keys and a status
@@ -200,8 +200,8 @@ class Engine(Uncopyable):
     def perform(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:
         """Carry out a request; return the body of its answer, or a coroutine for it if that takes waiting.
 
-        Values stay texts. A failure is a `Refusal`. Callers in this process must make sure that the parameters fit the
-        command and the values are JSON.
+        Values stay texts. A failure is a `RefusedBody`. Callers in this process must make sure that the parameters fit
+        the command and the values are JSON.
         """
         action = ACTIONS.get(request.command.name)
         if action is None or self._verbs is None:

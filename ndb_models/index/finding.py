@@ -22,7 +22,7 @@ from ndb_models.schema.lookup import LookupValue
 from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.bulk import in_bulk
-from ndb_models.sessions.reading import LOOK, UPKEEP, USE, Reading
+from ndb_models.sessions.reading import LOOK, UPKEEP, USE, ReadEffect
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -102,7 +102,7 @@ class Finder(Generic[M]):
                 values.append(value)
         return values
 
-    async def find(self, values: Sequence[LookupValue], reading: Reading) -> list[M]:
+    async def find(self, values: Sequence[LookupValue], reading: ReadEffect) -> list[M]:
         """Return the sessions that have all these values: at most one if a value is unique.
 
         Returned sessions are read in the mode `reading`. Others are only looked at.
@@ -115,7 +115,7 @@ class Finder(Generic[M]):
         return found[:1] if self.is_unique(values) else found
 
     async def _read(
-        self, values: Sequence[LookupValue], reading: Reading, tkn: SessionToken
+        self, values: Sequence[LookupValue], reading: ReadEffect, tkn: SessionToken
     ) -> tuple[SeenSession | None, M | None]:
         """Return the session of an entry if it has the values, or else how it was seen."""
         seen, read = await self.index.examiner.read(tkn, LOOK if reading is LOOK else UPKEEP)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ndb_models.errors import ForeignSessionError, IncompleteSessionError, SessionGoneError, WrongSchemaError
 from ndb_models.schema.lookup import LookupValue
 from ndb_models.sessions.access import SessionAccess
-from ndb_models.sessions.reading import Read, Reading
+from ndb_models.sessions.reading import Read, ReadEffect
 from ndb_models.sessions.upgrading import Upgrading
 from ndb_models.types import SessionToken
 
@@ -86,7 +86,7 @@ class SessionExaminer:
         """Return a session as it is."""
         return (await self.read(tkn))[0]
 
-    async def read(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[SeenSession, Read | None]:
+    async def read(self, tkn: SessionToken, reading: ReadEffect = ReadEffect.UPKEEP) -> tuple[SeenSession, Read | None]:
         """Return a session as it is, and the read if it lives."""
         try:
             return await self.read_living(tkn, reading)
@@ -99,7 +99,7 @@ class SessionExaminer:
         except WrongSchemaError:
             return SeenSession(tkn, OTHER, {}), None
 
-    async def read_living(self, tkn: SessionToken, reading: Reading = Reading.UPKEEP) -> tuple[SeenSession, Read]:
+    async def read_living(self, tkn: SessionToken, reading: ReadEffect = ReadEffect.UPKEEP) -> tuple[SeenSession, Read]:
         """Return a living session as it is, and the read. Raises as `SessionAccess.read`."""
         read = await self._access.read(tkn, self._upgrading.names, reading)
         counted = read if read.is_common else await self._upgrading.counted(tkn, read)

@@ -36,7 +36,7 @@ from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.altered import AlterationCheck
 from ndb_models.sessions.creation import SessionCreation
 from ndb_models.sessions.lifetimes import Lifetimes
-from ndb_models.sessions.reading import LOOK, USE, Read, Reading
+from ndb_models.sessions.reading import LOOK, USE, Read, ReadEffect
 from ndb_models.sessions.upgrading import Upgrading
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
@@ -201,7 +201,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if stored.deadline is None or stored.deadline > self._lifetimes.now():
             return stored
         try:
-            read = await self._access.read(stored.tkn, (), Reading.UPKEEP)  # its expiry may have been changed
+            read = await self._access.read(stored.tkn, (), ReadEffect.UPKEEP)  # its expiry may have been changed
         except SessionGoneError as exc:
             raise SessionExpiredError(self._name, stored.tkn) from exc
         return msgspec.structs.replace(stored, deadline=read.deadline)

@@ -12,7 +12,7 @@ from ndb_models.index.finding import Finder
 from ndb_models.index.reindexing import Reindexed, Reindexing
 from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.bulk import Progress
-from ndb_models.sessions.reading import LOOK, USE, Reading
+from ndb_models.sessions.reading import LOOK, USE, ReadEffect
 from ndb_models.sessions.writing import check_token
 from ndb_models.types import SessionToken
 
@@ -125,7 +125,7 @@ class LookupVerbs(Generic[M]):
             raise InvalidArgumentError(f"values are given by the names of their fields: {verb}({example}=...)")
 
 
-def _reading(extend: bool) -> Reading:
+def _reading(extend: bool) -> ReadEffect:
     return USE if extend else LOOK
 
 

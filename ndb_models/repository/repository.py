@@ -28,7 +28,7 @@ from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.sessions.bulk import Progress, in_bulk
 from ndb_models.sessions.editing import Editing
-from ndb_models.sessions.reading import LOOK, USE, Read, Reading
+from ndb_models.sessions.reading import LOOK, USE, Read, ReadEffect
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -103,7 +103,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
         """
         keys: Mapping[str, bytes] = {}
         try:
-            keys = (await self._access.read(tkn, self._codec.names, Reading.UPKEEP)).keys
+            keys = (await self._access.read(tkn, self._codec.names, ReadEffect.UPKEEP)).keys
         except SessionGoneError:
             return False
         except IncompleteSessionError:
@@ -166,7 +166,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
         expiry = self._options.expiry
         if remaining is None or expiry is None or expiry.absolute is None:
             return remaining
-        return await self._access.remaining(session, (await self._access.read(session, (), Reading.UPKEEP)).deadline)
+        return await self._access.remaining(session, (await self._access.read(session, (), ReadEffect.UPKEEP)).deadline)
 
     # Changing a session
 
@@ -261,12 +261,12 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
             model = self._checked(session)
             await self._not_overdue(known(model))
         else:
-            read = await self._access.read(session, await self._names(session), Reading.UPKEEP)
+            read = await self._access.read(session, await self._names(session), ReadEffect.UPKEEP)
             model = await self._take(session, read, rewrites=False)
         lifetime = created_with(expiry, self._lifetimes.now(), own=True)
         tkn = model.tkn
         for _ in range(_TRIES):
-            read = await self._access.read(tkn, (), Reading.UPKEEP)
+            read = await self._access.read(tkn, (), ReadEffect.UPKEEP)
             changing = self._lifetimes.change(tkn, read.reserved, lifetime)
             done = await self._access.of_session(tkn, changing)
             if done is None:

@@ -36,7 +36,7 @@ from ndb_models.schema.envelope import (
 )
 from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
-from ndb_models.sessions.reading import USE, Read, Reading, Verdict, judged
+from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
 from ndb_models.sessions.splitting import split_names
 from ndb_models.sessions.writing import SessionWriting, check_token, not_a_token
 from ndb_models.types import SessionToken
@@ -116,10 +116,10 @@ class SessionAccess(SessionWriting):
         Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), Reading.UPKEEP))
+        _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), ReadEffect.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
-    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: Reading = USE) -> Read:
+    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE) -> Read:
         """Return the keys with these names, of a session that must be of this schema.
 
         Raises:
@@ -160,33 +160,33 @@ class SessionAccess(SessionWriting):
             if isinstance(found, Read):
                 is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
                 return found if is_settled else await self._settled(tkn, found, reading)
-            if found is not Verdict.OF_ANOTHER_TOKEN:
+            if found is not Mismatch.OF_ANOTHER_TOKEN:
                 return await self._refuse(tkn, found, keys)
         raise ForeignSessionError(self._name, tkn)
 
-    async def _refuse(self, tkn: SessionToken, verdict: Verdict, keys: ObjectText) -> Read:
+    async def _refuse(self, tkn: SessionToken, verdict: Mismatch, keys: ObjectText) -> Read:
         """Raise the error for a verdict. A session without our keys is taken if it is `foreign` and has other keys."""
         match verdict:
-            case Verdict.OF_ANOTHER_SCHEMA:
+            case Mismatch.OF_ANOTHER_SCHEMA:
                 _, envelope, _ = split_envelope(keys)
                 raise WrongSchemaError(self._name, tkn, envelope.schema if envelope is not None else "")
-            case Verdict.INCOMPLETE:
+            case Mismatch.INCOMPLETE:
                 raise IncompleteSessionError(self._name, tkn)
-            case Verdict.EMPTY:
+            case Mismatch.EMPTY:
                 await self._refuse_empty(tkn)
                 if self._foreign:
                     return Read(NO_MEMBERS, None)
-            case Verdict.FOREIGN | Verdict.OF_ANOTHER_TOKEN:
+            case Mismatch.FOREIGN | Mismatch.OF_ANOTHER_TOKEN:
                 pass
         raise ForeignSessionError(self._name, tkn)
 
-    async def _settled(self, tkn: SessionToken, read: Read, reading: Reading) -> Read:
+    async def _settled(self, tkn: SessionToken, read: Read, reading: ReadEffect) -> Read:
         """Return a read of a session that is not past its deadline.
 
         Unless the read is upkeep, the session is first limited to the lifetime that its class allows.
         """
         await self.refuse_overdue(tkn, read.deadline)
-        return read if reading is Reading.UPKEEP else await self.admitted(tkn, read)
+        return read if reading is ReadEffect.UPKEEP else await self.admitted(tkn, read)
 
     async def admitted(self, tkn: SessionToken, read: Read) -> Read:
         """Return a read of a session in use, after limiting its lifetime to that of its class."""
@@ -201,7 +201,7 @@ class SessionAccess(SessionWriting):
 
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
-        return await self.read(tkn, await self._all_names(tkn), Reading.UPKEEP)
+        return await self.read(tkn, await self._all_names(tkn), ReadEffect.UPKEEP)
 
     async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
         check_token(tkn)
@@ -214,7 +214,7 @@ class SessionAccess(SessionWriting):
         return [Parameters(keys=part) for part in parts]
 
     async def _read_parts(
-        self, tkn: SessionToken, parts: Sequence[Parameters], reading: Reading, tries: int = _PARTED_READS
+        self, tkn: SessionToken, parts: Sequence[Parameters], reading: ReadEffect, tries: int = _PARTED_READS
     ) -> ObjectText:
         """Return the keys of several reads as one object. Each read includes the reserved key."""
         keys: dict[str, bytes] = {}
@@ -230,12 +230,12 @@ class SessionAccess(SessionWriting):
             raise ProtocolError("the server's answers are about several sessions")
         return ObjectText.joined(keys)
 
-    async def _ask(self, tkn: SessionToken, part: Parameters, reading: Reading) -> ObjectText:
+    async def _ask(self, tkn: SessionToken, part: Parameters, reading: ReadEffect) -> ObjectText:
         """Return the keys that one frame asks for."""
         answer = None
         if reading is not USE:
             answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
-            if answer is None and reading is Reading.LOOK:
+            if answer is None and reading is ReadEffect.LOOK:
                 raise unsupported("extend=False", SH_PEEK)
         if answer is None:
             answer = await self._client.perform(Prepared(_SH_GET, tkn, part))
@@ -264,7 +264,7 @@ class SessionAccess(SessionWriting):
         """Return the names of all keys of a session, except reserved ones."""
         return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
 
-    async def raw(self, tkn: SessionToken, reading: Reading) -> dict[str, bytes]:
+    async def raw(self, tkn: SessionToken, reading: ReadEffect) -> dict[str, bytes]:
         """Return all keys of a session of any kind, as their JSON text."""
         return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)), reading)).split()
 

@@ -17,7 +17,7 @@ from ndb_models.types import SessionToken
 _SH_GET: Final = COMMANDS["SH_GET"]
 
 
-class Reading(Enum):
+class ReadEffect(Enum):
     """The effect of a read on the expiry of a session."""
 
     USE = "it counts as use, and extends the expiry where use does"
@@ -26,9 +26,9 @@ class Reading(Enum):
 
 
 # Looking a member up in its enum takes several times as long.
-USE: Final = Reading.USE
-LOOK: Final = Reading.LOOK
-UPKEEP: Final = Reading.UPKEEP
+USE: Final = ReadEffect.USE
+LOOK: Final = ReadEffect.LOOK
+UPKEEP: Final = ReadEffect.UPKEEP
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class Read(msgspec.Struct, frozen=True):
         return self.envelope.deadline if self.envelope is not None else None
 
 
-class Verdict(Enum):
+class Mismatch(Enum):
     """A reason for not taking what was read as the session of a token."""
 
     EMPTY = "it has none of the keys"
@@ -84,7 +84,7 @@ class Verdict(Enum):
     INCOMPLETE = "its creation is not finished"
 
 
-def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -> Read | Verdict:
+def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -> Read | Mismatch:
     """Return the read of a session, or why it is not taken.
 
     Args:
@@ -96,12 +96,12 @@ def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -
     text, envelope, reserved = split_envelope(keys)
     if envelope is None:
         if text == NO_MEMBERS:
-            return Verdict.EMPTY
-        return Read(text, None) if foreign else Verdict.FOREIGN
+            return Mismatch.EMPTY
+        return Read(text, None) if foreign else Mismatch.FOREIGN
     if envelope is NOT_OURS:
-        return Verdict.FOREIGN
+        return Mismatch.FOREIGN
     if envelope.schema != schema:
-        return Verdict.OF_ANOTHER_SCHEMA
+        return Mismatch.OF_ANOTHER_SCHEMA
     if envelope.tkn is None:
-        return Verdict.INCOMPLETE
-    return Read(text, envelope, reserved) if envelope.tkn == tkn else Verdict.OF_ANOTHER_TOKEN
+        return Mismatch.INCOMPLETE
+    return Read(text, envelope, reserved) if envelope.tkn == tkn else Mismatch.OF_ANOTHER_TOKEN

@@ -25,7 +25,7 @@ from ndb_models.schema.model import Stored
 from ndb_models.schema.versions import Outdated, Upgrades
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.lifetimes import lock_of
-from ndb_models.sessions.reading import Read, Reading
+from ndb_models.sessions.reading import Read, ReadEffect
 from ndb_models.sessions.upgrade_plan import own_keys, plan_upgrade
 from ndb_models.types import SessionToken
 
@@ -96,7 +96,7 @@ class Upgrading:
             whole = await self._access.read_all(tkn)
             self._refuse_newer(tkn, whole)
         else:
-            whole = await self._whole(tkn, (await self._access.read(tkn, (), Reading.UPKEEP)).reserved)
+            whole = await self._whole(tkn, (await self._access.read(tkn, (), ReadEffect.UPKEEP)).reserved)
         return whole.with_keys(own_keys(whole))
 
     async def counted(self, tkn: SessionToken, seen: Read) -> Read:
@@ -141,7 +141,7 @@ class Upgrading:
         tkn, outdated = stored.tkn, stored.outdated
         async with lock_of(self._client, tkn):
             if outdated is None:
-                now = await self._access.read(tkn, (), Reading.UPKEEP)
+                now = await self._access.read(tkn, (), ReadEffect.UPKEEP)
                 if not self.is_due(now):
                     await self._access.change(tkn, self._signed(now, changed), removed)
                     return

@@ -9,15 +9,15 @@ import msgspec
 from ndb_models.stores.contract import ExpirySettings
 
 
-class Timer(msgspec.Struct, frozen=True, gc=False):
-    """A session's timer: when its time comes, in seconds; and whether its time has come, so that its keys are gone."""
+class ExpiryState(msgspec.Struct, frozen=True, gc=False):
+    """A session's deadline, in seconds; and whether its time has come, so that its keys are gone."""
 
     deadline: float
     emptied: bool
 
 
-def timer_at(expiry: ExpirySettings, deadline: float, now: float) -> Timer | None:
-    """Return a session's timer as it is now; None if the session has ended.
+def expiry_state(expiry: ExpirySettings, deadline: float, now: float) -> ExpiryState | None:
+    """Return the state of a session as it is now; None if the session has ended.
 
     Args:
         expiry: its settings.
@@ -27,10 +27,10 @@ def timer_at(expiry: ExpirySettings, deadline: float, now: float) -> Timer | Non
     """
     duration = expiry.duration
     if not duration:
-        return Timer(deadline, False)
+        return ExpiryState(deadline, False)
     deadline = min(deadline, now + duration)
     if now < deadline:
-        return Timer(deadline, False)
+        return ExpiryState(deadline, False)
     if expiry.delete_session:
         return None
-    return Timer(deadline + duration * (math.floor((now - deadline) / duration) + 1), True)
+    return ExpiryState(deadline + duration * (math.floor((now - deadline) / duration) + 1), True)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from ndb_models.stores.contract import SessionRecord, Statistics, Store, Verbs
-from ndb_models.stores.expiry import timer_at
+from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.freeing import freeing
 from ndb_models.stores.memory_verbs import MemoryVerbs
 from ndb_models.stores.moment import hand_over, next_batch
@@ -56,9 +56,9 @@ class MemoryStore(Uncopyable, Store):
         def take_leave(item: tuple[SessionToken, StoredSession]) -> None:
             nonlocal ended
             _, session = item
-            timer = timer_at(session.expiry, session.deadline, now)
-            table.expired += timer is None or timer.emptied
-            ended += timer is not None
+            state = expiry_state(session.expiry, session.deadline, now)
+            table.expired += state is None or state.emptied
+            ended += state is not None
 
         turns = Turns()
         if table.is_read(sessions):  # the last reader frees them

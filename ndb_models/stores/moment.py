@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Final, Protocol, TypeVar
 
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
-from ndb_models.stores.expiry import timer_at
+from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.kept_keys import Kept
 from ndb_models.turns import Turns, Work
 from ndb_models.types import SessionToken
@@ -25,7 +25,7 @@ _TOGETHER: Final = 256
 _AHEAD: Final = 4
 
 
-class Stored(Protocol):
+class KeptSession(Protocol):
     """A session as it is stored."""
 
     keys: Kept
@@ -43,21 +43,21 @@ class Moment:
     """
 
     def __init__(
-        self, sessions: Mapping[SessionToken, Stored], tokens: Iterable[SessionToken] | None, now: float
+        self, sessions: Mapping[SessionToken, KeptSession], tokens: Iterable[SessionToken] | None, now: float
     ) -> None:
         self.sessions = sessions
         self._tokens: list[SessionToken] = list(sessions if tokens is None else dict.fromkeys(tokens))
         self._now = now
         self._noted: dict[SessionToken, SessionRecord | None] = {}
 
-    def note(self, token: SessionToken, session: Stored | None) -> None:
+    def note(self, token: SessionToken, session: KeptSession | None) -> None:
         """Note a session just before it changes, or a token just before it gets a session."""
         if token not in self._noted:
             self._noted[token] = None if session is None else self._record(token, session)
 
-    def _record(self, token: SessionToken, session: Stored) -> SessionRecord | None:
-        timer = timer_at(session.expiry, session.deadline, self._now)
-        return None if timer is None else SessionRecord(token, session.expiry, {} if timer.emptied else session.keys)
+    def _record(self, token: SessionToken, session: KeptSession) -> SessionRecord | None:
+        state = expiry_state(session.expiry, session.deadline, self._now)
+        return None if state is None else SessionRecord(token, session.expiry, {} if state.emptied else session.keys)
 
     def batches(self) -> Iterator[list[SessionRecord] | None]:
         """Yield the sessions in batches, and None wherever others may go on."""

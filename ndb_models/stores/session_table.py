@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ndb_models.stores.contract import NEVER, ExpirySettings, UnknownSessionError
-from ndb_models.stores.expiry import timer_at
+from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.freeing import freeing
 from ndb_models.stores.kept_keys import Kept
 from ndb_models.stores.moment import Moment
@@ -77,21 +77,21 @@ class SessionTable:
             return None
         if now is None:
             now = self._clock()
-        timer = timer_at(session.expiry, session.deadline, now)
-        if timer is not None and not timer.emptied:
-            if timer.deadline < session.deadline:  # the clock was set back
-                self._end_by(token, session, timer.deadline)
+        state = expiry_state(session.expiry, session.deadline, now)
+        if state is not None and not state.emptied:
+            if state.deadline < session.deadline:  # the clock was set back
+                self._end_by(token, session, state.deadline)
             return session
         self.expired += 1
         if self._moments:
             self._note(token, session)
-        if timer is None:
+        if state is None:
             self._forget(token, session)
             return None
         if self._occupancy is not None:
             self._occupancy.empty(session.keys)
         session.keys = {}
-        session.deadline = timer.deadline
+        session.deadline = state.deadline
         return session
 
     def _note(self, token: SessionToken, session: StoredSession | None) -> None:

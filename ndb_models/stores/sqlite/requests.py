@@ -18,7 +18,7 @@ Work: TypeAlias = Callable[[Tables], T]
 
 
 @dataclass(slots=True)
-class Request:
+class QueuedWork:
     """Work, and the future that waits for its outcome. `durable`: the worker's `synchronous` applies to its commit."""
 
     loop: asyncio.AbstractEventLoop
@@ -33,7 +33,7 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 _Answer: TypeAlias = tuple["asyncio.Future[Any]", Any, "Exception | None"]
 
 
-def outcome_of(request: Request, tables: Tables) -> Outcome:
+def outcome_of(request: QueuedWork, tables: Tables) -> Outcome:
     """Do the work of a request in the caller's transaction; return the outcome.
 
     Raises:
@@ -45,7 +45,7 @@ def outcome_of(request: Request, tables: Tables) -> Outcome:
         return None, exc
 
 
-def deliver(requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
+def deliver(requests: Sequence[QueuedWork], outcomes: Sequence[Outcome]) -> None:
     """Hand each loop its answers, all at once. Any thread may call this."""
     answers: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
     for request, outcome in zip(requests, outcomes, strict=True):

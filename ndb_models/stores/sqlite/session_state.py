@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ndb_models.stores.contract import ExpirySettings
-from ndb_models.stores.expiry import timer_at
+from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.sqlite.extensions import Extension
 from ndb_models.stores.sqlite.maps import unsigned
 from ndb_models.types import SessionToken, shared_settings
@@ -20,7 +20,7 @@ SessionRow: TypeAlias = tuple[int, int, int, int, float | None, float | None]
 """A row of the table `session`, without its token: the `COLUMNS`."""
 
 
-class SessionState(msgspec.Struct, gc=False):
+class CurrentSession(msgspec.Struct, gc=False):
     """A session as it is now.
 
     Attributes:
@@ -45,7 +45,9 @@ class SessionState(msgspec.Struct, gc=False):
         return self.deadline is not None and self.stored is not None and self.deadline < self.stored
 
 
-def session_state(token: SessionToken, row: SessionRow, now: float, extension: Extension | None) -> SessionState | None:
+def session_state(
+    token: SessionToken, row: SessionRow, now: float, extension: Extension | None
+) -> CurrentSession | None:
     """Return a session's current state; None if it has ended by expiry.
 
     Args:
@@ -56,7 +58,7 @@ def session_state(token: SessionToken, row: SessionRow, now: float, extension: E
     """
     duration, delete_session, on_set_add, on_get, stored, due = row
     expiry = shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
-    session = SessionState(token, expiry, stored, stored, due)
+    session = CurrentSession(token, expiry, stored, stored, due)
     if stored is None:
         return session
     if extension is not None and expiry.extend_on_get:
@@ -65,9 +67,9 @@ def session_state(token: SessionToken, row: SessionRow, now: float, extension: E
         session.emptied = read_at >= stored_timer
         # The duration may have changed since the read: the shorter one counts.
         stored = max(stored_timer, read_at + min(expiry.duration, extension.lasts))
-    timer = timer_at(expiry, stored, now)
-    if timer is None or (session.emptied and expiry.delete_session):
+    state = expiry_state(expiry, stored, now)
+    if state is None or (session.emptied and expiry.delete_session):
         return None
-    session.emptied |= timer.emptied
-    session.deadline = timer.deadline
+    session.emptied |= state.emptied
+    session.deadline = state.deadline
     return session

@@ -26,7 +26,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.stores.sqlite.extensions import Extension, Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
-from ndb_models.stores.sqlite.session_state import COLUMNS, SessionRow, SessionState, session_state
+from ndb_models.stores.sqlite.session_state import COLUMNS, CurrentSession, SessionRow, current_session
 from ndb_models.stores.sqlite.sweeping import TimersAhead
 from ndb_models.types import Clock, SessionToken
 
@@ -60,14 +60,16 @@ class Tables:
         self._ahead = TimersAhead()
         connection.create_function("is_extended", 3, self._is_extended)
 
-    def _look(self, token: SessionToken) -> SessionState | None:
+    def _look(self, token: SessionToken) -> CurrentSession | None:
         """Return a session as it is now, and leave the tables unchanged."""
         noted = self._extensions.of(token)  # before the row: a note goes only once the row has it
         row = self._row(token)
         if row is None:
             return None
         now = self._clock()
-        session = session_state(token, row, now, None if noted is None else self._effective(noted, row[_DEADLINE], now))
+        session = current_session(
+            token, row, now, None if noted is None else self._effective(noted, row[_DEADLINE], now)
+        )
         if session is not None and session.is_ahead:
             self._extensions.note(token, Extension(now, session.expiry.duration), math.inf)
         return session
@@ -306,7 +308,7 @@ class Tables:
             raise UnknownSessionError
         return Keys(self.connection, scope)
 
-    def _settle(self, token: SessionToken, *, by_set_add: bool = False) -> SessionState | None:
+    def _settle(self, token: SessionToken, *, by_set_add: bool = False) -> CurrentSession | None:
         """Store a session's current state in the tables, and return it; None if the session does not exist."""
         row = self._row(token)
         if row is None:
@@ -314,7 +316,7 @@ class Tables:
         now = self._clock()
         self._ahead.see(now)
         self._settled.add(token)
-        session = session_state(token, row, now, self._extension(token, row[_DEADLINE], now))
+        session = current_session(token, row, now, self._extension(token, row[_DEADLINE], now))
         if session is None:
             self._delete(token)
             return None
@@ -327,7 +329,7 @@ class Tables:
             self._store_deadline(session)
         return session
 
-    def _store_deadline(self, session: SessionState) -> None:
+    def _store_deadline(self, session: CurrentSession) -> None:
         """Store a session's deadline, and keep its `due` no later than that."""
         deadline, token = session.deadline, signed(session.token)
         if deadline is not None and session.due is not None and session.due <= deadline:

@@ -28,7 +28,7 @@ from ndb_models.stores.sqlite.failures import is_locked, translated
 from ndb_models.stores.sqlite.forking import Forkable, forks, register
 from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.lock_retries import retry_locked
-from ndb_models.stores.sqlite.requests import Outcome, Request, Work, deliver, outcome_of
+from ndb_models.stores.sqlite.requests import Outcome, QueuedWork, Work, deliver, outcome_of
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import SessionToken
 
@@ -99,8 +99,8 @@ class Worker(Forkable):
         self._forks = forks()
         self._taking = False
         # The requests of each loop in its current turn.
-        self._outboxes: dict[asyncio.AbstractEventLoop, list[Request]] = {}
-        self._queue: SimpleQueue[list[Request] | _Signal] = SimpleQueue()
+        self._outboxes: dict[asyncio.AbstractEventLoop, list[QueuedWork]] = {}
+        self._queue: SimpleQueue[list[QueuedWork] | _Signal] = SimpleQueue()
         self._read_already: _Signal | None = None
         # Held so that no request is queued behind the end.
         self._ending = threading.Lock()
@@ -138,7 +138,7 @@ class Worker(Forkable):
         if outbox is None:
             outbox = self._outboxes[loop] = []
             loop.call_soon(self._hand_over, loop)
-        outbox.append(Request(loop, answer, work, durable))
+        outbox.append(QueuedWork(loop, answer, work, durable))
         return answer
 
     def _not_open(self) -> StoreError:
@@ -221,7 +221,7 @@ class Worker(Forkable):
             self.closed.set_result(None)
             self._disconnected.set()
 
-    def _next(self) -> list[Request] | _Signal:
+    def _next(self) -> list[QueuedWork] | _Signal:
         """Return the waiting requests that go into one transaction, or a signal."""
         signal, self._read_already = self._read_already, None
         if signal is not None:
@@ -251,7 +251,7 @@ class Worker(Forkable):
         self._identity.forget_beside()  # the last connection removes them
         tables.connection.close()
 
-    def _connect_again(self, batch: list[Request] | _Signal) -> Tables | None:
+    def _connect_again(self, batch: list[QueuedWork] | _Signal) -> Tables | None:
         """Open the connection again after a fork. If that fails, so do the requests, and None is returned."""
         self._synchronous = ""
         try:
@@ -284,7 +284,7 @@ class Worker(Forkable):
             return False
         return True
 
-    def _carry_out(self, tables: Tables, requests: Sequence[Request]) -> list[Outcome]:
+    def _carry_out(self, tables: Tables, requests: Sequence[QueuedWork]) -> list[Outcome]:
         extensions = self._extensions
         along = self._options.writes and not extensions.failing
         try:
@@ -295,7 +295,7 @@ class Worker(Forkable):
                 return [(None, translated(self._options.store, exc)) for _ in requests]
         return [outcome for request in requests for outcome in self._carry_out(tables, [request])]
 
-    def _together(self, tables: Tables, requests: Sequence[Request], *, alone: bool = False) -> list[Outcome]:
+    def _together(self, tables: Tables, requests: Sequence[QueuedWork], *, alone: bool = False) -> list[Outcome]:
         """Carry out requests in one transaction, with extensions. `alone` tries these even if they failed before."""
         connection, extensions = tables.connection, self._extensions
         durable = any(request.durable for request in requests)
