@@ -45,7 +45,7 @@ class CurrentSession(msgspec.Struct, gc=False):
         return self.deadline is not None and self.stored is not None and self.deadline < self.stored
 
 
-def session_state(
+def current_session(
     token: SessionToken, row: SessionRow, now: float, extension: Extension | None
 ) -> CurrentSession | None:
     """Return a session's current state; None if it has ended by expiry.
