@@ -24,7 +24,7 @@ from ndb_models.errors import (
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
 from ndb_models.protocol.prepared import Parameters, Prepared
-from ndb_models.protocol.statuses import OK_STATUS
+from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import (
     RESERVED_KEY,
     CommonEnvelope,
@@ -232,15 +232,20 @@ class SessionAccess(SessionWriting):
 
     async def _ask(self, tkn: SessionToken, part: Parameters, reading: ReadEffect) -> ObjectText:
         """Return the keys that one frame asks for."""
-        answer = None
+        client, command = self._client, _SH_GET
         if reading is not USE:
-            answer = await self._client.attempt(Prepared(SH_PEEK, tkn, part))
-            if answer is None and reading is ReadEffect.LOOK:
+            if client.may_know(SH_PEEK):
+                command = SH_PEEK
+            elif reading is ReadEffect.LOOK:
                 raise unsupported("extend=False", SH_PEEK)
-        if answer is None:
-            answer = await self._client.perform(Prepared(_SH_GET, tkn, part))
+        asked_on = client.connection_number if client.is_remote else None
+        begun = client.begin(Prepared(command, tkn, part))
+        answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] == Status.COMMAND_NOT_EXIST and command is SH_PEEK:
+            client.note_unknown(SH_PEEK, asked_on)
+            return await self._ask(tkn, part, reading)
         if answer["st"] != OK_STATUS:
-            raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
+            raise await client.identified(self.refusal(_SH_GET, tkn, answer))
         keys: ObjectText = answer["keys"]
         return keys
 
