@@ -37,7 +37,7 @@ class ExpirySettings(NamedTuple):
 
 NEVER: Final = ExpirySettings()
 
-shared_settings = lru_cache(maxsize=256)(ExpirySettings)
+shared_settings: Callable[[int, bool, bool, bool], ExpirySettings] = lru_cache(maxsize=256)(ExpirySettings)
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class EmbeddedTransport(InProcessTransport):
 
     def __init__(self, shared: _Shared) -> None:
         super().__init__(shared.engine)
-        self.perform = self._perform
+        self.perform: Callable[[Prepared], dict[str, Any] | Awaitable[dict[str, Any]]] = self._perform
         self._shared: _Shared | None = shared
 
     async def request(self, exchange: Exchange) -> bytes:

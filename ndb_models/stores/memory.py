@@ -38,7 +38,7 @@ class MemoryStore(Uncopyable, Store):
 
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
         self._table: MemoryVerbs = MemoryVerbs(limits, clock)
-        self.verbs = self._table
+        self.verbs: Verbs | None = self._table
 
     async def read(self, work: Callable[[Verbs], T]) -> T:
         return work(self._table)

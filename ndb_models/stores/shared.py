@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from ndb_models.stores.contract import VERBS
+from ndb_models.stores.contract import VERBS, Verbs
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.memory_verbs import MemoryVerbs
 from ndb_models.stores.occupancy import NO_LIMITS
@@ -28,7 +28,8 @@ class SharedMemoryStore(MemoryStore):
         super().__init__(clock=clock)
         # Reentrant: work that holds it calls verbs. Verbs that go through all sessions hold it for one turn at a time.
         self._guard = lock = threading.RLock()
-        self.verbs = self._table = _LockedVerbs(lock, clock)
+        self._table: MemoryVerbs = _LockedVerbs(lock, clock)
+        self.verbs: Verbs | None = self._table
 
 
 class _LockedVerbs(MemoryVerbs):
