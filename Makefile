@@ -5,8 +5,8 @@ READY := .venv/.ready
 # By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-# What CI runs, in this order. Together, `coverage`, `rest` and `fuzz` run every test once.
-CHECKS := demo package versions fuzz debug lint types coverage rest
+# What CI runs, in this order.
+CHECKS := demo package versions fuzz debug lint types test
 
 .PHONY: demo test coverage rest fuzz debug serve lint types mypy pyright bench versions package check format clean
 
@@ -14,12 +14,12 @@ demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## run every test, warnings as errors
-	@$(BIN)/python -W error -m pytest $(ARGS)
+	@$(BIN)/python -W error -m pytest -n 3 --dist worksteal $(ARGS)
 
-coverage: $(READY)  ## most tests, which take at least 94 % of the branches of the package, those of subprocesses too
+coverage: $(READY)  ## measure the branches that most tests take, in subprocesses too: at least 94 % (not a part of `check`)
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
-rest: $(READY)  ## the tests that `coverage` and `fuzz` leave out: they judge times, or repeat what others take
+rest: $(READY)  ## the tests that `coverage` leaves out: they judge times, or repeat what others take
 	@$(BIN)/python -W error -m pytest --ignore=tests/fuzz -m unmeasured -n 3 --dist worksteal $(ARGS)
 
 fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
@@ -61,7 +61,7 @@ package: .venv/.ready-package  ## build the distributions, and run tests of the 
 check: export NDB_CRASHES ?= 100
 # This version of Python runs all tests anyway.
 check: export NDB_FAST_ON ?= OTHERS
-check:  ## all that CI runs, about 15 minutes on two cores
+check:  ## all that CI runs, about 17 minutes on two cores
 	@for step in $(CHECKS); do \
 		begun=$$(date +%s); \
 		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \
