@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, changing, repository, sqlite, transport, versions
+from benchmarks import calls, capacity, changing, repository, sqlite, transport, verbs, versions
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -35,6 +35,7 @@ def main() -> None:
         repository.bench(server, scale=scale, rounds=options.rounds)
         changing.bench(server, scale=scale, rounds=options.rounds)
         capacity.bench(server, scale=scale)
+    verbs.bench(scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
 
