@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ndb_models.engine.answer_counts import AnswerCounts
+from ndb_models.engine.beginning import begun
 from ndb_models.engine.context import OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session
@@ -122,8 +123,8 @@ class Engine(Uncopyable):
         Raises:
             StoreError: the store failed, and the engine has `raise_store_errors`.
         """
-        begun = self.begin(frame, admin)
-        return begun if isinstance(begun, bytes) else await begun
+        answer = self.begin(frame, admin)
+        return answer if isinstance(answer, bytes) else await answer
 
     def begin(
         self, frame: bytes, admin: bool = True, on_miss: OnMiss | None = None
@@ -204,9 +205,18 @@ class Engine(Uncopyable):
         the command and the values are JSON.
         """
         action = ACTIONS.get(request.command.name)
-        if action is None or self._verbs is None:
-            return self._perform_later(request, action)
         try:
+            if action is None:
+                handled = HANDLERS[request.command.name](self._context, request)
+                if isinstance(handled, dict):
+                    return handled
+                performing = self._answered(request, handled)
+                may_wait = self._verbs is None or request.command.may_take_long
+                return performing if may_wait else begun(performing)
+            if self._verbs is None:
+                carry_out = self._store.write if action.writes else self._store.read
+                carrying_out = carry_out(lambda verbs: action.verb(verbs, request, self._most))
+                return self._answered(request, carrying_out, action)
             result = action.verb(self._verbs, request, self._most)
             if action.answer is None:  # as `Action.body`, without a call
                 return {action.member: result, "st": _OK} if action.member else OK
@@ -214,14 +224,11 @@ class Engine(Uncopyable):
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)
 
-    async def _perform_later(self, request: AnyRequest, action: Action | None) -> Body:
-        most = self._most
+    async def _answered(self, request: AnyRequest, performing: Awaitable[Any], action: Action | None = None) -> Body:
+        """Return the body of the answer. It is awaited, or made by an action of a result that is awaited."""
         try:
-            if action is None:
-                return await HANDLERS[request.command.name](self._context, request)
-            carry_out = self._store.write if action.writes else self._store.read
-            result = await carry_out(lambda verbs: action.verb(verbs, request, most))
-            return action.body(request, result, most)
+            result = await performing
+            return result if action is None else action.body(request, result, self._most)
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)
 

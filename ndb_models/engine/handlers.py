@@ -1,7 +1,7 @@
 """How each command is carried out.
 
 Most commands are one verb of the store, and an answer made of its result: an `Action`. The others are handlers, which
-may wait: for several verbs, for turns of long work, for data sets.
+may wait: for several verbs, for turns of long work, for data sets. If it need not wait, it returns the body itself.
 """
 
 from __future__ import annotations
@@ -132,16 +132,23 @@ ACTIONS: Final[Mapping[str, Action]] = {
 """The commands that are one verb of the store, by name."""
 
 
-Handler: TypeAlias = Callable[[Context, Any], Awaitable[Body]]
-"""Carries out a request, and returns the body of its answer."""
+Handler: TypeAlias = Callable[[Context, Any], Body | Awaitable[Body]]
+"""Carries out a request, and returns the body of its answer, or an awaitable for it if that takes waiting."""
 
 
 async def _sh_end_all(context: Context, _request: AnyRequest) -> Body:
     return {"cnt": await context.store.end_all(), "st": OK_STATUS}
 
 
-async def _sh_exists(context: Context, request: AnyRequest) -> Body:
+def _sh_exists(context: Context, request: AnyRequest) -> Body | Awaitable[Body]:
     tokens: list[Any] = request.body["tkns"]
+    verbs = context.store.verbs
+    if verbs is None or len(tokens) > _LOOKED_UP_AT_ONCE:
+        return _exist_in_parts(context, tokens)
+    return {"exist": verbs.exist(filter(is_token, tokens)), "st": OK_STATUS}
+
+
+async def _exist_in_parts(context: Context, tokens: list[Any]) -> Body:
     found = await context.store.exist(filter(is_token, tokens[:_LOOKED_UP_AT_ONCE]))
     for start in range(_LOOKED_UP_AT_ONCE, len(tokens), _LOOKED_UP_AT_ONCE):
         await next_turn()
@@ -154,7 +161,7 @@ async def _sh_info_all(context: Context, _request: AnyRequest) -> Body:
     return {"st": OK_STATUS, "totalKeys": keys, "totalSessions": sessions}
 
 
-async def _sv_info(context: Context, _request: AnyRequest) -> Body:
+def _sv_info(context: Context, _request: AnyRequest) -> Body:
     return {"persistEnabled": context.data_sets.enabled, "serverVersion": OWN_SERVER + __version__, "st": OK_STATUS}
 
 
