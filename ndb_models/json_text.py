@@ -42,7 +42,7 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     text: bytes
     known_names: tuple[str, ...] | None = None
-    _members: dict[str, bytes] | None = None
+    _raw: dict[str, msgspec.Raw] | None = None
 
     def __eq__(self, other: object) -> bool:
         return dict(self.items()) == other if isinstance(other, Mapping) else NotImplemented
@@ -69,8 +69,12 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         text = b'%b%b"%b":%b}' % (self.text[:-1], b"," if names else b"", name.encode(), text)
         return ObjectText(text, and_last(names, name))
 
-    def chosen(self, names: Iterable[str]) -> ObjectText:
+    def chosen(self, names: tuple[str, ...]) -> ObjectText:
         """Return an object of the named members, in the order of `names`. Missing members are left out."""
+        if len(names) == 1 and self.known_names and names[0] == self.known_names[-1]:
+            last = _last_member(self.text, names[0])
+            if last is not None:
+                return ObjectText(last, names)
         members = _split(self.text)
         found = {name: members[name] for name in names if name in members}
         return ObjectText(_encode(found), tuple(found))
@@ -85,14 +89,19 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
             texts.update({name: msgspec.Raw(text) for name, text in members.items()})
         return ObjectText(_encode(texts), old if len(texts) == len(old) else _shared(tuple(texts)))
 
+    @property
+    def raw(self) -> dict[str, msgspec.Raw]:
+        """Views of the members' texts, made once; do not change the dict. The errors in `UNREADABLE` are raised."""
+        if self._raw is None:
+            self._raw = _split(self.text)
+        return self._raw
+
     def split(self) -> dict[str, bytes]:
         """Return the members' texts, as a new dict."""
         return split_members(self.text)
 
     def __getitem__(self, name: str) -> bytes:
-        if self._members is None:
-            self._members = self.split()
-        return self._members[name]
+        return bytes(self.raw[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -286,6 +295,25 @@ def split_members(text: bytes) -> dict[str, bytes]:
 def join_members(members: Mapping[str, bytes]) -> bytes:
     """Return the JSON object with the given names and texts."""
     return _encode({name: msgspec.Raw(text) for name, text in members.items()})
+
+
+_decode_any: Final = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def _last_member(text: bytes, name: str) -> bytes | None:
+    """Return an object of the last member of a valid JSON object, which has this name; None if it is not found.
+
+    A large object is not split for one small member.
+    """
+    start = b'"%b":' % name.encode()
+    found = before_last(text, b"," + start)
+    if found is None:
+        return None
+    try:
+        _decode_any(found[1])
+    except msgspec.DecodeError:  # it was found in a nested object
+        return None
+    return b"{%b%b}" % (start, found[1])
 
 
 def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:

@@ -126,3 +126,15 @@ def finished(work: Generator[None, None, Mapping[str, bytes]]) -> tuple[int, Map
         except StopIteration as done:
             return pauses, done.value
         pauses += 1
+
+
+def test_the_last_member_is_chosen_as_well_from_texts_that_hold_its_name_elsewhere() -> None:
+    nested = {"n": 1, "last": {"x": 1, "last": 2}}
+    quoted = {'a":1,"last': 1, "text": ',"last":3', "last": [1, ',"last":4', {"b": 0, "last": 5}]}
+    for members in ({"last": 1}, {"x": 1, "last": 2}, nested, quoted, {"ü": 1, "é": {"": 1, "é": 2}}):
+        whole = ObjectText.joined({name: msgspec.json.encode(value) for name, value in members.items()})
+        name = whole.names[-1]
+        chosen = whole.chosen((name,))
+        assert dict(chosen) == {name: msgspec.json.encode(members[name])}
+        assert chosen.text == msgspec.json.encode({name: members[name]})
+        assert ObjectText(whole.text).chosen((name,)).text == chosen.text

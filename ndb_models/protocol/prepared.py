@@ -60,12 +60,17 @@ class ReceivedKeys(ObjectText, gc=False, eq=False):
         except UNREADABLE:
             raise_without_context(unreadable(self.command))
 
-    def split(self) -> dict[str, bytes]:
-        """Return the texts of the keys, as a new dict."""
+    @property
+    def raw(self) -> dict[str, msgspec.Raw]:
+        """Views of the texts of the keys, made once."""
         try:
-            return super().split()
+            return super().raw
         except UNREADABLE:
             raise_without_context(unreadable(self.command))
+
+    def split(self) -> dict[str, bytes]:
+        """Return the texts of the keys, as a new dict."""
+        return {name: bytes(value) for name, value in self.raw.items()}
 
 
 def unreadable(command: str) -> ProtocolError:

@@ -178,7 +178,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-            set_stored(session, msgspec.structs.replace(stored, unsure=changes.names))
+            sent = Stored(stored.tkn, stored.keys, stored.deadline, changes.names, stored.by_another, stored.outdated)
+            set_stored(session, sent)
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
             moved = changed if stored.outdated is None else split_members(changes.after)

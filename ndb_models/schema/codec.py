@@ -236,7 +236,7 @@ class ModelCodec(Generic[B]):
         """
         if keys.text == before and not unsure:
             return Changes(NO_KEYS, [], unsure, before)
-        now, stored = raw_members(keys.text), raw_members(before)
+        now, stored = keys.raw, raw_members(before)
         removed = [name for name in unsure if name not in now] if unsure else []
         for name in unsure:
             stored.pop(name, None)
@@ -310,7 +310,7 @@ class ModelCodec(Generic[B]):
 
     def _as_read(self, model: B, keys: ObjectText, changed: Iterable[str]) -> B:
         """Return a model with the changed fields as its keys read, so that it shares no value with the caller."""
-        texts = raw_members(keys.text)
+        texts = keys.raw
         for name in changed:
             read = self._field_readers[name]
             if read is None or name not in texts:  # an extra key, or a field that is not stored

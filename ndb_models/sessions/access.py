@@ -54,6 +54,9 @@ _SH_RMV: Final = COMMANDS["SH_RMV"]
 # that were copied by hand do.
 _READS: Final = 2
 
+# Most programs read the fields of the class, those of some views, and the reserved key alone.
+_KNOWN_DIVISIONS: Final = 32
+
 # Others may upgrade a session while it is read in parts. An upgrade writes the reserved key twice at most.
 _PARTED_READS: Final = 3
 
@@ -90,9 +93,8 @@ class SessionAccess(SessionWriting):
             envelope_of(schema, version, None, lifetimes.of_class, by)
         )
         """The reserved key of most sessions."""
-        # The latest read: its names (mostly the fields of the class), the largest frame, and the requests it is divided
-        # into. One object, since threads may share a store in memory.
-        self._asked: tuple[tuple[str, ...] | None, int | None, Sequence[Parameters]] = None, None, ()
+        # The requests that a read of some names is divided into, by the names and the largest frame.
+        self._divided: dict[tuple[tuple[str, ...], int | None], Sequence[Parameters]] = {}
         self._foreign = foreign
         self.lifetimes: Lifetimes = lifetimes
 
@@ -116,7 +118,8 @@ class SessionAccess(SessionWriting):
         Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        _, envelope, _ = split_envelope(await self._read_parts(tkn, self._divided(()), ReadEffect.UPKEEP))
+        parts = self._divide((), self._client.max_payload)
+        _, envelope, _ = split_envelope(await self._read_parts(tkn, parts, ReadEffect.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
     async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE) -> Read:
@@ -132,10 +135,7 @@ class SessionAccess(SessionWriting):
             raise not_a_token(tkn)
         client = self._client
         limit = client.max_payload
-        asked, parted_for, parts = self._asked
-        if names is not asked or limit != parted_for:
-            parts = self._divided(names)
-            self._asked = names, limit, parts
+        parts = self._divided.get((names, limit)) or self._divide(names, limit)
         for _ in range(_READS):
             if len(parts) > 1:
                 keys = await self._read_parts(tkn, parts, reading)
@@ -208,10 +208,13 @@ class SessionAccess(SessionWriting):
         names = await self.of_session(tkn, self._client.sh_keys(tkn))
         return tuple([name for name in names if name != RESERVED_KEY])
 
-    def _divided(self, names: tuple[str, ...]) -> Sequence[Parameters]:
+    def _divide(self, names: tuple[str, ...], limit: int | None) -> Sequence[Parameters]:
         """Return the parameters of the reads that fetch these keys. Each read includes the reserved key."""
-        parts = split_names(_SH_GET, names, RESERVED_KEY, self._client.max_payload)
-        return [Parameters(keys=part) for part in parts]
+        parts = [Parameters(keys=part) for part in split_names(_SH_GET, names, RESERVED_KEY, limit)]
+        if len(self._divided) >= _KNOWN_DIVISIONS:  # sessions of an open class may have any names
+            self._divided.clear()
+        self._divided[names, limit] = parts
+        return parts
 
     async def _read_parts(
         self, tkn: SessionToken, parts: Sequence[Parameters], reading: ReadEffect, tries: int = _PARTED_READS
@@ -271,7 +274,8 @@ class SessionAccess(SessionWriting):
 
     async def raw(self, tkn: SessionToken, reading: ReadEffect) -> dict[str, bytes]:
         """Return all keys of a session of any kind, as their JSON text."""
-        return (await self._read_parts(tkn, self._divided(await self._all_names(tkn)), reading)).split()
+        parts = self._divide(await self._all_names(tkn), self._client.max_payload)
+        return (await self._read_parts(tkn, parts, reading)).split()
 
     async def replace(
         self, old: SessionToken, new: SessionToken, forget: Callable[[], Awaitable[None]] | None = None

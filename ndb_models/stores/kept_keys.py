@@ -32,7 +32,7 @@ def kept(keys: Mapping[str, bytes]) -> Kept:
 
 def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
     """Return keys with these written over them."""
-    if not isinstance(written, ObjectText) and not written:
+    if type(written) is not ObjectText and not written:  # `isinstance` would ask the abstract base classes
         return keys
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
