@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABCMeta
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate, islice
 from typing import Final, TypeVar

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError, ResponseError, UnavailableError
+from ndb_models.expectations import told_by
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.exchange import Call
 from ndb_models.protocol.prepared import Parameters, Prepared
@@ -19,6 +21,8 @@ C = TypeVar("C", Call, Prepared)
 
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60
 """A hundred years, in seconds: the longest duration that is sent to a NemesisDB."""
+
+NO_TEXTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 # Attempts to end a session that must not stay.
 _ENDINGS: Final = 4
@@ -164,6 +168,37 @@ class SessionCommands(Requester):
         """
         expiry = _expiry(durationSeconds, deleteSessionOnExpire, extendOnSetAdd, extendOnGet)
         return await self._done("SH_EXPIRE", tkn=tkn, expiry=expiry)
+
+    async def sh_change(
+        self,
+        keys: Mapping[str, JsonInput],
+        tkn: SessionToken,
+        *,
+        remove: Sequence[str] = (),
+        texts: Mapping[str, str] = NO_TEXTS,
+        absent: Sequence[str] = (),
+    ) -> bool:
+        """Write some keys and remove others in one step, if the session's keys are as expected: a compare-and-set.
+
+        A change that is made extends the expiry as `sh_set` does, also with nothing to write. A cancelled call, or one
+        that ends in `ConnectionLostError`, may have been carried out. It is not sent again by itself.
+
+        Args:
+            keys: the keys to write.
+            tkn: the session.
+            remove: the keys to remove. A key that is also written is written.
+            texts: the JSON texts that keys must have, to the byte as they were stored.
+            absent: the names of keys that must be missing.
+
+        Returns:
+            True if the change was made, False if a key was not as expected. Then the session is as it was.
+
+        Raises:
+            UnsupportedError: the server is a NemesisDB, which has no such command.
+        """
+        expected = {**dict.fromkeys(names_of(absent)), **{name: text.encode() for name, text in texts.items()}}
+        told = told_by(expected)
+        return await self._ask("SH_CHANGE", "done", bool, tkn=tkn, keys=keys, remove=[*names_of(remove)], **told)
 
     async def sh_rmv(self, keys: Sequence[str], tkn: SessionToken) -> bool:
         """Remove keys. Missing keys do no harm. At least one key must be named (status 42)."""

@@ -118,7 +118,7 @@ async def kv_update(context: Context, request: AnyRequest) -> Body:
             changed = await search.do(replaced(old, places, new))
             if await search.do(nesting_exceeds(changed, MAX_VALUE_NESTING)):
                 return {"cnt": 0, "st": Status.VALUE_SIZE}
-            if await store.swap(SHARED, name, old, changed):
+            if await store.change(SHARED, {name: changed}, expected={name: old}):
                 return {"cnt": len(places), "st": Status.OK}
     except PathError as exc:
         return {"cnt": 0, **_path_refused(exc)}
@@ -147,5 +147,5 @@ async def kv_arr_append(context: Context, request: AnyRequest) -> Body:
             return {"st": Status.VALUE_SIZE}
         if len(new) > context.limits.answer:
             raise too_large(request.command.name, context.limits.answer)
-        if await store.swap(SHARED, key, old, new):
+        if await store.change(SHARED, {key: new}, expected={key: old}):
             return {"st": Status.OK}

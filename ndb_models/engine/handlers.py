@@ -14,7 +14,9 @@ import msgspec
 
 from ndb_models.engine.context import OK, AnyRequest, Body, Context, too_large
 from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
+from ndb_models.expectations import expected_by
 from ndb_models.protocol.commands import TOKEN, is_token
+from ndb_models.protocol.prepared import Conditions
 from ndb_models.protocol.servers import OWN_SERVER
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.stores.contract import NO_KEYS, SessionInfo, Verbs
@@ -97,6 +99,13 @@ def _swap(pair: bytes) -> tuple[bytes, bytes]:
     return bytes(old), bytes(new)
 
 
+def _change(verbs: Verbs, request: AnyRequest, _most: int) -> bool:
+    body, keys = request.body, request.values
+    if type(body) is Conditions:
+        return verbs.change(request.tkn, keys, body.removed, body.expected)
+    return verbs.change(request.tkn, keys, body.get("remove") or (), expected_by(body))
+
+
 def _info(request: AnyRequest, info: SessionInfo, _most: int) -> Body:
     answer: dict[str, Any] = {"expires": info.remaining is not None, "keyCnt": info.key_count, "shared": False}
     if info.remaining is not None:
@@ -126,6 +135,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     ),
     "SH_PEEK": Action(lambda verbs, request, most: verbs.peek(request.tkn, request.body["keys"], most), "keys"),
     "SH_EXPIRE": Action(_expire, "done", writes=True),
+    "SH_CHANGE": Action(_change, "done", writes=True),
     "SH_END": Action(lambda verbs, request, _: verbs.end(request.tkn), answer=_ended, writes=True),
     "SH_INFO": Action(lambda verbs, request, _: verbs.info(request.tkn), answer=_info),
 }

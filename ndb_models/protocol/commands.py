@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
+from ndb_models.expectations import TextDigest, is_digest
 from ndb_models.protocol.echoes import Echo, chooses, no_echo, repeats
 from ndb_models.protocol.statuses import Status
 
@@ -271,6 +272,33 @@ _OTHER_COMMANDS: Final = (
             ),
         ),
         repeatable=True,
+        of_session=True,
+        beyond=True,
+        stores_values="keys",
+    ),
+    Command(
+        "SH_CHANGE",
+        (
+            Param("absent", ParamType.ARRAY, required=False, of_strings=True),
+            Param("digests", ParamType.OBJECT, required=False),
+            _KEYS_OBJECT,
+            Param("remove", ParamType.ARRAY, required=False, of_strings=True),
+            Param("texts", ParamType.OBJECT, required=False),
+        ),
+        (
+            Check(
+                "digests",
+                lambda digests: all(map(is_digest, digests.values())),
+                Status.VALUE_TYPE_INVALID,
+                f"each of 'digests' must be {TextDigest.HEX_DIGITS} hexadecimal digits",
+            ),
+            Check(
+                "texts",
+                lambda texts: {str}.issuperset(map(type, texts.values())),
+                Status.VALUE_TYPE_INVALID,
+                "each of 'texts' must be a string",
+            ),
+        ),
         of_session=True,
         beyond=True,
         stores_values="keys",

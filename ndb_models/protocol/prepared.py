@@ -5,12 +5,13 @@ Without a wire they need no frame: an engine in the same process takes them as t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from ndb_models.errors import ProtocolError
+from ndb_models.expectations import Expected, told_by
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.protocol.commands import Command
 from ndb_models.protocol.statuses import OK_STATUS
@@ -82,21 +83,47 @@ class Parameters(dict[str, Any]):
     """The parameters of a request, without the session's token and the values to store. Made once for many requests.
 
     An `expiry` is given as the protocol has it, and held as `ExpirySettings`.
-
-    Attributes:
-        text: the same as members of a JSON object, each with a comma before it.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("_text",)
 
     def __init__(self, **body: Any) -> None:
         super().__init__(body)
-        self.text: bytes = b"," + _encode(body)[1:-1] if body else b""
+        self._text = _members(body)
         if "expiry" in body:
             self["expiry"] = settings_in(body["expiry"])
 
+    @property
+    def text(self) -> bytes:
+        """The same as members of a JSON object, each with a comma before it."""
+        return self._text
+
+
+def _members(body: Mapping[str, Any]) -> bytes:
+    return b"," + _encode(body)[1:-1] if body else b""
+
 
 NO_PARAMETERS: Final = Parameters()
+
+
+class Conditions(Parameters):
+    """The parameters of an `SH_CHANGE`: the values that keys must have, and the keys to remove.
+
+    In this process nothing is encoded. In a frame, long texts are compared by their digests.
+    """
+
+    __slots__ = ("expected", "removed")
+
+    def __init__(self, expected: Expected, removed: Collection[str] = ()) -> None:
+        super().__init__()
+        self.expected: Expected = expected
+        self.removed: Collection[str] = removed
+
+    @property
+    def text(self) -> bytes:
+        """The parameters as they stand in a frame."""
+        body = told_by(self.expected)
+        return _members({**body, "remove": [*self.removed]} if self.removed else body)
 
 
 class Prepared(msgspec.Struct):

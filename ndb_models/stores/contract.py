@@ -10,9 +10,10 @@ existed, or has ended, the verb raises `UnknownSessionError` and leaves the stor
 
 Expiry is exact. Once a session's time has come, every verb finds it gone or emptied, whether or not it has been swept.
 The time comes `expiry.duration` seconds after the timer was started. Then the session ends (`delete_session`), or it
-loses its keys and its timer starts again, as often as it takes. Only `set`, `add` and `get` restart the timer, and only
-if the session's `extend_on_set_add` or `extend_on_get` says so. `expire` restarts it if told to. If the clock is set
-back, a session ends no later than its duration from then on. This is put right when it is next touched or swept.
+loses its keys and its timer starts again, as often as it takes. Only `set`, `add`, `change` and `get` restart the
+timer, and only if the session's `extend_on_set_add` or `extend_on_get` says so. `expire` restarts it if told to. If the
+clock is set back, a session ends no later than its duration from then on. This is put right when it is next touched or
+swept.
 
 The verbs on one map are plain functions, in `Verbs`. A `Store` decides where they run, and who waits for them: its
 `read` and `write` carry out a function of the verbs. In memory that is at once, in a file it is in a thread and a
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -34,6 +35,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
 from ndb_models.types import NEVER as NEVER
 from ndb_models.types import ExpirySettings as ExpirySettings
@@ -143,8 +145,18 @@ class Verbs(Protocol):
     def remove(self, scope: Scope, names: Iterable[str]) -> None:
         """Remove the keys with these names. Missing keys do no harm."""
 
-    def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        """Replace the key's value if it is still `old`; tell whether it was. Never extends the expiry."""
+    def change(
+        self,
+        scope: Scope,
+        keys: Mapping[str, bytes],
+        removed: Collection[str] = (),
+        expected: Expected = NO_EXPECTATIONS,
+    ) -> bool:
+        """Write some keys and remove others, if the keys in `expected` have these values; tell whether they had.
+
+        A key that is both written and removed is written. If a value differs, the session is unchanged, and its expiry
+        is not extended. Otherwise this counts as `set`.
+        """
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
         """Remove all keys, then write these; return how many were removed. Never extends the expiry."""
@@ -229,9 +241,16 @@ class AwaitedVerbs(ABC):
         removed = tuple(names)
         await self.write(lambda verbs: verbs.remove(scope, removed))
 
-    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        """Do what `Verbs.swap` does."""
-        return await self.write(lambda verbs: verbs.swap(scope, name, old, new))
+    async def change(
+        self,
+        scope: Scope,
+        keys: Mapping[str, bytes],
+        removed: Iterable[str] = (),
+        expected: Expected = NO_EXPECTATIONS,
+    ) -> bool:
+        """Do what `Verbs.change` does."""
+        written, gone, compared = _unshared(keys), tuple(removed), dict(expected)
+        return await self.write(lambda verbs: verbs.change(scope, written, gone, compared))
 
     async def clear(self, scope: Scope) -> int:
         """Remove all keys; return how many there were."""

@@ -5,9 +5,10 @@ One text takes half the memory, and is read at once. A large text would take lon
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Final, TypeAlias
 
+from ndb_models.expectations import Expected, as_expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.stores.contract import Swaps
 
@@ -42,6 +43,16 @@ def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
     if len(keys.text) <= _BYTES and len(names) <= _MEMBERS:
         return keys.updated(written)
     return {**keys.split(), **parted(written)}
+
+
+def changed(keys: Kept, written: Mapping[str, bytes], removed: Collection[str], expected: Expected) -> Kept | None:
+    """Return keys with some written and others removed; None if one of them is not as expected."""
+    there = parted(keys)
+    for name, value in expected.items():
+        if not as_expected(there.get(name), value):
+            return None
+    gone = frozenset(removed).difference(written) if removed else frozenset[str]()
+    return updated(without(keys, gone) if gone else keys, written)
 
 
 def swapped(keys: Kept, swaps: Swaps) -> Kept | None:

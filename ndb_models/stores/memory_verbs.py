@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -22,7 +23,7 @@ from ndb_models.stores.contract import (
     draw_token,
 )
 from ndb_models.stores.freeing import free_later
-from ndb_models.stores.kept_keys import Kept, chosen, kept, parted, swapped, updated, without
+from ndb_models.stores.kept_keys import Kept, changed, chosen, kept, parted, swapped, updated, without
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.session_table import SessionTable, StoredSession
 from ndb_models.types import Clock, SessionToken
@@ -71,13 +72,16 @@ class MemoryVerbs(SessionTable, Verbs):
         if self._occupancy is not None:
             self._keep(session, new, None if type(new) is ObjectText else parted(keys))
         session.keys = new
+        self._extend_by_writing(scope, session, now)
+
+    def _extend_by_writing(self, token: SessionToken, session: StoredSession, now: float) -> None:
         expiry = session.expiry
         if expiry.duration:
             deadline = now + expiry.duration
             if expiry.extend_on_set_add and deadline >= session.deadline:
                 session.deadline = deadline
             elif deadline < session.deadline:  # the clock was set back
-                self._end_by(scope, session, deadline)
+                self._end_by(token, session, deadline)
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         added = parted(keys)
@@ -120,21 +124,33 @@ class MemoryVerbs(SessionTable, Verbs):
             session = self._require_to_change(scope, self._clock())
             self._keep(session, without(session.keys, gone))
             return
-        removed = {name: self._shared.pop(name) for name in gone if name in self._shared}
+        self._remove_shared(gone)
+
+    def _remove_shared(self, names: Iterable[str]) -> None:
+        removed = {name: self._shared.pop(name) for name in names if name in self._shared}
         if self._occupancy is not None:
             self._occupancy.remove_shared(removed)
 
-    def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
+    def change(
+        self,
+        scope: Scope,
+        keys: Mapping[str, bytes],
+        removed: Collection[str] = (),
+        expected: Expected = NO_EXPECTATIONS,
+    ) -> bool:
         if scope is None:
-            if self._shared.get(name) != old:
+            if not all(as_expected(self._shared.get(name), value) for name, value in expected.items()):
                 return False
-            self._write_shared({name: new})
+            self._write_shared(parted(keys))
+            self._remove_shared(frozenset(removed).difference(keys))
             return True
-        session = self._require_to_change(scope, self._clock())
-        if parted(session.keys).get(name) != old:
+        now = self._clock()
+        session = self._require_to_change(scope, now)
+        new = changed(session.keys, keys, removed, expected)
+        if new is None:
             return False
-        keys = updated(session.keys, {name: new})
-        self._keep(session, keys, None if type(keys) is ObjectText else {name: new})
+        self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
+        self._extend_by_writing(scope, session, now)
         return True
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:

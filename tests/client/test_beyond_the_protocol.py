@@ -66,8 +66,24 @@ async def test_a_server_is_asked_once_for_each_connection_what_it_knows() -> Non
                 await client.sh_peek(["a"], users[0].tkn)
             with pytest.raises(UnsupportedError, match="SH_EXPIRE"):
                 await client.sh_expire(users[0].tkn, 60)
+            with pytest.raises(UnsupportedError, match="SH_CHANGE"):
+                await client.sh_change({}, users[0].tkn)
         # The raw methods ask whenever they are called, since they say no more than what was answered.
-        assert set(engine.commands()) == {"SH_PEEK", "SH_EXPIRE"}
+        assert set(engine.commands()) == {"SH_PEEK", "SH_EXPIRE", "SH_CHANGE"}
+
+
+async def test_keys_are_compared_and_set(client: NdbClient) -> None:
+    tkn = (await client.sh_create_session()).tkn
+    long = "x" * 100
+    await client.sh_set({"cart": {"apple": 1}, "text": long, "old": 1}, tkn)
+    cart, text = '{"apple":1}', f'"{long}"'
+    assert not await client.sh_change({"cart": {}}, tkn, texts={"cart": "{}", "text": text})
+    assert not await client.sh_change({"cart": {}}, tkn, texts={"text": text + " "})
+    assert not await client.sh_change({"cart": {}}, tkn, absent=["old"])
+    assert await client.sh_change({"new": 2}, tkn, remove=["old"], texts={"cart": cart, "text": text}, absent=["new"])
+    assert await client.sh_get(["cart", "old", "new"], tkn) == {"cart": {"apple": 1}, "new": 2}
+    with pytest.raises(InvalidArgumentError, match="not a str"):
+        await client.sh_change({}, tkn, remove="old")
 
 
 async def test_it_is_learnt_anew_when_another_server_stands_there() -> None:

@@ -37,6 +37,7 @@ REQUESTS: dict[str, dict[str, object]] = {
     "SH_END": {"tkn": 5},
     "SH_PEEK": {"tkn": 5, "keys": ["a"]},
     "SH_EXPIRE": {"tkn": 5, "expiry": {"duration": 5}},
+    "SH_CHANGE": {"tkn": 5, "keys": {"a": 2}, "texts": {"a": "1"}},
 }
 
 

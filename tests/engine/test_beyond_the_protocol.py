@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -57,3 +58,48 @@ async def test_the_longest_durations_are_told_exactly(ask: Asker, duration: int)
         await ask("SH_SET", tkn=tkn, keys={"a": 1})
         assert (await ask("SH_GET", tkn=tkn, keys=["a"]))["keys"] == {"a": 1}
         assert await ask.status("SH_EXPIRE", tkn=tkn, expiry={**EXPIRY, "duration": duration}) == 1
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+async def test_keys_are_changed_in_one_step_if_the_others_are_as_told(ask: Asker) -> None:
+    engine = ask.engine
+    tkn = await ask.new()
+    await engine.handle(b'{"SH_SET":{"tkn":%d,"keys":{"a":{"x": 1.0},"b":"\xc3\xa9","c":3}}}' % tkn)
+    for told, done in (
+        ({"texts": {"a": '{"x":1.0}'}}, False),
+        ({"texts": {"a": '{"x": 1.0}', "b": '"e"'}}, False),
+        ({"texts": {"d": "null"}}, False),
+        ({"absent": ["d", "c"]}, False),
+        ({"digests": {"a": digest('{"x":1.0}')}}, False),
+        ({"digests": {"d": digest("null")}}, False),
+        ({"texts": {"a": '{"x": 1.0}'}, "digests": {"b": digest('"é"')}, "absent": ["d", 5]}, True),
+    ):
+        answer = await ask("SH_CHANGE", tkn=tkn, keys={"a": 2, "d": 4}, remove=["b", 5, "missing"], **told)
+        assert answer == {"done": done, "st": 1}
+        there = {"a": 2, "c": 3, "d": 4} if done else {"a": {"x": 1.0}, "b": "é", "c": 3}
+        assert await ask("SH_GET", tkn=tkn, keys=["a", "b", "c", "d"]) == {"keys": there, "st": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({}, 26),
+        ({"keys": []}, 41),
+        ({"keys": {}, "absent": {}}, 41),
+        ({"keys": {}, "remove": "a"}, 41),
+        ({"keys": {}, "texts": ["1"]}, 41),
+        ({"keys": {}, "texts": {"a": 1}}, 41),
+        ({"keys": {}, "digests": {"a": "12"}}, 41),
+        ({"keys": {}, "digests": {"a": "G" * 32}}, 41),
+        ({"keys": {}, "digests": {"a": "A" * 32}}, 41),
+        ({"keys": {}, "digests": {"a": None}}, 41),
+    ],
+)
+async def test_conditions_of_other_types_are_refused(ask: Asker, told: dict[str, object], status: int) -> None:
+    tkn = await ask.new()
+    await ask("SH_SET", tkn=tkn, keys={"a": 1})
+    assert await ask.status("SH_CHANGE", tkn=tkn, **told) == status
+    assert await ask("SH_GET", tkn=tkn, keys=["a"]) == {"keys": {"a": 1}, "st": 1}

@@ -53,6 +53,8 @@ async def right_body(ask: Asker, command: Command) -> dict[str, Any]:
         del body["name"]
     if command.name == "SH_EXPIRE":
         body["keys"] = {"a": [1, 2]}
+    if command.name == "SH_CHANGE":
+        body["digests"], body["texts"] = {"a": "0" * 32}, {"a": "1"}
     if command.of_session:
         body["tkn"] = await ask.new() if command.name != "SH_NEW_SET" else 7
     return body

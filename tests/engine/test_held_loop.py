@@ -56,6 +56,7 @@ def frames_of(value: str) -> list[bytes]:
         f'{{"KV_UPDATE":{{"key":"a","path":"$","value":{value}}}}}',
         f'{{"SH_NEW_SET":{{"tkn":6,"keys":{{"x":{value}}}}}}}',
         f'{{"SH_EXPIRE":{{"tkn":5,"expiry":{{"duration":0}},"keys":{{"b":[1,{value}]}}}}}}',
+        f'{{"SH_CHANGE":{{"tkn":5,"keys":{{"b":{value}}},"digests":{{"b":"{"0" * 32}"}}}}}}',
         f'{{"UNKNOWN":{{"keys":{value}}}}}',
     ]
     if value[0] == "{":

@@ -41,6 +41,7 @@ GUESSES: list[tuple[str, dict[str, Any]]] = [
     ("SH_INFO", {}),
     ("SH_PEEK", {"keys": ["a"]}),
     ("SH_EXPIRE", {"expiry": {"duration": 60}}),
+    ("SH_CHANGE", {"keys": {}}),
 ]
 
 

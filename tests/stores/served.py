@@ -16,6 +16,7 @@ import msgspec
 
 from ndb_models import NdbClient
 from ndb_models.engine.snapshots import Kind, Snapshots, sessions_texts
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected, told_by
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.exchange import FrameRequest
@@ -54,7 +55,7 @@ class ServedStore(Store):
         self._inner = inner
         self._snapshots = Snapshots(directory)
         self._numbers = itertools.count()
-        self._swapping = asyncio.Lock()
+        self._changing = asyncio.Lock()
 
     async def read(self, work: Callable[[Verbs], T]) -> T:
         raise AssertionError("every verb is a command")
@@ -104,12 +105,19 @@ class ServedStore(Store):
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
         await self._on_map("RMV", scope, keys=list(names))
 
-    async def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        async with self._swapping:
-            keys = await self.get_all(scope)
-            if keys.get(name) != old:
+    async def change(
+        self, scope: Scope, keys: Mapping[str, bytes], removed: Iterable[str] = (), expected: Expected = NO_EXPECTATIONS
+    ) -> bool:
+        gone = list(removed)
+        if scope is not SHARED:
+            told = {**told_by(expected), "remove": gone}
+            return bool((await self._ask("SH_CHANGE", scope, keys=_raw(keys), **told))["done"])
+        async with self._changing:  # the protocol has no such command for shared keys
+            there = await self.get_all(scope)
+            if not all(as_expected(there.get(name), value) for name, value in expected.items()):
                 return False
-            await self.replace(scope, {**keys, name: new})
+            kept = {name: text for name, text in there.items() if name not in gone}
+            await self.replace(scope, {**kept, **keys})
             return True
 
     async def clear(self, scope: Scope) -> int:

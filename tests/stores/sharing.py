@@ -22,7 +22,7 @@ async def count(store: SqliteStore, name: str, rounds: int) -> None:
     for _ in range(rounds):
         while True:
             old = (await store.get(SHARED_SESSION, [name]))[name]
-            if await store.swap(SHARED_SESSION, name, old, b"%d" % (int(old) + 1)):
+            if await store.change(SHARED_SESSION, {name: b"%d" % (int(old) + 1)}, expected={name: old}):
                 break
 
 

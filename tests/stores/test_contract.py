@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from ndb_models.expectations import TextDigest
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NEVER,
@@ -89,17 +90,37 @@ class TestAMapOfKeys:
         await store.remove(scope, ["a"])
         assert await store.get_all(scope) == {"b": b"2"}
 
-    async def test_swap_replaces_only_what_is_still_as_it_was(self, store: Store, scope: Scope) -> None:
+    async def test_change_writes_only_over_what_is_still_as_it_was(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1"})
-        assert await store.swap(scope, "a", b"1", b"2")
-        assert not await store.swap(scope, "a", b"1", b"3")
-        assert not await store.swap(scope, "missing", b"1", b"3")
+        assert await store.change(scope, {"a": b"2"}, expected={"a": b"1"})
+        assert not await store.change(scope, {"a": b"3"}, expected={"a": b"1"})
+        assert not await store.change(scope, {"missing": b"3"}, expected={"missing": b"1"})
         assert await store.get_all(scope) == {"a": b"2"}
 
-    async def test_swap_compares_bytes_and_not_json(self, store: Store, scope: Scope) -> None:
+    async def test_change_compares_bytes_and_not_json(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1.0"})
-        assert not await store.swap(scope, "a", b"1.00", b"2")
-        assert await store.swap(scope, "a", b"1.0", b"1.0")
+        assert not await store.change(scope, {"a": b"2"}, expected={"a": b"1.00"})
+        assert await store.change(scope, {"a": b"1.0"}, expected={"a": b"1.0"})
+
+    async def test_change_writes_and_removes_in_one_step_or_leaves_all(self, store: Store, scope: Scope) -> None:
+        await store.set(scope, {"a": b"1", "b": b"2", "c": b"3"})
+        before = await store.get_all(scope)
+        for expected in ({"a": b"1", "b": b"1"}, {"a": None}, {"d": b"1"}, {"b": TextDigest.of(b"1")}):
+            assert not await store.change(scope, {"a": b"9", "d": b"9"}, ["b"], expected)
+            assert await store.get_all(scope) == before
+        fitting = {"a": b"1", "b": TextDigest.of(b"2"), "d": None}
+        assert await store.change(scope, {"a": b"9", "c": b"8", "d": b"7"}, ["b", "c", "missing"], fitting)
+        assert await store.get_all(scope) == {"a": b"9", "c": b"8", "d": b"7"}
+
+    async def test_change_without_conditions_or_keys_is_made(self, store: Store, scope: Scope) -> None:
+        await store.set(scope, {"a": b"1", "b": b"2"})
+        assert await store.change(scope, {})
+        assert await store.change(scope, ObjectText.joined({"a": b"3"}))
+        assert await store.change(scope, {}, ["b"], {"a": b"3"})
+        assert await store.get_all(scope) == {"a": b"3"}
+        assert await store.change(scope, {}, ["a"])
+        assert await store.change(scope, {}, (), {"a": None})
+        assert await store.get_all(scope) == {}
 
     async def test_clear_removes_all_and_counts_them(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1", "b": b"2"})
@@ -137,7 +158,7 @@ class TestAMapOfKeys:
         await store.set(scope, {name: b"1", "other": b"2"})
         assert await store.get(scope, [name]) == {name: b"1"}
         assert await store.contains(scope, [name]) == [name]
-        assert await store.swap(scope, name, b"1", b"3")
+        assert await store.change(scope, {name: b"3"}, expected={name: b"1"})
         await store.remove(scope, [name])
         assert await store.get_all(scope) == {"other": b"2"}
 
@@ -166,13 +187,13 @@ class TestAMapOfKeys:
         await store.remove(scope, keys)
         assert await store.count(scope) == 0
 
-    async def test_of_many_that_swap_at_once_none_is_lost(self, store: Store, scope: Scope) -> None:
+    async def test_of_many_that_change_at_once_none_is_lost(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"counter": b"0"})
 
         async def increment() -> None:
             while True:
                 old = (await store.get(scope, ["counter"]))["counter"]
-                if await store.swap(scope, "counter", old, b"%d" % (int(old) + 1)):
+                if await store.change(scope, {"counter": b"%d" % (int(old) + 1)}, expected={"counter": old}):
                     return
 
         await asyncio.gather(*(increment() for _ in range(20)))

@@ -69,7 +69,7 @@ async def change_keys(store: Store, _clock: VirtualClock) -> None:
         await store.add(token + 1, {"c": b"2"})
         await store.replace(token + 2, {"d": b"3"})
         await store.remove(token + 3, ["a"])
-        await store.swap(token + 4, "a", b"%d" % (token + 4), b"4")
+        await store.change(token + 4, {"a": b"4"}, expected={"a": b"%d" % (token + 4)})
 
 
 async def change_expiry(store: Store, _clock: VirtualClock) -> None:

@@ -128,7 +128,7 @@ async def test_bytes_more_than_there_may_be_are_not_stored(scope: Scope) -> None
         store.set(scope, {"b": b"1"}),
         store.add(scope, {"b": b"1"}),
         store.replace(scope, {"a": b"1234567890123"}),
-        store.swap(scope, "a", b"123456789012", b"12345678901234567890"),
+        store.change(scope, {"a": b"12345678901234567890"}, expected={"a": b"123456789012"}),
         store.create(8, NEVER),
     ):
         with pytest.raises(LimitError, match=f"at most {size} bytes of names and values"):
@@ -221,11 +221,12 @@ TOKENS = st.sampled_from([1, 2, 3])
 SCOPES = st.one_of(st.none(), TOKENS)
 EXPIRIES = st.sampled_from([NEVER, MINUTE, ExpirySettings(30), ExpirySettings(60, True, True, True)])
 TEXTS = KEYS.map(ObjectText.joined)
+EXPECTED = st.dictionaries(NAMES, st.one_of(st.none(), st.just(b"1")), max_size=1)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["set", "add", "replace"]), SCOPES, st.one_of(KEYS, TEXTS)),
         st.tuples(st.just("remove"), SCOPES, st.lists(NAMES)),
-        st.tuples(st.just("swap"), SCOPES, NAMES, st.just(b"1"), st.just(b"22")),
+        st.tuples(st.just("change"), SCOPES, st.one_of(KEYS, TEXTS), st.lists(NAMES), EXPECTED),
         st.tuples(st.sampled_from(["clear", "get_all", "count"]), SCOPES),
         st.tuples(st.just("create"), TOKENS, EXPIRIES, st.one_of(KEYS, TEXTS)),
         st.tuples(st.just("end"), TOKENS),

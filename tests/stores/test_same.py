@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ndb_models.expectations import TextDigest
 from ndb_models.stores.contract import SHARED, ExpirySettings, Scope, SessionInfo, SessionRecord, Store
 from ndb_models.stores.contract import UnknownSessionError as Unknown
 from tests.conftest import VirtualClock
@@ -68,7 +69,13 @@ STEPS = st.one_of(
     st.builds(doing(lambda store, *given: store.get(*given)), SCOPES, NAMES),
     st.builds(doing(lambda store, *given: store.get_all(*given)), SCOPES),
     st.builds(doing(lambda store, *given: store.remove(*given)), SCOPES, NAMES),
-    st.builds(doing(lambda store, *given: store.swap(*given)), SCOPES, st.just("a"), VALUES, VALUES),
+    st.builds(
+        doing(lambda store, *given: store.change(*given)),
+        SCOPES,
+        KEYS,
+        NAMES,
+        st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), VALUES, VALUES.map(TextDigest.of)), max_size=2),
+    ),
     st.builds(doing(lambda store, *given: store.replace(*given)), SCOPES, KEYS),
     st.builds(doing(lambda store, *given: store.count(*given)), SCOPES),
     st.builds(doing(lambda store, *given: store.names(*given)), SCOPES),

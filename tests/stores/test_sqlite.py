@@ -152,7 +152,7 @@ class TestManyAtOnce:
                 for _ in range(50):
                     while True:
                         old = (await store.get(SHARED, ["counter"]))["counter"]
-                        if await store.swap(SHARED, "counter", old, b"%d" % (int(old) + 1)):
+                        if await store.change(SHARED, {"counter": b"%d" % (int(old) + 1)}, expected={"counter": old}):
                             break
 
             threads = [threading.Thread(target=asyncio.run, args=[count()]) for _ in range(3)]

@@ -57,7 +57,7 @@ TOUCHES: dict[str, Callable[[SqliteStore], Awaitable[object]]] = {
     "set": lambda store: store.set(TOKEN, {"a": b"2"}),
     "add": lambda store: store.add(TOKEN, {"b": b"2"}),
     "remove": lambda store: store.remove(TOKEN, ["a"]),
-    "swap": lambda store: store.swap(TOKEN, "a", b"1", b"2"),
+    "change": lambda store: store.change(TOKEN, {"a": b"2"}, expected={"a": b"1"}),
     "replace": lambda store: store.replace(TOKEN, {}),
     "create": lambda store: store.create(TOKEN, ENDING),
     "export": lambda store: store.export([TOKEN]),

@@ -209,7 +209,7 @@ class TestUntilItIsStored:
         await store.sweep()
         assert await store.exist([TOKEN]) == []
 
-    @pytest.mark.parametrize("verb", ["remove", "swap", "replace", "set", "add", "end", "end_all"])
+    @pytest.mark.parametrize("verb", ["remove", "change", "replace", "set", "add", "end", "end_all"])
     async def test_a_verb_that_writes_honours_it(self, store: SqliteStore, clock: VirtualClock, verb: str) -> None:
         await store.create(TOKEN, IDLE, {"a": b"1"})
         clock.move(59)
@@ -222,8 +222,8 @@ class TestUntilItIsStored:
                 assert await store.end_all() == 1
             case "remove":
                 await store.remove(TOKEN, ["a"])
-            case "swap":
-                assert await store.swap(TOKEN, "a", b"1", b"2")
+            case "change":
+                assert await store.change(TOKEN, {"a": b"2"}, expected={"a": b"1"})
             case "replace":
                 assert await store.replace(TOKEN, {"a": b"2"}) == 1
             case "set":

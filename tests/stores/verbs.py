@@ -12,12 +12,12 @@ Verb: TypeAlias = Callable[[Store, Scope], Awaitable[object]]
 WRITING: dict[str, Verb] = {
     "set": lambda store, scope: store.set(scope, {"a": b"2"}),
     "add": lambda store, scope: store.add(scope, {"b": b"2"}),
+    "change": lambda store, scope: store.change(scope, {"a": b"2"}, expected={"a": b"1"}),
 }
 GETTING: dict[str, Verb] = {"get": lambda store, scope: store.get(scope, ["a"])}
 OTHERS: dict[str, Verb] = {
     "get_all": lambda store, scope: store.get_all(scope),
     "remove": lambda store, scope: store.remove(scope, ["a"]),
-    "swap": lambda store, scope: store.swap(scope, "a", b"1", b"2"),
     "clear": lambda store, scope: store.clear(scope),
     "replace": lambda store, scope: store.replace(scope, {"b": b"2"}),
     "count": lambda store, scope: store.count(scope),

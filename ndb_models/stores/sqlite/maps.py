@@ -118,12 +118,6 @@ class Keys:
         """Remove all keys; return how many there were."""
         return self._connection.execute(_delete(self._is_session), self._of).rowcount
 
-    def swap(self, name: str, old: bytes, new: bytes) -> bool:
-        """Replace a value if it is still `old`; tell whether it was."""
-        table, condition = _TABLES[self._is_session]
-        statement = f"UPDATE {table} SET value = ? WHERE {condition} AND key = ? AND value = ?"
-        return self._connection.execute(statement, (new, *self._of, name, old)).rowcount == 1
-
     def _list(self, names: Sequence[str]) -> list[object]:
         return [*self._of, *names, *[names[-1]] * (_length(names) - len(names))]
 

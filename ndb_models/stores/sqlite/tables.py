@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -206,9 +207,22 @@ class Tables:
         """See `Verbs.remove`."""
         self._to_change(scope).remove(tuple(names))
 
-    def swap(self, scope: Scope, name: str, old: bytes, new: bytes) -> bool:
-        """See `Verbs.swap`."""
-        return self._to_change(scope).swap(name, old, new)
+    def change(
+        self,
+        scope: Scope,
+        keys: Mapping[str, bytes],
+        removed: Collection[str] = (),
+        expected: Expected = NO_EXPECTATIONS,
+    ) -> bool:
+        """See `Verbs.change`."""
+        visible = self._visible(scope)
+        found = {} if visible is None else visible.read(tuple(expected))
+        if not all(as_expected(found.get(name), value) for name, value in expected.items()):
+            return False
+        there = self._to_change(scope, by_set_add=True)
+        there.remove([name for name in removed if name not in keys])
+        there.write(keys, over=True)
+        return True
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
         """See `Verbs.replace`."""
