@@ -28,15 +28,15 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
-
-import msgspec
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
+from ndb_models.stores.records import SessionInfo as SessionInfo
+from ndb_models.stores.records import SessionRecord as SessionRecord
+from ndb_models.stores.records import Statistics as Statistics
 from ndb_models.types import NEVER as NEVER
 from ndb_models.types import ExpirySettings as ExpirySettings
 from ndb_models.types import SessionToken
@@ -84,39 +84,6 @@ Swaps: TypeAlias = Mapping[str, tuple[bytes, bytes]]
 """The values to replace, by key: the old one and the new one."""
 
 NO_SWAPS: Final[Swaps] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """Facts about a session. `remaining` is in seconds, None for a session that never expires."""
-
-    key_count: int
-    expiry: ExpirySettings
-    remaining: float | None
-
-
-class SessionRecord(msgspec.Struct, frozen=True, gc=False):
-    """A whole session, as it is saved and restored. There may be many, so the garbage collector skips them."""
-
-    token: SessionToken
-    expiry: ExpirySettings
-    keys: Mapping[str, bytes]
-
-    def __repr__(self) -> str:
-        return f"<SessionRecord of {len(self.keys)} keys>"
-
-
-class Statistics(NamedTuple):
-    """A store's figures for monitoring; None for a figure that it does not count.
-
-    `expired` counts how often a session was found expired since the store was opened. `size` is in bytes of memory;
-    only a store in memory with limits counts it.
-    """
-
-    sessions: int
-    keys: int
-    expired: int | None = None
-    size: int | None = None
 
 
 class Verbs(Protocol):
