@@ -13,6 +13,7 @@ from ndb_models.client import NdbClient, Session
 from ndb_models.config import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch
 from ndb_models.errors import (
     ConfigProblem,
+    ConflictError,
     ConnectError,
     ConnectionLostError,
     DuplicateError,
@@ -51,7 +52,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository import Reindexed, Repository
-from ndb_models.schema import Expiry, Lookup, SessionModel, UnstableFieldWarning, ZonedDatetime
+from ndb_models.schema import Expiry, Lookup, Merge, SessionModel, UnstableFieldWarning, ZonedDatetime
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.uncopyable import NotCopyableError
@@ -64,6 +65,7 @@ __all__ = [
     "ConfigProblem",
     "ConfigRepository",
     "ConfigWatch",
+    "ConflictError",
     "ConnectError",
     "ConnectionLostError",
     "DuplicateError",
@@ -74,6 +76,7 @@ __all__ = [
     "JsonInput",
     "JsonValue",
     "Lookup",
+    "Merge",
     "NdbClient",
     "NdbError",
     "NdbException",

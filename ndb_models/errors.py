@@ -36,6 +36,7 @@
     |-- SchemaError (TypeError)                    a model cannot be stored as it is declared
     |-- UnstorableError (ValueError)               a model's values would not come back equal
     |-- DuplicateError (ValueError)                another session has this value of a unique field
+    |-- ConflictError                              another request changed the same field meanwhile
     `-- StoredConfigError                          a stored configuration does not fit the model
 
 An application needs two: `except UnavailableError` answers 503, `except UnusableSessionError` asks for a new login.
@@ -218,6 +219,21 @@ class DuplicateError(NdbError, ValueError):
         super().__init__(
             f"{model}.{field}: another session has this value, or is taking or leaving it;"
             f" find_one({field}=...) returns the one that has it, if there is one"
+        )
+
+
+class ConflictError(NdbError):
+    """Another request changed this field since it was read. The field is marked `Merge.conflict`; nothing was stored.
+
+    Attributes: `model`, the class name; `field`, the field of the session that is marked, or that holds what is marked.
+    """
+
+    def __init__(self, model: str, field: str) -> None:
+        self.model = model
+        self.field = field
+        super().__init__(
+            f"{model}.{field}: another request changed it since it was read, and it is marked Merge.conflict;"
+            " read the session again, and decide whether the change is still wanted"
         )
 
 

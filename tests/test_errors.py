@@ -26,6 +26,7 @@ ERRORS: list[NdbError] = [
     errors.SchemaError("User", "name", "no"),
     errors.UnstorableError("User", [("name", "no")]),
     errors.DuplicateError("User", "email"),
+    errors.ConflictError("User", "balance"),
     errors.StoredDataError("User", 12345678, [("name", "no")]),
     errors.StoredConfigError("App", [errors.ConfigProblem("app:debug", "invalid", "no")]),
     errors.UpgradeError("User", 12345678, 1, "it raised KeyError"),

@@ -2,8 +2,9 @@
 
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup
+from ndb_models.schema.merge_rules import Merge
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.unstable import UnstableFieldWarning
 from ndb_models.schema.zoned import ZonedDatetime
 
-__all__ = ["Expiry", "Lookup", "SessionModel", "UnstableFieldWarning", "ZonedDatetime"]
+__all__ = ["Expiry", "Lookup", "Merge", "SessionModel", "UnstableFieldWarning", "ZonedDatetime"]

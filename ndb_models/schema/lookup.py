@@ -12,14 +12,14 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, Final, NamedTuple, Never, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Never, get_args, get_origin
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
-from pydantic.fields import FieldInfo
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.schema.field_types import field_types
 
 # 160 bits, as hexadecimal digits: too many to search for two values with one name.
 _DIGITS: Final = 40
@@ -37,8 +37,6 @@ _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
 
 _UNKNOWN: Final = "Any says nothing of what it holds, which may be floats: declare it, such as dict[str, int]"
 _BARE: Final = (object, dict, list, tuple)
-# Attributes of a TypedDict, of any module, and of a named tuple.
-_RECORDS: Final = ("__total__", "_fields")
 _WRITE: Final = "write Annotated[int, Lookup()], with the field's own type in place of int"
 
 
@@ -140,33 +138,15 @@ def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
             yield from _types_in(getattr(annotation, named), seen)
 
 
-class _Part(NamedTuple):
-    """A field of a class: its type and its metadata."""
-
-    annotation: Any
-    metadata: Sequence[Any] = ()
-
-
 def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
     """Yield all parts of the fields of types, at every depth."""
     for kind in types:
-        for part in _parts_of(kind) if isinstance(kind, type) else ():
+        for part in field_types(kind).values() if isinstance(kind, type) else ():
             # The marks of a session inside of another are its own.
             yield from () if hasattr(kind, "session_options") else part.metadata
             found = list(_types_in(part.annotation, seen))
             yield from found
             yield from _inside(found, seen)
-
-
-def _parts_of(kind: type[Any]) -> Iterator[_Part]:
-    if issubclass(kind, BaseModel) and kind is not BaseModel:
-        kind.model_rebuild(raise_errors=False)  # types that were not defined yet may be by now
-    fields: Mapping[str, FieldInfo] | None = getattr(kind, "__pydantic_fields__", None)
-    if fields is not None:
-        stored = (field for field in fields.values() if field.exclude is not True)
-        yield from (_Part(field.annotation, field.metadata) for field in stored)
-    elif is_dataclass(kind) or any(hasattr(kind, sign) for sign in _RECORDS):
-        yield from map(_Part, get_type_hints(kind, include_extras=True).values())
 
 
 # Texts that are in that form already: short integers, and ASCII strings without escapes. Most values are such.

@@ -18,6 +18,7 @@ from ndb_models.schema.defaults import check_defaults
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
+from ndb_models.schema.merge_rules import OF_CLASSES, Merge, check_marks, refuse_marks_as_types
 from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
@@ -30,11 +31,11 @@ _Inherited: TypeAlias = Literal["inherited"]
 Private: TypeAlias = Literal["refuse", "drop"]
 """How a model is stored if a private attribute would not come back: not at all, or without its private attributes."""
 
-_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private"})
+_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private", "merge"})
 
 _UNKNOWN_KEYWORD: Final = (
-    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, Pydantic's own, and those"
-    " that a base names in its __init_subclass__ or __pydantic_init_subclass__"
+    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, merge=, Pydantic's own,"
+    " and those that a base names in its __init_subclass__ or __pydantic_init_subclass__"
 )
 
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
@@ -45,12 +46,14 @@ class SessionOptions:
     """The options that a session class is declared with.
 
     `schema` is the name that its sessions are stored under. `upgrades` holds the steps that make older sessions
-    current. `private` says how private attributes that are not at their default are treated.
+    current. `private` says how private attributes that are not at their default are treated. `merge` says how changes
+    of fields without a mark are merged.
     """
 
     schema: str
     expiry: Expiry | None
     private: Private = "refuse"
+    merge: Merge = Merge.structure
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
     # True if the class says `schema=`.
     is_named: bool = field(default=False, compare=False, repr=False)
@@ -102,6 +105,10 @@ class SessionModel(BaseModel):
         private: private attributes are not stored. `"refuse"`, the default, refuses a model if one of them, at any
             depth, would not come back as it is. `"drop"` leaves them out: a session that is read has them as a new
             model does. Use it for attributes that can be worked out again, such as a cache. Inherited.
+        merge: how a change of a field is stored that another request has changed since it was read.
+            `Merge.structure`, the default, merges both changes by the structure of the value, see docs/repository.md.
+            With `Merge.later` the later write wins. With `Merge.conflict` it raises `ConflictError`. It applies to
+            fields without a `Merge` mark at any depth. Inherited.
 
     Raises (at class definition):
         SchemaError: the class cannot be stored as it is declared.
@@ -121,6 +128,7 @@ class SessionModel(BaseModel):
         version: int = 1,
         oldest: int = 1,
         private: Private | _Inherited = "inherited",
+        merge: Merge | _Inherited = "inherited",
         **kwargs: Any,
     ) -> None:
         unknown = kwargs.keys() - keywords_of(cls, "__pydantic_init_subclass__", SessionModel)
@@ -130,13 +138,16 @@ class SessionModel(BaseModel):
         annotations = inspect.get_annotations(cls)
         _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
+        refuse_marks_as_types(cls.__name__, annotations)
         _check_options(cls, expiry, schema)
         _check_private(cls, private)
+        _check_merge(cls, merge)
         inherited = cls.session_options
         cls.session_options = SessionOptions(
             schema or cls.__name__,
             inherited.expiry if expiry == "inherited" else expiry,
             inherited.private if private == "inherited" else private,
+            inherited.merge if merge == "inherited" else merge,
             Upgrades(cls.__name__, version, oldest),
             is_named=schema is not None,
         )
@@ -229,6 +240,7 @@ def check_definition(model: type[SessionModel]) -> None:
     """
     if model not in _checked:
         check_defaults(model)
+        check_marks(model)
         warn_of_unstable_fields(model)
         _checked.add(model)
 
@@ -243,6 +255,11 @@ def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> N
 def _check_private(cls: type[SessionModel], private: object) -> None:
     if private not in ("refuse", "drop", "inherited"):
         raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
+
+
+def _check_merge(cls: type[SessionModel], merge: object) -> None:
+    if merge != "inherited" and merge not in OF_CLASSES:
+        raise SchemaError(cls.__name__, None, "merge= is Merge.structure, Merge.later or Merge.conflict")
 
 
 def _generic_name(cls: type[SessionModel], base: str) -> str:

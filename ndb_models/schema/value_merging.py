@@ -1,0 +1,317 @@
+"""Merges two changes of one value: applies what one made of a base to what the other made of it.
+
+- Dicts are merged by key, models, dataclasses and named tuples by field, each value inside by its own type.
+- Sets are merged by the elements that were added and removed.
+- What was appended to a list, a tuple or a deque is appended to what the other made of it.
+- A mark may say how a value is merged, see `merge_rules`.
+- Everything else is a whole: the later write wins.
+
+The base of a new value is an empty one: of a key that both added, and of None that both replaced. A later write is
+`mine`; it is applied to `theirs`, which was stored first.
+"""
+
+# The merged values have no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from functools import lru_cache
+from types import GeneratorType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from pydantic import BaseModel
+
+from ndb_models.schema.lossless import MOST_DIGITS
+from ndb_models.schema.merge_rules import BY_STRUCTURE, Merge, MergeRule, rules_of
+from ndb_models.schema.value_equality import OF_CHANGES, difference
+from ndb_models.schema.value_kinds import ABSENT, EXACT, attributes, stored_names
+
+_Merging: TypeAlias = Generator["_Merging", Any, Any]
+"""Merges the parts of a value. It yields the merging of a part that has parts itself, and is sent the result."""
+
+_Merge: TypeAlias = Callable[[Any, Any, Any, MergeRule], object]
+"""Returns the merged value, or a generator that merges its parts."""
+
+
+class ConflictFound(Exception):  # noqa: N818 - not an error: it says what was found to the caller, who knows the field
+    """Both changed a value that is marked `Merge.conflict`."""
+
+
+def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) -> object:
+    """Return what becomes of `theirs` if the change from `base` to `mine` is made to it.
+
+    The result shares no value with `mine` and `base`. It may share values with `theirs`.
+
+    Args:
+        base: the value that was read; `ABSENT` for none.
+        mine: what was made of it; it differs from `base`.
+        theirs: what is stored by now; `ABSENT` for none.
+        rule: how the value is merged.
+
+    Raises:
+        ConflictFound: both changed a value that is marked `Merge.conflict`.
+    """
+    result = _merged(base, mine, theirs, rule)
+    running: list[_Merging] = [result] if isinstance(result, GeneratorType) else []
+    result = None if running else result
+    while running:  # a stack of its own: values may be nested deeper than Python calls
+        try:
+            running.append(running[-1].send(result))
+            result = None
+        except StopIteration as done:
+            running.pop()
+            result = done.value
+    return result
+
+
+def is_same(one: object, other: object) -> bool:
+    """Tell whether two values are the same, as far as is known; an object that cannot be compared differs."""
+    if one is other:
+        return True
+    kind = type(one)
+    if kind is type(other) and kind in EXACT:
+        return one == other
+    return difference(one, other, OF_CHANGES) is None
+
+
+def is_mergeable(value: object) -> bool:
+    """Tell whether a value is merged by its structure."""
+    kind: Any = type(value)
+    return _structure_of(kind) is not None
+
+
+def _merged(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
+    """Return the merged value, or a generator that merges its parts."""
+    if is_same(base, theirs) or mine is ABSENT:
+        return copied(mine)
+    match rule.mark:
+        case Merge.conflict:
+            raise ConflictFound
+        case Merge.add:
+            return _sum(base, mine, theirs)
+        case Merge.max:
+            return _last_in_order(mine, theirs)
+        case Merge.min:
+            return _first_in_order(mine, theirs)
+        case Merge.later:
+            return copied(mine)
+        case Merge.structure | None:
+            return _by_structure(base, mine, theirs, rule)
+
+
+def _by_structure(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
+    kind: Any = type(mine)
+    structure = _structure_of(kind)
+    if structure is None or type(theirs) is not kind:
+        return copied(mine)
+    if type(base) is kind:
+        return structure.merge(base, mine, theirs, rule)
+    if structure.empty is None or not _is_nothing(base):
+        return copied(mine)
+    return structure.merge(structure.empty, mine, theirs, rule)
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value is ABSENT
+
+
+# Sums of decimals are exact, or not made.
+_DECIMALS: Final = Context(prec=MOST_DIGITS, traps=[Inexact, InvalidOperation, Overflow])
+
+
+def _sum(base: Any, mine: Any, theirs: Any) -> Any:
+    if mine is None:
+        return None
+    try:
+        added = mine if _is_nothing(base) else _subtract(mine, base)
+        result = added if _is_nothing(theirs) else _add(theirs, added)
+    except (TypeError, ArithmeticError):  # not numbers after all, or too large to be exact
+        return mine
+    if result != result:  # NaN, of two infinities
+        return mine
+    kind: type[Any] = type(mine)
+    return kind(result) if type(result) is not kind and issubclass(kind, type(result)) else result
+
+
+def _add(one: Any, other: Any) -> Any:
+    return _DECIMALS.add(one, other) if isinstance(one, Decimal) else one + other
+
+
+def _subtract(one: Any, other: Any) -> Any:
+    return _DECIMALS.subtract(one, other) if isinstance(one, Decimal) else one - other
+
+
+def _last_in_order(mine: Any, theirs: Any) -> Any:
+    return _in_order(mine, theirs, lambda: mine < theirs)
+
+
+def _first_in_order(mine: Any, theirs: Any) -> Any:
+    return _in_order(mine, theirs, lambda: theirs < mine)
+
+
+def _in_order(mine: Any, theirs: Any, theirs_wins: Callable[[], object]) -> Any:
+    if mine is None:
+        return theirs
+    try:
+        return theirs if not _is_nothing(theirs) and theirs_wins() is True else copied(mine)
+    except TypeError:  # two types without an order, such as a time with a zone and one without
+        return copied(mine)
+
+
+def _mappings(base: Mapping[Any, Any], mine: Mapping[Any, Any], theirs: Any, rule: MergeRule) -> _Merging:
+    result = copy.copy(theirs)
+    for key in base:
+        if key not in mine:
+            _check_removal(base[key], theirs.get(key, ABSENT), rule.of(key))
+            result.pop(key, None)
+    for key, value in mine.items():
+        before = base.get(key, ABSENT)
+        if not is_same(before, value):
+            merged = _merged(before, value, theirs.get(key, ABSENT), rule.of(key))
+            result[key] = (yield merged) if isinstance(merged, GeneratorType) else merged
+    return result
+
+
+def _check_removal(base: object, theirs: object, rule: MergeRule) -> None:
+    if rule.mark is Merge.conflict and not is_same(base, theirs):
+        raise ConflictFound
+
+
+def _counters(base: Mapping[Any, int], mine: Counter[Any], theirs: Counter[Any], rule: MergeRule) -> _Merging:
+    return _mappings(base, mine, theirs, _COUNTS if rule.values is None else rule)
+
+
+_COUNTS: Final = MergeRule(values=MergeRule(Merge.add))
+
+
+def _ordered(base: Mapping[Any, Any], mine: OrderedDict[Any, Any], theirs: Any, rule: MergeRule) -> _Merging:
+    result: OrderedDict[Any, Any] = yield _mappings(base, mine, theirs, rule)
+    if [key for key in base if key in mine] != [key for key in mine if key in base]:
+        for key in [*mine, *(key for key in theirs if key not in mine)]:
+            if key in result:
+                result.move_to_end(key)
+    return result
+
+
+def _sets(base: Collection[Any], mine: Collection[Any], theirs: Any, rule: MergeRule) -> object:
+    before, now = _typed(base), _typed(mine)
+    removed = before - now
+    kept = [each for each in theirs if (type(each), each) not in removed]
+    added = [each for each in mine if (type(each), each) not in before]
+    return type(theirs)([*kept, *copied(added)])
+
+
+def _typed(elements: Iterable[Any]) -> set[tuple[type, Any]]:
+    return {(type(each), each) for each in elements}
+
+
+def _sequences(base: Sequence[Any], mine: Sequence[Any], theirs: Sequence[Any], rule: MergeRule) -> object:
+    """Append what one of the two appended to what the other made of the base."""
+    if _begins_with(mine, base):
+        return _extended(theirs, copied([*mine][len(base) :]))
+    if _begins_with(theirs, base):
+        return _extended(copied(mine), [*theirs][len(base) :])
+    return copied(mine)
+
+
+def _begins_with(longer: Sequence[Any], start: Sequence[Any]) -> bool:
+    return len(longer) >= len(start) and is_same([*longer][: len(start)], [*start])
+
+
+def _extended(values: Any, further: list[Any]) -> Any:
+    if isinstance(values, tuple):
+        return (*values, *further)
+    result = copy.copy(values)
+    result.extend(further)
+    return result
+
+
+def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule) -> _Merging:
+    kind: Any = type(mine)
+    names = stored_names(kind)
+    result = copy.copy(theirs)
+    # Not as attributes: reading a deprecated field would warn, and a frozen model takes none.
+    ours, fields = vars(mine), vars(result)
+    rules = rules_of(kind)
+    for name in [name for name in fields if name not in kind.__pydantic_fields__]:
+        del fields[name]  # a property has cached it
+    for name in names:
+        before, value = vars(base).get(name, ABSENT), ours.get(name, ABSENT)
+        if value is not ABSENT and not is_same(before, value):
+            merged = _merged(before, value, fields.get(name, ABSENT), rules.get(name, BY_STRUCTURE))
+            fields[name] = (yield merged) if isinstance(merged, GeneratorType) else merged
+    if mine.__pydantic_extra__ is not None and not is_same(base.__pydantic_extra__, mine.__pydantic_extra__):
+        extras = (base.__pydantic_extra__ or {}, mine.__pydantic_extra__, theirs.__pydantic_extra__ or {})
+        object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, BY_STRUCTURE)))
+    object.__setattr__(result, "__pydantic_fields_set__", theirs.model_fields_set | mine.model_fields_set)
+    return result
+
+
+def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
+    kind: Any = type(mine)
+    result, rules = copy.copy(theirs), rules_of(kind)
+    before, now = attributes(base, mine)
+    for name, value in now.items():
+        if value is not ABSENT and not is_same(before[name], value):
+            other = getattr(theirs, name, ABSENT)
+            merged = _merged(before[name], value, other, rules.get(name, BY_STRUCTURE))
+            merged = (yield merged) if isinstance(merged, GeneratorType) else merged
+            object.__setattr__(result, name, merged)  # it may be frozen
+    return result
+
+
+def _named_tuples(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
+    kind: Any = type(mine)
+    rules, values = rules_of(kind), [*theirs]
+    for index, name in enumerate(kind._fields):
+        if not is_same(base[index], mine[index]):
+            merged = _merged(base[index], mine[index], theirs[index], rules.get(name, BY_STRUCTURE))
+            values[index] = (yield merged) if isinstance(merged, GeneratorType) else merged
+    return kind._make(values)
+
+
+class _Structure(NamedTuple):
+    """How values of a type are merged. `empty` is the base of new ones; None if there is none."""
+
+    merge: _Merge
+    empty: Any = None
+
+
+# The first row with a base class of the type applies.
+_STRUCTURES: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Structure]]] = (
+    (BaseModel, _Structure(_models)),
+    (Counter, _Structure(_counters, {})),
+    (OrderedDict, _Structure(_ordered, {})),
+    (dict, _Structure(_mappings, {})),
+    ((set, frozenset), _Structure(_sets, ())),
+    ((list, deque), _Structure(_sequences, ())),
+)
+
+
+@lru_cache(maxsize=1024)
+def _structure_of(kind: Any) -> _Structure | None:
+    if kind is tuple:
+        return _Structure(_sequences)  # without an empty one, since its length may be fixed
+    if issubclass(kind, tuple):
+        return _Structure(_named_tuples) if hasattr(kind, "_fields") else None
+    found = next((structure for base, structure in _STRUCTURES if issubclass(kind, base)), None)
+    return _Structure(_dataclasses) if found is None and is_dataclass(kind) else found
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of a value that shares nothing with it, as far as it can be copied."""
+    kind = type(value)
+    if kind in EXACT:
+        return value
+    values = value.values() if kind is dict else value if kind in (list, set, tuple) else ()
+    if values and EXACT.issuperset(map(type, values)):
+        return copy.copy(value)
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - the copying of a type may raise any error
+        return value
