@@ -223,18 +223,26 @@ class DuplicateError(NdbError, ValueError):
 
 
 class ConflictError(NdbError):
-    """Another request changed this field since it was read. The field is marked `Merge.conflict`; nothing was stored.
+    """Others changed a session since it was read, and the change cannot be merged with theirs. Nothing was stored.
 
-    Attributes: `model`, the class name; `field`, the field of the session that is marked, or that holds what is marked.
+    Attributes:
+        model: the class name.
+        field: the field that is marked `Merge.conflict`, or that holds what is marked. If no mark is the reason, it is
+            one of the changed fields.
+        attempts: None for a marked field, else how often the change was tried before it was given up.
     """
 
-    def __init__(self, model: str, field: str) -> None:
+    def __init__(self, model: str, field: str, attempts: int | None = None) -> None:
         self.model = model
         self.field = field
-        super().__init__(
-            f"{model}.{field}: another request changed it since it was read, and it is marked Merge.conflict;"
-            " read the session again, and decide whether the change is still wanted"
-        )
+        self.attempts = attempts
+        if attempts is None:
+            reason = "another request changed it since it was read, and it is marked Merge.conflict"
+            advice = "read the session again, and decide whether the change is still wanted"
+        else:
+            reason = f"others changed the session each of the {attempts} times that a change was tried"
+            advice = "try again later, or change it less often at once"
+        super().__init__(f"{model}.{field}: {reason}; {advice}")
 
 
 class ConfigProblem(NamedTuple):

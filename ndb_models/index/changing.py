@@ -24,11 +24,13 @@ from ndb_models.json_text import ObjectText, split_members
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.lookup import LookupValue
 from ndb_models.schema.model import Stored
+from ndb_models.sessions.writing import ContestedError
 
 # A key that no session has.
 _NO_KEY: Final = f"{RESERVED_KEY}:"
 
 _NOTHING_WRITTEN: Final = (
+    ContestedError,
     DuplicateError,
     NewerVersionError,
     OlderVersionError,

@@ -24,6 +24,8 @@ from ndb_models.index.finding import Finder
 from ndb_models.index.index import index_of
 from ndb_models.index.session_state import LIVING, SeenSession
 from ndb_models.json_text import ObjectText, split_members
+from ndb_models.repository.arguments import check_arguments, check_expiry, described
+from ndb_models.repository.merged_saves import MergedSaves
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.expiry import Expiry
@@ -64,7 +66,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             """Check the arguments first, for a clearer error than Python's own."""
             if cls.__init__ is CoreVerbs.__init__:
                 given = dict(zip(("client", "model"), given, strict=False)) | options
-                _check_arguments(given.get("client"), given.get("model"), "raise")
+                check_arguments(given.get("client"), given.get("model"), "raise")
             return super().__new__(cls)
 
     def __init__(
@@ -78,7 +80,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         verify_version: bool = False,
         clock: Clock = time.time,
     ) -> None:
-        _check_arguments(client, model, on_invalid)
+        check_arguments(client, model, on_invalid)
         self._client = client
         self._model = model
         self._name = model.__name__
@@ -106,6 +108,17 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
+        self._merged_saves = MergedSaves(
+            client,
+            model,
+            self._codec,
+            self._access,
+            self._upgrading,
+            self._index,
+            self._as_it_is,
+            self.save,
+            verifies_version=verify_version,
+        )
         self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
@@ -180,6 +193,9 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
             sent = Stored(stored.tkn, stored.keys, stored.deadline, changes.names, stored.by_another, stored.outdated)
             set_stored(session, sent)
+            compared = self._merged_saves.compared(session, changes.names)
+            if compared and await self._merged_saves.save(session, stored, keys, changes, compared):
+                return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
             moved = changed if stored.outdated is None else split_members(changes.after)
@@ -234,6 +250,11 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         set_stored(session, stored)
         return session
 
+    async def _as_it_is(self, tkn: SessionToken) -> M:
+        """Return the session with this token, without extending it or writing an upgrade back."""
+        read = await self._access.read(tkn, await self._names(tkn), ReadEffect.UPKEEP)
+        return await self._take(tkn, read, rewrites=False)
+
     async def _names(self, tkn: SessionToken) -> tuple[str, ...]:
         """Return the names of the keys to read: the fields, or all keys of the session if the class is open."""
         if not self._codec.open:
@@ -284,7 +305,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         return session
 
     def _misplaced(self, session: object) -> InvalidArgumentError:
-        return InvalidArgumentError(f"this repository stores {self._name}, not {_described(session)}")
+        return InvalidArgumentError(f"this repository stores {self._name}, not {described(session)}")
 
 
 def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:
@@ -293,23 +314,6 @@ def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime
         session = session.model_copy(deep=True)
     set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
     return session
-
-
-def check_expiry(given: object) -> None:
-    """Refuse a value that is not an expiry.
-
-    Raises:
-        InvalidArgumentError: it is neither an `Expiry` nor None.
-    """
-    if not (given is None or isinstance(given, Expiry)):
-        raise InvalidArgumentError(f"expiry= is an Expiry, not a {type(given).__name__}")
-
-
-def _described(given: object) -> str:
-    """Describe an argument that is not a model, with a hint for a common mistake."""
-    if isinstance(given, type):
-        return f"the class {given.__name__}; make an instance of it"
-    return "a token; get(tkn) reads its session" if type(given) is int else type(given).__name__
 
 
 def known(session: SessionModel) -> Stored:
@@ -322,17 +326,3 @@ def known(session: SessionModel) -> Stored:
     if stored is None:
         raise NotSavedError(type(session).__name__)
     return stored
-
-
-def _check_arguments(client: object, model: object, on_invalid: object) -> None:
-    if not isinstance(client, NdbClient):
-        raise InvalidArgumentError(
-            "a Repository needs an open NdbClient: async with NdbClient.connect(uri) as client:"
-            " repo = Repository(client, UserSession)"
-        )
-    if not (isinstance(model, type) and issubclass(model, SessionModel)):
-        raise InvalidArgumentError("a Repository stores a subclass of SessionModel: Repository(client, UserSession)")
-    if model is SessionModel:
-        raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
-    if on_invalid not in ("raise", "end"):
-        raise InvalidArgumentError("on_invalid is 'raise' or 'end'")

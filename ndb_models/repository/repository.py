@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -20,14 +19,15 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.json_text import NO_KEYS, ObjectText
-from ndb_models.repository.core_verbs import CoreVerbs, check_expiry, known
+from ndb_models.repository.arguments import check_expiry
+from ndb_models.repository.changing_verbs import ChangingVerbs
+from ndb_models.repository.core_verbs import known
 from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
-from ndb_models.schema.model import SessionModel, set_stored, stored_of
+from ndb_models.schema.model import SessionModel, set_stored, stored_of, take_over
 from ndb_models.sessions.bulk import Progress, in_bulk
-from ndb_models.sessions.editing import Editing
 from ndb_models.sessions.reading import LOOK, USE, Read, ReadEffect
 from ndb_models.types import SessionToken
 
@@ -38,7 +38,7 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], CoreVerbs[M]):
+class Repository(LookupVerbs[M], ChangingVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -116,8 +116,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
         Otherwise as `get`.
         """
         fresh = await self.get(self._checked(session).tkn, extend=extend)
-        for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
-            object.__setattr__(session, name, getattr(fresh, name))
+        take_over(session, fresh)
         set_stored(session, known(fresh))
         return session
 
@@ -168,38 +167,7 @@ class Repository(LookupVerbs[M], CoreVerbs[M]):
             return remaining
         return await self._access.remaining(session, (await self._access.read(session, (), ReadEffect.UPKEEP)).deadline)
 
-    # Changing a session
-
-    async def update(self, tkn: SessionToken, /, **changes: Any) -> M:
-        """Change fields of a session, and return the resulting model. Values equal to the stored ones are not written.
-
-        Each field validates its change, and the model's validators validate the whole, as in the constructor. The
-        errors below are raised before any of the changes is written.
-
-        Raises:
-            InvalidArgumentError: a name is not that of a field.
-            UnstorableError: a value does not fit its field, or would not come back equal.
-            StoredDataError: the stored data does not fit the model.
-        """
-        session = await self.get(tkn)
-        stored = known(session)
-        changed, keys = self._codec.with_changes(session, changes)
-        set_stored(changed, stored)
-        await self._write_changes(changed, stored, self._codec.dump(changed) if keys is None else keys)
-        return changed
-
-    def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
-        """Load a session, let it be changed freely, and save it: `async with repo.edit(tkn) as session`.
-
-        On a clean exit the whole is validated, and the fields that changed are written, nested changes included. On an
-        exception, including cancellation, no field is written. Overlapping edits of different fields both survive. This
-        very model is saved: change its fields. Binding its name to another model has no effect.
-
-        Raises (on entry as `get`, on exit as `save`).
-        """
-        return Editing(
-            partial(self.get, tkn), self.save, "edit() is entered: async with repo.edit(tkn) as session: ..."
-        )
+    # Moving a session, and its expiry
 
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old session. Return the model.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -19,6 +21,8 @@ from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
 
+NOTHING_BEFORE: Final[Mapping[str, msgspec.Raw]] = MappingProxyType({})
+
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
     """The changes that a save writes.
@@ -28,12 +32,14 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
         removed: the keys to remove.
         names: the names of both.
         after: the text of all keys afterwards.
+        before: the stored texts of all keys, without those that are unknown. Empty if no key changed.
     """
 
     changed: ObjectText
     removed: list[str]
     names: frozenset[str]
     after: bytes
+    before: Mapping[str, msgspec.Raw] = NOTHING_BEFORE
 
 
 class FieldReaders(dict[str, Callable[[bytes], object] | None]):
@@ -110,3 +116,18 @@ def value_of(model: BaseModel, name: str) -> object:
     if name in type(model).__pydantic_fields__:
         return model.__dict__.get(name, ABSENT)
     return (model.__pydantic_extra__ or {}).get(name, ABSENT)
+
+
+def set_values(model: BaseModel, values: Mapping[str, object], names: Collection[str]) -> None:
+    """Give a model the values of fields and extras, without validation. An extra without a value is removed."""
+    fields, extras = type(model).__pydantic_fields__, model.__pydantic_extra__
+    for name in names:
+        if name in fields:
+            model.__dict__[name] = values[name]
+            model.__pydantic_fields_set__.add(name)
+        elif extras is not None and name in values:
+            extras[name] = values[name]
+            model.__pydantic_fields_set__.add(name)
+        elif extras is not None:
+            extras.pop(name, None)
+            model.__pydantic_fields_set__.discard(name)

@@ -116,13 +116,13 @@ class ModelCodec(Generic[B]):
                     return ObjectText(text, (*self.names, *extras))
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))
-        keys = self._keys(model, text)
+        keys = self.written(model, text)
         read = self._read_back(model, keys)
         if lost := self._lost(model, read, keys):
             raise UnstorableError(self._name, lost)
         return keys
 
-    def _keys(self, model: B, text: bytes | None = None) -> ObjectText:
+    def written(self, model: B, text: bytes | None = None) -> ObjectText:
         """Return a model's keys, without a check that they come back. `text` is what it is written as, if known."""
         try:
             text = text or self._write(model)
@@ -266,7 +266,7 @@ class ModelCodec(Generic[B]):
             kept = {**stored, **changed}
             after = join_raw_members({name: kept[name] for name in kept if name not in removed})
         written = ObjectText(join_raw_members(changed), tuple(changed))
-        return Changes(written, removed, frozenset((*changed, *removed)), after)
+        return Changes(written, removed, frozenset((*changed, *removed)), after, stored)
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the stored fields with different values in two models, in the order of the class."""
@@ -299,7 +299,7 @@ class ModelCodec(Generic[B]):
         if self._comes_back is not None:
             keys = self.dump(model)
             return self._as_read(model, keys, changes), keys
-        keys = self._keys(model)
+        keys = self.written(model)
         # Reading validates the whole: fields that did not change are not coerced once more.
         read = self._read_back(model, keys)
         if difference(model, read, self._rules) is None:

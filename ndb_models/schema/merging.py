@@ -46,7 +46,8 @@ class Merger(Generic[M]):
         compared = {name: _is_compared(rule, field_of(fields, name)) for name, rule in self._rules.items()}
         self.compared: frozenset[str] = frozenset(name for name, always in compared.items() if always)
         """Fields whose stored value is compared whenever they are written."""
-        self._never = frozenset(name for name, always in compared.items() if always is False)
+        self.uncompared: frozenset[str] = frozenset(name for name, always in compared.items() if always is False)
+        """Fields whose stored value is never compared: the later write wins."""
 
     def needs_compare(self, name: str, before: object, now: object) -> bool:
         """Tell whether the stored value of a field or an extra has to be compared when it is written.
@@ -58,7 +59,7 @@ class Merger(Generic[M]):
             before: the value that was read; `ABSENT` for none.
             now: the value to write; `ABSENT` for none.
         """
-        if name in self.compared or name in self._never:
+        if name in self.compared or name in self.uncompared:
             return name in self.compared
         if name not in self._rules and self._of_extras.mark is not Merge.structure:
             return self._of_extras.mark is Merge.conflict

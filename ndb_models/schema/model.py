@@ -298,3 +298,9 @@ def _with_stored(model: _M, stored: Stored | None) -> _M:
     if stored is not None:
         set_stored(model, stored)
     return model
+
+
+def take_over(model: SessionModel, other: SessionModel) -> None:
+    """Give a model the values of another, which is used up: fields, extras and private attributes."""
+    for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
+        object.__setattr__(model, name, getattr(other, name))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
 
@@ -33,6 +32,7 @@ from ndb_models.schema.lifetime import (
     is_told,
     with_lifetime,
 )
+from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.types import Clock, SessionToken
 
 SH_EXPIRE: Final = COMMANDS["SH_EXPIRE"]
@@ -44,13 +44,6 @@ _RESERVED: Final = Parameters(keys=(RESERVED_KEY,))
 
 # Seconds that a read waits for its session to be limited. The work then goes on in the background.
 _PATIENCE: Final = 1.0
-
-_locks: WeakKeyDictionary[NdbClient, WeakValueDictionary[SessionToken, asyncio.Lock]] = WeakKeyDictionary()
-
-
-def lock_of(client: NdbClient, tkn: SessionToken) -> asyncio.Lock:
-    """Return the lock of this process for reading and then writing a session's reserved key, in two requests."""
-    return _locks.setdefault(client, WeakValueDictionary()).setdefault(tkn, asyncio.Lock())
 
 
 class Lifetimes:
@@ -130,7 +123,7 @@ class Lifetimes:
                 return new, text
             if done is False:  # another process was quicker
                 return self._same_but_lifetime(envelope, await self._reserved(SH_PEEK, tkn))
-        async with lock_of(self._client, tkn):
+        async with RESERVED_KEYS.of(self._client, tkn):
             return await self._bring_under_by_writing(tkn, envelope)
 
     async def _bring_under_by_writing(self, tkn: SessionToken, seen: Envelope) -> tuple[Envelope, bytes] | None:

@@ -20,11 +20,12 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import ObjectText
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.envelope import REMOVED, RESERVED_KEY, is_reserved, signed
+from ndb_models.schema.envelope import REMOVED, RESERVED_KEY, is_reserved
+from ndb_models.schema.envelope import signed as signed_by
 from ndb_models.schema.model import Stored
 from ndb_models.schema.versions import Outdated, Upgrades
 from ndb_models.sessions.access import SessionAccess
-from ndb_models.sessions.lifetimes import lock_of
+from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.sessions.reading import Read, ReadEffect
 from ndb_models.sessions.upgrade_plan import own_keys, plan_upgrade
 from ndb_models.types import SessionToken
@@ -139,11 +140,11 @@ class Upgrading:
                 not fit any more.
         """
         tkn, outdated = stored.tkn, stored.outdated
-        async with lock_of(self._client, tkn):
+        async with RESERVED_KEYS.of(self._client, tkn):
             if outdated is None:
                 now = await self._access.read(tkn, (), ReadEffect.UPKEEP)
                 if not self.is_due(now):
-                    await self._access.change(tkn, self._signed(now, changed), removed)
+                    await self._access.change(tkn, self.signed(now, changed), removed)
                     return
                 reserved = now.reserved
             else:
@@ -180,7 +181,7 @@ class Upgrading:
         if envelope is None or (envelope.version == self._version and envelope.staged is None):
             marked = [name for name, text in whole.keys.items() if text == REMOVED and not is_reserved(name)]
             removed = [*removed, *(name for name in marked if name not in changed)]
-            await self._access.change(tkn, self._signed(whole, changed), removed)
+            await self._access.change(tkn, self.signed(whole, changed), removed)
             return
         final = {name: text for name, text in {**upgraded, **changed}.items() if name not in removed}
         plan = plan_upgrade(self._name, whole, final, self._version, self._client.max_payload, self._access.by)
@@ -189,11 +190,11 @@ class Upgrading:
         if plan.removals:
             await self._access.remove(tkn, plan.removals)
 
-    def _signed(self, read: Read, changed: Mapping[str, bytes]) -> ObjectText:
+    def signed(self, read: Read, changed: Mapping[str, bytes]) -> ObjectText:
         """Return the keys to write. If another form of the class wrote last, the reserved key is among them."""
         if not changed or not read.is_by_another_form(self._access.by):
             return ObjectText.joined(changed)
-        return ObjectText.joined({**changed, RESERVED_KEY: signed(read.reserved, self._access.by)})
+        return ObjectText.joined({**changed, RESERVED_KEY: signed_by(read.reserved, self._access.by)})
 
     def _upgraded_once_more(self, tkn: SessionToken, whole: Read, outdated: Outdated | None) -> Mapping[str, bytes]:
         """Return the keys in this version: the earlier upgrade, if the stored keys are still the same."""

@@ -5,18 +5,20 @@ It knows keys; of a model it knows only the name.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
-from ndb_models.client.requester import failure
+from ndb_models.client.requester import failure, unsupported
 from ndb_models.errors import InvalidArgumentError, NdbError, ResponseError, SessionGoneError
+from ndb_models.expectations import Expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, Command, is_token
-from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared
+from ndb_models.protocol.prepared import NO_PARAMETERS, Conditions, Prepared
 from ndb_models.protocol.statuses import OK_STATUS, Status
+from ndb_models.raising import raise_without_context
 from ndb_models.sessions.splitting import fits, split_by_size, split_names
 from ndb_models.types import SessionToken
 
@@ -25,6 +27,18 @@ T = TypeVar("T")
 _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_RMV: Final = COMMANDS["SH_RMV"]
+SH_CHANGE: Final = COMMANDS["SH_CHANGE"]
+
+
+class ContestedError(NdbError):
+    """A session's keys are not as expected: others have changed them. Never reaches a user.
+
+    `written` are the keys that were written all the same, if they did not fit into one frame.
+    """
+
+    def __init__(self, written: Iterable[str] = ()) -> None:
+        self.written: frozenset[str] = frozenset(written)
+        super().__init__("others have changed the session")
 
 
 class SessionWriting:
@@ -57,6 +71,52 @@ class SessionWriting:
                 raise await client.identified(self.refusal(command, tkn, answer))
         if removed:
             await self.remove(tkn, removed)
+
+    async def change_if(
+        self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str], expected: Expected
+    ) -> None:
+        """Do what `change` does, in one step, if the keys in `expected` have these values.
+
+        Keys that one frame cannot hold are written in several, each with the conditions on its own keys.
+
+        Raises:
+            ContestedError: a key has another value. Its frame, and those after it, wrote nothing.
+            UnsupportedError: the server is a NemesisDB, which cannot compare.
+        """
+        limit = self._client.max_payload
+        conditions = Conditions(expected, removed)
+        if limit is None or fits(changed, limit - len(conditions.text)):
+            await self._change_if(tkn, changed, conditions)
+            return
+        sized = {
+            name: text + bytes(len(Conditions({name: expected[name]}).text)) if name in expected else text
+            for name, text in changed.items()
+        }
+        *parts, last = split_by_size(self._name, SH_CHANGE, sized.items(), limit)
+        written: list[str] = []
+        for part in (*parts, last):
+            compared = {name: expected[name] for name in part if name in expected}
+            if part is last:
+                compared |= {name: text for name, text in expected.items() if name not in changed}
+            keys = ObjectText.joined({name: changed[name] for name in part})
+            try:
+                await self._change_if(tkn, keys, Conditions(compared, removed if part is last else ()))
+            except ContestedError:
+                raise_without_context(ContestedError(written))
+            written += part
+
+    async def _change_if(self, tkn: SessionToken, changed: ObjectText, conditions: Conditions) -> None:
+        client = self._client
+        asked_on = client.connection_number if client.is_remote else None
+        begun = client.begin(Prepared(SH_CHANGE, tkn, conditions, changed))
+        answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] == Status.COMMAND_NOT_EXIST:
+            client.note_unknown(SH_CHANGE, asked_on)
+            raise unsupported("comparing before writing", SH_CHANGE)
+        if answer["st"] != OK_STATUS:
+            raise await client.identified(self.refusal(SH_CHANGE, tkn, answer))
+        if not answer["done"]:
+            raise ContestedError
 
     async def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
         """Write keys of a session in one frame, and so atomically."""
