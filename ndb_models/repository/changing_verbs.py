@@ -14,6 +14,7 @@ from ndb_models.repository.core_verbs import CoreVerbs, known
 from ndb_models.repository.merged_saves import ATTEMPTS, pause
 from ndb_models.schema.model import SessionModel, set_stored
 from ndb_models.sessions.editing import Editing
+from ndb_models.sessions.locks import MERGES
 from ndb_models.sessions.writing import SH_CHANGE
 from ndb_models.types import SessionToken
 
@@ -80,17 +81,26 @@ class ChangingVerbs(CoreVerbs[M]):
         """
         if attempts < 1:
             raise InvalidArgumentError("attempts is at least 1")
-        for attempt in range(attempts):
-            if not self._client.may_know(SH_CHANGE):
-                raise unsupported("mutate()", SH_CHANGE)
-            await pause(attempt)
-            session = await self.get(tkn)
-            stored = known(session)
-            returned: object = change(session)
-            if inspect.isawaitable(returned):
-                returned = await returned
-            if returned is not None:
-                raise InvalidArgumentError("the function given to mutate() changes its model, and returns nothing")
-            if await self._merged_saves.save_unless_changed(session, stored):
-                return session
+        mutated = await self._mutated(tkn, change)
+        if mutated is not None:
+            return mutated
+        async with MERGES.holding(self._client, tkn):  # tasks of this program take turns
+            for attempt in range(1, attempts):
+                mutated = await self._mutated(tkn, change)
+                if mutated is not None:
+                    return mutated
+                await pause(attempt)
         raise ConflictError(self._name, self._codec.names[0] if self._codec.names else "", attempts)
+
+    async def _mutated(self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None]) -> M | None:
+        """Try once to change a session by a function; return None if others changed it meanwhile."""
+        if not self._client.may_know(SH_CHANGE):
+            raise unsupported("mutate()", SH_CHANGE)
+        session = await self.get(tkn)
+        stored = known(session)
+        returned: object = change(session)
+        if inspect.isawaitable(returned):
+            returned = await returned
+        if returned is not None:
+            raise InvalidArgumentError("the function given to mutate() changes its model, and returns nothing")
+        return session if await self._merged_saves.save_unless_changed(session, stored) else None

@@ -135,7 +135,7 @@ class MergedSaves(Generic[M]):
         except (ConnectionLostError, RequestTimeoutError) as exc:
             if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
                 raise
-        async with MERGES.of(self._client, stored.tkn):
+        async with MERGES.holding(self._client, stored.tkn):
             await self._merge(session, stored, keys, changes.names - written)
         return True
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextvars import ContextVar
 from typing import Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -13,16 +16,32 @@ from ndb_models.types import SessionToken
 class SessionLocks:
     """A lock for each session that is in use, by client and token."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._locks: WeakKeyDictionary[NdbClient, WeakValueDictionary[SessionToken, asyncio.Lock]] = WeakKeyDictionary()
+        self._held: ContextVar[frozenset[asyncio.Lock]] = ContextVar(name, default=frozenset())
 
     def of(self, client: NdbClient, tkn: SessionToken) -> asyncio.Lock:
         """Return the lock of a session."""
         return self._locks.setdefault(client, WeakValueDictionary()).setdefault(tkn, asyncio.Lock())
 
+    @contextlib.asynccontextmanager
+    async def holding(self, client: NdbClient, tkn: SessionToken) -> AsyncGenerator[None]:
+        """Hold the lock of a session. Code that runs under it, and the tasks that it starts, hold it already."""
+        lock = self.of(client, tkn)
+        held = self._held.get()
+        if lock in held:
+            yield
+            return
+        async with lock:
+            former = self._held.set(held | {lock})
+            try:
+                yield
+            finally:
+                self._held.reset(former)
 
-RESERVED_KEYS: Final = SessionLocks()
+
+RESERVED_KEYS: Final = SessionLocks("reserved keys")
 """Held while a session's reserved key is read and then written, in two requests."""
 
-MERGES: Final = SessionLocks()
-"""Held while changes are merged with those of others. Its holder may take the lock in `RESERVED_KEYS`."""
+MERGES: Final = SessionLocks("merges")
+"""Held while a change that has met those of others is tried again."""
