@@ -10,14 +10,27 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, NotRequired, Required, TypeVar, Union, get_args, get_origin
+from functools import wraps
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    Required,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -101,11 +114,27 @@ _UNORDERED: Final = (
 _EXCLUDED: Final = "it is excluded, so it is not stored, and a Merge mark does nothing: leave it out"
 
 
+_Rules: TypeAlias = Callable[[Any], Mapping[str, MergeRule]]
+
+
+def _once_a_class(rules: _Rules) -> _Rules:
+    """Have a function of a class run once, and keep its result as long as the class exists."""
+    known: WeakKeyDictionary[Any, Mapping[str, MergeRule]] = WeakKeyDictionary()
+
+    @wraps(rules)
+    def known_rules(kind: Any) -> Mapping[str, MergeRule]:
+        if kind not in known:
+            known[kind] = rules(kind)
+        return known[kind]
+
+    return known_rules
+
+
 class _Unfit(Exception):  # noqa: N818 - the reason of a SchemaError, which its catcher knows the field for
     pass
 
 
-@lru_cache(maxsize=1024)
+@_once_a_class
 def _declared(kind: Any) -> Mapping[str, MergeRule]:
     rules: dict[str, MergeRule] = {}
     for name, (annotation, metadata) in field_types(kind).items():
@@ -119,7 +148,7 @@ def _declared(kind: Any) -> Mapping[str, MergeRule]:
     return rules
 
 
-@lru_cache(maxsize=1024)
+@_once_a_class
 def rules_of(kind: Any) -> Mapping[str, MergeRule]:
     """Return the rules of the stored fields of a model, a dataclass, a typed dict or a named tuple, by name.
 

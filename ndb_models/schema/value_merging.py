@@ -87,7 +87,9 @@ def is_mergeable(value: object) -> bool:
 
 def _merged(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
     """Return the merged value, or a generator that merges its parts."""
-    if is_same(base, theirs) or mine is ABSENT:
+    if mine is ABSENT:
+        return ABSENT
+    if is_same(base, theirs):
         return copied(mine)
     match rule.mark:
         case Merge.conflict:

@@ -31,7 +31,7 @@ async def test_an_edit_is_one_read_and_one_write_of_what_changed(
     async with watched.edit(user.tkn) as edited:
         edited.address.lines.append("1")
     asked = engine.requests()
-    assert [name for name, _ in asked] == ["SH_GET", "SH_SET"]
+    assert [name for name, _ in asked] == ["SH_GET", "SH_CHANGE"]
     assert asked[1][1]["keys"] == {"address": {"street": "", "lines": ["1"]}}
 
 

@@ -132,7 +132,7 @@ async def test_a_large_change_is_split_and_leaves_the_reserved_key_alone(
     async with repo.edit(saved.tkn) as edited:
         edited.a, edited.b, edited.c = large().a, large().b, large().c
     assert max(len(frame) for frame in engine.frames) <= MAX_PAYLOAD
-    parts = [body["keys"] for name, body in engine.requests() if name == "SH_SET"]
+    parts = [body["keys"] for name, body in engine.requests() if name == "SH_CHANGE"]
     assert [list(part) for part in parts] == [["a"], ["b"], ["c"]]
     assert await repo.get(saved.tkn) == edited
 
