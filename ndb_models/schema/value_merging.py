@@ -309,7 +309,7 @@ def _structure_of(kind: Any) -> _Structure | None:
 def copied(value: Any) -> Any:
     """Return a copy of a value that shares nothing with it, as far as it can be copied."""
     kind = type(value)
-    if kind in EXACT:
+    if kind in EXACT or value is ABSENT:
         return value
     values = value.values() if kind is dict else value if kind in (list, set, tuple) else ()
     if values and EXACT.issuperset(map(type, values)):
