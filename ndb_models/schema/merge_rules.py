@@ -311,11 +311,7 @@ def _inner_rule(members: list[Any], around: tuple[Any, ...]) -> MergeRule:
 
 
 def _typed_dict_rule(kind: type[Any], around: tuple[Any, ...]) -> MergeRule:
-    if kind in around:
-        return BY_STRUCTURE
-    rules = {
-        name: _rule(field.annotation, field.metadata, (*around, kind)) for name, field in field_types(kind).items()
-    }
+    rules = {name: _rule(field.annotation, field.metadata, around) for name, field in field_types(kind).items()}
     marked = {name: rule for name, rule in rules.items() if rule != BY_STRUCTURE}
     return MergeRule(members=marked) if marked else BY_STRUCTURE
 

@@ -12,7 +12,7 @@ from ndb_models.schema.changes import value_of
 from ndb_models.schema.core_schemas import SchemaPart, field_of, fields_of_model
 from ndb_models.schema.merge_rules import Merge, MergeRule, default_of, needs_comparison, rules_of
 from ndb_models.schema.value_kinds import ABSENT
-from ndb_models.schema.value_merging import ConflictFound, is_mergeable, is_same, merge_values
+from ndb_models.schema.value_merging import ConflictFound, is_mergeable, merge_values
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -83,21 +83,14 @@ class Merger(Generic[M]):
         merged: dict[str, object] = {}
         for name in changed:
             before, now, stored = (value_of(model, name) for model in (base, mine, theirs))
-            if is_same(before, now):
-                value = stored
-            else:
-                try:
-                    value = merge_values(before, now, stored, self._rules.get(name, self._of_extras))
-                except ConflictFound:
-                    value = _CONFLICT
-                if value is _CONFLICT:  # raised here, outside of the handler, so that the error has no context
-                    raise ConflictError(self._name, name)
-            if value is not ABSENT:
-                merged[name] = value
-        return merged
-
-
-_CONFLICT: Final = object()
+            try:
+                merged[name] = merge_values(before, now, stored, self._rules.get(name, self._of_extras))
+            except ConflictFound:
+                conflicting = name
+                break
+        else:
+            return {name: value for name, value in merged.items() if value is not ABSENT}
+        raise ConflictError(self._name, conflicting)  # here, so that it has no context
 
 
 def _is_compared(rule: MergeRule, part: SchemaPart) -> bool | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, ItemsView, Mapping, Sequence
 from dataclasses import is_dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from functools import lru_cache
@@ -49,7 +49,7 @@ def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) ->
 
     Args:
         base: the value that was read; `ABSENT` for none.
-        mine: what was made of it; it differs from `base`.
+        mine: what was made of it; `ABSENT` if it was removed.
         theirs: what is stored by now; `ABSENT` for none.
         rule: how the value is merged.
 
@@ -74,9 +74,9 @@ def is_same(one: object, other: object) -> bool:
     if one is other:
         return True
     kind = type(one)
-    if kind is type(other) and kind in EXACT:
-        return one == other
-    return difference(one, other, OF_CHANGES) is None
+    if kind is not type(other):
+        return False
+    return one == other if kind in EXACT else difference(one, other, OF_CHANGES) is None
 
 
 def is_mergeable(value: object) -> bool:
@@ -86,9 +86,18 @@ def is_mergeable(value: object) -> bool:
 
 
 def _merged(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
-    """Return the merged value, or a generator that merges its parts."""
-    if mine is ABSENT:
-        return ABSENT
+    """Return the merged value, or a generator that merges its parts. `ABSENT` stands for no value."""
+    kind: Any = type(mine)
+    if rule.mark in _STRUCTURAL and kind not in EXACT:
+        structure = _structure_of(kind)
+        # Containers are not compared as wholes before their parts are: that would take a pass for each level.
+        if structure is not None and type(theirs) is kind:
+            if type(base) is kind:
+                return structure.merge(base, mine, theirs, rule)
+            if structure.empty is not None and _is_nothing(base):
+                return structure.merge(structure.empty, mine, theirs, rule)
+    if is_same(base, mine):
+        return theirs
     if is_same(base, theirs):
         return copied(mine)
     match rule.mark:
@@ -100,22 +109,11 @@ def _merged(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
             return _last_in_order(mine, theirs)
         case Merge.min:
             return _first_in_order(mine, theirs)
-        case Merge.later:
+        case Merge.later | Merge.structure | None:
             return copied(mine)
-        case Merge.structure | None:
-            return _by_structure(base, mine, theirs, rule)
 
 
-def _by_structure(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> Any:
-    kind: Any = type(mine)
-    structure = _structure_of(kind)
-    if structure is None or type(theirs) is not kind:
-        return copied(mine)
-    if type(base) is kind:
-        return structure.merge(base, mine, theirs, rule)
-    if structure.empty is None or not _is_nothing(base):
-        return copied(mine)
-    return structure.merge(structure.empty, mine, theirs, rule)
+_STRUCTURAL: Final = (None, Merge.structure)
 
 
 def _is_nothing(value: object) -> bool:
@@ -171,11 +169,14 @@ def _mappings(base: Mapping[Any, Any], mine: Mapping[Any, Any], theirs: Any, rul
         if key not in mine:
             _check_removal(base[key], theirs.get(key, ABSENT), rule.of(key))
             result.pop(key, None)
+    of_values, members = rule.values or BY_STRUCTURE, rule.members
     for key, value in mine.items():
-        before = base.get(key, ABSENT)
-        if not is_same(before, value):
-            merged = _merged(before, value, theirs.get(key, ABSENT), rule.of(key))
-            result[key] = (yield merged) if isinstance(merged, GeneratorType) else merged
+        inner = of_values if members is None else members.get(key, BY_STRUCTURE)
+        merged = _merged(base.get(key, ABSENT), value, theirs.get(key, ABSENT), inner)
+        if isinstance(merged, GeneratorType):
+            merged = yield merged
+        if merged is not ABSENT:
+            result[key] = merged
     return result
 
 
@@ -193,7 +194,8 @@ _COUNTS: Final = MergeRule(values=MergeRule(Merge.add))
 
 def _ordered(base: Mapping[Any, Any], mine: OrderedDict[Any, Any], theirs: Any, rule: MergeRule) -> _Merging:
     result: OrderedDict[Any, Any] = yield _mappings(base, mine, theirs, rule)
-    if [key for key in base if key in mine] != [key for key in mine if key in base]:
+    added_last = [*(key for key in base if key in mine), *(key for key in mine if key not in base)]
+    if added_last != [*mine]:  # the order was changed
         for key in [*mine, *(key for key in theirs if key not in mine)]:
             if key in result:
                 result.move_to_end(key)
@@ -202,14 +204,13 @@ def _ordered(base: Mapping[Any, Any], mine: OrderedDict[Any, Any], theirs: Any, 
 
 def _sets(base: Collection[Any], mine: Collection[Any], theirs: Any, rule: MergeRule) -> object:
     before, now = _typed(base), _typed(mine)
-    removed = before - now
-    kept = [each for each in theirs if (type(each), each) not in removed]
-    added = [each for each in mine if (type(each), each) not in before]
-    return type(theirs)([*kept, *copied(added)])
+    kept = _typed(theirs) - (before - now)
+    return type(theirs)([*(each for each, _ in kept), *copied([each for each, _ in now - before])])
 
 
-def _typed(elements: Iterable[Any]) -> set[tuple[type, Any]]:
-    return {(type(each), each) for each in elements}
+def _typed(elements: Collection[Any]) -> ItemsView[Any, type]:
+    """Return the elements with their types, since 1 == True."""
+    return dict(zip(elements, map(type, elements), strict=True)).items()
 
 
 def _sequences(base: Sequence[Any], mine: Sequence[Any], theirs: Sequence[Any], rule: MergeRule) -> object:
@@ -235,19 +236,19 @@ def _extended(values: Any, further: list[Any]) -> Any:
 
 def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    names = stored_names(kind)
-    result = copy.copy(theirs)
+    result, rules = copy.copy(theirs), rules_of(kind)
     # Not as attributes: reading a deprecated field would warn, and a frozen model takes none.
-    ours, fields = vars(mine), vars(result)
-    rules = rules_of(kind)
+    fields = vars(result)
     for name in [name for name in fields if name not in kind.__pydantic_fields__]:
         del fields[name]  # a property has cached it
-    for name in names:
-        before, value = vars(base).get(name, ABSENT), ours.get(name, ABSENT)
-        if value is not ABSENT and not is_same(before, value):
-            merged = _merged(before, value, fields.get(name, ABSENT), rules.get(name, BY_STRUCTURE))
-            fields[name] = (yield merged) if isinstance(merged, GeneratorType) else merged
-    if mine.__pydantic_extra__ is not None and not is_same(base.__pydantic_extra__, mine.__pydantic_extra__):
+    for name in stored_names(kind):
+        before, now, stored = (vars(model).get(name, ABSENT) for model in (base, mine, theirs))
+        merged = _merged(before, now, stored, rules[name])
+        if isinstance(merged, GeneratorType):
+            merged = yield merged
+        if merged is not ABSENT:
+            fields[name] = merged
+    if mine.__pydantic_extra__ is not None:
         extras = (base.__pydantic_extra__ or {}, mine.__pydantic_extra__, theirs.__pydantic_extra__ or {})
         object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, BY_STRUCTURE)))
     object.__setattr__(result, "__pydantic_fields_set__", theirs.model_fields_set | mine.model_fields_set)
@@ -259,21 +260,21 @@ def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging
     result, rules = copy.copy(theirs), rules_of(kind)
     before, now = attributes(base, mine)
     for name, value in now.items():
-        if value is not ABSENT and not is_same(before[name], value):
-            other = getattr(theirs, name, ABSENT)
-            merged = _merged(before[name], value, other, rules.get(name, BY_STRUCTURE))
-            merged = (yield merged) if isinstance(merged, GeneratorType) else merged
+        merged = _merged(before[name], value, getattr(theirs, name, ABSENT), rules.get(name, BY_STRUCTURE))
+        if isinstance(merged, GeneratorType):
+            merged = yield merged
+        if merged is not ABSENT:
             object.__setattr__(result, name, merged)  # it may be frozen
     return result
 
 
 def _named_tuples(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    rules, values = rules_of(kind), [*theirs]
-    for index, name in enumerate(kind._fields):
-        if not is_same(base[index], mine[index]):
-            merged = _merged(base[index], mine[index], theirs[index], rules.get(name, BY_STRUCTURE))
-            values[index] = (yield merged) if isinstance(merged, GeneratorType) else merged
+    rules = rules_of(kind)
+    values: list[object] = []
+    for name, before, now, stored in zip(kind._fields, base, mine, theirs, strict=True):
+        merged = _merged(before, now, stored, rules.get(name, BY_STRUCTURE))
+        values.append((yield merged) if isinstance(merged, GeneratorType) else merged)
     return kind._make(values)
 
 
@@ -308,7 +309,7 @@ def _structure_of(kind: Any) -> _Structure | None:
 def copied(value: Any) -> Any:
     """Return a copy of a value that shares nothing with it, as far as it can be copied."""
     kind = type(value)
-    if kind in EXACT:
+    if kind in EXACT or value is ABSENT:
         return value
     values = value.values() if kind is dict else value if kind in (list, set, tuple) else ()
     if values and EXACT.issuperset(map(type, values)):
