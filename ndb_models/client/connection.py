@@ -8,7 +8,6 @@ go out, and matches answers to requests.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -297,11 +296,6 @@ class NdbConnection(ClientConnection, asyncio.BufferedProtocol):
         """Drop the connection, and fail its requests. Later frames on it cannot be trusted."""
         self.fail_requests(failure)
         self.transport.abort()
-
-    def abort_from_anywhere(self) -> None:
-        """Drop the connection once its loop runs. May be called from any thread, even after the loop was closed."""
-        with contextlib.suppress(RuntimeError):  # the loop was closed: the socket goes with the transport
-            self.loop.call_soon_threadsafe(self.transport.abort)
 
     def fail_requests(self, failure: NdbError) -> None:
         """Fail all requests, and take no more."""

@@ -36,9 +36,9 @@ class PeerCommands(Requester):
 
     def _use(self, transport: Transport | None) -> None:
         super()._use(transport)
-        self._asking = asyncio.Lock()  # a task of the parent process may hold the old lock
+        # A task of the parent process may hold the old lock, and the next transport may be used in another event loop.
+        self._asking = asyncio.Lock()
         self._version_on = None
-        self._asking = asyncio.Lock()  # the next transport may be used in another event loop
 
     async def sv_info(self) -> dict[str, JsonValue]:
         """Return the server's description of itself: `serverVersion`, `persistEnabled`."""
@@ -52,25 +52,30 @@ class PeerCommands(Requester):
         Raises `ServerUnavailableError`, and the connection errors of `request`.
         """
         async with self._asking:
-            for _ in range(_ASKED_AT_MOST):
-                if self._is_version_known():
-                    return self._version
-                connection = self._transport_in_use.connections
-                try:
-                    version = (await self.sv_info()).get("serverVersion")
-                except ServerUnavailableError:
-                    raise
-                except ResponseError:
-                    version = None
-                # A connection that was made meanwhile may lead to another server, which was not asked.
-                if connection == self._transport_in_use.connections:
-                    self._version = version if isinstance(version, str) else UNKNOWN_VERSION
-                    self._version_on = connection
-            if self._is_version_known():
-                return self._version
-            raise ConnectionLostError(
-                "SV_INFO", maybe_done=False, reason="the connection is lost whenever the server is asked what it is"
-            )
+            asked = 0
+            while not self._is_version_known():
+                if asked == _ASKED_AT_MOST:
+                    raise ConnectionLostError(
+                        "SV_INFO",
+                        maybe_done=False,
+                        reason="the connection is lost whenever the server is asked what it is",
+                    )
+                asked += 1
+                await self._ask_version()
+            return self._version
+
+    async def _ask_version(self) -> None:
+        connection = self._transport_in_use.connections
+        try:
+            version = (await self.sv_info()).get("serverVersion")
+        except ServerUnavailableError:
+            raise
+        except ResponseError:
+            version = None
+        # A connection that was made meanwhile may lead to another server, which was not asked.
+        if connection == self._transport_in_use.connections:
+            self._version = version if isinstance(version, str) else UNKNOWN_VERSION
+            self._version_on = connection
 
     def _is_version_known(self) -> bool:
         transport = self._transport_in_use

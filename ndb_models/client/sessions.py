@@ -111,17 +111,18 @@ class SessionCommands(Requester):
 
         Raises the error of the last attempt.
         """
-        for left in reversed(range(_ENDINGS)):
-            try:
-                await self.sh_end(tkn)
-            except UnavailableError:
-                if not left:
-                    raise
-                continue
-            except ResponseError as exc:
-                if exc.status != Status.SESSION_NOT_EXIST:
-                    raise
-            return
+        for _ in range(_ENDINGS - 1):
+            with contextlib.suppress(UnavailableError):
+                await self._end(tkn)
+                return
+        await self._end(tkn)
+
+    async def _end(self, tkn: SessionToken) -> None:
+        try:
+            await self.sh_end(tkn)
+        except ResponseError as exc:
+            if exc.status != Status.SESSION_NOT_EXIST:
+                raise
 
     async def sh_set(self, keys: Mapping[str, JsonInput], tkn: SessionToken) -> bool:
         """Write keys, over existing ones. An empty mapping writes no keys, but extends the expiry as usual."""

@@ -85,8 +85,6 @@ class WebSocketTransport(Uncopyable, Transport):
         connection = await connected(
             self._uri, self._options, self._limits, on_failure=self._note_failure, on_unusable=self._note_unusable
         )
-        if self._closed:  # closed meanwhile, so `aclose` has missed this connection
-            connection.transport.abort()
         connection.suspect_above = self._suspect_above
         self._connection = connection
         self.connections += 1
@@ -269,18 +267,18 @@ class WebSocketTransport(Uncopyable, Transport):
 
     def abandon(self) -> bool:
         self._closed = True
-        abandoned = [each for each in self._connections if not each.transport.is_closing()]
+        is_open = any(not each.transport.is_closing() for each in self._connections)
         if forks.count == self._forks:  # after a fork the connection is the parent's
-            with contextlib.suppress(RuntimeError):  # the loop was closed, and its tasks with it
-                self._loop.call_soon_threadsafe(self._stop_connecting)
-            for connection in abandoned:
-                connection.abort_from_anywhere()
-        return bool(abandoned)
+            with contextlib.suppress(RuntimeError):  # the loop was closed: the sockets go with their transports
+                self._loop.call_soon_threadsafe(self._let_go)
+        return is_open
 
-    def _stop_connecting(self) -> None:
+    def _let_go(self) -> None:
         if self._reconnecting is not None:
             self._reconnecting.cancel()
         self._waiting.end_overdue()
+        for connection in self._connections:  # also one that was made since `abandon` was called
+            connection.transport.abort()
 
 
 async def _result_or_orphan(exchange: Exchange, future: asyncio.Future[bytes], read: Callable[[bytes], Any]) -> Any:

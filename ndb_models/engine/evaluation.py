@@ -137,7 +137,7 @@ class Evaluation:
                     yield None
                 if test is None or (yield from self._holds(test, member, root)):
                     yield member, node, step
-        else:  # an extension of the library to RFC 9535
+        else:  # pragma: no cover - no strict path has others, with this version of the library
             raise PathError
 
     # Filters

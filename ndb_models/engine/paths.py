@@ -132,8 +132,7 @@ def compile_path(text: str, limits: PathLimits) -> tuple[JSONPathSegment, ...]:
         raise PathError("length", limits.length)
     try:
         path = _ENVIRONMENT.compile(_spaced(text))
-        if not isinstance(path, JSONPath):
-            raise PathError
+        assert isinstance(path, JSONPath), "a strict path is never a compound one"
         for number, _ in enumerate(_selectors(path), 1):
             if number > limits.selectors:
                 raise PathError("selectors", limits.selectors)

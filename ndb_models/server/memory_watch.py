@@ -6,6 +6,7 @@ The store counts its own data only. The memory of connections, and freed memory 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import time
@@ -97,13 +98,5 @@ class MemoryWatch:
 
 def give_back_freed_memory() -> None:
     """Give freed memory back to the system, if the C library can (glibc)."""
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
-
-
-def _malloc_trim() -> Callable[[int], int] | None:
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return None
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

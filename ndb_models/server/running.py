@@ -273,7 +273,7 @@ def _tell_systemd_stage(stage: Stage) -> None:
             tell_systemd(READY)
         case Stage.RELOADING:
             tell_systemd(reloading_state())
-        case Stage.STOPPING:
+        case _:
             tell_systemd(STOPPING)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ndb_models.server.memory_watch import MemoryWatch
+import platform
+
+import pytest
+
+from ndb_models.server.memory_limit import resident_memory
+from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from tests.conftest import VirtualClock
 
 MIB = 1024 * 1024
@@ -67,3 +72,27 @@ def test_memory_that_stays_high_is_not_looked_through_all_the_time(clock: Virtua
     process = Process(0, 90 * MIB)
     looked(process, 100 * MIB, clock, times=10)
     assert process.given_back == 1
+
+
+def test_where_ending_all_is_not_enough_all_are_ended(clock: VirtualClock) -> None:
+    process = Process(0, 10 * MIB, 50 * MIB)
+    store = 120 * MIB
+    watch = MemoryWatch(
+        100 * MIB,
+        lambda: store + process.resident(),
+        lambda: process.connections,
+        give_back=process.give_back,
+        clock=clock,
+    )
+    watch.look()
+    assert [each.held for each in process.connections] == [0, 0]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to give memory back")
+def test_memory_between_what_is_in_use_is_given_back_to_the_system() -> None:
+    blocks = [bytes(2000) for _ in range(20_000)]
+    del blocks[:-1]  # what lies before the last stays with the allocator
+    before = resident_memory()
+    give_back_freed_memory()
+    assert resident_memory() < before - 20 * MIB
+    assert len(blocks) == 1

@@ -218,3 +218,13 @@ async def test_a_worker_that_was_stopped_by_the_system_is_killed_when_it_is_to_e
         await stop(process, status=1)
         assert not is_alive(first)
         assert not is_alive(second)
+
+
+async def test_a_second_signal_to_stop_changes_nothing_for_a_worker_that_is_stopping() -> None:
+    async with program(1, "gate") as process:
+        pid, _ = await next_of(process, "begun")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        let_begin(process)
+        assert await next_of(process, "stop") == (pid, 0)
+        assert await process.wait() == 0

@@ -14,8 +14,6 @@ from ndb_models.stores.contract import NEVER, ExpirySettings, SessionRecord, Sto
 from tests.conftest import VirtualClock
 from tests.stores.conftest import STORES
 
-pytestmark = pytest.mark.unmeasured
-
 # More than a store reads ahead.
 NUMBER = 3000
 HOUR = ExpirySettings(3600, delete_session=True, extend_on_get=True)
@@ -24,7 +22,9 @@ EMPTIED = ExpirySettings(3600)
 Seen: TypeAlias = dict[int, tuple[ExpirySettings, dict[str, bytes]]]
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(
+    params=[pytest.param(name, marks=[] if name == "memory" else [pytest.mark.unmeasured]) for name in STORES]
+)
 async def filled(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Store]:
     """A store of many sessions: every third never expires, every third loses its keys."""
     async with STORES[request.param](tmp_path, clock) as store:

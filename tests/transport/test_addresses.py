@@ -219,3 +219,24 @@ def test_it_is_the_same_in_uvloop() -> None:
             await NdbClient.connect(f"ws://127.0.0.1:{port}/")
 
     in_uvloop(race)
+
+
+async def test_one_that_is_silent_for_long_is_still_waited_for_when_all_others_have_failed() -> None:
+    """Its queue of connections is full, until it refuses them."""
+    async with asyncio.timeout(GUARD):
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.3", 0))
+            listener.listen(0)
+            address = listener.getsockname()
+            filling = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for each in filling:
+                each.setblocking(False)
+                each.connect_ex(address)
+            port = stack.enter_context(refusing_port())
+            racing = asyncio.create_task(connected_socket([(V4, address), local(port)], delay=DELAY))
+            await asyncio.sleep(3 * DELAY)
+            assert not racing.done()
+            listener.close()  # from here on it refuses
+            with pytest.raises(ConnectionRefusedError):
+                await racing
