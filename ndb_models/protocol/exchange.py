@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from ndb_models.errors import ProtocolError
 from ndb_models.protocol.codec import decode_answer
 from ndb_models.protocol.commands import Command
-from ndb_models.protocol.strict_json import encode_command
+from ndb_models.strict_json import encode_command
 from ndb_models.types import JsonValue
 
 
