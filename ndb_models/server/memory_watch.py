@@ -105,5 +105,5 @@ def give_back_freed_memory() -> None:
 def _malloc_trim() -> Callable[[int], int] | None:
     try:
         return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, OSError, TypeError):  # not glibc
         return None

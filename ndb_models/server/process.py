@@ -44,7 +44,7 @@ def process_statistics() -> ProcessStatistics:
         open_fds = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 - only names, up to tens of thousands
         # Not from /proc/stat: a hardened service sees only its own processes.
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, IndexError, ValueError):
+    except (OSError, AttributeError, IndexError, ValueError):  # no /proc, or none of this form
         return ProcessStatistics(cpu, max_fds=max_fds)
     memory = memory_used()
     return ProcessStatistics(
