@@ -137,7 +137,7 @@ def _fitting(request: Any) -> tuple[Command, dict[str, Any]]:
         raise _unknown(name)
     rejection = command.reject(body)
     if rejection is not None:
-        raise RefusedError(name, rejection.status, rejection.message)
+        raise RefusedError(name, *rejection)
     if name == "SH_INFO" and len(body) != 1:
         raise RefusedError(name, Status.COMMAND_SYNTAX, "'tkn' stands alone")
     return command, body
