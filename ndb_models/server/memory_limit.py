@@ -33,11 +33,6 @@ def resident_limit(root: Path = _ROOT) -> int | None:
     return min([*_group_limits(root), *_machine_memory()], default=None)
 
 
-def resident_memory(root: Path = _ROOT) -> int:
-    """Return the bytes of memory that this process takes; 0 if the system does not tell."""
-    return memory_used(root).resident
-
-
 def memory_left(root: Path = _ROOT) -> int | None:
     """Return the bytes of memory left for data and clients; None if the system does not tell.
 
