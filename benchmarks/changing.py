@@ -17,9 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from websockets.asyncio.client import connect
-
-from benchmarks.harness import Side, compare
+from benchmarks.harness import Side, compare, seconds_bare
 from benchmarks.repository import SINCE, Measured, measured
 from benchmarks.servers import MeasuredServer, measured_server
 from ndb_models import NdbClient, Repository
@@ -131,16 +129,7 @@ def bare(frames_of: Frames, operations: int, depth: int) -> Callable[[str], Awai
         async with NdbClient.connect(uri) as client:
             tokens = await _tokens(client, depth)
         frames = [frame for number in range(operations) for frame in frames_of(number + 1, tokens[number % depth])]
-        async with connect(uri, compression=None, proxy=None) as websocket:
-            started = time.perf_counter()
-            for frame in frames[:depth]:
-                await websocket.send(frame)
-            for frame in frames[depth:]:
-                await websocket.recv()
-                await websocket.send(frame)
-            for _ in range(depth):
-                await websocket.recv()
-            return operations / (time.perf_counter() - started)
+        return operations / await seconds_bare(uri, frames, depth)
 
     return run
 

@@ -6,8 +6,11 @@ import asyncio
 import importlib.util
 import statistics
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+
+from websockets.asyncio.client import connect
 
 Run = Callable[[str], Awaitable[float]]
 """Does the work of one side against the server at a URI; returns operations per second."""
@@ -45,6 +48,20 @@ def compare(title: str, sides: Sequence[Side], uri: str, rounds: int) -> None:
             ratios = [rate / base for rate, base in zip(rates, results[first], strict=True)]
             rows.append((name, f"{statistics.median(rates):,.0f}", f"{statistics.median(ratios):.2f}"))
         table(f"{title} ({loop_name})", ("side", "operations/s", f"times {first}"), rows)
+
+
+async def seconds_bare(uri: str, frames: Sequence[str], depth: int) -> float:
+    """Send ready-made frames over a bare connection, so many in flight; return the seconds until the last answer."""
+    async with connect(uri, compression=None, proxy=None) as websocket:
+        started = time.perf_counter()
+        for frame in frames[:depth]:
+            await websocket.send(frame)
+        for frame in frames[depth:]:
+            await websocket.recv()
+            await websocket.send(frame)
+        for _ in range(depth):
+            await websocket.recv()
+        return time.perf_counter() - started
 
 
 async def _run(side: Side, uri: str) -> float:

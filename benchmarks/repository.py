@@ -22,9 +22,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
-from websockets.asyncio.client import connect
 
-from benchmarks.harness import Side, compare, table
+from benchmarks.harness import Side, compare, seconds_bare, table
 from benchmarks.servers import MeasuredServer, redis_server
 from ndb_models import Expiry, NdbClient, Repository, SessionModel
 from ndb_models.protocol.commands import COMMANDS
@@ -46,15 +45,8 @@ class Plain(BaseModel):
     since: datetime
 
 
-class Measured(SessionModel, expiry=Expiry(idle=IDLE)):
+class Measured(Plain, SessionModel, expiry=Expiry(idle=IDLE)):
     """The same as a session."""
-
-    username: str
-    email: str
-    roles: list[str]
-    visits: int
-    ratio: float
-    since: datetime
 
 
 def measured(visits: int) -> Measured:
@@ -114,16 +106,7 @@ def bare(operations: int, depth: int, *, whole: bool = True) -> Callable[[str], 
 
     async def run(uri: str) -> float:
         frames = await _frames(uri, operations, whole=whole)
-        async with connect(uri, compression=None, proxy=None) as websocket:
-            started = time.perf_counter()
-            for frame in frames[:depth]:
-                await websocket.send(frame)
-            for frame in frames[depth:]:
-                await websocket.recv()
-                await websocket.send(frame)
-            for _ in range(depth):
-                await websocket.recv()
-            return operations / (time.perf_counter() - started)
+        return operations / await seconds_bare(uri, frames, depth)
 
     return run
 

@@ -37,7 +37,16 @@
     |-- UnstorableError (ValueError)               a model's values would not come back equal
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     |-- ConflictError                              another request changed the same field meanwhile
-    `-- StoredConfigError                          a stored configuration does not fit the model
+    |-- StoredConfigError                          a stored configuration does not fit the model
+    |
+    |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
+    |-- UnknownSessionError                        a store has no session of this token (stores.contract)
+    |-- LimitError, TooLargeError                  a change exceeds a limit of a store, a read one of its caller
+    |-- RefusedError                               the parser or a handler refuses a request (engine.requests)
+    |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
+    |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
+    |-- MissingSetError                            a set of index entries has ended (index.catalogue)
+    `-- BackupStoppedError                         the caller stopped a backup (stores.sqlite.backup)
 
 An application needs two: `except UnavailableError` answers 503, `except UnusableSessionError` asks for a new login.
 Messages are built from the fields. They name fields, keys and statuses, never values, and at most four digits of a

@@ -43,7 +43,7 @@ def make_private_folder(folder: Path, *, exist_ok: bool = False) -> None:
     else:
         # The umask may remove the owner's rights too, and some file systems have no modes.
         if _bits(folder) != _FOLDER:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # its mode cannot be changed
                 folder.chmod(_FOLDER)
 
 

@@ -49,6 +49,12 @@ def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     return shared_settings(expiry["duration"], *flags)
 
 
+def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:
+    """Return settings as the `expiry` parameter of the protocol."""
+    names = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet")
+    return dict(zip(names, settings, strict=True))
+
+
 def redact(token: object) -> str:
     """Return a token as logs and errors may show it: its last four digits, none for a token of four or fewer."""
     return f"...{str(token)[-4:]}" if isinstance(token, int) and token > 9999 else "...."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import ndb_models
+from ndb_models.errors import NdbError
 
 ROOT: Final = Path(ndb_models.__file__).parent
 PACKAGE: Final = ROOT.name
@@ -16,7 +18,7 @@ PACKAGE: Final = ROOT.name
 ARROWS: Final = {
     "protocol": "",
     "stores": "",
-    "schema": "protocol",
+    "schema": "",
     "schema_check": "schema",
     "engine": "protocol stores",
     "client": "protocol engine stores",
@@ -140,6 +142,16 @@ def test_all_that_is_public_has_a_docstring() -> None:
     assert not [name for name, tree in TREES.items() if not ast.get_docstring(tree)]
     public = [(f"{module}.{name}", node) for module, tree in TREES.items() for name, node in documented(tree)]
     assert not [name for name, node in public if not ast.get_docstring(node)]
+
+
+def test_every_exception_stands_below_one_root() -> None:
+    exceptions = [
+        getattr(import_module(f"{PACKAGE}.{name}"), node.name)
+        for name, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name.endswith(("Error", "Exception"))
+    ]
+    assert not [each for each in exceptions if not issubclass(each, NdbError)]
 
 
 def test_modules_and_functions_are_small() -> None:

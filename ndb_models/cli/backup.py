@@ -9,8 +9,7 @@ import signal
 import sys
 from typing import Any, Final
 
-from ndb_models.cli.exits import FAILED, INTERRUPTED, MISUSED, complain
-from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.cli.exits import INTERRUPTED, complain
 from ndb_models.moving import backup
 
 _EPILOG: Final = """\
@@ -43,33 +42,25 @@ def add_backup_command(commands: Any) -> None:
 
 def run_backup(options: argparse.Namespace) -> int:
     """Write a backup and print its size; return the exit status."""
-    progress = _Progress() if sys.stderr.isatty() else None
     try:
-        size = asyncio.run(_backup(options, progress))
+        size = asyncio.run(_backup(options))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _failed(progress, "interrupted; nothing was written", INTERRUPTED)
-    except InvalidArgumentError as exc:
-        return _failed(progress, str(exc), MISUSED)
-    except NdbError as exc:
-        return _failed(progress, str(exc), FAILED)
-    if progress is not None:
-        progress.end()
+        return complain("interrupted; nothing was written", INTERRUPTED)
     sys.stdout.write(f"{options.file}: {size} bytes, checked\n")
     return 0
 
 
-async def _backup(options: argparse.Namespace, progress: _Progress | None) -> int:
+async def _backup(options: argparse.Namespace) -> int:
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await backup(options.store, options.file, overwrite=options.overwrite, report=progress)
-
-
-def _failed(progress: _Progress | None, reason: str, status: int) -> int:
-    if progress is not None:
+    progress = _Progress()
+    report = progress if sys.stderr.isatty() else None
+    try:
+        return await backup(options.store, options.file, overwrite=options.overwrite, report=report)
+    finally:
         progress.end()
-    return complain(reason, status)
 
 
 class _Progress:
@@ -86,6 +77,6 @@ class _Progress:
             sys.stderr.flush()
 
     def end(self) -> None:
-        """End the line."""
+        """End the line, if there is one."""
         if self._percent >= 0:
             sys.stderr.write("\n")

@@ -9,9 +9,9 @@ import sys
 import time
 from typing import Any, Final
 
-from ndb_models.cli.exits import FAILED, FAILURE, MISUSED, complain, exit_statuses
+from ndb_models.cli.exits import FAILED, FAILURE, complain, exit_statuses
 from ndb_models.cli.flags import add_flags
-from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.errors import InvalidArgumentError
 from ndb_models.moving import Copied, Kinds, OptionArguments, copy, is_server
 from ndb_models.server.configuration import OF_ACCESS, configure_access
 from ndb_models.types import Clock
@@ -41,24 +41,19 @@ def run_copy(options: argparse.Namespace) -> int:
     """Copy, and print the numbers; return the exit status."""
     try:
         asyncio.run(_copy(options))
-    except InvalidArgumentError as exc:
-        return complain(exc, MISUSED)
-    except (NdbError, OSError) as exc:
+    except OSError as exc:
         return complain(exc, FAILED)
     return 0
 
 
 async def _copy(options: argparse.Namespace) -> None:
-    only = None if options.only is None else Kinds[options.only.upper()]
-    progress = _Progress(time.monotonic)
-    connect = _connect_options(options)
     copied = await copy(
         options.source,
         options.target,
-        only=only,
-        report=progress,
+        only=None if options.only is None else Kinds[options.only.upper()],
+        report=_Progress(time.monotonic),
         names=("--from", "--to"),
-        connect=connect,
+        connect=_connect_options(options),
     )
     sys.stdout.write(f"{_described(copied)}\n")
 

@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 from ndb_models.cli.backup import add_backup_command
 from ndb_models.cli.copying import add_copy_command
-from ndb_models.cli.exits import FAILED, FAILURE, INTERRUPTED, MISUSE, UNREAD, complain, exit_statuses
+from ndb_models.cli.exits import FAILED, FAILURE, INTERRUPTED, MISUSE, MISUSED, UNREAD, complain, exit_statuses
 from ndb_models.cli.parser import Parser
 from ndb_models.cli.schema import add_schema_commands
 from ndb_models.cli.serving import add_health_command, add_serve_command
+from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.server.running import discard_output
 from ndb_models.version import __version__
 
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = make_parser().parse_args(arguments)
             command: _Command = options.run
             return command(options)
+        except InvalidArgumentError as exc:
+            return complain(exc, MISUSED)
+        except NdbError as exc:
+            return complain(exc, FAILED)
         finally:
             sys.stdout.flush()  # at interpreter exit, a lost reader would print a traceback
     except KeyboardInterrupt:

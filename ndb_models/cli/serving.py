@@ -7,10 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, MISUSED, complain, exit_statuses
+from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain, exit_statuses
 from ndb_models.cli.flags import add_flags
 from ndb_models.cli.parser import Parser
-from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe, require_startable
 from ndb_models.server.health import why_not_ready
 from ndb_models.server.running import run
@@ -59,18 +58,11 @@ def run_serve(options: argparse.Namespace) -> int:
         require_startable(settings)
         return settings
 
-    try:
-        settings = read()
-    except InvalidArgumentError as exc:
-        return complain(exc, MISUSED)
-    return run(settings, read)
+    return run(read(), read)
 
 
 def run_health(options: argparse.Namespace) -> int:
     """Ask a server whether it is ready; return the exit status."""
-    try:
-        host, port, secure = configure_probe(vars(options), os.environ)
-    except InvalidArgumentError as exc:
-        return complain(exc, MISUSED)
+    host, port, secure = configure_probe(vars(options), os.environ)
     reason = why_not_ready(host, port, secure=secure)
     return 0 if reason is None else complain(reason, FAILED)

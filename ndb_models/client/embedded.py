@@ -161,7 +161,7 @@ def _engine_of(file: str) -> _Shared | None:
         # An engine that lost its file keeps its clients, which get errors. New clients open the present file.
         return None if shared.store.is_lost else shared
     for other in _in_use.values():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # one of the files does not exist
             if Path(file).samefile(other.uri.file):
                 return other
     return None

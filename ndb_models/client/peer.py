@@ -70,7 +70,7 @@ class PeerCommands(Requester):
             version = (await self.sv_info()).get("serverVersion")
         except ServerUnavailableError:
             raise
-        except ResponseError:
+        except ResponseError:  # a server that does not tell its version
             version = None
         # A connection that was made meanwhile may lead to another server, which was not asked.
         if connection == self._transport_in_use.connections:

@@ -38,7 +38,7 @@ async def resolved(host: str, port: int) -> list[Address]:
     """
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
+    except socket.gaierror:  # a name, not an address
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return in_turns((info[0], info[4]) for info in infos)
 
@@ -100,7 +100,7 @@ async def _call_off(attempts: set[asyncio.Task[socket.socket]]) -> None:
 
 
 def _close_unused(attempt: asyncio.Task[socket.socket]) -> None:
-    with contextlib.suppress(asyncio.CancelledError, OSError):
+    with contextlib.suppress(asyncio.CancelledError, OSError):  # this attempt has no socket
         attempt.result().close()
 
 

@@ -96,7 +96,7 @@ class SessionCommands(Requester):
         """
 
         def end(answer: bytes) -> None:
-            with contextlib.suppress(ProtocolError):
+            with contextlib.suppress(ProtocolError):  # the answer names no session
                 self.end_soon(field_of(creation.read(answer), "tkn", int))
 
         creation.on_orphan = end

@@ -43,11 +43,7 @@ class ConfigAccess(Generic[C]):
         self.codec: ModelCodec[C] = ModelCodec(model)
         warn_of_unstable_fields(model)
         self._alteration: AlterationCheck[C] = AlterationCheck(client, model, self.codec)
-        self._space = KeySpace(client, self.name, self.codec.names, namespace)
-
-    async def read(self) -> dict[str, bytes]:
-        """Return the texts of the fields that are stored."""
-        return await self._space.read()
+        self.space: KeySpace = KeySpace(client, self.name, self.codec.names, namespace)
 
     async def write(self, texts: Mapping[str, bytes], names: Collection[str]) -> None:
         """Store the named fields of a configuration. A field with a text is written; one without a text is removed.
@@ -57,12 +53,12 @@ class ConfigAccess(Generic[C]):
         """
         if self._alteration.is_due(join_members(texts)):
             await self._alteration.refuse_altered(texts, names)
-        await self._space.write({name: texts[name] for name in names if name in texts})
-        await self._space.remove(name for name in names if name not in texts)
+        await self.space.write({name: texts[name] for name in names if name in texts})
+        await self.space.remove(name for name in names if name not in texts)
 
     async def unknown(self) -> list[ConfigProblem]:
         """Return a problem for each key in the namespace that belongs to no field."""
-        return [ConfigProblem(key, "unknown", _UNKNOWN) for key in await self._space.unknown()]
+        return [ConfigProblem(key, "unknown", _UNKNOWN) for key in await self.space.unknown()]
 
     def load(self, texts: Mapping[str, bytes]) -> C:
         """Return the model of these fields. Missing fields have their defaults.
@@ -94,7 +90,7 @@ class ConfigAccess(Generic[C]):
     def _problem(self, name: str, reason: str, *, missing: bool) -> ConfigProblem:
         if name not in self.codec.names:  # the model as a whole
             return ConfigProblem(name, "invalid", reason)
-        return ConfigProblem(self._space.key(name), "missing" if missing else "invalid", reason)
+        return ConfigProblem(self.space.key(name), "missing" if missing else "invalid", reason)
 
     def dump(self, config: C) -> Mapping[str, bytes]:
         """Return the fields of a model as texts.
@@ -114,10 +110,6 @@ class ConfigAccess(Generic[C]):
         if type(config) is not self.model:
             raise InvalidArgumentError(f"this repository stores {self.name}, not {type(config).__name__}")
         return config
-
-    def differing(self, one: C, other: C) -> tuple[str, ...]:
-        """Return the fields that differ between two configurations."""
-        return self.codec.differing(one, other)
 
     def with_defaults(self, config: C, texts: Mapping[str, bytes]) -> C:
         """Return a copy of a configuration, with each field of `texts` at its default if it has one."""
@@ -141,7 +133,7 @@ class ConfigAccess(Generic[C]):
         """
         if not changed:
             return
-        current = await self.read()
+        current = await self.space.read()
         if current != before:
             self.load(current)
             try:

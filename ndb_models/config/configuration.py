@@ -81,7 +81,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         Raises:
             StoredConfigError: stored values do not fit the model. It lists each key. Nothing is changed.
         """
-        return self._access.load(await self._access.read())
+        return self._access.load(await self._access.space.read())
 
     async def check(self) -> list[ConfigProblem]:
         """Return the problems of the stored configuration: those that `load` raises, and unknown keys in the namespace.
@@ -107,7 +107,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
             StoredConfigError: stored values do not fit the model.
             UnstorableError: `other` holds a value that cannot be stored.
         """
-        texts = await self._access.read()
+        texts = await self._access.space.read()
         stored = self._access.load(texts)
         if other is not None:
             self._access.dump(other)
@@ -115,7 +115,9 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         else:
             given = self._access.with_defaults(stored, texts)
         ours, theirs = stored.__dict__, given.__dict__
-        return [ConfigDifference(name, ours[name], theirs[name]) for name in self._access.differing(stored, given)]
+        return [
+            ConfigDifference(name, ours[name], theirs[name]) for name in self._access.codec.differing(stored, given)
+        ]
 
     # Writing
 
@@ -157,12 +159,12 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
             UnstorableError: a value does not fit its field, or would not come back equal.
             StoredConfigError: stored values do not fit the model.
         """
-        before = await self._access.read()
+        before = await self._access.space.read()
         config = self._access.load(before)
         changed, keys = self._access.codec.with_changes(config.model_copy(), changes)
         texts = self._access.dump(changed) if keys is None else keys
         unstored = {name for name in changes if name not in before}
-        names = unstored.union(self._access.differing(config, changed))
+        names = unstored.union(self._access.codec.differing(config, changed))
         await self._access.write(texts, names.intersection({*texts, *before}))
         return changed
 
@@ -178,7 +180,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         loaded: list[tuple[dict[str, bytes], C]] = []
 
         async def load() -> C:
-            before = await self._access.read()
+            before = await self._access.space.read()
             config = self._access.load(before)
             loaded.append((before, config.model_copy(deep=True)))
             return config
@@ -186,7 +188,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         async def save(config: C) -> None:
             ((before, unchanged),) = loaded
             texts = self._access.dump(config)
-            await self._access.write_over(before, texts, self._access.differing(unchanged, config))
+            await self._access.write_over(before, texts, self._access.codec.differing(unchanged, config))
 
         return Editing(load, save, "edit() is entered: async with config.edit() as current: ...")
 

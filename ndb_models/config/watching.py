@@ -130,7 +130,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
     async def _read(self) -> Mapping[str, bytes] | None:
         """Return the stored texts, or None if the store gives no answer."""
         try:
-            texts = await self._access.read()
+            texts = await self._access.space.read()
         except _PASSING as exc:
             self._note_lost(exc)
             return None
@@ -162,7 +162,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         if old is None:
             self._good = new
             return None
-        fields = self._access.differing(old, new)
+        fields = self._access.codec.differing(old, new)
         if not fields:
             return None
         self._good = new.model_copy(deep=True)

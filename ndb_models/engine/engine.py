@@ -21,8 +21,8 @@ from ndb_models.errors import StoreError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
 from ndb_models.protocol.statuses import Status
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.stores.contract import Limit, LimitError, Statistics, Store, TooLargeError, UnknownSessionError
+from ndb_models.strict_json import MAX_NESTING
 from ndb_models.turns import in_turns, next_turn
 from ndb_models.uncopyable import Uncopyable
 

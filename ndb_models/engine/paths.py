@@ -18,6 +18,7 @@ from jsonpath.path import JSONPath
 from jsonpath.segments import JSONPathSegment
 from jsonpath.selectors import Filter
 
+from ndb_models.errors import NdbError
 from ndb_models.json_text import containers_exceed
 from ndb_models.turns import Work
 
@@ -31,15 +32,17 @@ for _function in ("match", "search"):
 _VISITS_TOGETHER: Final = 64
 
 
-class PathError(ValueError):
+class PathError(NdbError, ValueError):
     """The text is not a JSONPath of RFC 9535, or the search is over a budget.
 
     Attributes:
         budget: the name of the exceeded budget; empty if the path is invalid or too complicated.
+        most: the limit of that budget.
     """
 
     def __init__(self, budget: str = "", most: float = 0) -> None:
         self.budget = budget
+        self.most = most
         super().__init__(f"the search is over its budget of {budget}: at most {most}" if budget else "no JSONPath")
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from ndb_models import garbage
+from ndb_models.errors import NdbError
 from ndb_models.json_text import (
     UNREADABLE,
     containers_exceed,
@@ -28,7 +29,7 @@ from ndb_models.json_text import (
 )
 from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, ParamType, is_token
 from ndb_models.protocol.statuses import Status
-from ndb_models.protocol.strict_json import MAX_NESTING
+from ndb_models.strict_json import MAX_NESTING
 from ndb_models.types import SessionToken, settings_in
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -65,14 +66,14 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return f"Request({self.command.name})"
 
 
-class RefusedError(Exception):
-    """The parser or a handler refuses a request. `name` is the name of the answer, without its `_RSP`."""
+class RefusedError(NdbError):
+    """A request is refused. Attributes: `name`, that of the answer without its `_RSP`; `status`; `message`."""
 
     def __init__(self, name: str, status: Status, message: str = "") -> None:
         self.name = name
         self.status = status
         self.message = message
-        super().__init__(name, status, message)
+        super().__init__(f"{name}: {message or status.name}")
 
 
 _decode = msgspec.json.Decoder().decode
@@ -136,7 +137,7 @@ def _fitting(request: Any) -> tuple[Command, dict[str, Any]]:
         raise _unknown(name)
     rejection = command.reject(body)
     if rejection is not None:
-        raise RefusedError(name, rejection.status, rejection.message)
+        raise RefusedError(name, *rejection)
     if name == "SH_INFO" and len(body) != 1:
         raise RefusedError(name, Status.COMMAND_SYNTAX, "'tkn' stands alone")
     return command, body

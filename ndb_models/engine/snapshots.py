@@ -22,12 +22,13 @@ import msgspec
 from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
 from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
+from ndb_models.errors import NdbError
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
 from ndb_models.protocol.commands import MAX_TOKEN, is_token
 from ndb_models.protocol.data_sets import why_not_a_data_set
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.stores.contract import SessionRecord
+from ndb_models.strict_json import MAX_NESTING
 from ndb_models.types import shared_settings
 
 _FORMAT_VERSION: Final = 2
@@ -45,10 +46,11 @@ class Kind(IntEnum):
     SESSIONS = 1
 
 
-class SnapshotError(Exception):
-    """A data set cannot be written or read. `found` is False if the name is invalid or has no data set."""
+class SnapshotError(NdbError):
+    """A data set cannot be written or read. Attributes: `reason`; `found`, False if no data set has the name."""
 
     def __init__(self, reason: str, *, found: bool = True) -> None:
+        self.reason = reason
         self.found = found
         super().__init__(reason)
 
@@ -181,7 +183,7 @@ class Snapshots:
         home = self._named(name)
         try:
             made = _newest(home)
-        except OSError:
+        except OSError:  # no folder of this name: no data set
             made = _NONE
         if made == _NONE:
             raise SnapshotError("there is no data set of this name", found=False)

@@ -69,6 +69,6 @@ def _lock(descriptor: int | None) -> bool:
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError:  # another process holds it
         return False
     return True

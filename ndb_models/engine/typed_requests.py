@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from ndb_models.engine.requests import Request
 from ndb_models.json_text import UNREADABLE, is_nested_deeper, members_as_decoded
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
-from ndb_models.protocol.strict_json import MAX_NESTING
+from ndb_models.strict_json import MAX_NESTING
 from ndb_models.types import NEVER, ExpirySettings, shared_settings
 
 _NAME_START: Final = len('{"')
@@ -106,7 +106,7 @@ def typed_request(frame: bytes, max_nesting: int = MAX_NESTING) -> Request | Non
             values = _kept(bytes(body.pop(stored)), stored_type)
             if values is None:
                 return None
-    except UNREADABLE:
+    except UNREADABLE:  # the careful parser explains why
         return None
     tkn = None
     if command.of_session:

@@ -24,7 +24,7 @@ import msgspec
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
-from ndb_models.errors import ConnectionLostError, ProtocolError, RequestTimeoutError, ResponseError
+from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, ResponseError
 from ndb_models.index.entries import VACANT, IndexEntry, entries_in
 from ndb_models.json_text import UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, is_token
@@ -54,7 +54,7 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 _decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class MissingSetError(LookupError):
+class MissingSetError(NdbError):
     """The entry set is gone: its session was ended."""
 
 

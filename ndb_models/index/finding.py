@@ -13,7 +13,7 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from ndb_models.errors import InvalidArgumentError, NdbError, SessionGoneError
-from ndb_models.index.catalogue import EntrySet, MissingSetError
+from ndb_models.index.catalogue import EntrySet
 from ndb_models.index.entries import Fate, IndexEntry, fate_of, sessions_in_all
 from ndb_models.index.index import Index
 from ndb_models.index.session_state import GONE, LIVING, UNFINISHED, SeenSession
@@ -208,7 +208,7 @@ class Finder(Generic[M]):
         return results
 
     async def _prune(self, listings: Iterable[Listing], seen: Mapping[SessionToken, SeenSession]) -> None:
-        with contextlib.suppress(NdbError, MissingSetError):  # the next reader finds out about leftover entries
+        with contextlib.suppress(NdbError):  # the next reader finds out about leftover entries
             for listing in listings:
                 await self.prune(listing, seen)
 

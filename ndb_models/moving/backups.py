@@ -75,7 +75,7 @@ async def backup(
 def _source(store: str) -> SqliteUri:
     try:
         scheme = urlsplit(store).scheme
-    except ValueError:
+    except ValueError:  # a malformed URI names no store either
         scheme = ""
     if scheme != "sqlite":
         raise InvalidArgumentError("only a store in a file has backups: sqlite:///PATH; for others, see 'copy'")
@@ -91,7 +91,7 @@ def _free_place(source: SqliteUri, file: str | os.PathLike[str], overwrite: bool
         raise InvalidArgumentError(f"{target} is a directory: name a file in it")
     if not target.parent.is_dir():
         raise InvalidArgumentError(f"{target.parent} is not a directory")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the target does not exist
         if target.samefile(source.file):
             raise InvalidArgumentError("that is the store itself: name another file")
     if not overwrite and os.path.lexists(target):

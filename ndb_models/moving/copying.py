@@ -13,8 +13,8 @@ from ndb_models.client.options import OptionArguments
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.moving.places import Kinds, Source, Target
 from ndb_models.moving.servers import ServerPlace
-from ndb_models.moving.snapshots import open_snapshots
-from ndb_models.moving.stores import open_sqlite
+from ndb_models.moving.snapshots import SnapshotPlace, open_snapshots
+from ndb_models.moving.stores import StorePlace, open_sqlite
 
 _PLACES: Final = (
     "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to, 'ws://...'"
@@ -108,32 +108,20 @@ async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[
 
 
 async def _open_source(uri: str) -> Source:
-    match _scheme(uri):
-        case "sqlite":
-            return await open_sqlite(uri, is_source=True)
-        case "snapshot":
-            return open_snapshots(uri)
-        case "ws" | "wss":
-            raise InvalidArgumentError(
-                "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
-                " 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
-            )
-        case _:
-            raise InvalidArgumentError(f"nothing can be copied from there; places are {_PLACES}")
+    if is_server(uri):
+        raise InvalidArgumentError(
+            "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
+            " 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
+        )
+    return await _open_place(uri, is_source=True)
 
 
 async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
-    if connect is not None and not is_server(uri):
+    if is_server(uri):
+        return ServerPlace(await NdbClient.connect(uri, **(connect or {})))
+    if connect is not None:
         raise InvalidArgumentError("options of a connection are for a server: 'ws://...'")
-    match _scheme(uri):
-        case "sqlite":
-            return await open_sqlite(uri, is_source=False)
-        case "snapshot":
-            return open_snapshots(uri)
-        case "ws" | "wss":
-            return ServerPlace(await NdbClient.connect(uri, **(connect or {})))
-        case _:
-            raise InvalidArgumentError(f"nothing can be copied to there; places are {_PLACES}")
+    return await _open_place(uri, is_source=False)
 
 
 def is_server(uri: str) -> bool:
@@ -141,8 +129,14 @@ def is_server(uri: str) -> bool:
     return uri.lower().startswith(("ws://", "wss://"))
 
 
-def _scheme(uri: str) -> str:
+async def _open_place(uri: str, *, is_source: bool) -> StorePlace | SnapshotPlace:
     try:
-        return urlsplit(uri).scheme
+        scheme = urlsplit(uri).scheme
     except ValueError:
         raise InvalidArgumentError(f"a URI is malformed; places are {_PLACES}") from None
+    if scheme == "sqlite":
+        return await open_sqlite(uri, is_source=is_source)
+    if scheme == "snapshot":
+        return open_snapshots(uri)
+    way = "from" if is_source else "to"
+    raise InvalidArgumentError(f"nothing can be copied {way} there; places are {_PLACES}")

@@ -9,8 +9,8 @@ import msgspec
 
 from ndb_models.errors import ProtocolError
 from ndb_models.json_text import UNREADABLE, is_nested_deeper
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.raising import raise_without_context
+from ndb_models.strict_json import MAX_NESTING
 from ndb_models.types import JsonValue
 
 _decode = msgspec.json.Decoder().decode

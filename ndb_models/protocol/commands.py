@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ndb_models.expectations import TextDigest, is_digest
 from ndb_models.protocol.echoes import Echo, chooses, no_echo, repeats
@@ -85,12 +85,8 @@ class Check:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """The reason for refusing a request's parameters."""
-
-    status: Status
-    message: str
+Rejection: TypeAlias = tuple[Status, str]
+"""Why the parameters of a request are refused: the status and the message of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +143,7 @@ class Command:
         if rejection is None:
             for check in self.checks:
                 if check.param in body and not check.holds(body[check.param]):
-                    return Rejection(check.status, check.message)
+                    return check.status, check.message
         return rejection
 
 
@@ -155,11 +151,11 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
     for param in params:
         if param.name not in body:
             if param.required:
-                return Rejection(Status.PARAM_MISSING, f"Missing parameter '{param.name}'")
+                return Status.PARAM_MISSING, f"Missing parameter '{param.name}'"
             continue
         value = body[param.name]
         if not param.takes(value):
-            return Rejection(Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.value}")
+            return Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.value}"
         if param.inner and isinstance(value, dict):
             rejection = _reject_params(param.inner, value)  # pyright: ignore[reportUnknownArgumentType]
             if rejection is not None:
@@ -171,6 +167,11 @@ _KEYS_OBJECT = Param("keys", ParamType.OBJECT)
 _KEYS_ARRAY = Param("keys", ParamType.ARRAY, of_strings=True)
 _NAME = Param("name", ParamType.STRING)
 _SOME_KEYS = Check("keys", bool, Status.VALUE_SIZE, "'keys' is empty")
+
+_SAVE: Final = Command(
+    "SAVE", (_NAME,), success=Status.SAVE_COMPLETE, may_take_long=True, for_admins=True, echo=repeats("name")
+)
+_LOAD: Final = replace(_SAVE, name="LOAD", success=Status.LOAD_COMPLETE)
 
 _MAP_COMMANDS: Final = (
     Command("SET", (_KEYS_OBJECT,), repeatable=True, stores_values="keys"),
@@ -231,22 +232,8 @@ _OTHER_COMMANDS: Final = (
         ),
         stores_values="items",
     ),
-    Command(
-        "KV_SAVE",
-        (_NAME,),
-        success=Status.SAVE_COMPLETE,
-        may_take_long=True,
-        for_admins=True,
-        echo=repeats("name"),
-    ),
-    Command(
-        "KV_LOAD",
-        (_NAME,),
-        success=Status.LOAD_COMPLETE,
-        may_take_long=True,
-        for_admins=True,
-        echo=repeats("name"),
-    ),
+    replace(_SAVE, name="KV_SAVE"),
+    replace(_LOAD, name="KV_LOAD"),
     Command("SH_NEW", (Param("expiry", ParamType.OBJECT, required=False, inner=_EXPIRY),)),
     Command(
         "SH_NEW_SET",
@@ -308,31 +295,16 @@ _OTHER_COMMANDS: Final = (
     Command("SH_EXISTS", (Param("tkns", ParamType.ARRAY),), repeatable=True, echo=chooses("exist", "tkns")),
     Command("SH_INFO", repeatable=True, of_session=True, echo=repeats(TOKEN)),
     Command("SH_INFO_ALL", repeatable=True),
-    Command(
-        "SH_SAVE",
-        (_NAME, Param("tkns", ParamType.ARRAY, required=False)),
-        (
+    replace(
+        _SAVE,
+        name="SH_SAVE",
+        params=(_NAME, Param("tkns", ParamType.ARRAY, required=False)),
+        checks=(
             Check("tkns", bool, Status.VALUE_SIZE, "'tkns' empty"),
-            Check(
-                "tkns",
-                _are_tokens,
-                Status.VALUE_TYPE_INVALID,
-                "'tkns' contains invalid token",
-            ),
+            Check("tkns", _are_tokens, Status.VALUE_TYPE_INVALID, "'tkns' contains invalid token"),
         ),
-        success=Status.SAVE_COMPLETE,
-        may_take_long=True,
-        for_admins=True,
-        echo=repeats("name"),
     ),
-    Command(
-        "SH_LOAD",
-        (_NAME,),
-        success=Status.LOAD_COMPLETE,
-        may_take_long=True,
-        for_admins=True,
-        echo=repeats("name"),
-    ),
+    replace(_LOAD, name="SH_LOAD"),
     Command("SV_INFO", repeatable=True),
 )
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from ndb_models.errors import ProtocolError
 from ndb_models.protocol.codec import decode_answer
 from ndb_models.protocol.commands import Command
-from ndb_models.protocol.strict_json import encode_command
+from ndb_models.strict_json import encode_command
 from ndb_models.types import JsonValue
 
 
@@ -40,34 +40,21 @@ def orphaned(exchange: Exchange, answer: bytes) -> None:
         exchange.on_orphan(answer)
 
 
-class FrameRequest:
-    """A request's frame, for callers that read the answer themselves."""
-
-    __slots__ = ("command", "frame", "on_orphan")
-
-    is_checked: ClassVar[bool] = True
-
-    def __init__(self, command: Command, frame: bytes) -> None:
-        self.command: Command = command
-        self.frame: bytes = frame
-        self.on_orphan: Callable[[bytes], None] | None = None
-
-    def fits(self, answer: bytes) -> bool:
-        """Tell whether a frame of the right name can be the answer. Here it always can."""
-        return True
-
-
-class Call(FrameRequest):
+class Call:
     """A command with its parameters. The answer is decoded once, for the check and for use.
 
     Raises:
         InvalidArgumentError: the parameters hold a value that is not JSON; the message says where.
     """
 
-    __slots__ = ("_answer", "_body", "_read", "success")
+    __slots__ = ("_answer", "_body", "_read", "command", "frame", "on_orphan", "success")
+
+    is_checked: ClassVar[bool] = True
 
     def __init__(self, command: Command, body: Mapping[str, object]) -> None:
-        super().__init__(command, encode_command(command.name, body))
+        self.command: Command = command
+        self.frame: bytes = encode_command(command.name, body)
+        self.on_orphan: Callable[[bytes], None] | None = None
         self.success: int = command.success_status
         self._body = body
         self._read = b""

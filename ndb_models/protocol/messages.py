@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ndb_models.errors import ProtocolError
-from ndb_models.raising import raise_without_context
 
 
 class MessageAssembler:
@@ -40,7 +39,14 @@ def check_utf8(message: bytes) -> None:
     Raises:
         ProtocolError: the message is not UTF-8.
     """
+    if not is_utf8(message):
+        raise ProtocolError("the server sent text that is not UTF-8")
+
+
+def is_utf8(message: bytes) -> bool:
+    """Return True if a message is valid UTF-8."""
     try:
         message.decode()
     except UnicodeDecodeError:
-        raise_without_context(ProtocolError("the server sent text that is not UTF-8"))
+        return False
+    return True

@@ -6,6 +6,7 @@ Without a wire they need no frame: an engine in the same process takes them as t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -15,9 +16,9 @@ from ndb_models.expectations import Expected, told_by
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
 from ndb_models.protocol.commands import Command
 from ndb_models.protocol.statuses import OK_STATUS
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.raising import raise_without_context
-from ndb_models.types import SessionToken, settings_in
+from ndb_models.strict_json import MAX_NESTING
+from ndb_models.types import ExpirySettings, SessionToken, expiry_parameter
 
 
 class _Answer(msgspec.Struct):
@@ -82,16 +83,15 @@ def unreadable(command: str) -> ProtocolError:
 class Parameters(dict[str, Any]):
     """The parameters of a request, without the session's token and the values to store. Made once for many requests.
 
-    An `expiry` is given as the protocol has it, and held as `ExpirySettings`.
+    An `expiry` is given as `ExpirySettings`.
     """
 
     __slots__ = ("_text",)
 
     def __init__(self, **body: Any) -> None:
         super().__init__(body)
-        self._text = _members(body)
-        if "expiry" in body:
-            self["expiry"] = settings_in(body["expiry"])
+        expiry: ExpirySettings | None = body.get("expiry")
+        self._text = _members(body if expiry is None else {**body, "expiry": expiry_parameter(expiry)})
 
     @property
     def text(self) -> bytes:
@@ -104,6 +104,12 @@ def _members(body: Mapping[str, Any]) -> bytes:
 
 
 NO_PARAMETERS: Final = Parameters()
+
+
+@lru_cache(maxsize=256)
+def expiring(settings: ExpirySettings) -> Parameters:
+    """Return the parameters of a request that creates a session with these settings."""
+    return Parameters(expiry=settings)
 
 
 class Conditions(Parameters):

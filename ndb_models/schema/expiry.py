@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, Self
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.protocol.prepared import Parameters
+from ndb_models.types import ExpirySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +59,9 @@ class Expiry:
         return _seconds(self.absolute)
 
     @cached_property
-    def on_the_wire(self) -> Parameters:
-        """The parameter `expiry` of a request that creates a session."""
-        expiry = {
-            "duration": self.duration,
-            "deleteSession": True,
-            "extendOnSetAdd": self.extends_on_write,
-            "extendOnGet": self.extends_on_read,
-        }
-        return Parameters(expiry=expiry)
+    def settings(self) -> ExpirySettings:
+        """The settings of a session with this expiry, as a server keeps them."""
+        return ExpirySettings(self.duration, True, self.extends_on_write, self.extends_on_read)
 
     @property
     def extends_on_read(self) -> bool:

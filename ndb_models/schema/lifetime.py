@@ -14,7 +14,7 @@ import msgspec
 
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.expiry import Expiry
-from ndb_models.types import SessionToken
+from ndb_models.types import NEVER, ExpirySettings, SessionToken
 
 SKEW: Final = 1000
 """The milliseconds by which the clocks of two processes may differ before a deadline counts as too late."""
@@ -28,13 +28,10 @@ class Lifetime(NamedTuple):
     deadline: int | None = None
 
 
-class Timer(NamedTuple):
-    """How a server lets a session expire. `duration` in seconds, 0 for never."""
+class Timer(ExpirySettings):
+    """How a server lets a session expire, compared with what an expiry allows."""
 
-    duration: int
-    deletes: bool
-    on_write: bool
-    on_read: bool
+    __slots__ = ()
 
     @classmethod
     def told(cls, info: Mapping[str, Any]) -> Timer:
@@ -48,42 +45,31 @@ class Timer(NamedTuple):
     @classmethod
     def of(cls, expiry: Expiry | None) -> Timer:
         """Return the timer of an expiry."""
-        if expiry is None:
-            return cls(0, deletes=False, on_write=False, on_read=False)
-        return cls(expiry.duration, deletes=True, on_write=expiry.extends_on_write, on_read=expiry.extends_on_read)
+        return cls(*(NEVER if expiry is None else expiry.settings))
 
     def within(self, limit: Timer) -> bool:
         """Tell whether a session with this timer never outlives one with the limit, used in the same way."""
         return (
             0 < self.duration <= limit.duration
-            and self.deletes
-            and self.on_write <= limit.on_write
-            and self.on_read <= limit.on_read
+            and self.delete_session
+            and self.extend_on_set_add <= limit.extend_on_set_add
+            and self.extend_on_get <= limit.extend_on_get
         )
 
     def brought_under(self, expiry: Expiry) -> Timer:
         """Return a timer that lets a session live no longer than the expiry allows, and no longer than this timer."""
         limit = Timer.of(expiry)
-        if self.within(limit if expiry.idle is not None else limit._replace(on_write=True, on_read=True)):
+        any_use = limit._replace(extend_on_set_add=True, extend_on_get=True)
+        if self.within(limit if expiry.idle is not None else any_use):
             return self  # the deadline limits all extensions
         return limit._replace(duration=min(self.duration or limit.duration, limit.duration))
 
     @property
     def on(self) -> str | None:
         """The use that restarts the timer, in the words of the reserved key: None for both."""
-        if self.on_write and self.on_read:
+        if self.extend_on_set_add and self.extend_on_get:
             return None
-        return "write" if self.on_write else "read" if self.on_read else "never"
-
-    @property
-    def on_the_wire(self) -> Mapping[str, Any]:
-        """The parameter `expiry` of a request."""
-        return {
-            "duration": self.duration,
-            "deleteSession": self.deletes,
-            "extendOnSetAdd": self.on_write,
-            "extendOnGet": self.on_read,
-        }
+        return "write" if self.extend_on_set_add else "read" if self.extend_on_get else "never"
 
 
 def exceeds(envelope: Envelope, expiry: Expiry | None, now: float) -> bool:
@@ -127,7 +113,7 @@ def brought_under(envelope: Envelope, timer: Timer, expiry: Expiry | None, now: 
     idle, on = envelope.idle, envelope.on
     if expiry is not None and not envelope.own:
         timer = timer.brought_under(expiry)
-        if timer.on_write or timer.on_read or expiry.idle is not None:
+        if timer.extend_on_set_add or timer.extend_on_get or expiry.idle is not None:
             idle, on = timer.duration, timer.on
         limit = expiry.absolute_seconds
         if limit is not None:
@@ -178,7 +164,7 @@ def is_told(envelope: Envelope | None, expiry: Expiry | None) -> bool:
 def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
     """Return the expiry of a session by its server's timer; without a timer, by its reserved key; None without both."""
     if timer is not None:
-        extends = timer.duration > 0 and (timer.on_write or timer.on_read)
+        extends = timer.duration > 0 and (timer.extend_on_set_add or timer.extend_on_get)
         idle = timer.duration if extends else None
         absolute = timer.duration if timer.duration and not extends else None
         on = timer.on if extends else None

@@ -15,9 +15,9 @@ from pydantic_core import from_json
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, UpgradeError
 from ndb_models.json_text import join_members
-from ndb_models.protocol.strict_json import encode_command
 from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
+from ndb_models.strict_json import encode_command
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 
 UpgradeStep: TypeAlias = Callable[[dict[str, JsonValue]], Mapping[str, JsonInput]]
@@ -128,7 +128,7 @@ class Upgrades:
 def _takes_one(step: Callable[..., object]) -> bool:
     try:
         inspect.signature(step).bind(None)
-    except TypeError:
+    except TypeError:  # its parameters do not fit
         return False
     except ValueError:  # functions written in C may have no signature
         return True

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.json_text import is_nested_deeper
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.raising import raise_without_context
 from ndb_models.redaction import shown
 from ndb_models.server.setting_fields import OWN_KEY
+from ndb_models.strict_json import MAX_NESTING
 
 _VERSIONS: Final = (5, 6)
 _OBJECTS: Final = frozenset({"persist", OWN_KEY})

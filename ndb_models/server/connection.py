@@ -14,6 +14,7 @@ from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
 from ndb_models.engine.engine import BINARY_FRAME, OnMiss
+from ndb_models.protocol.messages import is_utf8
 from ndb_models.server.context import ServerContext
 from ndb_models.server.missed_tokens import TOO_MANY_MISSES
 from ndb_models.server.tokens import Grant
@@ -63,7 +64,7 @@ class NdbServerConnection(PacedConnection):
         if binary:
             self._put(BINARY_FRAME)
             return
-        if not (message.isascii() or _is_utf8(message)):
+        if not (message.isascii() or is_utf8(message)):
             self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
             return
         answering = self._engine.begin(message, self._is_admin, self._on_miss)
@@ -110,11 +111,3 @@ class NdbServerConnection(PacedConnection):
             self._admitted = False
             self._traffic.admitted -= 1
         super().connection_lost(exc)
-
-
-def _is_utf8(message: bytes) -> bool:
-    try:
-        message.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -70,7 +70,7 @@ class SpareDescriptors:
 
     def refill(self) -> bool:
         """Open the missing descriptors, as far as the system allows; return True if the reserve is complete."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # none is left to open
             while not self.is_full:
                 self._kept.append(os.open(os.devnull, os.O_RDONLY))
         return self.is_full

@@ -33,11 +33,6 @@ def resident_limit(root: Path = _ROOT) -> int | None:
     return min([*_group_limits(root), *_machine_memory()], default=None)
 
 
-def resident_memory(root: Path = _ROOT) -> int:
-    """Return the bytes of memory that this process takes; 0 if the system does not tell."""
-    return memory_used(root).resident
-
-
 def memory_left(root: Path = _ROOT) -> int | None:
     """Return the bytes of memory left for data and clients; None if the system does not tell.
 
@@ -62,7 +57,7 @@ def memory_used(root: Path = _ROOT) -> MemoryUse:
         fields = (root / "proc/self/statm").read_text("ascii").split()
         page = os.sysconf("SC_PAGE_SIZE")
         return MemoryUse(*(int(fields[field]) * page for field in _FIELDS))
-    except (OSError, AttributeError, IndexError, ValueError):
+    except (OSError, AttributeError, IndexError, ValueError):  # no /proc, or none of this form
         return MemoryUse(0, 0, 0)
 
 
@@ -70,7 +65,7 @@ def _group_limits(root: Path) -> Iterator[int]:
     """Yield the limits of this process's control group and of the groups above it. A huge number means no limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
-    except OSError:
+    except OSError:  # no control groups
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
@@ -85,7 +80,7 @@ def _group_limits(root: Path) -> Iterator[int]:
 def _limit(path: Path) -> Iterator[int]:
     try:
         text = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):  # this mount has no such limit
         return
     if text.isdecimal():  # else it is "max"
         yield int(text)
@@ -94,5 +89,5 @@ def _limit(path: Path) -> Iterator[int]:
 def _machine_memory() -> Iterator[int]:
     try:
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # the system does not tell
         return

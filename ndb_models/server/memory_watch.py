@@ -98,5 +98,5 @@ class MemoryWatch:
 
 def give_back_freed_memory() -> None:
     """Give freed memory back to the system, if the C library can (glibc)."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from ndb_models.engine.answer_counts import AnswerCounts
 from ndb_models.protocol.statuses import Status
 from ndb_models.server.generations import WorkerState
-from ndb_models.server.process import ProcessStatistics, process_statistics
+from ndb_models.server.process import Metric, process_metrics
 from ndb_models.server.traffic import Ending, Histogram, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
 from ndb_models.version import __version__
@@ -17,8 +17,6 @@ from ndb_models.version import __version__
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _Samples: TypeAlias = Iterable[tuple[Mapping[str, object], float]]
-_Metric: TypeAlias = tuple[str, str, str, float | None]
-"""Name, type, meaning, and value of a metric without labels; None for an unknown value, which is left out."""
 
 
 def exposition(
@@ -32,7 +30,7 @@ def exposition(
             *_traffic_metrics(traffic, uptime),
             *_store_metrics(store),
             *_generation_metrics(state),
-            *_process_metrics(process_statistics()),
+            *process_metrics(),
         )
         if value is not None
     ]
@@ -57,7 +55,7 @@ def _labelled_metrics(traffic: Traffic, answer_counts: AnswerCounts) -> Iterator
     yield "ndb_requests_total", "counter", "Requests that were answered, by command and status.", requests
 
 
-def _traffic_metrics(traffic: Traffic, uptime: float) -> Iterator[_Metric]:
+def _traffic_metrics(traffic: Traffic, uptime: float) -> Iterator[Metric]:
     yield "ndb_uptime_seconds", "gauge", "Seconds since the server started.", uptime
     yield "ndb_connections", "gauge", "Clients that are connected.", traffic.admitted
     yield "ndb_connections_opened_total", "counter", "Clients that were connected.", traffic.opened
@@ -71,7 +69,7 @@ def _traffic_metrics(traffic: Traffic, uptime: float) -> Iterator[_Metric]:
     yield "ndb_misses_total", "counter", "Tokens that clients named and that no session has.", traffic.misses
 
 
-def _store_metrics(store: Statistics | None) -> Iterator[_Metric]:
+def _store_metrics(store: Statistics | None) -> Iterator[Metric]:
     if store is not None:
         yield "ndb_sessions", "gauge", "Sessions in the store.", store.sessions
         yield "ndb_session_keys", "gauge", "Keys that all sessions hold together.", store.keys
@@ -80,20 +78,11 @@ def _store_metrics(store: Statistics | None) -> Iterator[_Metric]:
         yield "ndb_store_bytes", "gauge", meaning, store.size
 
 
-def _generation_metrics(state: WorkerState) -> Iterator[_Metric]:
+def _generation_metrics(state: WorkerState) -> Iterator[Metric]:
     meaning = "Generation of tokens and certificate that this process serves."
     yield "ndb_generation", "gauge", meaning, state.served
     meaning = "Generation that the last reload asked for; it differs where the reload was refused."
     yield "ndb_generation_asked", "gauge", meaning, state.generations.asked
-
-
-def _process_metrics(process: ProcessStatistics) -> Iterator[_Metric]:
-    yield "process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", process.cpu
-    yield "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", process.started
-    yield "process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", process.virtual
-    yield "process_resident_memory_bytes", "gauge", "Resident memory in bytes.", process.resident
-    yield "process_open_fds", "gauge", "Open file descriptors.", process.open_fds
-    yield "process_max_fds", "gauge", "Most file descriptors that may be open.", process.max_fds
 
 
 def _durations(traffic: Traffic) -> Iterator[tuple[str, str, Histogram]]:

@@ -9,9 +9,9 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ndb_models.server.memory_limit import memory_used
 
@@ -20,41 +20,27 @@ _SELF: Final = Path("/proc/self")
 _START_TIME: Final = 22 - 3
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessStatistics:
-    """Figures for this process: times in seconds, sizes in bytes; None for unknown ones.
-
-    `started` is in seconds since 1970; `max_fds` is infinite if there is no limit.
-    """
-
-    cpu: float
-    started: float | None = None
-    virtual: int | None = None
-    resident: int | None = None
-    open_fds: int | None = None
-    max_fds: float | None = None
+Metric: TypeAlias = tuple[str, str, str, float | None]
+"""Name, type, meaning, and value of a metric without labels; None for an unknown value, which is left out."""
 
 
-def process_statistics() -> ProcessStatistics:
-    """Return the present figures."""
-    cpu, max_fds = time.process_time(), _max_fds()
+def process_metrics() -> Iterator[Metric]:
+    """Yield the present figures: times in seconds, sizes in bytes."""
+    yield "process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", time.process_time()
+    yield "process_max_fds", "gauge", "Most file descriptors that may be open.", _max_fds()
     try:
         fields = (_SELF / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
         # Not counting the descriptor of this directory itself.
         open_fds = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 - only names, up to tens of thousands
         # Not from /proc/stat: a hardened service sees only its own processes.
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, IndexError, ValueError):
-        return ProcessStatistics(cpu, max_fds=max_fds)
+    except (OSError, AttributeError, IndexError, ValueError):  # no /proc, or none of this form
+        return
     memory = memory_used()
-    return ProcessStatistics(
-        cpu,
-        started=time.time() - age,
-        virtual=memory.virtual,
-        resident=memory.resident,
-        open_fds=open_fds,
-        max_fds=max_fds,
-    )
+    yield "process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", time.time() - age
+    yield "process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", memory.virtual
+    yield "process_resident_memory_bytes", "gauge", "Resident memory in bytes.", memory.resident
+    yield "process_open_fds", "gauge", "Open file descriptors.", open_fds
 
 
 def _max_fds() -> float | None:

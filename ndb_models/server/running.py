@@ -47,9 +47,9 @@ Reading: TypeAlias = Callable[[], Settings]
 """Reads settings, tokens and certificate again. Raises `InvalidArgumentError` if they are unusable."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Process:
-    """A serving process: a single one, or a worker.
+    """A serving process: a single one, or a worker. It reloads on request, as soon as it has a server.
 
     Args:
         state: the state that it reports.
@@ -62,6 +62,37 @@ class _Process:
     read: Reading
     generation: Callable[[], int]
     tell: Callable[[str], None]
+    server: NdbServer | None = None
+    reload_waits: bool = False
+
+    def begin(self, server: NdbServer, settings: Settings) -> None:
+        """Take the server and its first settings; do a reload that waits."""
+        self.server = server
+        if settings.tokens is not None:
+            self.state.generations.note_guarded()
+        if self.reload_waits:
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the settings again and serve with it. If it is unusable, log the reason and keep the old one."""
+        if self.server is None:
+            self.reload_waits = True
+            return
+        state, generation = self.state, self.generation()
+        self.tell(reloading_state())
+        try:
+            options = self.read()
+            self.server.reload(options.tokens, certificate=options.certificate, generation=generation)
+        except (NdbError, OSError) as exc:
+            fields = {"generation": state.served, "asked": generation}
+            event = "what was read anew cannot be used, and all stays as it was: %s"
+            _logger.error(event, exc, extra={"fields": fields})
+            state.note_tried(generation)
+        else:
+            if options.tokens is not None:
+                state.generations.note_guarded()
+        if state.ready:
+            self.tell(READY)
 
 
 def run(settings: Settings, read: Reading) -> int:
@@ -169,14 +200,14 @@ async def _open_and_serve(settings: Settings, process: _Process) -> None:
     Raises:
         NdbError, OSError: the server cannot start; everything is closed again.
     """
-    stopping, reloading = asyncio.Event(), _Reloading(process)
-    with handling_signals(stop=stopping.set, reload=reloading.reload):
+    stopping = asyncio.Event()
+    with handling_signals(stop=stopping.set, reload=process.reload):
         try:
             opening = asyncio.create_task(_opened(settings))
             if await _is_done_before(opening, stopping):
                 store = opening.result()
                 try:
-                    await _serve_store(settings, store, process, stopping, reloading)
+                    await _serve_store(settings, store, process, stopping)
                 finally:
                     await store.aclose()  # a server that has started does so too
         finally:
@@ -212,20 +243,13 @@ def pass_over_program() -> None:
     gc.freeze()
 
 
-async def _serve_store(
-    settings: Settings, store: Store, process: _Process, stopping: asyncio.Event, reloading: _Reloading
-) -> None:
+async def _serve_store(settings: Settings, store: Store, process: _Process, stopping: asyncio.Event) -> None:
     state = process.state
-    engine = Engine(
-        store,
-        persist_path=settings.persist_path,
-        max_nesting=settings.max_nesting,
-        limits=settings.engine,
-    )
+    engine = Engine(store, persist_path=settings.persist_path, max_nesting=settings.max_nesting, limits=settings.engine)
     pass_over_program()
     prepare = _loading(settings, engine, state.generations)
     server = NdbServer(engine, settings, prepare=prepare, state=state)
-    reloading.begin(server, settings)
+    process.begin(server, settings)
     if await _is_done_before(asyncio.create_task(server.start()), stopping):
         _say(f"ndb-models {__version__} is ready on {server.uri}")
         state.note_ready()
@@ -275,42 +299,3 @@ def _tell_systemd_stage(stage: Stage) -> None:
             tell_systemd(reloading_state())
         case _:
             tell_systemd(STOPPING)
-
-
-class _Reloading:
-    """Reloads a server on request. A request that comes before there is a server waits for it."""
-
-    def __init__(self, process: _Process) -> None:
-        self._process = process
-        self._server: NdbServer | None = None
-        self._asked = False
-
-    def begin(self, server: NdbServer, settings: Settings) -> None:
-        """Take the server and its first settings; do a reload that waits."""
-        self._server = server
-        if settings.tokens is not None:
-            self._process.state.generations.note_guarded()
-        if self._asked:
-            self.reload()
-
-    def reload(self) -> None:
-        """Read the settings again and serve with it. If it is unusable, log the reason and keep the old one."""
-        if self._server is None:
-            self._asked = True
-            return
-        process, state = self._process, self._process.state
-        generation = process.generation()
-        process.tell(reloading_state())
-        try:
-            options = process.read()
-            self._server.reload(options.tokens, certificate=options.certificate, generation=generation)
-        except (NdbError, OSError) as exc:
-            fields = {"generation": state.served, "asked": generation}
-            event = "what was read anew cannot be used, and all stays as it was: %s"
-            _logger.error(event, exc, extra={"fields": fields})
-            state.note_tried(generation)
-        else:
-            if options.tokens is not None:
-                state.generations.note_guarded()
-        if state.ready:
-            process.tell(READY)

@@ -22,7 +22,7 @@ from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.context import ServerContext
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.listening import listen, listening_on
-from ndb_models.server.memory_limit import resident_limit, resident_memory
+from ndb_models.server.memory_limit import memory_used, resident_limit
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
@@ -117,7 +117,12 @@ class NdbServer(Uncopyable):
         self._background.append(asyncio.create_task(self._sweep()))
         most = resident_limit()
         if most is not None:
-            watch = MemoryWatch(most, resident_memory, lambda: self._registry.clients, give_back=give_back_freed_memory)
+            watch = MemoryWatch(
+                most,
+                lambda: memory_used().resident,
+                lambda: self._registry.clients,
+                give_back=give_back_freed_memory,
+            )
             self._background.append(asyncio.create_task(watch.run()))
         try:
             if self._prepare is not None:

@@ -11,11 +11,11 @@ from ndb_models.engine.context import EngineLimits
 from ndb_models.engine.paths import PathLimits
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.protocol.data_sets import why_not_a_data_set
-from ndb_models.protocol.strict_json import MAX_NESTING
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.setting_fields import choice, directory, file, number, seconds, settings_of, text
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.opening import parse_store_uri
+from ndb_models.strict_json import MAX_NESTING
 
 IN_MEMORY: Final = "memory://"
 _SEARCHES: Final = PathLimits()

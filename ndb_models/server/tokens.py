@@ -58,11 +58,6 @@ class Tokens:
     def __repr__(self) -> str:
         return f"<Tokens: {len(self)}>"
 
-    def role_of(self, authorization: str) -> Role | None:
-        """Return the role of an `Authorization` header's value; None if its token is unknown. See `grant_of`."""
-        grant = self.grant_of(authorization)
-        return None if grant is None else grant.role
-
     def holds(self, grant: Grant) -> bool:
         """Return True if a connected client's token still opens the server with the same role."""
         return grant.digest is not None and self._roles.get(grant.digest) is grant.role

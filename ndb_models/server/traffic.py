@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -59,6 +60,7 @@ _QUICK: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 _SLOW: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+@dataclass(slots=True)
 class Traffic:
     """The counters of one server.
 
@@ -75,31 +77,15 @@ class Traffic:
         waits: for each request that had to wait: the time from its start to its answer.
     """
 
-    __slots__ = (
-        "accepts_failed",
-        "admitted",
-        "batches",
-        "ended",
-        "handshakes",
-        "misses",
-        "opened",
-        "received",
-        "refused",
-        "sent",
-        "turns_used_up",
-        "waits",
-    )
-
-    def __init__(self) -> None:
-        self.admitted: int = 0
-        self.opened: int = 0
-        self.handshakes: int = 0
-        self.accepts_failed: int = 0
-        self.misses: int = 0
-        self.received: int = 0
-        self.sent: int = 0
-        self.refused: Counter[Refusal] = Counter()
-        self.ended: Counter[Ending] = Counter()
-        self.turns_used_up: int = 0
-        self.batches: Histogram = Histogram(_QUICK)
-        self.waits: Histogram = Histogram(_SLOW)
+    admitted: int = 0
+    opened: int = 0
+    handshakes: int = 0
+    accepts_failed: int = 0
+    misses: int = 0
+    received: int = 0
+    sent: int = 0
+    refused: Counter[Refusal] = field(default_factory=Counter[Refusal])
+    ended: Counter[Ending] = field(default_factory=Counter[Ending])
+    turns_used_up: int = 0
+    batches: Histogram = field(default_factory=lambda: Histogram(_QUICK))
+    waits: Histogram = field(default_factory=lambda: Histogram(_SLOW))

@@ -17,11 +17,11 @@ from ndb_models.client.sessions import LONGEST_DURATION
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
-from ndb_models.protocol.prepared import NO_PARAMETERS, Parameters, Prepared
+from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, expiring
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import RESERVED_KEY, with_envelope, write_envelope
 from ndb_models.schema.expiry import Expiry
-from ndb_models.schema.lifetime import Lifetime, Timer, envelope_of
+from ndb_models.schema.lifetime import Lifetime, envelope_of
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.splitting import fits, split_by_size
 from ndb_models.types import SessionToken
@@ -82,7 +82,7 @@ class SessionCreation:
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
         if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
             tkn = draw_token()
-            parameters = lifetime.expiry.on_the_wire if lifetime.expiry is not None else NO_PARAMETERS
+            parameters = expiring(lifetime.expiry.settings) if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._with_envelope(keys, tkn, lifetime, version, by)
             connection = client.connection_number if client.is_remote else None
             try:
@@ -146,10 +146,10 @@ class SessionCreation:
             raise
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
-        parameters = expiry.on_the_wire if expiry is not None else NO_PARAMETERS
+        parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
         if expiry is not None and expiry.duration > LONGEST_DURATION:
             duration = await self._client.duration_there(expiry.duration)
-            parameters = Parameters(expiry=Timer.of(expiry)._replace(duration=duration).on_the_wire)
+            parameters = expiring(expiry.settings._replace(duration=duration))
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
             raise await self._client.identified(failure(_SH_NEW, answer))

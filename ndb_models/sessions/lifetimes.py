@@ -189,7 +189,7 @@ class Lifetimes:
         Raises:
             ResponseError: the server refuses, for example because the session has ended.
         """
-        parameters = Parameters(expiry=timer.on_the_wire, restart=restart)
+        parameters = Parameters(expiry=timer, restart=restart)
         keys = None if swap is None else ObjectText.joined({RESERVED_KEY: b"[%b,%b]" % swap})
         answer = await self._client.attempt(Prepared(SH_EXPIRE, tkn, parameters, keys))
         if answer is None:

@@ -32,6 +32,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias, TypeVar
 
+from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.records import SessionInfo as SessionInfo
@@ -49,7 +50,7 @@ Scope: TypeAlias = SessionToken | None
 SHARED: Final = None
 
 
-class UnknownSessionError(LookupError):
+class UnknownSessionError(NdbError):
     """No session has this token: it never existed, has ended, or has expired."""
 
 
@@ -61,7 +62,7 @@ class Limit(Enum):
     BYTES = "bytes of names and values, and of memory around them"
 
 
-class LimitError(Exception):
+class LimitError(NdbError):
     """A change would exceed a limit of the store, which is unchanged. Attributes: `limit`, `most`."""
 
     def __init__(self, limit: Limit, most: int) -> None:
@@ -70,7 +71,7 @@ class LimitError(Exception):
         super().__init__(f"the store keeps at most {most} {limit.value}")
 
 
-class TooLargeError(Exception):
+class TooLargeError(NdbError):
     """The values to read are larger together than `most` bytes."""
 
     def __init__(self, most: int) -> None:

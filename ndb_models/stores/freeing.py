@@ -32,7 +32,7 @@ def free_later(trash: Trash) -> None:
     """Empty an unused container in turns of the running event loop; without a loop, at once."""
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:
+    except RuntimeError:  # no loop runs in this thread
         trash.clear()
         return
     task = loop.create_task(in_turns(freeing(trash)))

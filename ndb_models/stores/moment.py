@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Final, Protocol, TypeVar
 
+from ndb_models.errors import NdbError
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.kept_keys import Kept
@@ -86,7 +87,7 @@ def next_batch(batches: Iterator[list[SessionRecord] | None]) -> Work[list[Sessi
     return None
 
 
-class _CutOffError(Exception):
+class _CutOffError(NdbError):
     """The loop has stopped handing records over: the consumer did not get them all."""
 
 
@@ -114,8 +115,8 @@ async def hand_over(
         try:
             return consume(stream)
         finally:
-            with contextlib.suppress(_CutOffError):
-                for _ in stream:  # a consumer that stopped early must not block the loop
+            with contextlib.suppress(_CutOffError):  # a consumer that stopped early must not block the loop
+                for _ in stream:
                     pass
 
     consumed = asyncio.ensure_future(asyncio.to_thread(consume_all))

@@ -12,7 +12,7 @@ from ndb_models import Expiry, NdbClient
 from ndb_models.engine import Engine
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import NO_PARAMETERS, Parameters, Prepared
+from ndb_models.protocol.prepared import NO_PARAMETERS, Parameters, Prepared, expiring
 from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.stores.memory import MemoryStore
@@ -21,7 +21,7 @@ from ndb_models.stores.occupancy import StoreLimits
 from tests.conftest import VirtualClock
 
 KEYS: Final = ObjectText.joined({"a": b"1", "b": b'"x"'})
-EXPIRY: Final = Expiry(idle=10).on_the_wire
+EXPIRY: Final = expiring(Expiry(idle=10).settings)
 
 
 def create(tkn: int, parameters: Parameters = NO_PARAMETERS, keys: ObjectText = KEYS) -> Prepared:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND, Command, Param, ParamType
-from ndb_models.protocol.strict_json import MAX_NESTING
+from ndb_models.strict_json import MAX_NESTING
 
 # Python's own limit, with the sign counted.
 _LONGEST_INTEGER: Final = 4300

@@ -18,7 +18,7 @@ from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.json_text import UNREADABLE, ObjectText, names_in
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.prepared import Parameters, Prepared
-from ndb_models.protocol.strict_json import MAX_NESTING
+from ndb_models.strict_json import MAX_NESTING
 from tests.client.scripted_server import answering, scripted
 
 

@@ -19,7 +19,7 @@ from ndb_models.engine.snapshots import Kind, Snapshots, sessions_texts
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected, told_by
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.exchange import FrameRequest
+from ndb_models.protocol.prepared import Prepared
 from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
 from ndb_models.stores.contract import (
@@ -66,7 +66,7 @@ class ServedStore(Store):
     async def _ask(self, command: str, scope: Scope = SHARED, /, **body: object) -> dict[str, Any]:
         if scope is not SHARED:
             body["tkn"] = scope
-        answer = await self._client.request(FrameRequest(COMMANDS[command], _encode({command: body})))
+        answer = await self._client.request(Prepared(COMMANDS[command], frame=_encode({command: body})))
         decoded = msgspec.json.decode(answer, type=dict[str, dict[str, msgspec.Raw]])[f"{command}_RSP"]
         fields = {field: text if field == "keys" else msgspec.json.decode(text) for field, text in decoded.items()}
         if fields["st"] == Status.SESSION_NOT_EXIST:

@@ -6,24 +6,28 @@ Each request asks for a key of its own, and its answer names that key, so that a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ClassVar
 
-from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.exchange import FrameRequest
+from ndb_models.protocol.commands import COMMANDS, Command
 from ndb_models.protocol.pipeline import Pipeline, Request
 
 SMALL = 100
 """Bytes of an answer that lets any window grow."""
 
 
-class Question(FrameRequest):
+class Question:
     """Asks for one key. Takes only answers that name it; a trusting one takes all that have the right name.
 
     Trusting are in truth those whose answers repeat nothing of what was asked.
     """
 
+    is_checked: ClassVar[bool] = True
+
     def __init__(self, key: str, command: str = "KV_GET", *, trusting: bool = False) -> None:
-        super().__init__(COMMANDS[command], json.dumps({command: {"keys": [key]}}).encode())
+        self.command: Command = COMMANDS[command]
+        self.frame: bytes = json.dumps({command: {"keys": [key]}}).encode()
+        self.on_orphan: Callable[[bytes], None] | None = None
         self._marker = b"" if trusting else json.dumps(key).encode()
 
     def fits(self, answer: bytes) -> bool:

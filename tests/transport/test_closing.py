@@ -17,7 +17,7 @@ from ndb_models.client.attempts import Attempt
 from ndb_models.client.connection import NdbConnection
 from ndb_models.errors import ConnectionLostError, NotConnectedError, RequestTimeoutError
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.exchange import FrameRequest
+from ndb_models.protocol.prepared import Prepared
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, deadly, honest, mute
 
@@ -50,7 +50,7 @@ async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_
     loop = asyncio.get_running_loop()
 
     def count(connection: NdbConnection) -> Awaitable[bytes]:
-        exchange = FrameRequest(COMMANDS["KV_COUNT"], b'{"KV_COUNT":{}}')
+        exchange = Prepared(COMMANDS["KV_COUNT"]).to_frame()
         attempt = Attempt(exchange, loop.time() + 0.1, future=loop.create_future())
         connection.submit(attempt)
         return attempt.future

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from ndb_models.errors import StoreError, StoreFormatError
+from ndb_models.errors import NdbError, StoreError, StoreFormatError
 from ndb_models.stores.sqlite.failures import code_of, translated
 from ndb_models.stores.sqlite.forking import in_use
 from ndb_models.stores.sqlite.lock_retries import retry_locked
@@ -22,7 +22,7 @@ _PAGES_TOGETHER: Final = 256
 _INSTRUCTIONS_BETWEEN_LOOKS: Final = 100_000
 
 
-class BackupStoppedError(Exception):
+class BackupStoppedError(NdbError):
     """The caller stopped a backup."""
 
 

@@ -111,6 +111,6 @@ class FileIdentity:
 def _inode(path: str) -> _Inode | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a Path costs as much again, at each commit
-    except OSError:
+    except OSError:  # the file is gone
         return None
     return found.st_dev, found.st_ino
