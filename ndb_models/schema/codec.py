@@ -15,13 +15,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 
-from ndb_models.errors import (
-    InvalidArgumentError,
-    ProtocolError,
-    SchemaError,
-    StoredDataError,
-    UnstorableError,
-)
+from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
     NO_KEYS,
     UNREADABLE,
