@@ -15,13 +15,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 
-from ndb_models.errors import (
-    InvalidArgumentError,
-    ProtocolError,
-    SchemaError,
-    StoredDataError,
-    UnstorableError,
-)
+from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
     NO_KEYS,
     UNREADABLE,
@@ -43,6 +37,7 @@ from ndb_models.schema.problems import (
     WHOLE,
     not_numbers,
     problems_of,
+    raised,
     refused,
     unreadable,
     without_value,
@@ -142,6 +137,9 @@ class ModelCodec(Generic[B]):
         except ValidationError as exc:
             problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
             raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
+        except Exception as exc:  # noqa: BLE001 - a user's validator may raise any error
+            name = self.fields.first_raising(keys) or WHOLE
+            raise_without_context(UnstorableError(self._name, [(name, raised(exc))]))
 
     def _not_json(self, model: B) -> UnstorableError:
         problems = [(name, NO_JSON) for name in self.names if not self._writes(model, name)]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.json_text import split_members
+from ndb_models.json_text import join_members, split_members
 from ndb_models.raising import raise_without_context
 from ndb_models.schema.problems import NO_JSON, NOT_JSON, problems_of, refused, without_value, without_values
 
@@ -56,6 +56,23 @@ class FieldValues:
             raise_without_context(refused(name))
         validated, extra, _ = result
         return validated[name] if name in validated else extra[name]
+
+    def first_raising(self, keys: Mapping[str, bytes]) -> str | None:
+        """Return the first field whose validator raises an error that is not Pydantic's, or None.
+
+        Args:
+            keys: the texts of the fields. A validator sees the fields before its own, as in reading the whole.
+        """
+        given: dict[str, bytes] = {}
+        for name in filter(keys.__contains__, self._model.__pydantic_fields__):
+            given[name] = keys[name]
+            try:
+                self._validator.validate_json(join_members(given), by_alias=False, by_name=True)
+            except ValidationError:  # later fields are missing
+                continue
+            except Exception:  # noqa: BLE001 - a user's validator may raise any error
+                return name
+        return None
 
     def text(self, name: str, value: object) -> bytes:
         """Return the JSON that a value given for a field would be stored as.

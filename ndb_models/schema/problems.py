@@ -84,6 +84,13 @@ def refused(name: str) -> ValidationError:
     return ValidationError.from_exception_data(name, [problem], hide_input=True)
 
 
+def raised(error: Exception) -> str:
+    """Return the reason for refusing a value whose validator raises an error that is not Pydantic's."""
+    return (
+        f"a validator of the class raised {type(error).__name__}; its message is not shown, for it may hold the value"
+    )
+
+
 def without_value(error: Exception) -> Exception | None:
     """Return the error if its message names types alone, else None: the error of a serializer may quote the value."""
     tells_of_types = isinstance(error, msgspec.MsgspecError) or str(error).startswith(_UNKNOWN_TYPE)
