@@ -133,3 +133,7 @@ async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> No
     printed, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert b"{'fname': 'James'}" in printed
+
+
+def test_ten_tabs_lose_no_item() -> None:
+    assert run("examples/cart.py") == "10 items after 10 visits\n"

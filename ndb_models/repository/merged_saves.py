@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, ConnectionLostError, RequestTimeoutError, UnsupportedError
+from ndb_models.errors import ConflictError, ConnectionLostError, UnsupportedError
 from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
@@ -37,6 +37,9 @@ M = TypeVar("M", bound=SessionModel)
 
 ATTEMPTS: Final = 100
 """The attempts at a change before it is given up. One of those who collide succeeds each time."""
+
+# Lost connections that one save bears, if it may be repeated.
+_LOSSES: Final = 3
 
 # Seconds before the next attempt: chosen at random up to a bound that doubles from the first to the second.
 _SHORTEST_PAUSE: Final = 0.002
@@ -132,7 +135,7 @@ class MergedSaves(Generic[M]):
             return False
         except ContestedError as exc:
             written = exc.written
-        except (ConnectionLostError, RequestTimeoutError) as exc:
+        except ConnectionLostError as exc:
             if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
                 raise
         async with MERGES.holding(self._client, stored.tkn):
@@ -143,6 +146,7 @@ class MergedSaves(Generic[M]):
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
+        losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
             now = _known(theirs)
@@ -160,8 +164,9 @@ class MergedSaves(Generic[M]):
             except ContestedError as exc:
                 names = frozenset(names) - exc.written
                 await pause(attempt)
-            except (ConnectionLostError, RequestTimeoutError) as exc:
-                if not (exc.maybe_done and self._may_repeat(stored, keys, names)):
+            except ConnectionLostError as exc:
+                losses += 1
+                if losses == _LOSSES or not (exc.maybe_done and self._may_repeat(stored, keys, names)):
                     raise
             else:
                 self._bring_up_to_date(session, mine, keys, theirs)
