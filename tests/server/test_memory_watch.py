@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from ndb_models.server.memory_limit import resident_memory
+from ndb_models.server.memory_limit import memory_used
 from ndb_models.server.memory_watch import MemoryWatch, give_back_freed_memory
 from tests.conftest import VirtualClock
 
@@ -92,7 +92,7 @@ def test_where_ending_all_is_not_enough_all_are_ended(clock: VirtualClock) -> No
 def test_memory_between_what_is_in_use_is_given_back_to_the_system() -> None:
     blocks = [bytes(2000) for _ in range(20_000)]
     del blocks[:-1]  # what lies before the last stays with the allocator
-    before = resident_memory()
+    before = memory_used().resident
     give_back_freed_memory()
-    assert resident_memory() < before - 20 * MIB
+    assert memory_used().resident < before - 20 * MIB
     assert len(blocks) == 1
