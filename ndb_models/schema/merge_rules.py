@@ -132,8 +132,8 @@ def check_marks(model: type[BaseModel]) -> None:
         if is_mark(field.default):
             raise SchemaError(model.__name__, name, WRITE)
     for kind in nested_in([model]):
-        for name, field in field_types(kind).items():
-            _check_wholes(kind, name, field)
+        for each, typed in field_types(kind).items():
+            _check_wholes(kind, each, typed)
 
 
 def _check_wholes(kind: Any, name: str, field: FieldType) -> None:

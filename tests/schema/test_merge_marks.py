@@ -44,7 +44,7 @@ class Nested(BaseModel):
 
 Cents = NewType("Cents", int)
 Count = TypeAliasType("Count", Annotated[int, Merge.add])
-Tree = TypeAliasType("Tree", "dict[str, Tree] | int")  # type: ignore[misc]  # of itself, by its name
+Tree = TypeAliasType("Tree", "dict[str, Tree] | int")
 
 FITTING: list[Any] = [
     *(Annotated[kind, Merge.add] for kind in (int, float, Decimal, Fraction, timedelta, Cents, int | None)),
