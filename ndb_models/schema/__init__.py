@@ -2,7 +2,7 @@
 
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lookup import Lookup
-from ndb_models.schema.merge_rules import Merge
+from ndb_models.schema.merge_marks import Merge
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.unstable import UnstableFieldWarning
 from ndb_models.schema.zoned import ZonedDatetime

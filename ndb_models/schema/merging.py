@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from ndb_models.errors import ConflictError
 from ndb_models.schema.changes import value_of
 from ndb_models.schema.core_schemas import SchemaPart, field_of, fields_of_model
-from ndb_models.schema.merge_rules import Merge, MergeRule, default_of, needs_comparison, rules_of
+from ndb_models.schema.merge_marks import Merge
+from ndb_models.schema.merge_rules import MergeRule, default_of, needs_comparison, rules_of
 from ndb_models.schema.value_kinds import ABSENT
 from ndb_models.schema.value_merging import ConflictFound, is_mergeable, merge_values
 

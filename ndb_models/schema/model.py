@@ -18,7 +18,8 @@ from ndb_models.schema.defaults import check_defaults
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
-from ndb_models.schema.merge_rules import OF_CLASSES, Merge, check_marks, refuse_marks_as_types
+from ndb_models.schema.merge_marks import OF_CLASSES, Merge, refuse_marks_as_types
+from ndb_models.schema.merge_rules import check_marks
 from ndb_models.schema.unstable import warn_of_unstable_fields
 from ndb_models.schema.versions import Outdated, Upgrades, UpgradeStep
 from ndb_models.types import SessionToken
@@ -239,8 +240,8 @@ def check_definition(model: type[SessionModel]) -> None:
         SchemaError: models of the class cannot be stored.
     """
     if model not in _checked:
-        check_defaults(model)
         check_marks(model)
+        check_defaults(model)
         warn_of_unstable_fields(model)
         _checked.add(model)
 

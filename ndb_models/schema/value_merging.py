@@ -3,7 +3,7 @@
 - Dicts are merged by key, models, dataclasses and named tuples by field, each value inside by its own type.
 - Sets are merged by the elements that were added and removed.
 - What was appended to a list, a tuple or a deque is appended to what the other made of it.
-- A mark may say how a value is merged, see `merge_rules`.
+- A mark may say how a value is merged, see `merge_marks`.
 - Everything else is a whole: the later write wins.
 
 The base of a new value is an empty one: of a key that both added, and of None that both replaced. A later write is
@@ -27,7 +27,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from pydantic import BaseModel
 
 from ndb_models.schema.lossless import MOST_DIGITS
-from ndb_models.schema.merge_rules import BY_STRUCTURE, Merge, MergeRule, rules_of
+from ndb_models.schema.merge_marks import Merge
+from ndb_models.schema.merge_rules import BY_STRUCTURE, MergeRule, rules_of
 from ndb_models.schema.value_equality import OF_CHANGES, difference
 from ndb_models.schema.value_kinds import ABSENT, EXACT, attributes, stored_names
 

@@ -87,8 +87,15 @@ MERGER = Merger(Everything)
 
 
 def merged(base: object, mine: object, theirs: object, name: str = "any") -> Any:
-    models = (Everything.model_construct(**{name: value}) for value in (base, mine, theirs))
-    return MERGER.merge(*models, [name])[name]
+    return MERGER.merge(_with(name, base), _with(name, mine), _with(name, theirs), [name])[name]
+
+
+def _with(name: str, value: Any) -> Everything:
+    return Everything.model_construct(**{name: value})
+
+
+def opened(**values: Any) -> Open:
+    return Open.model_validate(values)
 
 
 CASES: list[tuple[str, object, object, object, object]] = [
@@ -147,9 +154,9 @@ CASES: list[tuple[str, object, object, object, object]] = [
         Journey(["b"], Point(y=1)),
         Journey(["b", "a"], Point(1, 1)),
     ),
-    ("models of two classes", Address(), Address(city="Rome"), Open(name="a"), Address(city="Rome")),
+    ("models of two classes", Address(), Address(city="Rome"), opened(name="a"), Address(city="Rome")),
     ("new models", None, Address(city="Rome"), Address(zip="1"), Address(city="Rome")),
-    ("extras of a model", Open(), Open(name="a", x=1), Open(y=2), Open(name="a", y=2, x=1)),
+    ("extras of a model", Open(), opened(name="a", x=1), opened(y=2), opened(name="a", y=2, x=1)),
     ("root models", Scores({"a": 1}), Scores({"a": 2}), Scores({"a": 5, "b": 1}), Scores({"a": 6, "b": 1})),
 ]
 
@@ -248,7 +255,12 @@ def test_only_the_named_fields_are_merged_and_a_removed_extra_is_left_out() -> N
     class Bag(SessionModel, extra="allow"):
         name: str = ""
 
-    base, mine, theirs = Bag(name="a", x=1, y=[1]), Bag(name="b", y=[1, 2]), Bag(name="c", x=1, y=[1, 3], z=1)
+    given: list[dict[str, Any]] = [
+        {"name": "a", "x": 1, "y": [1]},
+        {"name": "b", "y": [1, 2]},
+        {"name": "c", "x": 1, "y": [1, 3], "z": 1},
+    ]
+    base, mine, theirs = map(Bag.model_validate, given)
 
     assert Merger(Bag).merge(base, mine, theirs, ["x", "y"]) == {"y": [1, 3, 2]}
 
@@ -262,14 +274,14 @@ def test_what_a_property_has_cached_is_left_out_of_a_merged_model() -> None:
 
 def test_the_result_shares_no_value_with_my_model() -> None:
     item = {"inner": [1]}
-    mine = {"new": item, "list": [0, item], "set": {1}, "model": Open(x=item)}
-    theirs: dict[str, object] = {"list": [0], "set": set(), "model": Open(y=1)}
+    mine = {"new": item, "list": [0, item], "set": {1}, "model": opened(x=item)}
+    theirs: dict[str, object] = {"list": [0], "set": set(), "model": opened(y=1)}
 
     found = merged({"list": [0], "set": set(), "model": Open()}, mine, theirs)
     item["inner"].append(2)
 
     assert found["new"] == found["list"][1] == found["model"].x == {"inner": [1]}
-    assert theirs == {"list": [0], "set": set(), "model": Open(y=1)}
+    assert theirs == {"list": [0], "set": set(), "model": opened(y=1)}
 
 
 def test_a_value_that_cannot_be_copied_is_taken_as_it_is() -> None:
@@ -374,12 +386,16 @@ def test_a_class_keyword_says_how_fields_without_a_mark_are_merged() -> None:
     assert loose.compared == heir.compared == {"count", "votes", "address", "items"}
     assert not heir.needs_compare("plain", [1], [1, 2])
     assert not heir.needs_compare("extra", [1], [1, 2])
-    base, mine, theirs = Strict(), Strict(name="a", items=[1], x=1), Strict(name="b", items=[2])
+    base, mine, theirs = (
+        Strict(),
+        Strict.model_validate({"name": "a", "items": [1], "x": 1}),
+        Strict(name="b", items=[2]),
+    )
     assert strict.merge(base, mine, theirs, ["items"]) == {"items": [2, 1]}
     with pytest.raises(ConflictError, match=r"Strict\.name: another request changed it"):
         strict.merge(base, mine, theirs, ["items", "name"])
     with pytest.raises(ConflictError, match=r"Strict\.x"):
-        strict.merge(base, mine, Strict(x=2), ["x"])
+        strict.merge(base, mine, Strict.model_validate({"x": 2}), ["x"])
 
 
 def test_a_session_inside_of_a_session_is_merged_as_its_class_says() -> None:

@@ -41,7 +41,7 @@ class Shop(SessionModel):
     queue: deque[int] = deque()
     counts: Counter[str] = Counter()
     ordered: OrderedDict[str, int] = Field(default_factory=OrderedDict)
-    lists: defaultdict[str, list[int]] = Field(default_factory=lambda: defaultdict(list))
+    lists: defaultdict[str, list[int]] = Field(default_factory=lambda: defaultdict[str, list[int]](list))
     visits: Annotated[int, Merge.add] = 0
     best: Annotated[int, Merge.max] = 0
     profile: Profile = Profile()
@@ -98,19 +98,19 @@ def is_same(one: object, other: object) -> bool:
     return difference(one, other, OF_CHANGES) is None
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(SHOPS, SHOPS)
 def test_where_the_others_changed_nothing_my_model_is_stored(base: Shop, mine: Shop) -> None:
     assert is_same(merged(base, mine, copy.deepcopy(base)), mine)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(SHOPS, SHOPS)
 def test_where_i_changed_nothing_theirs_stays(base: Shop, theirs: Shop) -> None:
     assert is_same(merged(base, copy.deepcopy(base), theirs), theirs)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(SHOPS, SHOPS, SHOPS)
 def test_a_merged_model_comes_back_from_the_store(base: Shop, mine: Shop, theirs: Shop) -> None:
     found = merged(base, mine, theirs)
@@ -118,7 +118,7 @@ def test_a_merged_model_comes_back_from_the_store(base: Shop, mine: Shop, theirs
     assert is_same(Shop.model_validate_json(found.model_dump_json()), found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(SHOPS, SHOPS, SHOPS)
 def test_the_result_holds_nothing_that_neither_of_the_two_holds(base: Shop, mine: Shop, theirs: Shop) -> None:
     found = merged(base, mine, theirs)
@@ -128,7 +128,7 @@ def test_the_result_holds_nothing_that_neither_of_the_two_holds(base: Shop, mine
     assert not Counter(found.events) - Counter(mine.events) - Counter(theirs.events)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(SHOPS, SHOPS, SHOPS)
 def test_sums_maxima_and_sets_are_the_same_in_either_order(base: Shop, one: Shop, other: Shop) -> None:
     first, second = merged(base, one, other), merged(base, other, one)
@@ -141,7 +141,7 @@ def test_sums_maxima_and_sets_are_the_same_in_either_order(base: Shop, one: Shop
         assert first.best == second.best == max(one.best, other.best)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(JSON, JSON, JSON)
 def test_dicts_are_the_same_in_either_order_if_their_keys_are_disjoint(common: Any, one: Any, other: Any) -> None:
     base = Shop(anything={"common": common})
@@ -152,7 +152,7 @@ def test_dicts_are_the_same_in_either_order_if_their_keys_are_disjoint(common: A
     assert is_same(merged(base, second, first).anything, expected)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(JSON, JSON, JSON)
 def test_any_json_is_merged_into_json(base: Any, mine: Any, theirs: Any) -> None:
     found = merged(Shop(anything=base), Shop(anything=mine), Shop(anything=theirs)).anything
@@ -215,7 +215,7 @@ PLANS = st.integers(2, 5).flatmap(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(PLANS, st.data())
 def test_all_changes_of_several_clients_survive_in_any_order_of_their_reads_and_writes(
     plan: list[tuple[int, Callable[[Shop, int, int], None]]], data: st.DataObject
