@@ -46,10 +46,14 @@ def set_aside(text: bytes) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _while_set_aside() -> Generator[None]:
+    global _set_aside
     try:
         yield
     finally:
-        _end()
+        with _lock:
+            _set_aside -= 1
+            if not _set_aside:
+                gc.unfreeze()
 
 
 def _begin() -> bool:
@@ -60,11 +64,3 @@ def _begin() -> bool:
         _set_aside += 1
         gc.freeze()
         return True
-
-
-def _end() -> None:
-    global _set_aside
-    with _lock:
-        _set_aside -= 1
-        if not _set_aside:
-            gc.unfreeze()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
@@ -43,7 +42,7 @@ def parse_token(text: str | None) -> SessionToken | None:
         return None
     try:
         decoded = base64.urlsafe_b64decode(given + _PADDING)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
     tkn = int.from_bytes(decoded)
     return tkn if len(decoded) == _BYTES and format_token(tkn) == given else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, SupportsIndex
+from typing import NoReturn, SupportsIndex
 
 from ndb_models.errors import InvalidArgumentError
 
@@ -26,11 +26,6 @@ class Uncopyable:
     INSTEAD = "open one where it is needed"
     """The advice at the end of the message."""
 
+    # copy.copy and copy.deepcopy ask for this too.
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise NotCopyableError(type(self).__name__, self.INSTEAD)
-
-    def __copy__(self) -> NoReturn:
-        raise NotCopyableError(type(self).__name__, self.INSTEAD)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         raise NotCopyableError(type(self).__name__, self.INSTEAD)

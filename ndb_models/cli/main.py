@@ -87,7 +87,3 @@ def make_parser() -> Parser:
     add_backup_command(commands)
     add_schema_commands(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
 from ndb_models.errors import InvalidArgumentError, SchemaError
+from ndb_models.raising import naming
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema_check.freezing import (
     Frozen,
@@ -105,12 +106,10 @@ class _Look(NamedTuple):
 def _look(model: type[SessionModel], options: argparse.Namespace) -> _Look:
     path = options.dir / file_name(model.session_options.schema)
     text = path.read_bytes() if path.exists() else None
-    try:
+    with naming(str(path)):
         before = read_frozen(text) if text is not None else None
         now = frozen_of(model, before)
         verdict = judge(before, now)
-    except InvalidArgumentError as exc:
-        raise InvalidArgumentError(f"{path}: {exc}") from exc
     return _Look(model, path, now, verdict, _gap(model), text == written(now).encode(), options.one_way)
 
 

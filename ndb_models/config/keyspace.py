@@ -70,7 +70,7 @@ class KeySpace:
         for part in split_names(_KV_GET, tuple(self._names), None, self._client.max_payload):
             answer = await self._client.perform(keys_read(_KV_GET, part))
             if answer["st"] != Status.OK:
-                raise failure(_KV_GET, {"st": answer["st"], "m": answer.get("m")})
+                raise failure(_KV_GET, answer)
             texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())
         return texts
 
@@ -82,12 +82,13 @@ class KeySpace:
         """
         keys = {self.key(name): text for name, text in texts.items()}
         limit = self._client.max_payload
-        whole = limit is None or fits(ObjectText.joined(keys), limit)
-        parts = [keys] if whole else self._divided(keys, limit or 0)
-        for part in parts if keys else ():
+        parts = [keys] if keys else []
+        if limit is not None and not fits(ObjectText.joined(keys), limit):
+            parts = split_by_size(self._model, _KV_SET, keys.items(), limit, prefix=self._prefix)
+        for part in parts:
             answer = await self._client.perform(Prepared(_KV_SET, values=ObjectText.joined(part)))
             if answer["st"] != Status.OK:
-                raise failure(_KV_SET, {"st": answer["st"], "m": answer.get("m")})
+                raise failure(_KV_SET, answer)
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove fields, in as many frames as needed. Missing fields do no harm."""
@@ -95,9 +96,6 @@ class KeySpace:
         if keys:
             for part in split_names(_KV_RMV, keys, None, self._client.max_payload):
                 await self._client.kv_rmv(part)
-
-    def _divided(self, keys: Mapping[str, bytes], limit: int) -> list[dict[str, bytes]]:
-        return split_by_size(self._model, _KV_SET, keys.items(), limit, prefix=self._prefix)
 
     async def unknown(self) -> list[str]:
         """Return the keys in the namespace that belong to no field, sorted.

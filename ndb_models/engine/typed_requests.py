@@ -65,7 +65,7 @@ def _row(command: Command) -> _Row:
     body = _struct(command.name, [*token, *_fields(command.params, command.stores_values)])
     frame = _struct("Frame", [("body", body)], rename={"body": command.name})
     (stored_type,) = {
-        param.python_type or object for param in command.params if param.name == command.stores_values
+        param.kind.python_type or object for param in command.params if param.name == command.stores_values
     } or {object}
     return _Row(
         command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from ndb_models.moving.places import Kinds, Source, Target
 from ndb_models.moving.servers import ServerPlace
 from ndb_models.moving.snapshots import SnapshotPlace, open_snapshots
 from ndb_models.moving.stores import StorePlace, open_sqlite
+from ndb_models.raising import naming
 
 _PLACES: Final = (
     "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to, 'ws://...'"
@@ -60,10 +61,10 @@ async def copy(
         NdbError: a place failed.
     """
     async with contextlib.AsyncExitStack() as stack:
-        with _named(names[0]):
+        with naming(names[0]):
             origin = await _open_source(source)
         stack.push_async_callback(origin.aclose)
-        with _named(names[1]):
+        with naming(names[1]):
             destination = await _open_target(target, connect)
         stack.push_async_callback(destination.aclose)
         kinds = only or origin.kinds
@@ -74,15 +75,6 @@ async def copy(
                 f"{names[1]}: it takes no {_listed(kinds & ~destination.kinds)}: {destination.refusal}"
             )
         return await _copy(origin, destination, kinds, report)
-
-
-@contextlib.contextmanager
-def _named(name: str) -> Generator[None]:
-    """Put the name of the URI before the message of an error."""
-    try:
-        yield
-    except InvalidArgumentError as exc:
-        raise InvalidArgumentError(f"{name}: {exc}") from exc
 
 
 def _listed(kinds: Kinds) -> str:

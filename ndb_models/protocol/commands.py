@@ -32,22 +32,18 @@ def _are_tokens(values: Sequence[Any]) -> bool:
 
 
 class ParamType(Enum):
-    """The JSON types of parameters."""
+    """The JSON types of parameters: their names, and the types of their parsed values, None for any and for tokens."""
 
-    ANY = "any"
-    STRING = "string"
-    BOOL = "bool"
-    UINT = "unsigned integer"
-    ARRAY = "array"
-    OBJECT = "object"
+    ANY = "any", None
+    STRING = "string", str
+    BOOL = "bool", bool
+    UINT = "unsigned integer", None
+    ARRAY = "array", list
+    OBJECT = "object", dict
 
-
-_PYTHON_TYPES: Final[Mapping[ParamType, type]] = {
-    ParamType.STRING: str,
-    ParamType.BOOL: bool,
-    ParamType.ARRAY: list,
-    ParamType.OBJECT: dict,
-}
+    def __init__(self, shown: str, python_type: type | None) -> None:
+        self.shown = shown
+        self.python_type = python_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +58,12 @@ class Param:
     required: bool = True
     inner: tuple[Param, ...] = ()
     of_strings: bool = False
-    # The type of its parsed values; None for any type, and for unsigned integers.
-    python_type: type | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "python_type", _PYTHON_TYPES.get(self.kind))
 
     def takes(self, value: object) -> bool:
         """Tell whether a parsed JSON value is of this type."""
         if self.kind is ParamType.UINT:
             return is_token(value)  # the same check for every unsigned 64-bit integer
-        return self.python_type is None or type(value) is self.python_type
+        return self.kind.python_type in (None, type(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +146,7 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
             continue
         value = body[param.name]
         if not param.takes(value):
-            return Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.value}"
+            return Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.shown}"
         if param.inner and isinstance(value, dict):
             rejection = _reject_params(param.inner, value)  # pyright: ignore[reportUnknownArgumentType]
             if rejection is not None:

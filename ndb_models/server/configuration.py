@@ -5,14 +5,13 @@ Every error names its source: the flag, the variable, or the key in the file.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.private_files import warning_if_open_to_others
-from ndb_models.raising import raise_without_context
+from ndb_models.raising import naming, raise_without_context
 from ndb_models.server.config_file import ConfigFile, read_config_file
 from ndb_models.server.setting_fields import OWN_KEY, Setting
 from ndb_models.server.settings import IN_MEMORY, SETTINGS, Settings
@@ -78,10 +77,10 @@ def require_startable(settings: Settings) -> None:
     Raises:
         InvalidArgumentError: the address or the certificate is refused; names its source.
     """
-    with _named(settings.sources["host"]):
+    with naming(settings.sources["host"]):
         settings.require_safe_address()
     if settings.certificate is not None:
-        with _named(settings.sources["tls_cert"]):
+        with naming(settings.sources["tls_cert"]):
             server_context(*settings.certificate)
 
 
@@ -116,12 +115,12 @@ def configure_access(given: Mapping[str, Any], environment: Mapping[str, str]) -
 def _token_of(token_file: Path | None, environment: Mapping[str, str], source: str) -> str | None:
     for variable, role in TOKEN_VARIABLES.items():
         if environment.get(variable):
-            with _named(variable):
+            with naming(variable):
                 Tokens([(role, environment[variable])])
             return environment[variable]
     if token_file is None:
         return None
-    with _named(source):
+    with naming(source):
         return read_tokens(token_file)[0][1]
 
 
@@ -129,7 +128,7 @@ def _config_file(given: Mapping[str, Any], environment: Mapping[str, str]) -> Co
     config = given.get("config") or environment.get(CONFIG_VARIABLE)
     if not config:
         return _NO_FILE
-    with _named("--config" if given.get("config") else CONFIG_VARIABLE):
+    with naming("--config" if given.get("config") else CONFIG_VARIABLE):
         return read_config_file(Path(config))
 
 
@@ -154,15 +153,6 @@ def _read(
     return {name: value for name, (value, _) in found.items()}, {name: source for name, (_, source) in found.items()}
 
 
-@contextlib.contextmanager
-def _named(source: str) -> Generator[None]:
-    """Put the name of the source before the message of an error."""
-    try:
-        yield
-    except InvalidArgumentError as exc:
-        raise InvalidArgumentError(f"{source}: {exc}") from exc
-
-
 def read_all_tokens(
     token_file: Path | None, environment: Mapping[str, str], source: str = "--token-file"
 ) -> Tokens | None:
@@ -171,11 +161,11 @@ def read_all_tokens(
     Raises:
         InvalidArgumentError: a token is invalid, or the file cannot be read; names the source.
     """
-    with _named(source):
+    with naming(source):
         tokens = read_tokens(token_file) if token_file is not None else []
     for variable, role in TOKEN_VARIABLES.items():
         if variable in environment:
-            with _named(variable):
+            with naming(variable):
                 Tokens([(role, environment[variable])])
             tokens.append((role, environment[variable]))
     return Tokens(tokens) if tokens else None

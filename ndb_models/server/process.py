@@ -5,14 +5,13 @@ They come from `/proc`, if there is one. Unknown figures are left out.
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ndb_models.server.file_descriptors import descriptor_limit
 from ndb_models.server.memory_limit import memory_used
 
 _SELF: Final = Path("/proc/self")
@@ -27,7 +26,7 @@ Metric: TypeAlias = tuple[str, str, str, float | None]
 def process_metrics() -> Iterator[Metric]:
     """Yield the present figures: times in seconds, sizes in bytes."""
     yield "process_cpu_seconds_total", "counter", "User and system CPU time in seconds.", time.process_time()
-    yield "process_max_fds", "gauge", "Most file descriptors that may be open.", _max_fds()
+    yield "process_max_fds", "gauge", "Most file descriptors that may be open.", descriptor_limit(wanted=0)
     try:
         fields = (_SELF / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
         # Not counting the descriptor of this directory itself.
@@ -41,12 +40,3 @@ def process_metrics() -> Iterator[Metric]:
     yield "process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", memory.virtual
     yield "process_resident_memory_bytes", "gauge", "Resident memory in bytes.", memory.resident
     yield "process_open_fds", "gauge", "Open file descriptors.", open_fds
-
-
-def _max_fds() -> float | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return math.inf if limit == resource.RLIM_INFINITY else limit
