@@ -93,7 +93,7 @@ class NdbServerConnection(PacedConnection):
         self._note_ending(Ending.REVOKED)
         if self._is_open:
             self._fail(CloseCode.POLICY_VIOLATION, "the token was revoked")
-        else:  # admitted, but the handshake has not been answered yet
+        else:  # it is about to end: memory was short
             self.transport.abort()
 
     def cut(self) -> None:

@@ -223,7 +223,7 @@ async def _opened(settings: Settings) -> Store:
 def _limits(told: StoreLimits) -> StoreLimits:
     """Return the limits of a store in memory. By default, its size is 3/4 of the memory left; 0 bytes mean no limit."""
     size = told.size
-    if size is None and (left := memory_left()) is not None:
+    if size is None and (left := memory_left()) is not None:  # pragma: no branch - not every system tells
         size = int(left * _STORE_PART)
         _logger.info("memory of the store is limited", extra={"fields": {"bytes": size}})
     return replace(told, size=size or None)

@@ -116,7 +116,7 @@ class NdbServer(Uncopyable):
         )
         self._background.append(asyncio.create_task(self._sweep()))
         most = resident_limit()
-        if most is not None:
+        if most is not None:  # pragma: no branch - not every system tells
             watch = MemoryWatch(
                 most,
                 lambda: memory_used().resident,

@@ -193,7 +193,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_PARENT)
 
             def notify() -> None:
-                if os.getppid() == parent:
+                if os.getppid() == parent:  # pragma: no branch - else the parent was killed
                     os.kill(parent, signal.SIGUSR1)
 
             state.notify = notify

@@ -11,13 +11,13 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
-from websockets.server import ServerProtocol
 
 from ndb_models import ConnectError, NdbClient
 from ndb_models.client.attempt_limits import AttemptLimits
 from ndb_models.client.sessions import LONGEST_DURATION
 from ndb_models.errors import ProtocolError, ResponseError, ServerUnavailableError, StoreLockedError, UnsupportedError
 from tests.client.scripted_server import answering, honest_answer, scripted
+from tests.tcp_peers import accepted, tcp_server
 
 GUARD = 5
 TOKEN = 16204359010587816757
@@ -93,21 +93,15 @@ async def test_pings_are_sent_where_keepalive_asks_for_them_and_only_there(keepa
     frames: list[Opcode] = []
 
     async def note_frames(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        protocol = ServerProtocol()
-        protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
-        (request,) = protocol.events_received()
-        protocol.send_response(protocol.accept(request))  # type: ignore[arg-type] # the first event is the request
+        protocol = await accepted(reader)
         while not protocol.close_expected():
             writer.write(b"".join(protocol.data_to_send()))
             protocol.receive_data(await reader.read(1000))
             frames.extend(event.opcode for event in protocol.events_received() if isinstance(event, Frame))
         writer.write(b"".join(protocol.data_to_send()))
-        writer.close()
-        await writer.wait_closed()
 
-    async with asyncio.timeout(GUARD), await asyncio.start_server(note_frames, "127.0.0.1", 0) as server:
-        uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        client = await NdbClient.connect(uri, keepalive=keepalive)
+    async with asyncio.timeout(GUARD), tcp_server(note_frames) as port:
+        client = await NdbClient.connect(f"ws://127.0.0.1:{port}/", keepalive=keepalive)
         await asyncio.sleep(0.15)
         assert (Opcode.PING in frames) is (keepalive is not None)
         await client.close()
@@ -157,10 +151,7 @@ async def test_a_server_that_answers_a_tls_handshake_with_text_is_asked_whether_
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await reader.read()
-        writer.close()
-        await writer.wait_closed()
 
-    async with asyncio.timeout(GUARD), await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(GUARD), tcp_server(greet) as port:
         with pytest.raises(ConnectError, match=r"TLS failed: .*; does the server speak TLS there"):
             await NdbClient.connect(f"wss://127.0.0.1:{port}/")

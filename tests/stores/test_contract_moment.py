@@ -133,3 +133,26 @@ async def test_sessions_are_counted_while_all_are_read(filled: Store) -> None:
         counted = await filled.statistics()
     assert (counted.sessions, counted.keys) == (NUMBER, NUMBER)
     assert len(await reader.result()) == NUMBER
+
+
+async def test_a_consumer_whose_reader_was_cancelled_does_not_take_a_part_for_the_whole(filled: Store) -> None:
+    has_begun, may_go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    took_all = False
+
+    def consume(records: Iterable[SessionRecord]) -> None:
+        nonlocal took_all
+        try:
+            for _ in records:
+                has_begun.set()
+                assert may_go_on.wait(60)
+            took_all = True
+        finally:
+            ended.set()
+
+    reading = asyncio.ensure_future(filled.read_all(consume))
+    await asyncio.to_thread(has_begun.wait, 60)
+    reading.cancel()
+    await asyncio.wait([reading])
+    may_go_on.set()
+    await asyncio.to_thread(ended.wait, 60)
+    assert not took_all

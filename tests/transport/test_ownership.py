@@ -24,6 +24,8 @@ async def use(client):
         await client.kv_get(("a",))
     except InvalidArgumentError:
         return 0
+    finally:
+        await client.close()
     return 1
 
 loop = asyncio.new_event_loop()
