@@ -6,28 +6,35 @@ READY := .venv/.ready
 EDITABLE := --config-settings editable_mode=compat --editable
 
 # What CI runs, in this order.
-CHECKS := demo package versions fuzz debug lint types test
+CHECKS := demo package versions fuzz debug lint types coverage rest
+
+# Tests start hundreds of processes, and each imports the package: compile it once.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTEST := $(BIN)/python -W error -m pytest
+# One process more than cores: many tests wait.
+IN_PARALLEL := -n 3 --dist worksteal
 
 .PHONY: demo test coverage rest fuzz debug serve lint types mypy pyright bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
-test: $(READY)  ## run every test, warnings as errors
-	@$(BIN)/python -W error -m pytest -n 3 --dist worksteal $(ARGS)
+test: $(READY)  ## run the fast tests, warnings as errors; the slow ones run in `make check` (`make test ARGS="-m ''"` runs all)
+	@$(PYTEST) -m "not slow" $(IN_PARALLEL) $(ARGS)
 
-coverage: $(READY)  ## measure the branches that most tests take, in subprocesses too: at least 94 % (not a part of `check`)
+coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
-rest: $(READY)  ## the tests that `coverage` leaves out: they judge times, or repeat what others take
-	@$(BIN)/python -W error -m pytest --ignore=tests/fuzz -m unmeasured -n 3 --dist worksteal $(ARGS)
+rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
+	@$(PYTEST) --ignore=tests/fuzz -m unmeasured $(IN_PARALLEL) $(ARGS)
 
 fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
-		$(BIN)/python -W error -m pytest tests/fuzz $(ARGS)
+		$(PYTEST) tests/fuzz $(ARGS)
 
 debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
-	@PYTHONASYNCIODEBUG=1 $(BIN)/python -W error -m pytest tests/client tests/server tests/transport tests/protocol \
+	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
 		-m "not slow or loop" -n 2 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
@@ -59,9 +66,9 @@ package: .venv/.ready-package  ## build the distributions, and run tests of the 
 
 # How often the process dies that writes to a file; `make test` kills less.
 check: export NDB_CRASHES ?= 100
-# This version of Python runs all tests anyway.
+# `coverage` and `rest` run all tests on this version of Python.
 check: export NDB_FAST_ON ?= OTHERS
-check:  ## all that CI runs, about 17 minutes on two cores
+check:  ## all that CI runs, every test among it, within 18 minutes on two cores
 	@for step in $(CHECKS); do \
 		begun=$$(date +%s); \
 		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \

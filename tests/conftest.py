@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib
 import logging
+import os
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,10 @@ from tests.nemesisdb import NemesisDbEngine
 # How long an example takes says more of the machine, and of what else runs on it, than of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Processes that tests start find the package and `tests`, whichever folder they start in.
+_ROOT = str(Path(__file__).resolve().parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

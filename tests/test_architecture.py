@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -57,8 +58,13 @@ def name_of(path: Path) -> str:
 
 
 MODULES: Final = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
-TREES: Final = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 TOP: Final = {"", "__main__"}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return each module as Python parses it."""
+    return {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 
 def is_within(name: str, part: str) -> bool:
@@ -73,7 +79,7 @@ def folder_of(name: str) -> str:
 def imports_of(name: str) -> Iterator[str]:
     """Yield the full name of everything that a module imports, wherever in it that stands."""
     package = (PACKAGE, *MODULES[name].relative_to(ROOT).parts[:-1])
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -90,7 +96,10 @@ def own_imports_of(name: str) -> Iterator[str]:
             yield below if below in MODULES else below.rpartition(".")[0]
 
 
-OWN: Final = [(name, other) for name in MODULES for other in own_imports_of(name)]
+@cache
+def own_imports() -> list[tuple[str, str]]:
+    """Return each import of a module of this package by another, as (the importing module, the imported module)."""
+    return [(name, other) for name in MODULES for other in own_imports_of(name)]
 
 
 def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -119,16 +128,16 @@ def documented(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
 
 def test_a_folder_imports_only_what_stands_below_it() -> None:
     assert {*map(folder_of, MODULES)} == {"", *ARROWS}
-    between = {(folder_of(name), folder_of(other)) for name, other in OWN if name not in TOP}
+    between = {(folder_of(name), folder_of(other)) for name, other in own_imports() if name not in TOP}
     allowed = {(folder, other) for folder, others in ARROWS.items() for other in (folder, "", *others.split())}
     assert between - allowed - {("", "")} == set()
 
 
 def test_what_one_module_may_import_its_neighbours_may_not() -> None:
     for (part, other), alone in ALONE.items():
-        importing = {name for name, imported in OWN if is_within(name, part) and is_within(imported, other)}
+        importing = {name for name, imported in own_imports() if is_within(name, part) and is_within(imported, other)}
         assert importing - {part} <= alone, (part, other)
-    stores = {other for name, other in OWN if folder_of(name) == "engine" and folder_of(other) == "stores"}
+    stores = {other for name, other in own_imports() if folder_of(name) == "engine" and folder_of(other) == "stores"}
     assert stores == {"stores.contract"}
 
 
@@ -139,8 +148,8 @@ def test_the_protocol_does_no_io_and_websockets_stay_in_client_and_server() -> N
 
 
 def test_all_that_is_public_has_a_docstring() -> None:
-    assert not [name for name, tree in TREES.items() if not ast.get_docstring(tree)]
-    public = [(f"{module}.{name}", node) for module, tree in TREES.items() for name, node in documented(tree)]
+    assert not [name for name, tree in trees().items() if not ast.get_docstring(tree)]
+    public = [(f"{module}.{name}", node) for module, tree in trees().items() for name, node in documented(tree)]
     assert not [name for name, node in public if not ast.get_docstring(node)]
 
 
@@ -157,7 +166,9 @@ def test_every_exception_stands_below_one_root() -> None:
 def test_modules_and_functions_are_small() -> None:
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert not {name: count for name, count in lines.items() if count > MAX_MODULE_LINES}
-    functions = [(name, node) for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, FUNCTION)]
+    functions = [
+        (name, node) for name, tree in trees().items() for node in ast.walk(tree) if isinstance(node, FUNCTION)
+    ]
     assert not [
         f"{name}: {node.name}"
         for name, node in functions

@@ -104,6 +104,7 @@ async def keys_of(client: NdbClient) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @runs
 @given(steps=STEPS)
 async def test_the_store_is_what_a_dict_would_be_and_a_watch_tells_the_way_there(

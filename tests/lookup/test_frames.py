@@ -19,6 +19,7 @@ def counted(scene: Scene) -> GatedTransport:
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 async def test_of_ten_thousand_sessions_those_of_a_user_take_a_frame_each(
     scene: Scene, counted: GatedTransport
 ) -> None:

@@ -113,6 +113,7 @@ async def test_progress_counts_what_failed_too(users: Repository[User]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 async def test_ten_thousand_sessions_come_and_go(users: Repository[User], client: NdbClient) -> None:
     models = made(10_000)
     tkns = tokens(await users.save_many(models))

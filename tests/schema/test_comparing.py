@@ -478,6 +478,7 @@ VALUES: Any = st.recursive(
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TYPES, TYPES, st.lists(VALUES, min_size=5, max_size=12))
 def test_what_is_said_to_be_compatible_loads(before: Any, after: Any, values: list[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -35,8 +34,13 @@ def frame(
 ) -> bytes:
     """Return a frame as a client sends it; `reserved` are the three bits behind FIN; None for no mask."""
     first = (0x80 if final else 0) | reserved << 4 | opcode
-    masked = payload if mask is None else bytes(byte ^ key for byte, key in zip(payload, itertools.cycle(mask)))
+    masked = payload if mask is None else _masked(payload, mask)
     return bytes([first]) + length(len(payload), masked=mask is not None) + (mask or b"") + masked
+
+
+def _masked(payload: bytes, mask: bytes) -> bytes:
+    key = (mask * (len(payload) // len(mask) + 1))[: len(payload)]
+    return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(len(payload))
 
 
 def length(size: int, *, masked: bool = True) -> bytes:

@@ -65,6 +65,7 @@ async def flooded_to_the_end(uri: str, command: str, most: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold to RLIMIT_AS")
 async def test_whatever_floods_the_store_the_server_lives_on_and_takes_data_again() -> None:
     process, uri = await start(memory=400 * MIB)

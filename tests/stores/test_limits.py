@@ -239,6 +239,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @settings(deadline=None, max_examples=150)
 @given(STEPS)
 def test_whatever_is_done_the_bytes_are_those_that_are_there_and_never_too_many(steps: list[tuple[Any, ...]]) -> None:

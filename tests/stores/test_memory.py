@@ -88,6 +88,7 @@ async def test_sessions_that_were_extended_are_freed_too(store: MemoryStore, clo
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("settings", [ExpirySettings(), ExpirySettings(3600, delete_session=True), ExpirySettings(1)])
 async def test_sessions_that_come_and_go_leave_nothing_behind(
     store: MemoryStore, clock: VirtualClock, settings: ExpirySettings
@@ -107,6 +108,7 @@ async def test_sessions_that_come_and_go_leave_nothing_behind(
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 async def test_one_token_that_comes_and_goes_leaves_nothing_behind(store: MemoryStore) -> None:
     async def churn(count: int) -> None:
         for _ in range(count):

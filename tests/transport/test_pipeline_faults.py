@@ -13,7 +13,7 @@ from ndb_models.errors import ProtocolError
 from ndb_models.protocol.pipeline import Pipeline, Request
 from tests.transport.asking import answer_to, ask, frame_of, is_fence, key_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 PLACES = st.integers(0, 2**16)
 """Taken modulo the number of answers on their way."""
