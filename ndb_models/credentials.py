@@ -59,7 +59,7 @@ class Credential(Uncopyable):
         """Return the credential that a text spells, or None for a text that is not exactly such a spelling.
 
         Never raises, so a browser's input can be passed unchecked, of any length. None, like any other value that is no
-        str, returns None. Nothing is read here: whether the credential opens a session, `Repository.authenticate` tells.
+        str, returns None. Only `Repository.authenticate` tells whether a credential opens a session.
         """
         given: object = text
         if not isinstance(given, str) or len(given) != _CHARACTERS:
@@ -87,7 +87,7 @@ class Credential(Uncopyable):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credential):
             return NotImplemented
-        return hmac.compare_digest(self._secret, other._secret) and self.tkn == other.tkn  # noqa: SLF001
+        return hmac.compare_digest(self._secret, other._secret) and self.tkn == other.tkn
 
     def __hash__(self) -> int:
         return hash(self.tkn)
@@ -103,15 +103,15 @@ def draw_credential(tkn: SessionToken) -> Credential:
     return Credential(tkn, secrets.token_bytes(_SECRET_BYTES))
 
 
-class SecretDigests(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class SecretDigests(msgspec.Struct, frozen=True, array_like=True):
     """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
 
-    `former_until` is in milliseconds since 1970.
+    Without a former one, `former` is empty. `former_until` is in milliseconds since 1970.
     """
 
     current: str
-    former: str | None = None
-    former_until: int | None = None
+    former: str = ""
+    former_until: int = 0
 
     def __repr__(self) -> str:
         return "SecretDigests()"
@@ -133,7 +133,7 @@ def renewed(digests: SecretDigests | None, credential: Credential, grace: int, n
 
 # No digest has such characters, so nothing is equal to it.
 _NO_DIGEST: Final = "." * 43
-_NO_DIGESTS: Final = SecretDigests(_NO_DIGEST)
+_NO_DIGESTS: Final = SecretDigests(_NO_DIGEST, _NO_DIGEST)
 
 
 def opens(credential: Credential, digests: SecretDigests | None, now: float) -> bool:
@@ -150,4 +150,4 @@ def opens(credential: Credential, digests: SecretDigests | None, now: float) -> 
     shown = credential.digest.encode()
     is_current = hmac.compare_digest(shown, stored.current.encode())
     is_former = hmac.compare_digest(shown, (stored.former or _NO_DIGEST).encode())
-    return is_current | (is_former & (now < (stored.former_until or 0)))
+    return is_current | (is_former & (now < stored.former_until))

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 
 from ndb_models.credentials import SecretDigests
-from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, and_last, before_last, join_members
+from ndb_models.json_text import UNREADABLE, ObjectText, and_last, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
