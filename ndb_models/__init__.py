@@ -11,6 +11,7 @@ async with NdbClient.connect("memory://") as client:
 
 from ndb_models.client import NdbClient, Session
 from ndb_models.config import ConfigChange, ConfigDifference, ConfigRepository, ConfigWatch
+from ndb_models.credentials import Credential
 from ndb_models.errors import (
     ConfigProblem,
     ConflictError,
@@ -68,6 +69,7 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
+    "Credential",
     "DuplicateError",
     "Expiry",
     "ForeignSessionError",

@@ -37,6 +37,7 @@ from ndb_models.schema.registry import claim_schema
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.altered import AlterationCheck
 from ndb_models.sessions.creation import SessionCreation
+from ndb_models.sessions.credentials import SessionCredentials
 from ndb_models.sessions.lifetimes import Lifetimes
 from ndb_models.sessions.reading import LOOK, USE, Read, ReadEffect
 from ndb_models.sessions.upgrading import Upgrading
@@ -96,6 +97,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         versions = range(self._options.upgrades.oldest, version + 1)
         self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
         self._access = SessionAccess(client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign)
+        self._credentials = SessionCredentials(client, self._access)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # True if a read takes more than loading the model, even in the class's version.

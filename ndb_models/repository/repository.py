@@ -22,6 +22,7 @@ from ndb_models.json_text import NO_KEYS, ObjectText
 from ndb_models.repository.arguments import check_expiry
 from ndb_models.repository.changing_verbs import ChangingVerbs
 from ndb_models.repository.core_verbs import known
+from ndb_models.repository.credential_verbs import CredentialVerbs
 from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.expiry import Expiry
@@ -38,7 +39,7 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], ChangingVerbs[M]):
+class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)

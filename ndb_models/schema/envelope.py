@@ -15,7 +15,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, and_last, before_last, join_members
+from ndb_models.credentials import SecretDigests
+from ndb_models.json_text import UNREADABLE, ObjectText, and_last, before_last, join_members
 from ndb_models.types import SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -38,6 +39,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
         tkn: the token; None while the session is being created.
         deadline: the latest end of the session, used or not, in milliseconds since 1970. NemesisDB cannot keep it
             itself.
+        secret: the digests of the secrets that open the session; None if it has no credential.
         staged: a prefix of names. Keys with it count in place of the keys of the same name without it.
         upgraded: true if the session was written back from an older version. Only then can keys be `REMOVED`.
     """
@@ -51,6 +53,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     own: bool = False
     tkn: SessionToken | None = None
     deadline: int | None = None
+    secret: SecretDigests | None = None
     staged: str | None = None
     upgraded: bool = False
 
@@ -58,7 +61,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"Envelope(schema={self.schema!r}, version={self.version})"
 
 
-_decoder = msgspec.json.Decoder(Envelope)
+_decode = msgspec.json.Decoder(Envelope).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -68,19 +71,13 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key with other contents."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
-# Cuts the reserved key's text out of such an end of an object.
-_RESERVED: Final = slice(len(_START), -1)
-
-
-# The most bytes that a colon, a deadline and two braces take.
-_LONGEST_END: Final = 24
 
 
 class CommonEnvelope:
     """The reserved key of nearly all sessions of a schema, as the end of the text of their keys.
 
     Nearly all sessions are of the current version, expire as their class says, and were never written back. Their
-    reserved key is added, and recognised, without being encoded or decoded.
+    reserved key is added without being encoded, and recognised without being decoded, up to the token.
 
     Args:
         envelope: the contents of the key, without the token.
@@ -91,42 +88,43 @@ class CommonEnvelope:
     def __init__(self, envelope: Envelope) -> None:
         self.envelope: Envelope = envelope
         """The contents of the key, without the token."""
-        self._start = b'%b%b,"tkn":' % (_START, _encode(envelope)[:-1])
+        self._start = b'%b,"tkn":' % _encode(envelope)[:-1]
         # The latest names, mostly the class's; and the same names with the reserved key.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
 
     def append_to(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
         """Return a session's keys with the reserved one, as `with_envelope` does."""
-        last = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
-        ending, names = b"%b%d%b" % (self._start, tkn, last), keys.names
+        end = b"}" if deadline is None else b',"deadline":%d}' % deadline
+        names = keys.names
         if not names:
-            return keys.with_last(RESERVED_KEY, ending[_RESERVED])
+            return keys.with_last(RESERVED_KEY, b"%b%d%b" % (self._start, tkn, end))
         if names is not self._names:
             self._names, self._all_names = names, and_last(names, RESERVED_KEY)
-        return ObjectText(keys.text[:-1] + ending, self._all_names)
+        return ObjectText(b"%b%b%b%d%b}" % (keys.text[:-1], _START, self._start, tkn, end), self._all_names)
 
     def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
         """Return the same as `split_envelope` for keys as text; None if the reserved key is another one.
 
         The text without the key is an object only if the whole text was, so the caller has to read it as one.
         """
+        before, _, reserved = text.rpartition(_START)
+        if len(before) < 2 and text.startswith(b"{" + _START[1:]):
+            before, reserved = b"{", text[len(_START) :]  # no other key was asked for
+        if not (reserved.startswith(self._start) and reserved.endswith(b"}")):
+            return None
+        reserved = reserved[:-1]
         envelope = self.envelope
-        if envelope.absolute is None:
-            ending = b"%b%d}}" % (self._start, tkn)
-        else:
-            digits = text[text.rfind(b":", -_LONGEST_END) + 1 : -2]
-            if not digits.isdigit() or digits.startswith(b"0"):
+        if reserved[len(self._start) :] != b"%d}" % tkn:
+            try:
+                envelope = _decode(reserved)
+            except UNREADABLE:
                 return None
-            ending = b'%b%d,"deadline":%b}}' % (self._start, tkn, digits)
-            envelope = msgspec.structs.replace(envelope, deadline=int(digits))
-        if text.endswith(ending):
-            before = text[: -len(ending)]
-            return (before + b"}", envelope, ending[_RESERVED]) if before != b"{" else None
-        # If no other key was asked for, the text is the reserved key alone.
-        if len(text) == len(ending) and text.endswith(ending[1:]) and text.startswith(b"{"):
-            return NO_MEMBERS, envelope, ending[_RESERVED]
-        return None
+            if envelope.tkn != tkn or envelope.own or envelope.upgraded:
+                return None
+        if (envelope.deadline is None) is not (envelope.absolute is None):
+            return None
+        return before + b"}", envelope, reserved
 
 
 def write_envelope(envelope: Envelope) -> bytes:
@@ -188,7 +186,7 @@ def restamped(text: bytes, version: int, staged: str | None = None, by: str | No
 def read_envelope(text: bytes) -> Envelope | None:
     """Return the contents of the reserved key, or None if it is not ours."""
     try:
-        return _decoder.decode(text)
+        return _decode(text)
     except UNREADABLE:
         return None
 

@@ -50,6 +50,8 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_RMV: Final = COMMANDS["SH_RMV"]
 
+_NO_KEYS: Final = Parameters(keys=())
+
 # Reads of a session whose reserved key holds another token. An answer that went astray does not come twice, but keys
 # that were copied by hand do.
 _READS: Final = 2
@@ -199,6 +201,23 @@ class SessionAccess(SessionWriting):
         """Return True if a read may extend the session and the look at it did not."""
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
+    async def used(self, tkn: SessionToken, seen: Read) -> Read:
+        """Let a look at a session count as a read, and return it. Limits the session to the lifetime of its class.
+
+        If that extends the session, the request for it reads no keys, and is not waited for.
+        """
+        read = await self.admitted(tkn, seen)
+        if self.is_to_extend(read):
+            begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
+            if not isinstance(begun, dict):
+                self._client.in_background(_answered(begun))
+        return read
+
+    def is_one_read(self, names: tuple[str, ...]) -> bool:
+        """Return True if one request can ask for all these keys."""
+        limit = self._client.max_payload
+        return len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
+
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
         return await self.read(tkn, await self._all_names(tkn), ReadEffect.UPKEEP)
@@ -317,3 +336,7 @@ class SessionAccess(SessionWriting):
         if deadline is not None:
             seconds = min(seconds, (deadline - self.lifetimes.now()) / 1000)
         return None if seconds == math.inf else seconds
+
+
+async def _answered(begun: Awaitable[object]) -> None:
+    await begun

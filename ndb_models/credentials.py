@@ -1,0 +1,153 @@
+"""A credential: the token of a session and a secret of 256 bits, as one text for a cookie or a header.
+
+A session stores no secret, only the SHA-256 of one. Comparisons take the same time however much of a secret is right.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from typing import Final, NoReturn
+
+import msgspec
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.types import SessionToken, redact
+from ndb_models.uncopyable import Uncopyable
+
+_TOKEN_BYTES: Final = 8
+_SECRET_BYTES: Final = 32
+# 40 bytes in base64, without the padding.
+_CHARACTERS: Final = 54
+_PADDING: Final = "=="
+
+
+class Credential(Uncopyable):
+    """Opens one session: its token, and a secret that only the client of the application has.
+
+    `str(credential)` is its text: 54 letters, digits, `-` and `_`. `Credential.parse(text)` reads it. There is no other
+    way to the text: reprs, formats and errors do not show it, and a credential cannot be copied, pickled or encoded.
+    Equal credentials have the same text.
+
+    Args:
+        tkn: the token of the session.
+        secret: 32 random bytes. `Repository.issue` and `Repository.renew` draw them.
+
+    Raises:
+        InvalidArgumentError: the token is no unsigned 64-bit integer, or the secret is not 32 bytes.
+    """
+
+    __slots__ = ("_secret", "tkn")
+
+    INSTEAD = "pass on its text, str(credential), and parse that"
+
+    def __init__(self, tkn: SessionToken, secret: bytes) -> None:
+        given: tuple[object, object] = (tkn, secret)
+        if type(given[0]) is not int or not 0 <= tkn < 2 ** (8 * _TOKEN_BYTES):
+            raise InvalidArgumentError("the token of a credential is an unsigned 64-bit integer")
+        if type(given[1]) is not bytes or len(secret) != _SECRET_BYTES:
+            raise InvalidArgumentError(f"the secret of a credential is {_SECRET_BYTES} bytes")
+        self.tkn: Final[SessionToken] = tkn
+        """The token of the session."""
+        self._secret: Final = secret
+
+    @classmethod
+    def parse(cls, text: str | None) -> Credential | None:
+        """Return the credential that a text spells, or None for a text that is not exactly such a spelling.
+
+        Never raises, so a browser's input can be passed unchecked, of any length. None, like any other value that is no
+        str, returns None. Only `Repository.authenticate` tells whether a credential opens a session.
+        """
+        given: object = text
+        if not isinstance(given, str) or len(given) != _CHARACTERS:
+            return None
+        try:
+            decoded = base64.urlsafe_b64decode(given + _PADDING)
+        except (ValueError, binascii.Error):
+            return None
+        if len(decoded) != _TOKEN_BYTES + _SECRET_BYTES:
+            return None
+        credential = cls(int.from_bytes(decoded[:_TOKEN_BYTES]), decoded[_TOKEN_BYTES:])
+        return credential if str(credential) == given else None
+
+    def __str__(self) -> str:
+        text = base64.urlsafe_b64encode(self.tkn.to_bytes(_TOKEN_BYTES) + self._secret)
+        return text.decode().removesuffix(_PADDING)
+
+    def __format__(self, spec: str) -> NoReturn:
+        """Refuse to be a part of another text by accident, such as a message."""
+        raise InvalidArgumentError("a credential has no format: str(credential) is its text")
+
+    def __repr__(self) -> str:
+        return f"<Credential of session {redact(self.tkn)}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credential):
+            return NotImplemented
+        return hmac.compare_digest(self._secret, other._secret) and self.tkn == other.tkn
+
+    def __hash__(self) -> int:
+        return hash(self.tkn)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It opens nothing."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self._secret).digest()).decode().rstrip("=")
+
+
+def draw_credential(tkn: SessionToken) -> Credential:
+    """Return a new credential of a session, with an unpredictable secret."""
+    return Credential(tkn, secrets.token_bytes(_SECRET_BYTES))
+
+
+class SecretDigests(msgspec.Struct, frozen=True, array_like=True):
+    """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
+
+    Without a former one, `former` is empty. `former_until` is in milliseconds since 1970.
+    """
+
+    current: str
+    former: str = ""
+    former_until: int = 0
+
+    def __repr__(self) -> str:
+        return "SecretDigests()"
+
+
+def renewed(digests: SecretDigests | None, credential: Credential, grace: int, now: float) -> SecretDigests:
+    """Return what a session stores once it has a new credential. Its current secret becomes the former one.
+
+    Args:
+        digests: what it stores by now; None for a session without a credential.
+        credential: the new credential.
+        grace: how long the secret that is current by now still opens the session, in milliseconds.
+        now: in milliseconds since 1970.
+    """
+    if digests is None or not grace:
+        return SecretDigests(credential.digest)
+    return SecretDigests(credential.digest, digests.current, int(now) + grace)
+
+
+# No digest has such characters, so nothing is equal to it.
+_NO_DIGEST: Final = "." * 43
+_NO_DIGESTS: Final = SecretDigests(_NO_DIGEST, _NO_DIGEST)
+
+
+def opens(credential: Credential, digests: SecretDigests | None, now: float) -> bool:
+    """Tell whether a credential opens the session that stores these digests; None for no session, or one without them.
+
+    The same work is done in every case.
+
+    Args:
+        credential: the credential. Its token must be the session's.
+        digests: what the session stores.
+        now: in milliseconds since 1970.
+    """
+    stored = digests or _NO_DIGESTS
+    shown = credential.digest.encode()
+    is_current = hmac.compare_digest(shown, stored.current.encode())
+    is_former = hmac.compare_digest(shown, (stored.former or _NO_DIGEST).encode())
+    return is_current | (is_former & (now < stored.former_until))

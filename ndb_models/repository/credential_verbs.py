@@ -1,0 +1,101 @@
+"""`issue`, `authenticate` and `renew`: the verbs for sessions that a browser may name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from ndb_models.credentials import Credential
+from ndb_models.errors import InvalidArgumentError, SessionGoneError
+from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.schema.model import SessionModel
+
+M = TypeVar("M", bound=SessionModel)
+
+GRACE: Final = timedelta(seconds=30)
+"""The time for which a secret opens its session after it was renewed, unless a call says otherwise."""
+
+# In seconds, as for an `Expiry`: a moment in milliseconds stays a 64-bit integer.
+_TOO_LONG: Final = 2**53
+
+
+class CredentialVerbs(CoreVerbs[M]):
+    """The verbs of a `Repository` for credentials.
+
+    A token has 64 bits: it names a session. A credential holds 256 random bits besides, and only their SHA-256 is
+    stored. Give browsers a credential, not a token.
+    """
+
+    async def issue(self, session: M) -> Credential:
+        """Give a session its credential, and return it. A credential that it had before is dead at once.
+
+            credential = await repo.issue(await repo.save(UserSession(username="billy")))
+            response.set_cookie("__Host-session", str(credential), secure=True, httponly=True)
+
+        The credential cannot be read again: only the digest of its secret is stored. This counts as a write. The
+        model's unsaved changes stay unsaved. Calling it again, or after `renew`, is `renew` without a grace period. A
+        cancelled call may or may not have been carried out: issue another one.
+
+        Raises:
+            NotSavedError: the model was never saved.
+            SessionGoneError: the session has ended or expired.
+            InvalidArgumentError: another client wrote the session.
+        """
+        return await self._credentials.renew(known(self._checked(session)).tkn, 0)
+
+    async def renew(self, session: M, grace: timedelta | float = GRACE) -> Credential:
+        """Give a session a new secret in place, and return the new credential.
+
+        The token, the data and the lookups stay, so nothing is copied, and all models of the session stay valid. Call
+        it at login, and whenever the user or the rights of a session change. `rotate` also changes the token.
+
+        The credential that was current opens the session until the grace period ends, for requests under way. One that
+        is in its grace period already is dead at once. Of several renewals at the same time each takes effect after the
+        other: the credential of the last one stays. Otherwise as `issue`.
+
+        Args:
+            session: a model that was saved or read.
+            grace: a `timedelta` or seconds, by the repository's clock; 0 for none.
+
+        Raises:
+            InvalidArgumentError: `grace` is negative or no time; or another client wrote the session.
+        """
+        return await self._credentials.renew(known(self._checked(session)).tkn, _milliseconds(grace))
+
+    async def authenticate(self, text: str | None) -> M | None:
+        """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
+
+        None is returned for a text that is malformed, or whose session has ended, expired, is of another model, has no
+        credential, or has another secret. A malformed text costs no request, any other one read at most. A wrong secret
+        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`: the
+        extension is a request of its own, which is not waited for. (A NemesisDB extends on every read, also for a wrong
+        secret.) Of an open class, the right one costs the requests of `get` besides.
+
+        Raises (for the right credential only):
+            StoredDataError: the stored data does not fit the model.
+            NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
+        """
+        credential = Credential.parse(text)
+        if credential is None:
+            return None
+        tkn, names = credential.tkn, self._codec.names
+        at_once = not self._codec.open and self._access.is_one_read(names)
+        read = await self._credentials.opened_by(credential, names if at_once else ())
+        if read is None:
+            return None
+        try:
+            return await self._take(tkn, await self._access.used(tkn, read)) if at_once else await self.get(tkn)
+        except SessionGoneError:  # it ended meanwhile, or because it does not fit
+            return None
+
+
+def _milliseconds(grace: timedelta | float) -> int:
+    """Return a grace period in milliseconds.
+
+    Raises:
+        InvalidArgumentError: it is negative, or no time.
+    """
+    given: object = grace.total_seconds() if isinstance(grace, timedelta) else grace
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < _TOO_LONG:
+        raise InvalidArgumentError("grace is a timedelta or a number of seconds, and not negative")
+    return int(given * 1000)
