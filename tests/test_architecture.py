@@ -156,7 +156,7 @@ def test_all_that_is_public_has_a_docstring() -> None:
 def test_every_exception_stands_below_one_root() -> None:
     exceptions = [
         getattr(import_module(f"{PACKAGE}.{name}"), node.name)
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name.endswith(("Error", "Exception"))
     ]
