@@ -193,11 +193,19 @@ def _marks_in(rule: MergeRule) -> Iterator[Merge]:
 def _parts(annotation: Any) -> Iterator[Any]:
     """Yield the parts that an annotation is written of, and what an alias stands for."""
     yield from get_args(annotation)
-    for named in ("__value__", "__supertype__"):  # a `type` statement, and NewType
-        if hasattr(annotation, named):
-            yield getattr(annotation, named)
-        elif hasattr(get_origin(annotation), named):
-            yield getattr(get_origin(annotation), named)
+    aliased = _aliased(annotation)
+    if aliased is not None:
+        yield aliased
+
+
+def _aliased(annotation: Any) -> Any:
+    """Return what a `type` statement or a NewType stands for; None for other annotations."""
+    origin = get_origin(annotation)
+    alias = origin if hasattr(origin, "__value__") else annotation
+    if not hasattr(alias, "__value__"):
+        return getattr(annotation, "__supertype__", None)
+    value = alias.__value__
+    return value[get_args(annotation)] if get_args(annotation) and getattr(value, "__parameters__", ()) else value
 
 
 def _rule(annotation: Any, metadata: Iterable[Any], around: tuple[Any, ...]) -> MergeRule:
@@ -228,11 +236,9 @@ def _members(annotation: Any, marks: list[Any], aliases: tuple[Any, ...]) -> Ite
             yield from _members(member, inside, aliases)
             if inside and inside is not marks:
                 raise UnfitMarkFound(MISPLACED)
-    elif hasattr(annotation, "__value__") and annotation not in aliases:
-        yield from _members(annotation.__value__, marks, (*aliases, annotation))
-    elif hasattr(annotation, "__supertype__"):
-        yield from _members(annotation.__supertype__, marks, aliases)
-    elif annotation is not type(None) and annotation is not None:
+    elif _aliased(annotation) is not None and annotation not in aliases:
+        yield from _members(_aliased(annotation), marks, (*aliases, annotation))
+    elif annotation is not type(None):
         yield annotation
 
 

@@ -46,6 +46,8 @@ Cents = NewType("Cents", int)
 Count = TypeAliasType("Count", Annotated[int, Merge.add])
 Tree = TypeAliasType("Tree", "dict[str, Tree] | int")
 
+ByName = TypeAliasType("ByName", dict[str, T], type_params=(T,))
+
 FITTING: list[Any] = [
     *(Annotated[kind, Merge.add] for kind in (int, float, Decimal, Fraction, timedelta, Cents, int | None)),
     Annotated[int, Field(ge=0), Merge.add],
@@ -86,6 +88,7 @@ UNFIT: list[tuple[Any, str]] = [
     (Merge, "write Annotated"),
     (list[Annotated[int, Merge.add]], WHERE),
     (set[Count], WHERE),
+    (ByName[Annotated[str, Merge.add]], NO_SUM),
     (tuple[Annotated[int, Merge.max], ...], WHERE),
     (dict[Annotated[str, Merge.max], int], WHERE),
     (Annotated[int, Merge.add] | str, WHERE),
@@ -169,7 +172,9 @@ def test_marks_of_a_class_that_would_not_count_where_it_stands_are_refused(annot
         create_model("Model", __base__=SessionModel, field=(annotation, ...))
 
 
-@pytest.mark.parametrize("annotation", [Counted | None, dict[str, Counted], Counted | Nested, Strict, Forum])
+@pytest.mark.parametrize(
+    "annotation", [ByName[Count], ByName[Counted], Counted | None, dict[str, Counted], Counted | Nested, Strict, Forum]
+)
 def test_marks_of_a_class_count_in_fields_and_in_the_values_of_dicts(annotation: Any) -> None:
     merger = Merger(create_model("Model", __base__=SessionModel, field=(annotation, ...)))
 

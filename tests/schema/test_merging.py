@@ -199,6 +199,7 @@ MARKED: list[tuple[str, object, object, object, object]] = [
     ("whole", [1], [1, 2], [1, 3], [1, 2]),
     ("totals", {"hits": 1, "name": "a"}, {"hits": 2, "name": "a"}, {"hits": 5, "name": "b"}, {"hits": 6, "name": "b"}),
     ("totals", {}, {"hits": 2}, {"hits": 5}, {"hits": 7}),
+    ("totals", {"hits": 1, "name": "a"}, {"hits": 2}, {"hits": 4, "name": "b"}, {"hits": 5}),
     ("votes", {}, {"x": {"a": 1}}, {"x": {"a": 2, "b": 1}}, {"x": {"a": 3, "b": 1}}),
     ("votes", {"x": {"a": 3}}, {"x": {"a": 4}}, {"x": {}}, {"x": {"a": 1}}),
     ("seats", {}, {"a": "me"}, {"b": "you"}, {"b": "you", "a": "me"}),
