@@ -95,12 +95,6 @@ class Fields(NamedTuple):
     definitions: Mapping[str, Any]
     around: tuple[Any, ...]
 
-    def resolved(self, node: Any) -> Any:
-        """Return the node that a reference leads to; other nodes as they are."""
-        while node["type"] == "definition-ref":
-            node = self.definitions[node["schema_ref"]]
-        return node
-
 
 def fields_of_model(model: type[BaseModel]) -> Fields:
     """Return the fields of a model, which must be complete."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import SchemaValidator, to_json
+from pydantic_core import SchemaSerializer, SchemaValidator
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.json_text import join_members, split_members
 from ndb_models.raising import raise_without_context
+from ndb_models.schema.core_schemas import fields_of_model
 from ndb_models.schema.problems import NO_JSON, NOT_JSON, problems_of, refused, without_value, without_values
-
-# Types of plain JSON values.
-_PLAIN: Final = frozenset({type(None), bool, int, str, list, dict})
+from ndb_models.schema.secrets import revealing_serializer
 
 
 class FieldValues:
@@ -29,20 +28,13 @@ class FieldValues:
     def __init__(self, model: type[BaseModel], write: Callable[..., bytes]) -> None:
         self._model = model
         self._write = write
-        schema: Any = model.__pydantic_core_schema__
-        definitions: list[Any] = []
-        config: Any = None
-        while schema["type"] != "model-fields":
-            definitions = schema.get("definitions", definitions)
-            config = schema.get("config", config)
-            if schema["type"] == "definition-ref":
-                schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
-            else:
-                schema = schema["schema"]
+        of = fields_of_model(model)
         # Frozen fields may be assigned here: the value goes into a new instance.
-        fields: Any = {name: {**field, "frozen": False} for name, field in schema["fields"].items()}
-        whole: Any = {"type": "definitions", "schema": {**schema, "fields": fields}, "definitions": definitions}
-        self._validator = SchemaValidator(whole, config)
+        fields = {name: {**field, "frozen": False} for name, field in of.fields.items()}
+        inner = {**of.around[-1], "fields": fields}
+        self._whole: Any = {"type": "definitions", "schema": inner, "definitions": [*of.definitions.values()]}
+        self._config: Any = dict(of.config)
+        self._validator = SchemaValidator(self._whole, self._config)
 
     def validated(self, values: Mapping[str, object], name: str, value: object) -> object:
         """Return the validated value of a field, given the values of the other fields.
@@ -111,6 +103,11 @@ class FieldValues:
                 try:
                     texts[name] = self.text(name, default)
                 except InvalidArgumentError:  # such as one that is left out in writing
-                    if type(default) in _PLAIN:
-                        texts[name] = to_json(default)
+                    with contextlib.suppress(ValueError):  # it is no JSON, such as MISSING
+                        texts[name] = self._alone(name).to_json(default, by_alias=False, round_trip=True)
         return texts
+
+    def _alone(self, name: str) -> SchemaSerializer:
+        """Return the writer of a field's value, even if the field is left out in writing."""
+        whole: Any = {**self._whole, "schema": self._whole["schema"]["fields"][name]["schema"]}
+        return revealing_serializer(whole) or SchemaSerializer(whole, self._config)

@@ -12,7 +12,6 @@ import json
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from ndb_models.errors import SchemaError
 from ndb_models.schema.code import code_in
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.stored_schema import stored_schema_of
@@ -35,7 +34,5 @@ def _described(model: type[SessionModel]) -> str:
     try:
         stored = json.dumps(stored_schema_of(model), sort_keys=True, default=str)
         return "".join([stored, *code_in(model.__pydantic_core_schema__)])
-    except SchemaError:
-        raise
     except Exception:  # noqa: BLE001 - a type may fail to write its own JSON Schema; the class is stored even so
         return repr([(name, field.annotation) for name, field in model.__pydantic_fields__.items()])

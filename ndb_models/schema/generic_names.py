@@ -54,8 +54,6 @@ class _Spelling:
             return self._reference(annotation if isinstance(annotation, str) else annotation.__forward_arg__)
         if isinstance(annotation, TypeVar):
             return annotation.__name__
-        if isinstance(annotation, (list, tuple)):
-            return f"[{', '.join(map(self.of, annotation))}]"  # pyright: ignore[reportUnknownArgumentType] - of any types
         generic: Any = getattr(annotation, "__pydantic_generic_metadata__", {}).get("origin")
         if generic is not None:
             return self._subscribed(_class_name(generic), annotation.__pydantic_generic_metadata__["args"])

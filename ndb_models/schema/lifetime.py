@@ -172,8 +172,6 @@ def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
         idle, absolute, on = envelope.idle, envelope.absolute, envelope.on
     else:
         return None
-    if on == "never":  # no use extends it, so its idle time is an absolute one
-        idle, absolute = None, min(each for each in (idle, absolute) if each is not None)
     if idle is None and absolute is None:
         return None
     return Expiry(idle=idle, absolute=absolute, on="read" if on == "read" else "write" if on == "write" else "both")

@@ -113,7 +113,7 @@ def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object]
     definitions: list[Any] = []
     if core_schema["type"] == "definitions":
         core_schema, definitions = core_schema["schema"], core_schema["definitions"]
-    fields = _fields_of(core_schema, _EXTRAS, private_too=True)
+    fields = _fields_of(core_schema, _EXTRAS)
     if fields is None or name not in fields:
         return None
     if _declared(fields[name], {each["ref"]: each for each in definitions}) is None:
@@ -166,15 +166,14 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
     return check
 
 
-def _fields_of(
-    model: Any, extras: frozenset[str] = frozenset(), *, private_too: bool = False
-) -> Mapping[str, Any] | None:
+def _fields_of(model: Any, extras: frozenset[str] = frozenset()) -> Mapping[str, Any] | None:
     """Return the fields of a model that consists of its fields alone; None for other models.
+
+    A model with private attributes is another one: its core schema has a function that runs after its fields.
 
     Args:
         model: its core schema.
         extras: the keys of a core schema that may tell of extras. If it is empty, the model may not take extras.
-        private_too: true if the model may have private attributes.
     """
     if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
@@ -184,8 +183,6 @@ def _fields_of(
     if model["cls"] is BaseModel or not (_FIELDS | extras).issuperset(inner):
         return None
     if config.get("extra_fields_behavior") == "allow" and not extras:
-        return None
-    if model["cls"].__private_attributes__ and not private_too:
         return None
     return inner["fields"]  # type: ignore[no-any-return]  # a dict, as a core schema has it
 
