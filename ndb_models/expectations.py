@@ -61,8 +61,8 @@ def told_by(expected: Expected) -> dict[str, Any]:
 def expected_by(told: Mapping[str, Any]) -> Expected:
     """Return the values that such parameters tell. Of a key that is told twice, the text counts, else the digest."""
     expected: dict[str, bytes | TextDigest | None] = dict.fromkeys(told.get("absent") or ())
-    for name, digits in (told.get("digests") or {}).items():
-        expected[name] = TextDigest.fromhex(digits)
-    for name, text in (told.get("texts") or {}).items():
-        expected[name] = text.encode()
+    digests: Mapping[str, str] = told.get("digests") or {}
+    texts: Mapping[str, str] = told.get("texts") or {}
+    expected.update({name: TextDigest.fromhex(digits) for name, digits in digests.items()})
+    expected.update({name: text.encode() for name, text in texts.items()})
     return expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ndb_models.error_root import NdbError, listed
-from ndb_models.types import SessionToken, redact
+from ndb_models.types import NAMESPACE_END, SessionToken, redact
 
 
 class SessionError(NdbError):
@@ -46,11 +46,18 @@ class SessionExpiredError(SessionGoneError):
 
 
 class WrongSchemaError(UnusableSessionError):
-    """The token belongs to a session of another model. Attribute: `stored`, the name of that model's schema."""
+    """The token belongs to a session of another model, or of another namespace.
+
+    Attributes: `stored`, the name of that model's schema; `namespace`, None if the session is in none.
+    """
 
     def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
-        self.stored = stored
-        super().__init__(model, tkn, f"this is a session of schema {stored!r}; use the repository of that model")
+        namespace, _, self.stored = stored.rpartition(NAMESPACE_END)
+        self.namespace: str | None = namespace or None
+        where = f" in the namespace {namespace!r}" if namespace else ""
+        super().__init__(
+            model, tkn, f"this is a session of schema {self.stored!r}{where}; use the repository of that model"
+        )
 
 
 class NewerVersionError(UnusableSessionError):

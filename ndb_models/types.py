@@ -58,3 +58,7 @@ def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:
 def redact(token: object) -> str:
     """Return a token as logs and errors may show it: its last four digits, none for a token of four or fewer."""
     return f"...{str(token)[-4:]}" if isinstance(token, int) and token > 9999 else "...."
+
+
+NAMESPACE_END: Final = "\x1f"
+"""Stands between a namespace and the name of a schema where sessions are stored. Neither can contain it."""

@@ -47,11 +47,12 @@ def index_of(
     creation: SessionCreation,
     upgrading: Upgrading,
     model: type[SessionModel],
+    schema: str,
     *,
     foreign: bool,
     clock: Clock,
 ) -> Index | None:
-    """Return the index of a class's sessions, or None if it has no lookup field.
+    """Return the index of a class's sessions, which are stored as this schema; None if it has no lookup field.
 
     Raises:
         SchemaError: a field cannot be looked up.
@@ -65,7 +66,7 @@ def index_of(
         )
     if not lookups:
         return None
-    return Index(client, access, creation, upgrading, model.__name__, model.session_options.schema, lookups, clock)
+    return Index(client, access, creation, upgrading, model.__name__, schema, lookups, clock)
 
 
 class Index:

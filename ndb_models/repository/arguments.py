@@ -42,3 +42,13 @@ def check_arguments(client: object, model: object, on_invalid: object) -> None:
         raise InvalidArgumentError("SessionModel has no fields: declare a subclass of it")
     if on_invalid not in ("raise", "end"):
         raise InvalidArgumentError("on_invalid is 'raise' or 'end'")
+
+
+def check_namespace(namespace: object) -> None:
+    """Refuse a value that is not a namespace.
+
+    Raises:
+        InvalidArgumentError: it is neither None nor a printable string.
+    """
+    if namespace is not None and not (isinstance(namespace, str) and namespace and namespace.isprintable()):
+        raise InvalidArgumentError("namespace= is a printable string and not empty, or None")

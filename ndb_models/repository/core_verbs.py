@@ -24,7 +24,7 @@ from ndb_models.index.finding import Finder
 from ndb_models.index.index import index_of
 from ndb_models.index.session_state import LIVING, SeenSession
 from ndb_models.json_text import ObjectText, split_members
-from ndb_models.repository.arguments import check_arguments, check_expiry, described
+from ndb_models.repository.arguments import check_arguments, check_expiry, check_namespace, described
 from ndb_models.repository.merged_saves import MergedSaves
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.codec import ModelCodec
@@ -33,7 +33,7 @@ from ndb_models.schema.form import form_of
 from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import lookups_of
 from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
-from ndb_models.schema.registry import claim_schema
+from ndb_models.schema.registry import claim_schema, stored_schema_name
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.altered import AlterationCheck
 from ndb_models.sessions.creation import SessionCreation
@@ -75,6 +75,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         client: NdbClient,
         model: type[M],
         *,
+        namespace: str | None = None,
         foreign: bool = False,
         on_invalid: Literal["raise", "end"] = "raise",
         rewrite: bool = False,
@@ -82,6 +83,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         clock: Clock = time.time,
     ) -> None:
         check_arguments(client, model, on_invalid)
+        check_namespace(namespace)
         self._client = client
         self._model = model
         self._name = model.__name__
@@ -91,8 +93,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         self._codec: ModelCodec[M] = ModelCodec(model, lookups_of(model))
         self._alteration: AlterationCheck[M] = AlterationCheck(client, model, self._codec)
         check_definition(model)
-        claim_schema(model)
-        schema, version = self._options.schema, self._options.version
+        claim_schema(model, namespace)
+        schema, version = stored_schema_name(model, namespace), self._options.version
         self._by = form_of(model)
         versions = range(self._options.upgrades.oldest, version + 1)
         self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
@@ -107,7 +109,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         self._views: dict[type, Projection[Any]] = {}
         # None if the class has no lookup field; such a class bears no cost of an index.
         self._index = index_of(
-            client, self._access, self._creation, self._upgrading, model, foreign=foreign, clock=clock
+            client, self._access, self._creation, self._upgrading, model, schema, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
         self._merged_saves = MergedSaves(

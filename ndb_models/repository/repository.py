@@ -63,6 +63,9 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
     Args:
         client: an open client, which stays yours to close.
         model: the class of the models that are stored and returned.
+        namespace: keeps the sessions of an application apart from those of others on the same store, lookups included,
+            also if their classes have the same names. A token of a session in another namespace, or in none, raises
+            `WrongSchemaError`. Sessions from before the namespace was given are read where none is.
         foreign: accept sessions that other clients wrote, as far as their keys fit the model.
         on_invalid: the fate of a session with data that does not fit the model. `"raise"` raises `StoredDataError` and
             leaves it. `"end"` ends it and raises `SessionGoneError`; it also ends a session of a version before

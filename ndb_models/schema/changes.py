@@ -123,7 +123,7 @@ def set_values(model: BaseModel, values: Mapping[str, object], names: Collection
     fields, extras = type(model).__pydantic_fields__, model.__pydantic_extra__
     for name in names:
         if name in fields:
-            model.__dict__[name] = values[name]
+            vars(model)[name] = values[name]
             model.__pydantic_fields_set__.add(name)
         elif extras is not None and name in values:
             extras[name] = values[name]

@@ -16,27 +16,33 @@ from weakref import WeakSet
 from ndb_models.errors import SchemaError
 from ndb_models.schema.generic_names import generic_identity
 from ndb_models.schema.model import SessionModel
+from ndb_models.types import NAMESPACE_END
 
 _lock: Final = threading.Lock()
 _classes: Final[dict[str, WeakSet[type[SessionModel]]]] = {}
 
 
-def claim_schema(model: type[SessionModel]) -> None:
-    """Reserve the name of a class's schema for the class. May be called again.
+def stored_schema_name(model: type[SessionModel], namespace: str | None) -> str:
+    """Return the name under which sessions of a class are stored in a namespace, or in none."""
+    schema = model.session_options.schema
+    return schema if namespace is None else f"{namespace}{NAMESPACE_END}{schema}"
+
+
+def claim_schema(model: type[SessionModel], namespace: str | None = None) -> None:
+    """Reserve the name of a class's schema for the class, in a namespace or in none. May be called again.
 
     Raises:
         SchemaError: another class in use has the name, and is neither the same class nor another version of it.
     """
-    schema = model.session_options.schema
     with _lock:
-        others = _classes.setdefault(schema, WeakSet())
+        others = _classes.setdefault(stored_schema_name(model, namespace), WeakSet())
         if model in others:
             return
         if _rival(model, others) is not None:
             gc.collect()  # classes refer to themselves, so an unused one may still be in memory
         rival = _rival(model, others)
         if rival is not None:
-            raise SchemaError(model.__name__, None, _refusal(schema, model, rival))
+            raise SchemaError(model.__name__, None, _refusal(model.session_options.schema, model, rival))
         others.add(model)
 
 

@@ -92,7 +92,7 @@ async def a_wrong_option_is_an_error(client: NdbClient, repo: Repository[UserSes
     Repository(client, UserSession, rewrite=True, verify_version=True)
     Repository(client, UserSession, rewrite="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Repository(client, UserSession, on_invalid="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Repository(client, UserSession, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Repository(client, UserSession, True)  # type: ignore[arg-type,call-arg]  # pyright: ignore[reportCallIssue]
     await repo.save(UserSession(username="b"), expiry=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await repo.update(5, {"username": "b"})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await repo.touch(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
