@@ -86,13 +86,13 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
 	@touch $@
 
 .venv/.ready-package: $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
 	@touch $@
 
 .venv/.ready-bench: $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(EDITABLE) '.[dev,bench]'
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,bench]'
 	@touch $@
