@@ -6,7 +6,7 @@ READY := .venv/.ready
 EDITABLE := --config-settings editable_mode=compat --editable
 
 # What CI runs, in this order.
-CHECKS := demo package versions fuzz debug lint types coverage rest
+CHECKS := demo package versions fuzz debug lint types test
 
 # Tests start hundreds of processes, and each imports the package: compile it once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,8 +20,13 @@ IN_PARALLEL := -n 3 --dist worksteal
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
-test: $(READY)  ## run the fast tests, warnings as errors; the slow ones run in `make check` (`make test ARGS="-m ''"` runs all)
+test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, `coverage` and `rest`
+ifeq ($(NDB_TESTS),all)
+	@$(MAKE) --no-print-directory coverage
+	@$(MAKE) --no-print-directory rest
+else
 	@$(PYTEST) -m "not slow" $(IN_PARALLEL) $(ARGS)
+endif
 
 coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
 	@$(BIN)/python .ci/coverage.py $(ARGS)
@@ -66,7 +71,8 @@ package: .venv/.ready-package  ## build the distributions, and run tests of the 
 
 # How often the process dies that writes to a file; `make test` kills less.
 check: export NDB_CRASHES ?= 100
-# `coverage` and `rest` run all tests on this version of Python.
+# All tests run on this version of Python, most of them measured.
+check: export NDB_TESTS = all
 check: export NDB_FAST_ON ?= OTHERS
 check:  ## all that CI runs, every test among it, within 18 minutes on two cores
 	@for step in $(CHECKS); do \
