@@ -181,10 +181,8 @@ async def test_a_server_that_never_reads_is_given_up_when_a_request_may_wait_no_
         NdbClient.connect(host.uri, request_timeout=0.3, max_payload=2**26) as client,
     ):
         await client.kv_count()
-        with pytest.raises((ConnectionLostError, RequestTimeoutError)) as given_up:
+        with pytest.raises((ConnectionLostError, RequestTimeoutError), match="may or may not"):
             await client.kv_add({"a": LARGE * 200})
-        assert isinstance(given_up.value, ConnectionLostError | RequestTimeoutError)
-        assert given_up.value.maybe_done
         await host.reached(2)
         assert await client.kv_count() == 0
         reads.set()
