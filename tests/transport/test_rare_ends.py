@@ -27,7 +27,8 @@ async def test_a_request_cancelled_in_the_turn_in_which_it_has_waited_long_enoug
         await asyncio.sleep(0.02)
         asyncio.get_running_loop().call_later(0.05, waiting.cancel)
         time.sleep(0.15)  # noqa: ASYNC251 - so that one turn of the loop finds both times in the past
-        ends = await asyncio.gather(waiting, other, return_exceptions=True)
+        async with asyncio.timeout(GUARD):
+            ends = await asyncio.gather(waiting, other, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError, ConnectionLostError]
         await client.close()
 
