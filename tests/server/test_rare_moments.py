@@ -216,5 +216,5 @@ async def test_a_reload_that_comes_with_the_stop_is_left_out() -> None:
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-c", STOPPED_WHILE_RELOADING, stdout=subprocess.PIPE
     )
-    told, _ = await asyncio.wait_for(program.communicate(), GUARD)
+    told, _ = await asyncio.wait_for(program.communicate(), 6 * GUARD)
     assert (program.returncode, told) == (0, b"stopped\n")

@@ -27,7 +27,8 @@ async def test_a_request_cancelled_in_the_turn_in_which_it_has_waited_long_enoug
         await asyncio.sleep(0.02)
         asyncio.get_running_loop().call_later(0.05, waiting.cancel)
         time.sleep(0.15)  # noqa: ASYNC251 - so that one turn of the loop finds both times in the past
-        ends = await asyncio.gather(waiting, other, return_exceptions=True)
+        async with asyncio.timeout(GUARD):
+            ends = await asyncio.gather(waiting, other, return_exceptions=True)
         assert [type(end) for end in ends] == [asyncio.CancelledError, ConnectionLostError]
         await client.close()
 
@@ -181,10 +182,8 @@ async def test_a_server_that_never_reads_is_given_up_when_a_request_may_wait_no_
         NdbClient.connect(host.uri, request_timeout=0.3, max_payload=2**26) as client,
     ):
         await client.kv_count()
-        with pytest.raises((ConnectionLostError, RequestTimeoutError)) as given_up:
+        with pytest.raises((ConnectionLostError, RequestTimeoutError), match="may or may not"):
             await client.kv_add({"a": LARGE * 200})
-        assert isinstance(given_up.value, ConnectionLostError | RequestTimeoutError)
-        assert given_up.value.maybe_done
         await host.reached(2)
         assert await client.kv_count() == 0
         reads.set()
