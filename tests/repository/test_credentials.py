@@ -246,14 +246,14 @@ async def test_an_open_class_is_opened_whole(anywhere: NdbClient) -> None:
     assert await repo.authenticate(str(credential)) == session
 
 
-async def test_past_the_absolute_end_a_credential_opens_nothing(on_store: NdbClient, clock: VirtualClock) -> None:
-    repo = Repository(on_store, Bounded, clock=clock)
+async def test_past_the_absolute_end_a_credential_opens_nothing(timed: NdbClient, clock: VirtualClock) -> None:
+    repo = Repository(timed, Bounded, clock=clock)
     session = await repo.save(Bounded())
     credential = await repo.issue(session)
     for _ in range(11):
         clock.move(50)
         assert await repo.authenticate(str(credential)) == session
-        await extended(on_store)
+        await extended(timed)
     clock.move(50)
     assert await repo.authenticate(str(credential)) is None
     with pytest.raises(SessionGoneError):
