@@ -11,6 +11,7 @@ import pickle
 import random
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -169,9 +170,15 @@ def test_nothing_but_str_shows_the_text(caplog: pytest.LogCaptureFixture) -> Non
         logging.getLogger("test").debug("%r %s", CREDENTIAL, holders[1:])
     assert not shows_the_secret(caplog.text)
     assert not shows_the_secret(repr(Holder(credential=CREDENTIAL).model_dump()))
-    for encode in (json.dumps, msgspec.json.encode, msgspec.to_builtins, Holder.model_dump_json):
+    encoders: list[Callable[[], object]] = [
+        lambda: json.dumps(CREDENTIAL),
+        lambda: msgspec.json.encode(CREDENTIAL),
+        lambda: msgspec.to_builtins(CREDENTIAL),
+        Holder(credential=CREDENTIAL).model_dump_json,
+    ]
+    for encode in encoders:
         with pytest.raises((TypeError, ValueError)) as caught:
-            encode(Holder(credential=CREDENTIAL) if encode is Holder.model_dump_json else CREDENTIAL)
+            encode()
         assert not shows_the_secret(f"{caught.value} {caught.value!r}")
     with pytest.raises(ValidationError) as refused:
         Texts(text=CREDENTIAL)  # type: ignore[arg-type]  # the mistake that is meant

@@ -17,6 +17,7 @@ from ndb_models import (
     Credential,
     Expiry,
     InvalidArgumentError,
+    JsonInput,
     Lookup,
     NdbClient,
     NdbError,
@@ -228,7 +229,7 @@ async def test_what_is_wrong_costs_one_read_and_what_is_malformed_none(
     assert asked(engine) == []
     for tkn in (user.tkn, 7, opened.tkn):
         for repo in (watched, opens):
-            assert await repo.authenticate(str(Credential(tkn, b"x" * 32))) is None  # type: ignore[attr-defined]
+            assert await repo.authenticate(str(Credential(tkn, b"x" * 32))) is None
             assert asked(engine) == ["SH_PEEK"]
     assert await watched.authenticate(str(credential)) == user
     assert await opens.authenticate(str(opened)) == Open()
@@ -302,7 +303,7 @@ async def test_an_upgrade_keeps_the_credential(anywhere: NdbClient) -> None:
 
 
 async def test_a_session_of_the_release_before_is_given_a_credential(client: NdbClient) -> None:
-    stored = {"schema": "User", "version": 1, "idle": 60}
+    stored: dict[str, JsonInput] = {"schema": "User", "version": 1, "idle": 60}
     session = await client.sh_create_session(60, deleteSessionOnExpire=True)
     await client.sh_set({"username": "b", RESERVED_KEY: {**stored, "tkn": session.tkn}}, session.tkn)
     repo = Repository(client, User)
