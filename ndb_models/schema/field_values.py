@@ -33,8 +33,9 @@ class FieldValues:
         fields = {name: {**field, "frozen": False} for name, field in of.fields.items()}
         inner = {**of.around[-1], "fields": fields}
         self._whole: Any = {"type": "definitions", "schema": inner, "definitions": [*of.definitions.values()]}
-        self._config: Any = dict(of.config)
-        self._validator = SchemaValidator(self._whole, self._config)
+        config: Any = dict(of.config)
+        self._config = config
+        self._validator = SchemaValidator(self._whole, config)
 
     def validated(self, values: Mapping[str, object], name: str, value: object) -> object:
         """Return the validated value of a field, given the values of the other fields.

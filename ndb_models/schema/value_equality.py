@@ -28,7 +28,6 @@ from dataclasses import is_dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -116,7 +115,7 @@ def difference(one: Any, other: Any, rules: Rules) -> str | None:
         steps += 1
         if steps > _UNSUSPICIOUS and met.setdefault((id(one), id(other)), pair) is not pair:
             continue  # it holds itself
-        reason = _comparison_of(kind)(one, other, pairs, rules)
+        reason = (_known.get(kind) or _learn(kind))(one, other, pairs, rules)
         if reason is UNDECIDED:
             undecided = UNDECIDED
         elif reason is not None:
@@ -296,8 +295,17 @@ _COMPARISONS: Final[Sequence[tuple[type[Any] | tuple[type[Any], ...], _Compare]]
 )
 _WITHOUT_ATTRIBUTES: Final = (Enum, BaseModel, PurePath, Secret, SecretStr, SecretBytes, *_URLS)
 
+# A limit, since a program may create classes without end.
+_MOST_KNOWN: Final = 1024
+_known: dict[type[Any], _Compare] = {}
 
-@lru_cache(maxsize=1024)  # a program may create classes without end
+
+def _learn(kind: type[Any]) -> _Compare:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    return _known.setdefault(kind, _comparison_of(kind))
+
+
 def _comparison_of(kind: type[Any]) -> _Compare:
     """Return the comparison for values of a type: by its base class, and by any further attributes.
 

@@ -73,7 +73,7 @@ async def test_a_view_configured_as_the_model_shows_the_values_of_enums(client: 
     assert shown.field == "red"
 
 
-class Visit(SessionModel):
+class Visit(SessionModel, schema="rare-visit"):
     page: str
     on: date = Field(default=date(2026, 1, 1), exclude_if=lambda day: day == date(2026, 1, 1))
 

@@ -17,7 +17,7 @@ def checked_even(number: int) -> int:
     return number
 
 
-class Numbers(SessionModel):
+class Numbers(SessionModel, schema="rare-numbers"):
     """Validators that raise errors which Pydantic passes on."""
 
     first: str = ""
@@ -39,7 +39,7 @@ class Numbers(SessionModel):
         return twice
 
 
-class Whole(SessionModel):
+class Whole(SessionModel, schema="rare-whole"):
     one: int = 0
 
     @model_validator(mode="before")
@@ -110,7 +110,7 @@ def tolerated(number: int) -> int:
     return number
 
 
-class Tolerant(SessionModel):
+class Tolerant(SessionModel, schema="rare-tolerant"):
     number: Annotated[int, AfterValidator(tolerated)] = 0
 
 
