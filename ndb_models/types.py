@@ -27,17 +27,21 @@ Clock: TypeAlias = Callable[[], float]
 
 
 class ExpirySettings(NamedTuple):
-    """How a session expires: `duration` in seconds; 0 is never."""
+    """How a session expires: `duration` in seconds; 0 is never.
+
+    A use restarts the timer only if that was last done at least `touch_every` seconds ago.
+    """
 
     duration: int = 0
     delete_session: bool = False
     extend_on_set_add: bool = False
     extend_on_get: bool = False
+    touch_every: int = 0
 
 
 NEVER: Final = ExpirySettings()
 
-shared_settings: Callable[[int, bool, bool, bool], ExpirySettings] = lru_cache(maxsize=256)(ExpirySettings)
+shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_cache(maxsize=256)(ExpirySettings)
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
 
 
@@ -46,7 +50,7 @@ def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     if expiry is None:
         return NEVER
     flags = [expiry.get(name, False) for name in ("deleteSession", "extendOnSetAdd", "extendOnGet")]
-    return shared_settings(expiry["duration"], *flags)
+    return shared_settings(expiry["duration"], *flags, expiry.get("touchEvery", 0))
 
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:

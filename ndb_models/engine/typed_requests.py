@@ -125,4 +125,4 @@ def _settings(given: Any) -> ExpirySettings:
     if given is None:
         return NEVER
     flags = [flag or False for flag in (given.deleteSession, given.extendOnSetAdd, given.extendOnGet)]
-    return shared_settings(given.duration, *flags)
+    return shared_settings(given.duration, *flags, given.touchEvery or 0)
