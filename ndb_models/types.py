@@ -45,18 +45,24 @@ shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_ca
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
 
 
+# Of `ExpirySettings`, in their order. The last is this package's own.
+_NAMES: Final = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet", "touchEvery")
+
+
 def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     """Return the settings in an `expiry` parameter of the protocol; None is `NEVER`."""
     if expiry is None:
         return NEVER
-    flags = [expiry.get(name, False) for name in ("deleteSession", "extendOnSetAdd", "extendOnGet")]
-    return shared_settings(expiry["duration"], *flags, expiry.get("touchEvery", 0))
+    duration, deletes, on_set_add, on_get, touch_every = map(expiry.get, _NAMES)
+    return shared_settings(duration, deletes or False, on_set_add or False, on_get or False, touch_every or 0)
 
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:
     """Return settings as the `expiry` parameter of the protocol."""
-    names = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet")
-    return dict(zip(names, settings, strict=True))
+    parameter = dict(zip(_NAMES, settings, strict=True))
+    if not settings.touch_every:
+        del parameter["touchEvery"]
+    return parameter
 
 
 def redact(token: object) -> str:

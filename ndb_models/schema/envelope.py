@@ -35,6 +35,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
         idle: the idle expiry of the session in seconds.
         on: the use that restarts the idle time: `"read"`, `"write"`, `"never"`, or None for both.
         absolute: the absolute expiry of the session in seconds.
+        touch_every: the seconds in which use restarts the idle time at most once; None for at every use.
         own: true if a call set the expiry, at creation or later; false if the class did.
         tkn: the token; None while the session is being created.
         deadline: the latest end of the session, used or not, in milliseconds since 1970. NemesisDB cannot keep it
@@ -50,6 +51,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     idle: int | None = None
     on: str | None = None
     absolute: int | None = None
+    touch_every: int | None = None
     own: bool = False
     tkn: SessionToken | None = None
     deadline: int | None = None

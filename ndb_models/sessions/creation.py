@@ -147,9 +147,11 @@ class SessionCreation:
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
-        if expiry is not None and expiry.duration > LONGEST_DURATION:
-            duration = await self._client.duration_there(expiry.duration)
-            parameters = expiring(expiry.settings._replace(duration=duration))
+        if expiry is not None and (expiry.duration > LONGEST_DURATION or expiry.touch_every is not None):
+            settings = expiry.settings._replace(duration=await self._client.duration_there(expiry.duration))
+            if not await self._client.keeps_values():  # a NemesisDB, which extends at every use
+                settings = settings._replace(touch_every=0)
+            parameters = expiring(settings)
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
             raise await self._client.identified(failure(_SH_NEW, answer))
