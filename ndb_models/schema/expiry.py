@@ -56,22 +56,22 @@ class Expiry:
     @cached_property
     def duration(self) -> int:
         """The seconds until an unused session ends, as the server is told."""
-        return min(seconds for seconds in (_seconds(self.idle), _seconds(self.absolute)) if seconds is not None)
+        return min(seconds for seconds in (seconds_in(self.idle), seconds_in(self.absolute)) if seconds is not None)
 
     @cached_property
     def idle_seconds(self) -> int | None:
         """`idle` in seconds."""
-        return _seconds(self.idle)
+        return seconds_in(self.idle)
 
     @cached_property
     def absolute_seconds(self) -> int | None:
         """`absolute` in seconds."""
-        return _seconds(self.absolute)
+        return seconds_in(self.absolute)
 
     @cached_property
     def touch_every_seconds(self) -> int | None:
         """`touch_every` in seconds."""
-        return _seconds(self.touch_every)
+        return seconds_in(self.touch_every)
 
     @cached_property
     def settings(self) -> ExpirySettings:
@@ -90,7 +90,8 @@ class Expiry:
         return self.idle is not None and self.on != "read"
 
 
-def _seconds(time: timedelta | float | None) -> int | None:
+def seconds_in(time: timedelta | float | None) -> int | None:
+    """Return a time in seconds; None for None."""
     if time is None:
         return None
     return int(time.total_seconds() if isinstance(time, timedelta) else time)

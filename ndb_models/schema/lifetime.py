@@ -14,6 +14,7 @@ import msgspec
 
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.tracking import Tracking
 from ndb_models.types import NEVER, ExpirySettings, SessionToken
 
 SKEW: Final = 1000
@@ -21,11 +22,15 @@ SKEW: Final = 1000
 
 
 class Lifetime(NamedTuple):
-    """How a session expires: its expiry, whether that is its own, and its deadline (ms since 1970; None for none)."""
+    """How a session expires: its expiry, whether that is its own, and its deadline (ms since 1970; None for none).
+
+    `tracking` are the records of a new session of a class that tracks its sessions.
+    """
 
     expiry: Expiry | None
     own: bool = False
     deadline: int | None = None
+    tracking: Tracking | None = None
 
 
 class Timer(ExpirySettings):
@@ -206,19 +211,17 @@ def envelope_of(
 ) -> Envelope:
     """Return the contents of a session's reserved key."""
     expiry = lifetime.expiry
+    envelope = Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
+    if lifetime.tracking is not None:
+        envelope = msgspec.structs.replace(envelope, **lifetime.tracking._asdict())
     if expiry is None:
-        return Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
-    return Envelope(
-        schema,
-        version,
-        by,
+        return envelope
+    return msgspec.structs.replace(
+        envelope,
         idle=expiry.idle_seconds,
         on=expiry.on if expiry.idle is not None and expiry.on != "both" else None,
         absolute=expiry.absolute_seconds,
         touch_every=expiry.touch_every_seconds,
-        own=lifetime.own,
-        tkn=tkn,
-        deadline=lifetime.deadline,
     )
 
 

@@ -102,7 +102,7 @@ class SessionCreation:
     def _with_envelope(
         self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
     ) -> ObjectText:
-        if not lifetime.own and version == self._version and by == self._access.by:
+        if lifetime.tracking is None and not lifetime.own and version == self._version and by == self._access.by:
             return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
         return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 

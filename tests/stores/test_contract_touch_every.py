@@ -14,13 +14,13 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteOptions, SqliteStore
 from tests.conftest import VirtualClock
 from tests.stores.conftest import TOKEN
-from tests.stores.verbs import GETTING, WRITING
+from tests.stores.verbs import GETTING, WRITING, Verb
 
 IDLE, EVERY = 300, 60
 BOTH = ExpirySettings(IDLE, True, True, True, EVERY)
 EACH_USE = BOTH._replace(touch_every=0)
 A_MOMENT = 1 / 1024
-USES = {**GETTING, **WRITING, "change": lambda store, scope: store.change(scope, {"a": b"2"})}
+USES: dict[str, Verb] = {**GETTING, **WRITING, "change": lambda store, scope: store.change(scope, {"a": b"2"})}
 
 Use = Callable[[], Awaitable[object]]
 
