@@ -46,15 +46,15 @@ shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_ca
 
 
 # Of `ExpirySettings`, in their order. The last is this package's own.
-_NAMES: Final = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet", "touchEvery")
+_NAMES: Final[Sequence[str]] = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet", "touchEvery")
 
 
 def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     """Return the settings in an `expiry` parameter of the protocol; None is `NEVER`."""
     if expiry is None:
         return NEVER
-    duration, deletes, on_set_add, on_get, touch_every = map(expiry.get, _NAMES)
-    return shared_settings(duration, deletes or False, on_set_add or False, on_get or False, touch_every or 0)
+    duration, deletes, on_set_add, on_get, touch_every = (expiry.get(name, 0) for name in _NAMES)
+    return shared_settings(duration, bool(deletes), bool(on_set_add), bool(on_get), touch_every)
 
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:

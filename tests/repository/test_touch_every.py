@@ -11,6 +11,7 @@ import pytest
 from ndb_models import Expiry, InvalidArgumentError, NdbClient, Repository, SessionGoneError
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.types import ExpirySettings
 from tests.conftest import VirtualClock
 from tests.repository.expiring import declared, reserved, timer
 from tests.repository.recording import RecordingEngine
@@ -90,7 +91,7 @@ async def test_a_time_that_another_client_set_too_long_does_no_harm(on_store: Nd
     never = declared(None)
     repo = Repository(on_store, never, clock=clock)
     session = await repo.save(never())
-    expiry = {"duration": 100, "deleteSession": True, "extendOnGet": True, "touchEvery": 90}
+    expiry = ExpirySettings(100, delete_session=True, extend_on_get=True, touch_every=90)
     assert await on_store.attempt(Prepared(COMMANDS["SH_EXPIRE"], session.tkn, Parameters(expiry=expiry)))
     told = await timer(on_store, (await repo.rotate(session)).tkn)
     assert told is not None
