@@ -59,7 +59,7 @@ def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:
     """Return settings as the `expiry` parameter of the protocol."""
-    parameter = dict(zip(_NAMES, settings, strict=True))
+    parameter: dict[str, Any] = dict(zip(_NAMES, settings, strict=True))
     if not settings.touch_every:
         del parameter["touchEvery"]
     return parameter

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ndb_models.errors import InvalidArgumentError, NotFreshError
 from ndb_models.repository.core_verbs import CoreVerbs, known
 from ndb_models.repository.description import SessionDescription
-from ndb_models.schema.expiry import check_seconds
+from ndb_models.schema.expiry import check_seconds, seconds_in
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.tracking import login_time
 from ndb_models.sessions.reading import LOOK, UPKEEP
@@ -62,10 +62,10 @@ class DescribingVerbs(CoreVerbs[M]):
         """
         if self._options.track is None:
             raise InvalidArgumentError(f"the time of a login is recorded with class {self._name}(..., track=60)")
-        if within is None:
-            raise InvalidArgumentError("within= is a timedelta or seconds")
         check_seconds("within=", within)
-        seconds = within.total_seconds() if isinstance(within, timedelta) else within
+        seconds = seconds_in(within)
+        if seconds is None:
+            raise InvalidArgumentError("within= is a timedelta or seconds")
         envelope = (await self._access.read(self._token_of(session), (), UPKEEP)).envelope
         login = login_time(envelope) if envelope is not None else None
         return login is not None and self._lifetimes.now() - login <= seconds * 1000
