@@ -98,7 +98,7 @@ class SessionAccess(SessionWriting):
         common = CommonEnvelope if track is None else NoCommonEnvelope
         self.common_envelope: CommonEnvelope = common(envelope_of(schema, version, None, lifetimes.of_class, by))
         """The reserved key of most sessions."""
-        self._uses = None if track is None else UseRecording(client, lifetimes, track)
+        self.uses: UseRecording = UseRecording(client, lifetimes, track)
         # The requests that a read of some names is divided into, by the names and the largest frame.
         self._divided: dict[tuple[tuple[str, ...], int | None], Sequence[Parameters]] = {}
         self._foreign = foreign
@@ -166,8 +166,8 @@ class SessionAccess(SessionWriting):
             if isinstance(found, Read):
                 is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
                 found = found if is_settled else await self._settled(tkn, found, reading)
-                if self._uses is not None and found.envelope is not None and reading is USE:
-                    self._uses.note(tkn, found.envelope, found.reserved)
+                if reading is USE:
+                    self.uses.note(tkn, found)
                 return found
             if found is not Mismatch.OF_ANOTHER_TOKEN:
                 return await self._refuse(tkn, found, keys)
@@ -214,6 +214,7 @@ class SessionAccess(SessionWriting):
         If that extends the session, the request for it reads no keys, and is not waited for.
         """
         read = await self.admitted(tkn, seen)
+        self.uses.note(tkn, read)
         if self.is_to_extend(read):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):

@@ -105,6 +105,41 @@ async def test_the_last_read_is_recorded_at_most_once_in_the_time(
     assert sorted(set(recorded)) == [0, 60, 120, 180, 240]
 
 
+@pytest.mark.parametrize("expiry", [EXPIRY, Expiry(idle=600, on="write")], ids=repr)
+async def test_a_session_that_is_found_or_authenticated_is_used(
+    on_store: NdbClient, clock: VirtualClock, expiry: Expiry
+) -> None:
+    model = declared(TRACK, expiry)
+    repo = Repository(on_store, model, clock=clock)
+    session = await repo.save(model(user="ada"))
+    credential = await repo.issue(session)
+    clock.move(TRACK)
+    await repo.find(user="ada", extend=False)
+    await written()
+    assert (await repo.describe(session)).used == at(1000)
+    await repo.find(user="ada")
+    await written()
+    assert (await repo.describe(session)).used == at(1060)
+    clock.move(TRACK)
+    assert await repo.authenticate(str(credential)) == session
+    await written()
+    assert (await repo.describe(session)).used == at(1120)
+
+
+async def test_a_renewed_credential_counts_as_a_login(repo: Repository[Login], clock: VirtualClock) -> None:
+    session = await repo.save(Tracked())
+    clock.move(100)
+    assert not await repo.is_fresh(session, 60)
+    credential = await repo.renew(session)
+    assert await repo.is_fresh(session, 60)
+    told = await repo.describe(session)
+    assert (told.created, told.authenticated) == (at(1000), at(1100))
+    clock.move(TRACK)
+    assert await repo.authenticate(str(credential)) == session
+    await written()
+    assert await repo.authenticate(str(credential)) == session
+
+
 @pytest.mark.parametrize("use", ["get", "exists", "touch", "update"])
 async def test_a_use_is_recorded_and_a_look_is_not(
     repo: Repository[Login], on_store: NdbClient, clock: VirtualClock, use: str
