@@ -25,6 +25,7 @@ from ndb_models.errors import (
     NdbException,
     NewerVersionError,
     NotConnectedError,
+    NotFreshError,
     NotSavedError,
     OlderVersionError,
     PayloadTooLargeError,
@@ -52,7 +53,7 @@ from ndb_models.errors import (
     UpgradeError,
     WrongSchemaError,
 )
-from ndb_models.repository import Reindexed, Repository
+from ndb_models.repository import Reindexed, Repository, SessionDescription
 from ndb_models.schema import Expiry, Lookup, Merge, SessionModel, UnstableFieldWarning, ZonedDatetime
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
@@ -85,6 +86,7 @@ __all__ = [
     "NewerVersionError",
     "NotConnectedError",
     "NotCopyableError",
+    "NotFreshError",
     "NotSavedError",
     "OlderVersionError",
     "PayloadTooLargeError",
@@ -96,6 +98,7 @@ __all__ = [
     "SchemaError",
     "ServerUnavailableError",
     "Session",
+    "SessionDescription",
     "SessionError",
     "SessionExpiredError",
     "SessionGoneError",

@@ -16,6 +16,7 @@
     |       `-- StoreFullError                     there is no room left
     |-- SessionError                               the session cannot be used like that
     |   |-- NotSavedError                          the model has no token yet
+    |   |-- NotFreshError                          the last login is too long ago: log in again
     |   `-- UnusableSessionError                   the session cannot be used at all: log in again
     |       |-- SessionGoneError                   it has ended, has expired or never existed
     |       |   `-- SessionExpiredError            it is known to have expired
@@ -64,6 +65,7 @@ from ndb_models.session_errors import (
     ForeignSessionError as ForeignSessionError,
     IncompleteSessionError as IncompleteSessionError,
     NewerVersionError as NewerVersionError,
+    NotFreshError as NotFreshError,
     NotSavedError as NotSavedError,
     OlderVersionError as OlderVersionError,
     SessionError as SessionError,

@@ -24,6 +24,13 @@ class NotSavedError(SessionError):
         super().__init__(model, None, "it has no token yet: save it first")
 
 
+class NotFreshError(SessionError):
+    """The user of the session logged in too long ago for this action. The session can be used otherwise."""
+
+    def __init__(self, model: str, tkn: SessionToken) -> None:
+        super().__init__(model, tkn, "the last login is too long ago for this: log in again, then rotate() the session")
+
+
 class UnusableSessionError(SessionError):
     """This code cannot use the session. Its user logs in again; other users are not affected."""
 

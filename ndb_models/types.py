@@ -27,32 +27,42 @@ Clock: TypeAlias = Callable[[], float]
 
 
 class ExpirySettings(NamedTuple):
-    """How a session expires: `duration` in seconds; 0 is never."""
+    """How a session expires: `duration` in seconds; 0 is never.
+
+    A use restarts the timer only if that was last done at least `touch_every` seconds ago.
+    """
 
     duration: int = 0
     delete_session: bool = False
     extend_on_set_add: bool = False
     extend_on_get: bool = False
+    touch_every: int = 0
 
 
 NEVER: Final = ExpirySettings()
 
-shared_settings: Callable[[int, bool, bool, bool], ExpirySettings] = lru_cache(maxsize=256)(ExpirySettings)
+shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_cache(maxsize=256)(ExpirySettings)
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
+
+
+# Of `ExpirySettings`, in their order. The last is this package's own.
+_NAMES: Final[Sequence[str]] = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet", "touchEvery")
 
 
 def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     """Return the settings in an `expiry` parameter of the protocol; None is `NEVER`."""
     if expiry is None:
         return NEVER
-    flags = [expiry.get(name, False) for name in ("deleteSession", "extendOnSetAdd", "extendOnGet")]
-    return shared_settings(expiry["duration"], *flags)
+    duration, deletes, on_set_add, on_get, touch_every = (expiry.get(name, 0) for name in _NAMES)
+    return shared_settings(duration, bool(deletes), bool(on_set_add), bool(on_get), touch_every)
 
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:
     """Return settings as the `expiry` parameter of the protocol."""
-    names = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet")
-    return dict(zip(names, settings, strict=True))
+    parameter: dict[str, Any] = dict(zip(_NAMES, settings, strict=True))
+    if not settings.touch_every:
+        del parameter["touchEvery"]
+    return parameter
 
 
 def redact(token: object) -> str:

@@ -109,6 +109,12 @@ class NemesisDbEngine(Engine):
                 return self._unknown(name)
             if name == "SV_INFO":
                 return self._info(frame)
+            if (
+                isinstance(body, dict)
+                and isinstance(body.get("expiry"), dict)
+                and body["expiry"].pop("touchEvery", None)
+            ):
+                frame = json.dumps(request).encode()  # it ignores names that it does not know
         return super().begin(frame, admin, *others)
 
     def _unknown(self, name: str) -> bytes:

@@ -117,6 +117,8 @@ def _info(request: AnyRequest, info: SessionInfo, _most: int) -> Body:
             # A floating-point number, which may round the longest durations up.
             "remaining": min(int(info.remaining), info.expiry.duration),
         }
+        if info.expiry.touch_every:
+            answer["expiry"]["touchEvery"] = info.expiry.touch_every
     return {**answer, "st": OK_STATUS, TOKEN: request.tkn}
 
 

@@ -55,11 +55,12 @@ class SnapshotError(NdbError):
         super().__init__(reason)
 
 
-class _Expiry(msgspec.Struct, rename="camel"):
+class _Expiry(msgspec.Struct, rename="camel", omit_defaults=True):
     duration: int
     delete_session: bool
     extend_on_set_add: bool
     extend_on_get: bool
+    touch_every: int = 0  # this package's own
 
 
 class _Header(msgspec.Struct):
@@ -94,7 +95,7 @@ def sessions_texts(records: Iterable[SessionRecord]) -> Iterator[bytes]:
     """Yield the text of each session for a data set of `Kind.SESSIONS`."""
     for record in records:
         settings = record.expiry
-        expiry = _Expiry(settings.duration, settings.delete_session, settings.extend_on_set_add, settings.extend_on_get)
+        expiry = _Expiry(**settings._asdict())
         keys = ObjectText.joined(record.keys)
         yield _encode(_Session(_Header(record.token, expiry), msgspec.Raw(keys.text)))
 
@@ -276,10 +277,10 @@ def _damage() -> Generator[None]:
 
 
 def _record(header: _Header, keys: msgspec.Raw) -> SessionRecord:
-    if not (is_token(header.tkn) and 0 <= header.expiry.duration <= MAX_TOKEN):
-        raise SnapshotError("the data set is damaged")
     expiry = header.expiry
-    settings = shared_settings(expiry.duration, expiry.delete_session, expiry.extend_on_set_add, expiry.extend_on_get)
+    if not (is_token(header.tkn) and 0 <= expiry.duration <= MAX_TOKEN and 0 <= expiry.touch_every <= MAX_TOKEN):
+        raise SnapshotError("the data set is damaged")
+    settings = shared_settings(*msgspec.structs.astuple(expiry))
     text = bytes(keys)
     if is_nested_deeper(text, _MAX_NESTING):
         raise SnapshotError("the data set is damaged")

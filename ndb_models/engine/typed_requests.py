@@ -124,5 +124,7 @@ def typed_request(frame: bytes, max_nesting: int = MAX_NESTING) -> Request | Non
 def _settings(given: Any) -> ExpirySettings:
     if given is None:
         return NEVER
-    flags = [flag or False for flag in (given.deleteSession, given.extendOnSetAdd, given.extendOnGet)]
-    return shared_settings(given.duration, *flags)
+    deletes, on_set_add, on_get = (
+        flag or False for flag in (given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
+    )
+    return shared_settings(given.duration, deletes, on_set_add, on_get, given.touchEvery or 0)

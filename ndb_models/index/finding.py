@@ -125,7 +125,10 @@ class Finder(Generic[M]):
             if self._codec.open or (reading is USE and self._access.is_to_extend(read)):
                 session = await self._get(tkn, extend=reading is USE)
             else:
-                session = await self._take(tkn, await self._access.admitted(tkn, read), rewrites=reading is USE)
+                read = await self._access.admitted(tkn, read)
+                if reading is USE:
+                    self._access.uses.note(tkn, read)
+                session = await self._take(tkn, read, rewrites=reading is USE)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return SeenSession(tkn, GONE, {}), None
         texts = self._codec.texts(session, [value.field for value in values])  # it may have the values only as stored

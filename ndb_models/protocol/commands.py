@@ -184,6 +184,8 @@ _EXPIRY: Final = (
     Param("duration", ParamType.UINT),
     Param("extendOnGet", ParamType.BOOL, required=False),
     Param("extendOnSetAdd", ParamType.BOOL, required=False),
+    # This package's own. A NemesisDB ignores it, as it ignores every name that it does not know.
+    Param("touchEvery", ParamType.UINT, required=False),
 )
 
 

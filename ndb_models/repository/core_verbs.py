@@ -97,8 +97,11 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         schema, version = stored_schema_name(model, namespace), self._options.version
         self._by = form_of(model)
         versions = range(self._options.upgrades.oldest, version + 1)
-        self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock)
-        self._access = SessionAccess(client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign)
+        track = self._options.track
+        self._lifetimes = Lifetimes(client, self._options.expiry, versions, clock, tracks=track is not None)
+        self._access = SessionAccess(
+            client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign, track=track
+        )
         self._credentials = SessionCredentials(client, self._access)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)

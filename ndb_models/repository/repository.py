@@ -23,6 +23,7 @@ from ndb_models.repository.arguments import check_expiry
 from ndb_models.repository.changing_verbs import ChangingVerbs
 from ndb_models.repository.core_verbs import known
 from ndb_models.repository.credential_verbs import CredentialVerbs
+from ndb_models.repository.describing_verbs import DescribingVerbs
 from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.expiry import Expiry
@@ -39,7 +40,7 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
+class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M], DescribingVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -176,7 +177,8 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
     async def rotate(self, session: M) -> M:
         """Give a session a new token, with its data as it is stored, and end the old session. Return the model.
 
-        The model has the new token from then on; its unsaved changes stay unsaved. The new session has the expiry of
+        Call it when the user logs in or gets other rights; `is_fresh` goes by it. The model has the new token from then
+        on; its unsaved changes stay unsaved. The new session has the expiry of
         the class, unless the session has its own. The idle time starts anew. The absolute end stays the same if the
         class has not changed, and is never later than one that begins now.
 
@@ -192,11 +194,12 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
         if not is_told(current.envelope, self._options.expiry):
             timer = await self._access.timer(session.tkn)
         lifetime = carried_over(current.envelope, timer, self._options.expiry, self._lifetimes.now())
-        return await self._move(session, current, lifetime)
+        return await self._move(session, current, lifetime, logs_in=True)
 
-    async def _move(self, session: M, current: Read, lifetime: Lifetime) -> M:
+    async def _move(self, session: M, current: Read, lifetime: Lifetime, *, logs_in: bool) -> M:
         """Give a session a new token and another lifetime; `current` is its stored state."""
         old = session.tkn
+        lifetime = self._lifetimes.moved(lifetime, current.envelope, logs_in=logs_in)
         version, by = (current.envelope.version, current.envelope.by) if current.envelope is not None else (None, None)
         keys = ObjectText(current.text)
         if self._index is None:
@@ -242,7 +245,7 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M]):
             changing = self._lifetimes.change(tkn, read.reserved, lifetime)
             done = await self._access.of_session(tkn, changing)
             if done is None:
-                return await self._move(model, await self._upgrading.as_stored(tkn), lifetime)
+                return await self._move(model, await self._upgrading.as_stored(tkn), lifetime, logs_in=False)
             if done:
                 set_stored(model, msgspec.structs.replace(known(model), deadline=lifetime.deadline))
                 return model

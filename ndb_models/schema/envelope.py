@@ -35,11 +35,16 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
         idle: the idle expiry of the session in seconds.
         on: the use that restarts the idle time: `"read"`, `"write"`, `"never"`, or None for both.
         absolute: the absolute expiry of the session in seconds.
+        touch_every: the seconds in which use restarts the idle time at most once; None for at every use.
         own: true if a call set the expiry, at creation or later; false if the class did.
         tkn: the token; None while the session is being created.
         deadline: the latest end of the session, used or not, in milliseconds since 1970. NemesisDB cannot keep it
             itself.
         secret: the digests of the secrets that open the session; None if it has no credential.
+        created: when a tracked session was created, in milliseconds since 1970, as the next two.
+        used: when a tracked session was last used.
+        authenticated: when it was last rotated or renewed, which counts as a login; None if never.
+        public_id: names a tracked session, and opens nothing.
         staged: a prefix of names. Keys with it count in place of the keys of the same name without it.
         upgraded: true if the session was written back from an older version. Only then can keys be `REMOVED`.
     """
@@ -50,10 +55,15 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     idle: int | None = None
     on: str | None = None
     absolute: int | None = None
+    touch_every: int | None = None
     own: bool = False
     tkn: SessionToken | None = None
     deadline: int | None = None
     secret: SecretDigests | None = None
+    created: int | None = None
+    used: int | None = None
+    authenticated: int | None = None
+    public_id: str | None = None
     staged: str | None = None
     upgraded: bool = False
 
@@ -125,6 +135,16 @@ class CommonEnvelope:
         if (envelope.deadline is None) is not (envelope.absolute is None):
             return None
         return before + b"}", envelope, reserved
+
+
+class NoCommonEnvelope(CommonEnvelope):
+    """Recognises no reserved key as the common one: each session of the schema has its own."""
+
+    __slots__ = ()
+
+    def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
+        """Return None."""
+        return None
 
 
 def write_envelope(envelope: Envelope) -> bytes:

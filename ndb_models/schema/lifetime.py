@@ -14,6 +14,7 @@ import msgspec
 
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.tracking import Tracking
 from ndb_models.types import NEVER, ExpirySettings, SessionToken
 
 SKEW: Final = 1000
@@ -21,11 +22,15 @@ SKEW: Final = 1000
 
 
 class Lifetime(NamedTuple):
-    """How a session expires: its expiry, whether that is its own, and its deadline (ms since 1970; None for none)."""
+    """How a session expires: its expiry, whether that is its own, and its deadline (ms since 1970; None for none).
+
+    `tracking` are the records of a new session of a class that tracks its sessions.
+    """
 
     expiry: Expiry | None
     own: bool = False
     deadline: int | None = None
+    tracking: Tracking | None = None
 
 
 class Timer(ExpirySettings):
@@ -38,7 +43,9 @@ class Timer(ExpirySettings):
         """Return the timer that a server's answer to `SH_INFO` describes."""
         match info.get("expiry"):
             case {"duration": int(seconds), "deleteSession": bool(deletes), **flags}:
-                return cls(seconds, deletes, flags.get("extendOnSetAdd") is True, flags.get("extendOnGet") is True)
+                on_write, on_read = flags.get("extendOnSetAdd") is True, flags.get("extendOnGet") is True
+                touch_every = flags.get("touchEvery")
+                return cls(seconds, deletes, on_write, on_read, touch_every if type(touch_every) is int else 0)
             case _:
                 return cls.of(None)
 
@@ -54,6 +61,7 @@ class Timer(ExpirySettings):
             and self.delete_session
             and self.extend_on_set_add <= limit.extend_on_set_add
             and self.extend_on_get <= limit.extend_on_get
+            and self.touch_every >= limit.touch_every
         )
 
     def brought_under(self, expiry: Expiry) -> Timer:
@@ -93,6 +101,8 @@ def exceeds(envelope: Envelope, expiry: Expiry | None, now: float) -> bool:
             # The server's timer runs for the shorter of idle and absolute.
             if recorded is None or recorded > idle or not _counts_no_more(envelope.on, expiry.on):
                 return True
+            if (envelope.touch_every or 0) < (expiry.touch_every_seconds or 0):
+                return True
     return deadline is not None and absolute is not None and deadline > now + absolute * 1000 + SKEW
 
 
@@ -110,18 +120,21 @@ def brought_under(envelope: Envelope, timer: Timer, expiry: Expiry | None, now: 
         now: in milliseconds since 1970.
     """
     absolute, deadline = envelope.absolute, envelope.deadline
-    idle, on = envelope.idle, envelope.on
+    idle, on, touch_every = envelope.idle, envelope.on, envelope.touch_every
     if expiry is not None and not envelope.own:
         timer = timer.brought_under(expiry)
         if timer.extend_on_set_add or timer.extend_on_get or expiry.idle is not None:
-            idle, on = timer.duration, timer.on
+            idle, on, touch_every = timer.duration, timer.on, timer.touch_every or None
         limit = expiry.absolute_seconds
         if limit is not None:
             absolute = limit if absolute is None else min(limit, absolute)
             deadline = deadline if deadline is not None else int(now + absolute * 1000)
     if deadline is not None and absolute is not None:
         deadline = min(deadline, int(now + absolute * 1000))
-    return msgspec.structs.replace(envelope, idle=idle, on=on, absolute=absolute, deadline=deadline), timer
+    new = msgspec.structs.replace(
+        envelope, idle=idle, on=on, touch_every=touch_every, absolute=absolute, deadline=deadline
+    )
+    return new, timer
 
 
 def created_with(expiry: Expiry | None, now: float, *, own: bool = False) -> Lifetime:
@@ -163,18 +176,25 @@ def is_told(envelope: Envelope | None, expiry: Expiry | None) -> bool:
 
 def expiry_of(envelope: Envelope | None, timer: Timer | None) -> Expiry | None:
     """Return the expiry of a session by its server's timer; without a timer, by its reserved key; None without both."""
+    touch_every: int | None
     if timer is not None:
         extends = timer.duration > 0 and (timer.extend_on_set_add or timer.extend_on_get)
         idle = timer.duration if extends else None
         absolute = timer.duration if timer.duration and not extends else None
         on = timer.on if extends else None
+        touch_every = timer.touch_every or None
     elif envelope is not None:
-        idle, absolute, on = envelope.idle, envelope.absolute, envelope.on
+        idle, absolute, on, touch_every = envelope.idle, envelope.absolute, envelope.on, envelope.touch_every
     else:
         return None
     if idle is None and absolute is None:
         return None
-    return Expiry(idle=idle, absolute=absolute, on="read" if on == "read" else "write" if on == "write" else "both")
+    return Expiry(
+        idle=idle,
+        absolute=absolute,
+        on="read" if on == "read" else "write" if on == "write" else "both",
+        touch_every=min(touch_every or 0, (idle or 0) // 2) or None,  # another client may have set any time
+    )
 
 
 def extends_on_read(envelope: Envelope | None, expiry: Expiry | None) -> bool:
@@ -191,18 +211,17 @@ def envelope_of(
 ) -> Envelope:
     """Return the contents of a session's reserved key."""
     expiry = lifetime.expiry
+    envelope = Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
+    if lifetime.tracking is not None:
+        envelope = msgspec.structs.replace(envelope, **lifetime.tracking._asdict())
     if expiry is None:
-        return Envelope(schema, version, by, own=lifetime.own, tkn=tkn, deadline=lifetime.deadline)
-    return Envelope(
-        schema,
-        version,
-        by,
+        return envelope
+    return msgspec.structs.replace(
+        envelope,
         idle=expiry.idle_seconds,
         on=expiry.on if expiry.idle is not None and expiry.on != "both" else None,
         absolute=expiry.absolute_seconds,
-        own=lifetime.own,
-        tkn=tkn,
-        deadline=lifetime.deadline,
+        touch_every=expiry.touch_every_seconds,
     )
 
 
@@ -210,5 +229,11 @@ def with_lifetime(envelope: Envelope, lifetime: Lifetime) -> Envelope:
     """Return the contents of a reserved key with another lifetime."""
     told = envelope_of(envelope.schema, envelope.version, envelope.tkn, lifetime)
     return msgspec.structs.replace(
-        envelope, idle=told.idle, on=told.on, absolute=told.absolute, own=told.own, deadline=told.deadline
+        envelope,
+        idle=told.idle,
+        on=told.on,
+        absolute=told.absolute,
+        touch_every=told.touch_every,
+        own=told.own,
+        deadline=told.deadline,
     )

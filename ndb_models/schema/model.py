@@ -6,16 +6,17 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
 from weakref import WeakSet
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from ndb_models.errors import NotSavedError, SchemaError
+from ndb_models.errors import InvalidArgumentError, NotSavedError, SchemaError
 from ndb_models.schema.class_keywords import keywords_of
 from ndb_models.schema.defaults import check_defaults
-from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.expiry import Expiry, check_seconds, seconds_in
 from ndb_models.schema.generic_names import generic_name
 from ndb_models.schema.lookup import lookups_of, refuse_as_types
 from ndb_models.schema.merge_marks import OF_CLASSES, Merge, refuse_marks_as_types
@@ -32,11 +33,11 @@ _Inherited: TypeAlias = Literal["inherited"]
 Private: TypeAlias = Literal["refuse", "drop"]
 """How a model is stored if a private attribute would not come back: not at all, or without its private attributes."""
 
-_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private", "merge"})
+_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private", "merge", "track"})
 
 _UNKNOWN_KEYWORD: Final = (
-    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, private=, merge=, Pydantic's own,"
-    " and those that a base names in its __init_subclass__ or __pydantic_init_subclass__"
+    "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, track=, private=, merge=, Pydantic's"
+    " own, and those that a base names in its __init_subclass__ or __pydantic_init_subclass__"
 )
 
 _RESERVED: Final = frozenset({"tkn", "is_saved", "session_options", "upgrade"})
@@ -48,7 +49,8 @@ class SessionOptions:
 
     `schema` is the name that its sessions are stored under. `upgrades` holds the steps that make older sessions
     current. `private` says how private attributes that are not at their default are treated. `merge` says how changes
-    of fields without a mark are merged.
+    of fields without a mark are merged. `track` is in seconds: a last use is recorded at most once in this time;
+    None if sessions are not tracked.
     """
 
     schema: str
@@ -56,6 +58,7 @@ class SessionOptions:
     private: Private = "refuse"
     merge: Merge = Merge.structure
     upgrades: Upgrades = field(default_factory=lambda: Upgrades("SessionModel"), compare=False, repr=False)
+    track: int | None = None
     # True if the class says `schema=`.
     is_named: bool = field(default=False, compare=False, repr=False)
 
@@ -103,6 +106,10 @@ class SessionModel(BaseModel):
         version: the version of the class, from 1. Raise it with each change that stored sessions need an upgrade for;
             see `upgrade`. A subclass is another schema, so it inherits neither the version nor the steps.
         oldest: the oldest version that is still upgraded. Sessions of older versions raise `OlderVersionError`.
+        track: record in each session when it was created, when its user logged in (`rotate`) and when it was last read,
+            and give it a public id; see `Repository.describe`. The last read is recorded at most once in this time, a
+            `timedelta` or whole seconds, in the background; a read neither waits for that nor fails. None, the default,
+            records nothing. Inherited.
         private: private attributes are not stored. `"refuse"`, the default, refuses a model if one of them, at any
             depth, would not come back as it is. `"drop"` leaves them out: a session that is read has them as a new
             model does. Use it for attributes that can be worked out again, such as a cache. Inherited.
@@ -128,6 +135,7 @@ class SessionModel(BaseModel):
         schema: str | None = None,
         version: int = 1,
         oldest: int = 1,
+        track: timedelta | float | _Inherited | None = "inherited",
         private: Private | _Inherited = "inherited",
         merge: Merge | _Inherited = "inherited",
         **kwargs: Any,
@@ -150,6 +158,7 @@ class SessionModel(BaseModel):
             inherited.private if private == "inherited" else private,
             inherited.merge if merge == "inherited" else merge,
             Upgrades(cls.__name__, version, oldest),
+            inherited.track if track == "inherited" else _seconds_of_track(cls, track),
             is_named=schema is not None,
         )
 
@@ -251,6 +260,14 @@ def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> N
         raise SchemaError(cls.__name__, None, f"expiry= is an Expiry or None, not a {type(expiry).__name__}")
     if schema is not None and not (isinstance(schema, str) and schema and schema.isprintable()):
         raise SchemaError(cls.__name__, None, "the name of a schema is a printable string and not empty")
+
+
+def _seconds_of_track(cls: type[SessionModel], track: timedelta | float | None) -> int | None:
+    try:
+        check_seconds("track=", track)
+    except InvalidArgumentError as exc:
+        raise SchemaError(cls.__name__, None, str(exc)) from exc
+    return seconds_in(track)
 
 
 def _check_private(cls: type[SessionModel], private: object) -> None:

@@ -15,11 +15,15 @@ _KEPT = "sessions that exist keep theirs until they are rotated or upgraded, or 
 
 
 class FrozenExpiry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An expiry: times in seconds, None for never; `on` is the use that restarts the idle time."""
+    """An expiry: times in seconds, None for never; `on` is the use that restarts the idle time.
+
+    `touch_every` is None if each use does. Files of older releases lack it.
+    """
 
     idle: int | None = None
     absolute: int | None = None
     on: str | None = None
+    touch_every: int | None = None
 
 
 def frozen_expiry(expiry: Expiry | None) -> FrozenExpiry:
@@ -27,7 +31,7 @@ def frozen_expiry(expiry: Expiry | None) -> FrozenExpiry:
     if expiry is None:
         return FrozenExpiry()
     on = expiry.on if expiry.idle is not None else None
-    return FrozenExpiry(expiry.idle_seconds, expiry.absolute_seconds, on)
+    return FrozenExpiry(expiry.idle_seconds, expiry.absolute_seconds, on, expiry.touch_every_seconds)
 
 
 def compare_expiry(old: FrozenExpiry | None, new: FrozenExpiry | None) -> list[Difference]:
@@ -45,6 +49,10 @@ def _reasons(old: FrozenExpiry, new: FrozenExpiry) -> Iterator[str]:
     if old.on is not None and new.on is not None and old.on != new.on:
         tighter = new.on != "both"
         yield f"on was {old.on}, and is {new.on} now: {_BROUGHT_UNDER if tighter else _KEPT}"
+    if old.touch_every != new.touch_every:
+        tighter = (old.touch_every or 0) < (new.touch_every or 0)
+        was, is_now = _shown(old.touch_every), _shown(new.touch_every)
+        yield f"touch_every was {was}, and is {is_now} now: {_BROUGHT_UNDER if tighter else _KEPT}"
 
 
 def _shown(seconds: int | None) -> str:

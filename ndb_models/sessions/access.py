@@ -29,6 +29,7 @@ from ndb_models.schema.envelope import (
     RESERVED_KEY,
     CommonEnvelope,
     Envelope,
+    NoCommonEnvelope,
     is_reserved,
     of_one_session,
     split_envelope,
@@ -38,6 +39,7 @@ from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
 from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
 from ndb_models.sessions.splitting import split_names
+from ndb_models.sessions.use_recording import UseRecording
 from ndb_models.sessions.writing import SessionWriting, check_token, not_a_token
 from ndb_models.types import SessionToken
 
@@ -74,6 +76,7 @@ class SessionAccess(SessionWriting):
         by: the form of the class that writes them.
         lifetimes: the lifetimes of these sessions.
         foreign: True to accept sessions without a reserved key, which other clients wrote.
+        track: the last use of a session is recorded at most once in so many seconds; None for never.
     """
 
     def __init__(
@@ -86,15 +89,16 @@ class SessionAccess(SessionWriting):
         lifetimes: Lifetimes,
         *,
         foreign: bool = False,
+        track: int | None = None,
     ) -> None:
         super().__init__(client, model)
         self._schema = schema
         self.by: str = by
         """The form of the class that writes them."""
-        self.common_envelope: CommonEnvelope = CommonEnvelope(
-            envelope_of(schema, version, None, lifetimes.of_class, by)
-        )
+        common = CommonEnvelope if track is None else NoCommonEnvelope
+        self.common_envelope: CommonEnvelope = common(envelope_of(schema, version, None, lifetimes.of_class, by))
         """The reserved key of most sessions."""
+        self.uses: UseRecording = UseRecording(client, lifetimes, track)
         # The requests that a read of some names is divided into, by the names and the largest frame.
         self._divided: dict[tuple[tuple[str, ...], int | None], Sequence[Parameters]] = {}
         self._foreign = foreign
@@ -161,7 +165,10 @@ class SessionAccess(SessionWriting):
             found = judged(keys, tkn, self._schema, foreign=self._foreign)
             if isinstance(found, Read):
                 is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
-                return found if is_settled else await self._settled(tkn, found, reading)
+                found = found if is_settled else await self._settled(tkn, found, reading)
+                if reading is USE:
+                    self.uses.note(tkn, found)
+                return found
             if found is not Mismatch.OF_ANOTHER_TOKEN:
                 return await self._refuse(tkn, found, keys)
         raise ForeignSessionError(self._name, tkn)
@@ -207,6 +214,7 @@ class SessionAccess(SessionWriting):
         If that extends the session, the request for it reads no keys, and is not waited for.
         """
         read = await self.admitted(tkn, seen)
+        self.uses.note(tkn, read)
         if self.is_to_extend(read):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):

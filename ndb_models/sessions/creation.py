@@ -102,7 +102,7 @@ class SessionCreation:
     def _with_envelope(
         self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
     ) -> ObjectText:
-        if not lifetime.own and version == self._version and by == self._access.by:
+        if lifetime.tracking is None and not lifetime.own and version == self._version and by == self._access.by:
             return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
         return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
@@ -147,9 +147,11 @@ class SessionCreation:
 
     async def _new(self, expiry: Expiry | None) -> SessionToken:
         parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
-        if expiry is not None and expiry.duration > LONGEST_DURATION:
-            duration = await self._client.duration_there(expiry.duration)
-            parameters = expiring(expiry.settings._replace(duration=duration))
+        if expiry is not None and (expiry.duration > LONGEST_DURATION or expiry.touch_every is not None):
+            settings = expiry.settings._replace(duration=await self._client.duration_there(expiry.duration))
+            if not await self._client.keeps_values():  # a NemesisDB, which extends at every use
+                settings = settings._replace(touch_every=0)
+            parameters = expiring(settings)
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
             raise await self._client.identified(failure(_SH_NEW, answer))

@@ -20,6 +20,7 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import ObjectText
 from ndb_models.schema.envelope import RESERVED_KEY, read_envelope, rewritten
+from ndb_models.schema.tracking import with_login
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.sessions.reading import UPKEEP, Read
@@ -70,8 +71,9 @@ class SessionCredentials:
                 envelope = read_envelope(read.reserved)
                 if envelope is None:
                     raise InvalidArgumentError("a session that another client wrote cannot have a credential")
-                secret = renewed(envelope.secret, credential, grace, self._access.lifetimes.now())
-                text = rewritten(read.reserved, msgspec.structs.replace(envelope, secret=secret))
+                now = self._access.lifetimes.now()
+                secret = renewed(envelope.secret, credential, grace, now)
+                text = rewritten(read.reserved, msgspec.structs.replace(with_login(envelope, now), secret=secret))
                 if await self._replace(tkn, read.reserved, text):
                     return credential
         raise ProtocolError("the reserved key of the session was changed again and again while it was renewed")

@@ -32,6 +32,7 @@ from ndb_models.schema.lifetime import (
     is_told,
     with_lifetime,
 )
+from ndb_models.schema.tracking import tracking_carried_over, tracking_of_new
 from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.types import Clock, SessionToken
 
@@ -54,12 +55,16 @@ class Lifetimes:
         expiry: the expiry of the class.
         versions: the versions that the class reads. Sessions of other versions are left to the code that reads them.
         clock: tells the time in seconds since 1970.
+        tracks: True if the class tracks its sessions.
     """
 
-    def __init__(self, client: NdbClient, expiry: Expiry | None, versions: range, clock: Clock) -> None:
+    def __init__(
+        self, client: NdbClient, expiry: Expiry | None, versions: range, clock: Clock, *, tracks: bool = False
+    ) -> None:
         self._client = client
         self._versions = versions
         self._clock = clock
+        self._tracks = tracks
         self.expiry: Expiry | None = expiry
         self.of_class: Lifetime = Lifetime(expiry)
         """The lifetime of a session of the class, without a deadline."""
@@ -74,8 +79,16 @@ class Lifetimes:
     def begun(self, own: Expiry | None = None) -> Lifetime:
         """Return the lifetime of a session that begins now: its own if given, otherwise that of the class."""
         if own is not None:
-            return created_with(own, self.now(), own=True)
-        return created_with(self.expiry, self.now()) if self._has_deadline else self.of_class
+            lifetime = created_with(own, self.now(), own=True)
+        else:
+            lifetime = created_with(self.expiry, self.now()) if self._has_deadline else self.of_class
+        return lifetime._replace(tracking=tracking_of_new(self.now())) if self._tracks else lifetime
+
+    def moved(self, lifetime: Lifetime, envelope: Envelope | None, *, logs_in: bool) -> Lifetime:
+        """Return a lifetime with the records that a session takes along to a new token, if the class tracks them."""
+        if not self._tracks:
+            return lifetime
+        return lifetime._replace(tracking=tracking_carried_over(envelope, self.now(), logs_in=logs_in))
 
     def exceeds(self, envelope: Envelope) -> bool:
         """Return True if a session may live longer than it should."""

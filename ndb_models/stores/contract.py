@@ -11,9 +11,9 @@ existed, or has ended, the verb raises `UnknownSessionError` and leaves the stor
 Expiry is exact. Once a session's time has come, every verb finds it gone or emptied, whether or not it has been swept.
 The time comes `expiry.duration` seconds after the timer was started. Then the session ends (`delete_session`), or it
 loses its keys and its timer starts again, as often as it takes. Only `set`, `add`, `change` and `get` restart the
-timer, and only if the session's `extend_on_set_add` or `extend_on_get` says so. `expire` restarts it if told to. If the
-clock is set back, a session ends no later than its duration from then on. This is put right when it is next touched or
-swept.
+timer, and only if the session's `extend_on_set_add` or `extend_on_get` says so, at most once in `touch_every` seconds.
+In between they leave the timer as it is, and a `get` writes nothing. `expire` restarts it if told to. If the clock is
+set back, a session ends no later than its duration from then on. This is put right when it is next touched or swept.
 
 The verbs on one map are plain functions, in `Verbs`. A `Store` decides where they run, and who waits for them: its
 `read` and `write` carry out a function of the verbs. In memory that is at once, in a file it is in a thread and a

@@ -16,6 +16,22 @@ class ExpiryState(msgspec.Struct, frozen=True, gc=False):
     emptied: bool
 
 
+def deadline_after_use(expiry: ExpirySettings, extends: bool, deadline: float, used_at: float) -> float:
+    """Return when the time of a session comes after a use of it.
+
+    The deadline moves only if the timer was started at least `touch_every` seconds before. So a session lives for at
+    least `duration - touch_every` seconds after a use that extends.
+
+    Args:
+        expiry: its settings, with a duration.
+        extends: True if such a use restarts the timer.
+        deadline: when its time would come.
+        used_at: the time of the use. No timer has more than its duration to run, even if the clock was set back.
+    """
+    latest = used_at + expiry.duration
+    return latest if extends and latest >= deadline + expiry.touch_every else min(deadline, latest)
+
+
 def expiry_state(expiry: ExpirySettings, deadline: float, now: float) -> ExpiryState | None:
     """Return the state of a session as it is now; None if the session has ended.
 

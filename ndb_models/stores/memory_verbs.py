@@ -22,6 +22,7 @@ from ndb_models.stores.contract import (
     Verbs,
     draw_token,
 )
+from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.freeing import free_later
 from ndb_models.stores.kept_keys import Kept, changed, chosen, kept, parted, swapped, updated, without
 from ndb_models.stores.occupancy import StoreLimits
@@ -72,16 +73,16 @@ class MemoryVerbs(SessionTable, Verbs):
         if self._occupancy is not None:
             self._keep(session, new, None if type(new) is ObjectText else parted(keys))
         session.keys = new
-        self._extend_by_writing(scope, session, now)
+        if session.expiry.duration:
+            self._use(scope, session, session.expiry.extend_on_set_add, now)
 
-    def _extend_by_writing(self, token: SessionToken, session: StoredSession, now: float) -> None:
-        expiry = session.expiry
-        if expiry.duration:
-            deadline = now + expiry.duration
-            if expiry.extend_on_set_add and deadline >= session.deadline:
-                session.deadline = deadline
-            elif deadline < session.deadline:  # the clock was set back
-                self._end_by(token, session, deadline)
+    def _use(self, token: SessionToken, session: StoredSession, extends: bool, now: float) -> None:
+        """Restart the timer of a session that expires, if such a use extends it."""
+        deadline = deadline_after_use(session.expiry, extends, session.deadline, now)
+        if deadline >= session.deadline:
+            session.deadline = deadline
+        else:  # the clock was set back
+            self._end_by(token, session, deadline)
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         added = parted(keys)
@@ -97,13 +98,8 @@ class MemoryVerbs(SessionTable, Verbs):
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
             session = self._require(scope)
-        expiry = session.expiry
-        if expiry.duration:
-            deadline = now + expiry.duration
-            if expiry.extend_on_get and deadline >= session.deadline:
-                session.deadline = deadline
-            elif deadline < session.deadline:  # the clock was set back
-                self._end_by(scope, session, deadline)
+        if session.expiry.duration:
+            self._use(scope, session, session.expiry.extend_on_get, now)
         keys = session.keys
         if type(keys) is ObjectText and keys.known_names == names:
             return keys
@@ -150,7 +146,8 @@ class MemoryVerbs(SessionTable, Verbs):
         if new is None:
             return False
         self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
-        self._extend_by_writing(scope, session, now)
+        if session.expiry.duration:
+            self._use(scope, session, session.expiry.extend_on_set_add, now)
         return True
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:

@@ -443,6 +443,16 @@ _KEPT = "sessions that exist keep theirs until they are rotated or upgraded, or 
             [f"on was both, and is write now: {_BROUGHT_UNDER}"],
         ),
         ("Expiry(idle=60, on='read')", "Expiry(idle=60)", [f"on was read, and is both now: {_KEPT}"]),
+        (
+            "Expiry(idle=60)",
+            "Expiry(idle=60, touch_every=5)",
+            [f"touch_every was not set, and is 5 s now: {_BROUGHT_UNDER}"],
+        ),
+        (
+            "Expiry(idle=60, touch_every=5)",
+            "Expiry(idle=60, touch_every=4)",
+            [f"touch_every was 5 s, and is 4 s now: {_KEPT}"],
+        ),
     ],
 )
 def test_a_change_of_expiry_is_told_and_breaks_nothing(

@@ -148,6 +148,7 @@ class ServedStore(Store):
             "deleteSession": expiry.delete_session,
             "extendOnSetAdd": expiry.extend_on_set_add,
             "extendOnGet": expiry.extend_on_get,
+            "touchEvery": expiry.touch_every,
         }
         pairs = {name: [msgspec.Raw(old), msgspec.Raw(new)] for name, (old, new) in swaps.items()}
         return bool((await self._ask("SH_EXPIRE", token, expiry=told, restart=restart, keys=pairs))["done"])

@@ -17,6 +17,7 @@ from ndb_models.stores.contract import (
     SessionRecord,
     UnknownSessionError,
 )
+from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.sqlite.extensions import Extension, Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.session_state import COLUMNS, CurrentSession, SessionRow, current_session
@@ -97,9 +98,10 @@ class ReadTables:
         if scope is not None:
             if session is None:
                 raise UnknownSessionError
-            if session.expiry.extend_on_get and session.stored is not None:
+            if session.expiry.extend_on_get and session.deadline is not None and session.stored is not None:
                 now = self._clock()
-                self._extensions.note(scope, Extension(now, session.expiry.duration), session.stored - now)
+                if deadline_after_use(session.expiry, True, session.deadline, now) > session.deadline:
+                    self._extensions.note(scope, Extension(now, session.expiry.duration), session.stored - now)
             if session.emptied:
                 return ObjectText(NO_MEMBERS, ())
         return ObjectText.joined(Keys(self.connection, scope).read(names, most))

@@ -1,5 +1,8 @@
 """The tables, how they are made, and how older versions are upgraded to this one.
 
+`extend_on_set_add` and `extend_on_get` are 0 if such a use does not restart the timer. Otherwise they are 1 more than
+the session's `touch_every`; releases that do not know it read any number but 0 as true.
+
 A session's timer is `deadline`, in seconds since 1970, NULL for never. `due` is the time to look whether it has
 expired, never later than the deadline. It moves to a later time only at such a look, so that restarting a timer does
 not change the index. Tokens and durations are unsigned 64-bit integers, stored as signed ones with the same bits.

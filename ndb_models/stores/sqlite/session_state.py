@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ndb_models.stores.contract import ExpirySettings
-from ndb_models.stores.expiry import expiry_state
+from ndb_models.stores.expiry import deadline_after_use, expiry_state
 from ndb_models.stores.sqlite.extensions import Extension
 from ndb_models.stores.sqlite.maps import unsigned
 from ndb_models.types import SessionToken, shared_settings
@@ -15,6 +15,7 @@ from ndb_models.types import SessionToken, shared_settings
 COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, deadline, due"
 """The columns of a `SessionRow`."""
 
+_MOST_STORED: Final = 2**63 - 1
 
 SessionRow: TypeAlias = tuple[int, int, int, int, float | None, float | None]
 """A row of the table `session`, without its token: the `COLUMNS`."""
@@ -45,6 +46,15 @@ class CurrentSession(msgspec.Struct, gc=False):
         return self.deadline is not None and self.stored is not None and self.deadline < self.stored
 
 
+def use_columns(expiry: ExpirySettings) -> tuple[int, int]:
+    """Return `extend_on_set_add` and `extend_on_get` as they are stored: 0, or 1 more than `touch_every`.
+
+    Releases that do not know `touch_every` read this as true, and extend at every use.
+    """
+    extends = min(expiry.touch_every, _MOST_STORED - 1) + 1
+    return extends * expiry.extend_on_set_add, extends * expiry.extend_on_get
+
+
 def current_session(
     token: SessionToken, row: SessionRow, now: float, extension: Extension | None
 ) -> CurrentSession | None:
@@ -57,7 +67,8 @@ def current_session(
         extension: the last extension by a read, if it is not stored yet.
     """
     duration, delete_session, on_set_add, on_get, stored, due = row
-    expiry = shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get))
+    touch_every = max(on_set_add, on_get, 1) - 1
+    expiry = shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get), touch_every)
     session = CurrentSession(token, expiry, stored, stored, due)
     if stored is None:
         return session
@@ -66,7 +77,8 @@ def current_session(
         stored_timer = min(stored, now + expiry.duration)
         session.emptied = read_at >= stored_timer
         # The duration may have changed since the read: the shorter one counts.
-        stored = max(stored_timer, read_at + min(expiry.duration, extension.lasts))
+        until = min(deadline_after_use(expiry, True, stored_timer, read_at), read_at + extension.lasts)
+        stored = max(stored_timer, until)
     state = expiry_state(expiry, stored, now)
     if state is None or (session.emptied and expiry.delete_session):
         return None

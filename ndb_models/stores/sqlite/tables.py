@@ -20,10 +20,11 @@ from ndb_models.stores.contract import (
     UnknownSessionError,
     draw_token,
 )
+from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.reading import ALIVE, DEADLINE, ReadTables
-from ndb_models.stores.sqlite.session_state import CurrentSession, current_session
+from ndb_models.stores.sqlite.session_state import CurrentSession, current_session, use_columns
 from ndb_models.stores.sqlite.sweeping import TimersAhead
 from ndb_models.types import Clock, SessionToken
 
@@ -91,7 +92,8 @@ class Tables(ReadTables):
         now = self._clock()
         self._ahead.see(now)
         deadline = now + expiry.duration if expiry.duration else None
-        row = (signed(token), signed(expiry.duration), *expiry[1:], deadline, deadline)
+        uses = use_columns(expiry)
+        row = (signed(token), signed(expiry.duration), expiry.delete_session, *uses, deadline, deadline)
         insert = "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         if self.connection.execute(insert, row).rowcount == 0:
             if self._settle(token) is not None:
@@ -118,7 +120,7 @@ class Tables(ReadTables):
         self.connection.execute(
             "UPDATE session SET duration = ?, delete_session = ?, extend_on_set_add = ?, extend_on_get = ?,"
             " deadline = ?, due = ? WHERE tkn = ?",
-            (signed(expiry.duration), *expiry[1:], deadline, deadline, signed(token)),
+            (signed(expiry.duration), expiry.delete_session, *use_columns(expiry), deadline, deadline, signed(token)),
         )
         return True
 
@@ -183,8 +185,10 @@ class Tables(ReadTables):
         if session.emptied:
             Keys(self.connection, token).clear()
             session.emptied = False
-        if by_set_add and session.expiry.extend_on_set_add and session.deadline is not None:
-            session.deadline = now + session.expiry.duration
+        if by_set_add and session.deadline is not None:
+            session.deadline = deadline_after_use(
+                session.expiry, session.expiry.extend_on_set_add, session.deadline, now
+            )
         if session.deadline != session.stored:
             self._store_deadline(session)
         return session

@@ -1,0 +1,94 @@
+"""`describe`, `is_fresh` and `require_fresh`: the verbs that tell of a session, and not of its fields."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from ndb_models.errors import InvalidArgumentError, NotFreshError
+from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.repository.description import SessionDescription
+from ndb_models.schema.expiry import check_seconds, seconds_in
+from ndb_models.schema.model import SessionModel
+from ndb_models.schema.tracking import login_time
+from ndb_models.sessions.reading import LOOK, UPKEEP
+from ndb_models.types import SessionToken
+
+M = TypeVar("M", bound=SessionModel)
+
+
+class DescribingVerbs(CoreVerbs[M]):
+    """The verbs of a `Repository` that tell when a session was created and used, and when its user logged in.
+
+    These are recorded if the class says `track=`.
+    """
+
+    async def describe(
+        self, session: M | SessionToken, *, current: M | SessionToken | None = None
+    ) -> SessionDescription:
+        """Return facts about a session: when it was created, used and logged in, when it ends, and its public id.
+
+        Extends no expiry. `current` is the session of the request, for the description's `is_current`.
+
+        Raises:
+            UnsupportedError: the server is a NemesisDB, which cannot read without extending.
+        """
+        tkn = self._token_of(session)
+        read = await self._access.read(tkn, (), LOOK)
+        remaining = await self._access.remaining(tkn, read.deadline)
+        now, envelope = self._lifetimes.now(), read.envelope
+        login = login_time(envelope) if envelope is not None else None
+        return SessionDescription(
+            schema=self._options.schema,
+            version=envelope.version if envelope is not None else None,
+            created=_moment(envelope.created if envelope is not None else None),
+            used=_moment(envelope.used if envelope is not None else None),
+            authenticated=_moment(login),
+            remaining=remaining,
+            expires=_moment(None if remaining is None else now + remaining * 1000),
+            deadline=_moment(read.deadline),
+            public_id=envelope.public_id if envelope is not None else None,
+            is_current=current is not None and self._token_of(current) == tkn,
+        )
+
+    async def is_fresh(self, session: M | SessionToken, within: timedelta | float) -> bool:
+        """Return True if the user of a session logged in at most `within` ago, a timedelta or whole seconds.
+
+        The last `rotate`, `renew` or `issue` counts as the login, or else the creation. A session that was created
+        before its class said `track=` is not fresh until then. Reads the session, and extends no expiry; on a NemesisDB
+        it does.
+
+        Raises:
+            InvalidArgumentError: the class does not say `track=`; or `within` is no time.
+        """
+        if self._options.track is None:
+            raise InvalidArgumentError(f"the time of a login is recorded with class {self._name}(..., track=60)")
+        check_seconds("within=", within)
+        seconds = seconds_in(within)
+        if seconds is None:
+            raise InvalidArgumentError("within= is a timedelta or seconds")
+        envelope = (await self._access.read(self._token_of(session), (), UPKEEP)).envelope
+        login = login_time(envelope) if envelope is not None else None
+        return login is not None and self._lifetimes.now() - login <= seconds * 1000
+
+    async def require_fresh(self, session: M | SessionToken, within: timedelta | float) -> None:
+        """Return if `is_fresh`, for a step-up before a sensitive action.
+
+        Raises:
+            NotFreshError: the login is longer ago, or its time is not known. After the next login call `rotate`.
+        """
+        if not await self.is_fresh(session, within):
+            raise NotFreshError(self._name, self._token_of(session))
+
+    def _token_of(self, session: M | SessionToken) -> SessionToken:
+        return known(self._checked(session)).tkn if isinstance(session, SessionModel) else session
+
+
+def _moment(milliseconds: float | None) -> datetime | None:
+    """Return a time in milliseconds since 1970 as a datetime; None for None, and for a time past the year 9999."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

@@ -1,0 +1,60 @@
+"""Records the last use of sessions in their reserved keys."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import NdbError, ResponseError
+from ndb_models.protocol.statuses import Status
+from ndb_models.schema.envelope import rewritten
+from ndb_models.schema.lifetime import Timer
+from ndb_models.schema.tracking import is_use_due, with_use
+from ndb_models.sessions.lifetimes import SH_EXPIRE, Lifetimes
+from ndb_models.sessions.reading import Read
+from ndb_models.types import SessionToken
+
+
+class UseRecording:
+    """Records uses in the background, at most once in `every` seconds for a session.
+
+    A record is a compare-and-set of the reserved key. If another process changes the key first, it stays as that left
+    it, and the next use is due again. A NemesisDB has no such request, and nothing is recorded there.
+
+    Args:
+        client: an open client.
+        lifetimes: the lifetimes of the sessions.
+        every: in seconds; None to record nothing.
+    """
+
+    def __init__(self, client: NdbClient, lifetimes: Lifetimes, every: int | None) -> None:
+        self._client = client
+        self._lifetimes = lifetimes
+        self._every: Final = None if every is None else every * 1000
+        self._under_way: set[SessionToken] = set()
+        # After a failure nothing is recorded until then, in milliseconds since 1970.
+        self._resumes_at = -math.inf
+
+    def note(self, tkn: SessionToken, read: Read) -> None:
+        """Have the use of a session that was read recorded if that is due. Returns at once, and raises no error."""
+        every, envelope = self._every, read.envelope
+        if every is None or envelope is None:
+            return
+        now = self._lifetimes.now()
+        if tkn in self._under_way or not is_use_due(envelope, every, now):
+            return
+        if self._resumes_at - every <= now < self._resumes_at or not self._client.may_know(SH_EXPIRE):
+            return
+        self._under_way.add(tkn)
+        swap = read.reserved, rewritten(read.reserved, with_use(envelope, now))
+        task = self._client.in_background(self._record(tkn, swap, every))
+        task.add_done_callback(lambda _: self._under_way.discard(tkn))
+
+    async def _record(self, tkn: SessionToken, swap: tuple[bytes, bytes], every: int) -> None:
+        try:
+            timer = Timer.told(await self._client.sh_info(tkn))
+            await self._lifetimes.expire(tkn, timer, swap, restart=False)
+        except NdbError as exc:
+            if not (isinstance(exc, ResponseError) and exc.status == Status.SESSION_NOT_EXIST):
+                self._resumes_at = self._lifetimes.now() + every
