@@ -196,8 +196,10 @@ class Catalogue:
                 tkn = (await self.name({key: new}))[key]
                 if tkn == new.tkn:
                     return None
-            with contextlib.suppress(MissingSetError):  # its successor, if any, stands under the next name
+            try:
                 return await work(EntrySet(self._client, tkn))
+            except MissingSetError:
+                continue  # its successor, if any, stands under the next name
 
     async def _created(self, new: NewSet) -> NewSet:
         """Create a set, which has another token if the server gives it one."""
