@@ -15,24 +15,25 @@ empty set behind.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
-from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, ResponseError
+from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.entries import VACANT, IndexEntry, entries_in
 from ndb_models.json_text import UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
-from ndb_models.sessions.creation import draw_token
+from ndb_models.sessions.creation import create_together, draw_token
 from ndb_models.sessions.keys_read import keys_read
+from ndb_models.sessions.splitting import split_by_size, split_names
 from ndb_models.types import JsonValue, SessionToken
 
 T = TypeVar("T")
@@ -132,11 +133,39 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
         raise_without_context(unreadable("a read of the index"))
 
 
+class NewSet(NamedTuple):
+    """A set to be made, and its first entry, which is in it before it has a name.
+
+    If naming it is cut short, the entry `withdrawn` replaces the first one.
+    """
+
+    tkn: SessionToken
+    first: IndexEntry
+    withdrawn: IndexEntry | None = None
+
+    @property
+    def request(self) -> Prepared:
+        """The request that creates its session."""
+        return Prepared(_SH_NEW_SET, self.tkn, NO_PARAMETERS, self.first.as_keys)
+
+
 class Catalogue:
-    """Finds the entry set of a name, and makes a missing one."""
+    """Finds the entry sets of names, and makes missing ones."""
 
     def __init__(self, client: NdbClient) -> None:
         self._client = client
+
+    async def tokens(self, names: Sequence[str]) -> dict[str, SessionToken]:
+        """Return the tokens under these names, where there are any.
+
+        A value that is not a token counts as that of a set that is gone.
+        """
+        found: dict[str, SessionToken] = {}
+        for part in split_names(_KV_GET, tuple(names), None, self._client.max_payload):
+            request = keys_read(_KV_GET, part)
+            for name, tkn in _values(_succeeded(request, await self._client.perform(request))).items():
+                found[name] = tkn if is_token(tkn) else VACANT
+        return found
 
     async def use(
         self,
@@ -144,88 +173,81 @@ class Catalogue:
         work: Callable[[EntrySet], Awaitable[T]],
         first: IndexEntry | None = None,
         withdrawn: IndexEntry | None = None,
+        at: SessionToken | None = None,
     ) -> T | None:
         """Return the result of `work` for the set of a name. If the set vanishes, `work` begins anew with the next set.
 
-        Without a set, the result is None. If the entry `first` is given, a set is made that holds it alone. On a server
-        that cannot do this in one request, `work` gets the new set. If the making is cut short, the entry `withdrawn`
-        is written over the first one in the background.
-
-        Raises:
-            ProtocolError: sets are gone as soon as they are made.
+        Args:
+            name: the name.
+            work: is given the set.
+            first: if there is no set, one is made that holds this entry alone. The result is None then, and also if
+                there is neither a set nor a first entry.
+            withdrawn: replaces the first entry, in the background, if the making is cut short.
+            at: the token under the name, if it is known.
         """
-        made = 0
-        for key in _numbered(name):
-            tkn = await self._named(key)
+        keys = _numbered(name)
+        while True:
+            key = next(keys)
+            tkn, at = at or (await self.tokens((key,))).get(key), None
             if tkn is None:
                 if first is None:
                     return None
-                made += 1
-                if made > _ATTEMPTS:
-                    break
-                tkn, is_done = await self._make(key, first, withdrawn)
-                if is_done:
+                new = await self._created(NewSet(draw_token(), first, withdrawn))
+                tkn = (await self.name({key: new}))[key]
+                if tkn == new.tkn:
                     return None
             try:
                 return await work(EntrySet(self._client, tkn))
             except MissingSetError:
-                continue  # it ended meanwhile: its successor, if any, stands under the next name
-        raise ProtocolError("the server ends sessions as soon as they are created, so that no index can be kept")
+                continue  # its successor, if any, stands under the next name
 
-    async def _named(self, key: str) -> SessionToken | None:
-        """Return the token under a name, or None. A value that is not a token counts as a set that is gone."""
-        request = keys_read(_KV_GET, (key,))
-        found = _values(_succeeded(request, await self._client.perform(request)))
-        if key not in found:
-            return None
-        return found[key] if is_token(found[key]) else VACANT
-
-    async def _make(self, key: str, first: IndexEntry, withdrawn: IndexEntry | None) -> tuple[SessionToken, bool]:
-        """Make a set and name it. Return the set that has the name, which may be another process's.
-
-        Return also whether that set was made here, with its first entry in it.
-        """
-        mine = await self._create_with(first)
-        holds_first = mine is not None
-        if mine is None:
-            mine = (await self._client.sh_create_session()).tkn
+    async def _created(self, new: NewSet) -> NewSet:
+        """Create a set, which has another token if the server gives it one."""
+        if await create_together(self._client, [new.request]):
+            return new
+        tkn = (await self._client.sh_create_session()).tkn
         try:
-            named = await self._name(key, mine)
+            await EntrySet(self._client, tkn).put(new.first)
+        except MissingSetError:
+            raise ProtocolError("the server ends sessions as soon as they are created") from None
         except BaseException:
-            self._client.in_background(self._name_or_end(key, mine, withdrawn))
-            raise
-        if named is None:
-            raise ProtocolError("a shared key of the index was removed as soon as it was added")
-        if named != mine:
-            self._client.end_soon(mine)
-        return named, named == mine and holds_first
-
-    async def _create_with(self, first: IndexEntry) -> SessionToken | None:
-        """Create a set with its first entry, and return its token. Return None if the server cannot do so."""
-        tkn = draw_token()
-        request = Prepared(_SH_NEW_SET, tkn, NO_PARAMETERS, first.as_keys)
-        try:
-            answer = await self._client.attempt(request)
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)
             raise
-        if answer is None or answer["st"] == Status.SESSION_NEW_FAIL:
-            return None
-        _succeeded(request, answer)
-        return tkn
+        return new._replace(tkn=tkn)
 
-    async def _name(self, key: str, mine: SessionToken) -> SessionToken | None:
-        """Name a set, unless another one has the name. Return the set that has the name."""
-        request = Prepared(_KV_ADD, values=ObjectText.joined({key: b"%d" % mine}))
-        _succeeded(request, await self._client.perform(request))
-        return await self._named(key)
+    async def name(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
+        """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others."""
+        try:
+            named = await self._named(sets)
+        except BaseException:
+            self._client.in_background(self._name_or_end(sets))
+            raise
+        for key, new in sets.items():
+            if named[key] != new.tkn:
+                self._client.end_soon(new.tkn)
+        return named
 
-    async def _name_or_end(self, key: str, mine: SessionToken, withdrawn: IndexEntry | None) -> None:
-        """Name a set after all, for the next search for the name. End it if another set has the name."""
-        if withdrawn is not None:
-            await EntrySet(self._client, mine).put(withdrawn)
-        if await self._name(key, mine) not in (None, mine):
-            await self._client.end_surely(mine)
+    async def _named(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
+        limit = self._client.max_payload
+        texts = {key: b"%d" % new.tkn for key, new in sets.items()}
+        for part in (texts,) if limit is None else split_by_size("index", _KV_ADD, texts.items(), limit):
+            request = Prepared(_KV_ADD, values=ObjectText.joined(part))
+            _succeeded(request, await self._client.perform(request))
+        named = await self.tokens([*sets])
+        if len(named) < len(sets):
+            raise ProtocolError("a shared key of the index was removed as soon as it was added")
+        return named
+
+    async def _name_or_end(self, sets: Mapping[str, NewSet]) -> None:
+        """Name sets after all, for the next search for the names. End the sets whose names others have."""
+        for new in sets.values():
+            if new.withdrawn is not None:
+                with contextlib.suppress(MissingSetError):
+                    await EntrySet(self._client, new.tkn).put(new.withdrawn)
+        named = await self._named(sets)
+        for key, new in sets.items():
+            if named[key] != new.tkn:
+                await self._client.end_surely(new.tkn)
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -23,16 +23,17 @@ from ndb_models.errors import (
     NdbError,
     SessionGoneError,
 )
-from ndb_models.index.catalogue import Catalogue, EntrySet
+from ndb_models.index.catalogue import Catalogue, EntrySet, NewSet
 from ndb_models.index.entries import VACANT, IndexEntry, later_claim, leads
 from ndb_models.index.session_state import SeenSession, SessionExaminer
 from ndb_models.index.unique_claims import UniqueClaims
 from ndb_models.json_text import ObjectText
+from ndb_models.protocol.prepared import Prepared
 from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import Lookup, LookupValue, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.access import SessionAccess
-from ndb_models.sessions.creation import Entry, SessionCreation
+from ndb_models.sessions.creation import SessionCreation, draw_token
 from ndb_models.sessions.upgrading import Upgrading
 from ndb_models.types import Clock, SessionToken
 
@@ -125,10 +126,10 @@ class Index:
         """Return the values that a session with these keys is listed under, by field."""
         values: dict[str, LookupValue] = {}
         for field in self.fields:
-            text = keys.get(field)
-            value = None if text is None else self.value(field, text)
-            if value is not None:
-                values[field] = value
+            if field in keys:
+                value = self.value(field, keys[field])
+                if value is not None:
+                    values[field] = value
         return values
 
     def values_of(self, seen: SeenSession) -> list[LookupValue]:
@@ -157,23 +158,15 @@ class Index:
             SessionGoneError: the session was ended while it was created.
         """
         values = [*self.values(keys.split()).values()] if heir_of is None else self.values_of(heir_of)
-        heir = None if heir_of is None else heir_of.tkn
-        claims: dict[LookupValue, str] = {}
-
-        async def enter(tkn: SessionToken) -> None:
-            claims.clear()
-            for value in values:
-                key = await self.enter(value, tkn, heir)
-                if key is not None:
-                    claims[value] = key
-
+        names = [value.name for value in values]
         refused: list[LookupValue] = []
         for _ in range(_CREATIONS):
+            entries = CreationEntries(self, values, heir_of, await self.catalogue.tokens(names) if names else {})
             try:
-                return await self._creation.create(keys, lifetime, version, Entry(enter, self.contested), by)
+                return await self._creation.create(keys, lifetime, version, entries, by)
             except SessionGoneError as exc:
                 gone = exc
-            refused = await self._refused(claims)
+            refused = await self._refused(entries.claims)
             if not refused:
                 raise gone  # others have ended it
         raise DuplicateError(self._model, refused[0].field)
@@ -204,16 +197,32 @@ class Index:
     async def _entries(self, value: LookupValue) -> Sequence[IndexEntry]:
         return await self.catalogue.use(value.name, EntrySet.entries) or ()
 
-    async def enter(self, value: LookupValue, tkn: SessionToken, heir_of: SessionToken | None = None) -> str | None:
-        """List a session under a value that it is about to have. Return the number of its claim to a unique value."""
+    async def enter(
+        self,
+        value: LookupValue,
+        tkn: SessionToken,
+        heir_of: SessionToken | None = None,
+        at: SessionToken | None = None,
+    ) -> str | None:
+        """List a session under a value that it is about to have. Return the number of its claim to a unique value.
+
+        `at` is the entry set of the value, if it is known.
+        """
         if self.is_unique(value):
-            return await self._claims.claim(value, tkn, heir_of)
-        await self._put(value, tkn)
+            return await self._claims.claim(value, tkn, heir_of, at)
+        await self._put(value, tkn, at)
         return None
 
-    async def _put(self, value: LookupValue, tkn: SessionToken) -> None:
-        entry = IndexEntry(str(tkn), tkn, self.now())
-        await self.catalogue.use(value.name, lambda entries: entries.put(entry), entry)
+    async def _put(self, value: LookupValue, tkn: SessionToken, at: SessionToken | None = None) -> None:
+        entry = self._entry(tkn)
+        await self.catalogue.use(value.name, lambda entries: entries.put(entry), entry, at=at)
+
+    def _entry(self, tkn: SessionToken) -> IndexEntry:
+        return IndexEntry(str(tkn), tkn, self.now())
+
+    def first_entry(self, value: LookupValue, tkn: SessionToken) -> IndexEntry:
+        """Return the entry of a session that is the first one under a value."""
+        return self._claims.first(tkn) if self.is_unique(value) else self._entry(tkn)
 
     async def restore(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session again, if it was given the value while its entry was removed."""
@@ -280,3 +289,59 @@ class Index:
         with contextlib.suppress(NdbError):  # the session has ended, as requested
             for value in self.values_of(ended):
                 await self.leave(value, ended.tkn)
+
+
+class CreationEntries:
+    """The entries of a session that is being created.
+
+    Args:
+        index: the index.
+        values: the values that the session will have.
+        heir_of: the session that it replaces, if any.
+        sets: the entry sets of the values, by their names, where there are any.
+
+    Attributes:
+        contested: see `sessions.creation.Entries`.
+        claims: the numbers of its claims to unique values.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        values: Sequence[LookupValue],
+        heir_of: SeenSession | None,
+        sets: Mapping[str, SessionToken],
+    ) -> None:
+        self._index = index
+        self._values = values
+        self._heir_of = None if heir_of is None else heir_of.tkn
+        self._sets = sets
+        self._new: dict[str, NewSet] = {}
+        self.contested: bool = index.contested
+        self.claims: dict[LookupValue, str] = {}
+
+    def along(self, tkn: SessionToken) -> Sequence[Prepared]:
+        """Return the requests that make the missing sets.
+
+        None is made if a unique value may be taken: the set would stay, and stand for nothing.
+        """
+        if self.contested and any(value.name in self._sets and self._index.is_unique(value) for value in self._values):
+            return ()
+        for value in self._values:
+            if value.name not in self._sets:
+                self._new[value.name] = NewSet(draw_token(), self._index.first_entry(value, tkn))
+        return [new.request for new in self._new.values()]
+
+    async def enter(self, tkn: SessionToken, *, along: bool) -> None:
+        """List the session under its values."""
+        new = self._new if along else {}
+        named = await self._index.catalogue.name(new) if new else {}
+        for value in self._values:
+            name = value.name
+            if name in named and named[name] == new[name].tkn:
+                key: str | None = new[name].first.key
+            else:
+                at = named.get(name) or self._sets.get(name)
+                key = await self._index.enter(value, tkn, self._heir_of, at)
+            if self.contested and key is not None and self._index.is_unique(value):
+                self.claims[value] = key

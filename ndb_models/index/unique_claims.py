@@ -71,19 +71,27 @@ class UniqueClaims:
         self._catalogue = catalogue
         self._now = now
 
-    async def claim(self, value: LookupValue, tkn: SessionToken, heir_of: SessionToken | None = None) -> str:
+    async def claim(
+        self,
+        value: LookupValue,
+        tkn: SessionToken,
+        heir_of: SessionToken | None = None,
+        at: SessionToken | None = None,
+    ) -> str:
         """Claim a value for a session, and remove the claims that this makes void. Return the number of the claim.
 
         Args:
             value: the value.
             tkn: the session, which has the value or is about to.
             heir_of: the session that this one replaces, if any.
+            at: the set of the claims, if it is known.
 
         Raises:
             DuplicateError: another session has the value.
         """
-        first = self._first(tkn)
-        key = await self._catalogue.use(value.name, partial(self._claim, value, tkn, heir_of), first, first.vacated())
+        first = self.first(tkn)
+        work = partial(self._claim, value, tkn, heir_of)
+        key = await self._catalogue.use(value.name, work, first, first.vacated(), at)
         return first.key if key is None else key
 
     async def keep(self, value: LookupValue, tkn: SessionToken) -> None:
@@ -92,14 +100,14 @@ class UniqueClaims:
         Raises:
             DuplicateError: another session has the value.
         """
-        first = self._first(tkn)
+        first = self.first(tkn)
         await self._catalogue.use(value.name, partial(self._keep, value, tkn), first, first.vacated())
 
     async def give_up(self, value: LookupValue, chosen: Callable[[IndexEntry], bool]) -> None:
         """Give up claims to a value. The highest claim becomes vacant; the others are removed."""
         await self._catalogue.use(value.name, partial(_release, chosen=chosen))
 
-    def _first(self, tkn: SessionToken) -> IndexEntry:
+    def first(self, tkn: SessionToken) -> IndexEntry:
         """Return the claim of a session to a value that was never claimed. No other claim can come before it."""
         return IndexEntry(next_number(()), tkn, self._now())
 

@@ -90,12 +90,14 @@ class Parameters(dict[str, Any]):
 
     def __init__(self, **body: Any) -> None:
         super().__init__(body)
-        expiry: ExpirySettings | None = body.get("expiry")
-        self._text = _members(body if expiry is None else {**body, "expiry": expiry_parameter(expiry)})
+        self._text: bytes | None = None
 
     @property
     def text(self) -> bytes:
-        """The same as members of a JSON object, each with a comma before it."""
+        """The same as members of a JSON object, each with a comma before it. Made once, when a frame needs it."""
+        if self._text is None:
+            expiry: ExpirySettings | None = self.get("expiry")
+            self._text = _members(self if expiry is None else {**self, "expiry": expiry_parameter(expiry)})
         return self._text
 
 

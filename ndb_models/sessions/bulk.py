@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from operator import length_hint
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from ndb_models.client import NdbClient
 from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.protocol.prepared import Prepared
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,3 +75,17 @@ async def in_bulk(
 
 
 _PENDING: Final = NdbError("not done")
+
+
+async def perform_together(client: NdbClient, requests: Iterable[Prepared]) -> list[dict[str, Any]]:
+    """Send requests at once. Return the bodies of their answers in order, also on a failure status.
+
+    If a request fails, or this is cancelled, the others may still be carried out. Raises as `NdbClient.begin`.
+    """
+    begun = [client.begin(request) for request in requests]
+    bodies = [each for each in begun if isinstance(each, dict)]
+    return bodies if len(bodies) == len(begun) else await asyncio.gather(*map(_body, begun))
+
+
+async def _body(begun: dict[str, Any] | Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return begun if isinstance(begun, dict) else await begun

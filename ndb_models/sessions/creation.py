@@ -3,19 +3,22 @@
 However a creation is cut short, it leaves no session behind that could pass for a whole one.
 """
 
+# A protocol's methods have no bodies.
+# pyright: reportReturnType=false
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.client.sessions import LONGEST_DURATION
 from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
-from ndb_models.json_text import ObjectText
+from ndb_models.json_text import NO_KEYS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, expiring
 from ndb_models.protocol.statuses import OK_STATUS, Status
@@ -23,6 +26,7 @@ from ndb_models.schema.envelope import RESERVED_KEY, with_envelope, write_envelo
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, envelope_of
 from ndb_models.sessions.access import SessionAccess
+from ndb_models.sessions.bulk import perform_together
 from ndb_models.sessions.splitting import fits, split_by_size
 from ndb_models.types import SessionToken
 
@@ -31,15 +35,24 @@ _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
 
-class Entry(NamedTuple):
-    """The index entry of a session that is being created.
+class Entries(Protocol):
+    """The index entries of a session that is being created.
 
-    `enter` is awaited once there is a token, before any key is written. Others may refuse a `contested` creation, see
-    `SessionAccess.refuse`.
+    Attributes:
+        contested: True if others may refuse the creation, see `SessionAccess.refuse`.
     """
 
-    enter: Callable[[SessionToken], Awaitable[None]]
     contested: bool
+
+    def along(self, tkn: SessionToken) -> Sequence[Prepared]:
+        """Return the requests that create other sessions along with the session of this token."""
+
+    async def enter(self, tkn: SessionToken, *, along: bool) -> None:
+        """Enter the session of this token, before any of its keys is written.
+
+        `along` is True if the sessions of the method `along` were created for this token. Otherwise none of them is
+        left.
+        """
 
 
 class SessionCreation:
@@ -65,7 +78,7 @@ class SessionCreation:
         keys: ObjectText,
         lifetime: Lifetime,
         version: int | None = None,
-        entry: Entry | None = None,
+        entries: Entries | None = None,
         by: str | None = None,
     ) -> SessionToken:
         """Create a session with these keys, and return its token.
@@ -80,7 +93,7 @@ class SessionCreation:
         version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
-        if in_one_frame and entry is None and client.may_know(_SH_NEW_SET):
+        if in_one_frame and entries is None and client.may_know(_SH_NEW_SET):
             tkn = draw_token()
             parameters = expiring(lifetime.expiry.settings) if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._with_envelope(keys, tkn, lifetime, version, by)
@@ -97,7 +110,7 @@ class SessionCreation:
                 client.note_unknown(_SH_NEW_SET, connection)
             elif answer["st"] != Status.SESSION_NEW_FAIL:  # another session has this token
                 raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return await self._create_in_parts(keys, lifetime, version, by, entry)
+        return await self._create_in_parts(keys, lifetime, version, by, entries)
 
     def _with_envelope(
         self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
@@ -107,35 +120,29 @@ class SessionCreation:
         return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
     async def _create_in_parts(
-        self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entry: Entry | None
+        self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entries: Entries | None
     ) -> SessionToken:
-        """Create a session first, and then write its keys."""
+        """Create a session first, and then write its keys, the reserved key last. If that fails, end the session."""
         limit = self._client.max_payload
         parts: list[dict[str, bytes]] = []
         if limit is not None and not fits(keys, limit):
             pending = write_envelope(envelope_of(self._schema, version, None, lifetime))
             widest = write_envelope(envelope_of(self._schema, version, MAX_TOKEN, lifetime, by))
             # In a contested creation this mark would mean a refusal.
-            marked = () if entry is not None and entry.contested else ((RESERVED_KEY, pending),)
+            marked = () if entries is not None and entries.contested else ((RESERVED_KEY, pending),)
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
-        tkn = await self._new(lifetime.expiry)
-        await self._write(tkn, parts, self._with_envelope(keys, tkn, lifetime, version, by), entry)
-        return tkn
-
-    async def _write(
-        self, tkn: SessionToken, parts: Sequence[Mapping[str, bytes]], last: ObjectText, entry: Entry | None
-    ) -> None:
-        """Write a session that was created without keys, the reserved key last. If that fails, end the session."""
+        tkn, along = await self._new(lifetime.expiry, entries)
+        whole = self._with_envelope(keys, tkn, lifetime, version, by)
         try:
-            if entry is not None:
-                await entry.enter(tkn)
+            if entries is not None:
+                await entries.enter(tkn, along=along)
             for part in parts:
                 await self._access.set(tkn, part)
-            if entry is None or not entry.contested:
-                await self._access.set(tkn, last)
-            elif not await self._access.commit(tkn, last):
+            if entries is None or not entries.contested:
+                await self._access.set(tkn, whole)
+            elif not await self._access.commit(tkn, whole):
                 raise SessionGoneError(self._name, tkn)
         except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
             self._client.end_soon(tkn)
@@ -144,9 +151,15 @@ class SessionCreation:
             with contextlib.suppress(NdbError):  # the caller needs the first error
                 await self._client.to_the_end(self._client.end_surely(tkn))
             raise
+        return tkn
 
-    async def _new(self, expiry: Expiry | None) -> SessionToken:
+    async def _new(self, expiry: Expiry | None, entries: Entries | None) -> tuple[SessionToken, bool]:
+        """Create a session without keys, and those along with it. Return its token, and whether they were created."""
         parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
+        tkn = draw_token()
+        along = () if entries is None else entries.along(tkn)
+        if await create_together(self._client, [Prepared(_SH_NEW_SET, tkn, parameters, NO_KEYS), *along]):
+            return tkn, True
         if expiry is not None and (expiry.duration > LONGEST_DURATION or expiry.touch_every is not None):
             settings = expiry.settings._replace(duration=await self._client.duration_there(expiry.duration))
             if not await self._client.keeps_values():  # a NemesisDB, which extends at every use
@@ -155,10 +168,43 @@ class SessionCreation:
         answer = await self._client.perform(self._client.ending_orphans(Prepared(_SH_NEW, None, parameters)))
         if answer["st"] != OK_STATUS:
             raise await self._client.identified(failure(_SH_NEW, answer))
-        tkn = answer.get(TOKEN)
-        if type(tkn) is not int or not is_token(tkn):
+        new = answer.get(TOKEN)
+        if type(new) is not int or not is_token(new):
             raise ProtocolError("the server's answer to SH_NEW has no token")
-        return tkn
+        return new, False
+
+
+async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bool:
+    """Create sessions, by `SH_NEW_SET` requests that are sent at once. Return True if they were created.
+
+    Return False if the server does not know such requests, has no room, or has a session of one of the tokens. Then,
+    and if this is cut short, none of these sessions is left.
+
+    Raises:
+        ResponseError: the server refuses a request.
+    """
+    if not client.may_know(_SH_NEW_SET):
+        return False
+    tokens = [request.tkn or 0 for request in requests]
+    connection = client.connection_number if client.is_remote else None
+    try:
+        answers = await perform_together(client, requests)
+    except BaseException:
+        for tkn in tokens:
+            client.end_soon(tkn)
+        raise
+    failed = [answer for answer in answers if answer["st"] != OK_STATUS]
+    if not failed:
+        return True
+    for tkn, answer in zip(tokens, answers, strict=True):
+        if answer["st"] == OK_STATUS:
+            client.end_soon(tkn)
+    for answer in failed:
+        if answer["st"] == Status.COMMAND_NOT_EXIST:
+            client.note_unknown(_SH_NEW_SET, connection)
+        elif answer["st"] != Status.SESSION_NEW_FAIL:
+            raise failure(_SH_NEW_SET, answer)
+    return False
 
 
 def draw_token() -> SessionToken:

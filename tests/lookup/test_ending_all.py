@@ -70,7 +70,7 @@ async def test_a_creation_under_way_is_ended_and_fails(scene: Scene) -> None:
     transport = SteppedTransport(scene.engine)
     visits = Repository(TransportClient(transport), Visit, clock=scene.clock)
     creating = asyncio.ensure_future(visits.save(Visit(user_id=7)))
-    while "KV_ADD" not in transport.commands[:-5]:  # until it is listed, and not written
+    while transport.commands[-2:] != ["KV_ADD", "KV_GET"]:  # until it is listed, and not written
         await asyncio.sleep(0)
         if transport.waiting:
             transport.step()
