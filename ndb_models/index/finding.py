@@ -102,15 +102,17 @@ class Finder(Generic[M]):
                 values.append(value)
         return values
 
-    async def find(self, values: Sequence[LookupValue], reading: ReadEffect) -> list[M]:
-        """Return the sessions that have all these values: at most one if a value is unique.
+    async def find(
+        self, values: Sequence[LookupValue], reading: ReadEffect, limit: int | None = None, *, newest: bool = False
+    ) -> list[M]:
+        """Return the sessions that have all these values: at most one if a value is unique, and at most `limit`.
 
-        Returned sessions are read in the mode `reading`. Others are only looked at.
+        Returned sessions are read in the mode `reading`. Others are only looked at. `newest` reverses the order.
 
         Raises:
             StoredDataError: the stored data of a session does not fit the model.
         """
-        results = await self._rounds(values, partial(self._read, values, reading), ())
+        results = await self._rounds(values, partial(self._read, values, reading), (), limit, newest=newest)
         found = [session for session in results if session is not None]
         return found[:1] if self.is_unique(values) else found
 
@@ -142,6 +144,24 @@ class Finder(Generic[M]):
         """End the sessions that have all these values, or are being created with them. Return their number."""
         return sum(await self._rounds(values, partial(self._end, values), but))
 
+    async def keep_newest(self, keys: Mapping[str, bytes]) -> None:
+        """End the oldest sessions that have more than the allowed number of sessions beside them, by one of these keys.
+
+        A session that is being created counts, and is ended if it is among the oldest.
+        """
+        for value in self.index.values(keys).values():
+            limit = self.index.lookups[value.field].limit
+            listing = await self.listing(value) if limit is not None else None
+            if listing is None or limit is None or len(listing.entries) <= limit:
+                continue
+            states = await self._each(sessions_in_all([listing.entries], claims=False), partial(self._has, value))
+            having = [tkn for tkn, has in states if has]
+            await self._each(having[:-limit], partial(self._end, [value]))
+
+    async def _has(self, value: LookupValue, tkn: SessionToken) -> tuple[SessionToken, bool]:
+        seen = await self.index.examiner.examine(tkn)
+        return tkn, seen.state is UNFINISHED or seen.reads_as(value)
+
     async def _end(self, values: Sequence[LookupValue], tkn: SessionToken) -> tuple[SeenSession | None, bool]:
         """End a session if it has the values. Return how it was seen, unless its entries are done with.
 
@@ -159,8 +179,14 @@ class Finder(Generic[M]):
         values: Sequence[LookupValue],
         work: Callable[[SessionToken], Awaitable[tuple[SeenSession | None, R]]],
         but: Collection[SessionToken],
+        most: int | None = None,
+        *,
+        newest: bool = False,
     ) -> list[R]:
         """Return the result of `work` for each session listed under these values, and remove false entries.
+
+        With `most`, only for as many sessions as needed for that many results other than None; `newest` begins with
+        those listed last.
 
         `work` returns how a session was seen if its entries may be false, and its result. A session may be gone
         otherwise than by `work`, which returns True after ending one. It may then have a new token, which was listed
@@ -172,7 +198,9 @@ class Finder(Generic[M]):
         while gone:
             listings = await self._listings(values)
             listed = sessions_in_all([listing.entries for listing in listings], claims=self.is_unique(values))
-            tokens = [tkn for tkn in listed if tkn not in done]
+            tokens = [tkn for tkn in (reversed(listed) if newest else listed) if tkn not in done]
+            wanted = len(tokens) if most is None else most - sum(result is not None for result in results)
+            is_cut, tokens = wanted < len(tokens), tokens[:wanted]
             done.update(tokens)
             latest = await self._each(tokens, work)
             results += [result for _, result in latest]
@@ -180,6 +208,7 @@ class Finder(Generic[M]):
             if doubtful:
                 await self._prune(listings, doubtful)
             gone = any(seen is not None and seen.state is GONE and result is not True for seen, result in latest)
+            gone = gone or (is_cut and any(result is None for _, result in latest))
         return results
 
     async def _listings(self, values: Sequence[LookupValue]) -> list[Listing]:

@@ -115,6 +115,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             client, self._access, self._creation, self._upgrading, model, schema, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
+        # True if the creation of a session may end others.
+        self._is_limited = any(lookup.limit is not None for lookup in lookups_of(model).values())
         self._merged_saves = MergedSaves(
             client,
             model,
@@ -153,7 +155,10 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, keys.names)
         lifetime = self._lifetimes.begun(expiry)
-        return _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
+        created = _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
+        if self._is_limited:
+            await self._finder.keep_newest(keys)
+        return created
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model, and return it. The errors below are raised before any field is written.
@@ -185,7 +190,10 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             raise InvalidArgumentError(
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
-        await self._write_changes(session, stored, self._codec.dump(session))
+        keys = self._codec.dump(session)
+        await self._write_changes(session, stored, keys)
+        if self._is_limited:
+            await self._finder.keep_newest(keys)
         return session
 
     async def _write_changes(self, session: M, stored: Stored, keys: ObjectText) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sized
-from typing import Any, Generic, Never, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Never, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -34,7 +34,15 @@ class LookupVerbs(Generic[M]):
 
     _finder: Finder[M]
 
-    async def find(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> list[M]:
+    async def find(
+        self,
+        /,
+        *unnamed: Never,
+        extend: bool = True,
+        limit: int | None = None,
+        order: Literal["oldest", "newest"] = "oldest",
+        **values: Any,
+    ) -> list[M]:
         """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
 
         Every session is looked at, and returned only if it has the values then. A session that has ended, has changed,
@@ -44,6 +52,8 @@ class LookupVerbs(Generic[M]):
             unnamed: refused, since values are given by name.
             extend: count as a read of the returned sessions, which extends their expiry where reads do. False leaves
                 the expiry alone. (A NemesisDB extends the other sessions that are looked at, too.)
+            limit: the most sessions to return. Further ones are not looked at.
+            order: `"newest"` returns those first that took the values last.
             values: by field.
 
         Raises:
@@ -54,7 +64,12 @@ class LookupVerbs(Generic[M]):
                 not take.
         """
         self._refuse_unnamed("find", unnamed)
-        return await self._finder.find(self._finder.values(values), _reading(extend))
+        given: object = limit
+        if given is not None and (type(given) is not int or given < 1):
+            raise InvalidArgumentError("limit= is a number from 1, or None")
+        if order not in ("oldest", "newest"):
+            raise InvalidArgumentError("order= is 'oldest' or 'newest'")
+        return await self._finder.find(self._finder.values(values), _reading(extend), limit, newest=order == "newest")
 
     async def find_one(self, /, *unnamed: Never, extend: bool = True, **values: Any) -> M | None:
         """Return the session that has these values, or None. Otherwise as `find`.

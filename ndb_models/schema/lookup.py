@@ -50,17 +50,25 @@ class Lookup:
     Args:
         unique: at most one session has a value, except None. A write of a value that another session has
             raises `DuplicateError`.
+        limit: the most sessions that have a value, such as five devices of a user; None for any number. When one more
+            session takes the value, by `create` or `save`, the one that took it first is ended. Two that take it at
+            the same moment may both stay for a moment.
 
     Raises:
-        InvalidArgumentError: `unique` is neither True nor False, or given without its name.
+        InvalidArgumentError: `unique` is neither True nor False, or `limit` no number from 1, or both are given, or one
+            without its name.
     """
 
     unique: bool = False
+    limit: int | None = None
 
-    def __init__(self, *unnamed: Never, unique: bool = False) -> None:
+    def __init__(self, *unnamed: Never, unique: bool = False, limit: int | None = None) -> None:
         if unnamed or unique not in (True, False):
             raise InvalidArgumentError("Lookup(unique=) is True or False, and given by its name: Lookup(unique=True)")
+        if limit is not None and (type(limit) is not int or limit < 1 or unique):
+            raise InvalidArgumentError("Lookup(limit=) is a number from 1, or None; a unique value has one session")
         object.__setattr__(self, "unique", unique)
+        object.__setattr__(self, "limit", limit)
 
 
 def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:

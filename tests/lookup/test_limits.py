@@ -1,0 +1,78 @@
+"""Finding a few sessions, and keeping only the newest few of a value."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import pytest
+
+from ndb_models import InvalidArgumentError, Lookup, NdbClient, Repository, SessionModel
+
+
+class Device(SessionModel, schema="limited-device"):
+    user: Annotated[int, Lookup(limit=3)]
+    name: str = ""
+
+
+class Visit(SessionModel, schema="limited-visit"):
+    user: Annotated[int, Lookup()]
+    name: str = ""
+
+
+async def names(repo: Repository[Any], **wanted: Any) -> list[str]:
+    return [each.name for each in await repo.find(user=7, **wanted)]
+
+
+async def test_so_many_are_found_from_either_end(client: NdbClient) -> None:
+    repo = Repository(client, Visit)
+    visits = [await repo.save(Visit(user=7, name=name)) for name in "a"]
+    for name in "bcde":
+        await asyncio.sleep(0.002)
+        visits.append(await repo.save(Visit(user=7, name=name)))
+    assert await names(repo, limit=2) == ["a", "b"]
+    assert await names(repo, limit=2, order="newest") == ["e", "d"]
+    assert await names(repo, order="newest") == ["e", "d", "c", "b", "a"]
+    assert await names(repo, limit=9) == ["a", "b", "c", "d", "e"]
+    for gone in (0, 1, 4):
+        await client.sh_end(visits[gone].tkn)  # their entries stay
+    assert await names(repo, limit=1) == ["c"]
+    assert await names(repo, limit=2, order="newest") == ["d", "c"]
+
+
+@pytest.mark.parametrize("wanted", [{"limit": 0}, {"limit": True}, {"limit": "2"}, {"order": "name"}])
+async def test_other_limits_and_orders_are_refused(client: NdbClient, wanted: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(wanted))):
+        await Repository(client, Visit).find(user=7, **wanted)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "5", 1.5])
+def test_a_limit_of_sessions_is_a_number_from_one(wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="limit"):
+        Lookup(limit=wrong)
+    with pytest.raises(InvalidArgumentError, match="unique"):
+        Lookup(unique=True, limit=2)
+
+
+async def test_the_oldest_session_of_a_user_is_ended_when_there_is_one_too_many(client: NdbClient) -> None:
+    repo = Repository(client, Device)
+    first = await repo.save(Device(user=7, name="a"))
+    other = await repo.save(Device(user=8, name="other"))
+    for name in "bcd":
+        await asyncio.sleep(0.002)
+        await repo.save(Device(user=7, name=name))
+    assert await names(repo) == ["b", "c", "d"]
+    assert not await repo.exists(first.tkn)
+    await asyncio.sleep(0.002)
+    other.user = 7
+    await repo.save(other)
+    assert await names(repo) == ["c", "d", "other"]
+    other.name = "renamed"
+    await repo.save(other)
+    assert await names(repo) == ["c", "d", "renamed"]
+
+
+async def test_many_at_once_leave_no_more_than_allowed(client: NdbClient) -> None:
+    repo = Repository(client, Device)
+    await asyncio.gather(*(repo.save(Device(user=7, name=f"{number}")) for number in range(20)))
+    assert len(await names(repo)) == 3
