@@ -137,3 +137,16 @@ async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> No
 
 def test_ten_tabs_lose_no_item() -> None:
     assert run("examples/cart.py") == "10 items after 10 visits\n"
+
+
+def test_a_page_of_devices_shows_the_latest_three_and_ends_one() -> None:
+    assert run("examples/devices.py").splitlines() == [
+        "logged in on:",
+        "  laptop (this device)",
+        "  phone",
+        "  tablet",
+        "after logging out the phone:",
+        "  laptop (this device)",
+        "  tablet",
+        "a tampered cookie opens: None",
+    ]
