@@ -1,12 +1,13 @@
 """Sessions of other versions: read whole, then upgraded or refused, and written back with later changes.
 
-The protocol has no conditional write. So the session is read once more right before an upgrade is written, and only the
-upgrade that is still due is written. Between two processes a gap of one request remains. Within one process a lock
-closes it.
+The session is read once more right before an upgrade is written, and only the upgrade that is still due is written. The
+write compares the reserved key, so that nothing comes between. NemesisDB's protocol has no such write: there a gap of
+one request remains between two processes, and a lock closes it within one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from ndb_models.errors import (
     ProtocolError,
     StoredDataError,
     UnstorableError,
+    UnsupportedError,
 )
 from ndb_models.json_text import ObjectText
 from ndb_models.schema.codec import ModelCodec
@@ -28,6 +30,7 @@ from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.sessions.reading import Read, ReadEffect
 from ndb_models.sessions.upgrade_plan import own_keys, plan_upgrade
+from ndb_models.sessions.writing import ContestedError
 from ndb_models.types import SessionToken
 
 # Attempts at a stable read. An upgrade writes the reserved key twice at most, and upgrades do not follow each other.
@@ -139,18 +142,54 @@ class Upgrading:
             OlderVersionError, UpgradeError, StoredDataError: the stored keys have changed since they were read, and do
                 not fit any more.
         """
-        tkn, outdated = stored.tkn, stored.outdated
+        tkn = stored.tkn
         async with RESERVED_KEYS.of(self._client, tkn):
-            if outdated is None:
-                now = await self._access.read(tkn, (), ReadEffect.UPKEEP)
-                if not self.is_due(now):
-                    await self._access.change(tkn, self.signed(now, changed), removed)
+            for _ in range(_READS):
+                with contextlib.suppress(ContestedError):  # the reserved key was changed after it was read
+                    await self._save(tkn, stored.outdated, changed, removed)
                     return
-                reserved = now.reserved
-            else:
-                reserved = outdated.reserved
-            whole, upgraded = await self._renewed(tkn, reserved, outdated)
-            await self._write(tkn, whole, upgraded, changed, removed)
+        raise ProtocolError("the reserved key of the session was changed again and again while it was written")
+
+    async def _save(
+        self, tkn: SessionToken, outdated: Outdated | None, changed: Mapping[str, bytes], removed: Sequence[str]
+    ) -> None:
+        if outdated is None:
+            now = await self._access.read(tkn, (), ReadEffect.UPKEEP)
+            if not self.is_due(now):
+                await self._change(tkn, now, changed, removed)
+                return
+            reserved = now.reserved
+        else:
+            reserved = outdated.reserved
+        whole, upgraded = await self._renewed(tkn, reserved, outdated)
+        await self._write(tkn, whole, upgraded, changed, removed)
+
+    async def _change(
+        self, tkn: SessionToken, read: Read, changed: Mapping[str, bytes], removed: Sequence[str]
+    ) -> None:
+        """Write keys of a session and remove others. Sign it, if another form of the class wrote it last."""
+        keys = self.signed(read, changed)
+        if RESERVED_KEY not in keys or not await self._write_over(tkn, keys, removed, read.reserved):
+            await self._access.change(tkn, keys, removed)
+
+    async def _write_over(
+        self, tkn: SessionToken, keys: Mapping[str, bytes], removed: Sequence[str], reserved: bytes
+    ) -> bool:
+        """Write keys with the reserved one in one frame, and remove others, if that is still as it was read.
+
+        Return False if one frame does not hold them, or the server cannot compare.
+
+        Raises:
+            ContestedError: the reserved key was changed meanwhile, for example by a renewed credential.
+        """
+        expected = {RESERVED_KEY: reserved}
+        if not self._access.takes(keys, expected, removed):
+            return False
+        try:
+            await self._access.change_if(tkn, ObjectText.joined(keys), removed, expected)
+        except UnsupportedError:  # the server cannot compare
+            return False
+        return True
 
     async def _renewed(
         self, tkn: SessionToken, reserved: bytes, outdated: Outdated | None
@@ -181,12 +220,15 @@ class Upgrading:
         if envelope is None or (envelope.version == self._version and envelope.staged is None):
             marked = [name for name, text in whole.keys.items() if text == REMOVED and not is_reserved(name)]
             removed = [*removed, *(name for name in marked if name not in changed)]
-            await self._access.change(tkn, self.signed(whole, changed), removed)
+            await self._change(tkn, whole, changed, removed)
             return
         final = {name: text for name, text in {**upgraded, **changed}.items() if name not in removed}
         plan = plan_upgrade(self._name, whole, final, self._version, self._client.max_payload, self._access.by)
+        reserved = whole.reserved
         for part in plan.writes:
-            await self._access.set(tkn, part)
+            if RESERVED_KEY not in part or not await self._write_over(tkn, part, (), reserved):
+                await self._access.set(tkn, part)
+            reserved = part.get(RESERVED_KEY, reserved)
         if plan.removals:
             await self._access.remove(tkn, plan.removals)
 

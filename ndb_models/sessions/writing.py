@@ -72,6 +72,11 @@ class SessionWriting:
         if removed:
             await self.remove(tkn, removed)
 
+    def takes(self, keys: Mapping[str, bytes], expected: Expected, removed: Sequence[str]) -> bool:
+        """Return True if one frame surely holds these keys and conditions, and the names to remove."""
+        limit = self._client.max_payload
+        return limit is None or fits(ObjectText.joined(keys), limit - len(Conditions(expected, removed).text))
+
     async def change_if(
         self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str], expected: Expected
     ) -> None:

@@ -36,6 +36,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.leaks import leaks_of
+from tests.reloading import in_place_of
 from tests.repository.expiring import Login, declared, reserved, timer
 from tests.repository.models import EternalUser, Otp, User
 from tests.repository.recording import RecordingEngine
@@ -477,3 +478,35 @@ async def test_an_expired_session_is_not_renewed(timed: NdbClient, clock: Virtua
     with pytest.raises((SessionExpiredError, SessionGoneError)):
         await repo.issue(session)
     assert await repo.authenticate(str(credential)) is None
+
+
+async def test_an_upgrade_does_not_undo_a_renewal_that_comes_before_its_write(
+    timed: NdbClient, engine: RecordingEngine, clock: VirtualClock
+) -> None:
+    class Old(SessionModel, schema="renewed-while-upgraded"):
+        name: str = ""
+
+    @in_place_of(Old)
+    class New(SessionModel, schema="renewed-while-upgraded", version=2):
+        name: str = ""
+
+    @New.upgrade(1)
+    def same(keys: dict[str, Any]) -> dict[str, Any]:
+        return keys
+
+    old, new = Repository(timed, Old, clock=clock), Repository(timed, New, clock=clock)
+    session = await old.save(Old(name="a"))
+    former = str(await old.issue(session))
+    upgraded = await new.get(session.tkn)
+    upgraded.name = "b"
+    engine.hold("SH_CHANGE")
+    saving = asyncio.create_task(new.save(upgraded))
+    await engine.waiting.wait()
+    reserved: Any = json.loads((await old.raw(session.tkn))["__ndb__"])
+    reserved["secret"][0] = "A" * 43  # another process renews
+    await timed.sh_set({"__ndb__": reserved}, session.tkn)
+    engine.release()
+    await saving
+    assert json.loads((await new.raw(session.tkn))["__ndb__"])["secret"] == reserved["secret"]
+    assert await new.authenticate(former) is None
+    assert (await new.get(session.tkn)).name == "b"

@@ -94,7 +94,7 @@ class CuttingStore(WatchedStore):
         self.room = 1_000_000
 
     async def before(self, verb: str, *_args: Any) -> None:
-        if verb in ("set", "remove"):
+        if verb in ("set", "remove", "change"):
             self.room -= 1
             if self.room < 0:
                 raise CutError
@@ -260,7 +260,7 @@ async def test_a_key_that_an_upgrade_makes_too_large_is_named_before_anything_is
     assert await Repository(narrow, Doc1).get(tkn) == first(60)
 
 
-@pytest.mark.parametrize("command", ["SH_KEYS", "SH_PEEK", "SH_SET", "SH_RMV"])
+@pytest.mark.parametrize("command", ["SH_KEYS", "SH_PEEK", "SH_SET", "SH_CHANGE", "SH_RMV"])
 @pytest.mark.parametrize("carried_out", [False, True])
 async def test_cancelled_anywhere_it_is_old_or_new_and_can_be_saved_again(
     narrow: NdbClient, engine: RecordingEngine, command: str, carried_out: bool

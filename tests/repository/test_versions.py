@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import json
 import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -125,9 +127,10 @@ async def test_the_next_write_writes_the_upgrade_with_it_in_one_request(
     assert isinstance(envelope, dict)
     assert engine.requests()[2:] == [
         (
-            "SH_SET",
+            "SH_CHANGE",
             {
                 "tkn": v1.tkn,
+                "digests": {RESERVED_KEY: digest_of(envelope)},
                 "keys": {
                     "username": "billy",
                     "role": ["ADMIN"],
@@ -144,6 +147,11 @@ async def test_the_next_write_writes_the_upgrade_with_it_in_one_request(
     assert engine.requests() == [("SH_SET", {"tkn": v1.tkn, "keys": {"visits": 2}})]
 
 
+def digest_of(value: object) -> str:
+    """Return the digest that a change compares with, of a value that the repository wrote."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+
+
 async def test_what_the_upgrade_leaves_alone_is_not_written(
     timed: NdbClient, engine: RecordingEngine, clock: VirtualClock
 ) -> None:
@@ -151,7 +159,7 @@ async def test_what_the_upgrade_leaves_alone_is_not_written(
     user = await Repository(timed, UserV3, clock=clock).get(tkn)
     engine.commands()
     await Repository(timed, UserV3, clock=clock).save(user)
-    writes = [body["keys"] for name, body in engine.requests() if name == "SH_SET"]
+    writes = [body["keys"] for name, body in engine.requests() if name == "SH_CHANGE"]
     assert [sorted(keys) for keys in writes] == [["__ndb__", "name", "role", "username"]]
 
 
