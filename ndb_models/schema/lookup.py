@@ -70,6 +70,9 @@ class Lookup:
         object.__setattr__(self, "unique", unique)
         object.__setattr__(self, "limit", limit)
 
+    def __repr__(self) -> str:
+        return f"Lookup(unique={self.unique})" if self.limit is None else f"Lookup(limit={self.limit})"
+
 
 def lookups_of(model: type[BaseModel]) -> dict[str, Lookup]:
     """Return the fields of a class, and of its bases, that are looked up.
