@@ -20,13 +20,8 @@ IN_PARALLEL := -n 3 --dist worksteal
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
 
-test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, `coverage` and `rest`
-ifeq ($(NDB_TESTS),all)
-	@$(MAKE) --no-print-directory coverage
-	@$(MAKE) --no-print-directory rest
-else
-	@$(PYTEST) -m "not slow" $(IN_PARALLEL) $(ARGS)
-endif
+test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
+	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
 
 coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
 	@$(BIN)/python .ci/coverage.py $(ARGS)
@@ -71,10 +66,10 @@ package: .venv/.ready-package  ## build the distributions, and run tests of the 
 
 # How often the process dies that writes to a file; `make test` kills less.
 check: export NDB_CRASHES ?= 100
-# All tests run on this version of Python, most of them measured.
+# All tests run on this version of Python.
 check: export NDB_TESTS = all
 check: export NDB_FAST_ON ?= OTHERS
-check:  ## all that CI runs, every test among it, within 18 minutes on two cores
+check:  ## all that CI runs, every test among it, in about 18 minutes on two cores
 	@for step in $(CHECKS); do \
 		begun=$$(date +%s); \
 		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \

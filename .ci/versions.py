@@ -1,8 +1,9 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
 `python .ci/versions.py`. Interpreters are looked for on PATH and among pyenv's. Each version
-has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. It is set up while the version
-before is tested; the version that runs this goes first. After the fast part, the asynchronous part runs on uvloop.
+has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. The environments are set up while
+the version that runs this is tested. After the fast part, the asynchronous part runs on uvloop. Two other versions are
+tested at a time, since many tests wait; what they write is shown when they are done.
 With `NDB_FAST_ON=OTHERS`, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway,
 and the others without.
 """
@@ -17,7 +18,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,22 +32,26 @@ THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 def main() -> int:
     """Test every version; return 1 if one failed."""
     others_alone = os.environ.get("NDB_FAST_ON") == "OTHERS"
-    failed: list[str] = []
-    with ThreadPoolExecutor(1) as pool:
-        environments = {version: pool.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
-        for version, made in environments.items():
-            try:
-                python = made.result()
-            except subprocess.CalledProcessError:
-                failed.append(f"{version} (no environment)")
-                continue
-            if python is None:
-                say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
-            else:
-                failed += test(version, python, others_alone)
+    with ThreadPoolExecutor(1) as making, ThreadPoolExecutor(2) as testing:
+        environments = {version: making.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
+        failed = tested(THIS, environments.pop(THIS), others_alone)
+        work = [testing.submit(tested, version, made, others_alone) for version, made in environments.items()]
+        failed += [each for done in work for each in done.result()]
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def tested(version: str, made: Future[Path | None], others_alone: bool) -> list[str]:
+    """Wait for a version's environment, and run the tests that are due on it; return what failed."""
+    try:
+        python = made.result()
+    except subprocess.CalledProcessError:
+        return [f"{version} (no environment)"]
+    if python is None:
+        say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
+        return []
+    return list(test(version, python, others_alone))
 
 
 def test(version: str, python: Path, others_alone: bool) -> Iterator[str]:
@@ -126,9 +131,10 @@ def passes(version: str, what: str, python: Path, *arguments: str) -> bool:
     say(f"CPython {version}: {what}")
     begun = time.monotonic()
     command = (python, "-W", "error", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *arguments)
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
-    say(f"CPython {version}: {what} {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - begun:.0f} s")
-    return status == 0
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    verdict = "passed" if done.returncode == 0 else "FAILED"
+    say(f"{done.stdout}CPython {version}: {what} {verdict} in {time.monotonic() - begun:.0f} s")
+    return done.returncode == 0
 
 
 def say(line: str) -> None:
