@@ -1,11 +1,10 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
-`python .ci/versions.py`. Interpreters are looked for on PATH and among pyenv's. Each version
-has an environment of its own, `.venv-3.x`, which is kept until pyproject.toml changes. The environments are set up while
-the version that runs this is tested. After the fast part, the asynchronous part runs on uvloop. Two other versions are
-tested at a time, since many tests wait; what they write is shown when they are done.
-With `NDB_FAST_ON=OTHERS`, the version that runs this is tested on uvloop alone, since it runs the whole suite anyway,
-and the others without.
+`python .ci/versions.py`. Interpreters are looked for on PATH and among pyenv's. Each version has an environment of its
+own, `.venv-3.x`, which is kept until pyproject.toml changes. The environments are set up while the version that runs
+this is tested. After the fast part, the asynchronous part runs on uvloop. Two other versions are tested at a time,
+since many tests wait; what they write is shown when they are done. With `NDB_FAST_ON=OTHERS`, the version that runs
+this is tested on uvloop alone, since it runs the whole suite anyway, and the others without.
 """
 
 from __future__ import annotations
