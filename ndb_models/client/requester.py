@@ -49,6 +49,7 @@ _STRINGS: Final = frozenset({str})
 OBJECT: Final[type[dict[str, JsonValue]]] = dict
 NAMES: Final[type[list[str]]] = list
 TOKENS: Final[type[list[SessionToken]]] = list
+VALUES: Final[type[list[JsonValue]]] = list
 
 
 class Requester(Uncopyable):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from ndb_models.client.requester import OBJECT, TOKENS, Requester, checked_data_set, field_of, names_of
+from ndb_models.client.requester import OBJECT, TOKENS, VALUES, Requester, checked_data_set, field_of, names_of
 from ndb_models.errors import InvalidArgumentError, ProtocolError, ResponseError, UnavailableError
 from ndb_models.expectations import told_by
 from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.commands import MAX_LISTED as MAX_LISTED
 from ndb_models.protocol.exchange import Call
 from ndb_models.protocol.prepared import Parameters, Prepared
 from ndb_models.protocol.statuses import Status
@@ -38,6 +39,14 @@ class Session:
     def isValid(self) -> bool:  # noqa: N802 - the name that NemesisDB's API gives it
         """Whether there is a token."""
         return self.tkn > 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """A part of all sessions: the value of one key by token, and the token to go on after, None at the end."""
+
+    values: dict[SessionToken, JsonValue] = field(repr=False)
+    next: SessionToken | None = field(repr=False)
 
 
 class SessionCommands(Requester):
@@ -236,6 +245,29 @@ class SessionCommands(Requester):
     async def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
         """Return the given tokens that name a session, in the given order."""
         return await self._ask("SH_EXISTS", "exist", TOKENS, tkns=tkns)
+
+    async def sh_list(self, key: str, after: SessionToken | None = None, count: int = 256) -> SessionList:
+        """Return a key of the next sessions, in an order of the server's own. Never extends the expiry.
+
+        Begin without `after`, and go on with the `next` of each answer until it is None. Then each session that lived
+        all the time was returned exactly once. A session that was created or ended meanwhile may have been returned.
+
+        Args:
+            key: the name of the key. Sessions without it are left out.
+            after: the `next` of the answer before.
+            count: how many sessions are looked at, 1 to 4096. The answer may have fewer, or none.
+
+        Raises:
+            UnsupportedError: the server is a NemesisDB, which has no such command.
+            ResponseError: the client's token is for data alone (status 14).
+        """
+        body = {"key": key, "count": count} if after is None else {"key": key, "count": count, "after": after}
+        answer = await self._call("SH_LIST", **body)
+        tkns, values = field_of(answer, "tkns", TOKENS), field_of(answer, "values", VALUES)
+        following = field_of(answer, "next", int) if "next" in answer else None
+        if len(tkns) != len(values) or not {int}.issuperset(map(type, tkns)):
+            raise ProtocolError("the server's answer to SH_LIST has no value for each token")
+        return SessionList(dict(zip(tkns, values, strict=True)), following)
 
     async def sh_info(self, tkn: SessionToken) -> dict[str, JsonValue]:
         """Return `keyCnt` and `expires` of a session. If it expires, also return `expiry` (in seconds)."""

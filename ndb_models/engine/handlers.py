@@ -168,6 +168,14 @@ async def _exist_in_parts(context: Context, tokens: list[Any]) -> Body:
     return {"exist": found, "st": OK_STATUS}
 
 
+async def _sh_list(context: Context, request: AnyRequest) -> Body:
+    body = request.body
+    page = await context.store.page(body["key"], body.get("after"), body["count"], context.limits.answer)
+    following = {} if page.last is None else {"next": page.last}
+    values = [msgspec.Raw(value) for value in page.values.values()]
+    return {**following, "st": OK_STATUS, "tkns": [*page.values], "values": values}
+
+
 async def _sh_info_all(context: Context, _request: AnyRequest) -> Body:
     sessions, keys = await context.store.totals()
     return {"st": OK_STATUS, "totalKeys": keys, "totalSessions": sessions}
@@ -186,6 +194,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "SH_END_ALL": _sh_end_all,
     "SH_EXISTS": _sh_exists,
     "SH_INFO_ALL": _sh_info_all,
+    "SH_LIST": _sh_list,
     "SH_SAVE": lambda context, request: context.data_sets.save_sessions(request.body["name"], request.body.get("tkns")),
     "SH_LOAD": lambda context, request: context.data_sets.load_sessions(request.body["name"]),
     "SV_INFO": _sv_info,

@@ -17,6 +17,8 @@ from ndb_models.protocol.echoes import Echo, chooses, no_echo, repeats
 from ndb_models.protocol.statuses import Status
 
 MAX_TOKEN: Final = 2**64 - 1
+MAX_LISTED: Final = 4096
+"""The most sessions that one `SH_LIST` looks at."""
 TOKEN: Final = "tkn"
 UNKNOWN_COMMAND: Final = "ERR"
 """The name of an answer if the server could not tell the command of the request."""
@@ -282,6 +284,26 @@ _OTHER_COMMANDS: Final = (
         of_session=True,
         beyond=True,
         stores_values="keys",
+    ),
+    Command(
+        "SH_LIST",
+        (
+            Param("after", ParamType.UINT, required=False),
+            Param("count", ParamType.UINT),
+            Param("key", ParamType.STRING),
+        ),
+        (
+            Check(
+                "count",
+                lambda count: 1 <= count <= MAX_LISTED,
+                Status.VALUE_SIZE,
+                f"'count' must be from 1 to {MAX_LISTED}",
+            ),
+        ),
+        repeatable=True,
+        may_take_long=True,
+        for_admins=True,
+        beyond=True,
     ),
     Command("SH_END", of_session=True, echo=repeats(TOKEN)),
     Command("SH_END_ALL", for_admins=True),

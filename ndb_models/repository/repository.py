@@ -24,6 +24,7 @@ from ndb_models.repository.changing_verbs import ChangingVerbs
 from ndb_models.repository.core_verbs import known
 from ndb_models.repository.credential_verbs import CredentialVerbs
 from ndb_models.repository.describing_verbs import DescribingVerbs
+from ndb_models.repository.listing_verbs import ListingVerbs
 from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.expiry import Expiry
@@ -40,7 +41,7 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], CredentialVerbs[M], ChangingVerbs[M], DescribingVerbs[M]):
+class Repository(LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVerbs[M], DescribingVerbs[M]):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)

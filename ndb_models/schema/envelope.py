@@ -17,7 +17,7 @@ import msgspec
 
 from ndb_models.credentials import SecretDigests
 from ndb_models.json_text import UNREADABLE, ObjectText, and_last, before_last, join_members
-from ndb_models.types import SessionToken
+from ndb_models.types import JsonValue, SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
 
@@ -81,6 +81,11 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key with other contents."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
+
+
+def is_of_schema(reserved: JsonValue, schema: str) -> bool:
+    """Return True if a parsed reserved key may be that of a session of this schema. A read of the session decides."""
+    return isinstance(reserved, dict) and reserved.get("schema") == schema
 
 
 class CommonEnvelope:

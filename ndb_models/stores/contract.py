@@ -36,6 +36,7 @@ from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.records import SessionInfo as SessionInfo
+from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
 from ndb_models.stores.records import Statistics as Statistics
 from ndb_models.types import NEVER as NEVER
@@ -288,6 +289,20 @@ class Store(AwaitedVerbs):
     @abstractmethod
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         """Return all sessions, or the existing ones among `tokens`, each once, as of one moment."""
+
+    @abstractmethod
+    async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
+        """Return a key of the next sessions, in an order of tokens that never changes. Never extends the expiry.
+
+        A caller that begins without `after`, and goes on after `last` until it is None, reads each session that lives
+        all the time exactly once, and no session twice. Of sessions that are created or end meanwhile, it may read any.
+
+        Args:
+            name: the name of the key. Sessions without it are passed over.
+            after: a token that an earlier page ended with; None to begin.
+            count: how many sessions are looked at.
+            most: bytes. The page ends early where its values would be larger together. A single value may be.
+        """
 
     @abstractmethod
     async def read_all(

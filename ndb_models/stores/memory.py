@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from ndb_models.stores.contract import SessionRecord, Statistics, Store, Verbs
+from ndb_models.stores.contract import SessionPage, SessionRecord, Statistics, Store, Verbs
 from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.freeing import freeing
+from ndb_models.stores.listing import TokenOrder, reading_page
 from ndb_models.stores.memory_verbs import MemoryVerbs
 from ndb_models.stores.moment import hand_over, next_batch
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
@@ -39,6 +41,7 @@ class MemoryStore(Uncopyable, Store):
     def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
         self._table: MemoryVerbs = MemoryVerbs(limits, clock)
         self.verbs: Verbs | None = self._table
+        self._order = TokenOrder()
 
     async def read(self, work: Callable[[Verbs], T]) -> T:
         return work(self._table)
@@ -102,6 +105,18 @@ class MemoryStore(Uncopyable, Store):
     ) -> T:
         async with self._table.reading(self._guard, tokens) as moment:
             return await hand_over(moment.batches(), Turns(guard=self._guard), consume)
+
+    async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
+        turns, order = Turns(guard=self._guard), self._order
+        ordered = order.tokens
+        if after is None or ordered is None:
+            ordered = await turns.do(order.sorting(self._table.tokens))
+        start = 0 if after is None else bisect_right(ordered, after)
+        page = await turns.do(reading_page(self._table, ordered[start : start + count], name, most))
+        if page.last is None or page.last == ordered[-1]:
+            page.last = None
+            order.drop()
+        return page
 
     async def sweep(self) -> None:
         await in_turns(self._table.sweeping(), self._guard)

@@ -42,3 +42,14 @@ class Statistics(NamedTuple):
     keys: int
     expired: int | None = None
     size: int | None = None
+
+
+@dataclass(slots=True)
+class SessionPage:
+    """A part of all sessions: the values of one key, and the token of the last session of the page.
+
+    `last` is None if this page is the last one.
+    """
+
+    values: dict[SessionToken, bytes]
+    last: SessionToken | None

@@ -172,6 +172,10 @@ class SessionTable:
         while self._sweep(self._SWEPT_PER_CREATION, self._clock()) or self._former:
             yield
 
+    def tokens(self) -> list[SessionToken]:
+        """Return the tokens of all sessions. Expired sessions may be among them."""
+        return list(self._sessions)
+
     def now(self) -> float:
         """Return the time on the store's clock."""
         return self._clock()

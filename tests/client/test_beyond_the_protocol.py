@@ -68,8 +68,28 @@ async def test_a_server_is_asked_once_for_each_connection_what_it_knows() -> Non
                 await client.sh_expire(users[0].tkn, 60)
             with pytest.raises(UnsupportedError, match="SH_CHANGE"):
                 await client.sh_change({}, users[0].tkn)
+            with pytest.raises(UnsupportedError, match="SH_LIST"):
+                await client.sh_list("a")
         # The raw methods ask whenever they are called, since they say no more than what was answered.
-        assert set(engine.commands()) == {"SH_PEEK", "SH_EXPIRE", "SH_CHANGE"}
+        assert set(engine.commands()) == {"SH_PEEK", "SH_EXPIRE", "SH_CHANGE", "SH_LIST"}
+
+
+async def test_sessions_are_listed_with_one_of_their_keys(client: NdbClient) -> None:
+    tkns = {(await client.sh_create_session()).tkn: number for number in range(5)}
+    for tkn, number in tkns.items():
+        await client.sh_set({"number": [number, "\u20ac"]}, tkn)
+    page = await client.sh_list("number", count=2)
+    found = [page]
+    while page.next is not None:
+        page = await client.sh_list("number", page.next, 2)
+        found.append(page)
+    values = {tkn: value for page in found for tkn, value in page.values.items()}
+    assert values == {tkn: [number, "\u20ac"] for tkn, number in tkns.items()}
+    assert not any(str(tkn) in repr(page) for tkn in tkns for page in found)
+    assert (await client.sh_list("nothing")).values == {}
+    with pytest.raises(ResponseError) as caught:
+        await client.sh_list("number", count=0)
+    assert caught.value.status == Status.VALUE_SIZE
 
 
 async def test_keys_are_compared_and_set(client: NdbClient) -> None:

@@ -35,6 +35,20 @@ async def test_names_that_are_no_strings_are_no_answer(names: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    ['"tkns":[1]', '"tkns":[1],"values":[]', '"tkns":["1"],"values":[2]', '"tkns":[],"values":[],"next":"5"'],
+)
+async def test_a_list_without_a_value_for_each_token_is_no_answer(body: str) -> None:
+    async with (
+        asyncio.timeout(GUARD),
+        scripted(answering(f'{{"SH_LIST_RSP":{{"st":1,{body}}}}}')) as uri,
+        NdbClient.connect(uri) as client,
+    ):
+        with pytest.raises(ProtocolError, match=r"SH_LIST|no 'values'|no 'next'"):
+            await client.sh_list("a")
+
+
+@pytest.mark.parametrize(
     ("status", "raised", "asked"),
     [(1, None, 1), (100, None, 1), (14, ResponseError, 1), (1000, ServerUnavailableError, 4)],
 )

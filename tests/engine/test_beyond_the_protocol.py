@@ -7,6 +7,9 @@ import json
 
 import pytest
 
+from ndb_models.engine import Engine
+from ndb_models.engine.context import EngineLimits
+from ndb_models.stores.memory import MemoryStore
 from tests.engine.asking import Asker
 
 EXPIRY = {"duration": 60, "deleteSession": True, "extendOnSetAdd": True, "extendOnGet": True}
@@ -103,3 +106,44 @@ async def test_conditions_of_other_types_are_refused(ask: Asker, told: dict[str,
     await ask("SH_SET", tkn=tkn, keys={"a": 1})
     assert await ask.status("SH_CHANGE", tkn=tkn, **told) == status
     assert await ask("SH_GET", tkn=tkn, keys=["a"]) == {"keys": {"a": 1}, "st": 1}
+
+
+async def test_sessions_are_listed_in_pages_with_one_of_their_keys(ask_any: Asker) -> None:
+    engine = ask_any.engine
+    for tkn in (1, 2, 2**64 - 1):
+        await engine.handle(b'{"SH_NEW_SET":{"tkn":%d,"keys":{"a":{"x": 1.0},"b":2}}}' % tkn)
+    await ask_any.new()
+    answers = [await ask_any("SH_LIST", key="a", count=2)]
+    while "next" in answers[-1]:
+        answers.append(await ask_any("SH_LIST", key="a", count=2, after=answers[-1]["next"]))
+    assert {answer["st"] for answer in answers} == {1}
+    assert sorted(tkn for answer in answers for tkn in answer["tkns"]) == [1, 2, 2**64 - 1]
+    assert [value for answer in answers for value in answer["values"]] == [{"x": 1.0}] * 3
+    assert b'"values":[{"x": 1.0}' in await engine.handle(b'{"SH_LIST":{"key":"a","count":4}}')
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"count": 5}, 26),
+        ({"key": "a"}, 26),
+        ({"key": ["a"], "count": 5}, 41),
+        ({"key": "a", "count": 0}, 42),
+        ({"key": "a", "count": 4097}, 42),
+        ({"key": "a", "count": -1}, 41),
+        ({"key": "a", "count": 5, "after": -1}, 41),
+        ({"key": "a", "count": 5, "after": None}, 41),
+        ({"key": "a", "count": 5, "after": 2**64}, 41),
+        ({"key": "a", "count": 5, "after": 2**64 - 1}, 1),
+    ],
+)
+async def test_a_list_that_is_asked_for_wrongly_is_refused(ask: Asker, told: dict[str, object], status: int) -> None:
+    assert await ask.status("SH_LIST", **told) == status
+
+
+async def test_a_list_ends_before_the_answer_is_too_large() -> None:
+    engine = Engine(MemoryStore(), limits=EngineLimits(answer=1000))
+    for tkn in range(1, 11):
+        await engine.handle(b'{"SH_NEW_SET":{"tkn":%d,"keys":{"a":"%b"}}}' % (tkn, b"x" * 298))
+    answer = json.loads(await engine.handle(b'{"SH_LIST":{"key":"a","count":10}}'))["SH_LIST_RSP"]
+    assert (answer["tkns"], answer["next"]) == ([1, 2, 3], 3)

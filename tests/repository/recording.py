@@ -79,7 +79,7 @@ _COMMANDS = frozenset(
     f"SH_{name}"
     for name in (
         *("NEW", "NEW_SET", "SET", "ADD", "GET", "PEEK", "RMV", "KEYS"),
-        *("INFO", "INFO_ALL", "END", "EXISTS", "EXPIRE", "CHANGE", "CLEAR"),
+        *("INFO", "INFO_ALL", "END", "EXISTS", "EXPIRE", "CHANGE", "CLEAR", "LIST"),
     )
 )
 

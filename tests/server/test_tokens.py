@@ -24,8 +24,13 @@ from tests.server.plain_client import GUARD, ask, plain
 DATA = secrets.token_urlsafe(32)
 ADMIN = secrets.token_urlsafe(32)
 
-FOR_ADMINS = {"SH_END_ALL", "KV_CLEAR", "KV_CLEAR_SET", "KV_SAVE", "KV_LOAD", "SH_SAVE", "SH_LOAD"}
-BODIES: dict[str, dict[str, object]] = {"KV_CLEAR_SET": {"keys": {"b": 2}}, "SH_END_ALL": {}, "KV_CLEAR": {}}
+FOR_ADMINS = {"SH_END_ALL", "KV_CLEAR", "KV_CLEAR_SET", "KV_SAVE", "KV_LOAD", "SH_SAVE", "SH_LOAD", "SH_LIST"}
+BODIES: dict[str, dict[str, object]] = {
+    "KV_CLEAR_SET": {"keys": {"b": 2}},
+    "SH_END_ALL": {},
+    "KV_CLEAR": {},
+    "SH_LIST": {"key": "a", "count": 10},
+}
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ async def test_the_scheme_may_be_written_as_one_likes(guarded: NdbServer) -> Non
         assert (await ask(websocket, "KV_COUNT"))["cnt"] == 1
 
 
-def test_the_commands_for_admins_are_those_that_undo_what_others_stored() -> None:
+def test_the_commands_for_admins_are_those_that_undo_what_others_stored_or_show_tokens() -> None:
     assert {command.name for command in COMMANDS.values() if command.for_admins} == FOR_ADMINS
 
 

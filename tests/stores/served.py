@@ -29,6 +29,7 @@ from ndb_models.stores.contract import (
     ExpirySettings,
     Scope,
     SessionInfo,
+    SessionPage,
     SessionRecord,
     Store,
     Swaps,
@@ -68,7 +69,9 @@ class ServedStore(Store):
             body["tkn"] = scope
         answer = await self._client.request(Prepared(COMMANDS[command], frame=_encode({command: body})))
         decoded = msgspec.json.decode(answer, type=dict[str, dict[str, msgspec.Raw]])[f"{command}_RSP"]
-        fields = {field: text if field == "keys" else msgspec.json.decode(text) for field, text in decoded.items()}
+        fields = {
+            field: text if field in ("keys", "values") else msgspec.json.decode(text) for field, text in decoded.items()
+        }
         if fields["st"] == Status.SESSION_NOT_EXIST:
             raise UnknownSessionError
         assert fields["st"] in (Status.OK, Status.SAVE_COMPLETE, Status.LOAD_COMPLETE), fields
@@ -182,6 +185,12 @@ class ServedStore(Store):
         name = f"exported{next(self._numbers)}"
         await (self._ask("SH_SAVE", name=name) if tokens is None else self._ask("SH_SAVE", name=name, tkns=tokens))
         return self._snapshots.load_sessions(name)
+
+    async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
+        told = {} if after is None else {"after": after}
+        answer = await self._ask("SH_LIST", key=name, count=count, **told)
+        values = msgspec.json.decode(answer["values"], type=list[msgspec.Raw])
+        return SessionPage(dict(zip(answer["tkns"], map(bytes, values), strict=True)), answer.get("next"))
 
     async def read_all(
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None

@@ -19,10 +19,12 @@ from typing import Final, TypeVar
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     Scope,
+    SessionPage,
     SessionRecord,
     Store,
     Verbs,
 )
+from ndb_models.stores.listing import reading_page
 from ndb_models.stores.sqlite.extensions import Extensions
 from ndb_models.stores.sqlite.forking import require_not_inherited
 from ndb_models.stores.sqlite.identity import FileIdentity
@@ -31,6 +33,7 @@ from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.sweeping import give_back
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.stores.sqlite.worker import Worker, WorkerOptions
+from ndb_models.turns import finished
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
@@ -172,6 +175,16 @@ class SqliteStore(Uncopyable, Store):
     ) -> T:
         asked = None if tokens is None else tuple(tokens)
         return await self._scanner.do(lambda tables: consume(tables.records(asked)))
+
+    async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
+        def read(tables: Tables) -> SessionPage:
+            tokens = tables.tokens(after, count)
+            page = finished(reading_page(tables, tokens, name, most))
+            if len(tokens) < count and (not tokens or page.last == tokens[-1]):
+                page.last = None
+            return page
+
+        return await self._scanner.do(read)
 
     async def tokens(self, after: SessionToken | None, most: int) -> list[SessionToken]:
         """Return the tokens of at most `most` sessions in the file's own order, after `after` or from the start."""
