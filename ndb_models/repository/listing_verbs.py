@@ -60,7 +60,7 @@ class ListingVerbs(CoreVerbs[M]):
         after = None
         while True:
             listed = await self._client.sh_list(RESERVED_KEY, after, page)
-            tkns = [tkn for tkn, reserved in listed.values.items() if is_of_schema(reserved, self._options.schema)]
+            tkns = [tkn for tkn, reserved in listed.values.items() if is_of_schema(reserved, self._access.schema)]
             for found in await in_bulk(partial(self.get, extend=False), tkns, None):
                 if not isinstance(found, NdbError):
                     yield found

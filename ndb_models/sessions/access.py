@@ -92,7 +92,7 @@ class SessionAccess(SessionWriting):
         track: int | None = None,
     ) -> None:
         super().__init__(client, model)
-        self._schema = schema
+        self.schema: str = schema
         self.by: str = by
         """The form of the class that writes them."""
         common = CommonEnvelope if track is None else NoCommonEnvelope
@@ -111,7 +111,7 @@ class SessionAccess(SessionWriting):
         the session is gone already.
         """
         try:
-            if await self.commit(tkn, {RESERVED_KEY: write_envelope(Envelope(self._schema, 1))}):
+            if await self.commit(tkn, {RESERVED_KEY: write_envelope(Envelope(self.schema, 1))}):
                 return False
         except SessionGoneError:
             return True
@@ -162,7 +162,7 @@ class SessionAccess(SessionWriting):
                 if deadline is None or self.lifetimes.is_timely(deadline):
                     return read
                 return await self._settled(tkn, read, reading)
-            found = judged(keys, tkn, self._schema, foreign=self._foreign)
+            found = judged(keys, tkn, self.schema, foreign=self._foreign)
             if isinstance(found, Read):
                 is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
                 found = found if is_settled else await self._settled(tkn, found, reading)

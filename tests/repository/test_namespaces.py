@@ -76,3 +76,11 @@ async def test_verbs_stay_in_their_namespace(client: NdbClient) -> None:
 def test_what_is_no_namespace_is_refused(client: NdbClient, namespace: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="printable"):
         Repository(client, declared("namespaces.wrong"), namespace=namespace)
+
+
+async def test_a_list_of_sessions_is_of_one_namespace(client: NdbClient) -> None:
+    member = declared("namespaces.listed")
+    plain, shops = Repository(client, member), Repository(client, member, namespace="shop")
+    before, inside = await plain.save(member(email="a")), await shops.save(member(email="b"))
+    assert [each async for each in plain.sessions()] == [before]
+    assert [each async for each in shops.sessions()] == [inside]
