@@ -59,7 +59,8 @@ class WrongSchemaError(UnusableSessionError):
     """
 
     def __init__(self, model: str, tkn: SessionToken, stored: str) -> None:
-        namespace, _, self.stored = stored.rpartition(NAMESPACE_END)
+        namespace, _, schema = stored.rpartition(NAMESPACE_END)
+        self.stored: str = schema
         self.namespace: str | None = namespace or None
         where = f" in the namespace {namespace!r}" if namespace else ""
         super().__init__(
