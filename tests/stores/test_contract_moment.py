@@ -137,14 +137,15 @@ async def test_sessions_are_counted_while_all_are_read(filled: Store) -> None:
 
 async def test_a_consumer_whose_reader_was_cancelled_does_not_take_a_part_for_the_whole(filled: Store) -> None:
     has_begun, may_go_on, ended = threading.Event(), threading.Event(), threading.Event()
-    took_all = False
+    read, took_all = 0, False
 
     def consume(records: Iterable[SessionRecord]) -> None:
-        nonlocal took_all
+        nonlocal read, took_all
         try:
             for _ in records:
                 has_begun.set()
                 assert may_go_on.wait(60)
+                read += 1
             took_all = True
         finally:
             ended.set()
@@ -155,4 +156,4 @@ async def test_a_consumer_whose_reader_was_cancelled_does_not_take_a_part_for_th
     await asyncio.wait([reading])
     may_go_on.set()
     await asyncio.to_thread(ended.wait, 60)
-    assert not took_all
+    assert took_all is (read == NUMBER)

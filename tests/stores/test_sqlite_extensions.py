@@ -398,6 +398,7 @@ class TestWhatItMustNotDo:
         with caplog.at_level(logging.WARNING, "ndb_models"):
             async with SqliteStore(path, SqliteOptions(busy_timeout=0, extension_delay=0), clock=clock) as store:
                 await store.create(TOKEN, IDLE, {"a": b"1"})
+                clock.move(1)
                 with locked(path):
                     await store.get(TOKEN, ["a"])
                     await until(lambda: "cannot be stored" in caplog.text)
