@@ -45,6 +45,9 @@ shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_ca
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
 
 
+LONGEST_PAUSE: Final = 2**62
+"""The longest `touch_every`, in seconds: a store keeps it as a signed 64-bit integer. It is as good as for ever."""
+
 # Of `ExpirySettings`, in their order. The last is this package's own.
 _NAMES: Final[Sequence[str]] = ("duration", "deleteSession", "extendOnSetAdd", "extendOnGet", "touchEvery")
 
@@ -54,7 +57,7 @@ def settings_in(expiry: Mapping[str, Any] | None) -> ExpirySettings:
     if expiry is None:
         return NEVER
     duration, deletes, on_set_add, on_get, touch_every = (expiry.get(name, 0) for name in _NAMES)
-    return shared_settings(duration, bool(deletes), bool(on_set_add), bool(on_get), touch_every)
+    return shared_settings(duration, bool(deletes), bool(on_set_add), bool(on_get), min(touch_every, LONGEST_PAUSE))
 
 
 def expiry_parameter(settings: ExpirySettings) -> Mapping[str, Any]:

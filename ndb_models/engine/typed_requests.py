@@ -16,7 +16,7 @@ from ndb_models.engine.requests import Request
 from ndb_models.json_text import UNREADABLE, is_nested_deeper, members_as_decoded
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, Command, Param, ParamType
 from ndb_models.strict_json import MAX_NESTING
-from ndb_models.types import NEVER, ExpirySettings, shared_settings
+from ndb_models.types import LONGEST_PAUSE, NEVER, ExpirySettings, shared_settings
 
 _NAME_START: Final = len('{"')
 _PYTHON_TYPES: Final[Mapping[ParamType, Any]] = {
@@ -127,4 +127,4 @@ def _settings(given: Any) -> ExpirySettings:
     deletes, on_set_add, on_get = (
         flag or False for flag in (given.deleteSession, given.extendOnSetAdd, given.extendOnGet)
     )
-    return shared_settings(given.duration, deletes, on_set_add, on_get, given.touchEvery or 0)
+    return shared_settings(given.duration, deletes, on_set_add, on_get, min(given.touchEvery or 0, LONGEST_PAUSE))

@@ -28,7 +28,10 @@ SCOPES: st.SearchStrategy[Scope] = st.one_of(st.just(SHARED), TOKENS, TOKENS, TO
 NAMES = st.lists(st.sampled_from(["", "a", "A", "b", "\u00e9", "e\u0301", "nul\0"]), max_size=4)
 VALUES = st.sampled_from([b"1", b"1.0", b'"\\u0000"', b"null", b"[1 ]"])
 KEYS = st.builds(lambda names, value: dict.fromkeys(names, value), NAMES, VALUES)
-SETTINGS = st.builds(ExpirySettings, st.sampled_from([0, 1, 7, 60]), st.booleans(), st.booleans(), st.booleans())
+SETTINGS = st.builds(
+    ExpirySettings,
+    *(st.sampled_from([0, 1, 7, 60]), st.booleans(), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1, 3, 30])),
+)
 
 
 def moving(seconds: float) -> Step:
