@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from ndb_models import InvalidArgumentError, Lookup, NdbClient, Repository, SessionModel
+from tests.conftest import VirtualClock
 
 
 class Device(SessionModel, schema="limited-device"):
@@ -24,11 +25,11 @@ async def names(repo: Repository[Any], **wanted: Any) -> list[str]:
     return [each.name for each in await repo.find(user=7, **wanted)]
 
 
-async def test_so_many_are_found_from_either_end(client: NdbClient) -> None:
-    repo = Repository(client, Visit)
+async def test_so_many_are_found_from_either_end(client: NdbClient, clock: VirtualClock) -> None:
+    repo = Repository(client, Visit, clock=clock)
     visits = [await repo.save(Visit(user=7, name=name)) for name in "a"]
     for name in "bcde":
-        await asyncio.sleep(0.002)
+        clock.move(1)
         visits.append(await repo.save(Visit(user=7, name=name)))
     assert await names(repo, limit=2) == ["a", "b"]
     assert await names(repo, limit=2, order="newest") == ["e", "d"]
@@ -54,16 +55,18 @@ def test_a_limit_of_sessions_is_a_number_from_one(wrong: Any) -> None:
         Lookup(unique=True, limit=2)
 
 
-async def test_the_oldest_session_of_a_user_is_ended_when_there_is_one_too_many(client: NdbClient) -> None:
-    repo = Repository(client, Device)
+async def test_the_oldest_session_of_a_user_is_ended_when_there_is_one_too_many(
+    client: NdbClient, clock: VirtualClock
+) -> None:
+    repo = Repository(client, Device, clock=clock)
     first = await repo.save(Device(user=7, name="a"))
     other = await repo.save(Device(user=8, name="other"))
     for name in "bcd":
-        await asyncio.sleep(0.002)
+        clock.move(1)
         await repo.save(Device(user=7, name=name))
     assert await names(repo) == ["b", "c", "d"]
     assert not await repo.exists(first.tkn)
-    await asyncio.sleep(0.002)
+    clock.move(1)
     other.user = 7
     await repo.save(other)
     assert await names(repo) == ["c", "d", "other"]
@@ -72,7 +75,7 @@ async def test_the_oldest_session_of_a_user_is_ended_when_there_is_one_too_many(
     assert await names(repo) == ["c", "d", "renamed"]
 
 
-async def test_many_at_once_leave_no_more_than_allowed(client: NdbClient) -> None:
-    repo = Repository(client, Device)
+async def test_many_at_once_leave_no_more_than_allowed(client: NdbClient, clock: VirtualClock) -> None:
+    repo = Repository(client, Device, clock=clock)
     await asyncio.gather(*(repo.save(Device(user=7, name=f"{number}")) for number in range(20)))
     assert len(await names(repo)) == 3
