@@ -102,7 +102,8 @@ class NdbServerConnection(PacedConnection):
         if self._admitted:
             self._note_ending(Ending.STOPPING)
         if self._answering is not None:
-            self._answering.cancel()
+            # One turn later: a task that is cancelled before its first step never begins what it was to wait for.
+            self.loop.call_soon(self._answering.cancel)
         self.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:

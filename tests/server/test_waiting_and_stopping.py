@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -14,8 +17,10 @@ from websockets.exceptions import ConnectionClosed
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
+from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import Scope
+from ndb_models.stores.memory import MemoryStore
 from tests.engine.data_sets import tree
 from tests.server.gated_store import GatedStore
 from tests.server.plain_client import GUARD, ask, plain, receive, send
@@ -208,3 +213,42 @@ async def test_a_store_may_limit_the_time_of_its_own_waiting(tmp_path: Path) -> 
     async with server, plain(server) as websocket:
         store.gate.set()
         assert (await ask(websocket, "KV_SAVE", name="keys"))["st"] == 121
+
+
+class CutsWhatItBegins(Engine):
+    """Has the connection that it serves cut just after a request was begun, before anything else runs."""
+
+    def __init__(self, store: MemoryStore, connections: list[NdbServerConnection]) -> None:
+        super().__init__(store)
+        self.connections = connections
+
+    def begin(
+        self, frame: bytes, admin: bool = True, on_miss: Callable[[int], bool] | None = None
+    ) -> bytes | Coroutine[Any, Any, bytes]:
+        asyncio.get_running_loop().call_soon(self.connections[-1].cut)
+        return super().begin(frame, admin, on_miss)
+
+
+async def test_a_connection_that_is_cut_as_a_long_request_begins_leaves_no_coroutine_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connections: list[NdbServerConnection] = []
+    admit = NdbServerConnection.admit
+
+    def remember(connection: NdbServerConnection, *, admin: bool) -> None:
+        connections.append(connection)
+        admit(connection, admin=admin)
+
+    monkeypatch.setattr(NdbServerConnection, "admit", remember)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        engine = CutsWhatItBegins(MemoryStore(), connections)
+        async with asyncio.timeout(GUARD), NdbServer(engine, ServerOptions(port=0)) as server:
+            async with plain(server, max_size=None) as websocket:
+                await send(websocket, "KV_SET", keys={"a": "a" * 500_000})
+                with pytest.raises(ConnectionClosed):
+                    await receive(websocket)
+            connections.clear()
+        del engine
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
