@@ -86,19 +86,23 @@ class Parameters(dict[str, Any]):
     An `expiry` is given as `ExpirySettings`.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("known_text",)
 
     def __init__(self, **body: Any) -> None:
         super().__init__(body)
-        self._text: bytes | None = None
+        self.known_text: bytes | None = None
+        """The text, once it was made. Use `text`, unless a call costs too much."""
 
     @property
     def text(self) -> bytes:
         """The same as members of a JSON object, each with a comma before it. Made once, when a frame needs it."""
-        if self._text is None:
-            expiry: ExpirySettings | None = self.get("expiry")
-            self._text = _members(self if expiry is None else {**self, "expiry": expiry_parameter(expiry)})
-        return self._text
+        if self.known_text is None:
+            self.known_text = self._to_text()
+        return self.known_text
+
+    def _to_text(self) -> bytes:
+        expiry: ExpirySettings | None = self.get("expiry")
+        return _members(self if expiry is None else {**self, "expiry": expiry_parameter(expiry)})
 
 
 def _members(body: Mapping[str, Any]) -> bytes:
@@ -127,9 +131,7 @@ class Conditions(Parameters):
         self.expected: Expected = expected
         self.removed: Collection[str] = removed
 
-    @property
-    def text(self) -> bytes:
-        """The parameters as they stand in a frame."""
+    def _to_text(self) -> bytes:
         body = told_by(self.expected)
         return _members({**body, "remove": [*self.removed]} if self.removed else body)
 
@@ -161,7 +163,8 @@ class Prepared(msgspec.Struct):
 
     def to_frame(self) -> Prepared:
         """Make the frame, for a transport that needs it; return this request."""
-        start, tkn, parameters, values = self.command.request_start, self.tkn, self.body.text, self.values
+        start, tkn, body, values = self.command.request_start, self.tkn, self.body, self.values
+        parameters = body.text if body.known_text is None else body.known_text
         if tkn is None:
             members = parameters if values is None else b'%b,"keys":%b' % (parameters, values.text)
             self.frame = b"%b{%b}}" % (start, members[1:])

@@ -27,7 +27,7 @@ from ndb_models.json_text import ObjectText, split_members
 from ndb_models.repository.arguments import check_arguments, check_expiry, check_namespace, described
 from ndb_models.repository.merged_saves import MergedSaves
 from ndb_models.repository.projecting import Projection
-from ndb_models.schema.codec import ModelCodec
+from ndb_models.schema.codec import UNFIT, ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
 from ndb_models.schema.lifetime import Lifetime
@@ -208,9 +208,10 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
             sent = Stored(stored.tkn, stored.keys, stored.deadline, changes.names, stored.by_another, stored.outdated)
             set_stored(session, sent)
-            compared = self._merged_saves.compared(session, changes.names)
-            if compared and await self._merged_saves.save(session, stored, keys, changes, compared):
-                return
+            if not self._merged_saves.uncompared.issuperset(changes.names):
+                compared = self._merged_saves.compared(session, changes.names)
+                if compared and await self._merged_saves.save(session, stored, keys, changes, compared):
+                    return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
             moved = changed if stored.outdated is None else split_members(changes.after)
@@ -256,7 +257,13 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         read = await self._access.read(tkn, names, USE if extend else LOOK)
         if self._examines_reads or (not read.is_common and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
-        session = codec.load(read.text, tkn)
+        session: M | None
+        try:
+            session = codec.read(read.text)  # as `load`, without a call
+        except UNFIT:
+            session = None
+        if session is None:
+            session = codec.load(read.text, tkn)  # raises the error that says why
         envelope = read.envelope
         if envelope is not None and read.is_common:
             stored = Stored(tkn, read.text, envelope.deadline)

@@ -93,6 +93,8 @@ class MergedSaves(Generic[M]):
         self._save = save
         self._verifies_version = verifies_version
         self._merger = Merger(model)
+        self.uncompared: frozenset[str] = self._merger.uncompared
+        """Fields whose stored value is never compared: the later write wins."""
 
     def compared(self, session: M, names: Collection[str]) -> list[str]:
         """Return those of the changed keys whose stored values are to be compared when they are written.
@@ -100,10 +102,8 @@ class MergedSaves(Generic[M]):
         Raises:
             UnsupportedError: a changed field is marked, and the server is a NemesisDB, which cannot compare.
         """
-        merger = self._merger
-        if merger.uncompared.issuperset(names):
-            return []
-        compared = [name for name in names if merger.needs_compare(name, None, value_of(session, name))]
+        needs_compare = self._merger.needs_compare
+        compared = [name for name in names if needs_compare(name, None, value_of(session, name))]
         if compared and not self._client.may_know(SH_CHANGE):
             self._refuse_marked(compared)
             return []

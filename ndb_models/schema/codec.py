@@ -50,7 +50,6 @@ from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
 
-
 _RESERVED: Final = RESERVED_KEY.encode()
 
 _STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
@@ -59,6 +58,9 @@ _LEFT_OUT: Final = (
     "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
     " that it is left out for, or write it always"
 )
+
+UNFIT: Final = (ValidationError, UnicodeEncodeError)
+"""The errors of reading keys that do not fit a class. The second: a validator's message holds a lone surrogate."""
 
 
 class ModelCodec(Generic[B]):
@@ -79,7 +81,8 @@ class ModelCodec(Generic[B]):
             model.model_rebuild()
         except PydanticUndefinedAnnotation as exc:
             raise SchemaError(self._name, None, f"the type {exc.name!r} of a field is not defined") from exc
-        self._read: Callable[[bytes], B] = reader_of(model)
+        self.read: Callable[[bytes], B] = reader_of(model)
+        """Reads the keys of a model, given as the text of an object. Raises the errors in `UNFIT`; see `load`."""
         self._write: Callable[..., bytes] = writer_of(model)
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
@@ -133,7 +136,7 @@ class ModelCodec(Generic[B]):
     def _read_back(self, model: B, keys: ObjectText) -> B:
         """Return the model that a model's keys make."""
         try:
-            return self._read(keys.text)
+            return self.read(keys.text)
         except ValidationError as exc:
             problems = unreadable(keys) or [*not_numbers(model)] or problems_of(exc)
             raise_without_context(UnstorableError(self._name, [*self._left_out(keys, problems)]), without_values(exc))
@@ -202,7 +205,7 @@ class ModelCodec(Generic[B]):
             ProtocolError: the text is no JSON object. No server stores such a text.
         """
         try:
-            return self._read(text)
+            return self.read(text)
         except ValidationError as exc:
             _check_is_object(text)
             raise_without_context(StoredDataError(self._name, tkn, problems_of(exc)), without_values(exc))
@@ -234,7 +237,7 @@ class ModelCodec(Generic[B]):
         """
         if keys.text == before and not unsure:
             return Changes(NO_KEYS, [], unsure, before)
-        now, stored = keys.raw, raw_members(before)
+        now, stored = raw_members(keys.text), raw_members(before)
         removed = [name for name in unsure if name not in now] if unsure else []
         for name in unsure:
             stored.pop(name, None)
@@ -255,7 +258,7 @@ class ModelCodec(Generic[B]):
             else:
                 is_all = False
         if undecided:
-            differing = {*changed_in_whole(model, keys, before, undecided, self._read, self._write)}
+            differing = {*changed_in_whole(model, keys, before, undecided, self.read, self._write)}
             changed.update({name: now[name] for name in undecided if name in differing and name in now})
             removed += [name for name in undecided if name in differing and name not in now]
             is_all = is_all and differing.issuperset(undecided)

@@ -129,6 +129,7 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
         return None
     names = tuple(fields)
     kinds: list[frozenset[type]] = []
+    collections: list[tuple[str, frozenset[type]]] = []
     looks: list[tuple[str, _Look]] = []
     is_narrowed = False
     for name, field in fields.items():
@@ -137,7 +138,9 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
             return None
         kinds.append(declared.kinds)
         is_narrowed = is_narrowed or declared.is_narrowed
-        if declared.look is not None:
+        if declared.item_kinds is not None:  # without a call for each
+            collections.append((name, declared.item_kinds))
+        elif declared.look is not None:
             looks.append((name, declared.look))
     fits: Callable[..., bool] | None = None
     if is_narrowed:
@@ -157,6 +160,10 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
                 known.add(row)
         if fits is not None and not fits(values, strict=True):
             return False
+        for name, item_kinds in collections:
+            items = values[name]
+            if items is not None and not item_kinds.issuperset(map(type, items)):
+                return False
         for name, comes_back in looks:
             value = values[name]
             if value is not None and not comes_back(value):
@@ -194,11 +201,13 @@ class _Declared(NamedTuple):
         kinds: the types that its values are read as.
         look: tells whether a value of such a type comes back; None if all values do.
         is_narrowed: true if the field does not take all values of such types.
+        item_kinds: the types of the items of a collection, if they are all that `look` looks at; None otherwise.
     """
 
     kinds: frozenset[type]
     look: _Look | None = None
     is_narrowed: bool = False
+    item_kinds: frozenset[type] | None = None
 
 
 def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
@@ -260,7 +269,7 @@ def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return _Declared(frozenset({kind}), comes_back, is_narrowed)
+    return _Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None)
 
 
 def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:

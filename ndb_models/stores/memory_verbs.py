@@ -73,16 +73,12 @@ class MemoryVerbs(SessionTable, Verbs):
         if self._occupancy is not None:
             self._keep(session, new, None if type(new) is ObjectText else parted(keys))
         session.keys = new
-        if session.expiry.duration:
-            self._use(scope, session, session.expiry.extend_on_set_add, now)
-
-    def _use(self, token: SessionToken, session: StoredSession, extends: bool, now: float) -> None:
-        """Restart the timer of a session that expires, if such a use extends it."""
-        deadline = deadline_after_use(session.expiry, extends, session.deadline, now)
-        if deadline >= session.deadline:
+        expiry = session.expiry
+        if expiry.duration:
+            deadline = deadline_after_use(expiry, expiry.extend_on_set_add, session.deadline, now)
+            if deadline < session.deadline:  # the clock was set back
+                self._end_by(scope, session, deadline)
             session.deadline = deadline
-        else:  # the clock was set back
-            self._end_by(token, session, deadline)
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         added = parted(keys)
@@ -98,8 +94,12 @@ class MemoryVerbs(SessionTable, Verbs):
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
             session = self._require(scope)
-        if session.expiry.duration:
-            self._use(scope, session, session.expiry.extend_on_get, now)
+        expiry = session.expiry
+        if expiry.duration:
+            deadline = deadline_after_use(expiry, expiry.extend_on_get, session.deadline, now)
+            if deadline < session.deadline:  # the clock was set back
+                self._end_by(scope, session, deadline)
+            session.deadline = deadline
         keys = session.keys
         if type(keys) is ObjectText and keys.known_names == names:
             return keys
@@ -146,8 +146,12 @@ class MemoryVerbs(SessionTable, Verbs):
         if new is None:
             return False
         self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
-        if session.expiry.duration:
-            self._use(scope, session, session.expiry.extend_on_set_add, now)
+        expiry = session.expiry
+        if expiry.duration:
+            deadline = deadline_after_use(expiry, expiry.extend_on_set_add, session.deadline, now)
+            if deadline < session.deadline:  # the clock was set back
+                self._end_by(scope, session, deadline)
+            session.deadline = deadline
         return True
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
