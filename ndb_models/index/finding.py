@@ -124,17 +124,18 @@ class Finder(Generic[M]):
         if read is None or not all(map(seen.has, values)):
             return seen, None
         try:
-            if self._codec.open or (reading is USE and self._access.is_to_extend(read)):
+            if self._codec.open:
                 session = await self._get(tkn, extend=reading is USE)
             else:
-                read = await self._access.admitted(tkn, read)
-                if reading is USE:
-                    self._access.uses.note(tkn, read)
-                session = await self._take(tkn, read, rewrites=reading is USE)
+                session = await self._take(tkn, await self._access.admitted(tkn, read), rewrites=reading is USE)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return SeenSession(tkn, GONE, {}), None
-        texts = self._codec.texts(session, [value.field for value in values])  # it may have the values only as stored
-        return (None, session) if all(value.is_in(texts) for value in values) else (seen, None)
+        texts = self._codec.texts(session, [value.field for value in values])
+        if not all(value.is_in(texts) for value in values):  # it has the values only as stored
+            return seen, None
+        if reading is USE and not self._codec.open:
+            self._access.use(tkn, read)
+        return None, session
 
     def is_unique(self, values: Sequence[LookupValue]) -> bool:
         """Return True if at most one session can have all these values."""

@@ -209,17 +209,21 @@ class SessionAccess(SessionWriting):
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
     async def used(self, tkn: SessionToken, seen: Read) -> Read:
-        """Let a look at a session count as a read, and return it. Limits the session to the lifetime of its class.
+        """Let a look at a session count as a read, and return it. Limits the session to the lifetime of its class."""
+        read = await self.admitted(tkn, seen)
+        self.use(tkn, read)
+        return read
+
+    def use(self, tkn: SessionToken, seen: Read) -> None:
+        """Let a look at a session count as a read.
 
         If that extends the session, the request for it reads no keys, and is not waited for.
         """
-        read = await self.admitted(tkn, seen)
-        self.uses.note(tkn, read)
-        if self.is_to_extend(read):
+        self.uses.note(tkn, seen)
+        if self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
                 self._client.in_background(_answered(begun))
-        return read
 
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
