@@ -18,6 +18,8 @@ T = TypeVar("T")
 _TOGETHER: Final = 16
 # Longer lists of names are padded to one of a few lengths, so that SQLite knows the statements already.
 _LONGEST_LIST: Final = 512
+# Rows that are read before their size is looked at.
+_ROWS: Final = 64
 
 
 def signed(number: int) -> int:
@@ -64,28 +66,23 @@ class Keys:
         """Return the keys with these names, in the order of the names. Missing keys are left out.
 
         Raises:
-            TooLargeError: several names and values are larger together than `most` bytes. They were not copied.
+            TooLargeError: several names and values are larger together than `most` bytes. Of those beyond, only a few
+                were read.
         """
-        if most is not None and len(names) > _TOGETHER and self._exceeds(names, most):
-            raise TooLargeError(most)
         found: dict[str, bytes] = {}
+        size = 0
         for part in _parts(names, _LONGEST_LIST):
             select = _select(self._is_session, "key, value", _length(part))
-            found.update(self._connection.execute(select, self._list(part)))
-        if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
-            raise TooLargeError(most)
+            rows = self._connection.execute(select, self._list(part))
+            while some := dict(rows.fetchmany(_ROWS)):
+                found.update(some)
+                if most is None:
+                    continue
+                size += sum(map(len, some)) + sum(map(len, some.values()))
+                if size > most and len(found) > 1:
+                    rows.close()
+                    raise TooLargeError(most)
         return {name: found[name] for name in names if name in found}
-
-    def _exceeds(self, names: Sequence[str], most: int) -> bool:
-        """Tell whether several names and values are larger together than `most` bytes, without copying them."""
-        size = found = 0
-        for part in _parts(names, _LONGEST_LIST):
-            select = _select(self._is_session, "total(length(key) + length(value)), count(*)", _length(part))
-            ((more, number),) = self._connection.execute(select, self._list(part))
-            size, found = size + int(more), found + number
-            if size > most and found > 1:
-                return True
-        return False
 
     def read_all(self) -> dict[str, bytes]:
         """Return all keys."""
