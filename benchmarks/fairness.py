@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.floods import FLOODS, FURTHER_FLOODS, Target, flooding, latencies, percentile
+from benchmarks.floods import FLOODS, FURTHER_FLOODS, Target, flooding, latencies, percentile, pipelined
 from benchmarks.harness import loop_factories, table
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
@@ -26,7 +26,18 @@ from ndb_models.server.running import pass_over_program
 from ndb_models.stores.opening import open_store
 
 CONNECTIONS: Final = 4
-_HEAD: Final = ("flood", "requests/s", "share of alone", "p50 ms", "p99 ms", "longest ms", "p99 of turns, CPU ms")
+_IN_FLIGHT: Final = 64
+_HEAD: Final = (
+    "flood",
+    "one at a time, 1/s",
+    "of alone",
+    f"{_IN_FLIGHT} in flight, 1/s",
+    "of alone",
+    "p50 ms",
+    "p99 ms",
+    "longest ms",
+    "p99 of turns, CPU ms",
+)
 _TLS: Final = Path(__file__).parent.parent / "tests" / "transport" / "tls"
 
 
@@ -117,6 +128,7 @@ def measure(loop: str, seconds: float, store: str, workers: int, *, tls: bool) -
     """Print the table of one loop."""
     with fairness_server(loop, store, workers, tls=tls) as server:
         alone = len(latencies(server.target, seconds)) / seconds
+        busy_alone = pipelined(server.target, seconds, _IN_FLIGHT)
         rows: list[tuple[str, ...]] = []
         for kind in (*FLOODS, *FURTHER_FLOODS):
             with flooding(server.target, kind, CONNECTIONS):
@@ -124,11 +136,14 @@ def measure(loop: str, seconds: float, store: str, workers: int, *, tls: bool) -
                 server.turns()
                 taken = latencies(server.target, seconds)
                 turns = server.turns()
+                busy = pipelined(server.target, seconds, _IN_FLIGHT)
             rate = len(taken) / sum(taken)
             times = (percentile(taken, 0.5), percentile(taken, 0.99), max(taken), turns)
-            rows.append((kind, f"{rate:,.0f}", f"{rate / alone:.2f}", *(f"{each * 1e3:.2f}" for each in times)))
+            rates = (f"{rate:,.0f}", f"{rate / alone:.2f}", f"{busy:,.0f}", f"{busy / busy_alone:.2f}")
+            rows.append((kind, *rates, *(f"{each * 1e3:.2f}" for each in times)))
     way = f"{loop}, {store}, {workers} worker(s), {'TLS' if tls else 'TCP'}"
-    table(f"One client beside a flood on {CONNECTIONS} connections ({way}; alone {alone:,.0f} requests/s)", _HEAD, rows)
+    alone_at = f"alone {alone:,.0f} and {busy_alone:,.0f} requests/s"
+    table(f"One client beside a flood on {CONNECTIONS} connections ({way}; {alone_at})", _HEAD, rows)
 
 
 def main() -> None:
