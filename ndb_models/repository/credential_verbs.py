@@ -84,7 +84,11 @@ class CredentialVerbs(CoreVerbs[M]):
         if read is None:
             return None
         try:
-            return await self._take(tkn, await self._access.used(tkn, read)) if at_once else await self.get(tkn)
+            if not at_once:
+                return await self.get(tkn)
+            read = await self._access.admitted(tkn, read)
+            self._access.use(tkn, read)
+            return await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
 

@@ -208,12 +208,6 @@ class SessionAccess(SessionWriting):
         """Return True if a read may extend the session and the look at it did not."""
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
-    async def used(self, tkn: SessionToken, seen: Read) -> Read:
-        """Let a look at a session count as a read, and return it. Limits the session to the lifetime of its class."""
-        read = await self.admitted(tkn, seen)
-        self.use(tkn, read)
-        return read
-
     def use(self, tkn: SessionToken, seen: Read) -> None:
         """Let a look at a session count as a read.
 
