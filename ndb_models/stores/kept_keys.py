@@ -25,7 +25,7 @@ def kept(keys: Mapping[str, bytes]) -> Kept:
     if type(keys) is ObjectText:
         return keys
     if 0 < len(keys) <= _MEMBERS:
-        text = ObjectText.joined(keys)
+        text = ObjectText.to_keep(keys)
         if len(text.text) <= _BYTES:
             return text
     return dict(keys)
@@ -70,7 +70,7 @@ def without(keys: Kept, names: Set[str]) -> Kept:
     if names.isdisjoint(keys):
         return keys
     rest = {name: value for name, value in parted(keys).items() if name not in names}
-    return ObjectText.joined(rest) if rest and type(keys) is ObjectText else rest
+    return ObjectText.to_keep(rest) if rest and type(keys) is ObjectText else rest
 
 
 def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
