@@ -45,8 +45,8 @@ _LOSSES: Final = 3
 _SHORTEST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.25
 
-# The text of a removed field: null is not looked up.
-_NULL: Final = b"null"
+NULL: Final = b"null"
+"""The text of a removed field for the index: null is not looked up."""
 
 
 async def pause(attempts: int) -> None:
@@ -92,6 +92,8 @@ class MergedSaves(Generic[M]):
         self._read = read
         self._save = save
         self._verifies_version = verifies_version
+        # Models that are being saved, by identity, each with a future for those who wait for that.
+        self._under_way: dict[int, asyncio.Future[None] | None] = {}
         self._merger = Merger(model)
         self.uncompared: frozenset[str] = self._merger.uncompared
         """Fields whose stored value is never compared: the later write wins."""
@@ -124,28 +126,43 @@ class MergedSaves(Generic[M]):
             changes: what changed since then.
             compared: the keys whose stored values are compared.
         """
-        written: frozenset[str] = frozenset()
+        self._under_way[id(session)] = None
         try:
-            if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
-                await self._write(stored, changes, self._texts(changes, compared))
-                set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
-                return True
-        except UnsupportedError:
-            self._refuse_marked(compared)
-            return False
-        except ContestedError as exc:
-            written = exc.written
-        except ConnectionLostError as exc:
-            if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
-                raise
-        async with MERGES.holding(self._client, stored.tkn):
-            await self._merge(session, stored, keys, changes.names - written)
-        return True
+            written: frozenset[str] = frozenset()
+            try:
+                if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
+                    await self._write(stored, changes, self._texts(changes, compared))
+                    set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
+                    return True
+            except UnsupportedError:
+                self._refuse_marked(compared)
+                return False
+            except ContestedError as exc:
+                written = exc.written
+            except ConnectionLostError as exc:
+                if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
+                    raise
+            async with MERGES.holding(self._client, stored.tkn):
+                await self._merge(session, stored, keys, changes.names - written)
+            return True
+        finally:
+            waiting = self._under_way.pop(id(session), None)
+            if waiting is not None:
+                waiting.set_result(None)
+
+    async def settled(self, session: M) -> Stored:
+        """Wait until no save of this very model is under way, and return what is known to be stored then."""
+        under_way = self._under_way
+        while id(session) in under_way:
+            waiting = under_way[id(session)] = under_way[id(session)] or asyncio.get_running_loop().create_future()
+            await asyncio.wait([waiting])
+        return _known(session)
 
     async def _merge(self, session: M, stored: Stored, keys: ObjectText, names: Collection[str]) -> None:
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
+        sent = codec.load(stored.sent, tkn) if not stored.unsure.isdisjoint(names) else None
         losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
@@ -154,6 +171,9 @@ class MergedSaves(Generic[M]):
                 await self._save(theirs)
                 continue
             set_values(theirs, self._merger.merge(base, mine, theirs, names), names)
+            if sent is not None:  # what an earlier save sent may be stored, and may be taken back by now
+                unsure = self._of_unsure(stored, (base, sent, mine), now, names)
+                set_values(theirs, self._merger.merge(sent, mine, theirs, unsure), unsure)
             merged = codec.dump(theirs)
             changes = codec.changes(theirs, merged, now.keys)
             try:
@@ -173,6 +193,27 @@ class MergedSaves(Generic[M]):
                 set_stored(session, Stored(tkn, merged.text, now.deadline))
                 return
         raise ConflictError(self._name, min(names), ATTEMPTS)
+
+    def _of_unsure(self, stored: Stored, models: tuple[M, M, M], now: Stored, names: Collection[str]) -> list[str]:
+        """Return the fields to which the changes since an earlier save, which may have been done, are made as well.
+
+        That does no harm if the earlier change makes no difference where it was made. Other changes, such as sums, are
+        only taken back, and only if the stored value is the one that was sent.
+
+        Args:
+            stored: the state before the earlier save.
+            models: as it was read; as the earlier save sent it; as it is to be saved now.
+            now: the state as it is stored by now.
+            names: the changed fields.
+        """
+        base, sent, mine = models
+        texts, sent_texts = split_members(now.keys), split_members(stored.sent)
+        return [
+            name
+            for name in stored.unsure.intersection(names)
+            if self._makes_no_difference_twice(base, sent, name)
+            or (texts.get(name) == sent_texts.get(name) and is_same(value_of(base, name), value_of(mine, name)))
+        ]
 
     def _bring_up_to_date(self, session: M, mine: M, keys: ObjectText, merged: M) -> None:
         """Give a model the merged values, and make the changes to them that it has got meanwhile."""
@@ -219,7 +260,7 @@ class MergedSaves(Generic[M]):
         if self._index is None:
             await write()
         else:
-            moved = {**changes.changed, **dict.fromkeys(changes.removed, _NULL)}
+            moved = {**changes.changed, **dict.fromkeys(changes.removed, NULL)}
             await change_indexed(self._index, stored, moved, write)
 
     @staticmethod
@@ -233,11 +274,14 @@ class MergedSaves(Generic[M]):
         That is so if they make no difference where they were made: it is of a sum, and of what is appended to a list.
         """
         base, mine = (self._codec.load(text, stored.tkn) for text in (stored.keys, keys.text))
+        return all(self._makes_no_difference_twice(base, mine, name) for name in names)
+
+    def _makes_no_difference_twice(self, base: M, mine: M, name: str) -> bool:
         try:
-            again = self._merger.merge(base, mine, mine, names)
+            again = self._merger.merge(base, mine, mine, [name])
         except ConflictError:
             return False
-        return all(is_same(again[name], value_of(mine, name)) for name in names if name in again)
+        return name not in again or is_same(again[name], value_of(mine, name))
 
 
 def _known(session: SessionModel) -> Stored:
