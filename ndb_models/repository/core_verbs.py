@@ -112,7 +112,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             client, self._access, self._creation, self._upgrading, model, schema, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
-        # True if the creation of a session may end others.
+        # True if a session that takes a value may end others.
         self._is_limited = any(lookup.limit is not None for lookup in lookups_of(model).values())
         self._merged_saves = MergedSaves(
             client,

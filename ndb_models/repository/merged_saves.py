@@ -224,29 +224,31 @@ class MergedSaves(Generic[M]):
         take_over(session, merged)
         object.__setattr__(session, "__pydantic_private__", private)
 
-    async def save_unless_changed(self, session: M, stored: Stored) -> bool:
-        """Write the changes of a model if no field of its session has changed since; tell whether that was so.
+    async def save_unless_changed(self, session: M, stored: Stored) -> ObjectText | None:
+        """Write the changes of a model if no field of its session has changed since. Return its keys; None if one has.
 
         Raises:
+            PayloadTooLargeError: one frame cannot hold the changes.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
         if stored.outdated is not None:
             await self._save(await self._read(stored.tkn))
-            return False
+            return None
         keys = self._codec.dump(session)
         changes = self._codec.changes(session, keys, stored.keys)
         expected: dict[str, bytes | None] = {**dict.fromkeys(changes.names), **split_members(stored.keys)}
         try:
-            await self._write(stored, changes, expected)
+            await self._write(stored, changes, expected, at_once=True)
         except ContestedError:
-            return False
+            return None
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
-        return True
+        return keys
 
-    async def _write(self, stored: Stored, changes: Changes, expected: Expected) -> None:
-        """Write changes if the keys are as expected.
+    async def _write(self, stored: Stored, changes: Changes, expected: Expected, *, at_once: bool = False) -> None:
+        """Write changes if the keys are as expected; `at_once` refuses to write them in several frames.
 
         Raises:
+            PayloadTooLargeError: one frame cannot hold them `at_once`.
             ContestedError: they are not, or other code wrote the session in another version.
         """
         changed = changes.changed
@@ -256,7 +258,7 @@ class MergedSaves(Generic[M]):
                 raise ContestedError
             changed = self._upgrading.signed(read, changed)
             expected = {**expected, RESERVED_KEY: read.reserved} if read.envelope is not None else expected
-        write = partial(self._access.change_if, stored.tkn, changed, changes.removed, expected)
+        write = partial(self._access.change_if, stored.tkn, changed, changes.removed, expected, at_once=at_once)
         if self._index is None:
             await write()
         else:

@@ -14,9 +14,11 @@ from pydantic import BaseModel, Field, model_validator
 
 from ndb_models import (
     ConflictError,
+    InvalidArgumentError,
     Lookup,
     Merge,
     NdbClient,
+    PayloadTooLargeError,
     Repository,
     SessionGoneError,
     SessionModel,
@@ -465,6 +467,56 @@ class TestMutate:
             await shops.mutate(shop.tkn, lambda mine: Shop())  # type: ignore[arg-type,return-value]  # the mistake
         with pytest.raises(ValueError, match="at least 1"):
             await shops.mutate(shop.tkn, lambda mine: None, attempts=0)
+
+    @pytest.mark.parametrize("attempts", ["3", True, 1.5, None])
+    async def test_attempts_are_a_whole_number(self, shops: Repository[Shop], attempts: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match="attempts"):
+            await shops.mutate((await shops.save(Shop())).tkn, lambda mine: None, attempts=attempts)
+
+    @pytest.mark.parametrize("change", [None, Shop(), "page"])
+    async def test_what_is_no_function_is_refused(self, shops: Repository[Shop], change: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match="function"):
+            await shops.mutate((await shops.save(Shop())).tkn, change)
+
+    @pytest.mark.parametrize("verb", ["save", "rotate", "refresh"])
+    async def test_a_function_that_saves_its_model_itself_is_refused_at_its_first_call(
+        self, shops: Repository[Shop], verb: str
+    ) -> None:
+        shop = await shops.save(Shop())
+        calls = 0
+
+        async def itself(mine: Shop) -> None:
+            nonlocal calls
+            calls += 1
+            mine.log.append("x")
+            await getattr(shops, verb)(mine)
+
+        with pytest.raises(InvalidArgumentError, match=r"mutate\(\) reads and saves"):
+            await shops.mutate(shop.tkn, itself)
+        assert calls == 1
+
+    async def test_changes_that_one_frame_cannot_hold_are_refused_since_frames_are_not_one_step(self) -> None:
+        class Large(SessionModel, schema="mutated-large"):
+            log: list[str] = []
+            page: str = ""
+
+        options = ServerOptions(port=0, max_payload=1024)
+        async with (
+            NdbServer(RecordingEngine(MemoryStore()), options) as server,
+            NdbClient.connect(server.uri, max_payload=1024) as client,
+        ):
+            repo = Repository(client, Large)
+            large = await repo.save(Large())
+
+            def fill(mine: Large) -> None:
+                mine.log.append("x" * 500)
+                mine.page = "y" * 500
+
+            with pytest.raises(PayloadTooLargeError, match="one step"):
+                await repo.mutate(large.tkn, fill)
+            assert await repo.get(large.tkn) == Large()
+            await repo.mutate(large.tkn, lambda mine: mine.log.append("x" * 400))
+            assert (await repo.get(large.tkn)).log == ["x" * 400]
 
     async def test_a_session_that_has_ended_is_told(self, shops: Repository[Shop]) -> None:
         with pytest.raises(SessionGoneError):
