@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, ConnectionLostError, UnsupportedError
+from ndb_models.errors import ConflictError, ConnectionLostError, StoredDataError, UnstorableError, UnsupportedError
 from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
@@ -174,7 +174,7 @@ class MergedSaves(Generic[M]):
             if sent is not None:  # what an earlier save sent may be stored, and may be taken back by now
                 unsure = self._of_unsure(stored, (base, sent, mine), now, names)
                 set_values(theirs, self._merger.merge(sent, mine, theirs, unsure), unsure)
-            merged = codec.dump(theirs)
+            theirs, merged = self._whole(theirs, tkn)
             changes = codec.changes(theirs, merged, now.keys)
             try:
                 if changes.names:
@@ -193,6 +193,27 @@ class MergedSaves(Generic[M]):
                 set_stored(session, Stored(tkn, merged.text, now.deadline))
                 return
         raise ConflictError(self._name, min(names), ATTEMPTS)
+
+    def _whole(self, merged: M, tkn: SessionToken) -> tuple[M, ObjectText]:
+        """Return a model of merged values as its validators leave it, and its keys.
+
+        The values of two models that each fit may need a validator once more: one that works out a total, or one that
+        keeps the last ten items of a list.
+
+        Raises:
+            UnstorableError: the values do not fit together.
+        """
+        try:
+            return merged, self._codec.dump(merged)
+        except UnstorableError as exc:
+            unfit = exc
+        try:
+            read = self._codec.load(self._codec.written(merged).text, tkn)
+        except (StoredDataError, UnstorableError):
+            read = None
+        if read is None:
+            raise unfit
+        return read, self._codec.dump(read)
 
     def _of_unsure(self, stored: Stored, models: tuple[M, M, M], now: Stored, names: Collection[str]) -> list[str]:
         """Return the fields to which the changes since an earlier save, which may have been done, are made as well.

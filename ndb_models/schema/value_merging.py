@@ -16,6 +16,7 @@ The base of a new value is an empty one: of a key that both added, and of None t
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Generator, ItemsView, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -43,6 +44,10 @@ class ConflictFound(Exception):  # noqa: N818 - not an error: it says what was f
     """Both changed a value that is marked `Merge.conflict`."""
 
 
+class NoSumFound(Exception):  # noqa: N818 - as above
+    """The sum of two changes of a value that is marked `Merge.add` is too large to be exact."""
+
+
 def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) -> object:
     """Return what becomes of `theirs` if the change from `base` to `mine` is made to it.
 
@@ -56,6 +61,7 @@ def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) ->
 
     Raises:
         ConflictFound: both changed a value that is marked `Merge.conflict`.
+        NoSumFound: a sum is too large.
     """
     result = _merged(base, mine, theirs, rule)
     running: list[_Merging] = [result] if isinstance(result, GeneratorType) else []
@@ -131,12 +137,24 @@ def _sum(base: Any, mine: Any, theirs: Any) -> Any:
     try:
         added = mine if _is_nothing(base) else _subtract(mine, base)
         result = added if _is_nothing(theirs) else _add(theirs, added)
-    except (TypeError, ArithmeticError):  # not numbers after all, or too large to be exact
+        is_sum = result - result == result - result  # False for an infinity or NaN
+    except TypeError:  # not numbers after all
         return mine
-    if result != result:  # NaN, of two infinities
-        return mine
+    except ArithmeticError:
+        is_sum = False
+    if not is_sum:
+        if any(map(_is_infinite, (base, mine, theirs))):
+            return mine
+        raise NoSumFound
     kind: type[Any] = type(mine)
     return kind(result) if type(result) is not kind and issubclass(kind, type(result)) else result
+
+
+def _is_infinite(value: Any) -> bool:
+    """Tell whether a number is an infinity or NaN."""
+    if isinstance(value, Decimal):
+        return not value.is_finite()
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _add(one: Any, other: Any) -> Any:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, Self
 
 import pytest
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from ndb_models import (
     ConflictError,
@@ -158,6 +158,42 @@ async def test_the_merged_whole_is_validated_before_it_is_written(client: NdbCli
         one.cart = {"b": 1}
         await repo.save(one)
         assert (await repo.get(one.tkn)).cart == {**theirs, "b": 1}
+
+
+async def test_what_a_validator_works_out_is_worked_out_of_the_merged_values(client: NdbClient) -> None:
+    class Till(SessionModel, schema="merged-till"):
+        prices: dict[str, int] = {}
+        pages: Annotated[list[str], AfterValidator(lambda pages: pages[-3:])] = []
+        total: int = 0
+
+        @model_validator(mode="after")
+        def _sum(self) -> Self:
+            vars(self)["total"] = sum(self.prices.values())
+            return self
+
+    repo = Repository(client, Till)
+    one, other = await two_of(repo, Till(pages=["a", "b"]))
+    one.prices["one"], one.total = 1, 1
+    one.pages.append("one")
+    other.prices["other"], other.total = 2, 2
+    other.pages.append("other")
+    await repo.save(other)
+    await repo.save(one)
+    assert one == Till(prices={"one": 1, "other": 2}, total=3, pages=["b", "other", "one"])
+    assert await repo.get(one.tkn) == one
+
+
+async def test_a_sum_that_no_number_holds_is_refused(client: NdbClient) -> None:
+    class Weight(SessionModel, schema="merged-weight"):
+        grams: Annotated[float | None, Merge.add] = None
+
+    repo = Repository(client, Weight)
+    one, other = await two_of(repo, Weight())
+    one.grams = other.grams = 1.5e308
+    await repo.save(other)
+    with pytest.raises(UnstorableError, match="grams"):
+        await repo.save(one)
+    assert (await repo.get(one.tkn)).grams == 1.5e308
 
 
 async def test_a_session_that_has_ended_is_not_revived(shops: Repository[Shop]) -> None:
