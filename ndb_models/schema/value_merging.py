@@ -29,7 +29,7 @@ from pydantic import BaseModel
 
 from ndb_models.schema.lossless import MOST_DIGITS
 from ndb_models.schema.merge_marks import Merge
-from ndb_models.schema.merge_rules import BY_STRUCTURE, MergeRule, rules_of
+from ndb_models.schema.merge_rules import BY_STRUCTURE, MergeRule, rule_of_extras, rules_of
 from ndb_models.schema.value_equality import OF_CHANGES, difference
 from ndb_models.schema.value_kinds import ABSENT, EXACT, attributes, stored_names
 
@@ -188,9 +188,9 @@ def _mappings(base: Mapping[Any, Any], mine: Mapping[Any, Any], theirs: Any, rul
         if key not in mine:
             _check_removal(base[key], theirs.get(key, ABSENT), rule.of(key))
             result.pop(key, None)
-    of_values, members = rule.values or BY_STRUCTURE, rule.members
+    of_values, members, of_members = rule.of_values, rule.members, rule.of_members
     for key, value in mine.items():
-        inner = of_values if members is None else members.get(key, BY_STRUCTURE)
+        inner = of_values if members is None else members.get(key, of_members)
         merged = _merged(base.get(key, ABSENT), value, theirs.get(key, ABSENT), inner)
         if isinstance(merged, GeneratorType):
             merged = yield merged
@@ -255,7 +255,7 @@ def _extended(values: Any, further: list[Any]) -> Any:
 
 def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    result, rules = copy.copy(theirs), rules_of(kind)
+    result, rules = copy.copy(theirs), rules_of(kind, rule.default)
     # Not as attributes: reading a deprecated field would warn, and a frozen model takes none.
     fields = vars(result)
     for name in [name for name in fields if name not in kind.__pydantic_fields__]:
@@ -269,14 +269,14 @@ def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule
             fields[name] = merged
     if mine.__pydantic_extra__ is not None:
         extras = (base.__pydantic_extra__ or {}, mine.__pydantic_extra__, theirs.__pydantic_extra__ or {})
-        object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, BY_STRUCTURE)))
+        object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, rule_of_extras(kind, rule.default))))
     object.__setattr__(result, "__pydantic_fields_set__", theirs.model_fields_set | mine.model_fields_set)
     return result
 
 
 def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    result, rules = copy.copy(theirs), rules_of(kind)
+    result, rules = copy.copy(theirs), rules_of(kind, rule.default)
     before, now = attributes(base, mine)
     for name, value in now.items():
         merged = _merged(before[name], value, getattr(theirs, name, ABSENT), rules.get(name, BY_STRUCTURE))
@@ -289,7 +289,7 @@ def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging
 
 def _named_tuples(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    rules = rules_of(kind)
+    rules = rules_of(kind, rule.default)
     values: list[object] = []
     for name, before, now, stored in zip(kind._fields, base, mine, theirs, strict=True):
         merged = _merged(before, now, stored, rules.get(name, BY_STRUCTURE))

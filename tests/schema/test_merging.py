@@ -412,6 +412,62 @@ def test_a_class_keyword_says_how_fields_without_a_mark_are_merged() -> None:
         strict.merge(base, mine, Strict.model_validate({"x": 2}), ["x"])
 
 
+class Stand(BaseModel, extra="allow"):
+    sold: Annotated[int, Merge.add] = 0
+    owner: str = ""
+    goods: list[str] = []
+
+
+@dataclass
+class Booth:
+    sold: Annotated[int, Merge.add] = 0
+    owner: str = ""
+
+
+class Stall(TypedDict, total=False):
+    sold: Annotated[int, Merge.add]
+    owner: str
+
+
+class Market(SessionModel, merge=Merge.conflict):
+    stand: Stand = Stand()
+    stands: dict[str, dict[str, Stand]] = {}
+    booth: Booth = Booth()
+    stall: Stall = {}
+
+
+class LaterMarket(Market, merge=Merge.later):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "mine", "theirs"),
+    [
+        ("stand", {}, {"owner": "me"}, {"owner": "you"}),
+        ("stand", {}, {"goods": ["me"]}, {"goods": ["you"]}),
+        ("stand", {}, {"extra": ["me"]}, {"extra": ["you"]}),
+        ("stands", {"a": {"b": {}}}, {"a": {"b": {"owner": "me"}}}, {"a": {"b": {"owner": "you"}}}),
+        ("booth", {}, {"owner": "me"}, {"owner": "you"}),
+        ("stall", {}, {"owner": "me"}, {"owner": "you"}),
+    ],
+)
+def test_a_class_keyword_applies_beside_marks_at_every_depth(name: str, base: Any, mine: Any, theirs: Any) -> None:
+    given = [{name: value} for value in (base, mine, theirs)]
+    with pytest.raises(ConflictError, match=rf"Market\.{name}"):
+        Merger(Market).merge(*map(Market.model_validate, given), [name])
+    one, now = (LaterMarket.model_validate(each) for each in (given[0], given[1]))
+    assert Merger(LaterMarket).merge(one, now, LaterMarket.model_validate(given[2]), [name]) == {
+        name: getattr(now, name)
+    }
+
+
+@pytest.mark.parametrize("name", ["stand", "booth", "stall"])
+def test_marks_count_beside_a_class_keyword(name: str) -> None:
+    base, mine, theirs = (Market.model_validate({name: {"sold": sold}}) for sold in (1, 3, 5))
+    merged = Merger(Market).merge(base, mine, theirs, [name])
+    assert merged == {name: getattr(Market.model_validate({name: {"sold": 7}}), name)}
+
+
 def test_a_session_inside_of_a_session_is_merged_as_its_class_says() -> None:
     class Inner(SessionModel, merge=Merge.conflict):
         name: str = ""
