@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, InvalidArgumentError
+from ndb_models.errors import ConflictError, InvalidArgumentError, UnsupportedError
 from ndb_models.json_text import ObjectText
 from ndb_models.repository.core_verbs import CoreVerbs, known
 from ndb_models.repository.merged_saves import ATTEMPTS, pause
@@ -66,7 +66,8 @@ class ChangingVerbs(CoreVerbs[M]):
         The function is given a model as it is stored, and changes it; it may be asynchronous. The result is written if
         no field of the session has changed since it was read. Otherwise the function is called again, with a fresh
         model, until its result fits. So it may look at some fields to change others, such as a balance before a
-        payment. Apart from the model, it should have no effect, since it may run several times.
+        payment. Apart from the model, it should have no effect, since it may run several times. Of a class with
+        `extra="allow"`, a key that another request adds meanwhile is not noticed.
 
         If the function raises, no field is written. A lost connection may leave it unknown whether the result was
         written; the error then says so.
@@ -112,6 +113,8 @@ class ChangingVerbs(CoreVerbs[M]):
         if not self._client.may_know(SH_CHANGE):
             raise unsupported("mutate()", SH_CHANGE)
         session = await self.get(tkn)
+        if known(session).outdated is not None:
+            await self.save(session)
         stored = known(session)
         returned: object = change(session)
         if inspect.isawaitable(returned):
@@ -122,7 +125,10 @@ class ChangingVerbs(CoreVerbs[M]):
             raise InvalidArgumentError(
                 "the function given to mutate() only changes its model: mutate() reads and saves it"
             )
-        keys = await self._merged_saves.save_unless_changed(session, stored)
+        try:
+            keys = await self._merged_saves.save_unless_changed(session, stored)
+        except UnsupportedError:
+            raise unsupported("mutate()", SH_CHANGE) from None
         if keys is None:
             return None
         await self._end_surplus(keys)

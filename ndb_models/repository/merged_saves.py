@@ -248,16 +248,16 @@ class MergedSaves(Generic[M]):
     async def save_unless_changed(self, session: M, stored: Stored) -> ObjectText | None:
         """Write the changes of a model if no field of its session has changed since. Return its keys; None if one has.
 
+        An upgrade of the session must be written already.
+
         Raises:
             PayloadTooLargeError: one frame cannot hold the changes.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
-        if stored.outdated is not None:
-            await self._save(await self._read(stored.tkn))
-            return None
         keys = self._codec.dump(session)
         changes = self._codec.changes(session, keys, stored.keys)
-        expected: dict[str, bytes | None] = {**dict.fromkeys(changes.names), **split_members(stored.keys)}
+        absent = dict.fromkeys((*self._codec.names, *changes.names))
+        expected: dict[str, bytes | None] = {**absent, **split_members(stored.keys)}
         try:
             await self._write(stored, changes, expected, at_once=True)
         except ContestedError:

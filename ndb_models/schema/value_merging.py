@@ -137,12 +137,11 @@ def _sum(base: Any, mine: Any, theirs: Any) -> Any:
     try:
         added = mine if _is_nothing(base) else _subtract(mine, base)
         result = added if _is_nothing(theirs) else _add(theirs, added)
-        is_sum = result - result == result - result  # False for an infinity or NaN
     except TypeError:  # not numbers after all
         return mine
     except ArithmeticError:
-        is_sum = False
-    if not is_sum:
+        result = None
+    if result is None or _is_infinite(result):
         if any(map(_is_infinite, (base, mine, theirs))):
             return mine
         raise NoSumFound

@@ -554,6 +554,56 @@ class TestMutate:
             await repo.mutate(large.tkn, lambda mine: mine.log.append("x" * 400))
             assert (await repo.get(large.tkn)).log == ["x" * 400]
 
+    async def test_a_field_that_is_not_stored_yet_is_compared_too(self, client: NdbClient) -> None:
+        repo = Repository(client, Shop)
+        shop = await repo.save(Shop())
+        await client.sh_rmv(["page"], shop.tkn)  # as if the class had been without it
+        seen: list[str] = []
+
+        async def look(mine: Shop) -> None:
+            seen.append(mine.page)
+            if len(seen) == 1:
+                await repo.update(shop.tkn, page="new")
+            mine.log.append(mine.page)
+
+        await repo.mutate(shop.tkn, look)
+        assert seen == ["", "new"]
+        assert (await repo.get(shop.tkn)).log == ["new"]
+
+    async def test_an_older_session_is_upgraded_first_which_is_no_attempt(self, client: NdbClient) -> None:
+        class Old(SessionModel, schema="mutated-versions"):
+            cart: dict[str, int] = {}
+
+        @in_place_of(Old)
+        class New(SessionModel, schema="mutated-versions", version=2):
+            cart: dict[str, int] = {}
+
+        @New.upgrade(1)
+        def with_one_more(keys: dict[str, Any]) -> dict[str, Any]:
+            return {**keys, "cart": {**keys["cart"], "upgraded": 1}}
+
+        old = await Repository(client, Old).save(Old(cart={"old": 1}))
+        repo = Repository(client, New)
+        calls = 0
+
+        def change(mine: New) -> None:
+            nonlocal calls
+            calls += 1
+            mine.cart["new"] = 1
+
+        mutated = await repo.mutate(old.tkn, change, attempts=1)
+        assert calls == 1
+        assert mutated.cart == {"old": 1, "upgraded": 1, "new": 1}
+        assert await repo.get(old.tkn) == mutated
+
+    async def test_a_nemesisdb_refuses_it_by_its_name(self, nemesisdb_client: NdbClient) -> None:
+        repo = Repository(nemesisdb_client, Shop)
+        shop = await repo.save(Shop())
+        for _ in range(2):
+            with pytest.raises(UnsupportedError, match=r"mutate\(\)"):
+                await repo.mutate(shop.tkn, lambda mine: mine.log.append("x"))
+        assert (await repo.get(shop.tkn)).log == []
+
     async def test_a_session_that_has_ended_is_told(self, shops: Repository[Shop]) -> None:
         with pytest.raises(SessionGoneError):
             await shops.mutate(5, lambda mine: None)

@@ -452,13 +452,15 @@ class LaterMarket(Market, merge=Merge.later):
     ],
 )
 def test_a_class_keyword_applies_beside_marks_at_every_depth(name: str, base: Any, mine: Any, theirs: Any) -> None:
-    given = [{name: value} for value in (base, mine, theirs)]
+    def models(kind: type[Market]) -> tuple[Market, Market, Market]:
+        one, other, third = (kind.model_validate({name: value}) for value in (base, mine, theirs))
+        return one, other, third
+
     with pytest.raises(ConflictError, match=rf"Market\.{name}"):
-        Merger(Market).merge(*map(Market.model_validate, given), [name])
-    one, now = (LaterMarket.model_validate(each) for each in (given[0], given[1]))
-    assert Merger(LaterMarket).merge(one, now, LaterMarket.model_validate(given[2]), [name]) == {
-        name: getattr(now, name)
-    }
+        Merger(Market).merge(*models(Market), [name])
+    before, now, stored = models(LaterMarket)
+    assert Merger(Market).marked == Merger(LaterMarket).marked
+    assert Merger[Market](LaterMarket).merge(before, now, stored, [name]) == {name: getattr(now, name)}
 
 
 @pytest.mark.parametrize("name", ["stand", "booth", "stall"])
