@@ -206,7 +206,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-            set_stored(session, stored.while_sent(changes.names, changes.after))
+            before = (stored.tkn, stored.keys, stored.deadline, changes.names)
+            set_stored(session, Stored(*before, stored.by_another, stored.outdated, changes.after))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
                 if compared and await self._merged_saves.save(session, stored, keys, changes, compared):

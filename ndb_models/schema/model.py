@@ -83,10 +83,6 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     # The keys after that write, if it was carried out.
     sent: bytes = b"{}"
 
-    def while_sent(self, names: frozenset[str], after: bytes) -> Stored:
-        """Return what is known until a write of these keys, with this text afterwards, is acknowledged."""
-        return Stored(self.tkn, self.keys, self.deadline, names, self.by_another, self.outdated, after)
-
     def __repr__(self) -> str:
         return "Stored()"
 
