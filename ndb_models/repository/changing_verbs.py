@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, InvalidArgumentError
+from ndb_models.errors import ConflictError, InvalidArgumentError, UnsupportedError
+from ndb_models.json_text import ObjectText
 from ndb_models.repository.core_verbs import CoreVerbs, known
 from ndb_models.repository.merged_saves import ATTEMPTS, pause
-from ndb_models.schema.model import SessionModel, set_stored
+from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.sessions.editing import Editing
 from ndb_models.sessions.locks import MERGES
 from ndb_models.sessions.writing import SH_CHANGE
@@ -39,7 +40,9 @@ class ChangingVerbs(CoreVerbs[M]):
         stored = known(session)
         changed, keys = self._codec.with_changes(session, changes)
         set_stored(changed, stored)
-        await self._write_changes(changed, stored, self._codec.dump(changed) if keys is None else keys)
+        keys = self._codec.dump(changed) if keys is None else keys
+        await self._write_changes(changed, stored, keys)
+        await self._end_surplus(keys)
         return changed
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
@@ -63,7 +66,8 @@ class ChangingVerbs(CoreVerbs[M]):
         The function is given a model as it is stored, and changes it; it may be asynchronous. The result is written if
         no field of the session has changed since it was read. Otherwise the function is called again, with a fresh
         model, until its result fits. So it may look at some fields to change others, such as a balance before a
-        payment. Apart from the model, it should have no effect, since it may run several times.
+        payment. Apart from the model, it should have no effect, since it may run several times. Of a class with
+        `extra="allow"`, a key that another request adds meanwhile is not noticed.
 
         If the function raises, no field is written. A lost connection may leave it unknown whether the result was
         written; the error then says so.
@@ -75,12 +79,19 @@ class ChangingVerbs(CoreVerbs[M]):
 
         Raises:
             ConflictError: others changed the session each time.
-            InvalidArgumentError: the function returned something, or `attempts` is below 1.
+            InvalidArgumentError: the function returned something, or saved or read its model anew; or `attempts` is no
+                whole number from 1.
             UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: one frame cannot hold the changes, so that they cannot be made in one step.
             UnsupportedError: the server is a NemesisDB, which cannot compare before it writes.
         """
-        if attempts < 1:
-            raise InvalidArgumentError("attempts is at least 1")
+        given: tuple[object, object] = (attempts, change)
+        if type(given[0]) is not int or attempts < 1:
+            raise InvalidArgumentError("attempts is a whole number, and at least 1")
+        if not callable(given[1]):
+            raise InvalidArgumentError(
+                f"mutate() takes a function that changes a {self._name}: await repo.mutate(tkn, add_item)"
+            )
         mutated = await self._mutated(tkn, change)
         if mutated is not None:
             return mutated
@@ -92,15 +103,33 @@ class ChangingVerbs(CoreVerbs[M]):
                 await pause(attempt)
         raise ConflictError(self._name, self._codec.names[0] if self._codec.names else "", attempts)
 
+    async def _end_surplus(self, keys: ObjectText) -> None:
+        """End the oldest sessions that have more than the allowed number beside them, by a value in these keys."""
+        if self._is_limited:
+            await self._finder.keep_newest(keys)
+
     async def _mutated(self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None]) -> M | None:
         """Try once to change a session by a function; return None if others changed it meanwhile."""
         if not self._client.may_know(SH_CHANGE):
             raise unsupported("mutate()", SH_CHANGE)
         session = await self.get(tkn)
+        if known(session).outdated is not None:
+            await self.save(session)
         stored = known(session)
         returned: object = change(session)
         if inspect.isawaitable(returned):
             returned = await returned
         if returned is not None:
             raise InvalidArgumentError("the function given to mutate() changes its model, and returns nothing")
-        return session if await self._merged_saves.save_unless_changed(session, stored) else None
+        if stored_of(session) is not stored:
+            raise InvalidArgumentError(
+                "the function given to mutate() only changes its model: mutate() reads and saves it"
+            )
+        try:
+            keys = await self._merged_saves.save_unless_changed(session, stored)
+        except UnsupportedError:
+            raise unsupported("mutate()", SH_CHANGE) from None
+        if keys is None:
+            return None
+        await self._end_surplus(keys)
+        return session

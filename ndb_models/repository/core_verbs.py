@@ -25,7 +25,7 @@ from ndb_models.index.index import index_of
 from ndb_models.index.session_state import LIVING, SeenSession
 from ndb_models.json_text import ObjectText, split_members
 from ndb_models.repository.arguments import check_arguments, check_expiry, check_namespace, described
-from ndb_models.repository.merged_saves import MergedSaves
+from ndb_models.repository.merged_saves import NULL, MergedSaves
 from ndb_models.repository.projecting import Projection
 from ndb_models.schema.codec import UNFIT, ModelCodec
 from ndb_models.schema.expiry import Expiry
@@ -46,9 +46,6 @@ from ndb_models.uncopyable import Uncopyable
 from ndb_models.usage import NotEntered
 
 M = TypeVar("M", bound=SessionModel)
-
-# The text of a removed field: null is not looked up.
-_NULL: Final = b"null"
 
 _LEFT: Final = (
     "on_invalid='end' left the session: another form of the class wrote it, without another version=, and may be newer"
@@ -115,7 +112,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             client, self._access, self._creation, self._upgrading, model, schema, foreign=foreign, clock=clock
         )
         self._creating = self._index or self._creation
-        # True if the creation of a session may end others.
+        # True if a session that takes a value may end others.
         self._is_limited = any(lookup.limit is not None for lookup in lookups_of(model).values())
         self._merged_saves = MergedSaves(
             client,
@@ -169,6 +166,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         Of a model with a token, only the fields that changed since it was read or saved are written. If none changed,
         this only finds out whether the session lives. Either way it counts as a write. A session that has ended stays
         ended. An upgrade made by the read is written together with the changes, after a fresh look at the stored keys.
+        If the same model is being saved already, and a change may have to be merged, this waits for that save first.
 
         Args:
             session: the model.
@@ -190,6 +188,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             raise InvalidArgumentError(
                 "the expiry of a session that exists is changed by expire(); create() makes a new one"
             )
+        if stored.unsure:
+            stored = await self._merged_saves.settled(session)
         keys = self._codec.dump(session)
         await self._write_changes(session, stored, keys)
         if self._is_limited:
@@ -206,8 +206,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-            sent = Stored(stored.tkn, stored.keys, stored.deadline, changes.names, stored.by_another, stored.outdated)
-            set_stored(session, sent)
+            before = (stored.tkn, stored.keys, stored.deadline, changes.names)
+            set_stored(session, Stored(*before, stored.by_another, stored.outdated, changes.after))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
                 if compared and await self._merged_saves.save(session, stored, keys, changes, compared):
@@ -218,7 +218,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             write = partial(self._upgrading.save, stored, changed, removed)
             if is_current:
                 write = partial(self._access.change, stored.tkn, changed, removed)
-            await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, _NULL)}, write)
+            await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, NULL)}, write)
         elif is_current:
             await self._access.change(stored.tkn, changed, removed)
         else:

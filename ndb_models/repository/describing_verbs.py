@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from ndb_models.errors import InvalidArgumentError, NotFreshError
+from ndb_models.client.requester import unsupported
+from ndb_models.errors import InvalidArgumentError, NotFreshError, UnsupportedError
 from ndb_models.repository.core_verbs import CoreVerbs, known
 from ndb_models.repository.description import SessionDescription
 from ndb_models.schema.expiry import check_seconds, seconds_in
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.tracking import login_time
+from ndb_models.sessions.lifetimes import SH_PEEK
 from ndb_models.sessions.reading import LOOK, UPKEEP
 from ndb_models.types import SessionToken
 
@@ -34,7 +36,10 @@ class DescribingVerbs(CoreVerbs[M]):
             UnsupportedError: the server is a NemesisDB, which cannot read without extending.
         """
         tkn = self._token_of(session)
-        read = await self._access.read(tkn, (), LOOK)
+        try:
+            read = await self._access.read(tkn, (), LOOK)
+        except UnsupportedError:
+            raise unsupported("describe()", SH_PEEK) from None
         remaining = await self._access.remaining(tkn, read.deadline)
         now, envelope = self._lifetimes.now(), read.envelope
         login = login_time(envelope) if envelope is not None else None

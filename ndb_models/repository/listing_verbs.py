@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Final, TypeVar
 
-from ndb_models.client.sessions import MAX_LISTED
+from ndb_models.client.requester import unsupported
+from ndb_models.client.sessions import MAX_LISTED, SH_LIST
 from ndb_models.errors import (
     IncompleteSessionError,
     InvalidArgumentError,
     NdbError,
     SessionError,
     SessionGoneError,
+    UnsupportedError,
     WrongSchemaError,
 )
 from ndb_models.repository.core_verbs import CoreVerbs
@@ -59,7 +61,10 @@ class ListingVerbs(CoreVerbs[M]):
             raise InvalidArgumentError(f"page is a number of sessions from 1 to {MAX_LISTED}")
         after = None
         while True:
-            listed = await self._client.sh_list(RESERVED_KEY, after, page)
+            try:
+                listed = await self._client.sh_list(RESERVED_KEY, after, page)
+            except UnsupportedError:
+                raise unsupported("sessions()", SH_LIST) from None
             tkns = [tkn for tkn, reserved in listed.values.items() if is_of_schema(reserved, self._access.schema)]
             for found in await in_bulk(partial(self.get, extend=False), tkns, None):
                 if not isinstance(found, NdbError):

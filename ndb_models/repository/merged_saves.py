@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, ConnectionLostError, UnsupportedError
+from ndb_models.errors import ConflictError, ConnectionLostError, StoredDataError, UnstorableError, UnsupportedError
 from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
@@ -45,8 +45,8 @@ _LOSSES: Final = 3
 _SHORTEST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.25
 
-# The text of a removed field: null is not looked up.
-_NULL: Final = b"null"
+NULL: Final = b"null"
+"""The text of a removed field for the index: null is not looked up."""
 
 
 async def pause(attempts: int) -> None:
@@ -92,6 +92,8 @@ class MergedSaves(Generic[M]):
         self._read = read
         self._save = save
         self._verifies_version = verifies_version
+        # Models that are being saved, by identity, each with a future for those who wait for that.
+        self._under_way: dict[int, asyncio.Future[None] | None] = {}
         self._merger = Merger(model)
         self.uncompared: frozenset[str] = self._merger.uncompared
         """Fields whose stored value is never compared: the later write wins."""
@@ -124,28 +126,43 @@ class MergedSaves(Generic[M]):
             changes: what changed since then.
             compared: the keys whose stored values are compared.
         """
-        written: frozenset[str] = frozenset()
+        self._under_way[id(session)] = None
         try:
-            if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
-                await self._write(stored, changes, self._texts(changes, compared))
-                set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
-                return True
-        except UnsupportedError:
-            self._refuse_marked(compared)
-            return False
-        except ContestedError as exc:
-            written = exc.written
-        except ConnectionLostError as exc:
-            if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
-                raise
-        async with MERGES.holding(self._client, stored.tkn):
-            await self._merge(session, stored, keys, changes.names - written)
-        return True
+            written: frozenset[str] = frozenset()
+            try:
+                if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
+                    await self._write(stored, changes, self._texts(changes, compared))
+                    set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
+                    return True
+            except UnsupportedError:
+                self._refuse_marked(compared)
+                return False
+            except ContestedError as exc:
+                written = exc.written
+            except ConnectionLostError as exc:
+                if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
+                    raise
+            async with MERGES.holding(self._client, stored.tkn):
+                await self._merge(session, stored, keys, changes.names - written)
+            return True
+        finally:
+            waiting = self._under_way.pop(id(session), None)
+            if waiting is not None:
+                waiting.set_result(None)
+
+    async def settled(self, session: M) -> Stored:
+        """Wait until no save of this very model is under way, and return what is known to be stored then."""
+        under_way = self._under_way
+        while id(session) in under_way:
+            waiting = under_way[id(session)] = under_way[id(session)] or asyncio.get_running_loop().create_future()
+            await asyncio.wait([waiting])
+        return _known(session)
 
     async def _merge(self, session: M, stored: Stored, keys: ObjectText, names: Collection[str]) -> None:
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
+        sent = codec.load(stored.sent, tkn) if not stored.unsure.isdisjoint(names) else None
         losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
@@ -154,7 +171,10 @@ class MergedSaves(Generic[M]):
                 await self._save(theirs)
                 continue
             set_values(theirs, self._merger.merge(base, mine, theirs, names), names)
-            merged = codec.dump(theirs)
+            if sent is not None:  # what an earlier save sent may be stored, and may be taken back by now
+                unsure = self._of_unsure(stored, (base, sent, mine), now, names)
+                set_values(theirs, self._merger.merge(sent, mine, theirs, unsure), unsure)
+            theirs, merged = self._whole(theirs, tkn)
             changes = codec.changes(theirs, merged, now.keys)
             try:
                 if changes.names:
@@ -174,6 +194,48 @@ class MergedSaves(Generic[M]):
                 return
         raise ConflictError(self._name, min(names), ATTEMPTS)
 
+    def _whole(self, merged: M, tkn: SessionToken) -> tuple[M, ObjectText]:
+        """Return a model of merged values as its validators leave it, and its keys.
+
+        The values of two models that each fit may need a validator once more: one that works out a total, or one that
+        keeps the last ten items of a list.
+
+        Raises:
+            UnstorableError: the values do not fit together.
+        """
+        try:
+            return merged, self._codec.dump(merged)
+        except UnstorableError as exc:
+            unfit = exc
+        try:
+            read = self._codec.load(self._codec.written(merged).text, tkn)
+        except (StoredDataError, UnstorableError):
+            read = None
+        if read is None:
+            raise unfit
+        return read, self._codec.dump(read)
+
+    def _of_unsure(self, stored: Stored, models: tuple[M, M, M], now: Stored, names: Collection[str]) -> list[str]:
+        """Return the fields to which the changes since an earlier save, which may have been done, are made as well.
+
+        That does no harm if the earlier change makes no difference where it was made. Other changes, such as sums, are
+        only taken back, and only if the stored value is the one that was sent.
+
+        Args:
+            stored: the state before the earlier save.
+            models: as it was read; as the earlier save sent it; as it is to be saved now.
+            now: the state as it is stored by now.
+            names: the changed fields.
+        """
+        base, sent, mine = models
+        texts, sent_texts = split_members(now.keys), split_members(stored.sent)
+        return [
+            name
+            for name in stored.unsure.intersection(names)
+            if self._makes_no_difference_twice(base, sent, name)
+            or (texts.get(name) == sent_texts.get(name) and is_same(value_of(base, name), value_of(mine, name)))
+        ]
+
     def _bring_up_to_date(self, session: M, mine: M, keys: ObjectText, merged: M) -> None:
         """Give a model the merged values, and make the changes to them that it has got meanwhile."""
         pending = self._codec.changes(session, self._codec.written(session), keys.text).names
@@ -183,29 +245,31 @@ class MergedSaves(Generic[M]):
         take_over(session, merged)
         object.__setattr__(session, "__pydantic_private__", private)
 
-    async def save_unless_changed(self, session: M, stored: Stored) -> bool:
-        """Write the changes of a model if no field of its session has changed since; tell whether that was so.
+    async def save_unless_changed(self, session: M, stored: Stored) -> ObjectText | None:
+        """Write the changes of a model if no field of its session has changed since. Return its keys; None if one has.
+
+        An upgrade of the session must be written already.
 
         Raises:
+            PayloadTooLargeError: one frame cannot hold the changes.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
-        if stored.outdated is not None:
-            await self._save(await self._read(stored.tkn))
-            return False
         keys = self._codec.dump(session)
         changes = self._codec.changes(session, keys, stored.keys)
-        expected: dict[str, bytes | None] = {**dict.fromkeys(changes.names), **split_members(stored.keys)}
+        absent = dict.fromkeys((*self._codec.names, *changes.names))
+        expected: dict[str, bytes | None] = {**absent, **split_members(stored.keys)}
         try:
-            await self._write(stored, changes, expected)
+            await self._write(stored, changes, expected, at_once=True)
         except ContestedError:
-            return False
+            return None
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
-        return True
+        return keys
 
-    async def _write(self, stored: Stored, changes: Changes, expected: Expected) -> None:
-        """Write changes if the keys are as expected.
+    async def _write(self, stored: Stored, changes: Changes, expected: Expected, *, at_once: bool = False) -> None:
+        """Write changes if the keys are as expected; `at_once` refuses to write them in several frames.
 
         Raises:
+            PayloadTooLargeError: one frame cannot hold them `at_once`.
             ContestedError: they are not, or other code wrote the session in another version.
         """
         changed = changes.changed
@@ -215,11 +279,11 @@ class MergedSaves(Generic[M]):
                 raise ContestedError
             changed = self._upgrading.signed(read, changed)
             expected = {**expected, RESERVED_KEY: read.reserved} if read.envelope is not None else expected
-        write = partial(self._access.change_if, stored.tkn, changed, changes.removed, expected)
+        write = partial(self._access.change_if, stored.tkn, changed, changes.removed, expected, at_once=at_once)
         if self._index is None:
             await write()
         else:
-            moved = {**changes.changed, **dict.fromkeys(changes.removed, _NULL)}
+            moved = {**changes.changed, **dict.fromkeys(changes.removed, NULL)}
             await change_indexed(self._index, stored, moved, write)
 
     @staticmethod
@@ -233,11 +297,14 @@ class MergedSaves(Generic[M]):
         That is so if they make no difference where they were made: it is of a sum, and of what is appended to a list.
         """
         base, mine = (self._codec.load(text, stored.tkn) for text in (stored.keys, keys.text))
+        return all(self._makes_no_difference_twice(base, mine, name) for name in names)
+
+    def _makes_no_difference_twice(self, base: M, mine: M, name: str) -> bool:
         try:
-            again = self._merger.merge(base, mine, mine, names)
+            again = self._merger.merge(base, mine, mine, [name])
         except ConflictError:
             return False
-        return all(is_same(again[name], value_of(mine, name)) for name in names if name in again)
+        return name not in again or is_same(again[name], value_of(mine, name))
 
 
 def _known(session: SessionModel) -> Stored:

@@ -25,7 +25,12 @@ from ndb_models.schema.field_types import field_types
 _DIGITS: Final = 40
 
 # Field names that are arguments already, with the verbs that take them.
-_TAKEN: Final[Mapping[str, str]] = {"but": "end_all_for", "extend": "find and find_one"}
+_TAKEN: Final[Mapping[str, str]] = {
+    "but": "end_all_for",
+    "extend": "find and find_one",
+    "limit": "find",
+    "order": "find",
+}
 
 _UNFIT: Final[Mapping[tuple[type, ...], str]] = {
     (float, complex): "a float is not found by its value, which is equal to itself to the last bit only; use an int,"
@@ -51,7 +56,7 @@ class Lookup:
         unique: at most one session has a value, except None. A write of a value that another session has
             raises `DuplicateError`.
         limit: the most sessions that have a value, such as five devices of a user; None for any number. When one more
-            session takes the value, by `create` or `save`, the one that took it first is ended. Two that take it at
+            session takes the value, the one that took it first is ended. Two that take it at
             the same moment may both stay for a moment.
 
     Raises:

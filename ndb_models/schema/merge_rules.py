@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, Final, Literal, NotRequired, Required, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NotRequired, Required, TypeVar, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -44,36 +44,56 @@ class MergeRule:
         mark: the mark of the value itself. Without one, None, it is merged by its structure.
         values: the rule of the values of a mapping.
         members: the rules of the members of a typed dict.
+        default: how fields inside of it are merged that have no mark, as the class keyword of the session says.
     """
 
     mark: Merge | None = None
     values: MergeRule | None = None
     members: Mapping[str, MergeRule] | None = None
+    default: Merge = Merge.structure
 
     def of(self, key: Any) -> MergeRule:
         """Return the rule of a value in a mapping."""
-        if self.members is not None:
-            return self.members.get(key, BY_STRUCTURE)
-        return self.values or BY_STRUCTURE
+        return self.of_values if self.members is None else self.members.get(key, self.of_members)
+
+    @property
+    def of_values(self) -> MergeRule:
+        """The rule of the values of a mapping that is no typed dict."""
+        if self.values is not None:
+            return self.values
+        return BY_STRUCTURE if self.default is Merge.structure else MergeRule(default=self.default)
+
+    @property
+    def of_members(self) -> MergeRule:
+        """The rule of the members of a typed dict, and of extras, that are not marked."""
+        return BY_STRUCTURE if self.default is Merge.structure else MergeRule(self.default)
+
+    def with_default(self, default: Merge) -> MergeRule:
+        """Return the rule with another default, also for the values inside."""
+        values = self.values.with_default(default) if self.values is not None else None
+        members = self.members
+        if members is not None:
+            members = {name: member.with_default(default) for name, member in members.items()}
+        return MergeRule(self.mark, values, members, default)
 
 
 BY_STRUCTURE: Final = MergeRule()
 
 
-_Rules: TypeAlias = Callable[[Any], Mapping[str, MergeRule]]
+T = TypeVar("T")
 
 
-def _once_a_class(rules: _Rules) -> _Rules:
+def _once_a_class(function: Callable[[Any], T]) -> Callable[[Any], T]:
     """Have a function of a class run once, and keep its result as long as the class exists."""
-    known: WeakKeyDictionary[Any, Mapping[str, MergeRule]] = WeakKeyDictionary()
+    known: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
 
-    @wraps(rules)
-    def known_rules(kind: Any) -> Mapping[str, MergeRule]:
+    @wraps(function)
+    def known_result(kind: Any) -> T:
         if kind not in known:
-            known[kind] = rules(kind)
+            known[kind] = function(kind)
         return known[kind]
 
-    return known_rules
+    return known_result
 
 
 @_once_a_class
@@ -90,19 +110,37 @@ def _declared(kind: Any) -> Mapping[str, MergeRule]:
     return rules
 
 
-@_once_a_class
-def rules_of(kind: Any) -> Mapping[str, MergeRule]:
+def rules_of(kind: Any, default: Merge = Merge.structure) -> Mapping[str, MergeRule]:
     """Return the rules of the stored fields of a model, a dataclass, a typed dict or a named tuple, by name.
 
     The class keyword `merge=` applies to fields without a mark, at any depth.
 
+    Args:
+        kind: the class.
+        default: what the class keyword of the session around it says. A session has its own.
+
     Raises:
         SchemaError: a mark makes no sense where it stands.
     """
-    rules, default = _declared(kind), default_of(kind)
-    if default is Merge.structure:
-        return rules
-    types_of = field_types(kind)
+    known, default = _defaulted(kind), default_of(kind, default)
+    rules = known.get(default)
+    if rules is None:
+        rules = known[default] = {
+            name: rule.with_default(default) if is_marked else MergeRule(default)
+            for name, (rule, is_marked) in _marked(kind).items()
+        }
+    return rules
+
+
+@_once_a_class
+def _defaulted(kind: Any) -> dict[Merge, Mapping[str, MergeRule]]:
+    """Return the rules by the defaults that were asked for so far."""
+    return {Merge.structure: _declared(kind)}
+
+
+def _marked(kind: Any) -> Mapping[str, tuple[MergeRule, bool]]:
+    """Return the declared rules, and for each whether the field, or a class in it, has a mark."""
+    rules, types_of = _declared(kind), field_types(kind)
 
     def is_marked(name: str) -> bool:
         inside = nested_in([types_of[name].annotation])
@@ -110,14 +148,19 @@ def rules_of(kind: Any) -> Mapping[str, MergeRule]:
             rule != BY_STRUCTURE for each in inside for rule in _declared(each).values()
         )
 
-    return {name: rule if is_marked(name) else MergeRule(default) for name, rule in rules.items()}
+    return {name: (rule, is_marked(name)) for name, rule in rules.items()}
 
 
-def default_of(kind: type[Any]) -> Merge:
-    """Return what the class keyword `merge=` of a class says."""
+def default_of(kind: type[Any], default: Merge = Merge.structure) -> Merge:
+    """Return what the class keyword `merge=` of a class says; the given default for a class that is no session."""
     options: Any = getattr(kind, "session_options", None)  # by name: the module of session models imports this one
-    default: Merge = Merge.structure if options is None else options.merge
-    return default
+    said: Merge = default if options is None else options.merge
+    return said
+
+
+def rule_of_extras(kind: type[Any], default: Merge) -> MergeRule:
+    """Return the rule of the extras of a model, taken as a mapping. Arguments are those of `rules_of`."""
+    return MergeRule(values=MergeRule(default=default_of(kind, default)).of_members)
 
 
 def check_marks(model: type[BaseModel]) -> None:

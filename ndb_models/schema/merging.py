@@ -7,15 +7,18 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from ndb_models.errors import ConflictError
+from ndb_models.errors import ConflictError, UnstorableError
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.changes import value_of
 from ndb_models.schema.core_schemas import SchemaPart, field_of, fields_of_model
 from ndb_models.schema.merge_marks import Merge
 from ndb_models.schema.merge_rules import MergeRule, default_of, needs_comparison, rules_of
 from ndb_models.schema.value_kinds import ABSENT
-from ndb_models.schema.value_merging import ConflictFound, is_mergeable, merge_values
+from ndb_models.schema.value_merging import ConflictFound, NoSumFound, is_mergeable, merge_values
 
 M = TypeVar("M", bound=BaseModel)
+
+_NO_SUM: Final = "the sum of two changes of it is too large to be exact"
 
 # Types of a core schema with values that are wholes, and types with values that are merged by structure.
 _SCALARS: Final = frozenset(
@@ -80,6 +83,7 @@ class Merger(Generic[M]):
 
         Raises:
             ConflictError: both changed a value that is marked `Merge.conflict`.
+            UnstorableError: the sum of both changes is too large to be exact.
         """
         merged: dict[str, object] = {}
         for name in changed:
@@ -87,11 +91,10 @@ class Merger(Generic[M]):
             try:
                 merged[name] = merge_values(before, now, stored, self._rules.get(name, self._of_extras))
             except ConflictFound:
-                conflicting = name
-                break
-        else:
-            return {name: value for name, value in merged.items() if value is not ABSENT}
-        raise ConflictError(self._name, conflicting)  # here, so that it has no context
+                raise_without_context(ConflictError(self._name, name))
+            except NoSumFound:
+                raise_without_context(UnstorableError(self._name, [(name, _NO_SUM)]))
+        return {name: value for name, value in merged.items() if value is not ABSENT}
 
 
 def _is_compared(rule: MergeRule, part: SchemaPart) -> bool | None:

@@ -80,6 +80,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     by_another: bool = False
     # Set if reading upgraded the model and the upgrade is not stored yet.
     outdated: Outdated | None = None
+    # The keys after that write, if it was carried out.
+    sent: bytes = b"{}"
 
     def __repr__(self) -> str:
         return "Stored()"

@@ -16,6 +16,7 @@ The base of a new value is an empty one: of a key that both added, and of None t
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Generator, ItemsView, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -28,7 +29,7 @@ from pydantic import BaseModel
 
 from ndb_models.schema.lossless import MOST_DIGITS
 from ndb_models.schema.merge_marks import Merge
-from ndb_models.schema.merge_rules import BY_STRUCTURE, MergeRule, rules_of
+from ndb_models.schema.merge_rules import BY_STRUCTURE, MergeRule, rule_of_extras, rules_of
 from ndb_models.schema.value_equality import OF_CHANGES, difference
 from ndb_models.schema.value_kinds import ABSENT, EXACT, attributes, stored_names
 
@@ -41,6 +42,10 @@ _Merge: TypeAlias = Callable[[Any, Any, Any, MergeRule], object]
 
 class ConflictFound(Exception):  # noqa: N818 - not an error: it says what was found to the caller, who knows the field
     """Both changed a value that is marked `Merge.conflict`."""
+
+
+class NoSumFound(Exception):  # noqa: N818 - as above
+    """The sum of two changes of a value that is marked `Merge.add` is too large to be exact."""
 
 
 def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) -> object:
@@ -56,6 +61,7 @@ def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) ->
 
     Raises:
         ConflictFound: both changed a value that is marked `Merge.conflict`.
+        NoSumFound: a sum is too large.
     """
     result = _merged(base, mine, theirs, rule)
     running: list[_Merging] = [result] if isinstance(result, GeneratorType) else []
@@ -131,12 +137,23 @@ def _sum(base: Any, mine: Any, theirs: Any) -> Any:
     try:
         added = mine if _is_nothing(base) else _subtract(mine, base)
         result = added if _is_nothing(theirs) else _add(theirs, added)
-    except (TypeError, ArithmeticError):  # not numbers after all, or too large to be exact
+    except TypeError:  # not numbers after all
         return mine
-    if result != result:  # NaN, of two infinities
-        return mine
+    except ArithmeticError:
+        result = None
+    if result is None or _is_infinite(result):
+        if any(map(_is_infinite, (base, mine, theirs))):
+            return mine
+        raise NoSumFound
     kind: type[Any] = type(mine)
     return kind(result) if type(result) is not kind and issubclass(kind, type(result)) else result
+
+
+def _is_infinite(value: Any) -> bool:
+    """Tell whether a number is an infinity or NaN."""
+    if isinstance(value, Decimal):
+        return not value.is_finite()
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _add(one: Any, other: Any) -> Any:
@@ -170,9 +187,9 @@ def _mappings(base: Mapping[Any, Any], mine: Mapping[Any, Any], theirs: Any, rul
         if key not in mine:
             _check_removal(base[key], theirs.get(key, ABSENT), rule.of(key))
             result.pop(key, None)
-    of_values, members = rule.values or BY_STRUCTURE, rule.members
+    of_values, members, of_members = rule.of_values, rule.members, rule.of_members
     for key, value in mine.items():
-        inner = of_values if members is None else members.get(key, BY_STRUCTURE)
+        inner = of_values if members is None else members.get(key, of_members)
         merged = _merged(base.get(key, ABSENT), value, theirs.get(key, ABSENT), inner)
         if isinstance(merged, GeneratorType):
             merged = yield merged
@@ -237,7 +254,7 @@ def _extended(values: Any, further: list[Any]) -> Any:
 
 def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    result, rules = copy.copy(theirs), rules_of(kind)
+    result, rules = copy.copy(theirs), rules_of(kind, rule.default)
     # Not as attributes: reading a deprecated field would warn, and a frozen model takes none.
     fields = vars(result)
     for name in [name for name in fields if name not in kind.__pydantic_fields__]:
@@ -251,14 +268,14 @@ def _models(base: BaseModel, mine: BaseModel, theirs: BaseModel, rule: MergeRule
             fields[name] = merged
     if mine.__pydantic_extra__ is not None:
         extras = (base.__pydantic_extra__ or {}, mine.__pydantic_extra__, theirs.__pydantic_extra__ or {})
-        object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, BY_STRUCTURE)))
+        object.__setattr__(result, "__pydantic_extra__", (yield _mappings(*extras, rule_of_extras(kind, rule.default))))
     object.__setattr__(result, "__pydantic_fields_set__", theirs.model_fields_set | mine.model_fields_set)
     return result
 
 
 def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    result, rules = copy.copy(theirs), rules_of(kind)
+    result, rules = copy.copy(theirs), rules_of(kind, rule.default)
     before, now = attributes(base, mine)
     for name, value in now.items():
         merged = _merged(before[name], value, getattr(theirs, name, ABSENT), rules.get(name, BY_STRUCTURE))
@@ -271,7 +288,7 @@ def _dataclasses(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging
 
 def _named_tuples(base: Any, mine: Any, theirs: Any, rule: MergeRule) -> _Merging:
     kind: Any = type(mine)
-    rules = rules_of(kind)
+    rules = rules_of(kind, rule.default)
     values: list[object] = []
     for name, before, now, stored in zip(kind._fields, base, mine, theirs, strict=True):
         merged = _merged(before, now, stored, rules.get(name, BY_STRUCTURE))

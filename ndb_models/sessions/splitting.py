@@ -27,6 +27,11 @@ def fits(keys: ObjectText, max_payload: int) -> bool:
     return _FRAME + len(keys.text) <= max_payload
 
 
+def most_bytes(keys: ObjectText, parameters: Parameters) -> int:
+    """Return an upper bound of the size of a frame with these keys, the reserved one and these parameters."""
+    return _FRAME + len(keys.text) + len(parameters.text)
+
+
 def split_names(
     command: Command, names: tuple[str, ...], always: str | None, max_payload: int | None
 ) -> Sequence[tuple[str, ...]]:

@@ -6,20 +6,21 @@ It knows keys; of a model it knows only the name.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure, unsupported
-from ndb_models.errors import InvalidArgumentError, NdbError, ResponseError, SessionGoneError
+from ndb_models.errors import InvalidArgumentError, NdbError, PayloadTooLargeError, ResponseError, SessionGoneError
 from ndb_models.expectations import Expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, Command, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Conditions, Prepared
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
-from ndb_models.sessions.splitting import fits, split_by_size, split_names
+from ndb_models.sessions.splitting import fits, most_bytes, split_by_size, split_names
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
@@ -75,24 +76,34 @@ class SessionWriting:
     def takes(self, keys: Mapping[str, bytes], expected: Expected, removed: Sequence[str]) -> bool:
         """Return True if one frame surely holds these keys and conditions, and the names to remove."""
         limit = self._client.max_payload
-        return limit is None or fits(ObjectText.joined(keys), limit - len(Conditions(expected, removed).text))
+        return limit is None or most_bytes(ObjectText.joined(keys), Conditions(expected, removed)) <= limit
 
     async def change_if(
-        self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str], expected: Expected
+        self,
+        tkn: SessionToken,
+        changed: ObjectText,
+        removed: Sequence[str],
+        expected: Expected,
+        *,
+        at_once: bool = False,
     ) -> None:
         """Do what `change` does, in one step, if the keys in `expected` have these values.
 
-        Keys that one frame cannot hold are written in several, each with the conditions on its own keys.
+        Keys that one frame cannot hold are written in several, each with the conditions on its own keys; `at_once`
+        refuses them instead.
 
         Raises:
+            PayloadTooLargeError: one frame cannot hold them `at_once`, or a single one of them.
             ContestedError: a key has another value. Its frame, and those after it, wrote nothing.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
         limit = self._client.max_payload
         conditions = Conditions(expected, removed)
-        if limit is None or fits(changed, limit - len(conditions.text)):
+        if limit is None or most_bytes(changed, conditions) <= limit:
             await self._change_if(tkn, changed, conditions)
             return
+        if at_once:
+            raise self._too_large(changed, conditions, limit)
         sized = {
             name: text + bytes(len(Conditions({name: expected[name]}).text)) if name in expected else text
             for name, text in changed.items()
@@ -109,6 +120,11 @@ class SessionWriting:
             except ContestedError:
                 raise_without_context(ContestedError(written))
             written += part
+
+    def _too_large(self, changed: ObjectText, conditions: Conditions, limit: int) -> PayloadTooLargeError:
+        largest = sorted(((name, len(text)) for name, text in changed.items()), key=itemgetter(1), reverse=True)
+        subject = f"a change of {self._name} in one step"
+        return PayloadTooLargeError(subject, most_bytes(changed, conditions), limit, largest[:3])
 
     async def _change_if(self, tkn: SessionToken, changed: ObjectText, conditions: Conditions) -> None:
         client = self._client

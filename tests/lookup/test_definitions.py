@@ -46,7 +46,10 @@ def test_what_cannot_be_looked_up_is_refused_where_it_is_declared(annotation: An
     assert (caught.value.model, caught.value.field) == ("Declared", "field")
 
 
-@pytest.mark.parametrize(("name", "verbs"), [("but", "end_all_for"), ("extend", "find and find_one")])
+@pytest.mark.parametrize(
+    ("name", "verbs"),
+    [("but", "end_all_for"), ("extend", "find and find_one"), ("limit", "find"), ("order", "find")],
+)
 def test_a_name_that_is_an_argument_is_refused(name: str, verbs: str) -> None:
     with pytest.raises(SchemaError, match=f"an argument of {verbs}"):
         declare(Annotated[int, Lookup()], name=name)

@@ -79,3 +79,26 @@ async def test_many_at_once_leave_no_more_than_allowed(client: NdbClient, clock:
     repo = Repository(client, Device, clock=clock)
     await asyncio.gather(*(repo.save(Device(user=7, name=f"{number}")) for number in range(20)))
     assert len(await names(repo)) == 3
+
+
+@pytest.mark.parametrize("verb", ["save", "update", "edit", "mutate"])
+async def test_every_verb_that_gives_a_session_the_value_ends_the_oldest(
+    client: NdbClient, clock: VirtualClock, verb: str
+) -> None:
+    repo = Repository(client, Device, clock=clock)
+    for name in "abc":
+        await repo.save(Device(user=7, name=name))
+        clock.move(1)
+    late = await repo.save(Device(user=8, name="late"))
+    match verb:
+        case "save":
+            late.user = 7
+            await repo.save(late)
+        case "update":
+            await repo.update(late.tkn, user=7)
+        case "edit":
+            async with repo.edit(late.tkn) as device:
+                device.user = 7
+        case _:
+            await repo.mutate(late.tkn, lambda device: setattr(device, "user", 7))
+    assert await names(repo) == ["b", "c", "late"]

@@ -10,13 +10,15 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final, Self
 
 import pytest
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from ndb_models import (
     ConflictError,
+    InvalidArgumentError,
     Lookup,
     Merge,
     NdbClient,
+    PayloadTooLargeError,
     Repository,
     SessionGoneError,
     SessionModel,
@@ -156,6 +158,42 @@ async def test_the_merged_whole_is_validated_before_it_is_written(client: NdbCli
         one.cart = {"b": 1}
         await repo.save(one)
         assert (await repo.get(one.tkn)).cart == {**theirs, "b": 1}
+
+
+async def test_what_a_validator_works_out_is_worked_out_of_the_merged_values(client: NdbClient) -> None:
+    class Till(SessionModel, schema="merged-till"):
+        prices: dict[str, int] = {}
+        pages: Annotated[list[str], AfterValidator(lambda pages: pages[-3:])] = []
+        total: int = 0
+
+        @model_validator(mode="after")
+        def _sum(self) -> Self:
+            vars(self)["total"] = sum(self.prices.values())
+            return self
+
+    repo = Repository(client, Till)
+    one, other = await two_of(repo, Till(pages=["a", "b"]))
+    one.prices["one"], one.total = 1, 1
+    one.pages.append("one")
+    other.prices["other"], other.total = 2, 2
+    other.pages.append("other")
+    await repo.save(other)
+    await repo.save(one)
+    assert one == Till(prices={"one": 1, "other": 2}, total=3, pages=["b", "other", "one"])
+    assert await repo.get(one.tkn) == one
+
+
+async def test_a_sum_that_no_number_holds_is_refused(client: NdbClient) -> None:
+    class Weight(SessionModel, schema="merged-weight"):
+        grams: Annotated[float | None, Merge.add] = None
+
+    repo = Repository(client, Weight)
+    one, other = await two_of(repo, Weight())
+    one.grams = other.grams = 1.5e308
+    await repo.save(other)
+    with pytest.raises(UnstorableError, match="grams"):
+        await repo.save(one)
+    assert (await repo.get(one.tkn)).grams == 1.5e308
 
 
 async def test_a_session_that_has_ended_is_not_revived(shops: Repository[Shop]) -> None:
@@ -465,6 +503,106 @@ class TestMutate:
             await shops.mutate(shop.tkn, lambda mine: Shop())  # type: ignore[arg-type,return-value]  # the mistake
         with pytest.raises(ValueError, match="at least 1"):
             await shops.mutate(shop.tkn, lambda mine: None, attempts=0)
+
+    @pytest.mark.parametrize("attempts", ["3", True, 1.5, None])
+    async def test_attempts_are_a_whole_number(self, shops: Repository[Shop], attempts: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match="attempts"):
+            await shops.mutate((await shops.save(Shop())).tkn, lambda mine: None, attempts=attempts)
+
+    @pytest.mark.parametrize("change", [None, Shop(), "page"])
+    async def test_what_is_no_function_is_refused(self, shops: Repository[Shop], change: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match="function"):
+            await shops.mutate((await shops.save(Shop())).tkn, change)
+
+    @pytest.mark.parametrize("verb", ["save", "rotate", "refresh"])
+    async def test_a_function_that_saves_its_model_itself_is_refused_at_its_first_call(
+        self, shops: Repository[Shop], verb: str
+    ) -> None:
+        shop = await shops.save(Shop())
+        calls = 0
+
+        async def itself(mine: Shop) -> None:
+            nonlocal calls
+            calls += 1
+            mine.log.append("x")
+            await getattr(shops, verb)(mine)
+
+        with pytest.raises(InvalidArgumentError, match=r"mutate\(\) reads and saves"):
+            await shops.mutate(shop.tkn, itself)
+        assert calls == 1
+
+    async def test_changes_that_one_frame_cannot_hold_are_refused_since_frames_are_not_one_step(self) -> None:
+        class Large(SessionModel, schema="mutated-large"):
+            log: list[str] = []
+            page: str = ""
+
+        options = ServerOptions(port=0, max_payload=1024)
+        async with (
+            NdbServer(RecordingEngine(MemoryStore()), options) as server,
+            NdbClient.connect(server.uri, max_payload=1024) as client,
+        ):
+            repo = Repository(client, Large)
+            large = await repo.save(Large())
+
+            def fill(mine: Large) -> None:
+                mine.log.append("x" * 500)
+                mine.page = "y" * 500
+
+            with pytest.raises(PayloadTooLargeError, match="one step"):
+                await repo.mutate(large.tkn, fill)
+            assert await repo.get(large.tkn) == Large()
+            await repo.mutate(large.tkn, lambda mine: mine.log.append("x" * 400))
+            assert (await repo.get(large.tkn)).log == ["x" * 400]
+
+    async def test_a_field_that_is_not_stored_yet_is_compared_too(self, client: NdbClient) -> None:
+        repo = Repository(client, Shop)
+        shop = await repo.save(Shop())
+        await client.sh_rmv(["page"], shop.tkn)  # as if the class had been without it
+        seen: list[str] = []
+
+        async def look(mine: Shop) -> None:
+            seen.append(mine.page)
+            if len(seen) == 1:
+                await repo.update(shop.tkn, page="new")
+            mine.log.append(mine.page)
+
+        await repo.mutate(shop.tkn, look)
+        assert seen == ["", "new"]
+        assert (await repo.get(shop.tkn)).log == ["new"]
+
+    async def test_an_older_session_is_upgraded_first_which_is_no_attempt(self, client: NdbClient) -> None:
+        class Old(SessionModel, schema="mutated-versions"):
+            cart: dict[str, int] = {}
+
+        @in_place_of(Old)
+        class New(SessionModel, schema="mutated-versions", version=2):
+            cart: dict[str, int] = {}
+
+        @New.upgrade(1)
+        def with_one_more(keys: dict[str, Any]) -> dict[str, Any]:
+            return {**keys, "cart": {**keys["cart"], "upgraded": 1}}
+
+        old = await Repository(client, Old).save(Old(cart={"old": 1}))
+        repo = Repository(client, New)
+        calls = 0
+
+        def change(mine: New) -> None:
+            nonlocal calls
+            calls += 1
+            mine.cart["new"] = 1
+
+        mutated = await repo.mutate(old.tkn, change, attempts=1)
+        assert calls == 1
+        assert mutated.cart == {"old": 1, "upgraded": 1, "new": 1}
+        assert await repo.get(old.tkn) == mutated
+
+    async def test_a_nemesisdb_refuses_it_by_its_name(self, nemesisdb_client: NdbClient) -> None:
+        repo = Repository(nemesisdb_client, Shop)
+        shop = await repo.save(Shop())
+        for _ in range(2):
+            with pytest.raises(UnsupportedError, match=r"mutate\(\)"):
+                await repo.mutate(shop.tkn, lambda mine: mine.log.append("x"))
+        assert (await repo.get(shop.tkn)).log == []
 
     async def test_a_session_that_has_ended_is_told(self, shops: Repository[Shop]) -> None:
         with pytest.raises(SessionGoneError):

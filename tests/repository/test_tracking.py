@@ -300,5 +300,5 @@ async def test_a_nemesisdb_records_the_login_and_describes_nothing(
     assert not await repo.is_fresh(session, 60)
     await repo.rotate(session)
     assert await repo.is_fresh(session, 60)
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(UnsupportedError, match=r"describe\(\)"):
         await repo.describe(session)
