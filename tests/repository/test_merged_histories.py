@@ -1,4 +1,4 @@
-"""Any changes by several programs at once, command by command: the session is what a plain model of merging makes of it.
+"""Any changes by several programs at once, command by command, do what a plain model of merging says.
 
 The model knows plain values alone, and the order in which writes were carried out. Each field of a save is merged once,
 with what is stored when it is written.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -98,7 +99,7 @@ def _count(shop: Fields, key: str, number: int) -> None:
 
 
 def _turn(shop: Fields, key: str, number: int) -> None:
-    shop.page = key * 300
+    shop.page = key * 600
 
 
 def _rename(shop: Fields, key: str, number: int) -> None:
@@ -127,6 +128,7 @@ def _move(shop: Fields, key: str, number: int) -> None:
 
 
 CHANGES: Final = (_put, _take, _plant, _tag, _append, _cut, _count, _turn, _rename, _replace, _grow, _move)
+S = TypeVar("S", bound=Fields)
 Change = tuple[Callable[[Fields, str, int], None], str, int]
 
 # A model of merging, on plain values.
@@ -193,43 +195,45 @@ class History:
                 self.stored[name] = True
             elif name in edit.mine:
                 self.stored[name] = merged(name, edit.base[name], edit.mine[name], self.stored[name])
+                edit.base[name] = edit.mine[name]  # a change is made once
 
 
 class WatchedTransport(SteppedTransport):
-    """Notes the writes of a program to the session of a history."""
+    """Notes the writes of a program to the session of its history."""
 
-    def __init__(self, engine: Engine, history: History, program: int) -> None:
+    def __init__(self, engine: Engine, program: int) -> None:
         super().__init__(engine)
-        self._history = history
         self._program = program
         self.tkn = 0
+        self.history = History({})
 
     async def _perform(self, prepared: Prepared) -> dict[str, Any]:
         answer = await super()._perform(prepared)
         if prepared.tkn != self.tkn or answer["st"] != 1:
             return answer
         if prepared.command.name == "SH_SET" or (prepared.command.name == "SH_CHANGE" and answer["done"]):
-            self._history.write(self._program, [*(prepared.values or ())])
+            self.history.write(self._program, [*(prepared.values or ())])
         return answer
 
     async def request(self, exchange: Exchange) -> bytes:
         answer = await super().request(exchange)
         if json.loads(exchange.frame) == {"SH_END": {"tkn": self.tkn}}:
-            self._history.has_ended = True
+            self.history.has_ended = True
         return answer
 
 
 CHANGE = st.tuples(st.sampled_from(CHANGES), st.sampled_from("abc"), st.integers(0, 4))
+STARTS = st.lists(CHANGE, max_size=6)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program: the class that it has, its largest frame, and its edits. One that is to end the session does so last."""
+    """A program: the class that it has, its largest frame, its edits, and whether it ends the session after them."""
 
     model: type[Fields]
     max_payload: int | None
     edits: Sequence[Sequence[Change]]
-    ends: bool
+    ends: bool = False
 
 
 def programs(most_edits: int) -> st.SearchStrategy[Program]:
@@ -246,7 +250,7 @@ def plain(shop: Fields) -> dict[str, Any]:
     return {"upgraded": False, **shop.model_dump()}
 
 
-def changed(shop: Fields, changes: Sequence[Change]) -> Fields:
+def changed(shop: S, changes: Sequence[Change]) -> S:
     for change, key, number in changes:
         change(shop, key, number)
     return shop
@@ -269,47 +273,94 @@ async def run(program: Program, number: int, repo: Repository[Any], tkn: int, hi
         assert history.stored["upgraded"]
 
 
-async def carried_out(start: Sequence[Change], parties: Sequence[Program], order: Sequence[int]) -> None:
-    """Have programs edit one session, one command at a time, and compare it with the model."""
-    engine = Engine(MemoryStore())
-    watching = EngineClient(engine)
-    shop = changed(Shop(), start)
-    history = History(plain(shop))
-    tkn = (await Repository(watching, Shop).save(shop)).tkn
-    transports = [WatchedTransport(engine, history, number) for number in range(len(parties))]
-    doing = []
-    for number, (program, transport) in enumerate(zip(parties, transports, strict=True)):
-        transport.tkn = tkn
-        repo = Repository(TransportClient(transport, program.max_payload), program.model)
-        doing.append(run(program, number, repo, tkn, history))
-    turns = Turns(transports, doing)
-    choices = itertools.chain(order, itertools.count())
-    while not turns.over:
-        ready = await turns.ready()
-        if ready:
-            turns.step(ready[next(choices) % len(ready)])
+class Stage:
+    """An engine, and programs that change one session of it after the other."""
+
+    def __init__(self, parties: Sequence[Program]) -> None:
+        engine = Engine(MemoryStore())
+        client = EngineClient(engine)
+        self._old, self._new = Repository(client, Shop), Repository(client, NewShop)
+        self._parties = parties
+        self._transports = [WatchedTransport(engine, number) for number in range(len(parties))]
+        self._repos = [
+            Repository(TransportClient(transport, program.max_payload), program.model)
+            for program, transport in zip(parties, self._transports, strict=True)
+        ]
+
+    async def play(self, start: Sequence[Change], order: Sequence[int]) -> None:
+        """Have the programs edit a new session, one command at a time, and compare it with the model."""
+        shop = changed(Shop(), start)
+        history = History(plain(shop))
+        tkn = (await self._old.save(shop)).tkn
+        doing: list[Coroutine[Any, Any, None]] = []
+        for number, (program, repo) in enumerate(zip(self._parties, self._repos, strict=True)):
+            self._transports[number].tkn, self._transports[number].history = tkn, history
+            doing.append(run(program, number, repo, tkn, history))
+        turns = Turns(self._transports, doing)
+        choices = itertools.chain(order, itertools.count())
+        while not turns.over:
+            ready = await turns.ready()
+            if ready:
+                turns.step(ready[next(choices) % len(ready)])
+            else:
+                await asyncio.sleep(0.001)  # a save waits before it tries again
+        assert await turns.results() == [None] * len(doing)
+        await self._compare(tkn, history)
+
+    async def _compare(self, tkn: int, history: History) -> None:
+        found = [number for number in range(5) if tkn in [each.tkn for each in await self._new.find(user=number)]]
+        if history.has_ended:
+            assert not await self._new.exists(tkn)
+            assert not found
         else:
-            await asyncio.sleep(0.001)  # a save waits before it tries again
-    assert await turns.results() == [None] * len(parties)
-    found = {number: [each.tkn for each in await Repository(watching, NewShop).find(user=number)] for number in range(5)}
-    if history.has_ended:
-        assert not await Repository(watching, NewShop).exists(tkn)
-        assert not any(found.values())
-        return
-    assert plain(await Repository(watching, NewShop).get(tkn)) == {**history.stored, "upgraded": True}
-    assert found == {number: [tkn] * (number == history.stored["user"]) for number in range(5)}
+            assert plain(await self._new.get(tkn)) == {**history.stored, "upgraded": True}
+            assert found == [history.stored["user"]]
+            await self._new.delete(tkn)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(CHANGE, max_size=6), st.lists(programs(2), min_size=2, max_size=4), st.lists(st.integers(0, 3), max_size=40))
+@given(
+    st.lists(CHANGE, max_size=6),
+    st.lists(programs(2), min_size=2, max_size=4),
+    st.lists(st.integers(0, 3), max_size=40),
+)
 async def test_whatever_several_programs_change_is_merged_as_the_model_merges_it(
     start: list[Change], parties: list[Program], order: list[int]
 ) -> None:
-    await carried_out(start, parties, order)
+    await Stage(parties).play(start, order)
+
+
+# The first commands of two programs that are done in each order.
+ORDERED: Final = 6
+
+# Pairs of programs with what they do, after a start.
+PAIRS: Final[dict[str, tuple[Sequence[Change], Sequence[Program]]]] = {
+    "a list is cut and appended to": (
+        [(_append, "a", 0), (_append, "b", 0)],
+        [Program(Shop, None, [[(_cut, "", 1)]]), Program(Shop, None, [[(_append, "c", 0), (_count, "", 3)]])],
+    ),
+    "a change takes several frames": (
+        [(_count, "", 2)],
+        [
+            Program(
+                Shop, SMALL, [[(_count, "", 4), (_turn, "a", 0), (_rename, "a", 1), (_replace, "a", 1), (_tag, "", 1)]]
+            ),
+            Program(Shop, None, [[(_rename, "b", 2)], [(_tag, "", 2), (_count, "", 3)]]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+async def test_two_programs_are_merged_in_each_order_of_their_commands(pair: str) -> None:
+    start, parties = PAIRS[pair]
+    stage = Stage(parties)
+    for order in itertools.product((0, 1), repeat=ORDERED):
+        await stage.play(start, order)
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.lists(CHANGE, max_size=6), st.lists(st.lists(CHANGE, min_size=1, max_size=6), min_size=2, max_size=3))
+@given(STARTS, st.lists(st.lists(CHANGE, min_size=1, max_size=6), min_size=2, max_size=3))
 async def test_each_field_is_what_some_order_of_the_saves_makes_of_it_through_a_server_of_small_frames(
     start: list[Change], edits: list[list[Change]]
 ) -> None:
