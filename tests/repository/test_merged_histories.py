@@ -4,6 +4,9 @@ The model knows plain values alone, and the order in which writes were carried o
 with what is stored when it is written.
 """
 
+# The merged values have no types.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
