@@ -44,12 +44,8 @@ from ndb_models.types import SessionToken
 
 T = TypeVar("T")
 
-_SH_NEW: Final = COMMANDS["SH_NEW"]
-_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_GET: Final = COMMANDS["SH_GET"]
-_SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
-_SH_RMV: Final = COMMANDS["SH_RMV"]
 
 _NO_KEYS: Final = Parameters(keys=())
 
