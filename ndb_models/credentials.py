@@ -103,7 +103,7 @@ def draw_credential(tkn: SessionToken) -> Credential:
     return Credential(tkn, secrets.token_bytes(_SECRET_BYTES))
 
 
-class SecretDigests(msgspec.Struct, frozen=True, array_like=True):
+class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
 
     Without a former one, `former` is empty. `former_until` is in milliseconds since 1970.

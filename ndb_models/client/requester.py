@@ -292,7 +292,7 @@ def checked_data_set(name: str) -> str:
 
 def unsupported(what: str, command: Command) -> UnsupportedError:
     """Return the error for an operation that needs a command which the server does not know."""
-    return UnsupportedError(what, f"the server does not know {command.name}, which NemesisDB's protocol does not have")
+    return UnsupportedError(what, f"the server does not know the command {command.name}, which NemesisDB does not have")
 
 
 def names_of(keys: Sequence[str]) -> Sequence[str]:

@@ -18,8 +18,6 @@ from ndb_models.protocol.prepared import Parameters, Prepared
 from ndb_models.protocol.statuses import Status
 from ndb_models.types import JsonInput, JsonValue, SessionToken
 
-SH_LIST: Final = COMMANDS["SH_LIST"]
-
 C = TypeVar("C", Call, Prepared)
 
 LONGEST_DURATION: Final = 100 * 365 * 24 * 60 * 60

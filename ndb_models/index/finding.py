@@ -148,7 +148,7 @@ class Finder(Generic[M]):
     async def keep_newest(self, keys: Mapping[str, bytes]) -> None:
         """End the oldest sessions that have more than the allowed number of sessions beside them, by one of these keys.
 
-        A session that is being created counts, and is ended if it is among the oldest.
+        A session that is being created does not count yet: its own creation calls this once it is whole.
         """
         for value in self.index.values(keys).values():
             limit = self.index.lookups[value.field].limit
@@ -161,7 +161,7 @@ class Finder(Generic[M]):
 
     async def _has(self, value: LookupValue, tkn: SessionToken) -> tuple[SessionToken, bool]:
         seen = await self.index.examiner.examine(tkn)
-        return tkn, seen.state is UNFINISHED or seen.reads_as(value)
+        return tkn, seen.reads_as(value)
 
     async def _end(self, values: Sequence[LookupValue], tkn: SessionToken) -> tuple[SeenSession | None, bool]:
         """End a session if it has the values. Return how it was seen, unless its entries are done with.

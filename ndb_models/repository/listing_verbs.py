@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Final, TypeVar
 
-from ndb_models.client.requester import unsupported
-from ndb_models.client.sessions import MAX_LISTED, SH_LIST
+from ndb_models.client.sessions import MAX_LISTED, SessionList
 from ndb_models.errors import (
     IncompleteSessionError,
     InvalidArgumentError,
@@ -21,6 +20,7 @@ from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.schema.envelope import RESERVED_KEY, is_of_schema
 from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.bulk import in_bulk
+from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -61,10 +61,7 @@ class ListingVerbs(CoreVerbs[M]):
             raise InvalidArgumentError(f"page is a number of sessions from 1 to {MAX_LISTED}")
         after = None
         while True:
-            try:
-                listed = await self._client.sh_list(RESERVED_KEY, after, page)
-            except UnsupportedError:
-                raise unsupported("sessions()", SH_LIST) from None
+            listed = await self._listed(after, page)
             tkns = [tkn for tkn, reserved in listed.values.items() if is_of_schema(reserved, self._access.schema)]
             for found in await in_bulk(partial(self.get, extend=False), tkns, None):
                 if not isinstance(found, NdbError):
@@ -76,3 +73,9 @@ class ListingVerbs(CoreVerbs[M]):
             after = listed.next
             if after is None:
                 return
+
+    async def _listed(self, after: SessionToken | None, count: int) -> SessionList:
+        try:
+            return await self._client.sh_list(RESERVED_KEY, after, count)
+        except UnsupportedError as exc:
+            raise UnsupportedError("sessions()", f"it lists the server's sessions, and {exc.why}") from exc

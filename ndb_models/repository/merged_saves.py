@@ -104,8 +104,7 @@ class MergedSaves(Generic[M]):
         Raises:
             UnsupportedError: a changed field is marked, and the server is a NemesisDB, which cannot compare.
         """
-        needs_compare = self._merger.needs_compare
-        compared = [name for name in names if needs_compare(name, None, value_of(session, name))]
+        compared = self._merger.to_compare(session, names)
         if compared and not self._client.may_know(SH_CHANGE):
             self._refuse_marked(compared)
             return []

@@ -25,7 +25,7 @@ REMOVED: Final = b'{"__ndb__":"removed"}'
 """The value that an upgrade writes over a key until it removes the key. Such a key does not count."""
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The contents of the reserved key. Sessions of older releases lack `by` and the expiry (`idle` to `own`).
 
     Attributes:
@@ -81,6 +81,9 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key with other contents."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
+_CLOSING: Final = ord("}")
+# The length of the longest token, and of the braces after it.
+_LONGEST_END: Final = len(str(2**64 - 1)) + len("}}")
 
 
 def is_of_schema(reserved: JsonValue, schema: str) -> bool:
@@ -98,12 +101,15 @@ class CommonEnvelope:
         envelope: the contents of the key, without the token.
     """
 
-    __slots__ = ("_all_names", "_names", "_start", "envelope")
+    __slots__ = ("_all_names", "_alone", "_is_untimed", "_names", "_opening", "_start", "envelope")
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope: Envelope = envelope
         """The contents of the key, without the token."""
-        self._start = b'%b,"tkn":' % _encode(envelope)[:-1]
+        self._opening = b'%b,"tkn":' % _encode(envelope)[:-1]
+        self._start = _START + self._opening
+        self._alone = b"{" + self._start[1:]
+        self._is_untimed = envelope.absolute is None
         # The latest names, mostly the class's; and the same names with the reserved key.
         self._names: tuple[str, ...] = ()
         self._all_names: tuple[str, ...] = (RESERVED_KEY,)
@@ -113,43 +119,33 @@ class CommonEnvelope:
         end = b"}" if deadline is None else b',"deadline":%d}' % deadline
         names = keys.names
         if not names:
-            return keys.with_last(RESERVED_KEY, b"%b%d%b" % (self._start, tkn, end))
+            return keys.with_last(RESERVED_KEY, b"%b%d%b" % (self._opening, tkn, end))
         if names is not self._names:
             self._names, self._all_names = names, and_last(names, RESERVED_KEY)
-        return ObjectText(b"%b%b%b%d%b}" % (keys.text[:-1], _START, self._start, tkn, end), self._all_names)
+        return ObjectText(b"%b%b%d%b}" % (keys.text[:-1], self._start, tkn, end), self._all_names)
 
     def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
         """Return the same as `split_envelope` for keys as text; None if the reserved key is another one.
 
         The text without the key is an object only if the whole text was, so the caller has to read it as one.
         """
-        before, _, reserved = text.rpartition(_START)
-        if len(before) < 2 and text.startswith(b"{" + _START[1:]):
-            before, reserved = b"{", text[len(_START) :]  # no other key was asked for
-        if not (reserved.startswith(self._start) and reserved.endswith(b"}")):
+        before, found, rest = text.rpartition(self._start)
+        if not found:
+            if not text.startswith(self._alone):
+                return None
+            before, rest = b"{", text[len(self._alone) :]  # no other key was asked for
+        reserved = self._opening + rest[:-1]
+        if len(rest) <= _LONGEST_END and rest == b"%d}}" % tkn:
+            return (before + b"}", self.envelope, reserved) if self._is_untimed else None
+        try:
+            envelope = _decode(reserved)
+        except UNREADABLE:
             return None
-        reserved = reserved[:-1]
-        envelope = self.envelope
-        if reserved[len(self._start) :] != b"%d}" % tkn:
-            try:
-                envelope = _decode(reserved)
-            except UNREADABLE:
-                return None
-            if envelope.tkn != tkn or envelope.own or envelope.upgraded:
-                return None
-        if (envelope.deadline is None) is not (envelope.absolute is None):
+        if envelope.tkn != tkn or envelope.own or envelope.upgraded or text[-1] != _CLOSING:
+            return None
+        if (envelope.deadline is None) is not self._is_untimed:
             return None
         return before + b"}", envelope, reserved
-
-
-class NoCommonEnvelope(CommonEnvelope):
-    """Recognises no reserved key as the common one: each session of the schema has its own."""
-
-    __slots__ = ()
-
-    def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
-        """Return None."""
-        return None
 
 
 def write_envelope(envelope: Envelope) -> bytes:

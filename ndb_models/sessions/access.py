@@ -29,7 +29,6 @@ from ndb_models.schema.envelope import (
     RESERVED_KEY,
     CommonEnvelope,
     Envelope,
-    NoCommonEnvelope,
     is_reserved,
     of_one_session,
     split_envelope,
@@ -45,12 +44,8 @@ from ndb_models.types import SessionToken
 
 T = TypeVar("T")
 
-_SH_NEW: Final = COMMANDS["SH_NEW"]
-_SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_GET: Final = COMMANDS["SH_GET"]
-_SH_SET: Final = COMMANDS["SH_SET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
-_SH_RMV: Final = COMMANDS["SH_RMV"]
 
 _NO_KEYS: Final = Parameters(keys=())
 
@@ -95,9 +90,11 @@ class SessionAccess(SessionWriting):
         self.schema: str = schema
         self.by: str = by
         """The form of the class that writes them."""
-        common = CommonEnvelope if track is None else NoCommonEnvelope
-        self.common_envelope: CommonEnvelope = common(envelope_of(schema, version, None, lifetimes.of_class, by))
+        self.common_envelope: CommonEnvelope = CommonEnvelope(
+            envelope_of(schema, version, None, lifetimes.of_class, by)
+        )
         """The reserved key of most sessions."""
+        self._tracks = track is not None
         self.uses: UseRecording = UseRecording(client, lifetimes, track)
         # The requests that a read of some names is divided into, by the names and the largest frame.
         self._divided: dict[tuple[tuple[str, ...], int | None], Sequence[Parameters]] = {}
@@ -159,9 +156,11 @@ class SessionAccess(SessionWriting):
             if common is not None:
                 read = Read(common[0], common[1], common[2], True)  # keyword arguments would take twice as long
                 deadline = common[1].deadline
-                if deadline is None or self.lifetimes.is_timely(deadline):
-                    return read
-                return await self._settled(tkn, read, reading)
+                if deadline is not None and not self.lifetimes.is_timely(deadline):
+                    read = await self._settled(tkn, read, reading)
+                if reading is USE and self._tracks:
+                    self.uses.note(tkn, read)
+                return read
             found = judged(keys, tkn, self.schema, foreign=self._foreign)
             if isinstance(found, Read):
                 is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)

@@ -63,7 +63,7 @@ class Lifetimes:
     ) -> None:
         self._client = client
         self._versions = versions
-        self._clock = clock
+        self.clock: Clock = clock
         self._tracks = tracks
         self.expiry: Expiry | None = expiry
         self.of_class: Lifetime = Lifetime(expiry)
@@ -74,7 +74,7 @@ class Lifetimes:
 
     def now(self) -> float:
         """Return the time in milliseconds since 1970."""
-        return self._clock() * 1000
+        return self.clock() * 1000
 
     def begun(self, own: Expiry | None = None) -> Lifetime:
         """Return the lifetime of a session that begins now: its own if given, otherwise that of the class."""
@@ -96,13 +96,13 @@ class Lifetimes:
 
     def is_timely(self, deadline: int) -> bool:
         """Return True if a deadline is neither past nor later than the class's expiry allows."""
-        now = self._clock() * 1000
+        now = self.clock() * 1000
         return now < deadline <= now + self._longest
 
     def is_settled(self, envelope: Envelope) -> bool:
         """Return True if a session is not past its deadline, and cannot live longer than it should."""
         deadline = envelope.deadline
-        if deadline is not None and deadline <= self._clock() * 1000:
+        if deadline is not None and deadline <= self.clock() * 1000:
             return False
         return not self.exceeds(envelope)
 

@@ -8,7 +8,7 @@ from typing import Final
 from ndb_models.client import NdbClient
 from ndb_models.errors import NdbError, ResponseError
 from ndb_models.protocol.statuses import Status
-from ndb_models.schema.envelope import rewritten
+from ndb_models.schema.envelope import read_envelope, rewritten
 from ndb_models.schema.lifetime import Timer
 from ndb_models.schema.tracking import is_use_due, with_use
 from ndb_models.sessions.lifetimes import SH_EXPIRE, Lifetimes
@@ -31,6 +31,7 @@ class UseRecording:
     def __init__(self, client: NdbClient, lifetimes: Lifetimes, every: int | None) -> None:
         self._client = client
         self._lifetimes = lifetimes
+        self._clock = lifetimes.clock
         self._every: Final = None if every is None else every * 1000
         self._under_way: set[SessionToken] = set()
         # After a failure nothing is recorded until then, in milliseconds since 1970.
@@ -39,15 +40,20 @@ class UseRecording:
     def note(self, tkn: SessionToken, read: Read) -> None:
         """Have the use of a session that was read recorded if that is due. Returns at once, and raises no error."""
         every, envelope = self._every, read.envelope
-        if every is None or envelope is None:
+        if every is not None and envelope is not None:
+            now = self._clock() * 1000
+            if is_use_due(envelope, every, now):
+                self._begin(tkn, read.reserved, every, now)
+
+    def _begin(self, tkn: SessionToken, reserved: bytes, every: int, now: float) -> None:
+        """Record a use in the background, unless one of this session is being recorded."""
+        if tkn in self._under_way or self._resumes_at - every <= now < self._resumes_at:
             return
-        now = self._lifetimes.now()
-        if tkn in self._under_way or not is_use_due(envelope, every, now):
-            return
-        if self._resumes_at - every <= now < self._resumes_at or not self._client.may_know(SH_EXPIRE):
+        envelope = read_envelope(reserved)  # with the token, which the common envelope leaves out
+        if envelope is None or not self._client.may_know(SH_EXPIRE):
             return
         self._under_way.add(tkn)
-        swap = read.reserved, rewritten(read.reserved, with_use(envelope, now))
+        swap = reserved, rewritten(reserved, with_use(envelope, now))
         task = self._client.in_background(self._record(tkn, swap, every))
         task.add_done_callback(lambda _: self._under_way.discard(tkn))
 

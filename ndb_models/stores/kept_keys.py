@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Final, TypeAlias
 
 from ndb_models.expectations import Expected, as_expected
-from ndb_models.json_text import NO_MEMBERS, ObjectText
+from ndb_models.json_text import NO_MEMBERS, ObjectText, raw_members
 from ndb_models.stores.contract import Swaps
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
@@ -49,12 +49,14 @@ def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
 
 def changed(keys: Kept, written: Mapping[str, bytes], removed: Collection[str], expected: Expected) -> Kept | None:
     """Return keys with some written and others removed; None if one of them is not as expected."""
-    there = parted(keys)
+    there = raw_members(keys.text) if type(keys) is ObjectText else keys
     for name, value in expected.items():
-        if not as_expected(there.get(name), value):
+        text = there.get(name)
+        if not as_expected(None if text is None else bytes(text), value):
             return None
-    gone = frozenset(removed).difference(written) if removed else frozenset[str]()
-    return updated(without(keys, gone) if gone else keys, written)
+    if removed:
+        keys = without(keys, frozenset(removed).difference(written))
+    return updated(keys, written)
 
 
 def swapped(keys: Kept, swaps: Swaps) -> Kept | None:

@@ -17,6 +17,8 @@ from ndb_models.types import SessionToken
 
 # Tokens that are sorted at a time, in less than a turn.
 _SORTED_TOGETHER: Final = 4096
+# Seconds after its latest page in which a listing may go on without sorting the tokens again.
+_KEPT: Final = 60
 
 
 def reading_page(verbs: Verbs, tokens: Sequence[SessionToken], name: str, most: int) -> Work[SessionPage]:
@@ -46,7 +48,8 @@ class TokenOrder:
     """The tokens of a store in memory, sorted, as of the beginning of its latest listing.
 
     A listing goes through tokens that were sorted when it began, or later: the sessions that live all the time are
-    among both. So one order is kept, in 8 bytes a session, until a listing comes to its end.
+    among both. So one order is kept, in 8 bytes a session, until a listing comes to its end. A listing that was left
+    early never does; its order is dropped by the first sweep after a minute without a page.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,8 @@ class TokenOrder:
         self._begun = 0
         # The number of the listing whose beginning `tokens` is as of.
         self._number = 0
+        # When the latest page was read, on the store's clock.
+        self._used = 0.0
 
     def sorting(self, read: Callable[[], list[SessionToken]]) -> Work[array[int]]:
         """Sort the tokens of all sessions, which are read in the first turn."""
@@ -73,6 +78,15 @@ class TokenOrder:
             self.tokens, self._number = ordered, number
         return ordered
 
+    def note_use(self, now: float) -> None:
+        """Note that a page is read now, in seconds."""
+        self._used = now
+
     def drop(self) -> None:
         """Free the tokens at the end of a listing. Another listing that needs them has them sorted anew."""
         self.tokens = None
+
+    def drop_unused(self, now: float) -> None:
+        """Free the tokens if no page was read for a minute."""
+        if not 0 <= now - self._used < _KEPT:  # a clock may be set back
+            self.drop()

@@ -54,6 +54,7 @@ class MemoryStore(Uncopyable, Store):
         with self._guard:
             now = table.now()
             sessions, agendas = table.take_all()
+            self._order.drop()
         ended = 0
 
         def take_leave(item: tuple[SessionToken, StoredSession]) -> None:
@@ -108,6 +109,7 @@ class MemoryStore(Uncopyable, Store):
 
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
         turns, order = Turns(guard=self._guard), self._order
+        order.note_use(self._table.now())
         ordered = order.tokens
         if after is None or ordered is None:
             ordered = await turns.do(order.sorting(self._table.tokens))
@@ -119,6 +121,7 @@ class MemoryStore(Uncopyable, Store):
         return page
 
     async def sweep(self) -> None:
+        self._order.drop_unused(self._table.now())
         await in_turns(self._table.sweeping(), self._guard)
 
     async def aclose(self) -> None:

@@ -141,7 +141,9 @@ class MemoryVerbs(SessionTable, Verbs):
             self._remove_shared(frozenset(removed).difference(keys))
             return True
         now = self._clock()
-        session = self._require_to_change(scope, now)
+        session = self._sessions.get(scope)
+        if session is None or now >= session.deadline or self._moments:
+            session = self._require_to_change(scope, now)
         new = changed(session.keys, keys, removed, expected)
         if new is None:
             return False

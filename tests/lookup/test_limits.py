@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+import subprocess
+import sys
+from typing import Annotated, Any, Final
 
 import pytest
 
 from ndb_models import InvalidArgumentError, Lookup, NdbClient, Repository, SessionModel
+from ndb_models.server import NdbServer, ServerOptions
+from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
+from tests.repository.recording import RecordingEngine
 
 
 class Device(SessionModel, schema="limited-device"):
@@ -102,3 +107,51 @@ async def test_every_verb_that_gives_a_session_the_value_ends_the_oldest(
         case _:
             await repo.mutate(late.tkn, lambda device: setattr(device, "user", 7))
     assert await names(repo) == ["b", "c", "late"]
+
+
+async def test_a_creation_that_newer_ones_overtake_is_not_refused() -> None:
+    engine = RecordingEngine(MemoryStore())
+    async with (
+        NdbServer(engine, ServerOptions(port=0)) as server,
+        NdbClient.connect(server.uri) as slow,
+        NdbClient.connect(server.uri) as client,
+    ):
+        engine.hold("SH_SET")
+        overtaken = asyncio.create_task(Repository(slow, Device).create(Device(user=7, name="overtaken")))
+        await engine.waiting.wait()
+        engine.hold()  # it still waits; others do not
+        repo = Repository(client, Device)
+        for name in "abcd":
+            await repo.create(Device(user=7, name=name))
+        engine.release()
+        assert (await overtaken).name == "overtaken"
+        assert await names(repo) == ["b", "c", "d"]
+
+
+OTHER_PROCESS: Final = """
+import asyncio, sys
+from tests.lookup.test_limits import Device
+from ndb_models import NdbClient, Repository
+
+async def main():
+    async with NdbClient.connect(sys.argv[1]) as client:
+        repo = Repository(client, Device)
+        await asyncio.gather(*(repo.save(Device(user=7, name=sys.argv[2])) for _ in range(10)))
+        for _ in range(10):
+            await repo.save(Device(user=7, name=sys.argv[2]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_of_two_processes_that_log_in_at_once_no_more_sessions_stay_than_allowed(uri: str) -> None:
+    if uri.startswith("memory://"):
+        pytest.skip("a store in memory is of one process")
+    command = [sys.executable, "-c", OTHER_PROCESS, uri]
+    processes = [await asyncio.create_subprocess_exec(*command, name, stderr=subprocess.PIPE) for name in "ab"]
+    for process in processes:
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, errors.decode()
+    async with NdbClient.connect(uri) as client:
+        assert len(await names(Repository(client, Device))) == 3

@@ -122,6 +122,11 @@ class Turns:
     def kill(self, party: int) -> None:
         self._transports[party].die()
 
+    @property
+    def over(self) -> bool:
+        """Whether all parties have done what they do."""
+        return all(task.done() for task in self._tasks)
+
     async def results(self) -> list[object]:
         """Return what each party returned, or raised."""
         return await asyncio.gather(*self._tasks, return_exceptions=True)

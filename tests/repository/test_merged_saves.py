@@ -347,20 +347,17 @@ async def test_a_nemesisdb_cannot_compare_so_marks_are_refused_and_the_later_wri
         await repo.mutate(one.tkn, lambda _: None)
 
 
-CLIENTS: Final = 4
-
-
-@pytest.mark.parametrize("additions", [10, 100])
-async def test_parallel_additions_through_several_clients_all_survive(uri: str, additions: int) -> None:
+@pytest.mark.parametrize(("clients", "additions"), [(1, 100), (4, 10), (16, 100)])
+async def test_parallel_additions_through_several_clients_all_survive(uri: str, clients: int, additions: int) -> None:
     async with AsyncExitStack() as stack:
         if uri.startswith("memory://"):
             uri = "memory://merged-additions"
-        clients = [await stack.enter_async_context(NdbClient.connect(uri)) for _ in range(CLIENTS)]
-        repos = [Repository(client, Shop) for client in clients]
+        connected = [await stack.enter_async_context(NdbClient.connect(uri)) for _ in range(clients)]
+        repos = [Repository(client, Shop) for client in connected]
         shop = await repos[0].save(Shop())
 
         async def add(number: int) -> None:
-            repo = repos[number % CLIENTS]
+            repo = repos[number % clients]
             mine = await repo.get(shop.tkn)
             await asyncio.sleep(0)
             mine.cart[f"{number}"] = number

@@ -302,3 +302,19 @@ async def test_a_nemesisdb_records_the_login_and_describes_nothing(
     assert await repo.is_fresh(session, 60)
     with pytest.raises(UnsupportedError, match=r"describe\(\)"):
         await repo.describe(session)
+
+
+async def test_a_use_of_a_session_from_before_tracking_changes_nothing_else_in_its_reserved_key(
+    on_store: NdbClient, clock: VirtualClock
+) -> None:
+    tracked, untracked = declared(TRACK, Expiry(idle=600)), declared(None, Expiry(idle=600))
+    tkn = (await Repository(on_store, untracked, clock=clock).save(untracked(user="ada"))).tkn
+    before = await reserved(on_store, tkn)
+    repo = Repository(on_store, tracked, clock=clock)
+    assert (await repo.get(tkn)).user == "ada"
+    await written()
+    after = await reserved(on_store, tkn)
+    assert after.pop("used") == 1_000_000
+    assert len(after.pop("public_id")) == 22
+    assert after == before
+    assert (await repo.get(tkn)).user == "ada"

@@ -192,3 +192,29 @@ async def test_many_keys_are_removed_and_ended_as_few_are() -> None:
     await store.set(7, keys)
     assert await store.end(7)
     assert await store.totals() == (0, 0)
+
+
+LISTED = 5_000
+
+
+@pytest.mark.parametrize("ended_by", ["a minute without a page", "the end of all sessions"])
+async def test_what_a_listing_that_is_left_early_holds_is_freed(
+    store: MemoryStore, clock: VirtualClock, ended_by: str
+) -> None:
+    for token in range(1, LISTED + 1):
+        await store.create(token, NEVER)
+    with tracing():
+        before = occupied()
+        page = await store.page("a", None, 100, 1000)
+        clock.move(59)
+        await store.sweep()
+        assert occupied() - before > 8 * LISTED
+        if ended_by == "a minute without a page":
+            clock.move(1)
+            await store.sweep()
+        else:
+            await store.end_all()
+        assert occupied() - before < 4 * LISTED
+    if ended_by == "a minute without a page":  # the listing goes on all the same
+        following = await store.page("a", page.last, LISTED, 1000)
+        assert (page.last, following.last) == (100, None)

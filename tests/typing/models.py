@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from ndb_models import Expiry, SessionModel
+from ndb_models import Expiry, Lookup, Merge, SessionModel
 
 T = TypeVar("T")
 
@@ -19,6 +19,15 @@ class UserSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30))):
 
 class OneTimePassword(SessionModel, schema="otp"):
     code: int
+
+
+class Visitor(SessionModel, track=60, merge=Merge.later):
+    """Is tracked and looked up, and its fields are merged by marks."""
+
+    user_id: Annotated[int, Lookup(limit=5)]
+    visits: Annotated[int, Merge.add] = 0
+    votes: dict[str, Annotated[int, Merge.add]] = {}
+    seat: Annotated[str | None, Merge.conflict] = None
 
 
 class Page(SessionModel, Generic[T]):
