@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import ConflictError, InvalidArgumentError
-from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.merged_saves import ATTEMPTS, pause
+from ndb_models.repository.stored_state import known
+from ndb_models.repository.telling import ToldChange
 from ndb_models.schema.model import SessionModel, set_stored
 from ndb_models.sessions.editing import Editing
 from ndb_models.sessions.locks import MERGES
@@ -81,18 +83,30 @@ class ChangingVerbs(CoreVerbs[M]):
         """
         if attempts < 1:
             raise InvalidArgumentError("attempts is at least 1")
-        mutated = await self._mutated(tkn, change)
+        work = partial(self._mutate, tkn, change, attempts)
+        return await (self._telling.carry_out(None, work) if self._telling.changed else work(None))
+
+    async def _mutate(
+        self,
+        tkn: SessionToken,
+        change: Callable[[M], Awaitable[None] | None],
+        attempts: int,
+        told: ToldChange[M] | None,
+    ) -> M:
+        mutated = await self._mutated(tkn, change, told)
         if mutated is not None:
             return mutated
         async with MERGES.holding(self._client, tkn):  # tasks of this program take turns
             for attempt in range(1, attempts):
-                mutated = await self._mutated(tkn, change)
+                mutated = await self._mutated(tkn, change, told)
                 if mutated is not None:
                     return mutated
                 await pause(attempt)
         raise ConflictError(self._name, self._codec.names[0] if self._codec.names else "", attempts)
 
-    async def _mutated(self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None]) -> M | None:
+    async def _mutated(
+        self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None], told: ToldChange[M] | None
+    ) -> M | None:
         """Try once to change a session by a function; return None if others changed it meanwhile."""
         if not self._client.may_know(SH_CHANGE):
             raise unsupported("mutate()", SH_CHANGE)
@@ -103,4 +117,6 @@ class ChangingVerbs(CoreVerbs[M]):
             returned = await returned
         if returned is not None:
             raise InvalidArgumentError("the function given to mutate() changes its model, and returns nothing")
-        return session if await self._merged_saves.save_unless_changed(session, stored) else None
+        if told is not None:
+            told.session = session
+        return session if await self._merged_saves.save_unless_changed(session, stored, told) else None
