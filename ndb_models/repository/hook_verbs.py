@@ -67,8 +67,8 @@ class HookVerbs(CoreVerbs[M]):
     def on_ended(self, hook: Callable[[SessionEnd], R]) -> Callable[[SessionEnd], R]:
         """Call a function with the end of each session that this repository ends, or finds expired.
 
-        Otherwise as `on_created`. The end has the token and the reason, and no model: what you need of it, keep by its
-        token. The idle time is kept by the store, so an end by it is only told of sessions that `ended` watches.
+        Otherwise as `on_created`. The end has the token and the reason, and no model: keep what you need by the token.
+        The store keeps the idle time. So an end by it is told only if `ended` watches the session.
         """
         self._telling.ended = _with(self._telling.ended, "on_ended", hook)
         return hook

@@ -1,7 +1,7 @@
 """Hooks: functions that a repository calls after its own acts.
 
-A hook cannot change the act that it is told of. What it raises is logged, without values and tokens. Acts that a hook
-makes are not told to that hook, so hooks cannot go on for ever.
+A hook cannot change the act that it is told of. Its exceptions are logged, without values and tokens. A hook is not
+told of its own acts, so hooks that act come to an end.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Hook:
             raise InvalidArgumentError(f"a hook of {kind} takes ({', '.join(_ARGUMENTS[kind])})")
 
     def begin(self, arguments: tuple[Any, ...]) -> Awaitable[object] | None:
-        """Call the function. Return what is to be awaited, if it is asynchronous. Skip it if it makes the act itself.
+        """Call the function, unless it makes the act itself. Return an awaitable if it is asynchronous.
 
         Raises:
-            BaseException: what the function raised, unless that is an `Exception`.
+            BaseException: from the function. An `Exception` is logged.
         """
         running = _RUNNING.get()
         if self in running:
@@ -69,7 +69,7 @@ class Hook:
         return returned if isinstance(returned, Awaitable) else None
 
     async def finish(self, begun: Awaitable[object]) -> None:
-        """Await what `begin` returned. Raises as `begin`."""
+        """Await the result of `begin`. Raises as `begin`."""
         before = _RUNNING.set(_RUNNING.get() | {self})
         try:
             await begun

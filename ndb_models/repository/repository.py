@@ -65,7 +65,7 @@ class Repository(
       `delete`, `touch`, `ttl` and `raw` do not raise these, since they look into no fields.
 
     These errors leave everything as it was. A cancelled call may or may not have been carried out. A session whose
-    creation is cancelled is ended again.
+    creation is cancelled is ended again. A verb that is cancelled while it waits for hooks has done its act.
 
     Args:
         client: an open client, which stays yours to close.
