@@ -204,6 +204,36 @@ async def test_hooks_may_use_what_a_verb_has_locked(on_store: EngineClient, cloc
         assert [await told.get() for _ in range(2)] == ["absolute", "renewed in vain"]
 
 
+async def test_a_mutation_that_changes_another_session_does_not_wait_for_a_hook_that_waits_for_it(
+    client: NdbClient,
+) -> None:
+    """Both meet changes of others, and then take turns: the hook waits for the mutation to be over."""
+    repo, elsewhere = Repository(client, Counter), Repository(client, Counter)
+    one, two = [await repo.save(Counter()) for _ in range(2)]
+    gate, calls = asyncio.Event(), dict[str, int]()
+
+    async def count_under_the_lock(name: str, session: Counter) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        if calls[name] == 1:
+            await elsewhere.update(session.tkn, label=f"before {name}")
+        elif name == "mutation":
+            gate.set()
+            await repo.update(two.tkn, label="by the mutation")
+        session.count += 1
+
+    @repo.on_changed
+    async def hook(session: Counter, _: frozenset[str]) -> None:
+        if session.tkn == two.tkn and session.label == "begin":
+            await gate.wait()
+            await repo.mutate(one.tkn, lambda session: count_under_the_lock("hook", session))
+
+    async with asyncio.timeout(10):
+        begin = asyncio.ensure_future(repo.update(two.tkn, label="begin"))
+        await repo.mutate(one.tkn, lambda session: count_under_the_lock("mutation", session))
+        await begin
+    assert (await repo.get(one.tkn)).count == 2
+
+
 async def test_a_slow_hook_holds_up_its_own_session_only(client: NdbClient) -> None:
     repo, gate = Repository(client, User), asyncio.Event()
     slow, quick = [await repo.save(User(username=name)) for name in ("slow", "quick")]
