@@ -39,8 +39,8 @@ class Hook:
     __slots__ = ("function", "kind")
 
     def __init__(self, kind: str, function: HookFunction) -> None:
-        self.kind = kind
-        self.function = function
+        self.kind: str = kind
+        self.function: HookFunction = function
         given: object = function
         if not callable(given):
             raise InvalidArgumentError(f"{kind} takes a function: @repo.{kind}, or repo.{kind}(function)")
@@ -66,7 +66,7 @@ class Hook:
             return None
         finally:
             _RUNNING.reset(before)
-        return returned if isinstance(returned, Awaitable) else None
+        return returned if returned is not None and isinstance(returned, Awaitable) else None
 
     async def finish(self, begun: Awaitable[object]) -> None:
         """Await the result of `begin`. Raises as `begin`."""

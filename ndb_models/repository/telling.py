@@ -56,7 +56,7 @@ class ToldChange(Generic[M]):
         session: the model.
         names: the fields that were changed, as far as writes were acknowledged.
         unconfirmed: the fields of writes whose answers were lost. If the verb succeeds, they were changed.
-        place: its place in the order, from the first acknowledged write on.
+        place: its place in the order, from the first acknowledged write on. None if it is told at once after that.
     """
 
     __slots__ = ("_telling", "names", "place", "session", "unconfirmed")
@@ -71,8 +71,6 @@ class ToldChange(Generic[M]):
     def acknowledge(self, names: Iterable[str]) -> None:
         """Note that these fields were changed."""
         self.names = self.names.union(names)
-        if self.names and self.place is None and self.session is not None:
-            self.place = self._telling.next_place(self.session.tkn)
 
     def noting(self, write: Callable[[], Awaitable[None]], names: frozenset[str]) -> Callable[[], Awaitable[None]]:
         """Return a write of these fields that notes its outcome at once."""
@@ -81,14 +79,20 @@ class ToldChange(Generic[M]):
             try:
                 await write()
             except ContestedError as exc:
-                self.acknowledge(exc.written)
+                self._take_place(exc.written)
                 raise
             except ConnectionLostError as exc:
                 self.unconfirmed |= names if exc.maybe_done else frozenset()
                 raise
-            self.acknowledge(names)
+            self._take_place(names)
 
         return noted
+
+    def _take_place(self, names: Iterable[str]) -> None:
+        """Note that these fields were changed, by a verb that has more to do before the change is told."""
+        self.acknowledge(names)
+        if self.names and self.place is None and self.session is not None:
+            self.place = self._telling.next_place(self.session.tkn)
 
 
 class Telling(Generic[M]):
@@ -156,7 +160,7 @@ class Telling(Generic[M]):
 
     def _begin_changed(self, change: ToldChange[M]) -> Begun:
         session = change.session
-        if session is None or change.place is None:
+        if session is None or not change.names:
             return None
         return self._begin(session.tkn, self.changed, (session, change.names), change.place)
 

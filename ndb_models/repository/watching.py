@@ -128,7 +128,8 @@ class SessionWatch:
             return await poll.wait(waiter)
         finally:
             if poll.leave(waiter):
-                self._polls.pop(key, None)
+                if self._polls.get(key) is poll:
+                    del self._polls[key]
                 self._telling.watch = self.note if self._polls else None
                 await poll.stop()
 
