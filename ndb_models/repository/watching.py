@@ -159,8 +159,9 @@ class SessionWatch:
             timer, expiry = Timer.told(info), info.get("expiry")
             left = expiry.get("remaining") if isinstance(expiry, dict) else None
             deadline = await self._deadline(watched, timer)
-        except SessionExpiredError:
-            return  # the access has told of it
+        except SessionExpiredError:  # the hooks were told, unless another process has ended it
+            self.note(SessionEnd(tkn, "absolute"))
+            return
         except SessionGoneError:
             self.note_gone(watched)
             return
@@ -241,6 +242,7 @@ class _Poll:
             waiter.news.set()
 
     async def _run(self) -> None:
+        failure: Exception | None = None
         try:
             while self._watched:
                 pause = self._due - self._interval.clock()
@@ -248,11 +250,12 @@ class _Poll:
                     await self._interval.sleep(pause)
                 await self._round()
                 self._due = self._interval.clock() + self._interval.seconds
-        except Exception as exc:  # noqa: BLE001 - it is raised by those who wait
-            for watched in self._watched.values():
-                for waiter in watched.waiters:
-                    waiter.failure = exc
-                    waiter.news.set()
+        except Exception as exc:  # noqa: BLE001 - the callers raise it
+            failure = exc
+        finally:  # also if a hook has cancelled this: the callers then start anew
+            for waiter in {waiter for watched in self._watched.values() for waiter in watched.waiters}:
+                waiter.failure = failure
+                waiter.news.set()
 
     async def _round(self) -> None:
         """Look which sessions exist, and look closer at those that may have ended by themselves."""

@@ -117,8 +117,9 @@ class Watch:
 async def watching(repo: Repository[Any], time: Time, *sessions: Any, poll: float = 1.0) -> AsyncIterator[Watch]:
     watch = Watch(repo.ended(*sessions, poll=poll, clock=time, sleep=time.sleep), time)
     try:
-        await watch.ready()
-        yield watch
+        async with asyncio.timeout(GUARD):
+            await watch.ready()
+            yield watch
     finally:
         watch.task.cancel()
         await asyncio.wait([watch.task])
@@ -244,6 +245,21 @@ async def test_an_idle_end_is_told_to_the_hooks_once_however_many_watch(everywhe
         ends = await asyncio.gather(first.task, second.task, third.task)
     assert {*ends} == {SessionEnd(session.tkn, "idle")}
     assert listener.told() == [("ended", session.tkn, "idle")]
+
+
+async def test_a_hook_that_fails_does_not_end_the_watch_of_other_sessions(everywhere: NdbClient, time: Time) -> None:
+    repo = Repository(everywhere, Idle, clock=time)
+    first = await repo.save(Idle())
+    time.move(10)
+    second = await repo.save(Idle())
+
+    @repo.on_ended
+    def fail(_: SessionEnd) -> None:
+        raise asyncio.CancelledError
+
+    async with watching(repo, time, first) as watch, watching(repo, time, second) as other:
+        assert await watch.pass_time(50) == SessionEnd(first.tkn, "idle")
+        assert await other.pass_time(10) == SessionEnd(second.tkn, "idle")
 
 
 async def test_one_frame_asks_for_all_that_are_watched(
