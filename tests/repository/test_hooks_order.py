@@ -29,6 +29,10 @@ class Short(SessionModel, schema="hooks-short-lived", expiry=Expiry(idle=60, abs
     count: int = 0
 
 
+class Basket(SessionModel, schema="hooks-basket"):
+    cart: dict[str, int] = {}
+
+
 def count_on(session: Counter) -> None:
     session.count += 1
     if session.count % 2:  # every other act has entries to correct after its write
@@ -327,6 +331,25 @@ async def test_a_verb_that_is_cut_short_at_any_request_tells_what_was_acknowledg
     assert number > 1
     if fault is Fault.CANCELLED_UNANSWERED and name not in ("create", "delete"):
         assert told_of_failures, "entries are corrected after the act was acknowledged"
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_UNANSWERED, Fault.CUT_UNSENT])
+async def test_a_save_that_repeats_itself_after_a_lost_answer_is_told_once(fault: Fault) -> None:
+    number, was_struck, repeated = 0, True, 0
+    while was_struck:
+        engine = NemesisDbEngine(MemoryStore())
+        engine.like_nemesisdb = False
+        basket = await Repository(EngineClient(engine), Basket).save(Basket())
+        transport = FaultyTransport(engine, fault, number)
+        repo = Repository(FaultyClient(transport, None), Basket)
+        listener = Listener(repo)
+        basket.cart["apple"] = 1
+        (result,) = await asyncio.gather(repo.save(basket), return_exceptions=True)
+        was_struck = transport.struck is not None
+        repeated += was_struck and isinstance(result, Basket)
+        assert listener.told() == ([("changed", basket.tkn, {"cart"})] if isinstance(result, Basket) else [])
+        number += 1
+    assert repeated
 
 
 async def awaited(doing: Awaitable[Any]) -> Any:
