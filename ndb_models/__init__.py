@@ -53,7 +53,7 @@ from ndb_models.errors import (
     UpgradeError,
     WrongSchemaError,
 )
-from ndb_models.repository import Reindexed, Repository, SessionDescription
+from ndb_models.repository import EndReason, Reindexed, Repository, SessionDescription, SessionEnd
 from ndb_models.schema import Expiry, Lookup, Merge, SessionModel, UnstableFieldWarning, ZonedDatetime
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
@@ -72,6 +72,7 @@ __all__ = [
     "ConnectionLostError",
     "Credential",
     "DuplicateError",
+    "EndReason",
     "Expiry",
     "ForeignSessionError",
     "IncompleteSessionError",
@@ -99,6 +100,7 @@ __all__ = [
     "ServerUnavailableError",
     "Session",
     "SessionDescription",
+    "SessionEnd",
     "SessionError",
     "SessionExpiredError",
     "SessionGoneError",

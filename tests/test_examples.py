@@ -126,6 +126,13 @@ def test_the_page_about_lookups_prints_what_it_says(tmp_path: Path) -> None:
     assert run(str(script)) == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
 
 
+def test_the_page_about_hooks_prints_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "hooks.md").read_text("utf-8")
+    script = tmp_path / "hooks.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), "utf-8")
+    assert run(str(script)) == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+
+
 async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "examples/raw_client.py", server.uri, cwd=ROOT, stdout=subprocess.PIPE

@@ -18,11 +18,11 @@ from ndb_models.errors import (
     ConnectError,
     ConnectionLostError,
     InvalidArgumentError,
-    NdbError,
     ProtocolError,
     RequestTimeoutError,
     StoredConfigError,
 )
+from ndb_models.sessions.polling import Outage, check_interval
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 
@@ -73,7 +73,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         clock: Clock,
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
-        _check_interval(interval)
+        check_interval("interval=", interval)
         self._access = access
         self._interval = interval
         self._on_invalid = on_invalid or _log_invalid
@@ -86,7 +86,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         self._problems: tuple[ConfigProblem, ...] = ()
         # When to look next.
         self._due = -math.inf
-        self._lost = False
+        self._outage = Outage(_logger, access.name, "the last good configuration is kept")
         self._stepping = False
         self._closed = False
 
@@ -132,19 +132,10 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         try:
             texts = await self._access.space.read()
         except _PASSING as exc:
-            self._note_lost(exc)
+            self._outage.goes_on(exc)
             return None
-        if self._lost:
-            self._lost = False
-            _logger.info("%s: the store answers again", self._access.name)
+        self._outage.is_over()
         return texts
-
-    def _note_lost(self, error: NdbError) -> None:
-        if not self._lost:
-            self._lost = True
-            _logger.warning(
-                "%s: the store gives no answer, the last good configuration is kept: %s", self._access.name, error
-            )
 
     def _compare(self, texts: Mapping[str, bytes]) -> ConfigChange[C] | None:
         if texts == self._seen:
@@ -176,8 +167,3 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
 
 def _log_invalid(error: StoredConfigError) -> None:
     _logger.warning("the last good configuration is kept: %s", error)
-
-
-def _check_interval(interval: object) -> None:
-    if isinstance(interval, bool) or not isinstance(interval, (int, float)) or not 0 < interval < math.inf:
-        raise InvalidArgumentError("interval= is a positive number of seconds")

@@ -49,6 +49,7 @@ class Finder(Generic[M]):
         index: the index of the schema, or None if the class has no lookup field.
         get: returns the session of a token, as `Repository.get`.
         take: makes a model of a read. With `rewrites`, an upgrade may be written back at once.
+        end: ends a session and removes its entries; returns False if it has ended already.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Finder(Generic[M]):
         index: Index | None,
         get: Callable[..., Awaitable[M]],
         take: Callable[..., Awaitable[M]],
+        end: Callable[[SeenSession], Awaitable[bool]],
     ) -> None:
         self._name = name
         self._codec = codec
@@ -66,6 +68,7 @@ class Finder(Generic[M]):
         self._index = index
         self._get = get
         self._take = take
+        self._end_seen = end
 
     @property
     def index(self) -> Index:
@@ -171,8 +174,7 @@ class Finder(Generic[M]):
         seen = await self.index.examiner.examine(tkn)
         if seen.state is not UNFINISHED and not all(map(seen.reads_as, values)):
             return seen, False
-        ended = await self._access.end(tkn)
-        await self.index.forget(seen)
+        ended = await self._end_seen(seen)
         return None if ended and seen.state is LIVING else SeenSession(tkn, GONE, {}), ended
 
     async def _rounds(

@@ -3,5 +3,6 @@
 from ndb_models.index.reindexing import Reindexed
 from ndb_models.repository.description import SessionDescription
 from ndb_models.repository.repository import Repository
+from ndb_models.repository.session_end import EndReason, SessionEnd
 
-__all__ = ["Reindexed", "Repository", "SessionDescription"]
+__all__ = ["EndReason", "Reindexed", "Repository", "SessionDescription", "SessionEnd"]

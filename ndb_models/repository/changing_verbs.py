@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import ConflictError, InvalidArgumentError, UnsupportedError
 from ndb_models.json_text import ObjectText
-from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.merged_saves import ATTEMPTS, pause
+from ndb_models.repository.stored_state import known
+from ndb_models.repository.telling import ToldChange
 from ndb_models.schema.model import SessionModel, set_stored, stored_of
 from ndb_models.sessions.editing import Editing
 from ndb_models.sessions.locks import MERGES
@@ -92,12 +94,22 @@ class ChangingVerbs(CoreVerbs[M]):
             raise InvalidArgumentError(
                 f"mutate() takes a function that changes a {self._name}: await repo.mutate(tkn, add_item)"
             )
-        mutated = await self._mutated(tkn, change)
+        work = partial(self._mutate, tkn, change, attempts)
+        return await (self._telling.carry_out(None, work) if self._telling.changed else work(None))
+
+    async def _mutate(
+        self,
+        tkn: SessionToken,
+        change: Callable[[M], Awaitable[None] | None],
+        attempts: int,
+        told: ToldChange[M] | None,
+    ) -> M:
+        mutated = await self._mutated(tkn, change, told)
         if mutated is not None:
             return mutated
         async with MERGES.holding(self._client, tkn):  # tasks of this program take turns
             for attempt in range(1, attempts):
-                mutated = await self._mutated(tkn, change)
+                mutated = await self._mutated(tkn, change, told)
                 if mutated is not None:
                     return mutated
                 await pause(attempt)
@@ -108,7 +120,9 @@ class ChangingVerbs(CoreVerbs[M]):
         if self._is_limited:
             await self._finder.keep_newest(keys)
 
-    async def _mutated(self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None]) -> M | None:
+    async def _mutated(
+        self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None], told: ToldChange[M] | None
+    ) -> M | None:
         """Try once to change a session by a function; return None if others changed it meanwhile."""
         if not self._client.may_know(SH_CHANGE):
             raise unsupported("mutate()", SH_CHANGE)
@@ -125,8 +139,10 @@ class ChangingVerbs(CoreVerbs[M]):
             raise InvalidArgumentError(
                 "the function given to mutate() only changes its model: mutate() reads and saves it"
             )
+        if told is not None:
+            told.session = session
         try:
-            keys = await self._merged_saves.save_unless_changed(session, stored)
+            keys = await self._merged_saves.save_unless_changed(session, stored, told)
         except UnsupportedError:
             raise unsupported("mutate()", SH_CHANGE) from None
         if keys is None:

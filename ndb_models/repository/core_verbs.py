@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
@@ -12,7 +12,6 @@ import msgspec
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
     InvalidArgumentError,
-    NotSavedError,
     OlderVersionError,
     SessionExpiredError,
     SessionGoneError,
@@ -27,10 +26,11 @@ from ndb_models.json_text import ObjectText, split_members
 from ndb_models.repository.arguments import check_arguments, check_expiry, check_namespace, described
 from ndb_models.repository.merged_saves import NULL, MergedSaves
 from ndb_models.repository.projecting import Projection
+from ndb_models.repository.stored_state import created
+from ndb_models.repository.telling import Telling, ToldChange
 from ndb_models.schema.codec import UNFIT, ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
-from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import lookups_of
 from ndb_models.schema.model import SessionModel, Stored, check_definition, set_stored, stored_of
 from ndb_models.schema.registry import claim_schema, stored_schema_name
@@ -99,6 +99,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         self._access = SessionAccess(
             client, self._name, schema, version, self._by, self._lifetimes, foreign=foreign, track=track
         )
+        self._telling: Telling[M] = Telling(client)
+        self._access.tell_overdue = self._telling.tell_overdue
         self._credentials = SessionCredentials(client, self._access)
         self._creation = SessionCreation(client, self._access, self._name, schema, version)
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
@@ -125,7 +127,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             self.save,
             verifies_version=verify_version,
         )
-        self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take)
+        self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take, self._end)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model as a new session, and return it with its token.
@@ -152,10 +154,12 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, keys.names)
         lifetime = self._lifetimes.begun(expiry)
-        created = _created(session, keys, await self._creating.create(keys, lifetime), lifetime)
+        session = created(session, keys, await self._creating.create(keys, lifetime), lifetime)
+        if self._telling.created:
+            await self._telling.tell_created(session)
         if self._is_limited:
             await self._finder.keep_newest(keys)
-        return created
+        return session
 
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model, and return it. The errors below are raised before any field is written.
@@ -196,8 +200,16 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._finder.keep_newest(keys)
         return session
 
-    async def _write_changes(self, session: M, stored: Stored, keys: ObjectText) -> None:
-        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`."""
+    async def _write_changes(
+        self, session: M, stored: Stored, keys: ObjectText, change: ToldChange[M] | None = None
+    ) -> None:
+        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`.
+
+        Tells the hooks, if there are any: what was written is noted in `change`, which is None at the first call.
+        """
+        if self._telling.changed and change is None:
+            await self._telling.carry_out(session, partial(self._write_changes, session, stored, keys))
+            return
         if stored.deadline is not None:
             stored = await self._not_overdue(stored)
         changes = self._codec.changes(session, keys, stored.keys, stored.unsure)
@@ -210,14 +222,16 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             set_stored(session, Stored(*before, stored.by_another, stored.outdated, changes.after))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
-                if compared and await self._merged_saves.save(session, stored, keys, changes, compared):
+                if compared and await self._merged_saves.save(session, stored, keys, changes, compared, change):
                     return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
             moved = changed if stored.outdated is None else split_members(changes.after)
-            write = partial(self._upgrading.save, stored, changed, removed)
+            write: Callable[[], Awaitable[None]] = partial(self._upgrading.save, stored, changed, removed)
             if is_current:
                 write = partial(self._access.change, stored.tkn, changed, removed)
+            if change is not None:
+                write = change.noting(write, changes.names)
             await change_indexed(self._index, stored, {**moved, **dict.fromkeys(removed, NULL)}, write)
         elif is_current:
             await self._access.change(stored.tkn, changed, removed)
@@ -225,6 +239,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._upgrading.save(stored, changed, removed)
         by_another = stored.by_another and not changed
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
+        if change is not None:
+            change.acknowledge(changes.names)
 
     async def _not_overdue(self, stored: Stored) -> Stored:
         """Return the stored state of a session. If its deadline seems past, the deadline is read again.
@@ -297,7 +313,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             if self._may_be_newer(seen):
                 exc.add_note(_LEFT)
                 raise
-            await self._end(tkn, read.keys)
+            await self._end(SeenSession(tkn, LIVING, read.keys))
             raise SessionGoneError(self._name, tkn) from exc
         by_another = seen.is_by_another_form(self._by)
         set_stored(session, Stored(tkn, read.text, read.deadline, by_another=by_another, outdated=outdated))
@@ -315,10 +331,12 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             and envelope.by != self._by
         )
 
-    async def _end(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> bool:
-        ended = await self._access.end(tkn)
+    async def _end(self, seen: SeenSession) -> bool:
+        ended = await self._access.end(seen.tkn)
+        if ended:
+            await self._telling.tell_ended(seen.tkn, "deleted")
         if self._index is not None:
-            await self._index.forget(SeenSession(tkn, LIVING, keys))
+            await self._index.forget(seen)
         return ended
 
     def _checked(self, session: M) -> M:
@@ -328,23 +346,3 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
 
     def _misplaced(self, session: object) -> InvalidArgumentError:
         return InvalidArgumentError(f"this repository stores {self._name}, not {described(session)}")
-
-
-def _created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime) -> M:
-    """Return the model with the token of its new session. If it has another token by now, return a copy."""
-    if stored_of(session) is not None:  # it was stored before, or meanwhile
-        session = session.model_copy(deep=True)
-    set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
-    return session
-
-
-def known(session: SessionModel) -> Stored:
-    """Return the stored state of a model's session.
-
-    Raises:
-        NotSavedError: the model has no session.
-    """
-    stored = stored_of(session)
-    if stored is None:
-        raise NotSavedError(type(session).__name__)
-    return stored

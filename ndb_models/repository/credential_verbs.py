@@ -7,7 +7,8 @@ from typing import Final, TypeVar
 
 from ndb_models.credentials import Credential
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
-from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.repository.core_verbs import CoreVerbs
+from ndb_models.repository.stored_state import known
 from ndb_models.schema.model import SessionModel
 
 M = TypeVar("M", bound=SessionModel)

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import InvalidArgumentError, NotFreshError, UnsupportedError
-from ndb_models.repository.core_verbs import CoreVerbs, known
+from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.description import SessionDescription
+from ndb_models.repository.stored_state import known
 from ndb_models.schema.expiry import check_seconds, seconds_in
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.tracking import login_time

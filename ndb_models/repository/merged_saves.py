@@ -20,6 +20,7 @@ from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
 from ndb_models.json_text import NO_KEYS, ObjectText, split_members
+from ndb_models.repository.telling import ToldChange
 from ndb_models.schema.changes import Changes, set_values, value_of
 from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.envelope import RESERVED_KEY
@@ -115,7 +116,15 @@ class MergedSaves(Generic[M]):
         if marked:
             raise unsupported(f"the Merge mark of {self._name}.{marked[0]}", SH_CHANGE)
 
-    async def save(self, session: M, stored: Stored, keys: ObjectText, changes: Changes, compared: list[str]) -> bool:
+    async def save(
+        self,
+        session: M,
+        stored: Stored,
+        keys: ObjectText,
+        changes: Changes,
+        compared: list[str],
+        told: ToldChange[M] | None,
+    ) -> bool:
         """Write the changes of a model, and note what is stored. Return False if the server cannot compare.
 
         Args:
@@ -124,13 +133,14 @@ class MergedSaves(Generic[M]):
             keys: the keys that the model is written as.
             changes: what changed since then.
             compared: the keys whose stored values are compared.
+            told: notes what was written, if there are hooks to tell.
         """
         self._under_way[id(session)] = None
         try:
             written: frozenset[str] = frozenset()
             try:
                 if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
-                    await self._write(stored, changes, self._texts(changes, compared))
+                    await self._write(stored, changes, self._texts(changes, compared), told)
                     set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
                     return True
             except UnsupportedError:
@@ -142,7 +152,7 @@ class MergedSaves(Generic[M]):
                 if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
                     raise
             async with MERGES.holding(self._client, stored.tkn):
-                await self._merge(session, stored, keys, changes.names - written)
+                await self._merge(session, stored, keys, changes.names - written, told)
             return True
         finally:
             waiting = self._under_way.pop(id(session), None)
@@ -157,7 +167,9 @@ class MergedSaves(Generic[M]):
             await asyncio.wait([waiting])
         return _known(session)
 
-    async def _merge(self, session: M, stored: Stored, keys: ObjectText, names: Collection[str]) -> None:
+    async def _merge(
+        self, session: M, stored: Stored, keys: ObjectText, names: Collection[str], told: ToldChange[M] | None
+    ) -> None:
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
@@ -177,7 +189,7 @@ class MergedSaves(Generic[M]):
             changes = codec.changes(theirs, merged, now.keys)
             try:
                 if changes.names:
-                    await self._write(now, changes, self._texts(changes, self.compared(theirs, changes.names)))
+                    await self._write(now, changes, self._texts(changes, self.compared(theirs, changes.names)), told)
                 else:  # another attempt was successful, or others made the same change
                     await self._access.change(tkn, NO_KEYS, ())
             except ContestedError as exc:
@@ -244,7 +256,7 @@ class MergedSaves(Generic[M]):
         take_over(session, merged)
         object.__setattr__(session, "__pydantic_private__", private)
 
-    async def save_unless_changed(self, session: M, stored: Stored) -> ObjectText | None:
+    async def save_unless_changed(self, session: M, stored: Stored, told: ToldChange[M] | None) -> ObjectText | None:
         """Write the changes of a model if no field of its session has changed since. Return its keys; None if one has.
 
         An upgrade of the session must be written already.
@@ -258,13 +270,21 @@ class MergedSaves(Generic[M]):
         absent = dict.fromkeys((*self._codec.names, *changes.names))
         expected: dict[str, bytes | None] = {**absent, **split_members(stored.keys)}
         try:
-            await self._write(stored, changes, expected, at_once=True)
+            await self._write(stored, changes, expected, told, at_once=True)
         except ContestedError:
             return None
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
         return keys
 
-    async def _write(self, stored: Stored, changes: Changes, expected: Expected, *, at_once: bool = False) -> None:
+    async def _write(
+        self,
+        stored: Stored,
+        changes: Changes,
+        expected: Expected,
+        told: ToldChange[M] | None,
+        *,
+        at_once: bool = False,
+    ) -> None:
         """Write changes if the keys are as expected; `at_once` refuses to write them in several frames.
 
         Raises:
@@ -278,7 +298,10 @@ class MergedSaves(Generic[M]):
                 raise ContestedError
             changed = self._upgrading.signed(read, changed)
             expected = {**expected, RESERVED_KEY: read.reserved} if read.envelope is not None else expected
+        write: Callable[[], Awaitable[None]]
         write = partial(self._access.change_if, stored.tkn, changed, changes.removed, expected, at_once=at_once)
+        if told is not None:
+            write = told.noting(write, changes.names)
         if self._index is None:
             await write()
         else:

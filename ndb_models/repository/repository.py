@@ -18,15 +18,18 @@ from ndb_models.errors import (
     SessionGoneError,
     WrongSchemaError,
 )
+from ndb_models.index.session_state import LIVING, SeenSession
 from ndb_models.json_text import NO_KEYS, ObjectText
 from ndb_models.repository.arguments import check_expiry
 from ndb_models.repository.changing_verbs import ChangingVerbs
-from ndb_models.repository.core_verbs import known
 from ndb_models.repository.credential_verbs import CredentialVerbs
 from ndb_models.repository.describing_verbs import DescribingVerbs
+from ndb_models.repository.hook_verbs import HookVerbs
 from ndb_models.repository.listing_verbs import ListingVerbs
 from ndb_models.repository.lookup_verbs import LookupVerbs
 from ndb_models.repository.projecting import Projection
+from ndb_models.repository.stored_state import known
+from ndb_models.repository.telling import Begun
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_told
 from ndb_models.schema.model import SessionModel, set_stored, stored_of, take_over
@@ -41,7 +44,9 @@ V = TypeVar("V", bound=BaseModel)
 _TRIES: Final = 8
 
 
-class Repository(LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVerbs[M], DescribingVerbs[M]):
+class Repository(
+    LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVerbs[M], DescribingVerbs[M], HookVerbs[M]
+):
     """Stores models of one class as sessions.
 
         repo = Repository(client, UserSession)
@@ -60,7 +65,7 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVe
       `delete`, `touch`, `ttl` and `raw` do not raise these, since they look into no fields.
 
     These errors leave everything as it was. A cancelled call may or may not have been carried out. A session whose
-    creation is cancelled is ended again.
+    creation is cancelled is ended again. A verb that is cancelled while it waits for hooks has done its act.
 
     Args:
         client: an open client, which stays yours to close.
@@ -114,7 +119,7 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVe
             return False
         except IncompleteSessionError:
             pass  # only code that cleans up has its token
-        return await self._end(tkn, keys)
+        return await self._end(SeenSession(tkn, LIVING, keys))
 
     async def refresh(self, session: M, *, extend: bool = True) -> M:
         """Read a session again into its model, and return the model. Unsaved changes of the model are dropped.
@@ -202,15 +207,23 @@ class Repository(LookupVerbs[M], CredentialVerbs[M], ListingVerbs[M], ChangingVe
         old = session.tkn
         lifetime = self._lifetimes.moved(lifetime, current.envelope, logs_in=logs_in)
         version, by = (current.envelope.version, current.envelope.by) if current.envelope is not None else (None, None)
-        keys = ObjectText(current.text)
-        if self._index is None:
+        keys, index = ObjectText(current.text), self._index
+        before = None if index is None else index.examiner.seen(old, current)
+        if index is None:
             tkn = await self._creation.create(keys, lifetime, version, by=by)
-            await self._access.replace(old, tkn)
         else:
-            before = self._index.examiner.seen(old, current)
-            tkn = await self._index.create(keys, lifetime, version, by=by, heir_of=before)
-            await self._access.replace(old, tkn, partial(self._index.forget, before))
+            tkn = await index.create(keys, lifetime, version, by=by, heir_of=before)
+        begun: Begun = None
+
+        async def after_the_end() -> None:
+            nonlocal begun
+            begun = self._telling.begin_ended(old, "replaced", tkn)
+            if index is not None and before is not None:
+                await index.forget(before)
+
+        await self._access.replace(old, tkn, after_the_end)
         set_stored(session, msgspec.structs.replace(known(session), tkn=tkn, deadline=lifetime.deadline))
+        await self._telling.wait(begun)
         return session
 
     async def expire(self, session: M | SessionToken, expiry: Expiry | None) -> M:

@@ -289,7 +289,7 @@ class SessionAccess(SessionWriting):
         """End and refuse a session that is past its deadline, which the server does not know."""
         if deadline is not None and deadline <= self.lifetimes.now():
             with contextlib.suppress(NdbError):  # it is over for us, even if the server cannot be told
-                await self._client.sh_end(tkn)
+                await self.end_overdue(tkn)
             raise SessionExpiredError(self._name, tkn)
 
     async def names(self, tkn: SessionToken) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class SessionCredentials:
             InvalidArgumentError: another client wrote the session, so it has no reserved key.
         """
         credential = draw_credential(tkn)
-        async with RESERVED_KEYS.of(self._client, tkn):
+        async with RESERVED_KEYS.holding(self._client, tkn):
             for _ in range(_TRIES):
                 read = await self._access.read(tkn, (), UPKEEP)
                 envelope = read_envelope(read.reserved)

@@ -136,7 +136,7 @@ class Lifetimes:
                 return new, text
             if done is False:  # another process was quicker
                 return self._same_but_lifetime(envelope, await self._reserved(SH_PEEK, tkn))
-        async with RESERVED_KEYS.of(self._client, tkn):
+        async with RESERVED_KEYS.holding(self._client, tkn):
             return await self._bring_under_by_writing(tkn, envelope)
 
     async def _bring_under_by_writing(self, tkn: SessionToken, seen: Envelope) -> tuple[Envelope, bytes] | None:

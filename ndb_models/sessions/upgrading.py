@@ -143,7 +143,7 @@ class Upgrading:
                 not fit any more.
         """
         tkn = stored.tkn
-        async with RESERVED_KEYS.of(self._client, tkn):
+        async with RESERVED_KEYS.holding(self._client, tkn):
             for _ in range(_READS):
                 with contextlib.suppress(ContestedError):  # the reserved key was changed after it was read
                     await self._save(tkn, stored.outdated, changed, removed)

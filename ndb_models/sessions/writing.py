@@ -5,7 +5,7 @@ It knows keys; of a model it knows only the name.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
@@ -53,6 +53,8 @@ class SessionWriting:
     def __init__(self, client: NdbClient, model: str) -> None:
         self._client = client
         self._name = model
+        self.tell_overdue: Callable[[SessionToken], Awaitable[None]] = _tell_nothing
+        """Awaited after a session that was past its deadline has been ended."""
 
     async def change(self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str]) -> None:
         """Write some keys of a session and remove others. Without either, find out whether the session lives.
@@ -168,6 +170,11 @@ class SessionWriting:
                 return False
             raise
 
+    async def end_overdue(self, tkn: SessionToken) -> None:
+        """End a session that is past its deadline, which its server does not know."""
+        if await self.end(tkn):
+            await self.tell_overdue(tkn)
+
     async def of_session(self, tkn: SessionToken, asking: Coroutine[Any, Any, T]) -> T:
         """Await a call of the raw client about a session. If the session has ended, raise `SessionGoneError`."""
         try:
@@ -176,6 +183,10 @@ class SessionWriting:
             if exc.status == Status.SESSION_NOT_EXIST:
                 raise SessionGoneError(self._name, tkn) from exc
             raise
+
+
+async def _tell_nothing(_tkn: SessionToken) -> None:
+    pass
 
 
 def check_token(tkn: object) -> None:
