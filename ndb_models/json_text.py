@@ -55,7 +55,9 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
     @classmethod
     def to_keep(cls, members: Mapping[str, bytes]) -> ObjectText:
         """Work as `joined`, and take as little memory as possible. A store may keep millions of such objects."""
-        return members if type(members) is cls else cls(_exactly(join_members(members)), _shared(tuple(members)))
+        return (
+            members if type(members) is cls else cls(bytes(memoryview(join_members(members))), _shared(tuple(members)))
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,7 +94,9 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
             texts.update(_split(members.text))
         else:
             texts.update({name: msgspec.Raw(text) for name, text in members.items()})
-        return ObjectText(_exactly(_encode(texts)), old if len(texts) == len(old) else _shared(tuple(texts)))
+        # A copy: the encoder's own result takes half as much memory again as its size, and a store keeps the text.
+        text = bytes(memoryview(_encode(texts)))
+        return ObjectText(text, old if len(texts) == len(old) else _shared(tuple(texts)))
 
     @property
     def raw(self) -> dict[str, msgspec.Raw]:
@@ -147,11 +151,6 @@ _shared_kind: Final = lru_cache(maxsize=256)(_kind)
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return equal names that other objects have already, if they are few."""
     return _shared_kind(names)[0] if len(names) <= _MEMBERS_OF_A_KIND else names
-
-
-def _exactly(text: bytes) -> bytes:
-    """Return a copy. The encoder's own result takes half as much memory again as its size."""
-    return bytes(memoryview(text))
 
 
 def _is_of_a_kind(text: bytes | msgspec.Raw, members: Mapping[str, object]) -> bool:
