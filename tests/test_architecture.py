@@ -30,6 +30,7 @@ ARROWS: Final = {
     "integrations": "schema client config",
     "moving": "protocol stores engine client",
     "server": "protocol stores engine",
+    "testing": "protocol schema client engine stores server",
     "cli": "schema schema_check moving server",
 }
 # The modules of a part that may import another, where not all of it may.

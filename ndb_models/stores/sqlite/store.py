@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
+from ndb_models.clocks import wall_clock
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     Scope,
@@ -56,7 +56,7 @@ class SqliteStore(Uncopyable, Store):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = time.time
+        self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = wall_clock
     ) -> None:
         shown = os.fspath(path)
         file = resolved(shown)  # once: the working directory and links may change

@@ -1,0 +1,99 @@
+"""An open client for any test: asynchronous on whichever event loop, or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ndb_models.client import NdbClient
+from ndb_models.client.transport import Transport
+from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.prepared import Prepared
+from ndb_models.testing.loop_thread import LoopThread
+
+T = TypeVar("T")
+
+
+@contextmanager
+def open_client(uri: str) -> Generator[NdbClient]:
+    """Open a client that works on every event loop, on several at once too, and close it at the end of the block.
+
+    The client of a server is opened on a loop in a thread of its own, which carries the requests of all loops. So the
+    block may be as long as a module or a session of tests, whichever loops these run on. Otherwise use
+    `NdbClient.connect`.
+
+    Args:
+        uri: as for `NdbClient.connect`.
+
+    Raises:
+        InvalidArgumentError: the URI cannot be opened by any transport.
+        ConnectError: no connection can be made.
+    """
+    with LoopThread() as thread:
+        client = thread.run(_opened(uri))
+        try:
+            yield client
+        finally:
+            thread.run(client.close())
+
+
+async def _opened(uri: str) -> NdbClient:
+    return await _ManyLoopClient.connect(uri)
+
+
+class _ManyLoopClient(NdbClient):
+    """A client that may be used on other loops than the one that it was opened on."""
+
+    def _use(self, transport: Transport | None) -> None:
+        if transport is not None and transport.is_remote:
+            transport = _CarryingTransport(transport, asyncio.get_running_loop())
+        super()._use(transport)
+
+
+class _CarryingTransport(Transport):
+    """Carries requests over to the loop that a transport belongs to, and the answers back."""
+
+    def __init__(self, transport: Transport, home: asyncio.AbstractEventLoop) -> None:
+        self.is_remote: bool = transport.is_remote
+        self.perform: Callable[[Prepared], Awaitable[dict[str, Any]]] = self._perform
+        self._transport = transport
+        self._home = home
+
+    @property
+    def connections(self) -> int:  # type: ignore[override]  # it is never set  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._transport.connections
+
+    @property
+    def is_connected(self) -> bool:
+        return self._transport.is_connected
+
+    async def request(self, exchange: Exchange) -> bytes:
+        return await self._at_home(lambda: self._transport.request(exchange))
+
+    async def _perform(self, prepared: Prepared) -> dict[str, Any]:
+        async def performed() -> dict[str, Any]:
+            begun = self._transport.perform(prepared)
+            return begun if isinstance(begun, dict) else await begun
+
+        return await self._at_home(performed)
+
+    async def _at_home(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work on the home loop. If the caller is cancelled, so is the work."""
+
+        async def working() -> T:
+            return await work()
+
+        if asyncio.get_running_loop() is self._home:
+            return await work()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(working(), self._home))
+
+    def refuse_fork(self) -> None:
+        self._transport.refuse_fork()
+
+    async def aclose(self) -> None:
+        await self._at_home(self._transport.aclose)
+
+    def abandon(self) -> bool:
+        return self._transport.abandon()

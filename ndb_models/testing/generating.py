@@ -1,0 +1,54 @@
+"""Looks for an instance of a model that a store would refuse or change. Needs the extra `testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import Unsatisfiable
+from pydantic import BaseModel
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.testing.round_trips import Problem, RoundTrip
+from ndb_models.testing.type_strategies import TypeStrategies
+
+B = TypeVar("B", bound=BaseModel)
+
+_checks: Any = HealthCheck  # an enumeration, which its stub does not say
+_search = settings(
+    max_examples=100,
+    derandomize=True,  # a test that passes today passes tomorrow
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(_checks),
+    phases=[Phase.generate, Phase.shrink],
+    verbosity=Verbosity.quiet,
+)
+
+
+def find_problem(trip: RoundTrip[B]) -> Iterator[tuple[B, Sequence[Problem]]]:
+    """Yield the simplest instance with a problem that was found, and its problems, if there is one.
+
+    Raises:
+        InvalidArgumentError: no instance can be made.
+    """
+    found: list[tuple[B, Sequence[Problem]]] = []
+
+    @_search
+    @given(TypeStrategies().of_model(trip.model))
+    def check(instance: B) -> None:
+        problems = trip.problems(instance)
+        if problems:
+            found.append((instance, problems))
+        assert not problems
+
+    try:
+        check()
+    except AssertionError:
+        yield found[-1]
+    except Unsatisfiable:
+        raise InvalidArgumentError(
+            f"Hypothesis made no instance of {trip.model.__name__} that its validators take: give instances"
+        ) from None

@@ -1,0 +1,69 @@
+"""An event loop in a thread of its own, so that what runs on it does not depend on the event loop of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+T = TypeVar("T")
+
+# The seconds that work may take.
+_LONGEST: Final = 30.0
+
+
+class LoopThread:
+    """A thread that runs an event loop: `with LoopThread() as thread: thread.run(work())`.
+
+    It does not matter whether a loop runs in the calling thread, or which.
+    """
+
+    def __init__(self) -> None:
+        self._started: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._serve, name="ndb_models.testing", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.result(_LONGEST)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        loop = self.loop
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join(_LONGEST)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the thread."""
+        return self._started.result(0)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work on the loop of the thread, and return its result, once it is there. The calling thread waits.
+
+        Raises:
+            TimeoutError: the work has not ended after 30 seconds. It is cancelled.
+            Exception: what the work raises.
+        """
+        doing = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return doing.result(_LONGEST)
+        except BaseException:
+            doing.cancel()
+            raise
+
+    def _serve(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                loop = runner.get_loop()
+                self._started.set_result(loop)
+                loop.run_forever()
+        except BaseException as exc:
+            if not self._started.done():
+                self._started.set_exception(exc)
+                return
+            raise

@@ -1,0 +1,107 @@
+"""The pytest plugin of ndb_models: fixtures for tests of applications with sessions. See docs/testing.md.
+
+It stands beside the package, and imports it when a test first uses a fixture. pytest loads the plugins of all installed
+packages at each start: a run without these fixtures does not wait for the package, and what measures branches from a
+later start on sees all of the package. The fixtures are no coroutines, and so work under any plugin for asynchronous
+tests, with any event loop, and without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from ndb_models import NdbClient
+    from ndb_models.testing import MovableClock, RunningServer
+
+_KINDS: Final = ("memory", "sqlite", "served")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the setting `ndb_kind`."""
+    parser.addini("ndb_kind", "where ndb_client and ndb_uri store sessions: memory, sqlite or served", default="memory")
+
+
+@contextmanager
+def _readable(fixture: str) -> Generator[None]:
+    """Report what goes wrong in a fixture in one line, instead of the frames of the package."""
+    from ndb_models import NdbError
+
+    try:
+        yield
+    except (NdbError, OSError) as exc:
+        pytest.fail(f"{fixture}: {exc}", pytrace=False)
+
+
+@pytest.fixture
+def ndb_kind(request: pytest.FixtureRequest) -> str:
+    """Where `ndb_client` and `ndb_uri` store sessions: "memory", "sqlite" or "served".
+
+    The setting `ndb_kind` says it for all tests; `@pytest.mark.parametrize("ndb_kind", [...])`, or a fixture of this
+    name, for some of them.
+    """
+    return str(request.config.getini("ndb_kind"))
+
+
+@pytest.fixture
+def ndb_uri(ndb_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of an empty store of this test's own, for all its clients in this process, such as `ndb_client`."""
+    match ndb_kind:
+        case "memory":
+            from ndb_models.client.in_process import forget_memory
+
+            name = f"test-{uuid4()}"
+            yield f"memory://{name}"
+            forget_memory(name)
+        case "sqlite":
+            file = tmp_path_factory.mktemp("ndb") / "sessions.db"
+            yield f"sqlite:///{quote(file.as_posix())}?synchronous=normal"
+        case "served":
+            server: RunningServer = request.getfixturevalue("ndb_server")
+            yield server.uri
+        case _:
+            pytest.fail(f"ndb_kind is {ndb_kind!r}: there are {', '.join(_KINDS)}", pytrace=False)
+
+
+@pytest.fixture
+def ndb_client(ndb_uri: str) -> Iterator[NdbClient]:
+    """An open client of an empty store of this test's own. It works on any event loop, also with `asyncio.run`."""
+    from ndb_models.testing import open_client
+
+    with _readable("ndb_client"), open_client(ndb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def ndb_server() -> Iterator[RunningServer]:
+    """A server of this test's own, in a thread of this process: `uri`, `connect()`, `stop()`, `start()`.
+
+    Its store is in memory, and empty.
+    """
+    from ndb_models.testing import RunningServer
+
+    with _readable("ndb_server"), RunningServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ndb_clock() -> Iterator[MovableClock]:
+    """The time of all sessions of this process: it stands still until `ndb_clock.advance(timedelta(minutes=30))`."""
+    from ndb_models.testing import MovableClock
+
+    with _readable("ndb_clock"), MovableClock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def assert_round_trips() -> Callable[..., None]:
+    """`ndb_models.testing.assert_round_trips`: checks that models come back from a store as they were saved."""
+    from ndb_models.testing import assert_round_trips
+
+    return assert_round_trips
