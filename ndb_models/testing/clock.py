@@ -19,8 +19,9 @@ _SECOND: Final = 1_000_000_000
 # It starts at a multiple of this. So the sums and differences of usual times are exact as floats too: a session of 30
 # minutes has ended 30 minutes later, not a rounding error later.
 _GRAIN: Final = _SECOND // 8
-_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The last second of the year 9999, since 1970.
+_LATEST: Final = 253_402_300_799
 
 _NOT_ENTERED: Final = "this clock moves nothing yet: with MovableClock() as clock: ..."
 _NOT_A_TIME: Final = "a clock is advanced by a timedelta or by seconds, and never back: advance(timedelta(days=1))"
@@ -112,7 +113,7 @@ class MovableClock:
             raise InvalidArgumentError(_NOT_ENTERED)
         moved = _nanoseconds(by)
         with self._lock:
-            if self._wall + self._moved + moved > (_LATEST - _EPOCH).total_seconds() * _SECOND:
+            if self._wall + self._moved + moved > _LATEST * _SECOND:
                 raise InvalidArgumentError("a clock cannot be advanced past the year 9999")
             self._moved += moved
         self._wake(self._moved)
@@ -152,12 +153,8 @@ def _rounded_up(nanoseconds: int) -> int:
 
 
 def _nanoseconds(by: object) -> int:
-    if isinstance(by, timedelta):
-        nanoseconds = by // timedelta(microseconds=1) * 1000
-    elif isinstance(by, (int, float)) and not isinstance(by, bool) and math.isfinite(by):
-        nanoseconds = round(by * _SECOND)
-    else:
-        raise InvalidArgumentError(_NOT_A_TIME)
-    if nanoseconds < 0:
-        raise InvalidArgumentError(_NOT_A_TIME)
-    return nanoseconds
+    if isinstance(by, timedelta) and by >= timedelta():
+        return by // timedelta(microseconds=1) * 1000
+    if isinstance(by, (int, float)) and not isinstance(by, bool) and by >= 0:  # which NaN is not
+        return round(min(by, _LATEST) * _SECOND)
+    raise InvalidArgumentError(_NOT_A_TIME)
