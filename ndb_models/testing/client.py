@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from ndb_models.client import NdbClient
 from ndb_models.client.transport import Transport
-from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.exchange import Exchange, orphaned
 from ndb_models.protocol.prepared import Prepared
 from ndb_models.testing.loop_thread import LoopThread
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -70,30 +70,41 @@ class _CarryingTransport(Transport):
         return self._transport.is_connected
 
     async def request(self, exchange: Exchange) -> bytes:
-        return await self._at_home(lambda: self._transport.request(exchange))
+        async def requested() -> bytes:
+            return await self._transport.request(exchange)
+
+        if asyncio.get_running_loop() is self._home:
+            return await requested()
+        answering = asyncio.run_coroutine_threadsafe(requested(), self._home)
+        if exchange.on_orphan is None:
+            return await asyncio.wrap_future(answering)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(answering))
+        except asyncio.CancelledError:  # the answer must not be lost between the two loops
+            answering.add_done_callback(lambda done: self._orphan(exchange, done))
+            raise
+
+    def _orphan(self, exchange: Exchange, done: Future[bytes]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                self._home.call_soon_threadsafe(orphaned, exchange, done.result())
 
     async def _perform(self, prepared: Prepared) -> dict[str, Any]:
         async def performed() -> dict[str, Any]:
             begun = self._transport.perform(prepared)
             return begun if isinstance(begun, dict) else await begun
 
-        return await self._at_home(performed)
-
-    async def _at_home(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do work on the home loop. If the caller is cancelled, so is the work."""
-
-        async def working() -> T:
-            return await work()
-
         if asyncio.get_running_loop() is self._home:
-            return await work()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(working(), self._home))
+            return await performed()
+        if prepared.on_orphan is not None:
+            return prepared.read(await self.request(prepared.to_frame()))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(performed(), self._home))
+
+    async def aclose(self) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._transport.aclose(), self._home))
 
     def refuse_fork(self) -> None:
         self._transport.refuse_fork()
-
-    async def aclose(self) -> None:
-        await self._at_home(self._transport.aclose)
 
     def abandon(self) -> bool:
         return self._transport.abandon()
