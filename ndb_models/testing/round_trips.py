@@ -70,10 +70,12 @@ def assert_round_trips(*models: type[BaseModel] | BaseModel) -> None:
         assert_round_trips(UserSession)
         assert_round_trips(UserSession(username="billy", roles={"admin"}))
 
-    It needs no store and no event loop. An instance is checked as it is, and not changed. A class is checked with a
-    hundred instances that Hypothesis makes of its fields' types and constraints, always the same ones, and without NaN
-    and infinities. A field stays at its default if Hypothesis does not know its type. Without Hypothesis, the instance
-    with all defaults is checked.
+    It needs no store and no event loop. An instance is checked as it is, and is not changed.
+
+    A class is checked with fifty instances that Hypothesis makes from the types and constraints of its fields. They are
+    the same ones each time, and hold no NaN, infinity or `fold`. A field of a type that Hypothesis does not know stays
+    at its default. If validators refuse all instances, each field that has a default stays at it. Without Hypothesis,
+    the instance with all defaults is checked.
 
     Args:
         models: classes of session or configuration models, and instances of such classes.

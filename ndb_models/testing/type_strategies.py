@@ -13,7 +13,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -32,6 +32,7 @@ from pydantic import (
     NaiveDatetime,
     PastDate,
     PastDatetime,
+    RootModel,
     SecretBytes,
     SecretStr,
     ValidationError,
@@ -58,6 +59,13 @@ _json_values: Final[SearchStrategy[Any]] = st.recursive(
     lambda inner: st.lists(inner, max_size=_A_FEW) | st.dictionaries(st.text(), inner, max_size=_A_FEW),
     max_leaves=5,
 )
+
+
+def _local(least: datetime = datetime.min, most: datetime = datetime.max) -> SearchStrategy[datetime]:
+    """Return a strategy for times without a zone. Their `fold` means nothing, and is not stored."""
+    return st.datetimes(least, most).map(lambda at: at.replace(fold=0))
+
+
 # Before 1972, the offsets of some zones had seconds, which JSON does not keep: a store refuses such times.
 _zoned: Final = st.datetimes(min_value=datetime(1972, 2, 1), timezones=st.timezones())
 _aware: Final = st.datetimes(timezones=st.just(UTC)) | _zoned
@@ -68,16 +76,23 @@ _KNOWN: Final[Mapping[Any, SearchStrategy[Any]]] = {
     Any: _json_values,
     object: _json_values,
     float: st.floats(allow_nan=False, allow_infinity=False),
-    datetime: st.datetimes() | _aware,
+    datetime: _local() | _aware,
     AwareDatetime: _aware,
-    NaiveDatetime: st.datetimes(),
-    PastDatetime: st.datetimes(max_value=_before),
-    FutureDatetime: st.datetimes(min_value=_after),
+    NaiveDatetime: _local(),
+    PastDatetime: _local(most=_before),
+    FutureDatetime: _local(_after),
     PastDate: st.dates(max_value=_before.date()),
     FutureDate: st.dates(min_value=_after.date()),
     SecretStr: st.text().map(SecretStr),
     SecretBytes: st.binary().map(SecretBytes),
-    EmailStr: st.emails(domains=st.sampled_from(["example.org", "mail.example.com"])),
+    EmailStr: st.text("abcxyz0189", min_size=1, max_size=8).map("{}@example.org".format),
+    bool: st.booleans(),
+    bytes: st.binary(),
+    date: st.dates(),
+    int: st.integers(),
+    str: st.text(),
+    time: st.times().map(lambda at: at.replace(fold=0)),
+    type(None): st.none(),
 }
 
 
@@ -93,9 +108,13 @@ class _Sizes(NamedTuple):
 
 
 class TypeStrategies:
-    """Makes strategies, one for each model, so that a model may hold itself."""
+    """Makes strategies, one for each model, so that a model may hold itself.
 
-    def __init__(self) -> None:
+    With `only_required`, fields that have a default stay at that.
+    """
+
+    def __init__(self, *, only_required: bool = False) -> None:
+        self._only_required = only_required
         self._models: dict[type[BaseModel], SearchStrategy[Any]] = {}
 
     def of_model(self, model: type[B]) -> SearchStrategy[B]:
@@ -108,8 +127,8 @@ class TypeStrategies:
         required: dict[str, SearchStrategy[Any]] = {}
         optional: dict[str, SearchStrategy[Any]] = {}
         for name, field in model.__pydantic_fields__.items():
-            if field.exclude is True:  # not stored, so it must stay at its default
-                continue
+            if field.exclude is True or (self._only_required and not field.is_required()):
+                continue  # a field that is not stored must stay at its default
             try:
                 (required if field.is_required() else optional)[name] = self.of(field.annotation, field.metadata)
             except _UnknownTypeError:
@@ -118,6 +137,8 @@ class TypeStrategies:
                         f"{model.__name__}.{name}: Hypothesis makes no values of this type; give instances, or register"
                         " a strategy for the type: hypothesis.strategies.register_type_strategy"
                     ) from None
+        if issubclass(model, RootModel):
+            return _valid(st.one_of(*required.values(), *optional.values()), model)
         values = st.fixed_dictionaries(required, optional=optional)
         return _valid(values, lambda given: model.model_validate(given, by_alias=False, by_name=True))
 
@@ -171,8 +192,7 @@ class TypeStrategies:
             named = {name: self.of(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
         else:
             return None
-        make: Callable[..., Any] = kind
-        return _valid(st.fixed_dictionaries(named), lambda values: make(**values))
+        return _valid(st.fixed_dictionaries(named), _maker(kind))
 
 
 def _is_collection(kind: type) -> bool:
@@ -185,16 +205,15 @@ def _is_collection(kind: type) -> bool:
 def _leaf(kind: Any, marks: Sequence[Any]) -> SearchStrategy[Any]:
     """Return a strategy for a type that holds no others, by its constraints."""
     constraints = [mark for mark in marks if isinstance(mark, annotated_types.BaseMetadata)]
-    told = {name: value for mark in marks for name, value in getattr(mark, "__dict__", {}).items()}
     if isinstance(kind, type) and issubclass(kind, AnyUrl):
         return _valid(st.sampled_from(_URLS), kind)
     if kind is Decimal:
-        bounds = {"min_value": _bound(marks, "ge", "gt"), "max_value": _bound(marks, "le", "lt")}
-        return st.decimals(allow_nan=False, allow_infinity=False, places=told.get("decimal_places"), **bounds)
-    if kind is str and isinstance(told.get("pattern"), str):
-        return st.from_regex(told["pattern"])
-    if "uuid_version" in told:
-        return st.uuids(version=told["uuid_version"])
+        bounds = {"min_value": _told(marks, "ge", "gt"), "max_value": _told(marks, "le", "lt")}
+        return st.decimals(allow_nan=False, allow_infinity=False, places=_told(marks, "decimal_places"), **bounds)
+    if kind is str and isinstance(pattern := _told(marks, "pattern"), str):
+        return _matching(pattern)
+    if version := _told(marks, "uuid_version"):
+        return st.uuids(version=version)
     if kind in _KNOWN and not constraints:
         return _KNOWN[kind]
     try:
@@ -206,7 +225,19 @@ def _leaf(kind: Any, marks: Sequence[Any]) -> SearchStrategy[Any]:
     return values.filter(math.isfinite) if kind is float else _hashed(values)
 
 
-def _bound(marks: Sequence[Any], *names: str) -> Any:
+def _matching(pattern: str) -> SearchStrategy[str]:
+    """Return a strategy for texts that a pattern is found in."""
+    whole = pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith(r"\$") and "|" not in pattern
+    # Hypothesis pads a pattern at either side, which takes it most of the time, and ends it with a newline for `$`.
+    return st.from_regex(pattern[1:-1], fullmatch=True) if whole else st.from_regex(pattern)
+
+
+def _maker(kind: Any) -> Callable[[Any], Any]:
+    return lambda values: kind(**values)
+
+
+def _told(marks: Sequence[Any], *names: str) -> Any:
+    """Return what constraints say under one of these names; None if they say nothing."""
     return next((getattr(mark, name) for mark in marks for name in names if hasattr(mark, name)), None)
 
 
