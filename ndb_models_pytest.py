@@ -3,7 +3,7 @@
 It stands beside the package, and imports it when a test first uses a fixture. pytest loads the plugins of all installed
 packages at each start: a run without these fixtures does not wait for the package, and what measures branches from a
 later start on sees all of the package. The fixtures are no coroutines, and so work under any plugin for asynchronous
-tests, with any event loop, and without one.
+tests, with any event loop, and without one. It has no assertions for pytest to rewrite: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
