@@ -11,7 +11,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from weakref import WeakSet
 
 from ndb_models.types import Clock
 
@@ -38,6 +39,36 @@ SYSTEM: Final = Times(time.time, time.monotonic, asyncio.sleep)
 """The time of the system, which is followed unless something else is said."""
 
 _followed = SYSTEM
+
+# What has put off some work to a time that a moved clock would pass over.
+_putting_off: Final[WeakSet[PutsOff]] = WeakSet()
+
+
+class PutsOff(Protocol):
+    """Does some of its work a little later, in real time, and counts on that no more time passes meanwhile."""
+
+    async def catch_up(self) -> None:
+        """Do the work that was put off."""
+
+
+def may_put_off(each: PutsOff) -> None:
+    """Have `catch_up` awaited before a clock is moved, until `puts_off_no_more` is called or the object is gone."""
+    _putting_off.add(each)
+
+
+def puts_off_no_more(each: PutsOff) -> None:
+    """Undo `may_put_off`. Twice does no harm."""
+    _putting_off.discard(each)
+
+
+def is_put_off() -> bool:
+    """Return True if there is something to await `catch_up` for."""
+    return bool(_putting_off)
+
+
+async def catch_up() -> None:
+    """Have all work done that was put off, so that a clock may be moved."""
+    await asyncio.gather(*(each.catch_up() for each in _putting_off))
 
 
 def follow(times: Times) -> None:

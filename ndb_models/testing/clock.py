@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Self
 
 from ndb_models import clocks
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.testing.loop_thread import LoopThread
 
 _SECOND: Final = 1_000_000_000
 # It starts at a multiple of this. So the sums and differences of usual times are exact as floats too: a session of 30
@@ -112,6 +113,9 @@ class MovableClock:
         if MovableClock._in_use is not self:
             raise InvalidArgumentError(_NOT_ENTERED)
         moved = _nanoseconds(by)
+        if clocks.is_put_off():
+            with LoopThread() as thread:
+                thread.run(clocks.catch_up())
         with self._lock:
             if self._wall + self._moved + moved > _LATEST * _SECOND:
                 raise InvalidArgumentError("a clock cannot be advanced past the year 9999")

@@ -88,7 +88,7 @@ async def logins(ndb_client):
     logins = Repository(ndb_client, Login)
     await logins.save(Login())
     yield logins
-    await logins.end_all()
+    await ndb_client.sh_end_all()
 
 
 async def test_it_ends(ndb_client, ndb_clock):
@@ -145,9 +145,9 @@ def user(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_every_event_loop_scope_of_pytest_asyncio(user: pytest.Pytester) -> None:
     scopes = ("function", "class", "module", "package", "session")
-    user.mkpydir("tests")
+    user.mkpydir("of_users")
     for scope in scopes:
-        (user.path / "tests" / f"test_{scope}.py").write_text(file(f"scope-{scope}", UNDER_ASYNCIO, scope))
+        (user.path / "of_users" / f"test_{scope}.py").write_text(file(f"scope-{scope}", UNDER_ASYNCIO, scope))
     run(user).assert_outcomes(passed=7 * len(scopes))
 
 
