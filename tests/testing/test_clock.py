@@ -71,7 +71,7 @@ async def test_reads_keep_a_session_alive_however_far_the_clock_moves_between_th
         time.advance(A_MOMENT)
         await sessions.get(session.tkn)
         time.advance(HALF_AN_HOUR - A_MOMENT)
-    assert await sessions.update(session, user="sally")
+    assert (await sessions.update(session.tkn, user="sally")).user == "sally"
     time.advance(HALF_AN_HOUR)
     assert await sessions.get_or_none(session.tkn) is None
 
