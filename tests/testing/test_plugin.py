@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,8 @@ import ndb_models
 from ndb_models.testing import generating  # noqa: F401 - now, since an inner run forgets what it imported itself
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent.parent
 
 SETTINGS = """
 [pytest]
@@ -246,6 +250,18 @@ def test_a_plugin_that_is_loaded_in_several_ways_is_loaded_once(user: pytest.Pyt
     user.makeconftest('pytest_plugins = ["ndb_models.testing.plugin", "ndb_models_pytest"]')
     user.makepyfile("def test_it(ndb_clock, pytestconfig): assert pytestconfig.getini('ndb_kind') == 'memory'")
     user.runpytest_inprocess("-W", "error", *options).assert_outcomes(passed=1)
+
+
+def test_the_example(user: pytest.Pytester) -> None:
+    shutil.copy(ROOT / "examples" / "test_my_app.py", user.path)
+    run(user).assert_outcomes(passed=14)
+
+
+def test_the_page_on_testing_is_a_test_file_that_passes(user: pytest.Pytester) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    # By the name of the example: the two classes of one name are the same class, loaded again.
+    user.makepyfile(test_my_app="\n\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    run(user).assert_outcomes(passed=8)
 
 
 @pytest.mark.slow
