@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 from ndb_models.types import Clock
 
@@ -41,7 +41,8 @@ SYSTEM: Final = Times(time.time, time.monotonic, asyncio.sleep)
 _followed = SYSTEM
 
 # What has put off some work to a time that a moved clock would pass over.
-_putting_off: Final[WeakSet[PutsOff]] = WeakSet()
+# By their ids, as a dict is copied in one step, whatever other threads add.
+_putting_off: Final[dict[int, ReferenceType[PutsOff]]] = {}
 
 
 class PutsOff(Protocol):
@@ -52,13 +53,13 @@ class PutsOff(Protocol):
 
 
 def may_put_off(each: PutsOff) -> None:
-    """Have `catch_up` awaited before a clock is moved, until `puts_off_no_more` is called or the object is gone."""
-    _putting_off.add(each)
+    """Have `catch_up` awaited before a clock is moved, until `puts_off_no_more` is called."""
+    _putting_off[id(each)] = ref(each)
 
 
 def puts_off_no_more(each: PutsOff) -> None:
     """Undo `may_put_off`. Twice does no harm."""
-    _putting_off.discard(each)
+    _putting_off.pop(id(each), None)
 
 
 def is_put_off() -> bool:
@@ -68,7 +69,10 @@ def is_put_off() -> bool:
 
 async def catch_up() -> None:
     """Have all work done that was put off, so that a clock may be moved."""
-    await asyncio.gather(*(each.catch_up() for each in _putting_off))
+    for reference in [*_putting_off.values()]:
+        each = reference()
+        if each is not None:
+            await each.catch_up()
 
 
 def follow(times: Times) -> None:

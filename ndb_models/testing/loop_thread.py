@@ -52,8 +52,11 @@ class LoopThread:
         doing = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return doing.result(_LONGEST)
-        except BaseException:
+        except BaseException as exc:
+            is_late = isinstance(exc, TimeoutError) and not doing.done()
             doing.cancel()
+            if is_late:
+                raise TimeoutError(f"this took longer than {_LONGEST:g} s, in a thread of its own") from exc
             raise
 
     def _serve(self) -> None:
