@@ -1,8 +1,8 @@
 """The time, for everything that is not given a clock of its own. Here, and nowhere else, a test moves it.
 
-`wall_clock`, `monotonic_clock` and `sleep` are the defaults of stores, repositories and watches. `follow` has them all
-follow another time, whenever their users were made. Waiting for a peer is not among it: the timeouts of connections and
-the limits of the server keep to the real time.
+`wall_clock`, `monotonic_clock`, `sleep` and `block` are the defaults of stores, repositories and watches. `follow` has
+them all follow another time, whenever their users were made. The timeouts of connections and the limits of the server
+keep to the real time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ monotonic_clock: Final = partial(time.monotonic)
 
 
 class Times(NamedTuple):
-    """A time to follow: two clocks, and a sleep by them."""
+    """A time to follow: two clocks, and two ways to wait by them."""
 
     wall: Clock
     monotonic: Clock
     sleep: Sleep
+    block: Callable[[float], object]
 
 
-SYSTEM: Final = Times(time.time, time.monotonic, asyncio.sleep)
+SYSTEM: Final = Times(time.time, time.monotonic, asyncio.sleep, time.sleep)
 """The time of the system, which is followed unless something else is said."""
 
 _followed = SYSTEM
@@ -91,3 +92,8 @@ def _replace(clock: Any, by: Clock) -> None:
 async def sleep(seconds: float) -> None:
     """Wait for so many seconds of the time that is followed now."""
     await _followed.sleep(seconds)
+
+
+def block(seconds: float) -> None:
+    """Have this thread wait for so many seconds of the time that is followed now."""
+    _followed.block(seconds)

@@ -7,6 +7,7 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -30,20 +31,10 @@ _NOT_A_TIME: Final = "a clock is advanced by a timedelta or by seconds, and neve
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sleeper:
-    """A task that sleeps until a time on the clock, and how to wake it."""
+    """A task or a thread that sleeps until a time on the clock, and how to wake it from any thread."""
 
     until: int
-    loop: asyncio.AbstractEventLoop
-    woken: asyncio.Future[None]
-
-    def wake(self) -> None:
-        """Wake the task, from any thread."""
-        with contextlib.suppress(RuntimeError):  # its loop was closed
-            self.loop.call_soon_threadsafe(self._set)
-
-    def _set(self) -> None:
-        if not self.woken.done():
-            self.woken.set_result(None)
+    wake: Callable[[], None]
 
 
 class MovableClock:
@@ -82,7 +73,7 @@ class MovableClock:
         MovableClock._in_use = self
         self._wall, self._monotonic = _rounded_up(time.time_ns()), _rounded_up(time.monotonic_ns())
         self._moved = 0
-        clocks.follow(clocks.Times(self, self._since_start, self._sleep))
+        clocks.follow(clocks.Times(self, self._since_start, self._sleep, self._block))
         return self
 
     def __exit__(
@@ -127,15 +118,32 @@ class MovableClock:
 
     async def _sleep(self, seconds: float) -> None:
         """Wait until the clock was advanced by so many seconds."""
-        loop = asyncio.get_running_loop()
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(woken.set)
+
+        with self._sleeping(seconds, wake):
+            await woken.wait()
+
+    def _block(self, seconds: float) -> None:
+        """Wait, in a thread, until another has advanced the clock by so many seconds."""
+        woken = threading.Event()
+        with self._sleeping(seconds, woken.set):
+            woken.wait()
+
+    @contextlib.contextmanager
+    def _sleeping(self, seconds: float, wake: Callable[[], None]) -> Generator[None]:
+        """Have what sleeps in this block woken when its time has come."""
         with self._lock:
-            sleeper = _Sleeper(self._moved + round(seconds * _SECOND), loop, loop.create_future())
+            sleeper = _Sleeper(self._moved + round(seconds * _SECOND), wake)
             if sleeper.until > self._moved:
                 self._sleepers.add(sleeper)
             else:
-                sleeper.wake()
+                wake()
         try:
-            await sleeper.woken
+            yield
         finally:
             with self._lock:
                 self._sleepers.discard(sleeper)

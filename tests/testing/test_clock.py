@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import pytest
 
-from ndb_models import ConfigRepository, Expiry, InvalidArgumentError, Lookup, NdbClient, Repository, SessionModel
+from ndb_models import (
+    ConfigRepository,
+    Expiry,
+    InvalidArgumentError,
+    Lookup,
+    NdbClient,
+    Repository,
+    SessionModel,
+    clocks,
+)
 from ndb_models.testing import MovableClock
 
 YEAR = timedelta(days=365)
@@ -145,6 +154,25 @@ async def test_what_sleeps_at_the_end_of_the_clock_goes_on(there: NdbClient) -> 
         await config.update(email="second@example.org")
         await turns()
     assert (await step).new.email == "second@example.org"
+
+
+def test_a_thread_that_waits_goes_on_once_the_clock_has_moved(time: MovableClock) -> None:
+    woken: list[float] = []
+
+    def wait(seconds: float) -> None:
+        clocks.block(seconds)
+        woken.append(seconds)
+
+    waiting = [threading.Thread(target=wait, args=(seconds,), daemon=True) for seconds in (0, 60, 3600)]
+    for thread in waiting:
+        thread.start()
+    waiting[0].join(10)
+    assert woken == [0]
+    for thread, by in zip(waiting[1:], (60, 3540), strict=True):
+        while thread.is_alive() and len(woken) < 3:  # it may not wait yet when the clock is moved
+            time.advance(by)
+            thread.join(0.01)
+    assert woken == [0, 60, 3600]
 
 
 async def test_a_cancelled_sleep_is_forgotten(there: NdbClient, time: MovableClock) -> None:
