@@ -192,6 +192,28 @@ def test_a_kind_for_a_folder_is_a_fixture_in_its_conftest(user: pytest.Pytester)
     run(user).assert_outcomes(passed=2)
 
 
+def test_what_a_test_has_stored_is_gone_after_it(user: pytest.Pytester) -> None:
+    user.makepyfile("""
+        import asyncio
+        from ndb_models import NdbClient
+
+        before = []
+
+        def test_one(ndb_uri, ndb_client):
+            asyncio.run(ndb_client.kv_set({"name": 1}))
+            before.append(ndb_uri)
+
+        def test_the_next(ndb_uri, ndb_client):
+            async def names(uri):
+                async with NdbClient.connect(uri) as client:
+                    return await client.kv_keys()
+
+            assert ndb_uri not in before
+            assert [asyncio.run(names(uri)) for uri in (ndb_uri, *before)] == [[], []]
+    """)
+    run(user).assert_outcomes(passed=2)
+
+
 def test_the_clock_stops_at_the_end_of_a_test_that_fails(user: pytest.Pytester) -> None:
     user.makepyfile("""
         from datetime import datetime, timedelta, timezone
