@@ -1,4 +1,4 @@
-"""A clock for tests: it stands still, and every timer of the package goes by it."""
+"""A clock for tests. It stands still until it is advanced, and moves all timers of sessions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.testing.loop_thread import LoopThread
 
 _SECOND: Final = 1_000_000_000
-# It starts at a multiple of this. So the sums and differences of usual times are exact as floats too: a session of 30
-# minutes has ended 30 minutes later, not a rounding error later.
+# The clock starts at a multiple of this. Usual sums are then exact as floats: a session of 30 minutes ends after 30
+# minutes, without a rounding error.
 _GRAIN: Final = _SECOND // 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The last second of the year 9999, since 1970.
@@ -31,28 +31,27 @@ _NOT_A_TIME: Final = "a clock is advanced by a timedelta or by seconds, and neve
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sleeper:
-    """A task or a thread that sleeps until a time on the clock, and how to wake it from any thread."""
+    """A sleeping task or thread. `wake` may be called in any thread."""
 
     until: int
     wake: Callable[[], None]
 
 
 class MovableClock:
-    """The time of this process's sessions, which stands still until it is advanced.
+    """The time of all sessions in this process. It stands still until it is advanced.
 
         with MovableClock() as clock:
             session = await repo.save(UserSession(username="billy"))
             clock.advance(timedelta(minutes=30))
             assert await repo.get_or_none(session.tkn) is None
 
-    Within the block it moves every store in memory and on SQLite of this process, also behind a server in this process;
-    and what repositories write and compare: absolute ends, records of `track=`, the grace of a credential, claims. It
-    does not matter whether they were made before the block. Tasks that wait for the next look of a watch go on once
-    their time has come.
+    In the block, it moves all stores of this process, in memory and on SQLite, behind a server too. It moves the times
+    that repositories write and compare: absolute ends, the records of `track=`, the grace of a credential, claims.
+    Stores and repositories may have been made before the block. A watch that sleeps wakes once its interval has passed.
 
-    It does not move what was given a clock of its own, servers in other processes, the timeouts of connections, and
-    Python's own clocks: in your own code, `now()` is the time of the sessions. After the block the real time counts
-    again, and what still sleeps wakes. The clock may be read and advanced in any thread.
+    It does not move stores and repositories with a clock of their own, servers in other processes, the timeouts of
+    connections, and Python's own clocks. Your own code gets the time from `now()`. After the block, the real time
+    counts again, and all sleepers wake. Any thread may read and advance the clock.
 
     Raises (when entered):
         InvalidArgumentError: another clock is in use in this process.
@@ -84,7 +83,7 @@ class MovableClock:
         self._wake(math.inf)
 
     def __call__(self) -> float:
-        """Return the time in seconds since 1970: this is a `Clock` for what takes one."""
+        """Return the time in seconds since 1970, as a `Clock` does."""
         return (self._wall + self._moved) / _SECOND
 
     def now(self) -> datetime:
@@ -92,21 +91,21 @@ class MovableClock:
         return _EPOCH + timedelta(microseconds=(self._wall + self._moved) // 1000)
 
     def advance(self, by: timedelta | float) -> None:
-        """Move the clock forward: all that ends within this time has ended when this returns.
+        """Move the clock forward. Sessions that end in this time have ended when this returns.
 
         Args:
             by: a `timedelta`, or seconds; at least 0.
 
         Raises:
-            InvalidArgumentError: it is no time, is negative, or leads past the year 9999. The clock stands as before.
-                Also if the clock is not in use.
+            InvalidArgumentError: the time is negative, is no number, or leads past the year 9999; or the clock is not
+                in use. The clock does not move.
         """
         if MovableClock._in_use is not self:
             raise InvalidArgumentError(_NOT_ENTERED)
         moved = _nanoseconds(by)
-        if clocks.is_put_off():
+        if clocks.may_be_deferred():
             with LoopThread() as thread:
-                thread.run(clocks.catch_up())
+                thread.run(clocks.flush_deferred())
         with self._lock:
             if self._wall + self._moved + moved > _LATEST * _SECOND:
                 raise InvalidArgumentError("a clock cannot be advanced past the year 9999")
@@ -135,7 +134,7 @@ class MovableClock:
 
     @contextlib.contextmanager
     def _sleeping(self, seconds: float, wake: Callable[[], None]) -> Generator[None]:
-        """Have what sleeps in this block woken when its time has come."""
+        """Wake the sleeper in this block once its time has come."""
         with self._lock:
             sleeper = _Sleeper(self._moved + round(seconds * _SECOND), wake)
             if sleeper.until > self._moved:
@@ -149,7 +148,7 @@ class MovableClock:
                 self._sleepers.discard(sleeper)
 
     def _wake(self, until: float) -> None:
-        """Wake all that sleep until this time or less."""
+        """Wake all sleepers whose time has come."""
         with self._lock:
             awake = [each for each in self._sleepers if each.until <= until]
             self._sleepers.difference_update(awake)

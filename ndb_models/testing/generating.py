@@ -36,13 +36,15 @@ def find_problem(trip: RoundTrip[B]) -> Iterator[tuple[B, Sequence[Problem]]]:
     Raises:
         InvalidArgumentError: no instance can be made.
     """
-    for strategies in (TypeStrategies(), TypeStrategies(only_required=True)):
-        with contextlib.suppress(Unsatisfiable):
-            yield from _found(trip, strategies.of_model(trip.model))
-            return
-    raise InvalidArgumentError(
-        f"Hypothesis made no instance of {trip.model.__name__} that its validators take: give instances"
-    )
+    with contextlib.suppress(Unsatisfiable):
+        yield from _found(trip, TypeStrategies().of_model(trip.model))
+        return
+    try:
+        yield from _found(trip, TypeStrategies(only_required=True).of_model(trip.model))
+    except Unsatisfiable:
+        raise InvalidArgumentError(
+            f"Hypothesis made no instance of {trip.model.__name__} that its validators take: give instances"
+        ) from None
 
 
 def _found(trip: RoundTrip[B], instances: SearchStrategy[B]) -> Iterator[tuple[B, Sequence[Problem]]]:

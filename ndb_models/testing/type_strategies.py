@@ -1,14 +1,15 @@
-"""From a type to a Hypothesis strategy for values that a store should keep. Needs the extra `testing`.
+"""Hypothesis strategies for the types of fields. Needs the extra `testing`.
 
-Hypothesis knows many types by itself. Here are those of Pydantic, and what holds others: models and collections,
-since Hypothesis would leave fields with a default at that, and would make NaN and infinities.
+Hypothesis has strategies for many types. This module adds Pydantic's types, and builds models and collections itself:
+Hypothesis would make NaN and infinities, and would never change a field from its default.
 """
 
-# Types are values here, and have none of their own.
+# Types are values here, so they have no type.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -62,11 +63,11 @@ _json_values: Final[SearchStrategy[Any]] = st.recursive(
 
 
 def _local(least: datetime = datetime.min, most: datetime = datetime.max) -> SearchStrategy[datetime]:
-    """Return a strategy for times without a zone. Their `fold` means nothing, and is not stored."""
+    """Return a strategy for times without a zone, and without `fold`, which is not stored for them."""
     return st.datetimes(least, most).map(lambda at: at.replace(fold=0))
 
 
-# Before 1972, the offsets of some zones had seconds, which JSON does not keep: a store refuses such times.
+# Earlier offsets of some zones have seconds. JSON does not keep these, so a store refuses such times.
 _zoned: Final = st.datetimes(min_value=datetime(1972, 2, 1), timezones=st.timezones())
 _aware: Final = st.datetimes(timezones=st.just(UTC)) | _zoned
 _now: Final = datetime.now()
@@ -97,7 +98,14 @@ _KNOWN: Final[Mapping[Any, SearchStrategy[Any]]] = {
 
 
 class _UnknownTypeError(InvalidArgumentError):
-    """Hypothesis makes no values of a type."""
+    """Hypothesis makes no values of a type. `where` is the field, if it is known."""
+
+    def __init__(self, where: str = "") -> None:
+        self.where = where
+        super().__init__(
+            f"{where}: Hypothesis makes no values of this type; give instances, or register a strategy for the type:"
+            " hypothesis.strategies.register_type_strategy"
+        )
 
 
 class _Sizes(NamedTuple):
@@ -108,52 +116,72 @@ class _Sizes(NamedTuple):
 
 
 class TypeStrategies:
-    """Makes strategies, one for each model, so that a model may hold itself.
+    """Makes strategies: one for each class, since classes may refer to themselves.
 
-    With `only_required`, fields that have a default stay at that.
+    With `only_required`, fields with a default keep it.
     """
 
     def __init__(self, *, only_required: bool = False) -> None:
         self._only_required = only_required
-        self._models: dict[type[BaseModel], SearchStrategy[Any]] = {}
+        self._made: dict[Any, SearchStrategy[Any]] = {}
 
     def of_model(self, model: type[B]) -> SearchStrategy[B]:
-        """Return a strategy for valid instances. Used, it raises `InvalidArgumentError` if a field has no values."""
-        if model not in self._models:
-            self._models[model] = st.deferred(lambda: self._instances(model))
-        return self._models[model]
+        """Return a strategy for valid instances.
+
+        Raises:
+            InvalidArgumentError: Hypothesis has no strategy for the type of a required field.
+        """
+        return self._once(model, lambda: self._instances(model))
+
+    def _once(self, kind: Any, make: Callable[[], SearchStrategy[Any]]) -> SearchStrategy[Any]:
+        """Return the strategy of a type. What refers to the type while it is being made gets a deferred strategy."""
+        if kind not in self._made:
+            made: list[SearchStrategy[Any]] = []
+            self._made[kind] = st.deferred(lambda: made[0] if made else st.nothing())
+            try:
+                made.append(make())
+            except _UnknownTypeError:
+                del self._made[kind]
+                raise
+        return self._made[kind]
 
     def _instances(self, model: type[B]) -> SearchStrategy[B]:
         required: dict[str, SearchStrategy[Any]] = {}
         optional: dict[str, SearchStrategy[Any]] = {}
         for name, field in model.__pydantic_fields__.items():
             if field.exclude is True or (self._only_required and not field.is_required()):
-                continue  # a field that is not stored must stay at its default
-            try:
-                (required if field.is_required() else optional)[name] = self.of(field.annotation, field.metadata)
-            except _UnknownTypeError:
-                if field.is_required():
-                    raise InvalidArgumentError(
-                        f"{model.__name__}.{name}: Hypothesis makes no values of this type; give instances, or register"
-                        " a strategy for the type: hypothesis.strategies.register_type_strategy"
-                    ) from None
+                continue  # an excluded field must keep its default
+            if field.is_required():
+                required[name] = self._of_field(model, name, field.annotation, field.metadata)
+            else:
+                with contextlib.suppress(_UnknownTypeError):
+                    optional[name] = self.of(field.annotation, field.metadata)
         if issubclass(model, RootModel):
             return _valid(st.one_of(*required.values(), *optional.values()), model)
         values = st.fixed_dictionaries(required, optional=optional)
         return _valid(values, lambda given: model.model_validate(given, by_alias=False, by_name=True))
 
+    def _of_field(self, owner: type, name: str, kind: Any, metadata: Sequence[Any] = ()) -> SearchStrategy[Any]:
+        try:
+            return self.of(kind, metadata)
+        except _UnknownTypeError as exc:
+            raise _UnknownTypeError(exc.where or f"{owner.__name__}.{name}") from None
+
     def of(self, kind: Any, metadata: Sequence[Any] = ()) -> SearchStrategy[Any]:
-        """Return a strategy for a type with its constraints. Most of what it makes is valid.
+        """Return a strategy for a type with its constraints. It makes few invalid values.
 
         Raises:
-            InvalidArgumentError: there is none.
+            InvalidArgumentError: Hypothesis has no strategy for the type.
         """
-        marks = [*_flat(metadata)]
+        constraints = [*_single(metadata)]
         origin, args = get_origin(kind), get_args(kind)
         if origin is Annotated:
             return self.of(args[0], [*args[1:], *metadata])
-        if hasattr(kind, "__value__"):  # a named type, which may hold itself
-            return _json_values if kind.__name__ == "JsonValue" else self.of(kind.__value__, metadata)
+        if hasattr(kind, "__value__"):  # a named type
+            if isinstance(kind.__value__, str) and kind.__name__ != "JsonInput":
+                raise _UnknownTypeError  # its names may be defined anywhere
+            is_json = kind.__name__ in ("JsonValue", "JsonInput")
+            return _json_values if is_json else self._once(kind, lambda: self.of(kind.__value__, metadata))
         if origin in (Union, types.UnionType):
             return st.one_of([self.of(each, metadata) for each in args])
         if isinstance(kind, TypeVar):
@@ -162,104 +190,102 @@ class TypeStrategies:
             return self.of_model(kind)
         collection = origin if origin is not None else kind
         if isinstance(collection, type) and _is_collection(collection):
-            return self._collection(collection, args, _sizes(marks))
-        inside = self._fields(kind)
-        return _leaf(kind, marks) if inside is None else inside
+            return self._collection(collection, args, _sizes(constraints))
+        if is_typeddict(kind):
+            return self._once(kind, lambda: self._typed_dict(kind))
+        if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")):
+            return self._once(kind, lambda: self._constructed(kind))
+        return _leaf(kind, constraints)
 
     def _collection(self, kind: type, args: tuple[Any, ...], sizes: _Sizes) -> SearchStrategy[Any]:
         if issubclass(kind, Mapping):
             key, value = (self.of(each) for each in (args if len(args) == 2 else (str, Any)))
-            return _hashed(st.dictionaries(key, value, min_size=sizes.least, max_size=sizes.most))
+            return _unless_refused(st.dictionaries(key, value, min_size=sizes.least, max_size=sizes.most))
         if issubclass(kind, tuple) and args and args[-1] is not ...:
             return st.tuples(*map(self.of, args))
         items = self.of(args[0] if args else Any)
         if issubclass(kind, Set):
             sets = st.frozensets if issubclass(kind, frozenset) else st.sets
-            return _hashed(sets(items, min_size=sizes.least, max_size=sizes.most))
+            return _unless_refused(sets(items, min_size=sizes.least, max_size=sizes.most))
         lists = st.lists(items, min_size=sizes.least, max_size=sizes.most)
         return lists.map(tuple) if issubclass(kind, tuple) else lists
 
-    def _fields(self, kind: Any) -> SearchStrategy[Any] | None:
-        """Return a strategy for a dataclass, a named tuple or a typed dict; None for another type."""
-        if is_typeddict(kind):
-            hints = {name: self.of(hint) for name, hint in get_type_hints(kind).items()}
-            needed = {name: hints.pop(name) for name in kind.__required_keys__}
-            return st.fixed_dictionaries(needed, optional=hints)
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            hints = get_type_hints(kind, include_extras=True)
-            named = {field.name: self.of(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
-        elif isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            named = {name: self.of(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
-        else:
-            return None
-        return _valid(st.fixed_dictionaries(named), _maker(kind))
+    def _typed_dict(self, kind: Any) -> SearchStrategy[Any]:
+        items = {name: self._of_field(kind, name, hint) for name, hint in get_type_hints(kind).items()}
+        required = {name: items.pop(name) for name in kind.__required_keys__}
+        return st.fixed_dictionaries(required, optional=items)
+
+    def _constructed(self, kind: Any) -> SearchStrategy[Any]:
+        """Return a strategy for a dataclass or a named tuple."""
+        hints = get_type_hints(kind, include_extras=True)
+        left_out = {field.name for field in getattr(kind, "__dataclass_fields__", {}).values() if not field.init}
+        values = {name: self._of_field(kind, name, hint) for name, hint in hints.items() if name not in left_out}
+        return _valid(st.fixed_dictionaries(values), lambda given: kind(**given))
 
 
 def _is_collection(kind: type) -> bool:
-    """Tell whether a class holds items, and is one of Python's own."""
+    """Return True for Python's own classes of collections."""
     if kind.__module__ not in ("builtins", "collections", "collections.abc"):
         return False
     return issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, bytearray))
 
 
-def _leaf(kind: Any, marks: Sequence[Any]) -> SearchStrategy[Any]:
-    """Return a strategy for a type that holds no others, by its constraints."""
-    constraints = [mark for mark in marks if isinstance(mark, annotated_types.BaseMetadata)]
+def _leaf(kind: Any, constraints: Sequence[Any]) -> SearchStrategy[Any]:
+    """Return a strategy for a type that is no model and no collection."""
+    known = [each for each in constraints if isinstance(each, annotated_types.BaseMetadata)]
     if isinstance(kind, type) and issubclass(kind, AnyUrl):
         return _valid(st.sampled_from(_URLS), kind)
     if kind is Decimal:
-        bounds = {"min_value": _told(marks, "ge", "gt"), "max_value": _told(marks, "le", "lt")}
-        return st.decimals(allow_nan=False, allow_infinity=False, places=_told(marks, "decimal_places"), **bounds)
-    if kind is str and isinstance(pattern := _told(marks, "pattern"), str):
+        bounds = {"min_value": _bound(constraints, "ge", "gt"), "max_value": _bound(constraints, "le", "lt")}
+        return st.decimals(
+            allow_nan=False, allow_infinity=False, places=_bound(constraints, "decimal_places"), **bounds
+        )
+    if kind is str and isinstance(pattern := _bound(constraints, "pattern"), str):
         return _matching(pattern)
-    if version := _told(marks, "uuid_version"):
+    if version := _bound(constraints, "uuid_version"):
         return st.uuids(version=version)
-    if kind in _KNOWN and not constraints:
+    if kind in _KNOWN and not known:
         return _KNOWN[kind]
     try:
-        thing: Any = Annotated[kind, *constraints] if constraints else kind
+        thing: Any = Annotated[kind, *known] if known else kind
         values = st.from_type(thing)
         values.validate()
     except (HypothesisException, TypeError, ValueError, NameError):
-        raise _UnknownTypeError("there is no strategy for this type") from None
-    return values.filter(math.isfinite) if kind is float else _hashed(values)
+        raise _UnknownTypeError from None
+    return values.filter(math.isfinite) if kind is float else _unless_refused(values)
 
 
 def _matching(pattern: str) -> SearchStrategy[str]:
-    """Return a strategy for texts that a pattern is found in."""
+    """Return a strategy for texts that match a pattern somewhere."""
     whole = pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith(r"\$") and "|" not in pattern
-    # Hypothesis pads a pattern at either side, which takes it most of the time, and ends it with a newline for `$`.
+    # Otherwise Hypothesis pads the text at both ends, which is slow, and makes a newline for `$`.
     return st.from_regex(pattern[1:-1], fullmatch=True) if whole else st.from_regex(pattern)
 
 
-def _maker(kind: Any) -> Callable[[Any], Any]:
-    return lambda values: kind(**values)
+def _bound(constraints: Sequence[Any], *names: str) -> Any:
+    """Return the first attribute of constraints with one of these names; None if there is none."""
+    return next((getattr(each, name) for each in constraints for name in names if hasattr(each, name)), None)
 
 
-def _told(marks: Sequence[Any], *names: str) -> Any:
-    """Return what constraints say under one of these names; None if they say nothing."""
-    return next((getattr(mark, name) for mark in marks for name in names if hasattr(mark, name)), None)
-
-
-def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
-    """Yield the constraints of a type, one by one."""
-    for mark in metadata:
-        if isinstance(mark, FieldInfo):
-            yield from _flat(mark.metadata)
-        elif isinstance(mark, annotated_types.GroupedMetadata):
-            yield from _flat(mark)
+def _single(metadata: Iterable[Any]) -> Iterator[Any]:
+    """Yield each constraint by itself."""
+    for each in metadata:
+        if isinstance(each, FieldInfo):
+            yield from _single(each.metadata)
+        elif isinstance(each, annotated_types.GroupedMetadata):
+            yield from _single(each)
         else:
-            yield mark
+            yield each
 
 
-def _sizes(marks: Sequence[Any]) -> _Sizes:
-    least = max((mark.min_length for mark in marks if isinstance(mark, annotated_types.MinLen)), default=0)
-    most = min((mark.max_length for mark in marks if isinstance(mark, annotated_types.MaxLen)), default=least + _A_FEW)
-    return _Sizes(least, max(least, min(most, least + _A_FEW)))
+def _sizes(constraints: Sequence[Any]) -> _Sizes:
+    least = _bound(constraints, "min_length") or 0
+    most = _bound(constraints, "max_length")
+    return _Sizes(least, least + _A_FEW if most is None else max(least, min(most, least + _A_FEW)))
 
 
 def _valid(values: SearchStrategy[Any], make: Callable[[Any], Any]) -> SearchStrategy[Any]:
-    """Return a strategy for what a function makes of values, leaving out those that it refuses."""
+    """Return a strategy for the results of a function, without the values that it refuses."""
 
     def made(value: Any) -> Any:
         try:
@@ -271,8 +297,8 @@ def _valid(values: SearchStrategy[Any], make: Callable[[Any], Any]) -> SearchStr
 
 
 @st.composite
-def _hashed(draw: st.DrawFn, values: SearchStrategy[Any]) -> Any:
-    """Draw values, leaving out what a class of a user refuses to make, or cannot be in a set."""
+def _unless_refused(draw: st.DrawFn, values: SearchStrategy[Any]) -> Any:
+    """Draw values, without those that a user's class refuses, or a set does."""
     try:
         return draw(values)
     except (ValidationError, ValueError, TypeError, AssertionError):

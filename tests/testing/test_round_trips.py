@@ -28,6 +28,7 @@ from pydantic import (
     PlainSerializer,
     PositiveInt,
     PrivateAttr,
+    RootModel,
     SecretBytes,
     SecretStr,
     StringConstraints,
@@ -36,7 +37,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from ndb_models import InvalidArgumentError, Lookup, SchemaError, SessionModel, ZonedDatetime
 from ndb_models.testing import assert_round_trips
@@ -59,6 +60,16 @@ class Part(BaseModel):
 class Point:
     x: float
     y: int = 0
+
+
+@dataclass
+class Node:
+    value: float
+    next: Node | None = None
+
+
+Tree = TypeAliasType("Tree", "dict[str, Tree] | int")
+Named = TypeAliasType("Named", dict[str, float])
 
 
 class Pair(NamedTuple):
@@ -121,6 +132,9 @@ class Holders(SessionModel, schema="trips-holders"):
     part: Part | None = None
     parts: dict[str, Part] = {}
     point: Point = Point(0.0)
+    node: Node | None = None
+    tree: Tree = 0
+    by_alias: Named = {}
     named: Pair = Pair(0, 0.0)
     address: Address = {"street": ""}
     anything: Any = None
@@ -218,6 +232,66 @@ class Arbitrary(SessionModel, schema="trips-arbitrary"):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     thing: Stored
+
+
+@dataclass
+class Holder:
+    thing: Unmakeable
+
+
+class Nested(SessionModel, schema="trips-nested"):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    blob: bytes
+    holder: Holder | None = None
+
+
+def lossy_inside(kind: Any) -> type[BaseModel]:
+    """Return a model with a field that loses something at some depth."""
+    return type("Deep", (BaseModel,), {"__annotations__": {"deep": kind}, "deep": None})
+
+
+class LossyNode(BaseModel):
+    blob: bytes = b""
+    next: LossyNode | None = None
+
+
+@dataclass
+class LossyPoint:
+    blob: bytes
+    next: LossyPoint | None = None
+
+
+class LossyDict(TypedDict):
+    blob: NotRequired[bytes]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        LossyNode,
+        LossyPoint,
+        LossyDict,
+        list[LossyNode],
+        dict[str, LossyPoint],
+        tuple[int, LossyNode],
+        tuple[LossyDict, ...],
+        LossyNode | int,
+        TypeAliasType("Deep", list[LossyPoint]),
+        Annotated[list[bytes], Field(max_length=2)],
+        Sequence[Mapping[str, LossyNode]],
+        RootModel[list[bytes]],
+    ],
+    ids=str,
+)
+def test_a_loss_is_found_at_every_depth(kind: Any) -> None:
+    with pytest.raises(AssertionError, match=r"Deep would not come back .*\n  deep: .*; such as "):
+        assert_round_trips(lossy_inside(kind))
+
+
+def test_a_default_with_an_unknown_type_inside_does_not_hide_the_other_fields() -> None:
+    with pytest.raises(AssertionError, match=r"\n  blob: "):
+        assert_round_trips(Nested)
 
 
 def test_a_type_that_nothing_is_known_of_needs_instances_or_a_strategy() -> None:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from ndb_models.clocks import may_put_off, puts_off_no_more, wall_clock
+from ndb_models.clocks import defers, defers_no_more, wall_clock
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     Scope,
@@ -107,14 +107,14 @@ class SqliteStore(Uncopyable, Store):
             raise StoreError(self._path, "it was opened before this process was forked: open it anew in this process")
         if not self._started:
             self._started = True
-            may_put_off(self)
+            defers(self)
             for worker in self._workers:
                 worker.start()
         for worker in self._workers:
             await asyncio.shield(asyncio.wrap_future(worker.opened))
 
-    async def catch_up(self) -> None:
-        """Store the extensions that reads have noted. If they cannot be stored now, they are tried again as usual."""
+    async def flush_deferred(self) -> None:
+        """Store the noted extensions now. If that fails, they are tried again as usual."""
         with contextlib.suppress(StoreError):
             await self._writer.do(_nothing, durable=False)
             while not (self._extensions.is_empty or self._extensions.failing):
@@ -126,7 +126,7 @@ class SqliteStore(Uncopyable, Store):
         In a process that was forked from the one that opened it, this has no effect.
         """
         self._left = True
-        puts_off_no_more(self)
+        defers_no_more(self)
         for worker in self._workers:
             worker.leave()
 
@@ -210,7 +210,7 @@ class SqliteStore(Uncopyable, Store):
 
 
 def _nothing(_tables: Tables) -> None:
-    """Have a transaction, which stores extensions too."""
+    """Do nothing. The transaction stores extensions."""
 
 
 def _opened(
