@@ -1,9 +1,11 @@
 """The pytest plugin of ndb_models: fixtures for tests of applications with sessions. See docs/testing.md.
 
-It stands beside the package, and imports it when a test first uses a fixture. pytest loads the plugins of all installed
-packages at each start: a run without these fixtures does not wait for the package, and what measures branches from a
-later start on sees all of the package. The fixtures are no coroutines, and so work under any plugin for asynchronous
-tests, with any event loop, and without one. It has no assertions for pytest to rewrite: PYTEST_DONT_REWRITE.
+pytest imports the plugins of all installed packages at each start. So this module stands beside the package, and
+imports it when a test first uses a fixture. Runs without these fixtures do not wait for the package. Coverage that is
+started by another plugin measures the whole package.
+
+No fixture is a coroutine. So they work with every plugin for asynchronous tests, on every event loop, and without one.
+pytest need not rewrite assertions here, there are none: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @contextmanager
 def _readable(fixture: str) -> Generator[None]:
-    """Report what goes wrong in a fixture in one line, instead of the frames of the package."""
+    """Report an error of a fixture in one line, without a traceback through the package."""
     from ndb_models import NdbError
 
     try:
@@ -43,15 +45,15 @@ def _readable(fixture: str) -> Generator[None]:
 def ndb_kind(request: pytest.FixtureRequest) -> str:
     """Where `ndb_client` and `ndb_uri` store sessions: "memory", "sqlite" or "served".
 
-    The setting `ndb_kind` says it for all tests; `@pytest.mark.parametrize("ndb_kind", [...])`, or a fixture of this
-    name, for some of them.
+    The setting `ndb_kind` is the default. Override it by a fixture of this name, or by
+    `@pytest.mark.parametrize("ndb_kind", [...])`.
     """
     return str(request.config.getini("ndb_kind"))
 
 
 @pytest.fixture
 def ndb_uri(ndb_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of an empty store of this test's own, for all its clients in this process, such as `ndb_client`."""
+    """The URI of this test's own, empty store. `ndb_client` and all other clients of this process share it."""
     match ndb_kind:
         case "memory":
             from ndb_models.client.in_process import forget_memory
@@ -71,7 +73,7 @@ def ndb_uri(ndb_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pyt
 
 @pytest.fixture
 def ndb_client(ndb_uri: str) -> Iterator[NdbClient]:
-    """An open client of an empty store of this test's own. It works on any event loop, also with `asyncio.run`."""
+    """An open client of this test's own, empty store. It works on any event loop, also with `asyncio.run`."""
     from ndb_models.testing import open_client
 
     with _readable("ndb_client"), open_client(ndb_uri) as client:

@@ -1,4 +1,4 @@
-"""An open client for any test: asynchronous on whichever event loop, or not."""
+"""A client that works on every event loop of a test run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from ndb_models.testing.loop_thread import LoopThread
 
 @contextmanager
 def open_client(uri: str) -> Generator[NdbClient]:
-    """Open a client that works on every event loop, on several at once too, and close it at the end of the block.
+    """Open a client that works on every event loop, also on several at once. The end of the block closes it.
 
-    The client of a server is opened on a loop in a thread of its own, which carries the requests of all loops. So the
-    block may be as long as a module or a session of tests, whichever loops these run on. Otherwise use
-    `NdbClient.connect`.
+    The client of a server runs on a loop in a thread of its own, and carries the requests of all other loops. So one
+    block may hold all tests of a module or of a session. Applications use `NdbClient.connect`.
 
     Args:
         uri: as for `NdbClient.connect`.
@@ -44,7 +43,7 @@ async def _opened(uri: str) -> NdbClient:
 
 
 class _ManyLoopClient(NdbClient):
-    """A client that may be used on other loops than the one that it was opened on."""
+    """A client for other loops than the one that opened it."""
 
     def _use(self, transport: Transport | None) -> None:
         if transport is not None and transport.is_remote:
@@ -53,7 +52,7 @@ class _ManyLoopClient(NdbClient):
 
 
 class _CarryingTransport(Transport):
-    """Carries requests over to the loop that a transport belongs to, and the answers back."""
+    """Carries requests to the loop of another transport, and answers back."""
 
     def __init__(self, transport: Transport, home: asyncio.AbstractEventLoop) -> None:
         self.is_remote: bool = transport.is_remote

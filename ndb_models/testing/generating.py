@@ -1,4 +1,4 @@
-"""Looks for an instance of a model that a store would refuse or change. Needs the extra `testing`."""
+"""Finds instances that a store would refuse or change. Needs the extra `testing`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _search = settings(
 
 
 def find_problem(trip: RoundTrip[B]) -> Iterator[tuple[B, Sequence[Problem]]]:
-    """Yield the simplest instance with a problem that was found, and its problems, if there is one.
+    """Yield an instance with problems, as simple as possible, and its problems. Yield nothing if all instances pass.
 
     Raises:
         InvalidArgumentError: no instance can be made.

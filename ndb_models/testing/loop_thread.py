@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that what runs on it does not depend on the event loop of a test."""
+"""An event loop in a thread of its own, which does not depend on the loops of tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST: Final = 30.0
 class LoopThread:
     """A thread that runs an event loop: `with LoopThread() as thread: thread.run(work())`.
 
-    It does not matter whether a loop runs in the calling thread, or which.
+    Threads may call it with or without a running loop of their own.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class LoopThread:
         return self._started.result(0)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work on the loop of the thread, and return its result, once it is there. The calling thread waits.
+        """Do work on the loop of the thread, and return its result. The calling thread waits.
 
         Raises:
-            TimeoutError: the work has not ended after 30 seconds. It is cancelled.
-            Exception: what the work raises.
+            TimeoutError: the work took longer than 30 seconds, and was cancelled.
+            Exception: the work raised it.
         """
         doing = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:

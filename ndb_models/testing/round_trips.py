@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 
 
 class RoundTrip(Generic[B]):
-    """The way of a class's models into a store and back.
+    """Stores and reads models of one class, without a store.
 
     Raises:
         SchemaError: the class cannot be stored as it is declared.
@@ -46,7 +46,7 @@ class RoundTrip(Generic[B]):
             model.session_options.upgrades.check_chain()
 
     def problems(self, instance: B) -> Sequence[Problem]:
-        """Return the fields of an instance that would be refused when it is saved, or differ when it is read."""
+        """Return the fields of an instance that a save would refuse, or that a read would change."""
         try:
             keys = self._codec.dump(instance)
         except UnstorableError as exc:

@@ -1,4 +1,4 @@
-"""A server for tests: on a free port of this machine, in a thread of this process."""
+"""A server for tests, in a thread of this process."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.opening import open_store, parse_store_uri
 from ndb_models.testing.loop_thread import LoopThread
 
-# A client that a test has left open, on a loop that runs no more, must not hold up the end of the test.
+# A test may leave a client open on a loop that has stopped. The server must not wait for it.
 _QUICKLY: Final = ServerOptions(port=0, stop_timeout=0.1, close_timeout=0.1)
 
 
 class RunningServer:
     """A server in a thread of this process: `with RunningServer() as server: ... server.uri`.
 
-    It has an event loop of its own, so that it serves clients of any loop, of other threads, and of other processes on
-    this machine; a test that holds its own loop does not hold it up. A `MovableClock` moves its store too.
+    The thread has an event loop of its own. So the server has clients on all loops, and in other threads and processes
+    of this machine. It also goes on while a test blocks its loop. A `MovableClock` moves its store too.
 
     Args:
         store: the store to serve, `memory://` or `sqlite:///PATH`.
-        options: None for a free port of 127.0.0.1, without tokens or TLS, which cuts connections after 0.1 s when it
-            stops.
+        options: None for a free port of 127.0.0.1, without tokens or TLS. Such a server waits 0.1 s for its clients
+            when it stops.
 
     Raises (when entered):
         InvalidArgumentError: the store or an option cannot be used.
@@ -42,7 +42,7 @@ class RunningServer:
         self._thread = LoopThread()
         self._options = options or _QUICKLY
         self._store_uri = store
-        # What a store in memory holds outlasts a stop.
+        # A store in memory is kept while the server is stopped.
         self._memory = MemoryStore() if parse_store_uri(store) is None else None
         self._server: NdbServer | None = None
         self._uri: str | None = None
