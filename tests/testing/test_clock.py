@@ -144,6 +144,20 @@ async def turns() -> None:
         await asyncio.sleep(0.001)
 
 
+async def test_the_end_of_a_watched_session_is_told_once_the_clock_has_moved(
+    there: NdbClient, time: MovableClock
+) -> None:
+    sessions = Repository(there, Idle)
+    session = await sessions.save(Idle())
+    ending = asyncio.create_task(sessions.ended(session, poll=60))
+    await turns()
+    time.advance(HALF_AN_HOUR - A_MOMENT)
+    await turns()
+    assert not ending.done()
+    time.advance(60)
+    assert (await ending).reason == "idle"
+
+
 async def test_what_sleeps_at_the_end_of_the_clock_goes_on(there: NdbClient) -> None:
     config = ConfigRepository(there, Settings)
     with MovableClock():
