@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = {".gitignore"}
+PLUGIN = "ndb_models_pytest.py"
 # What looks at files around the package, and what starts it. That it is whole is compared, file by file.
 TESTS = ("tests/cli", "tests/test_*.py")
 
@@ -63,9 +64,10 @@ def require_whole_package(wheel: Path) -> None:
     """Compare the files of the package in the wheel with those of the repository, to the byte."""
     package = ROOT / "ndb_models"
     paths = [path for path in package.rglob("*") if path.suffix == ".py" or path.name == "py.typed"]
+    paths.append(ROOT / PLUGIN)
     ours = {str(path.relative_to(ROOT)): path.read_bytes() for path in paths}
     with zipfile.ZipFile(wheel) as archive:
-        theirs = {name: archive.read(name) for name in archive.namelist() if name.startswith("ndb_models/")}
+        theirs = {name: archive.read(name) for name in archive.namelist() if name.startswith(("ndb_models/", PLUGIN))}
     if ours != theirs:
         different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         sys.exit(f"the wheel has another package: {', '.join(different)}")
@@ -87,6 +89,7 @@ def unpack(source: Path, here: Path) -> Path:
         archive.extractall(here, filter="data")
     (unpacked,) = here.glob("ndb_models-*")
     shutil.rmtree(unpacked / "ndb_models")
+    (unpacked / PLUGIN).unlink()
     return unpacked
 
 

@@ -30,6 +30,7 @@ ARROWS: Final = {
     "integrations": "schema client config",
     "moving": "protocol stores engine client",
     "server": "protocol stores engine",
+    "testing": "protocol schema client engine stores server",
     "cli": "schema schema_check moving server",
 }
 # The modules of a part that may import another, where not all of it may.
@@ -41,6 +42,9 @@ ALONE: Final = {
     ("stores.contract", "stores"): set[str](),
 }
 IO: Final = {"asyncio", "pathlib", "select", "selectors", "socket", "ssl", "threading", "websockets"}
+
+# Folders and modules that keep to the real time, as they wait for a peer or a disk.
+REAL_TIME: Final = frozenset({"server", "cli", "stores.sqlite.extensions", "stores.sqlite.identity"})
 
 MAX_MODULE_LINES: Final = 350
 MAX_BODY_LINES: Final = 50
@@ -145,6 +149,19 @@ def test_the_protocol_does_no_io_and_websockets_stay_in_client_and_server() -> N
     imported = [(name, other.partition(".")[0]) for name in MODULES for other in imports_of(name)]
     assert not [(name, other) for name, other in imported if is_within(name, "wire") and other in IO]
     assert {folder_of(name) for name, other in imported if other == "websockets"} == {"client", "server"}
+
+
+def test_a_default_clock_is_one_that_a_test_may_move() -> None:
+    clocks = {"time.time", "time.monotonic", "time.sleep", "asyncio.sleep"}
+    with_real_time = {
+        name
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arguments)
+        for default in (*node.defaults, *node.kw_defaults)
+        if default is not None and ast.unparse(default) in clocks
+    }
+    assert {name for name in with_real_time if folder_of(name) not in REAL_TIME} <= REAL_TIME
 
 
 def test_all_that_is_public_has_a_docstring() -> None:

@@ -84,6 +84,12 @@ def open_memory(uri: MemoryUri) -> InProcessTransport:
     return InProcessTransport(named.engine)
 
 
+def forget_memory(name: str) -> None:
+    """Free a named store. Clients that have it open keep it; a client that is opened later gets a new one."""
+    with _lock:
+        _named.pop(name, None)
+
+
 def _new_engine(uri: MemoryUri) -> Engine:
     if uri.persist_path is not None and not os.path.isdir(uri.persist_path):  # noqa: PTH112 - Path raises
         raise ConnectError(uri.shown, "persist_path is not a directory")

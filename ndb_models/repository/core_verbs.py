@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from ndb_models.client import NdbClient
+from ndb_models.clocks import wall_clock
 from ndb_models.errors import (
     InvalidArgumentError,
     OlderVersionError,
@@ -77,7 +77,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         on_invalid: Literal["raise", "end"] = "raise",
         rewrite: bool = False,
         verify_version: bool = False,
-        clock: Clock = time.time,
+        clock: Clock = wall_clock,
     ) -> None:
         check_arguments(client, model, on_invalid)
         check_namespace(namespace)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from ndb_models import clocks
+from ndb_models.clocks import Sleep, monotonic_clock
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.hooks import Hook, HookFunction
@@ -89,8 +89,8 @@ class HookVerbs(CoreVerbs[M]):
         self,
         *sessions: M | SessionToken,
         poll: float = _POLL,
-        clock: Clock = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Clock = monotonic_clock,
+        sleep: Sleep = clocks.sleep,
     ) -> SessionEnd:
         """Wait until one of these sessions has ended, whoever ends it, and return its end.
 

@@ -7,12 +7,12 @@ turns with everything else on the loop. Threads share a `SharedMemoryStore`.
 from __future__ import annotations
 
 import contextlib
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from ndb_models.clocks import monotonic_clock
 from ndb_models.stores.contract import SessionPage, SessionRecord, Statistics, Store, Verbs
 from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.freeing import freeing
@@ -38,7 +38,7 @@ class MemoryStore(Uncopyable, Store):
     # Held during each turn, and while sessions are read or changed outside of a turn.
     _guard: AbstractContextManager[Any] = contextlib.nullcontext()
 
-    def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, limits: StoreLimits = NO_LIMITS, *, clock: Clock = monotonic_clock) -> None:
         self._table: MemoryVerbs = MemoryVerbs(limits, clock)
         self.verbs: Verbs | None = self._table
         self._order = TokenOrder()

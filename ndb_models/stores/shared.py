@@ -6,11 +6,11 @@ Each verb holds the store's lock. Reading verbs do so too, since a read may exte
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from ndb_models.clocks import monotonic_clock
 from ndb_models.stores.contract import VERBS, Verbs
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.memory_verbs import MemoryVerbs
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class SharedMemoryStore(MemoryStore):
     """Keeps all data in this process, for any number of threads, each with an event loop of its own."""
 
-    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, *, clock: Clock = monotonic_clock) -> None:
         super().__init__(clock=clock)
         # Reentrant: work that holds it calls verbs. Verbs that go through all sessions hold it for one turn at a time.
         self._guard = lock = threading.RLock()

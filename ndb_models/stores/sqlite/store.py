@@ -9,13 +9,14 @@ thread stores it a moment later.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
-import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
+from ndb_models.clocks import defers, defers_no_more, wall_clock
 from ndb_models.errors import StoreError
 from ndb_models.stores.contract import (
     Scope,
@@ -56,7 +57,7 @@ class SqliteStore(Uncopyable, Store):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = time.time
+        self, path: str | os.PathLike[str], options: SqliteOptions | None = None, *, clock: Clock = wall_clock
     ) -> None:
         shown = os.fspath(path)
         file = resolved(shown)  # once: the working directory and links may change
@@ -82,6 +83,7 @@ class SqliteStore(Uncopyable, Store):
         self._writer.closes_after = (self._reader, self._scanner, self._counter)
         self._workers: Final = (*self._writer.closes_after, self._writer)
         self._identity = identity
+        self._extensions = extensions
         self._path = shown
         self._started = self._left = False
 
@@ -105,10 +107,18 @@ class SqliteStore(Uncopyable, Store):
             raise StoreError(self._path, "it was opened before this process was forked: open it anew in this process")
         if not self._started:
             self._started = True
+            defers(self)
             for worker in self._workers:
                 worker.start()
         for worker in self._workers:
             await asyncio.shield(asyncio.wrap_future(worker.opened))
+
+    async def flush_deferred(self) -> None:
+        """Store the noted extensions now. If that fails, they are tried again as usual."""
+        with contextlib.suppress(StoreError):
+            await self._writer.do(_nothing, durable=False)
+            while not (self._extensions.is_empty or self._extensions.failing):
+                await self._writer.do(_nothing, durable=False)
 
     def leave(self) -> None:
         """Close without waiting for it: pending work is still carried out. Leaving twice does no harm.
@@ -116,6 +126,7 @@ class SqliteStore(Uncopyable, Store):
         In a process that was forked from the one that opened it, this has no effect.
         """
         self._left = True
+        defers_no_more(self)
         for worker in self._workers:
             worker.leave()
 
@@ -196,6 +207,10 @@ class SqliteStore(Uncopyable, Store):
             pass
         while await self._writer.do(lambda tables: give_back(tables.connection), durable=False):
             pass
+
+
+def _nothing(_tables: Tables) -> None:
+    """Do nothing. The transaction stores extensions."""
 
 
 def _opened(
