@@ -104,7 +104,7 @@ def check_fields(verb: Verb, owner: TypeInfo, ctx: MethodContext) -> Type:
     given = [*_given(ctx)]
     for each in given:
         _report_common(ctx, [_problem_of(verb, model, each, ctx.api) for model in models], each.at)
-    if verb.finds and ARG_STAR2 not in ctx.arg_kinds[-1]:
+    if verb.finds and not ctx.args[0] and ARG_STAR2 not in ctx.arg_kinds[-1]:  # mypy refuses unnamed values
         names = [each.name for each in given]
         _report_common(ctx, [_problem_of_all(verb, model, names) for model in models], ctx.context)
     return ctx.default_return_type

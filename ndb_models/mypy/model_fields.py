@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy.expandtype import expand_self_type, expand_type_by_instance
+from mypy.expandtype import expand_type, expand_type_by_instance
 from mypy.maptype import map_instance_to_supertype
 from mypy.nodes import SymbolTableNode, TypeInfo, Var
 from mypy.types import Instance, Type
@@ -27,9 +27,20 @@ def fields_of(model: Instance) -> dict[str, Type]:
         in_order = facts.declared if facts is not None else []
         for name in [*in_order, *sorted(base.names.keys() - {*in_order})]:  # mypy's cache sorts them
             declared = _field(name, base.names.get(name))
-            if declared is not None and declared.type is not None:
-                fields[name] = expand_type_by_instance(expand_self_type(declared, declared.type, model), there)
+            if declared is None or declared.type is None:
+                continue
+            if declared.is_classvar:  # a subclass may make one of a field
+                fields.pop(name, None)
+            else:
+                fields[name] = _of_model(declared.type, base, model, there)
     return fields
+
+
+def _of_model(declared: Type, base: TypeInfo, model: Instance, there: Instance) -> Type:
+    """Return the type of a field that a base declares, with the arguments of a model, for `Self` too."""
+    if base.self_type is not None:
+        declared = expand_type(declared, {base.self_type.id: model})
+    return expand_type_by_instance(declared, there)
 
 
 def lookup_of(model: TypeInfo, field: str) -> LookupKind:
@@ -49,8 +60,8 @@ def is_whole(model: TypeInfo) -> bool:
 
 
 def _field(name: str, symbol: SymbolTableNode | None) -> Var | None:
-    """Return an attribute of a class if it is a field: it has an annotation, and is not private."""
+    """Return an attribute of a class if it is a field or a class variable: it has an annotation, and is not private."""
     node = symbol.node if symbol is not None else None
     if symbol is None or not isinstance(node, Var) or symbol.implicit or name.startswith("_") or name == "model_config":
         return None
-    return None if node.is_classvar or node.is_inferred or node.is_property else node
+    return None if node.is_inferred else node

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from mypy.nodes import TypeInfo
 from mypy.plugin import ClassDefContext, FunctionContext, MethodContext, Plugin, ReportConfigContext
@@ -14,7 +16,6 @@ from ndb_models.mypy.field_arguments import VERB_NAMES, VERBS, check_fields
 from ndb_models.mypy.lookup_marks import lookups_in
 from ndb_models.mypy.model_facts import note_facts
 from ndb_models.mypy.names import BASE_MODEL, SESSION_MODEL
-from ndb_models.version import __version__
 
 
 class NdbModelsPlugin(Plugin):
@@ -40,8 +41,8 @@ class NdbModelsPlugin(Plugin):
         return self._check_keywords if fullname == CALL else None
 
     def report_config_data(self, ctx: ReportConfigContext) -> object:
-        """Return what makes mypy's cache of a module stale when it changes."""
-        return {"ndb_models": __version__}
+        """Return what makes mypy's cache stale when it changes: the plugin."""
+        return {"ndb_models": _of_plugin()}
 
     def _check_keywords(self, ctx: FunctionContext) -> Type:
         info = self._class(class_of(ctx))
@@ -50,6 +51,13 @@ class NdbModelsPlugin(Plugin):
     def _class(self, fullname: str) -> TypeInfo | None:
         symbol = self.lookup_fully_qualified(fullname)
         return symbol.node if symbol is not None and isinstance(symbol.node, TypeInfo) else None
+
+
+@cache
+def _of_plugin() -> str:
+    """Return a digest of the plugin's modules: mypy looks at the first of them alone."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
 
 
 def _note(ctx: ClassDefContext) -> None:
