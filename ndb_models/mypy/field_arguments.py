@@ -11,14 +11,14 @@ from mypy.maptype import map_instance_to_supertype
 from mypy.messages import format_type_distinctly
 from mypy.nodes import ARG_STAR2, Context, Expression, TypeInfo
 from mypy.plugin import CheckerPluginInterface, MethodContext
-from mypy.server.trigger import make_wildcard_trigger
+from mypy.server.trigger import make_trigger
 from mypy.subtypes import is_subtype
 from mypy.types import Instance, Type, TypedDictType, TypeVarType, UnionType, get_proper_type
 from mypy.types_utils import remove_optional
 
 from ndb_models.mypy.error_codes import FIELD, VALUE, did_you_mean, names_in_words
 from ndb_models.mypy.fitting import misfit
-from ndb_models.mypy.model_facts import LookupKind, facts_of
+from ndb_models.mypy.model_facts import FACTS, LookupKind, facts_of
 from ndb_models.mypy.model_fields import fields_of, is_whole, lookup_of
 
 
@@ -100,8 +100,8 @@ def check_fields(verb: Verb, owner: TypeInfo, ctx: MethodContext) -> Type:
         ctx: the call.
     """
     models = _models_of(ctx.type, owner)
-    _depend_on(models, ctx.api)
     given = [*_given(ctx)]
+    _depend_on(models, [each.name for each in given], ctx.api)
     for each in given:
         _report_common(ctx, [_problem_of(verb, model, each, ctx.api) for model in models], each.at)
     if verb.finds and not ctx.args[0] and ARG_STAR2 not in ctx.arg_kinds[-1]:  # mypy refuses unnamed values
@@ -128,14 +128,16 @@ def _models_of(repository: Type, owner: TypeInfo) -> list[_Model]:
     return models
 
 
-def _depend_on(models: list[_Model], api: CheckerPluginInterface) -> None:
-    """Let the daemon check this call again when a model changes."""
+def _depend_on(models: list[_Model], names: list[str], api: CheckerPluginInterface) -> None:
+    """Let the daemon check this call again when the named fields, or the facts, of a model change.
+
+    Not whenever the class changes: mypy lets it change by being analysed again, so that this would never end.
+    """
     if isinstance(api, TypeChecker):
-        for model in models:
-            for base in model.type.type.mro:
-                if facts_of(base) is not None:
-                    trigger = make_wildcard_trigger(base.fullname)
-                    api.tree.plugin_deps.setdefault(trigger, set()).add(api.tscope.current_target())
+        for base in (base for model in models for base in model.type.type.mro if facts_of(base) is not None):
+            for name in (FACTS, *names):
+                trigger = make_trigger(f"{base.fullname}.{name}")
+                api.tree.plugin_deps.setdefault(trigger, set()).add(api.tscope.current_target())
 
 
 def _given(ctx: MethodContext) -> Iterator[_Given]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -126,8 +126,8 @@ class _Marks:
             for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
             if isinstance(target, ast.Name) and target.id == name and statement.value is not None
         ]
-        names = file.names
-        there = _Marks(self._modules, lambda dotted: _found_in(names, dotted), self._depth + 1)
+        found = partial(_found_in, [file.names, self._modules["builtins"].names])
+        there = _Marks(self._modules, found, self._depth + 1)
         return (values[-1], there) if values else None
 
 
@@ -141,10 +141,10 @@ def _kind_of(lookup: ast.Call) -> LookupKind:
     return LookupKind.EITHER
 
 
-def _found_in(names: SymbolTable, dotted: str) -> SymbolNode | None:
-    """Return what a name, with dots, means in a module."""
+def _found_in(scopes: list[SymbolTable], dotted: str) -> SymbolNode | None:
+    """Return what a name, with dots, means: the first scope that has it decides."""
     first, *others = dotted.split(".")
-    symbol = names.get(first)
+    symbol = next((names[first] for names in scopes if first in names), None)
     node = symbol.node if symbol is not None else None
     for name in others:
         symbol = node.names.get(name) if isinstance(node, (MypyFile, TypeInfo)) else None

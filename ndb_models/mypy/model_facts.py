@@ -30,7 +30,8 @@ from mypy.nodes import (
 from mypy.plugin import SemanticAnalyzerPluginInterface
 from mypy.types import LiteralType
 
-_ATTRIBUTE: Final = "__ndb_models__"
+FACTS: Final = "__ndb_models__"
+"""The attribute of a class whose type holds its facts."""
 
 # A configuration that cannot be told from the program's text.
 _UNKNOWN: Final = "unknown"
@@ -77,17 +78,17 @@ class ModelFacts(NamedTuple):
 def note_facts(cls: ClassDef, lookups: Mapping[str, LookupKind] | None, api: SemanticAnalyzerPluginInterface) -> None:
     """Note the facts of a class. May be called again."""
     text = json.dumps([_extra(cls), lookups])
-    attribute = Var(_ATTRIBUTE, LiteralType(text, api.named_type("builtins.str")))
+    attribute = Var(FACTS, LiteralType(text, api.named_type("builtins.str")))
     attribute.info = cls.info
     attribute.is_classvar = True
     # mypy has no public way to set it.
-    attribute._fullname = f"{cls.info.fullname}.{_ATTRIBUTE}"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    cls.info.names[_ATTRIBUTE] = SymbolTableNode(MDEF, attribute, plugin_generated=True)
+    attribute._fullname = f"{cls.info.fullname}.{FACTS}"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    cls.info.names[FACTS] = SymbolTableNode(MDEF, attribute, plugin_generated=True)
 
 
 def facts_of(info: TypeInfo) -> ModelFacts | None:
     """Return the facts of a class; None for one that was not analysed as a model, as of `create_model`."""
-    symbol = info.names.get(_ATTRIBUTE)
+    symbol = info.names.get(FACTS)
     kept = symbol.node.type if symbol is not None and isinstance(symbol.node, Var) else None
     if not isinstance(kept, LiteralType) or not isinstance(kept.value, str):
         return None
