@@ -31,6 +31,7 @@ ARROWS: Final = {
     "moving": "protocol stores engine client",
     "server": "protocol stores engine",
     "cli": "schema schema_check moving server",
+    "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.
 ALONE: Final = {
