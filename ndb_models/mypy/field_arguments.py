@@ -35,16 +35,20 @@ class Verb(NamedTuple):
     finds_one: bool = False
 
 
-_REPOSITORY: Final = "ndb_models.repository"
+_CHANGING: Final = {"update": Verb("update")}
+_FINDING: Final = {
+    "find": Verb("find", finds=True),
+    "find_one": Verb("find_one", finds=True, finds_one=True),
+    "end_all_for": Verb("end_all_for", finds=True),
+}
 
 VERBS: Final[Mapping[str, Mapping[str, Verb]]] = {
-    f"{_REPOSITORY}.changing_verbs.ChangingVerbs": {"update": Verb("update")},
-    f"{_REPOSITORY}.lookup_verbs.LookupVerbs": {
-        "find": Verb("find", finds=True),
-        "find_one": Verb("find_one", finds=True, finds_one=True),
-        "end_all_for": Verb("end_all_for", finds=True),
-    },
-    "ndb_models.config.configuration.ConfigRepository": {"update": Verb("update")},
+    "ndb_models.repository.changing_verbs.ChangingVerbs": _CHANGING,
+    "ndb_models.repository.lookup_verbs.LookupVerbs": _FINDING,
+    "ndb_models.config.configuration.ConfigRepository": _CHANGING,
+    "ndb_models.sync.verbs.changing_verbs.SyncChangingVerbs": _CHANGING,
+    "ndb_models.sync.verbs.lookup_verbs.SyncLookupVerbs": _FINDING,
+    "ndb_models.sync.verbs.config_repository.SyncConfigRepositoryVerbs": _CHANGING,
 }
 """The verbs by the class that defines them, which is generic in the model."""
 
