@@ -1,4 +1,4 @@
-"""The plugin's errors: their codes, and what they say."""
+"""The plugin's errors: their codes, and the advice in their messages."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ _UNIQUE: Final = frozenset({LookupKind.UNIQUE, LookupKind.EITHER, LookupKind.UNK
 
 
 class _Given(NamedTuple):
-    """What is given for a field: a value, or a typed dict with a value of this type."""
+    """A value that a call gives for a field. `type` is set if it stands in a typed dict."""
 
     name: str
     at: Expression
@@ -145,7 +145,7 @@ def _depend_on(models: list[_Model], names: list[str], api: CheckerPluginInterfa
 
 
 def _given(ctx: MethodContext) -> Iterator[_Given]:
-    """Yield what a call gives by keyword, and by a typed dict after `**`. The last parameter takes all of it."""
+    """Yield the values that a call gives by keyword, or in a typed dict after `**`. The last parameter takes them."""
     parameters = ctx.callee_arg_names[:-1]
     for name, kind, given, at in zip(
         ctx.arg_names[-1], ctx.arg_kinds[-1], ctx.arg_types[-1], ctx.args[-1], strict=True

@@ -11,8 +11,8 @@ from mypy.types import Type
 def misfit(value: Expression, expected: Type, api: CheckerPluginInterface) -> Type | None:
     """Return the type of a value if it does not fit the expected one, else None.
 
-    The value is inferred where that type is expected, as an argument of a function is: `[]` by itself is a list of
-    nothing. A value with an error of its own, which mypy reports, counts as fitting.
+    The type is inferred with the expected one as its context, as for an argument of a function: `[]` by itself has no
+    type. A value with an error of its own, which mypy reports, counts as fitting.
     """
     with api.msg.filter_errors() as watcher:
         inferred = api.get_expression_type(value, type_context=expected)

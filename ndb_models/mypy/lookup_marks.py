@@ -1,8 +1,8 @@
 """Finds out which fields of a class are looked up: `user_id: Annotated[int, Lookup()]`.
 
-mypy drops what `Annotated` says beside the type, so the declaration is read again from the file. Aliases such as
-`UserId = Annotated[int, Lookup()]` are followed, into other modules too. What cannot be told is `LookupKind.UNKNOWN`,
-and the plugin does not complain of it.
+mypy drops the metadata of `Annotated`, so the declaration is read again from the file. Aliases such as
+`UserId = Annotated[int, Lookup()]` are followed, into other modules too. A field that cannot be decided is of the kind
+`LookupKind.UNKNOWN`, and the plugin does not complain of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Marks:
 
     Args:
         modules: all modules.
-        find: finds what a name, with dots, means where the annotations stand.
+        find: resolves a dotted name in the scope of the annotations.
         depth: how many aliases have been followed.
     """
 
@@ -88,7 +88,7 @@ class _Marks:
         return LookupKind.UNKNOWN if LookupKind.UNKNOWN in kinds else self.of_annotation(annotation)
 
     def of_metadata(self, metadata: ast.expr) -> LookupKind:
-        """Return how a field is looked up that has this beside its type, if nothing else says so."""
+        """Return how a field with this metadata is looked up."""
         if isinstance(metadata, (ast.Constant, ast.Lambda, ast.JoinedStr, ast.UnaryOp)):
             return LookupKind.NONE
         if isinstance(metadata, ast.Call) and isinstance(metadata.func, (ast.Name, ast.Attribute)):
@@ -115,7 +115,7 @@ class _Marks:
         return self._find(ast.unparse(name))
 
     def _definition(self, fullname: str) -> tuple[ast.expr, _Marks] | None:
-        """Return what a name of a module is defined as, and the marks of annotations there; None if it is not known."""
+        """Return the definition of a name of a module, and the marks of that module; None if it is not found."""
         module, _, name = fullname.rpartition(".")
         file = self._modules.get(module)
         if file is None or self._depth >= _MOST_ALIASES:
@@ -142,7 +142,7 @@ def _kind_of(lookup: ast.Call) -> LookupKind:
 
 
 def _found_in(scopes: list[SymbolTable], dotted: str) -> SymbolNode | None:
-    """Return what a name, with dots, means: the first scope that has it decides."""
+    """Resolve a dotted name. The first scope that has it decides."""
     first, *others = dotted.split(".")
     symbol = next((names[first] for names in scopes if first in names), None)
     node = symbol.node if symbol is not None else None

@@ -1,8 +1,8 @@
-"""What the plugin has to know of a model class beside the types of its fields, which mypy keeps.
+"""Facts about a model class, beside the types of its fields, which mypy keeps.
 
 The facts are noted while mypy analyses the class. They are kept in its symbol table, as the type of an attribute that
-does not exist at run time. So they are in mypy's cache, and a change of them makes mypy check again what depends on the
-class, in the daemon too.
+does not exist at run time. So they are in mypy's cache. When they change, mypy checks the dependent modules again, in
+the daemon too.
 """
 
 from __future__ import annotations

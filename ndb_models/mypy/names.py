@@ -1,4 +1,4 @@
-"""The full names of what the plugin looks for in programs."""
+"""The full names of the classes that the plugin knows."""
 
 from __future__ import annotations
 

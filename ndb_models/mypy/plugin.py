@@ -19,7 +19,7 @@ from ndb_models.mypy.names import BASE_MODEL, SESSION_MODEL
 
 
 class NdbModelsPlugin(Plugin):
-    """Checks what mypy cannot see in `**changes: Any`, and the class keywords of session models."""
+    """Checks the arguments of `**changes: Any`, and the class keywords of session models."""
 
     def get_customize_class_mro_hook(self, fullname: str) -> Callable[[ClassDefContext], None] | None:
         """Note the facts of each model class, before its body is analysed."""
@@ -41,7 +41,7 @@ class NdbModelsPlugin(Plugin):
         return self._check_keywords if fullname == CALL else None
 
     def report_config_data(self, ctx: ReportConfigContext) -> object:
-        """Return what makes mypy's cache stale when it changes: the plugin."""
+        """Return a digest of the plugin: when it changes, mypy's cache is stale."""
         return {"ndb_models": _of_plugin()}
 
     def _check_keywords(self, ctx: FunctionContext) -> Type:

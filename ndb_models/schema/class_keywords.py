@@ -16,7 +16,7 @@ Private: TypeAlias = Literal["refuse", "drop"]
 
 
 class SessionKeywords(ConfigDict, total=False):
-    """The class keywords of a `SessionModel`, with those of Pydantic. `SessionModel` says what each one does.
+    """The class keywords of a `SessionModel`, with those of Pydantic. `SessionModel` documents them.
 
     For the signature of a base with keywords of its own, `**kwargs: Unpack[SessionKeywords]`: see docs/typing.md.
     """

@@ -1,4 +1,4 @@
-"""What mypy says with the plugin, and basedpyright without it, of programs with mistakes, and of the examples.
+"""The errors of mypy with the plugin, and of basedpyright, in programs with mistakes and in the examples.
 
 Each checker is run once on all programs. Another mypy than the installed one is tested by putting it on PYTHONPATH.
 """
@@ -51,6 +51,10 @@ class Workplace:
     def __init__(self, path: Path) -> None:
         self.path = path
         shutil.copytree(ROOT / PROGRAMS, path / PROGRAMS, ignore=shutil.ignore_patterns("__pycache__"))
+        page = (ROOT / "docs" / "typing.md").read_text("utf-8")
+        (path / PROGRAMS / "page.py").write_text(
+            "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), "utf-8"
+        )
         shutil.copytree(ROOT / "examples", path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
         for package in (PROGRAMS.parent, PROGRAMS.parent.parent):
             (path / package / "__init__.py").touch()
@@ -65,7 +69,7 @@ class Workplace:
 
     @property
     def files(self) -> list[str]:
-        """The programs and the examples."""
+        """The programs, the program of the page on types, and the examples."""
         found = [*(self.path / PROGRAMS).glob("*.py"), *(self.path / "examples").glob("*.py")]
         return sorted(str(path.relative_to(self.path)) for path in found)
 
@@ -90,7 +94,7 @@ class Workplace:
         path.write_text(text.replace(before, after), "utf-8")
 
     def run(self, *command: str) -> str:
-        """Return what a command writes. It is let fail, as checkers do that find something."""
+        """Return the output of a command. It may fail, as a checker does that finds errors."""
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=300, check=False,
@@ -99,14 +103,14 @@ class Workplace:
         return done.stdout
 
     def mypy(self, *plugins: str) -> list[str]:
-        """Return what mypy finds, with these plugins."""
+        """Return the errors that mypy finds with these plugins."""
         name = self.configure(*plugins)
         cache = f"cache-{name}"
         return found_by_mypy(self.run("-m", "mypy", "--config-file", name, "--cache-dir", cache, *self.files))
 
 
 def found_by_mypy(output: str) -> list[str]:
-    """Return the errors in what mypy wrote, in order."""
+    """Return the errors in the output of mypy, in order."""
     assert "INTERNAL ERROR" not in output
     return sorted(line for line in output.splitlines() if ": error: " in line)
 
@@ -116,13 +120,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return Workplace(tmp_path_factory.mktemp("checked"))
 
 
-def expected(mark: str) -> Iterator[tuple[str, int, str]]:
-    """Yield what the programs expect behind a mark, as the file, the number of the line, and the text."""
-    for path in sorted((ROOT / PROGRAMS).glob("*.py")):
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            yield from (
-                (str(PROGRAMS / path.name), number, text) for text in re.findall(rf"  # {mark}: (.*?)(?=  # |$)", line)
-            )
+def expected(workplace: Workplace, mark: str) -> Iterator[tuple[str, int, str]]:
+    """Yield the expectations of the programs behind a mark, as the file, the number of the line, and the text."""
+    for name in workplace.files:
+        for number, line in enumerate((workplace.path / name).read_text("utf-8").splitlines(), 1):
+            yield from ((name, number, text) for text in re.findall(rf"  # {mark}: (.*?)(?=  # |$)", line))
 
 
 def agree(wanted: list[str], said: list[str]) -> bool:
@@ -135,8 +137,8 @@ def agree(wanted: list[str], said: list[str]) -> bool:
     return len(wanted) == len(said) and all(any(agrees(text, message) for message in said) for text in wanted)
 
 
-def differences(errors: list[str], of: str = "") -> str:
-    """Return in what mypy's errors differ from what the programs expect; of the codes that begin so alone."""
+def differences(workplace: Workplace, errors: list[str], of: str = "") -> str:
+    """Return the differences between mypy's errors and the expected ones, of codes that begin with `of`."""
     said: dict[tuple[str, int], list[str]] = {}
     for line in errors:
         path, number, _, message = line.split(":", 3)
@@ -144,7 +146,7 @@ def differences(errors: list[str], of: str = "") -> str:
             said.setdefault((path, int(number)), []).append(message.strip())
     wanted = {
         (path, number): [part for part in text.split(" // ") if f"[{of}" in part]
-        for path, number, text in expected("E")
+        for path, number, text in expected(workplace, "E")
     }
     return "\n".join(
         f"{at[0]}:{at[1]}: expected {wanted.get(at)}, not {said.get(at)}"
@@ -154,7 +156,7 @@ def differences(errors: list[str], of: str = "") -> str:
 
 
 def test_mypy_says_of_each_line_what_the_programs_expect(workplace: Workplace) -> None:
-    assert differences(workplace.mypy("ndb_models.mypy")) == ""
+    assert differences(workplace, workplace.mypy("ndb_models.mypy")) == ""
 
 
 def test_basedpyright_says_of_each_line_what_the_programs_expect(workplace: Workplace) -> None:
@@ -169,7 +171,7 @@ def test_basedpyright_says_of_each_line_what_the_programs_expect(workplace: Work
         for each in json.loads(written)["generalDiagnostics"]
     )
     assert said == Counter(
-        (path, number, f"report{rule}") for path, number, rules in expected("P") for rule in rules.split()
+        (path, number, f"report{rule}") for path, number, rules in expected(workplace, "P") for rule in rules.split()
     )
 
 
@@ -186,7 +188,7 @@ AFTER_THEM = (
 
 
 def change(workplace: Workplace) -> None:
-    """Change what the models are, in ways that leave the types of some fields as they were."""
+    """Change models, a mark and a configuration among them, which mypy keeps no types of."""
     for before, after in CHANGES:
         workplace.edit("models.py", before, after)
 
@@ -217,11 +219,11 @@ def test_calls_are_checked_again_by_the_daemon_when_a_model_changes(workplace: W
 
     workplace.run(*daemon, "start", "--", "--config-file", configuration, "--cache-dir", "cache-daemon")
     try:
-        assert differences(check(), of="ndb-") == ""
+        assert differences(workplace, check(), of="ndb-") == ""
         change(workplace)
         after = "\n".join(check())
         restore(workplace)
-        assert differences(check(), of="ndb-") == ""
+        assert differences(workplace, check(), of="ndb-") == ""
     finally:
         workplace.run(*daemon, "stop")
     assert [message for message in AFTER_THEM if message not in after] == []

@@ -1,5 +1,5 @@
-"""Programs with mistakes, for the tests of what type checkers say of them. They are never run.
+"""Programs with mistakes, for tests of type checkers. They are never run.
 
-`# E:` says what mypy says of the line with the plugin: a part of each message, and its code. `# P:` says the rules by
-which basedpyright complains of it, without their prefix `report`. Of a line without them, neither says anything.
+`# E:` marks the errors of mypy with the plugin: a part of each message, and its code, with `//` between several. `# P:`
+marks the rules of basedpyright's errors, without their prefix `report`. Lines without a mark have no error.
 """
