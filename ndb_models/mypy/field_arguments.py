@@ -85,13 +85,16 @@ class _Model(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The name of the class."""
         return self.type.type.name
 
     @property
     def looked_up(self) -> list[str]:
-        return [name for name in self.fields if self.lookup(name) is not LookupKind.NONE]
+        """The fields that are known to be looked up."""
+        return [name for name in self.fields if self.lookup(name) not in (LookupKind.NONE, LookupKind.UNKNOWN)]
 
     def lookup(self, name: str) -> LookupKind:
+        """Return how a field is looked up."""
         return lookup_of(self.type.type, name)
 
 
@@ -190,8 +193,8 @@ def _problem_of_all(verb: Verb, model: _Model, names: list[str]) -> _Problem | N
     kinds = {model.lookup(name) for name in names}
     if not names:
         known = model.looked_up
-        has = f": {names_in_words(known)}" if known else f'; "{model.name}" has none with Lookup()'
-        return _Problem(f"{verb.name}() needs a field to look for{has}", FIELD)
+        advice = f": {names_in_words(known)}" if known else "; mark one with Lookup()"
+        return _Problem(f"{verb.name}() needs a field to look for{advice}", FIELD)
     if verb.finds_one and LookupKind.NONE not in kinds and not kinds & _UNIQUE:
         advice = "find() returns all sessions that there are"
         return _Problem(f"{verb.name}() needs a field with Lookup(unique=True); {advice}", FIELD)

@@ -42,7 +42,7 @@ async def no_such_value(repo: Repository[Login], maybe: str | None) -> None:
 async def nothing_to_look_for(repo: Repository[Login], unmarked: Repository[Unmarked]) -> None:
     await repo.find()  # E: find() needs a field to look for: "user_id" or "email"  [ndb-field]
     await repo.end_all_for(but=5)  # E: end_all_for() needs a field to look for  [ndb-field]
-    await unmarked.find(limit=5)  # E: needs a field to look for; "Unmarked" has none with Lookup()  [ndb-field]
+    await unmarked.find(limit=5)  # E: needs a field to look for; mark one with Lookup()  [ndb-field]
     await repo.find_one(user_id=7)  # E: find_one() needs a field with Lookup(unique=True)  [ndb-field]
     await repo.find(7)  # E: incompatible type "int"; expected "Never"  [arg-type]  # P: ArgumentType
 
