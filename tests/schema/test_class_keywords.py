@@ -78,9 +78,10 @@ def test_a_keyword_is_inherited_by_leaving_it_out_and_not_by_a_word() -> None:
         pass
 
     assert replace(Shorter.session_options, schema="short") == Short.session_options
+    metaclass: Any = type(SessionModel)
     for keyword in ("expiry", "track", "private", "merge"):
         with pytest.raises(SchemaError, match=f"{keyword}="):
-            type(SessionModel)("Word", (Short,), {}, **{keyword: "inherited"})
+            metaclass("Word", (Short,), {}, **{keyword: "inherited"})
 
 
 @pytest.mark.parametrize("keyword", ["rol", "expires", "tables"])
