@@ -225,7 +225,7 @@ def test_calls_are_checked_again_by_the_daemon_when_a_model_changes(workplace: W
         restore(workplace)
         assert differences(workplace, check(), of="ndb-") == ""
     finally:
-        workplace.run(*daemon, "stop")
+        workplace.run(*daemon, "kill")
     assert [message for message in AFTER_THEM if message not in after] == []
 
 

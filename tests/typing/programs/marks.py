@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Annotated, Final, TypeVar
 
 from pydantic import ConfigDict
 
+import ndb_models
 from ndb_models import Lookup
 
 T = TypeVar("T")
@@ -13,6 +15,8 @@ T = TypeVar("T")
 UserId = Annotated[int, Lookup()]
 Looked = Annotated[T, Lookup()]
 Plain = str
+Dotted = typing.Annotated[int, ndb_models.Lookup()]
+IS_UNIQUE = bool(1)
 UNIQUE: Final = Lookup(unique=True)
 CONFIG = ConfigDict(title="t")
 

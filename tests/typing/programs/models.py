@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
 from ndb_models import Expiry, Lookup, Merge, SessionModel
 from tests.typing.programs import marks
@@ -55,6 +55,18 @@ class Marked(SessionModel):
     of_generic: marks.Looked[int]
     perhaps: Annotated[int, marks.mark()]
     plain: marks.Plain = ""
+    dotted: marks.Dotted
+    final: Final[Annotated[int, Lookup()]]
+    described: Annotated[int, "a number", Strict, Lookup()]
+    strict: Annotated[int, Strict, Merge.max] = 0
+    computed: Annotated[str, Lookup(unique=marks.IS_UNIQUE)]
+    if marks.IS_UNIQUE:
+        conditional: Annotated[int, Lookup()] = 0
+    else:
+        try:
+            tried: Annotated[int, Lookup()] = 0
+        finally:
+            other: int = 0
 
 
 class Unmarked(SessionModel):
