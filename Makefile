@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo test coverage rest fuzz debug serve lint types mypy pyright bench versions package check format clean
+.PHONY: demo test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -44,10 +44,15 @@ lint: $(READY)  ## ruff: lint and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: mypy pyright  ## mypy in strict mode, and pyright on what users see
+types: mypy mypy-before pyright  ## mypy in strict mode, our plugin in the mypy before, and pyright on what users see
 
 mypy: $(READY)
 	@$(BIN)/mypy
+
+# Tests of the plugin in the minor version of mypy before the installed one.
+mypy-before: .venv/.ready-mypy-before
+	@PYTHONPATH=.venv/mypy-before $(BIN)/python -m mypy --version
+	@PYTHONPATH=$(CURDIR)/.venv/mypy-before $(PYTEST) -q tests/typing/test_checkers.py -k "mypy_says or daemon" $(ARGS)
 
 pyright: $(READY)
 	@$(BIN)/basedpyright
@@ -92,6 +97,12 @@ $(READY): pyproject.toml
 
 .venv/.ready-package: $(READY)
 	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
+	@touch $@
+
+.venv/.ready-mypy-before: $(READY)
+	@rm -rf .venv/mypy-before
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --no-deps --target .venv/mypy-before \
+		"mypy<$$($(BIN)/python -c 'from mypy.version import __version__ as v; print(*v.split(".")[:2], sep=".")')"
 	@touch $@
 
 .venv/.ready-bench: $(READY)

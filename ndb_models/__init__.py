@@ -54,7 +54,16 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.repository import EndReason, Reindexed, Repository, SessionDescription, SessionEnd
-from ndb_models.schema import Expiry, Lookup, Merge, SessionModel, UnstableFieldWarning, ZonedDatetime
+from ndb_models.schema import (
+    Expiry,
+    Lookup,
+    Merge,
+    SessionKeywords,
+    SessionMeta,
+    SessionModel,
+    UnstableFieldWarning,
+    ZonedDatetime,
+)
 from ndb_models.tokens import format_token, parse_token
 from ndb_models.types import Clock, JsonInput, JsonValue, SessionToken
 from ndb_models.uncopyable import NotCopyableError
@@ -104,6 +113,8 @@ __all__ = [
     "SessionError",
     "SessionExpiredError",
     "SessionGoneError",
+    "SessionKeywords",
+    "SessionMeta",
     "SessionModel",
     "SessionToken",
     "StoreError",

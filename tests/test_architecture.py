@@ -32,6 +32,7 @@ ARROWS: Final = {
     "server": "protocol stores engine",
     "testing": "protocol schema client engine stores server",
     "cli": "schema schema_check moving server",
+    "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.
 ALONE: Final = {

@@ -1,11 +1,59 @@
-"""The class keywords that other bases of a class take, beside the keywords of a session model."""
+"""The class keywords of a session model, and those that other bases of a class take."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+
+from ndb_models.schema.expiry import Expiry
+from ndb_models.schema.merge_marks import Merge
+
+Private: TypeAlias = Literal["refuse", "drop"]
+"""How a model is stored if a private attribute would not come back: not at all, or without its private attributes."""
+
+
+class SessionKeywords(ConfigDict, total=False):
+    """The class keywords of a `SessionModel`, with those of Pydantic. `SessionModel` documents them.
+
+    For the signature of a base with keywords of its own, `**kwargs: Unpack[SessionKeywords]`: see docs/typing.md.
+    """
+
+    expiry: Expiry | None
+    schema: str | None
+    version: int
+    oldest: int
+    track: timedelta | float | None
+    private: Private
+    merge: Literal[Merge.structure, Merge.later, Merge.conflict]
+
+
+if TYPE_CHECKING:
+    # The base of every metaclass of models. Pydantic has no public name for it.
+    from pydantic._internal._model_construction import ModelMetaclass
+
+    class SessionMeta(ModelMetaclass):
+        """The metaclass of session models: Pydantic's own, which checkers are told the class keywords of.
+
+        basedpyright checks class keywords against it, and not against `__init_subclass__`. For a metaclass with further
+        keywords see docs/typing.md.
+        """
+
+        def __new__(
+            mcs, name: str, bases: tuple[type[Any], ...], namespace: dict[str, Any], **kwargs: Unpack[SessionKeywords]
+        ) -> SessionMeta:
+            """Take the keywords of a session model."""
+            ...
+
+        # Else basedpyright takes this class for a model, and puts a __new__ of its own in place of that above.
+        def __init__(cls, *args: Any, **kwargs: Any) -> None: ...
+else:
+    SessionMeta = type(BaseModel)
+
+KEYWORDS: Final = SessionKeywords.__optional_keys__ - ConfigDict.__optional_keys__
+"""The keywords of a session model alone."""
 
 _OF_THEIR_OWN: Final = (BaseModel, object)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, dataclass_transform
 from weakref import WeakSet
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ndb_models.errors import InvalidArgumentError, NotSavedError, SchemaError
-from ndb_models.schema.class_keywords import keywords_of
+from ndb_models.schema.class_keywords import KEYWORDS, Private, SessionKeywords, SessionMeta, keywords_of
 from ndb_models.schema.defaults import check_defaults
 from ndb_models.schema.expiry import Expiry, check_seconds, seconds_in
 from ndb_models.schema.generic_names import generic_name
@@ -27,13 +27,6 @@ from ndb_models.types import SessionToken
 
 _M = TypeVar("_M", bound="SessionModel")
 _S = TypeVar("_S", bound=UpgradeStep)
-
-_Inherited: TypeAlias = Literal["inherited"]
-
-Private: TypeAlias = Literal["refuse", "drop"]
-"""How a model is stored if a private attribute would not come back: not at all, or without its private attributes."""
-
-_KEYWORDS: Final = frozenset({"expiry", "schema", "version", "oldest", "private", "merge", "track"})
 
 _UNKNOWN_KEYWORD: Final = (
     "unknown class keyword {!r}; there are expiry=, schema=, version=, oldest=, track=, private=, merge=, Pydantic's"
@@ -89,7 +82,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 # Repeated for this class, so that type checkers leave open whether it is frozen, and allow `frozen=True` below it.
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
-class SessionModel(BaseModel):
+class SessionModel(BaseModel, metaclass=SessionMeta):
     """The base of session models: a Pydantic model that a `Repository` can store.
 
         class UserSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30))):
@@ -130,43 +123,22 @@ class SessionModel(BaseModel):
 
     session_options: ClassVar[SessionOptions] = SessionOptions("SessionModel", None)
 
-    def __init_subclass__(
-        cls,
-        *,
-        expiry: Expiry | _Inherited | None = "inherited",
-        schema: str | None = None,
-        version: int = 1,
-        oldest: int = 1,
-        track: timedelta | float | _Inherited | None = "inherited",
-        private: Private | _Inherited = "inherited",
-        merge: Merge | _Inherited = "inherited",
-        **kwargs: Any,
-    ) -> None:
-        unknown = kwargs.keys() - keywords_of(cls, "__pydantic_init_subclass__", SessionModel)
+    def __init_subclass__(cls, **kwargs: Unpack[SessionKeywords]) -> None:
+        own: dict[str, Any] = {**kwargs}
+        others = {name: own.pop(name) for name in kwargs.keys() - KEYWORDS}
+        unknown = others.keys() - keywords_of(cls, "__pydantic_init_subclass__", SessionModel)
         if unknown - keywords_of(cls, "__init_subclass__", SessionModel):
             raise SchemaError(cls.__name__, None, _UNKNOWN_KEYWORD.format(min(unknown)))
-        super().__init_subclass__(**{name: kwargs[name] for name in unknown})
+        super().__init_subclass__(**{name: others[name] for name in unknown})
         annotations = inspect.get_annotations(cls)
         _refuse_reserved(cls, {**vars(cls), **annotations})
         refuse_as_types(cls.__name__, annotations)
         refuse_marks_as_types(cls.__name__, annotations)
-        _check_options(cls, expiry, schema)
-        _check_private(cls, private)
-        _check_merge(cls, merge)
-        inherited = cls.session_options
-        cls.session_options = SessionOptions(
-            schema or cls.__name__,
-            inherited.expiry if expiry == "inherited" else expiry,
-            inherited.private if private == "inherited" else private,
-            inherited.merge if merge == "inherited" else merge,
-            Upgrades(cls.__name__, version, oldest),
-            inherited.track if track == "inherited" else _seconds_of_track(cls, track),
-            is_named=schema is not None,
-        )
+        cls.session_options = _options_of(cls, own)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - _KEYWORDS})
+        super().__pydantic_init_subclass__(**{name: kwargs[name] for name in kwargs.keys() - KEYWORDS})
         _refuse_reserved(cls, cls.__pydantic_fields__)
         generic = cls.__pydantic_generic_metadata__["origin"]
         if generic is not None and issubclass(generic, SessionModel):  # Page[int] cannot declare its own
@@ -257,11 +229,28 @@ def check_definition(model: type[SessionModel]) -> None:
         _checked.add(model)
 
 
-def _check_options(cls: type[SessionModel], expiry: object, schema: object) -> None:
-    if not (expiry is None or expiry == "inherited" or isinstance(expiry, Expiry)):
+def _options_of(cls: type[SessionModel], given: Mapping[str, Any]) -> SessionOptions:
+    """Return the options of a class, declared by its keywords or inherited."""
+    inherited = cls.session_options
+    expiry, schema = given.get("expiry", inherited.expiry), given.get("schema")
+    private, merge = given.get("private", inherited.private), given.get("merge", inherited.merge)
+    if not (expiry is None or isinstance(expiry, Expiry)):
         raise SchemaError(cls.__name__, None, f"expiry= is an Expiry or None, not a {type(expiry).__name__}")
     if schema is not None and not (isinstance(schema, str) and schema and schema.isprintable()):
         raise SchemaError(cls.__name__, None, "the name of a schema is a printable string and not empty")
+    if private not in ("refuse", "drop"):
+        raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
+    if merge not in OF_CLASSES:
+        raise SchemaError(cls.__name__, None, "merge= is Merge.structure, Merge.later or Merge.conflict")
+    return SessionOptions(
+        schema or cls.__name__,
+        expiry,
+        private,
+        merge,
+        Upgrades(cls.__name__, given.get("version", 1), given.get("oldest", 1)),
+        _seconds_of_track(cls, given["track"]) if "track" in given else inherited.track,
+        is_named=schema is not None,
+    )
 
 
 def _seconds_of_track(cls: type[SessionModel], track: timedelta | float | None) -> int | None:
@@ -270,16 +259,6 @@ def _seconds_of_track(cls: type[SessionModel], track: timedelta | float | None) 
     except InvalidArgumentError as exc:
         raise SchemaError(cls.__name__, None, str(exc)) from exc
     return seconds_in(track)
-
-
-def _check_private(cls: type[SessionModel], private: object) -> None:
-    if private not in ("refuse", "drop", "inherited"):
-        raise SchemaError(cls.__name__, None, 'private= is "refuse" or "drop"')
-
-
-def _check_merge(cls: type[SessionModel], merge: object) -> None:
-    if merge != "inherited" and merge not in OF_CLASSES:
-        raise SchemaError(cls.__name__, None, "merge= is Merge.structure, Merge.later or Merge.conflict")
 
 
 def _generic_name(cls: type[SessionModel], base: str) -> str:

@@ -62,7 +62,7 @@ async def test_changes_by_a_repository_the_raw_client_and_a_plain_websocket_are_
 async def test_formatting_is_no_change_nor_is_a_default_that_is_written_down(server: NdbServer, time: Time) -> None:
     async with NdbClient.connect(server.uri) as client, plain(server) as websocket:
         config = ConfigRepository(client, App, namespace="app")
-        await config.update(ratio=1, pool={"size": 7})
+        await config.update(ratio=1, pool={"size": 7})  # type: ignore[ndb-value]  # taken as its constructor takes it
         async with observed(config.watch(clock=time, sleep=time.sleep), time) as observer:
             for keys in (
                 '{"app:ratio":1}',

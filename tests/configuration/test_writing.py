@@ -70,7 +70,7 @@ async def test_update_writes_what_changed_and_what_is_named(
     assert await config.update(debug=True, ratio=0.5) == App(debug=True)
     assert written(engine) == []
     assert await config.update() == App(debug=True)
-    assert await config.update(pool={"size": 7}) == App(debug=True, pool=Pool(size=7))
+    assert await config.update(pool={"size": 7}) == App(debug=True, pool=Pool(size=7))  # type: ignore[ndb-value]  # taken as its constructor takes it
     assert written(engine) == [{"app:pool": {"size": 7, "hosts": []}}]
 
 
@@ -87,7 +87,7 @@ async def test_fields_that_no_update_named_follow_the_models_defaults(
 
 async def test_update_of_no_field_is_refused(config: ConfigRepository[App], engine: RecordingEngine) -> None:
     with pytest.raises(InvalidArgumentError, match="App has no field 'debgu'; it has title, debug"):
-        await config.update(debgu=True)
+        await config.update(debgu=True)  # type: ignore[ndb-field]  # the mistake
     assert written(engine) == []
 
 

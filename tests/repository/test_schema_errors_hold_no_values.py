@@ -113,28 +113,28 @@ def types_that_are_not_defined(_: NdbClient) -> object:
 
 
 def extra_keyword(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-11", nothing=CANARY):
+    class Model(SessionModel, schema="schema-leaks-11", nothing=CANARY):  # type: ignore[ndb-keyword]  # the mistake
         pass
 
     return Model
 
 
 def keywords_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-12", expiry=CANARY):
+    class Model(SessionModel, schema="schema-leaks-12", expiry=CANARY):  # type: ignore[ndb-keyword]  # the mistake
         pass
 
     return Model
 
 
 def version_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-13", version=CANARY):
+    class Model(SessionModel, schema="schema-leaks-13", version=CANARY):  # type: ignore[ndb-keyword]  # the mistake
         pass
 
     return Model
 
 
 def private_of_a_wrong_type(_: NdbClient) -> object:
-    class Model(SessionModel, schema="schema-leaks-14", private=CANARY):
+    class Model(SessionModel, schema="schema-leaks-14", private=CANARY):  # type: ignore[ndb-keyword]  # the mistake
         _memo: Any = PrivateAttr(default=CANARY)
 
     return Model

@@ -90,7 +90,7 @@ async def test_a_changed_secret_is_written_and_an_unchanged_one_is_not(
         "recovery": ["canary", "more"],
         "pin": 1,
     }
-    updated = await secrets.update(saved.tkn, password="given as text", pin=2)
+    updated = await secrets.update(saved.tkn, password="given as text", pin=2)  # type: ignore[ndb-value]  # taken as its constructor takes it
     assert (updated.password, updated.pin) == (SecretStr("given as text"), Secret(2))
     assert await secrets.get(saved.tkn) == updated
 
@@ -99,10 +99,10 @@ async def test_no_error_shows_a_secret(secrets: Repository[Secretive], client: N
     saved = await secrets.save(secretive())
     errors: list[NdbError] = []
     with pytest.raises(UnstorableError) as refused:
-        await secrets.update(saved.tkn, short="c", password="canary")
+        await secrets.update(saved.tkn, short="c", password="canary")  # type: ignore[ndb-value]  # taken as its constructor takes it
     errors.append(refused.value)
     with pytest.raises(InvalidArgumentError) as unknown:
-        await secrets.update(saved.tkn, passwort="canary")
+        await secrets.update(saved.tkn, passwort="canary")  # type: ignore[ndb-field]  # the mistake
     errors.append(unknown.value)
     spoilt = secretive()
     spoilt.key = SecretBytes(b"canary\xff")
@@ -121,7 +121,7 @@ async def test_no_error_shows_a_secret(secrets: Repository[Secretive], client: N
 async def test_no_log_shows_a_secret(secrets: Repository[Secretive], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     saved = await secrets.save(secretive())
-    await secrets.update(saved.tkn, password="canary 2")
+    await secrets.update(saved.tkn, password="canary 2")  # type: ignore[ndb-value]  # taken as its constructor takes it
     await secrets.rotate(saved)
     await secrets.delete(saved.tkn)
     assert shows_none(caplog.text)

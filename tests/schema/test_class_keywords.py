@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 
-from ndb_models import Expiry, SchemaError, SessionModel
+from ndb_models import Expiry, Merge, SchemaError, SessionModel
 
 
 class Tabled(SessionModel):
@@ -67,6 +68,20 @@ def test_mixins_take_their_keywords_before_and_after_a_session_model(bases: tupl
     metaclass: Any = type(SessionModel)
     made = metaclass("User", bases, {"__annotations__": {}}, role="admin", label="l", schema="mixed")
     assert (made.role, made.label, made.session_options.schema) == ("admin", "l", "mixed")
+
+
+def test_a_keyword_is_inherited_by_leaving_it_out_and_not_by_a_word() -> None:
+    class Short(SessionModel, schema="short", expiry=Expiry(idle=60), track=60, private="drop", merge=Merge.later):
+        name: str = ""
+
+    class Shorter(Short, schema="shorter"):
+        pass
+
+    assert replace(Shorter.session_options, schema="short") == Short.session_options
+    metaclass: Any = type(SessionModel)
+    for keyword in ("expiry", "track", "private", "merge"):
+        with pytest.raises(SchemaError, match=f"{keyword}="):
+            metaclass("Word", (Short,), {}, **{keyword: "inherited"})
 
 
 @pytest.mark.parametrize("keyword", ["rol", "expires", "tables"])

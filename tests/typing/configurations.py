@@ -48,6 +48,11 @@ async def every_verb_speaks_of_the_model(client: NdbClient) -> None:
         edited.titel = "t"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def fields_by_name_are_checked_in_mypy_by_the_plugin(config: ConfigRepository[AppConfig]) -> None:
+    await config.update(titel="t")  # type: ignore[ndb-field]
+    await config.update(debug="yes")  # type: ignore[ndb-value]
+
+
 async def what_is_wrong_and_what_differs_have_types(config: ConfigRepository[AppConfig]) -> None:
     problems = await config.check()
     assert_type(problems, list[ConfigProblem])

@@ -29,6 +29,13 @@ async def finding_gives_back_the_model(repo: Repository[Login]) -> None:
     await repo.find(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+async def values_are_checked_in_mypy_by_the_plugin(repo: Repository[Login]) -> None:
+    await repo.find(usr_id=7)  # type: ignore[ndb-field]
+    await repo.find(user_id="7")  # type: ignore[ndb-value]
+    await repo.find_one(user_id=7)  # type: ignore[ndb-field]
+    await repo.end_all_for(emial="a")  # type: ignore[ndb-field]
+
+
 async def whoever_is_spared_is_a_session_a_token_or_several(repo: Repository[Login], login: Login) -> None:
     assert_type(await repo.end_all_for(user_id=7), int)
     await repo.end_all_for(user_id=7, but=login)

@@ -17,6 +17,14 @@ class Derived(Declared, frozen=True):
     number: int = 0
 
 
+class Misspelt(SessionModel, expirey=None):  # type: ignore[ndb-keyword]  # pyright: ignore[reportArgumentType]
+    name: str
+
+
+class WrongVersion(SessionModel, version="2"):  # type: ignore[ndb-keyword]  # pyright: ignore[reportArgumentType]
+    name: str
+
+
 def making_a_model_is_checked() -> None:
     UserSession(username="b", roles=["r"])
     UserSession(username=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -30,6 +30,12 @@ async def creating_and_changing_give_back_the_model(repo: Repository[UserSession
     assert_type(await repo.update(user.tkn, username="c"), UserSession)
 
 
+async def fields_by_name_are_checked_in_mypy_by_the_plugin(repo: Repository[UserSession]) -> None:
+    await repo.update(5, usernme="c")  # type: ignore[ndb-field]
+    await repo.update(5, roles="c")  # type: ignore[ndb-value]
+    await repo.update(5, roles=[], username="c")
+
+
 async def an_edit_is_of_the_model(repo: Repository[UserSession]) -> None:
     assert_type(repo.edit(5), AbstractAsyncContextManager[UserSession])
     async with repo.edit(5) as user:
