@@ -270,6 +270,11 @@ class Connecting(Uncopyable, NotSynchronous):
         self._uri = uri
         self._options = options
 
+    @property
+    def client(self) -> NdbClient:
+        """The client, which is not open before this was entered or awaited."""
+        return self._client
+
     async def __aenter__(self) -> NdbClient:
         await self._client._open(self._uri, self._options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the two are one
         return self._client
