@@ -130,10 +130,14 @@ class Call(Generic[T]):
 
     async def ask(self, function: Callable[[], A]) -> A:
         """From the task: call a function in the waiting thread, and wait for its outcome."""
-        done = self._loop.create_future()
+        done: asyncio.Future[None] = self._loop.create_future()
         outcome: list[A] = []
         errors: list[Exception] = []
         here = contextvars.copy_context()
+
+        def go_on() -> None:
+            if not done.cancelled():
+                done.set_result(None)
 
         def answer() -> None:
             try:
@@ -145,7 +149,7 @@ class Call(Generic[T]):
                 raise InvalidArgumentError(
                     "the process was forked in the middle of a call, which goes on in the parent"
                 )
-            self._entrance.enter(lambda: done.cancelled() or done.set_result(None))
+            self._entrance.enter(go_on)
 
         self._for_caller.put(answer)
         await done

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-# The functions under `signal`'s own, which spend ten times as long on making enums.
-_get_handler: Final = inspect.unwrap(signal.getsignal)
-_set_handler: Final = inspect.unwrap(signal.signal)
+Handler: TypeAlias = Callable[[int, FrameType | None], object]
+
+# What `signal.signal` and `signal.getsignal` call. Those make enums besides, which takes longer than a request.
+_signal: Final = import_module("_signal")
+_set_handler: Final[Callable[[int, Handler], object]] = _signal.signal
+_get_handler: Final[Callable[[int], object]] = _signal.getsignal
 
 _CTRL_C: Final = int(signal.SIGINT)
 

@@ -105,16 +105,20 @@ class Portal(Uncopyable):
         """Have a function called in a turn of the loop: now and here, or soon in the client's thread."""
         loop = self._loop_in_use
         if self.runs_here and _running_loop() is None:
-            is_all_done = False
             try:
                 is_all_done = without_ctrl_c(lambda: loop.take_turn(function))
-            finally:
-                if not is_all_done:
-                    self.run_in_thread()
-                    loop.wake()
+            except BaseException:
+                self._go_on_in_thread(loop)
+                raise
+            if not is_all_done:
+                self._go_on_in_thread(loop)
         else:
             self.run_in_thread()
             loop.call_soon_threadsafe(function)
+
+    def _go_on_in_thread(self, loop: TurnLoop) -> None:
+        self.run_in_thread()
+        loop.wake()
 
     @property
     def _loop_in_use(self) -> TurnLoop:
@@ -187,7 +191,7 @@ class Portal(Uncopyable):
             warn(f"unclosed {self.client!r}, in a SyncClient", ResourceWarning, source=self)
 
 
-_running_loop: Final = asyncio._get_running_loop  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # None without one
+_running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = asyncio._get_running_loop  # noqa: SLF001 - it does not raise
 
 _portals: Final[WeakSet[Portal]] = WeakSet()
 _renewing = threading.Lock()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
@@ -52,7 +51,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
         A turn lasts a millisecond. Returns False if something is left for the thread that runs the loop.
         """
         with self._turn:
-            asyncio._set_running_loop(self)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # exported for event loops
+            asyncio._set_running_loop(self)  # noqa: SLF001 - exported for event loops
             self._ready_here = ready = deque[_Ready]()
             self._timer_was_set = False
             ends = perf_counter() + TURN
@@ -64,7 +63,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
                         break
             finally:
                 self._ready_here = None
-                asyncio._set_running_loop(None)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # as above
+                asyncio._set_running_loop(None)  # noqa: SLF001 - as above
                 for handle in ready:
                     super().call_soon(handle.run)
             return not ready and not self._timer_was_set
@@ -96,9 +95,9 @@ class TurnLoop(asyncio.SelectorEventLoop):
         if self._forks == forks.count:
             super().close()
 
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+    def __del__(self) -> None:
         if self._forks == forks.count:
-            super().__del__(warn)  # type: ignore[misc]  # pyright: ignore  # typeshed does not tell of it
+            super().__del__()
 
 
 class _TurnSelector(selectors.DefaultSelector):

@@ -65,7 +65,11 @@ class SyncKeyCommands(OfClient):
                 their values, and `"paths"` returns the paths of all matches.
             keys: search only in these keys; in all keys if empty.
         """
-        return self._portal.call(lambda: self._asynchronous.kv_find(path, rsp, keys))
+
+        async def call() -> list[str] | dict[str, JsonValue]:
+            return await self._asynchronous.kv_find(path, rsp, keys)
+
+        return self._portal.call(call)
 
     def kv_update(self, key: str, path: str, value: JsonInput) -> int:
         """Replace all matches of a JSONPath in a key's value; return their number. An unknown key is status 22."""
