@@ -41,9 +41,9 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
         options: as for `connect`.
 
     Raises:
-        InvalidArgumentError: the URI cannot be opened by any transport, or an option is wrong. Every call raises it
-            inside of the client's own work, such as a validator. After a fork, every call on a store in memory raises
-            it, and so does every call of a client that was opened by `connect` or `open`.
+        InvalidArgumentError: the URI cannot be opened by any transport, or an option is wrong. After a fork, every call
+            on a store in memory raises it, and so does every call of a client that was opened by `connect` or `open`.
+        UnsupportedError: a call is made inside of the client's own work, such as a validator.
     """
 
     USAGE = "a SyncClient is synchronous: with SyncClient.connect(uri) as client: ..."
@@ -78,7 +78,26 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
         Args:
             uri: `memory://`, `memory://NAME`, `sqlite:///PATH`, `ws://HOST:PORT/` or `wss://HOST:PORT/`.
             debug: see the class.
-            options: for `ws://` and `wss://`, see `NdbClient.connect`.
+            options: for `ws://` and `wss://`:
+
+                open_timeout: seconds for a connection and its handshake; 10 by default.
+                request_timeout: seconds for a request, from the call to the answer, including reconnecting and
+                    repeating; 30 by default.
+                attempt_timeout: seconds without an answer after which a connection counts as frozen; 5 by default.
+                    Requests that are safe to repeat then go over a new connection. Commands that have taken longer
+                    before get more time. Saving and loading data sets have no limit.
+                connect_wait: seconds that requests wait for the end of an outage, counted from its beginning; 5 by
+                    default. Later requests fail at once, until the server is back.
+                max_payload: bytes of the largest frame that the server takes; 1 MiB by default. Larger frames are
+                    refused before they are sent. A NemesisDB takes 1,024 in its default configuration, and at most
+                    8,192.
+                max_in_flight: the most requests that may wait for answers at once; 64 by default.
+                reconnect: connect again when the connection is lost, and repeat requests that are safe to repeat; True
+                    by default.
+                keepalive: seconds between checks that the server is alive; 20 by default, None for no checks.
+                ssl: the TLS context for `wss://`; None, the default, for the system's trusted certificates.
+                token: the bearer token that the server asks for; None, the default, for no token. Never shown.
+                headers: more headers for the handshake. Never shown.
 
         Raises:
             InvalidArgumentError: an option is wrong, or the URI cannot be opened by any transport.
@@ -116,6 +135,11 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
         """
         self._is_opened = self._is_made_with_uri
         self._portal.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open. One that was made with a URI opens at its first use."""
+        return self._asynchronous.is_open
 
     @property
     def max_payload(self) -> int | None:

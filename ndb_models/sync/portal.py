@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from ndb_models import forks
 from ndb_models.client import NdbClient
-from ndb_models.errors import InvalidArgumentError, NotConnectedError
+from ndb_models.errors import NotConnectedError, UnsupportedError
 from ndb_models.sync.calls import Call
 from ndb_models.sync.interrupts import without_ctrl_c
 from ndb_models.sync.turn_loop import TurnLoop
@@ -25,8 +25,8 @@ T = TypeVar("T")
 _FAREWELL: Final = 2.0
 
 _INSIDE: Final = (
-    "a synchronous call from inside of the client's own work, such as a validator, a step of an upgrade or a clock,"
-    " would wait for itself for ever: make it before or after"
+    "a synchronous call from inside of the client's own work, such as a validator, a step of an upgrade or a clock,",
+    "it would wait for itself for ever; make it before or after",
 )
 
 
@@ -64,7 +64,7 @@ class Portal(Uncopyable):
         """Carry out a coroutine, and return its outcome or raise its error.
 
         Raises:
-            InvalidArgumentError: this is called from inside of the client's own work.
+            UnsupportedError: this is called from inside of the client's own work.
             NotConnectedError: the process is ending, or no thread can be started.
         """
         if self._is_inherited and self.renews:
@@ -82,20 +82,21 @@ class Portal(Uncopyable):
 
     def _carry_out(self, work: Callable[[], Coroutine[Any, Any, T]], *, closing: bool = False) -> T:
         if self._loop is not None and _running_loop() is self._loop:
-            raise InvalidArgumentError(_INSIDE)
-        entered = forks.count
-        with self._lock:
-            if _is_exiting:
-                raise NotConnectedError("the process is ending, and its clients are closed")
-            loop = self._loop
-            if loop is None:
-                loop = self._loop = TurnLoop()
-            self._calls += 1
-            self._is_closing = closing
+            raise UnsupportedError(*_INSIDE)
+        counted_in: int | None = None
         try:
+            with self._lock:
+                if _is_exiting:
+                    raise NotConnectedError("the process is ending, and its clients are closed")
+                loop = self._loop
+                if loop is None:
+                    loop = self._loop = TurnLoop()
+                self._is_closing = closing
+                self._calls += 1
+                counted_in = forks.count
             return Call(work, loop, self).outcome()
         finally:
-            if forks.count == entered:
+            if counted_in == forks.count:
                 with self._lock:
                     self._calls -= 1
                     if self._is_closing and not self._calls:
@@ -129,22 +130,23 @@ class Portal(Uncopyable):
 
     def run_in_thread(self) -> None:
         """Start the client's thread, if it is not running. A store in memory needs it where a call has to wait."""
+        if self._thread is None:
+            with self._lock:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        """Start the client's thread, unless another caller did. With the lock held."""
         if self._thread is not None:
             return
-        with self._lock:
-            if self._thread is not None:
-                return
-            loop = self._loop_in_use
-            self._until = asyncio.Event()
-            # It holds the client, and not the portal: a portal that is dropped ends it.
-            thread = threading.Thread(
-                target=loop.serve, args=(self._until, self.client.close), name="ndb_models.sync", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError as exc:
-                raise NotConnectedError(f"the client's thread cannot be started: {exc}") from exc
-            self._thread = thread
+        self._until = asyncio.Event()
+        # It holds the client, and not the portal: a portal that is dropped ends it.
+        work = (self._until, self.client.close)
+        thread = threading.Thread(target=self._loop_in_use.serve, args=work, name="ndb_models.sync", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            raise NotConnectedError(f"the client's thread cannot be started: {exc}") from exc
+        self._thread = thread
 
     def _stop(self, patience: float | None) -> None:
         """End the loop. With the lock held, and no call under way."""
@@ -187,11 +189,12 @@ class Portal(Uncopyable):
             loop.close()
             return
         loop.call_soon_threadsafe(self._until.set)
-        if not self.runs_here:
+        if self.client.is_open and not self.runs_here:
             warn(f"unclosed {self.client!r}, in a SyncClient", ResourceWarning, source=self)
 
 
-_running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = asyncio._get_running_loop  # noqa: SLF001 - it does not raise
+# It returns None where the public function raises.
+_running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = asyncio._get_running_loop  # noqa: SLF001
 
 _portals: Final[WeakSet[Portal]] = WeakSet()
 _renewing = threading.Lock()

@@ -49,7 +49,7 @@ class SyncRepository(
 
     A function that is given to a verb, such as the one of `mutate` or a `progress`, is called in the thread that made
     the call, and may make calls itself. Validators, steps of an upgrade and the clock are called in the client's own
-    work. There a call of the same client raises `InvalidArgumentError`, since it would wait for itself.
+    work. There a call of the same client raises `UnsupportedError`, since it would wait for itself.
 
     Args:
         client: a synchronous client, which stays yours to close.
