@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Set
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Set
 from contextvars import ContextVar
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
@@ -46,19 +48,15 @@ class Call(Generic[T]):
     thread-locals, may block, and may make calls of their own.
 
     Args:
-        work: makes the coroutine.
         loop: the event loop.
         entrance: the way to it.
     """
 
-    def __init__(
-        self, work: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop, entrance: Entrance
-    ) -> None:
-        self._work = work
+    def __init__(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> None:
         self._loop = loop
-        self._entrance = entrance
-        self._context = contextvars.copy_context()
-        self._at_start = self._context.copy()
+        # Weak, as tasks that outlive the call have its context, and with it this object.
+        self._entrance = weakref.ref(entrance)
+        self._at_start = contextvars.copy_context()
         self._forks = forks.count
         self._task: asyncio.Task[None] | None = None
         # What the waiting thread has to do; None at the end.
@@ -66,17 +64,17 @@ class Call(Generic[T]):
         self._values: list[T] = []
         self._error: BaseException | None = None
 
-    def outcome(self) -> T:
-        """Carry out the call, and return its outcome or raise its error.
+    def outcome(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Carry out the coroutine that `work` makes, and return its outcome or raise its error.
 
         If an exception interrupts the wait, such as `KeyboardInterrupt`, the task is cancelled.
         """
         for_caller = self._for_caller
         try:
-            self._entrance.enter(self._begin)
+            self._enter(partial(self._begin, work))
             while True:
                 if for_caller.empty():
-                    self._entrance.run_in_thread()
+                    self._entered.run_in_thread()
                 needed = for_caller.get()
                 if needed is None:
                     break
@@ -84,6 +82,8 @@ class Call(Generic[T]):
         except BaseException:
             self._cancel()
             raise
+        finally:
+            self._task = None  # its context holds this object
         if self._values:
             return self._values.pop()
         error, self._error = self._error, None
@@ -92,13 +92,23 @@ class Call(Generic[T]):
         finally:
             del error  # its traceback holds this frame
 
-    def _begin(self) -> None:
-        self._task = self._loop.create_task(self._run(), context=self._context)
+    def _enter(self, function: Callable[[], object]) -> None:
+        self._entered.enter(function)
 
-    async def _run(self) -> None:
+    @property
+    def _entered(self) -> Entrance:
+        entrance = self._entrance()
+        if entrance is None:
+            raise NotConnectedError("the call is over")
+        return entrance
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._task = self._loop.create_task(self._run(work), context=self._at_start.copy())
+
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         _present.set(self)
         try:
-            self._values.append(await self._work())
+            self._values.append(await work())
         except BaseException as exc:  # noqa: BLE001 - raised in the waiting thread
             self._error = exc
         finally:
@@ -109,7 +119,7 @@ class Call(Generic[T]):
         if forks.count != self._forks:
             return
         with contextlib.suppress(NotConnectedError, Empty):
-            self._entrance.enter(self._cancel_task)
+            self._enter(self._cancel_task)
             ends = monotonic() + _PATIENCE
             while self._for_caller.get(timeout=max(0, ends - monotonic())) is not None:
                 pass
@@ -133,7 +143,7 @@ class Call(Generic[T]):
         done: asyncio.Future[None] = self._loop.create_future()
         outcome: list[A] = []
         errors: list[Exception] = []
-        here = contextvars.copy_context()
+        context = contextvars.copy_context()
 
         def go_on() -> None:
             if not done.cancelled():
@@ -141,15 +151,14 @@ class Call(Generic[T]):
 
         def answer() -> None:
             try:
-                with self._carrying(here):
-                    outcome.append(function())
+                outcome.append(self._call_with(context, function))
             except Exception as exc:  # noqa: BLE001 - raised in the task
                 errors.append(exc)
             if forks.count != self._forks:
                 raise InvalidArgumentError(
                     "the process was forked in the middle of a call, which goes on in the parent"
                 )
-            self._entrance.enter(go_on)
+            self._enter(go_on)
 
         self._for_caller.put(answer)
         await done
@@ -157,18 +166,17 @@ class Call(Generic[T]):
             raise errors.pop()
         return outcome.pop()
 
-    @contextlib.contextmanager
-    def _carrying(self, context: contextvars.Context) -> Generator[None]:
-        """Set the variables that the task has set, such as the locks that it holds, for calls that are made here."""
-        reset = [
+    def _call_with(self, context: contextvars.Context, function: Callable[[], A]) -> A:
+        """Call a function with the variables that the task has set, such as the locks it holds: for calls made there."""
+        carried = [
             (variable, variable.set(value))
             for variable, value in context.items()
             if self._at_start.get(variable, _MISSING) is not value
         ]
         try:
-            yield
+            return function()
         finally:
-            for variable, token in reset:
+            for variable, token in carried:
                 variable.reset(token)
 
 

@@ -94,7 +94,8 @@ class Portal(Uncopyable):
                 self._is_closing = closing
                 self._calls += 1
                 counted_in = forks.count
-            return Call(work, loop, self).outcome()
+            call: Call[T] = Call(loop, self)
+            return call.outcome(work)
         finally:
             if counted_in == forks.count:
                 with self._lock:

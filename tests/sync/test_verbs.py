@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -98,8 +99,12 @@ def test_a_mutation_is_tried_again_if_others_were_quicker(client: SyncClient) ->
 
     assert repo.mutate(tkn, change) == User(username="james", visits=1)
     assert next(tries) == 3
+
+    def disturb(session: User) -> None:
+        repo.update(tkn, visits=session.visits + 1)
+
     with pytest.raises(ConflictError):
-        repo.mutate(tkn, lambda _: repo.update(tkn, visits=next(tries)) and None, attempts=2)
+        repo.mutate(tkn, disturb, attempts=2)
 
 
 def test_sessions_are_gone_through_one_by_one(client: SyncClient) -> None:
@@ -262,12 +267,13 @@ def test_a_wrong_client_is_refused_with_the_right_one() -> None:
 async def test_asynchronous_use_is_refused_with_the_synchronous_one() -> None:
     client = SyncClient("memory://")
     repo = SyncRepository(client, User)
-    for it in (client, repo, repo.edit(7), SyncConfigRepository(client, AppConfig)):
+    objects: tuple[Any, ...] = (client, repo, repo.edit(7), SyncConfigRepository(client, AppConfig))
+    for it in objects:
         with pytest.raises(InvalidArgumentError, match=r"with|needs no opening"):
-            async with it:  # type: ignore[attr-defined]
+            async with it:
                 pass
         with pytest.raises(InvalidArgumentError, match=r"with|needs no opening"):
-            await it  # type: ignore[misc]
+            await it
     with pytest.raises(InvalidArgumentError, match="needs no opening"), repo:  # type: ignore[attr-defined]
         pass
 
