@@ -167,7 +167,7 @@ class Call(Generic[T]):
         return outcome.pop()
 
     def _call_with(self, context: contextvars.Context, function: Callable[[], A]) -> A:
-        """Call a function with the variables that the task has set, such as the locks it holds: for calls made there."""
+        """Call a function with the variables that the task has set, such as its locks, for calls made there."""
         carried = [
             (variable, variable.set(value))
             for variable, value in context.items()

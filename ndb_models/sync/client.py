@@ -43,6 +43,7 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
     Raises:
         InvalidArgumentError: the URI cannot be opened by any transport, or an option is wrong. After a fork, every call
             on a store in memory raises it, and so does every call of a client that was opened by `connect` or `open`.
+            (For a file, such a client raises `StoreError`.)
         UnsupportedError: a call is made inside of the client's own work, such as a validator.
     """
 
