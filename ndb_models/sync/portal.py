@@ -90,7 +90,7 @@ class Portal(Uncopyable):
                     raise NotConnectedError("the process is ending, and its clients are closed")
                 loop = self._loop
                 if loop is None:
-                    loop = self._loop = TurnLoop()
+                    loop = without_ctrl_c(self._make_loop)
                 self._is_closing = closing
                 self._calls += 1
                 counted_in = forks.count
@@ -102,6 +102,10 @@ class Portal(Uncopyable):
                     self._calls -= 1
                     if self._is_closing and not self._calls:
                         self._stop(None)
+
+    def _make_loop(self) -> TurnLoop:
+        self._loop = loop = TurnLoop()
+        return loop
 
     def enter(self, function: Callable[[], object]) -> None:
         """Have a function called in a turn of the loop: now and here, or soon in the client's thread."""
@@ -133,7 +137,7 @@ class Portal(Uncopyable):
         """Start the client's thread, if it is not running. A store in memory needs it where a call has to wait."""
         if self._thread is None:
             with self._lock:
-                self._start_thread()
+                without_ctrl_c(self._start_thread)
 
     def _start_thread(self) -> None:
         """Start the client's thread, unless another caller did. With the lock held."""
@@ -150,16 +154,20 @@ class Portal(Uncopyable):
         self._thread = thread
 
     def _stop(self, patience: float | None) -> None:
-        """End the loop. With the lock held, and no call under way."""
+        """End the loop, and wait so many seconds for its thread. With the lock held, and no call under way."""
+        thread = without_ctrl_c(self._let_go)
+        if thread is not None:
+            thread.join(patience)
+
+    def _let_go(self) -> threading.Thread | None:
+        """Have the loop end, and return its thread, if it has one."""
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
-        if loop is None:
-            return
-        if thread is None:
+        if loop is not None and thread is None:
             loop.close()
-            return
-        loop.call_soon_threadsafe(self._until.set)
-        thread.join(patience)
+        elif loop is not None:
+            loop.call_soon_threadsafe(self._until.set)
+        return thread
 
     def end_process(self) -> None:
         """Close the client and end its thread, even if calls are under way."""
@@ -183,14 +191,7 @@ class Portal(Uncopyable):
                 self._is_inherited = False
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        loop, thread = self._loop, self._thread
-        if loop is None:
-            return
-        if thread is None:
-            loop.close()
-            return
-        loop.call_soon_threadsafe(self._until.set)
-        if self.client.is_open and not self.runs_here:
+        if self._let_go() is not None and self.client.is_open and not self.runs_here:
             warn(f"unclosed {self.client!r}, in a SyncClient", ResourceWarning, source=self)
 
 
