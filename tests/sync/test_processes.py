@@ -209,10 +209,13 @@ for other in others:
 sessions = repo.sessions()
 next(sessions)
 
-def wait():
-    repo.mutate(user.tkn, lambda _: threading.Event().wait())
+def wait(_):
+    waiting.set()
+    threading.Event().wait()
 
-threading.Thread(target=wait, daemon=True).start()
+waiting = threading.Event()
+threading.Thread(target=repo.mutate, args=(user.tkn, wait), daemon=True).start()
+waiting.wait()
 """
 
 ENDS: Final = {
