@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import signal
 import threading
 import traceback
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
 from typing import Final
@@ -89,16 +91,32 @@ def test_a_mutation_may_make_calls_itself(repo: SyncRepository[User], billy: int
     assert repo.get(other.tkn) == User(username="james", visits=1, roles=["seen"])
 
 
-def test_a_mutation_within_one_of_the_same_session_does_not_wait_for_it(repo: SyncRepository[User], billy: int) -> None:
-    """The outer one is tried again after the inner one, and holds the session's lock by then."""
-    left = [1, 2, 3]
+def test_a_mutation_within_one_of_the_same_session_does_not_wait_for_its_lock(
+    repo: SyncRepository[User], billy: int
+) -> None:
+    """Once a try has failed, the outer mutation holds the session's lock; and so does the inner one."""
 
-    def change(session: User) -> None:
-        if left:
-            repo.mutate(billy, lambda inner: inner.roles.append(str(left.pop())))
+    def disturbed(role: str) -> Callable[[User], None]:
+        tries = itertools.count()
+
+        def change(session: User) -> None:
+            if next(tries) == 0:
+                repo.update(billy, username=role)
+            session.roles.append(role)
+
+        return change
+
+    tries = itertools.count()
+
+    def outer(session: User) -> None:
+        if next(tries) < 2:
+            repo.mutate(billy, disturbed(f"inner {session.roles}"))
         session.visits += 1
 
-    assert repo.mutate(billy, change) == User(username="billy", visits=1, roles=["3", "2", "1"])
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(repo.mutate, billy, outer).result(20)
+    assert changed.visits == 1
+    assert len(changed.roles) == 2
 
 
 def test_an_edit_may_make_calls_inside_of_its_block(repo: SyncRepository[User], billy: int) -> None:
@@ -232,6 +250,23 @@ def test_an_error_holds_nothing_of_its_call(repo: SyncRepository[User], billy: i
         assert reference() is None
     finally:
         gc.enable()
+
+
+def test_a_call_leaves_nothing_to_the_garbage_collector() -> None:
+    with SyncClient.connect("memory://") as client:
+        repo = SyncRepository(client, User)
+        tkn = repo.save(User(username="billy")).tkn
+        gc.collect()
+        gc.disable()
+        try:
+            for visits in range(50):
+                repo.update(tkn, visits=visits)
+                repo.mutate(tkn, lambda session: session.roles.clear())
+                with pytest.raises(SessionGoneError):
+                    repo.get(7)
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
 
 
 # What would wait for ever

@@ -228,12 +228,14 @@ ENDS: Final = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_process_ends_at_once_and_silently_with_open_clients(stored: str, end: str) -> None:
+async def test_a_process_ends_at_once_and_silently_with_open_clients(stored: str, end: str, tmp_path: Path) -> None:
     started = time.monotonic()
     outcome = await run_program(LEFT_OPEN + ENDS[end], stored, options=("-W", "error", "-X", "dev"))
     assert (outcome.status, outcome.complaint) == (0, "")
     assert outcome.output == ("billy\n" if end == "in a thread" else "") + "late: 0\n"
     assert time.monotonic() - started < GUARD / 2
+    # A store that is closed leaves one file.
+    assert not [path.name for path in tmp_path.glob("*-wal")]
 
 
 INTERRUPTED: Final = """

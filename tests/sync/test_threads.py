@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -112,6 +113,22 @@ def test_long_work_in_memory_lets_other_threads_in(tmp_path_factory: pytest.Temp
                 calls += 1
             assert len(long.result()) == 20_000
         assert calls > 5
+
+
+def test_a_pause_in_memory_ends_while_the_clients_thread_is_idle(tmp_path: Path) -> None:
+    with SyncClient(f"memory://?persist_path={tmp_path}") as client:
+        repo = SyncRepository(client, User)
+        tkn = repo.save(User(username="billy")).tkn
+        client.kv_save("data")  # it waits, so that the thread is running from then on
+
+        def disturb(session: User) -> None:
+            repo.update(tkn, visits=session.visits + 1)
+            session.username = "james"
+
+        with ThreadPoolExecutor(1) as pool:
+            mutating = pool.submit(repo.mutate, tkn, disturb, attempts=4)
+            with pytest.raises(ConflictError):
+                mutating.result(20)
 
 
 def test_closing_in_another_thread_ends_what_waits(uri: str) -> None:
