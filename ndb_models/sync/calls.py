@@ -155,9 +155,7 @@ class Call(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - raised in the task
                 errors.append(exc)
             if forks.count != self._forks:
-                raise InvalidArgumentError(
-                    "the process was forked in the middle of a call, which goes on in the parent"
-                )
+                raise InvalidArgumentError(_FORKED)
             self._enter(go_on)
 
         self._for_caller.put(answer)

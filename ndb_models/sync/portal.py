@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -21,7 +22,7 @@ from ndb_models.uncopyable import Uncopyable
 
 T = TypeVar("T")
 
-# Seconds that the end of the process waits for a client to close.
+# Seconds that the end of the process waits for its clients to close.
 _FAREWELL: Final = 2.0
 
 _INSIDE: Final = (
@@ -100,8 +101,9 @@ class Portal(Uncopyable):
             if counted_in == forks.count:
                 with self._lock:
                     self._calls -= 1
-                    if self._is_closing and not self._calls:
-                        self._stop(None)
+                    thread = without_ctrl_c(self._let_go) if self._is_closing and not self._calls else None
+                    if thread is not None:
+                        thread.join()
 
     def _make_loop(self) -> TurnLoop:
         self._loop = loop = TurnLoop()
@@ -153,12 +155,6 @@ class Portal(Uncopyable):
             raise NotConnectedError(f"the client's thread cannot be started: {exc}") from exc
         self._thread = thread
 
-    def _stop(self, patience: float | None) -> None:
-        """End the loop, and wait so many seconds for its thread. With the lock held, and no call under way."""
-        thread = without_ctrl_c(self._let_go)
-        if thread is not None:
-            thread.join(patience)
-
     def _let_go(self) -> threading.Thread | None:
         """Have the loop end, and return its thread, if it has one."""
         loop, thread = self._loop, self._thread
@@ -169,10 +165,9 @@ class Portal(Uncopyable):
             loop.call_soon_threadsafe(self._until.set)
         return thread
 
-    def end_process(self) -> None:
-        """Close the client and end its thread, even if calls are under way."""
-        with self._lock:
-            self._stop(_FAREWELL)
+    def end_process(self) -> threading.Thread | None:
+        """Have the client close and its thread end, even if calls are under way. Return the thread, if it has one."""
+        return self._let_go()
 
     def forget_parent(self) -> None:
         """In a forked process, forget the parent's loop and its thread, which is not here."""
@@ -202,7 +197,7 @@ _portals: Final[WeakSet[Portal]] = WeakSet()
 _renewing = threading.Lock()
 _is_exiting = False
 
-# Event loops of parent processes. They share selectors with this process, and must not be closed here.
+# Event loops of parent processes. They share their selectors with this process, so they must never be closed here.
 _of_parents: Final[list[TurnLoop]] = []
 
 
@@ -210,8 +205,10 @@ _of_parents: Final[list[TurnLoop]] = []
 def _end_process() -> None:
     global _is_exiting
     _is_exiting = True
-    for portal in list(_portals):
-        portal.end_process()
+    ending = [portal.end_process() for portal in list(_portals)]
+    ends = monotonic() + _FAREWELL
+    for thread in filter(None, ending):
+        thread.join(max(0, ends - monotonic()))
 
 
 def _forget_parents() -> None:

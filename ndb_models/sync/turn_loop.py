@@ -9,10 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from time import perf_counter
+from typing import TypeVarTuple, Unpack
 
-from typing_extensions import TypeVarTuple, Unpack
-
-from ndb_models import forks
 from ndb_models.turns import TURN
 
 Ts = TypeVarTuple("Ts")
@@ -31,7 +29,6 @@ class TurnLoop(asyncio.SelectorEventLoop):
         # What is ready to run in the turn of a calling thread; None while no calling thread has the turn.
         self._ready_here: deque[_Ready] | None = None
         self._timer_was_set = False
-        self._forks = forks.count
         super().__init__(_TurnSelector(self._turn))
         self.set_debug(False)  # in debug mode, asyncio refuses all threads but the one that runs the loop
 
@@ -89,15 +86,6 @@ class TurnLoop(asyncio.SelectorEventLoop):
         """Call a function at a time of the loop's clock."""
         self._timer_was_set = True
         return super().call_at(when, callback, *args, context=context)
-
-    def close(self) -> None:
-        """Close the loop. In a forked process this has no effect: the parent still uses the selector."""
-        if self._forks == forks.count:
-            super().close()
-
-    def __del__(self) -> None:
-        if self._forks == forks.count:
-            super().__del__()
 
 
 class _TurnSelector(selectors.DefaultSelector):
