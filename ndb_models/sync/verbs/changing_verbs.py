@@ -47,7 +47,8 @@ class SyncChangingVerbs(OfRepository[M]):
         The function is given a model as it is stored, and changes it. The result is written if
         no field of the session has changed since it was read. Otherwise the function is called again, with a fresh
         model, until its result fits. So it may look at some fields to change others, such as a balance before a
-        payment. Apart from the model, it should have no effect, since it may run several times.
+        payment. Apart from the model, it should have no effect, since it may run several times. Of a class with
+        `extra="allow"`, a key that another request adds meanwhile is not noticed.
 
         If the function raises, no field is written. A lost connection may leave it unknown whether the result was
         written; the error then says so.
@@ -59,8 +60,10 @@ class SyncChangingVerbs(OfRepository[M]):
 
         Raises:
             ConflictError: others changed the session each time.
-            InvalidArgumentError: the function returned something, or `attempts` is below 1.
+            InvalidArgumentError: the function returned something, or saved or read its model anew; or `attempts` is no
+                whole number from 1.
             UnstorableError: a value does not fit the model, or would not come back equal.
+            PayloadTooLargeError: one frame cannot hold the changes, so that they cannot be made in one step.
             UnsupportedError: the server is a NemesisDB, which cannot compare before it writes.
         """
         return self._portal.call(lambda: self._asynchronous.mutate(tkn, lent(change), attempts=attempts))

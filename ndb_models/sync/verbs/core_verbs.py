@@ -37,6 +37,7 @@ class SyncCoreVerbs(OfRepository[M]):
         Of a model with a token, only the fields that changed since it was read or saved are written. If none changed,
         this only finds out whether the session lives. Either way it counts as a write. A session that has ended stays
         ended. An upgrade made by the read is written together with the changes, after a fresh look at the stored keys.
+        If the same model is being saved already, and a change may have to be merged, this waits for that save first.
 
         Args:
             session: the model.
