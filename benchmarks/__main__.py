@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, changing, repository, sqlite, transport, verbs, versions
+from benchmarks import calls, capacity, changing, repository, sqlite, synchronous, transport, verbs, versions
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -36,6 +36,7 @@ def main() -> None:
         changing.bench(server, scale=scale, rounds=options.rounds)
         capacity.bench(server, scale=scale)
     verbs.bench(scale=scale, rounds=options.rounds)
+    synchronous.bench(scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
 

@@ -23,6 +23,25 @@ class NotSynchronous:
             raise InvalidArgumentError(self.USAGE)
 
 
+class NotAsynchronous:
+    """An object that is never entered with `async with` or awaited. Its class shows the correct usage in `USAGE`."""
+
+    __slots__ = ()
+
+    USAGE = ""
+
+    if not TYPE_CHECKING:
+
+        def __await__(self):
+            raise InvalidArgumentError(self.USAGE)
+
+        async def __aenter__(self):
+            raise InvalidArgumentError(self.USAGE)
+
+        async def __aexit__(self, *_):
+            raise InvalidArgumentError(self.USAGE)
+
+
 class NotAwaited(NotSynchronous):
     """An object that is never awaited either."""
 

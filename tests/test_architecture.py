@@ -28,6 +28,7 @@ ARROWS: Final = {
     "repository": "schema client sessions index",
     "config": "protocol schema client sessions",
     "integrations": "schema client config",
+    "sync": "protocol schema client sessions index repository config",
     "moving": "protocol stores engine client",
     "server": "protocol stores engine",
     "testing": "protocol schema client engine stores server",

@@ -158,3 +158,26 @@ def test_a_page_of_devices_shows_the_latest_three_and_ends_one() -> None:
         "  tablet",
         "a tampered cookie opens: None",
     ]
+
+
+def test_the_page_on_synchronous_programs_prints_what_it_says(tmp_path: Path) -> None:
+    blocks = FENCED.findall((ROOT / "docs" / "synchronous.md").read_text("utf-8"))
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(text for kind, text in blocks if kind == "python"), "utf-8")
+    assert run(str(script)) == "".join(text for kind, text in blocks if kind == "text")
+
+
+def test_a_visit_to_the_flask_application_ends_with_the_logout() -> None:
+    assert run("examples/flask_app.py").splitlines() == [
+        "before the login: 401 UNAUTHORIZED",
+        "in the cart: {'apple': 2, 'pear': 1}",
+        "after the logout: 401 UNAUTHORIZED",
+    ]
+
+
+def test_workers_do_all_jobs_but_the_one_that_was_cancelled() -> None:
+    assert run("examples/worker.py").splitlines() == [
+        "250 of 250 rows: done",
+        "0 of 1000 rows: cancelled",
+        "70 of 70 rows: done",
+    ]

@@ -243,9 +243,13 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
     ) -> None:
         await self.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open. One that was made with a URI opens at its first use."""
+        return self._transport is not None and not isinstance(self._transport, FirstUse)
+
     def __repr__(self) -> str:
-        is_open = self._transport is not None and not isinstance(self._transport, FirstUse)
-        return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if is_open else ', not open'}>"
+        return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self.is_open else ', not open'}>"
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         transport: Transport | None = getattr(self, "_transport", None)
@@ -269,6 +273,11 @@ class Connecting(Uncopyable, NotSynchronous):
         self._client = client
         self._uri = uri
         self._options = options
+
+    @property
+    def client(self) -> NdbClient:
+        """The client, which is not open before this was entered or awaited."""
+        return self._client
 
     async def __aenter__(self) -> NdbClient:
         await self._client._open(self._uri, self._options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the two are one

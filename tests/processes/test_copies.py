@@ -19,6 +19,7 @@ from ndb_models.server import NdbServer
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.sqlite import SqliteStore
+from ndb_models.sync import SyncClient, SyncConfigRepository, SyncRepository
 from tests.repository.models import User
 
 COPYING: Final[dict[str, Callable[[Any], object]]] = {
@@ -58,6 +59,12 @@ def made(client: NdbClient) -> Iterator[object]:
     yield NdbServer(Engine(MemoryStore()))
     yield Repository(client, User).edit(7)
     yield ConfigRepository(client, AppConfig).edit()
+    synchronous = SyncClient("memory://")
+    yield synchronous
+    yield SyncRepository(synchronous, User)
+    yield SyncConfigRepository(synchronous, AppConfig)
+    yield SyncConfigRepository(synchronous, AppConfig).watch()
+    yield SyncRepository(synchronous, User).edit(7)
 
 
 @pytest.mark.parametrize("way", COPYING)

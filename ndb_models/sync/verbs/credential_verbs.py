@@ -1,0 +1,64 @@
+"""The synchronous verbs of `CredentialVerbs`. Written by `.ci/sync_verbs.py`, do not edit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ndb_models.credentials import Credential
+from ndb_models.repository.credential_verbs import GRACE, M
+from ndb_models.sync.verb_bases import OfRepository
+
+
+class SyncCredentialVerbs(OfRepository[M]):
+    """The verbs of `CredentialVerbs`, synchronous."""
+
+    def issue(self, session: M) -> Credential:
+        """Give a session its credential, and return it. A credential that it had before is dead at once.
+
+            credential = repo.issue(repo.save(UserSession(username="billy")))
+            response.set_cookie("__Host-session", str(credential), secure=True, httponly=True)
+
+        The credential cannot be read again: only the digest of its secret is stored. This counts as a write. The
+        model's unsaved changes stay unsaved. Calling it again, or after `renew`, is `renew` without a grace period. A
+        cancelled call may or may not have been carried out: issue another one.
+
+        Raises:
+            NotSavedError: the model was never saved.
+            SessionGoneError: the session has ended or expired.
+            InvalidArgumentError: another client wrote the session.
+        """
+        return self._portal.call(lambda: self._asynchronous.issue(session))
+
+    def renew(self, session: M, grace: timedelta | float = GRACE) -> Credential:
+        """Give a session a new secret in place, and return the new credential.
+
+        The token, the data and the lookups stay, so nothing is copied, and all models of the session stay valid. Call
+        it at login, and whenever the user or the rights of a session change. `rotate` also changes the token.
+
+        The credential that was current opens the session until the grace period ends, for requests under way. One that
+        is in its grace period already is dead at once. Of several renewals at the same time each takes effect after the
+        other: the credential of the last one stays. Otherwise as `issue`.
+
+        Args:
+            session: a model that was saved or read.
+            grace: a `timedelta` or seconds, by the repository's clock; 0 for none.
+
+        Raises:
+            InvalidArgumentError: `grace` is negative or no time; or another client wrote the session.
+        """
+        return self._portal.call(lambda: self._asynchronous.renew(session, grace))
+
+    def authenticate(self, text: str | None) -> M | None:
+        """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
+
+        None is returned for a text that is malformed, or whose session has ended, expired, is of another model, has no
+        credential, or has another secret. A malformed text costs no request, any other one read at most. A wrong secret
+        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`: the
+        extension is a request of its own, which is not waited for. (A NemesisDB extends on every read, also for a wrong
+        secret.) Of an open class, the right one costs the requests of `get` besides.
+
+        Raises (for the right credential only):
+            StoredDataError: the stored data does not fit the model.
+            NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
+        """
+        return self._portal.call(lambda: self._asynchronous.authenticate(text))
