@@ -127,7 +127,7 @@ class Conditions(Parameters):
     __slots__ = ("expected", "removed")
 
     def __init__(self, expected: Expected, removed: Collection[str] = ()) -> None:
-        self.known_text = None
+        self.known_text: bytes | None = None
         self.expected: Expected = expected
         self.removed: Collection[str] = removed
 
