@@ -96,7 +96,7 @@ class Command:
 
     These are made from the name: `request_start`, the first bytes of a request; `answer_name`; `answer_start`, the
     first bytes of an answer; `keys_start`, the usual first bytes of an answer with an object of keys; `bare_success`,
-    an answer that holds the status of success alone.
+    an answer that holds the status of success alone; `done_success`, one that also says that it was done.
     """
 
     name: str
@@ -115,6 +115,7 @@ class Command:
     answer_start: bytes = field(init=False)
     keys_start: bytes = field(init=False)
     bare_success: bytes = field(init=False)
+    done_success: bytes = field(init=False)
     # `success` as a plain integer, which compares several times as fast.
     success_status: int = field(init=False)
 
@@ -124,7 +125,8 @@ class Command:
         object.__setattr__(self, "answer_start", b'{"%s_RSP":' % self.name.encode())
         object.__setattr__(self, "keys_start", self.answer_start + b'{"keys":{')
         object.__setattr__(self, "success_status", int(self.success))
-        object.__setattr__(self, "bare_success", b'{"%s_RSP":{"st":%d}}' % (self.name.encode(), self.success))
+        object.__setattr__(self, "bare_success", self.answer_start + b'{"st":%d}}' % self.success)
+        object.__setattr__(self, "done_success", self.answer_start + b'{"done":true,"st":%d}}' % self.success)
 
     def reject(self, body: Mapping[str, object]) -> Rejection | None:
         """Return why the parameters in `body` do not fit this command, or None if they fit.

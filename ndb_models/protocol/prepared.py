@@ -34,6 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 _SUCCESS: Final[dict[str, Any]] = {"st": OK_STATUS}
+_DONE: Final[dict[str, Any]] = {"done": True, "st": OK_STATUS}
 # The usual end of an answer with an object of keys; the first brace ends the object.
 _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
@@ -182,8 +183,11 @@ class Prepared(msgspec.Struct):
                 object.
         """
         asks_for_keys = "keys" in self.body
-        if answer == self.command.bare_success and not asks_for_keys:
-            return _SUCCESS
+        if not asks_for_keys:
+            if answer == self.command.bare_success:
+                return _SUCCESS
+            if answer == self.command.done_success:
+                return _DONE
         if is_nested_deeper(answer, MAX_NESTING):
             raise ProtocolError(
                 f"the server's answer to {self.command.name} is nested deeper than {MAX_NESTING} levels"

@@ -80,7 +80,7 @@ class SessionWriting:
         limit = self._client.max_payload
         return limit is None or most_bytes(ObjectText.joined(keys), Conditions(expected, removed)) <= limit
 
-    async def change_if(
+    def change_if(
         self,
         tkn: SessionToken,
         changed: ObjectText,
@@ -88,7 +88,7 @@ class SessionWriting:
         expected: Expected,
         *,
         at_once: bool = False,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Do what `change` does, in one step, if the keys in `expected` have these values.
 
         Keys that one frame cannot hold are written in several, each with the conditions on its own keys; `at_once`
@@ -102,10 +102,14 @@ class SessionWriting:
         limit = self._client.max_payload
         conditions = Conditions(expected, removed)
         if limit is None or most_bytes(changed, conditions) <= limit:
-            await self._change_if(tkn, changed, conditions)
-            return
+            return self._change_if(tkn, changed, conditions)
         if at_once:
             raise self._too_large(changed, conditions, limit)
+        return self._change_in_parts(tkn, changed, removed, expected, limit)
+
+    async def _change_in_parts(
+        self, tkn: SessionToken, changed: ObjectText, removed: Sequence[str], expected: Expected, limit: int
+    ) -> None:
         sized = {
             name: text + bytes(len(Conditions({name: expected[name]}).text)) if name in expected else text
             for name, text in changed.items()
