@@ -216,15 +216,17 @@ class MergedSaves(Generic[M]):
         """
         try:
             return merged, self._codec.dump(merged)
-        except UnstorableError as exc:
-            unfit = exc
-        try:
-            read = self._codec.load(self._codec.written(merged).text, tkn)
-        except (StoredDataError, UnstorableError):
-            read = None
-        if read is None:
-            raise unfit
+        except UnstorableError:
+            read = self._read_back(merged, tkn)
+            if read is None:
+                raise
         return read, self._codec.dump(read)
+
+    def _read_back(self, merged: M, tkn: SessionToken) -> M | None:
+        try:
+            return self._codec.load(self._codec.written(merged).text, tkn)
+        except (StoredDataError, UnstorableError):
+            return None
 
     def _of_unsure(self, stored: Stored, models: tuple[M, M, M], now: Stored, names: Collection[str]) -> list[str]:
         """Return the fields to which the changes since an earlier save, which may have been done, are made as well.
