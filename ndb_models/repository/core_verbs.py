@@ -189,9 +189,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if stored is None:
             return await self._create(session, expiry)
         if expiry is not None:
-            raise InvalidArgumentError(
-                "the expiry of a session that exists is changed by expire(); create() makes a new one"
-            )
+            raise InvalidArgumentError("expire() changes the expiry of a session that exists; create() makes a new one")
         if stored.unsure:
             stored = await self._merged_saves.settled(session)
         keys = self._codec.dump(session)
@@ -219,7 +217,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
             before = (stored.tkn, stored.keys, stored.deadline, changes.names)
-            set_stored(session, Stored(*before, stored.by_another, stored.outdated, changes.after))
+            sent = stored.sent if changes.after in stored.sent else (*stored.sent, changes.after)
+            set_stored(session, Stored(*before, stored.by_another, stored.outdated, sent))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
                 if compared and await self._merged_saves.save(session, stored, keys, changes, compared, change):

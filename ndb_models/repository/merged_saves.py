@@ -168,12 +168,12 @@ class MergedSaves(Generic[M]):
         return _known(session)
 
     async def _merge(
-        self, session: M, stored: Stored, keys: ObjectText, names: Collection[str], told: ToldChange[M] | None
+        self, session: M, stored: Stored, keys: ObjectText, names: frozenset[str], told: ToldChange[M] | None
     ) -> None:
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
-        sent = codec.load(stored.sent, tkn) if not stored.unsure.isdisjoint(names) else None
+        earlier = [codec.load(text, tkn) for text in stored.sent]
         losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
@@ -182,8 +182,8 @@ class MergedSaves(Generic[M]):
                 await self._save(theirs)
                 continue
             set_values(theirs, self._merger.merge(base, mine, theirs, names), names)
-            if sent is not None:  # what an earlier save sent may be stored, and may be taken back by now
-                unsure = self._of_unsure(stored, (base, sent, mine), now, names)
+            for sent in earlier:  # what it holds may be stored, and may be taken back by now
+                unsure = [name for name in stored.unsure & names if self._is_unsure(name, base, sent, mine, theirs)]
                 set_values(theirs, self._merger.merge(sent, mine, theirs, unsure), unsure)
             theirs, merged = self._whole(theirs, tkn)
             changes = codec.changes(theirs, merged, now.keys)
@@ -193,7 +193,7 @@ class MergedSaves(Generic[M]):
                 else:  # another attempt was successful, or others made the same change
                     await self._access.change(tkn, NO_KEYS, ())
             except ContestedError as exc:
-                names = frozenset(names) - exc.written
+                names -= exc.written
                 await pause(attempt)
             except ConnectionLostError as exc:
                 losses += 1
@@ -216,36 +216,35 @@ class MergedSaves(Generic[M]):
         """
         try:
             return merged, self._codec.dump(merged)
-        except UnstorableError as exc:
-            unfit = exc
-        try:
-            read = self._codec.load(self._codec.written(merged).text, tkn)
-        except (StoredDataError, UnstorableError):
-            read = None
-        if read is None:
-            raise unfit
+        except UnstorableError:
+            read = self._read_back(merged, tkn)
+            if read is None:
+                raise
         return read, self._codec.dump(read)
 
-    def _of_unsure(self, stored: Stored, models: tuple[M, M, M], now: Stored, names: Collection[str]) -> list[str]:
-        """Return the fields to which the changes since an earlier save, which may have been done, are made as well.
+    def _read_back(self, merged: M, tkn: SessionToken) -> M | None:
+        try:
+            return self._codec.load(self._codec.written(merged).text, tkn)
+        except (StoredDataError, UnstorableError):
+            return None
+
+    def _is_unsure(self, name: str, base: M, sent: M, mine: M, theirs: M) -> bool:
+        """Tell whether the change of a field since an earlier save, which may have been done, is made as well.
 
         That does no harm if the earlier change makes no difference where it was made. Other changes, such as sums, are
         only taken back, and only if the stored value is the one that was sent.
 
         Args:
-            stored: the state before the earlier save.
-            models: as it was read; as the earlier save sent it; as it is to be saved now.
-            now: the state as it is stored by now.
-            names: the changed fields.
+            name: the field.
+            base: the model as it was read.
+            sent: the model as the earlier save sent it.
+            mine: the model as it is to be saved now.
+            theirs: the model as it is stored by now.
         """
-        base, sent, mine = models
-        texts, sent_texts = split_members(now.keys), split_members(stored.sent)
-        return [
-            name
-            for name in stored.unsure.intersection(names)
-            if self._makes_no_difference_twice(base, sent, name)
-            or (texts.get(name) == sent_texts.get(name) and is_same(value_of(base, name), value_of(mine, name)))
-        ]
+        if self._makes_no_difference_twice(base, sent, name):
+            return True
+        is_sent = is_same(value_of(theirs, name), value_of(sent, name))
+        return is_sent and is_same(value_of(base, name), value_of(mine, name))
 
     def _bring_up_to_date(self, session: M, mine: M, keys: ObjectText, merged: M) -> None:
         """Give a model the merged values, and make the changes to them that it has got meanwhile."""

@@ -73,8 +73,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     by_another: bool = False
     # Set if reading upgraded the model and the upgrade is not stored yet.
     outdated: Outdated | None = None
-    # The keys after that write, if it was carried out.
-    sent: bytes = b"{}"
+    # The keys after each such write, if it was carried out.
+    sent: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return "Stored()"

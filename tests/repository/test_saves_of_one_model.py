@@ -110,6 +110,27 @@ async def test_what_a_cancelled_save_may_have_added_can_be_taken_back(
     assert shop == stored
 
 
+async def test_what_the_first_of_two_cancelled_saves_added_can_be_taken_back(
+    shops: Repository[Shop], engine: RecordingEngine
+) -> None:
+    shop = await shops.save(Shop(count=5))
+    shop.tags = {"a"}
+    shop.count = 6
+    await cancelled(engine, shops.save(shop), done=True)
+    shop.tags = {"b"}
+    engine.hold("SH_PEEK")
+    second = asyncio.create_task(shops.save(shop))
+    await engine.waiting.wait()
+    second.cancel()  # before it writes
+    with contextlib.suppress(asyncio.CancelledError):
+        await second
+    engine.release()
+    shop.tags.add("c")
+    shop.count = 5
+    await shops.save(shop)
+    assert await shops.get(shop.tkn) == shop == Shop(tags={"b", "c"}, count=5)
+
+
 @pytest.mark.parametrize("done", [False, True])
 async def test_a_cancelled_save_can_be_undone_as_a_whole(
     shops: Repository[Shop], engine: RecordingEngine, done: bool
