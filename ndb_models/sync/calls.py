@@ -162,6 +162,10 @@ class Call(Generic[T]):
                 outcome.append(context.run(function) if self._is_over else self._call_with(context, function))
             except Exception as exc:  # noqa: BLE001 - raised in the task
                 errors.append(exc)
+            except BaseException:  # it interrupts the waiting thread; the task may be one that goes on after the call
+                if forks.count == self._forks:
+                    self._enter(done.cancel)
+                raise
             if forks.count != self._forks:
                 raise InvalidArgumentError(_FORKED)
             self._enter(go_on)
