@@ -61,6 +61,9 @@ class Call(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         # What the waiting thread has to do; None at the end.
         self._for_caller: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Functions that were asked for and not called yet. Once the waiting thread has left, other threads call them.
+        self._asked: dict[object, Callable[[], None]] = {}
+        self._is_over = False
         self._values: list[T] = []
         self._error: BaseException | None = None
 
@@ -84,6 +87,8 @@ class Call(Generic[T]):
             raise
         finally:
             self._task = None  # its context holds this object
+            self._is_over = True
+            self._hand_over()
         if self._values:
             return self._values.pop()
         error, self._error = self._error, None
@@ -144,25 +149,41 @@ class Call(Generic[T]):
         outcome: list[A] = []
         errors: list[Exception] = []
         context = contextvars.copy_context()
+        ticket = object()
 
         def go_on() -> None:
             if not done.cancelled():
                 done.set_result(None)
 
         def answer() -> None:
+            if self._asked.pop(ticket, None) is None or done.cancelled():  # another thread calls it
+                return
             try:
-                outcome.append(self._call_with(context, function))
+                outcome.append(context.run(function) if self._is_over else self._call_with(context, function))
             except Exception as exc:  # noqa: BLE001 - raised in the task
                 errors.append(exc)
+            except BaseException:  # it interrupts the waiting thread; the task may be one that goes on after the call
+                if forks.count == self._forks:
+                    self._enter(done.cancel)
+                raise
             if forks.count != self._forks:
                 raise InvalidArgumentError(_FORKED)
             self._enter(go_on)
 
+        self._asked[ticket] = answer
         self._for_caller.put(answer)
+        if self._is_over:
+            self._hand_over()
         await done
         if errors:
             raise errors.pop()
         return outcome.pop()
+
+    def _hand_over(self) -> None:
+        """Have other threads call what was asked for, for tasks that go on after the call."""
+        for answer in tuple(self._asked.values()):
+            with contextlib.suppress(NotConnectedError):  # the client is closed, and its tasks with it
+                self._enter(partial(self._loop.run_in_executor, None, answer))
 
     def _call_with(self, context: contextvars.Context, function: Callable[[], A]) -> A:
         """Call a function with the variables that the task has set, such as its locks, for calls made there."""
@@ -181,11 +202,17 @@ class Call(Generic[T]):
 _present: ContextVar[Call[Any]] = ContextVar("ndb_models.sync.call")
 
 
+async def in_caller(function: Callable[[], A]) -> A:
+    """Call a function in the thread of the present call, or else in another thread, and wait for its outcome."""
+    call = _present.get(None)
+    return await (asyncio.to_thread(function) if call is None else call.ask(function))
+
+
 def lent(function: Callable[[A], object]) -> Callable[[A], Awaitable[None]]:
     """Return an asynchronous function that calls the given one in the thread of the present call."""
 
     async def call(argument: A) -> None:
-        returned = await _present.get().ask(lambda: function(argument))
+        returned = await in_caller(lambda: function(argument))
         if inspect.iscoroutine(returned):
             returned.close()
             raise InvalidArgumentError("the function given to mutate() is synchronous here: def change(session): ...")

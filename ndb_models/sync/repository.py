@@ -9,6 +9,7 @@ from ndb_models.repository import Repository
 from ndb_models.repository.arguments import check_arguments
 from ndb_models.schema.model import SessionModel
 from ndb_models.sync.client import SyncClient, portal_of
+from ndb_models.sync.hook_verbs import SyncHookVerbs
 from ndb_models.sync.portal import Portal
 from ndb_models.sync.verbs.changing_verbs import SyncChangingVerbs
 from ndb_models.sync.verbs.core_verbs import SyncCoreVerbs
@@ -32,6 +33,7 @@ class SyncRepository(
     SyncListingVerbs[M],
     SyncChangingVerbs[M],
     SyncDescribingVerbs[M],
+    SyncHookVerbs[M],
     SyncCoreVerbs[M],
     SyncRepositoryVerbs[M],
     Uncopyable,
