@@ -15,7 +15,8 @@ class SessionDescription:
         version: the version that it is stored in; None if another client wrote it.
         created: when it was created. `rotate` keeps it. None for a session that was not tracked then.
         used: when it was last read, at most `track` seconds too early. None for a session that was not tracked yet.
-        authenticated: the last login: when it was last rotated or renewed, or else created. None as for `created`.
+        authenticated: the last login: the last `rotate`, `issue` or `renew(login=True)`, or else the creation. None as
+            for `created`.
         remaining: the seconds that it has left if it is not used; None if it never ends.
         expires: when it ends if it is not used; None if it never ends.
         deadline: when it ends at the latest; None without an absolute end.

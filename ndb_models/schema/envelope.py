@@ -43,7 +43,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         secret: the digests of the secrets that open the session; None if it has no credential.
         created: when a tracked session was created, in milliseconds since 1970, as the next two.
         used: when a tracked session was last used.
-        authenticated: when it was last rotated or renewed, which counts as a login; None if never.
+        authenticated: the last login after the creation, in ms since 1970; None if there was none.
         public_id: names a tracked session, and opens nothing.
         staged: a prefix of names. Keys with it count in place of the keys of the same name without it.
         upgraded: true if the session was written back from an older version. Only then can keys be `REMOVED`.

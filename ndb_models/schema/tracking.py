@@ -64,5 +64,5 @@ def with_login(envelope: Envelope, now: float) -> Envelope:
 
 
 def login_time(envelope: Envelope) -> int | None:
-    """Return the time of the last login: of the last `rotate` or `renew`, or else of the creation."""
+    """Return the time of the last `rotate`, `issue` or `renew(login=True)`, or else of the creation."""
     return envelope.created if envelope.authenticated is None else envelope.authenticated

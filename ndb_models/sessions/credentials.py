@@ -55,7 +55,7 @@ class SessionCredentials:
         digests = envelope.secret if envelope is not None else None
         return read if opens(credential, digests, self._access.lifetimes.now()) else None
 
-    async def renew(self, tkn: SessionToken, grace: int) -> Credential:
+    async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:
         """Give a session a new credential, and return it. Counts as a write.
 
         The secret that is current by now opens the session for `grace` more milliseconds. On a NemesisDB, which cannot
@@ -73,7 +73,8 @@ class SessionCredentials:
                     raise InvalidArgumentError("a session that another client wrote cannot have a credential")
                 now = self._access.lifetimes.now()
                 secret = renewed(envelope.secret, credential, grace, now)
-                text = rewritten(read.reserved, msgspec.structs.replace(with_login(envelope, now), secret=secret))
+                envelope = with_login(envelope, now) if logs_in else envelope
+                text = rewritten(read.reserved, msgspec.structs.replace(envelope, secret=secret))
                 if await self._replace(tkn, read.reserved, text):
                     return credential
         raise ProtocolError("the reserved key of the session was changed again and again while it was renewed")

@@ -126,11 +126,12 @@ async def test_a_session_that_is_found_or_authenticated_is_used(
     assert (await repo.describe(session)).used == at(1120)
 
 
-async def test_a_renewed_credential_counts_as_a_login(repo: Repository[Login], clock: VirtualClock) -> None:
+async def test_a_credential_is_renewed_at_a_login_or_without_one(repo: Repository[Login], clock: VirtualClock) -> None:
     session = await repo.save(Tracked())
     clock.move(100)
+    await repo.renew(session)
     assert not await repo.is_fresh(session, 60)
-    credential = await repo.renew(session)
+    credential = await repo.renew(session, login=True)
     assert await repo.is_fresh(session, 60)
     told = await repo.describe(session)
     assert (told.created, told.authenticated) == (at(1000), at(1100))

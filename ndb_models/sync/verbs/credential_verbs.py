@@ -19,8 +19,8 @@ class SyncCredentialVerbs(OfRepository[M]):
             response.set_cookie("__Host-session", str(credential), secure=True, httponly=True)
 
         The credential cannot be read again: only the digest of its secret is stored. This counts as a write. The
-        model's unsaved changes stay unsaved. Calling it again, or after `renew`, is `renew` without a grace period. A
-        cancelled call may or may not have been carried out: issue another one.
+        model's unsaved changes stay unsaved. Calling it again, or after `renew`, is `renew` with `login=True` and
+        without a grace period. A cancelled call may or may not have been carried out: issue another one.
 
         Raises:
             NotSavedError: the model was never saved.
@@ -29,11 +29,12 @@ class SyncCredentialVerbs(OfRepository[M]):
         """
         return self._portal.call(lambda: self._asynchronous.issue(session))
 
-    def renew(self, session: M, grace: timedelta | float = GRACE) -> Credential:
+    def renew(self, session: M, grace: timedelta | float = GRACE, *, login: bool = False) -> Credential:
         """Give a session a new secret in place, and return the new credential.
 
         The token, the data and the lookups stay, so nothing is copied, and all models of the session stay valid. Call
-        it at login, and whenever the user or the rights of a session change. `rotate` also changes the token.
+        it at login, whenever the user or the rights of a session change, and by a timer if wanted. `rotate` also
+        changes the token.
 
         The credential that was current opens the session until the grace period ends, for requests under way. One that
         is in its grace period already is dead at once. Of several renewals at the same time each takes effect after the
@@ -42,11 +43,12 @@ class SyncCredentialVerbs(OfRepository[M]):
         Args:
             session: a model that was saved or read.
             grace: a `timedelta` or seconds, by the repository's clock; 0 for none.
+            login: True if the user has just logged in. `is_fresh` and `require_fresh` then count from now.
 
         Raises:
             InvalidArgumentError: `grace` is negative or no time; or another client wrote the session.
         """
-        return self._portal.call(lambda: self._asynchronous.renew(session, grace))
+        return self._portal.call(lambda: self._asynchronous.renew(session, grace, login=login))
 
     def authenticate(self, text: str | None) -> M | None:
         """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.

@@ -26,9 +26,9 @@ class SyncDescribingVerbs(OfRepository[M]):
     def is_fresh(self, session: M | SessionToken, within: timedelta | float) -> bool:
         """Return True if the user of a session logged in at most `within` ago, a timedelta or whole seconds.
 
-        The last `rotate`, `renew` or `issue` counts as the login, or else the creation. A session that was created
-        before its class said `track=` is not fresh until then. Reads the session, and extends no expiry; on a NemesisDB
-        it does.
+        The last `rotate`, `issue` or `renew(login=True)` counts as the login, or else the creation. A session that was
+        created before its class said `track=` is not fresh until then. Reads the session, and extends no expiry; on a
+        NemesisDB it does.
 
         Raises:
             InvalidArgumentError: the class does not say `track=`; or `within` is no time.
