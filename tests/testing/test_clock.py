@@ -19,6 +19,7 @@ from ndb_models import (
     SessionModel,
     clocks,
 )
+from ndb_models.sync import SyncClient, SyncRepository
 from ndb_models.testing import MovableClock
 
 YEAR = timedelta(days=365)
@@ -90,6 +91,17 @@ async def test_an_application_that_was_imported_before_the_clock_is_moved_too(ti
     time.advance(HALF_AN_HOUR)
     assert await app_sessions.get_or_none(session.tkn) is None
     await app_client.close()
+
+
+@pytest.mark.parametrize(("model", "lasts"), [(Idle, HALF_AN_HOUR), (Bounded, YEAR)])
+def test_a_synchronous_repository_is_moved_too(time: MovableClock, model: type[Any], lasts: timedelta) -> None:
+    with SyncClient("memory://") as client:
+        sessions: SyncRepository[Any] = SyncRepository(client, model)
+        session = sessions.save(model())
+        time.advance(lasts - A_MOMENT)
+        assert sessions.get(session.tkn, extend=False) == session
+        time.advance(A_MOMENT)
+        assert sessions.get_or_none(session.tkn) is None
 
 
 async def test_what_repositories_write_has_the_time_of_the_clock(there: NdbClient, time: MovableClock) -> None:
