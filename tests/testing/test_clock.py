@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -168,6 +169,18 @@ async def test_the_end_of_a_watched_session_is_told_once_the_clock_has_moved(
     assert not ending.done()
     time.advance(60)
     assert (await ending).reason == "idle"
+
+
+def test_the_end_of_a_session_is_told_to_a_thread_that_waits_for_it(time: MovableClock) -> None:
+    with SyncClient("memory://") as client:
+        sessions = SyncRepository(client, Idle)
+        session = sessions.save(Idle())
+        with ThreadPoolExecutor(1) as threads:
+            ending = threads.submit(sessions.ended, session, poll=60)
+            while not ending.done():  # it may not wait yet when the clock is moved
+                time.advance(HALF_AN_HOUR)
+                wait([ending], 0.01)
+            assert ending.result().reason in ("idle", "unknown")  # unknown: it began to wait too late
 
 
 async def test_what_sleeps_at_the_end_of_the_clock_goes_on(there: NdbClient) -> None:
