@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from ndb_models import clocks
 from ndb_models.client import NdbClient
-from ndb_models.clocks import Sleep, monotonic_clock
+from ndb_models.clocks import monotonic_clock
 from ndb_models.config.access import C, ConfigAccess, check_model
 from ndb_models.config.watching import ConfigWatch
 from ndb_models.errors import ConfigProblem, InvalidArgumentError, StoredConfigError
@@ -201,7 +201,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         interval: float = 1.0,
         on_invalid: Callable[[StoredConfigError], None] | None = None,
         clock: Clock = monotonic_clock,
-        sleep: Sleep = clocks.sleep,
+        sleep: Callable[[float], Awaitable[object]] = clocks.sleep,
     ) -> ConfigWatch[C]:
         """Return an iterator over the changes of the stored configuration: `async for change in config.watch()`.
 

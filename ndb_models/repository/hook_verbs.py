@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from ndb_models import clocks
-from ndb_models.clocks import Sleep, monotonic_clock
+from ndb_models.clocks import monotonic_clock
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.hooks import Hook, HookFunction
@@ -90,7 +90,7 @@ class HookVerbs(CoreVerbs[M]):
         *sessions: M | SessionToken,
         poll: float = _POLL,
         clock: Clock = monotonic_clock,
-        sleep: Sleep = clocks.sleep,
+        sleep: Callable[[float], Awaitable[object]] = clocks.sleep,
     ) -> SessionEnd:
         """Wait until one of these sessions has ended, whoever ends it, and return its end.
 

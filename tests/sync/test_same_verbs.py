@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import ndb_models
-from ndb_models import ConfigRepository, ConfigWatch, NdbClient, Repository
+from ndb_models import ConfigRepository, ConfigWatch, NdbClient, Repository, clocks
 from ndb_models.sync import SyncClient, SyncConfigRepository, SyncConfigWatch, SyncRepository
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -48,7 +48,7 @@ SIGNATURES: Final = (
     (r"Awaitable\[None\] \| None", "None"),
     (r"Callable\[\[(.*?)\], R\]", r"Callable[[\1], None]"),
     (r"Awaitable\[(\w+)\]", r"\1"),
-    (r"<function sleep at \w+>", "<built-in function sleep>"),
+    (r"<function sleep at \w+>", repr(clocks.block)),
     (r"\bConfigWatch\b", "SyncConfigWatch"),
     (r"\bNdbClient\b", "SyncClient"),
     ("Connecting", "Self"),

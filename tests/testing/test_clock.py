@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from ndb_models import (
     SessionModel,
     clocks,
 )
+from ndb_models.sync import SyncClient, SyncRepository
 from ndb_models.testing import MovableClock
 
 YEAR = timedelta(days=365)
@@ -92,6 +94,17 @@ async def test_an_application_that_was_imported_before_the_clock_is_moved_too(ti
     await app_client.close()
 
 
+@pytest.mark.parametrize(("model", "lasts"), [(Idle, HALF_AN_HOUR), (Bounded, YEAR)])
+def test_a_synchronous_repository_is_moved_too(time: MovableClock, model: type[Any], lasts: timedelta) -> None:
+    with SyncClient("memory://") as client:
+        sessions: SyncRepository[Any] = SyncRepository(client, model)
+        session = sessions.save(model())
+        time.advance(lasts - A_MOMENT)
+        assert sessions.get(session.tkn, extend=False) == session
+        time.advance(A_MOMENT)
+        assert sessions.get_or_none(session.tkn) is None
+
+
 async def test_what_repositories_write_has_the_time_of_the_clock(there: NdbClient, time: MovableClock) -> None:
     sessions = Repository(there, Idle)
     time.advance(YEAR)
@@ -156,6 +169,18 @@ async def test_the_end_of_a_watched_session_is_told_once_the_clock_has_moved(
     assert not ending.done()
     time.advance(60)
     assert (await ending).reason == "idle"
+
+
+def test_the_end_of_a_session_is_told_to_a_thread_that_waits_for_it(time: MovableClock) -> None:
+    with SyncClient("memory://") as client:
+        sessions = SyncRepository(client, Idle)
+        session = sessions.save(Idle())
+        with ThreadPoolExecutor(1) as threads:
+            ending = threads.submit(sessions.ended, session, poll=60)
+            while not ending.done():  # it may not wait yet when the clock is moved
+                time.advance(HALF_AN_HOUR)
+                wait([ending], 0.01)
+            assert ending.result().reason in ("idle", "unknown")  # unknown: it began to wait too late
 
 
 async def test_what_sleeps_at_the_end_of_the_clock_goes_on(there: NdbClient) -> None:

@@ -121,6 +121,17 @@ def test_an_application_opens_the_store_by_its_uri(ndb_uri, ndb_client):
     assert asyncio.run(Repository(ndb_client, Login).get(asyncio.run(app()).tkn)).user == "billy"
 
 
+def test_a_synchronous_application_opens_it_too(ndb_uri, ndb_client, ndb_clock):
+    from ndb_models.sync import SyncClient, SyncRepository
+
+    with SyncClient(ndb_uri) as client:
+        logins = SyncRepository(client, Login)
+        login = logins.save(Login())
+        assert asyncio.run(Repository(ndb_client, Login).get(login.tkn)) == login
+        ndb_clock.advance(timedelta(minutes=30))
+        assert logins.get_or_none(login.tkn) is None
+
+
 def test_each_test_has_a_store_of_its_own(ndb_client):
     assert asyncio.run(ndb_client.sh_info_all())["totalSessions"] == 0
 
@@ -168,7 +179,7 @@ def test_anyio_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
 
 def test_tests_that_are_not_asynchronous(user: pytest.Pytester) -> None:
     user.makepyfile(file("no-loop", WITHOUT_A_LOOP))
-    run(user).assert_outcomes(passed=10)
+    run(user).assert_outcomes(passed=13)
 
 
 def test_the_automatic_mode_of_pytest_asyncio_and_a_setting_for_the_kind(user: pytest.Pytester) -> None:
@@ -290,7 +301,7 @@ def test_the_page_on_testing_is_a_test_file_that_passes(user: pytest.Pytester) -
 def test_processes_side_by_side_do_not_disturb_each_other(user: pytest.Pytester) -> None:
     user.makepyfile(test_one=file("xdist", UNDER_ASYNCIO, "session"), test_two=file("xdist-2", WITHOUT_A_LOOP))
     options = ("-W", "error", "-p", "ndb_models_pytest", "-p", "no:cacheprovider", "-n", "2")
-    user.runpytest_subprocess(*options).assert_outcomes(passed=17)
+    user.runpytest_subprocess(*options).assert_outcomes(passed=20)
 
 
 @pytest.mark.slow
