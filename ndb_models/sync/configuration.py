@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel
 
+from ndb_models import clocks
+from ndb_models.clocks import monotonic_clock
 from ndb_models.config import ConfigRepository
 from ndb_models.config.access import check_model
 from ndb_models.errors import StoredConfigError
@@ -72,8 +73,8 @@ class SyncConfigRepository(SyncConfigRepositoryVerbs[C], Uncopyable, NotSynchron
         *,
         interval: float = 1.0,
         on_invalid: Callable[[StoredConfigError], None] | None = None,
-        clock: Clock = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Clock = monotonic_clock,
+        sleep: Callable[[float], object] = clocks.block,
     ) -> SyncConfigWatch[C]:
         """Return an iterator over the changes of the stored configuration: `for change in config.watch()`.
 
@@ -91,7 +92,8 @@ class SyncConfigRepository(SyncConfigRepositoryVerbs[C], Uncopyable, NotSynchron
         Raises:
             InvalidArgumentError: the interval is not a positive number, or `since` is of another class.
         """
+        slept = clocks.sleep if sleep is clocks.block else lent(sleep)
         watch = self._asynchronous.watch(
-            since, interval=interval, on_invalid=told(on_invalid), clock=clock, sleep=lent(sleep)
+            since, interval=interval, on_invalid=told(on_invalid), clock=clock, sleep=slept
         )
         return SyncConfigWatch(self._portal, watch)

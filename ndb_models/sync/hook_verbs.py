@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
+from ndb_models import clocks
+from ndb_models.clocks import monotonic_clock
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.repository import SessionEnd
 from ndb_models.schema.model import SessionModel
@@ -76,8 +77,8 @@ class SyncHookVerbs(OfRepository[M]):
         self,
         *sessions: M | SessionToken,
         poll: float = 1.0,
-        clock: Clock = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Clock = monotonic_clock,
+        sleep: Callable[[float], object] = clocks.block,
     ) -> SessionEnd:
         """Wait until one of these sessions has ended, whoever ends it, and return its end.
 
@@ -139,8 +140,8 @@ class SyncHookVerbs(OfRepository[M]):
 @lru_cache
 def _asynchronous_sleep(sleep: Callable[[float], object]) -> Callable[[float], Awaitable[object]]:
     """Return the same asynchronous function each time: calls that wait in the same way share their requests."""
-    if sleep is time.sleep:
-        return asyncio.sleep
+    if sleep is clocks.block:
+        return clocks.sleep
 
     async def slept(seconds: float) -> object:
         return await asyncio.to_thread(sleep, seconds)

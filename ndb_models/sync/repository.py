@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from ndb_models.clocks import wall_clock
 from ndb_models.repository import Repository
 from ndb_models.repository.arguments import check_arguments
 from ndb_models.schema.model import SessionModel
@@ -85,7 +85,7 @@ class SyncRepository(
         on_invalid: Literal["raise", "end"] = "raise",
         rewrite: bool = False,
         verify_version: bool = False,
-        clock: Clock = time.time,
+        clock: Clock = wall_clock,
     ) -> None:
         self._client = client
         self._portal: Portal = portal_of(client, _USAGE)
