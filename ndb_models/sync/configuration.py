@@ -92,7 +92,8 @@ class SyncConfigRepository(SyncConfigRepositoryVerbs[C], Uncopyable, NotSynchron
         Raises:
             InvalidArgumentError: the interval is not a positive number, or `since` is of another class.
         """
+        slept = clocks.sleep if sleep is clocks.block else lent(sleep)
         watch = self._asynchronous.watch(
-            since, interval=interval, on_invalid=told(on_invalid), clock=clock, sleep=lent(sleep)
+            since, interval=interval, on_invalid=told(on_invalid), clock=clock, sleep=slept
         )
         return SyncConfigWatch(self._portal, watch)

@@ -8,12 +8,15 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from time import perf_counter
-from typing import TypeVarTuple, Unpack
+from time import perf_counter, sleep
+from typing import Final, TypeVarTuple, Unpack
 
 from ndb_models.turns import TURN
 
 Ts = TypeVarTuple("Ts")
+
+# Seconds that a waiting thread gets to take the turn.
+_TO_WAKE: Final = 50e-6
 
 
 class TurnLoop(asyncio.SelectorEventLoop):
@@ -26,10 +29,12 @@ class TurnLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
+        # An entry for each thread that waits for the turn.
+        self._waiting: deque[None] = deque()
         # What is ready to run in the turn of a calling thread; None while no calling thread has the turn.
         self._ready_here: deque[_Ready] | None = None
         self._timer_was_set = False
-        super().__init__(_TurnSelector(self._turn))
+        super().__init__(_TurnSelector(self._turn, self._waiting))
         self.set_debug(False)  # in debug mode, asyncio refuses all threads but the one that runs the loop
 
     def serve(self, until: asyncio.Event, closing: Callable[[], Awaitable[None]]) -> None:
@@ -47,7 +52,9 @@ class TurnLoop(asyncio.SelectorEventLoop):
 
         A turn lasts a millisecond. Returns False if something is left for the thread that runs the loop.
         """
+        self._waiting.append(None)
         with self._turn:
+            self._waiting.pop()
             asyncio._set_running_loop(self)  # noqa: SLF001 - exported for event loops
             self._ready_here = ready = deque[_Ready]()
             self._timer_was_set = False
@@ -91,12 +98,15 @@ class TurnLoop(asyncio.SelectorEventLoop):
 class _TurnSelector(selectors.DefaultSelector):
     """Lets go of the turn while it waits."""
 
-    def __init__(self, turn: threading.Lock) -> None:
+    def __init__(self, turn: threading.Lock, waiting: deque[None]) -> None:
         super().__init__()
         self._turn = turn
+        self._waiting = waiting
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._turn.release()
+        if self._waiting:
+            sleep(_TO_WAKE)  # a lock does not go by turns: the thread that waits must be awake to take it
         try:
             return super().select(timeout)
         finally:

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from ndb_models import Expiry, Lookup, Merge, SessionModel
 
 
-class User(SessionModel, expiry=Expiry(idle=60)):
+class User(SessionModel, expiry=Expiry(idle=60), schema="sync-user"):
     username: str
     roles: list[str] = []
     visits: Annotated[int, Merge.add] = 0
 
 
-class Login(SessionModel, expiry=Expiry(idle=60), track=60):
+class Login(SessionModel, expiry=Expiry(idle=60), track=60, schema="sync-login"):
     user_id: Annotated[int, Lookup()]
     device: str = ""
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import ndb_models
-from ndb_models import ConfigRepository, ConfigWatch, NdbClient, Repository, clocks
+from ndb_models import ConfigRepository, ConfigWatch, NdbClient, Repository
 from ndb_models.sync import SyncClient, SyncConfigRepository, SyncConfigWatch, SyncRepository
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -48,7 +48,8 @@ SIGNATURES: Final = (
     (r"Awaitable\[None\] \| None", "None"),
     (r"Callable\[\[(.*?)\], R\]", r"Callable[[\1], None]"),
     (r"Awaitable\[(\w+)\]", r"\1"),
-    (r"<function sleep at \w+>", repr(clocks.block)),
+    (r"'Sleep'", "'Callable[[float], object]'"),
+    (r"<function sleep at \w+>", "<function block>"),
     (r"\bConfigWatch\b", "SyncConfigWatch"),
     (r"\bNdbClient\b", "SyncClient"),
     ("Connecting", "Self"),
@@ -112,7 +113,7 @@ def test_every_verb_is_there_and_is_not_asynchronous(pair: Pair, name: str) -> N
 @every_verb
 def test_every_verb_has_the_same_arguments_and_types(pair: Pair, name: str) -> None:
     asynchronous, synchronous = map(inspect.signature, both(pair, name))
-    assert str(synchronous) == translated(str(asynchronous), SIGNATURES)
+    assert re.sub(r"(<function block) at \w+>", r"\1>", str(synchronous)) == translated(str(asynchronous), SIGNATURES)
 
 
 @every_verb
