@@ -186,7 +186,8 @@ class Portal(Uncopyable):
                 self._is_inherited = False
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if self._let_go() is not None and self.client.is_open and not self.runs_here:
+        is_left_open = self.client.is_open and not self.runs_here
+        if self._let_go() is not None and is_left_open:
             warn(f"unclosed {self.client!r}, in a SyncClient", ResourceWarning, source=self)
 
 

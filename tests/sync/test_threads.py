@@ -199,11 +199,17 @@ def test_a_client_that_is_dropped_open_warns_and_ends_its_thread(server_uri: str
     before = set(threading.enumerate())
     client = SyncClient(server_uri)
     client.kv_count()
+    started = set(threading.enumerate()) - before
     held = [client]
     del client
     with pytest.warns(ResourceWarning, match="unclosed <NdbClient ws://"):
-        held.clear()
-    for thread in set(threading.enumerate()) - before:
+        drop(held, started)
+
+
+def drop(held: list[SyncClient], threads: set[threading.Thread]) -> None:
+    """Drop clients, and wait until their threads have ended."""
+    held.clear()
+    for thread in threads:
         thread.join(5)
         assert not thread.is_alive()
 
