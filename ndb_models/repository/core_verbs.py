@@ -216,9 +216,10 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-            before = (stored.tkn, stored.keys, stored.deadline, changes.names)
-            sent = stored.sent if changes.after in stored.sent else (*stored.sent, changes.after)
-            set_stored(session, Stored(*before, stored.by_another, stored.outdated, sent))
+            tkn, outdated, after, sent = stored.tkn, stored.outdated, changes.after, stored.sent
+            sent = (after,) if not sent else sent if after in sent else (*sent, after)
+            under_way = Stored(tkn, stored.keys, stored.deadline, changes.names, stored.by_another, outdated, sent)
+            set_stored(session, under_way)
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
                 if compared and await self._merged_saves.save(session, stored, keys, changes, compared, change):
