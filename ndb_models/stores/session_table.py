@@ -129,6 +129,8 @@ class SessionTable:
 
     def _shared_settings(self, expiry: ExpirySettings) -> ExpirySettings:
         """Return equal settings that are kept already: a million sessions share a handful of settings."""
+        if expiry.touch_every and not (expiry.extend_on_set_add or expiry.extend_on_get):
+            expiry = expiry._replace(touch_every=0)  # no use restarts the timer; the store on SQLite keeps none either
         shared = self._settings.get(expiry)
         if shared is None:
             if len(self._settings) >= self._SHARED_SETTINGS:

@@ -175,3 +175,11 @@ async def test_a_file_that_does_not_use_it_is_as_releases_before_wrote_it(path: 
         assert file.execute("PRAGMA user_version").fetchone() == (1,)
     file.close()
     assert rows == [(1, 1), (1, 0), (EVERY + 1, EVERY + 1)]
+
+
+@pytest.mark.parametrize("duration", [0, 60])
+async def test_no_touch_every_is_kept_where_no_use_extends(store: Store, duration: int) -> None:
+    await store.create(TOKEN, ExpirySettings(duration, touch_every=30))
+    assert (await store.info(TOKEN)).expiry == ExpirySettings(duration)
+    await store.expire(TOKEN, ExpirySettings(60, touch_every=30))
+    assert (await store.info(TOKEN)).expiry == ExpirySettings(60)
