@@ -29,7 +29,7 @@ from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.cookies import ShownCookie
-from ndb_models.web.principal import principals_of, user_field
+from ndb_models.web.principal import principals_of
 from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
@@ -39,6 +39,9 @@ GRACE: Final = timedelta(seconds=30)
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
 _REQUEST_TIMEOUT: Final = 10.0
+
+# Seconds in which a store that is ready answers a probe.
+_PATIENCE: Final = 2.0
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -273,13 +276,15 @@ class VisitedSessions(Uncopyable, Generic[M]):
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
 
-    def user_field(self) -> str:
-        """Return the field that names the user.
-
-        Raises:
-            SchemaError: there is none.
-        """
-        return user_field(self.model)
+    async def is_ready(self) -> bool:
+        """Return True if the store answers within two seconds."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.client.sh_session_exists([0])
+        except (NdbError, TimeoutError) as exc:
+            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
+            return False
+        return True
 
 
 def _session(visit: RunningVisit[M]) -> M:
