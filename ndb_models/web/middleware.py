@@ -56,7 +56,7 @@ class SessionMiddleware:
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as exc:
-            await exchange.fail()
+            await exchange.fail(exc)
             if exchange.is_answered and is_from(exc, exchange.failure):
                 return
             raise

@@ -196,7 +196,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
         except BaseException as exc:
-            await self.undo(visit)
+            await self.undo(visit, exc)
             visit.unsaved = None
             if isinstance(exc, SessionGoneError):
                 visit.lose(exc.tkn)
@@ -204,10 +204,13 @@ class VisitedSessions(Uncopyable, Generic[M]):
                 self.note_outage(exc)
             raise
 
-    async def undo(self, visit: RunningVisit[M]) -> None:
-        """End the sessions that a request began. If the caller is cancelled, that goes on in the background."""
+    async def undo(self, visit: RunningVisit[M], cause: BaseException | None = None) -> None:
+        """End the sessions that a request began.
+
+        That is waited for, unless the cause is a cancellation: it then goes on in the background.
+        """
         ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
-        if ending:
+        if ending and (cause is None or isinstance(cause, Exception)):
             await asyncio.wait(ending)
 
     def _unsaved_of_failed(self, session: M | None) -> frozenset[str] | None:
