@@ -125,6 +125,16 @@ class CredentialVerbs(CoreVerbs[M]):
         return OpenedSession(session, is_current, issued, envelope.idle, envelope.absolute, envelope.own)
 
 
+def checked_grace(grace: timedelta | float) -> timedelta | float:
+    """Return a grace period.
+
+    Raises:
+        InvalidArgumentError: it is negative, or no time.
+    """
+    _milliseconds(grace)
+    return grace
+
+
 def _milliseconds(grace: timedelta | float) -> int:
     """Return a grace period in milliseconds.
 

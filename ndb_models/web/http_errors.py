@@ -42,5 +42,10 @@ class LoginTooOldError(NotFreshError, HTTPException):
     """The last login is too long ago for this action: 403. Attributes: as of `NotFreshError` and `HTTPException`."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
+        self.model = model
+        self.tkn = tkn
+        self._text = str(NotFreshError(model, tkn))
         HTTPException.__init__(self, 403, "Log in again")
-        NotFreshError.__init__(self, model, tkn)
+
+    def __str__(self) -> str:
+        return self._text

@@ -24,6 +24,8 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
+from ndb_models.repository.credential_verbs import GRACE as GRACE
+from ndb_models.repository.credential_verbs import checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
@@ -34,11 +36,10 @@ from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
 
-GRACE: Final = timedelta(seconds=30)
-
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
-_REQUEST_TIMEOUT: Final = 10.0
+_ATTEMPT_TIMEOUT: Final = 2.0
+_REQUEST_TIMEOUT: Final = 5.0
 
 # Seconds in which a store that is ready answers a probe.
 _PATIENCE: Final = 2.0
@@ -97,7 +98,12 @@ class VisitedSessions(Uncopyable, Generic[M]):
             )
         self.owns_client = isinstance(store, str)
         self.client: NdbClient = (
-            NdbClient(store, connect_wait=_CONNECT_WAIT, request_timeout=_REQUEST_TIMEOUT)
+            NdbClient(
+                store,
+                connect_wait=_CONNECT_WAIT,
+                attempt_timeout=_ATTEMPT_TIMEOUT,
+                request_timeout=_REQUEST_TIMEOUT,
+            )
             if isinstance(store, str)
             else store
         )
@@ -105,7 +111,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
         self.model: type[M] = model
         self._clock = clock
-        self._grace = grace
+        self._grace = checked_grace(grace)
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
             renew_every=_seconds("renew_every", renew_every),

@@ -158,7 +158,7 @@ async def test_a_bad_cookie_costs_one_read_and_is_removed_when_it_is_looked_at(
     engine: RecordingEngine, watched: NdbClient, cookie: str | None
 ) -> None:
     sessions = WebSessions(watched, Shopper)
-    headers = {} if cookie is None else {"cookie": f"__Host-session={cookie}".encode()}
+    headers = {} if cookie is None else {b"cookie": f"__Host-session={cookie}".encode()}
     async with Browser(shop(sessions)) as browser:
         engine.commands()
         assert (await browser.get("/plain", headers=headers)).headers.get("set-cookie") is None
