@@ -98,14 +98,24 @@ class Exchange(Generic[M]):
 
     def _set_cookie(self, visit: RunningVisit[M]) -> bytes | None:
         change = visit.cookie
-        if change is CookieChange.NONE:
+        if change is CookieChange.NONE or (change is CookieChange.CLEAR_STALE and self._is_by_script):
             return None
         cookie = self._sessions.cookie
         if cookie.secure and self._scope["scheme"] in ("http", "ws"):
             self._sessions.warn_of_plain_http()
-        if change is CookieChange.CLEAR:
-            return cookie.clearing_header
-        return cookie.header(str(visit.credential), visit.max_age)
+        if change is CookieChange.SET:
+            return cookie.header(str(visit.credential), visit.max_age)
+        return cookie.clearing_header
+
+    @property
+    def _is_by_script(self) -> bool:
+        """True if the browser says that it does not load a page.
+
+        Scripts make requests all the time. One of them may have been sent with an old cookie just before a login, and
+        be answered after it: if that answer removed the cookie, it would remove the new one.
+        """
+        modes = [value for name, value in self._scope["headers"] if name == b"sec-fetch-mode"]
+        return bool(modes) and modes[0] != b"navigate"
 
     async def fail(self) -> None:
         """End what the request began, unless the visit was concluded."""

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, UnavailableError
+from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.types import Clock
 from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.exchange import Exchange, is_from
 from ndb_models.web.http_errors import NotLoggedInError, SessionsUnavailableError
-from ndb_models.web.sessions import GRACE, VisitedSessions
+from ndb_models.web.sessions import VisitedSessions
 
 M = TypeVar("M", bound=SessionModel)
 
