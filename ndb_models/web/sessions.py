@@ -23,6 +23,7 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
@@ -32,8 +33,6 @@ from ndb_models.web.principal import principals_of, user_field
 from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
-
-GRACE: Final = timedelta(seconds=30)
 
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
@@ -113,6 +112,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             Step.ISSUE: self._issue,
             Step.RENEW: self._renew,
             Step.ROLL: self._roll,
+            Step.SEND_AGAIN: self._send_again,
+            Step.NOTE_SEEN: self._note_seen,
             Step.SAVE: self._save,
             Step.END_FORMER: self._end_former,
         }
@@ -231,14 +232,36 @@ class VisitedSessions(Uncopyable, Generic[M]):
         visit.credential = await self.repo.issue(_session(visit))
 
     async def _renew(self, visit: RunningVisit[M]) -> None:
+        if visit.is_current:
+            await self._replace_cookie(visit, self._grace)
+        else:  # another request has replaced it a moment ago, before the change of this one
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = await self.repo.renew(_session(visit), self._grace)
+
+    async def _roll(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self._replace_cookie(visit, UNSEEN))
+
+    async def _replace_cookie(self, visit: RunningVisit[M], unseen: timedelta | float) -> None:
         max_age = await self._seconds_of_cookie(visit)
-        renewed = await self.repo.renew_once(visit.text or "", self._grace)
+        renewed = await self.repo.renew_once(visit.text or "", unseen)
         if renewed is not None:
             visit.max_age, visit.credential = max_age, renewed
 
-    async def _roll(self, visit: RunningVisit[M]) -> None:
+    async def _send_again(self, visit: RunningVisit[M]) -> None:
+        async def send_again() -> None:
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = visit.follower
+
+        await self._quietly(send_again())
+
+    async def _note_seen(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self.repo.note_seen(visit.text or "", self._grace))
+
+    @staticmethod
+    async def _quietly(upkeep: Awaitable[None]) -> None:
+        """Look after a cookie. If that fails, the request has succeeded all the same."""
         try:
-            await self._renew(visit)
+            await upkeep
         except NdbError as exc:
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
