@@ -19,6 +19,7 @@ from ndb_models.errors import (
     NdbError,
     SessionGoneError,
     UnavailableError,
+    UnstorableError,
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
@@ -29,7 +30,7 @@ from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.cookies import ShownCookie
-from ndb_models.web.principal import principals_of, user_field
+from ndb_models.web.principal import principals_of
 from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
@@ -37,6 +38,9 @@ M = TypeVar("M", bound=SessionModel)
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
 _REQUEST_TIMEOUT: Final = 10.0
+
+# Seconds in which a store that is ready answers a probe.
+_PATIENCE: Final = 2.0
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -55,8 +59,8 @@ class RunningVisit(Visit[M]):
         """The stored keys of the session when it was opened."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
-        self.unsaved: frozenset[str] = _NO_FIELDS
-        """The changes that were not stored, since the request failed."""
+        self.unsaved: frozenset[str] | None = _NO_FIELDS
+        """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""
 
 
 class VisitedSessions(Uncopyable, Generic[M]):
@@ -185,25 +189,37 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if not visit.is_known:
             return
         if not succeeded:
-            visit.unsaved = _NO_FIELDS if visit.session is None else self.repo.unsaved(visit.session)
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = self._unsaved_of_failed(visit.session)
             return
         try:
             changed = self._changed(visit)
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
         except BaseException as exc:
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = None
             if isinstance(exc, SessionGoneError):
-                visit.lose()
+                visit.lose(exc.tkn)
             if isinstance(exc, UnavailableError):
                 self.note_outage(exc)
             raise
-        visit.done()
+
+    async def undo(self, visit: RunningVisit[M]) -> None:
+        """End the sessions that a request began. If the caller is cancelled, that goes on in the background."""
+        ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
+        if ending:
+            await asyncio.wait(ending)
+
+    def _unsaved_of_failed(self, session: M | None) -> frozenset[str] | None:
+        try:
+            return _NO_FIELDS if session is None else self.repo.unsaved(session)
+        except UnstorableError:
+            return None
 
     def changed_since(self, visit: RunningVisit[M]) -> frozenset[str]:
         """Return the fields of a concluded visit that changed since it was concluded."""
-        if visit.session is None:
+        if visit.session is None or visit.unsaved is None:
             return _NO_FIELDS
         return self.repo.unsaved(visit.session) - visit.unsaved
 
@@ -217,11 +233,6 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
         return changed
-
-    async def _end(self, sessions: Sequence[M]) -> None:
-        """End sessions again. If the caller is cancelled meanwhile, that goes on in the background."""
-        for session in sessions:
-            await asyncio.wait([self.client.in_background(self.repo.delete(session.tkn))])
 
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short
@@ -288,13 +299,15 @@ class VisitedSessions(Uncopyable, Generic[M]):
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
 
-    def user_field(self) -> str:
-        """Return the field that names the user.
-
-        Raises:
-            SchemaError: there is none.
-        """
-        return user_field(self.model)
+    async def is_ready(self) -> bool:
+        """Return True if the store answers within two seconds."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.client.sh_session_exists([0])
+        except (NdbError, TimeoutError) as exc:
+            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
+            return False
+        return True
 
 
 def _session(visit: RunningVisit[M]) -> M:
