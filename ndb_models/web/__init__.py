@@ -12,27 +12,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.principal import Principal
 
 if TYPE_CHECKING:
-    from ndb_models.web.http_errors import LoginTooOldError, NotLoggedInError, SessionsUnavailableError
+    from ndb_models.web.http_errors import CrossSiteError, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
     from ndb_models.web.starlette import SessionMiddleware, WebSessions
 
 __all__ = [
     "AnswerBegunError",
     "ChangedTooLateError",
     "CookieSettings",
+    "CrossSiteError",
     "LoginTooOldError",
     "NotLoggedInError",
     "Principal",
     "SessionMiddleware",
     "SessionsUnavailableError",
+    "StarletteCookie",
     "WebSessions",
 ]
 
 _OF_STARLETTE: Final = {
+    "CrossSiteError": "http_errors",
     "LoginTooOldError": "http_errors",
     "NotLoggedInError": "http_errors",
     "SessionMiddleware": "starlette",

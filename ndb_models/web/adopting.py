@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from ndb_models.credentials import Credential
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.model import SessionModel
+from ndb_models.web.cookies import CookieSettings
 
 _TWO_WEEKS: Final = 14 * 24 * 60 * 60
 _ATTRIBUTE: Final = re.compile(r"[^;,\x00-\x20\x7f-\U0010ffff]+")
@@ -95,7 +96,9 @@ class StarletteCookie:
     cookie: str
     max_age: int | None
     to_model: Callable[[dict[str, Any]], SessionModel | None] | None
-    clearing_header: bytes = field(repr=False)
+    removing_header: bytes = field(repr=False)
+    _path: str = field(repr=False)
+    _has_domain: bool = field(repr=False)
     _keys: tuple[bytes, ...] = field(repr=False)
 
     def __init__(
@@ -128,7 +131,9 @@ class StarletteCookie:
             "cookie": cookie,
             "max_age": max_age,
             "to_model": to_model,
-            "clearing_header": attributes.encode("latin-1"),
+            "removing_header": attributes.encode("latin-1"),
+            "_path": path,
+            "_has_domain": domain is not None,
             "_keys": tuple(map(_key, several)),
         }.items():
             object.__setattr__(self, name, value)
@@ -144,6 +149,10 @@ class StarletteCookie:
             if old is not None:
                 return old
         return None
+
+    def is_same_as(self, cookie: CookieSettings) -> bool:
+        """Tell whether a browser takes a cookie of ours for this one."""
+        return (cookie.name, cookie.path, self._has_domain) == (self.cookie, self._path, False)
 
     def is_in(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether a request shows a cookie of this name, genuine or not."""

@@ -10,6 +10,7 @@ sealed with the cookie and the program's secret. After the logout that credentia
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from typing import Annotated, Final, Generic, NamedTuple, TypeVar
@@ -18,12 +19,14 @@ from pydantic import ValidationError
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import sleep
+from ndb_models.credentials import Credential
 from ndb_models.errors import DuplicateError, InvalidArgumentError, PayloadTooLargeError, UnstorableError
-from ndb_models.repository import Repository
+from ndb_models.repository import OpenedSession, Repository
 from ndb_models.schema import Expiry, Lookup, SessionModel
 from ndb_models.schema.problems import problems_of
 from ndb_models.types import Clock
 from ndb_models.web.adopting import OldSession, StarletteCookie
+from ndb_models.web.running_visit import RunningVisit
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -37,6 +40,9 @@ _PAUSES: Final = 100
 
 # For clocks of several machines that differ.
 _MARGIN: Final = 60
+
+# In place of a sealed credential: the browser logged out before its session was carried over.
+_BURNT: Final = ""
 
 # Of the same reason, one line of the log is enough.
 _MOST_LOGGED: Final = 50
@@ -103,6 +109,27 @@ class Adoption(Generic[M]):
         self._logged: set[str] = set()
         self._notes = Repository(client, AdoptedCookie, namespace=namespace, clock=clock)
 
+    async def open(self, visit: RunningVisit[M]) -> tuple[OpenedSession[M] | None, bool]:
+        """Return the session that the old cookie of a request is carried over into, or None.
+
+        Also returns whether the browser keeps the old cookie. Raises as `adopt`.
+        """
+        old = self.cookie.opened(visit.headers, self._clock())
+        adopted = _SPENT if old is None else await self.adopt(old)
+        opened = await self._repo.opened_by(adopted.text)
+        if opened is not None:
+            visit.adopt(Credential.parse(adopted.text))
+        visit.removes_old = not adopted.keeps_cookie and self.cookie.is_in(visit.headers)
+        return opened, adopted.keeps_cookie
+
+    async def burn(self, visit: RunningVisit[M]) -> None:
+        """See to it that the old cookie of a request is never carried over from now on. Raises as `adopt`."""
+        old = self.cookie.opened(visit.headers, self._clock())
+        if old is not None:
+            with contextlib.suppress(DuplicateError):  # it was carried over, or is being
+                await self._note(old, _BURNT)
+        visit.removes_old = self.cookie.is_in(visit.headers)
+
     async def adopt(self, old: OldSession) -> Adopted:
         """Return a credential for the session of an old cookie.
 
@@ -124,7 +151,8 @@ class Adoption(Generic[M]):
                 except DuplicateError:  # another request was quicker
                     pass
             elif note.sealed is not None:
-                return Adopted(old.unseal(note.sealed)) if self._clock() < note.at + GRACE else _SPENT
+                is_open = note.sealed != _BURNT and self._clock() < note.at + GRACE
+                return Adopted(old.unseal(note.sealed)) if is_open else _SPENT
             elif self._clock() >= note.at + _ABANDONED:
                 await self._notes.delete(note.tkn)
                 continue
@@ -161,9 +189,7 @@ class Adoption(Generic[M]):
         Raises:
             DuplicateError: another request has made it, or makes it.
         """
-        left = old.seconds_left
-        expiry = None if left is None else Expiry(absolute=left + _MARGIN)
-        note = await self._notes.create(AdoptedCookie(digest=old.digest, at=self._clock()), expiry=expiry)
+        note = await self._note(old)
         session: M | None = None
         try:
             session = await self._repo.create(made)
@@ -179,3 +205,10 @@ class Adoption(Generic[M]):
                 return _SPENT
             raise
         return Adopted(str(credential))
+
+    async def _note(self, old: OldSession, sealed: str | None = None) -> AdoptedCookie:
+        left = old.seconds_left
+        expiry = None if left is None else Expiry(absolute=left + _MARGIN)
+        return await self._notes.create(
+            AdoptedCookie(digest=old.digest, at=self._clock(), sealed=sealed), expiry=expiry
+        )

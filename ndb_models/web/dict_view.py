@@ -18,7 +18,7 @@ shown is copied there before each use.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ndb_models.schema.model import SessionModel, take_over
 from ndb_models.web.viewed_class import ViewedClass
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
 
 M = TypeVar("M", bound=SessionModel)
+M_co = TypeVar("M_co", bound=SessionModel, covariant=True)
 
 
 class _Values(NamedTuple):
@@ -36,6 +37,15 @@ class _Values(NamedTuple):
     extras: dict[str, Any] | None
 
 
+class Visited(Protocol[M_co]):
+    """Knows the session of a request by now, or None."""
+
+    @property
+    def session(self) -> M_co | None:
+        """The session."""
+        ...
+
+
 class SessionView(dict[str, Any], Generic[M]):
     """A session as a dict. The docstring of the module tells what its keys are.
 
@@ -43,7 +53,7 @@ class SessionView(dict[str, Any], Generic[M]):
 
     Args:
         viewed: the class of sessions.
-        session: the session of the request; None if there is none.
+        visit: knows the session of the request, which may become another one by a login.
 
     Attributes:
         accessed: True once it was used. The flag has the name that it has in Starlette.
@@ -53,19 +63,36 @@ class SessionView(dict[str, Any], Generic[M]):
     accessed: bool = False
     modified: bool = False
 
-    def __init__(self, viewed: ViewedClass[M], session: M | None = None) -> None:
+    def __init__(self, viewed: ViewedClass[M], visit: Visited[M]) -> None:
         super().__init__()
         self._viewed = viewed
-        self.bind(session)
+        self._visit = visit
+        self._seen = visit.session
+        self.drop()
 
     # For the middleware
 
-    def bind(self, session: M | None) -> None:
-        """Show this session from now on, or none. Values that were gathered without a session are dropped."""
-        self._session = session
+    def drop(self) -> None:
+        """Forget values that were gathered in a draft."""
         self._draft: _Values | None = None
         self._has_removed = False
-        self._show()
+
+    @property
+    def _session(self) -> M | None:
+        """The session of the request by now. What was gathered before a login or a logout is forgotten."""
+        session = self._visit.session
+        if session is not self._seen:
+            self._seen = session
+            self.drop()
+        return session
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """The keys of a draft that is not settled."""
+        session, draft = self._session, self._draft
+        if draft is None:
+            return frozenset()
+        return frozenset(self._visible()) | frozenset({} if session is None else vars(session))
 
     @property
     def is_emptied(self) -> bool:
@@ -76,26 +103,25 @@ class SessionView(dict[str, Any], Generic[M]):
         """Return the model to store: the session's, or a new one for a visitor who wrote; None if there is neither.
 
         Do not store it if `is_emptied`. Values of extra keys take the form that JSON brings back: tuples become lists,
-        other keys of dicts strings. A new model stays a draft's until it is given to `bind`.
+        other keys of dicts strings. After a new model, the view stays at its draft until the visit has a session.
 
         Raises:
             UnstorableError: the values do not fit the class.
         """
-        values = self._values()
+        session, values = self._session, self._values()
         if values.extras:
             self._viewed.turn_into_json(values.extras)
         if self._draft is None or self.is_emptied:
-            return self._session
+            return session
         visible = self._visible()
-        if self._session is None:
+        if session is None:
             return self._viewed.made_of(visible) if visible else None
-        take_over(self._session, self._viewed.made_of(visible))
-        self.bind(self._session)
-        return self._session
+        take_over(session, self._viewed.made_of(visible))
+        self.drop()
+        return session
 
     def mark_accessed(self) -> None:
         """Note a use. Starlette calls this for each `request.session`."""
-        self.accessed = True
         self._show()
 
     def mark_modified(self) -> None:
@@ -105,16 +131,15 @@ class SessionView(dict[str, Any], Generic[M]):
     # What is shown
 
     def _values(self) -> _Values:
+        session = self._session
         if self._draft is not None:
             return self._draft
-        if self._session is not None:
-            return _Values(vars(self._session), self._session.__pydantic_extra__)
-        return _Values({}, None)
+        return _Values({}, None) if session is None else _Values(vars(session), session.__pydantic_extra__)
 
     def _drafted(self) -> _Values:
         """Return the draft. If there is none yet, it begins with the values of the session."""
+        values = self._values()
         if self._draft is None:
-            values = self._values()
             extras = {**(values.extras or {})} if self._viewed.is_open else None
             self._draft = _Values(
                 {name: values.fields[name] for name in self._viewed.fields if name in values.fields}, extras
@@ -133,6 +158,7 @@ class SessionView(dict[str, Any], Generic[M]):
 
     def _show(self) -> None:
         """Make the dict itself hold what is visible. Values that stay are left, for loops over the dict."""
+        self.accessed = True
         visible = self._visible()
         if len(visible) != super().__len__() or any(key not in visible for key in super().__iter__()):
             for key in [key for key in super().__iter__() if key not in visible]:

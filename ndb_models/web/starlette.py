@@ -7,7 +7,7 @@ concludes the visit as the answer begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -20,10 +20,14 @@ from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, UnavailableError
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.types import Clock
+from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
+from ndb_models.web.csrf_gate import CsrfGate, refuse
 from ndb_models.web.exchange import Exchange, is_from
-from ndb_models.web.http_errors import NotLoggedInError, SessionsUnavailableError
+from ndb_models.web.http_errors import CrossSiteError, NotLoggedInError, SessionsUnavailableError
 from ndb_models.web.sessions import GRACE, VisitedSessions
+from ndb_models.web.viewed_class import ViewedClass, viewed_class
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -61,16 +65,30 @@ class WebSessions(VisitedSessions[M]):
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
         save_if: Callable[[int], bool] = _is_success,
+        csrf: CsrfMode = True,
+        trusted_origins: Iterable[str] = (),
+        request_session: bool | None = None,
+        adopt: StarletteCookie | None = None,
         clock: Clock = wall_clock,
     ) -> None:
+        check = CsrfCheck(csrf, trusted_origins)
         super().__init__(
-            store, model, namespace=namespace, short=short, renew_every=renew_every, grace=grace, clock=clock
+            store,
+            model,
+            namespace=namespace,
+            short=short,
+            renew_every=renew_every,
+            grace=grace,
+            adopt=adopt,
+            clock=clock,
         )
         settings = CookieSettings() if cookie is None else cookie
         self.development: bool = development
         self.cookie: CookieSettings = settings.in_development if development else settings
         self.cookie_name: bytes = self.cookie.name.encode()
         self.save_if: Callable[[int], bool] = save_if
+        self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
+        self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
         self._has_warned = False
 
     # Dependencies
@@ -109,10 +127,12 @@ class WebSessions(VisitedSessions[M]):
 
         Raises:
             AnswerBegunError: the answer has begun.
+            CrossSiteError: a page of another site makes the request: 403. `trusted_origins=` lists those that may.
             SessionsUnavailableError: the store is away: 503.
             DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`.
         """
         visit = self._exchange(request).before_answer("login()")
+        self.refuse_cross_site(request.scope)
         try:
             return await self.login_visit(visit, session, remember=remember)
         except UnavailableError as exc:
@@ -130,6 +150,24 @@ class WebSessions(VisitedSessions[M]):
             return await self.logout_visit(visit)
         except UnavailableError as exc:
             raise SessionsUnavailableError(self.model.__name__) from exc
+
+    async def csrf_token(self, request: HTTPConnection) -> str:
+        """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
+
+        Each call returns another one; all hold as long as the session. Without a session it returns an empty text: a
+        request without a cookie needs no token.
+
+        Raises:
+            SessionsUnavailableError: the store is away: 503.
+        """
+        session = await self.optional(request)
+        return "" if session is None else draw_csrf_token(session.tkn)
+
+    def refuse_cross_site(self, scope: Scope) -> None:
+        """Raise `CrossSiteError` if a page of another site makes this request, which is about to get a session."""
+        reason = self.csrf.reason_to_refuse(scope)
+        if reason is not None:
+            raise CrossSiteError(self.model.__name__, reason)
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(_KEY, {}).get(self)
@@ -185,10 +223,16 @@ class SessionMiddleware:
         if kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        admitted = await self.sessions.csrf.admitted(scope, receive)
+        if admitted is None:
+            await refuse(scope, send)
+            return
         exchange = Exchange(self.sessions, scope, send)
         scope.setdefault(_KEY, {})[self.sessions] = exchange
+        if not await exchange.show_session():
+            return
         try:
-            await self.app(scope, receive, exchange.send)
+            await self.app(scope, admitted, exchange.send)
         except BaseException as exc:
             await exchange.fail()
             if exchange.is_answered and is_from(exc, exchange.failure):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -113,6 +113,49 @@ class ViewedClass(Generic[M]):
                     problems.append((key, _NO_JSON))
         if problems:
             raise UnstorableError(self.model.__name__, problems)
+
+
+def viewed_class(model: type[M], wanted: bool | None) -> ViewedClass[M] | None:
+    """Return the class as `request.session` shows it, or None if that is not wanted; by default an open class is.
+
+    Raises:
+        InvalidArgumentError: `wanted` is neither a bool nor None.
+    """
+    if wanted not in (True, False, None):
+        raise InvalidArgumentError("request_session= is True, False or None")
+    viewed = ViewedClass(model)
+    return viewed if wanted or (wanted is None and viewed.is_open) else None
+
+
+class RefusedSession:
+    """What `request.session` is where it is not wanted. Each use raises `InvalidArgumentError`."""
+
+    def mark_accessed(self) -> NoReturn:
+        """Refuse: Starlette calls this for each `request.session`."""
+        raise InvalidArgumentError(
+            "request.session is a dict over the session if that is wanted: WebSessions(..., request_session=True);"
+            " otherwise use Depends(sessions.current) or await sessions.optional(request)"
+        )
+
+    def __getitem__(self, key: str) -> NoReturn:
+        self.mark_accessed()
+
+    def __setitem__(self, key: str, value: object) -> NoReturn:
+        self.mark_accessed()
+
+    def __contains__(self, key: object) -> NoReturn:
+        self.mark_accessed()
+
+    def __iter__(self) -> NoReturn:
+        self.mark_accessed()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.mark_accessed()
+
+
+REFUSED: Final = RefusedSession()
 
 
 def _is_json(value: Any) -> bool:

@@ -202,6 +202,6 @@ def test_mistakes_are_refused_by_name(arguments: tuple[Any, ...], options: dict[
 
 def test_the_old_cookie_is_cleared_with_the_attributes_that_it_had() -> None:
     header = StarletteCookie("a", cookie="app", path="/x", same_site="none", https_only=True, domain="e.example")
-    assert header.clearing_header == (
+    assert header.removing_header == (
         b"app=null; path=/x; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=none; secure; domain=e.example"
     )
