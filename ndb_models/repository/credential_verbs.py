@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from ndb_models.credentials import Credential, is_current
+from ndb_models.credentials import Credential
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.opened import OpenedSession
@@ -108,11 +108,10 @@ class CredentialVerbs(CoreVerbs[M]):
             return None
         tkn, names = credential.tkn, self._codec.names
         at_once = not self._codec.open and self._access.is_one_read(names)
-        read = await self._credentials.opened_by(credential, names if at_once else ())
-        if read is None or read.envelope is None:
+        found = await self._credentials.opened_by(credential, names if at_once else ())
+        if found is None:
             return None
-        envelope = read.envelope
-        secret = envelope.secret
+        read, envelope, is_current = found
         try:
             if not at_once:
                 session = await self.get(tkn)
@@ -122,14 +121,8 @@ class CredentialVerbs(CoreVerbs[M]):
                 session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
-        return OpenedSession(
-            session,
-            is_current(credential, secret),
-            secret.issued if secret is not None else 0,
-            envelope.idle,
-            envelope.absolute,
-            envelope.own,
-        )
+        issued = 0 if envelope.secret is None else envelope.secret.issued
+        return OpenedSession(session, is_current, issued, envelope.idle, envelope.absolute, envelope.own)
 
 
 def _milliseconds(grace: timedelta | float) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 import msgspec
 
 from ndb_models.client import NdbClient
-from ndb_models.credentials import Credential, draw_credential, is_current, opens, renewed
+from ndb_models.credentials import Credential, Opens, draw_credential, is_current, opens, renewed
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
@@ -19,7 +18,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.json_text import ObjectText
-from ndb_models.schema.envelope import RESERVED_KEY, read_envelope, rewritten
+from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, rewritten
 from ndb_models.schema.tracking import with_login
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.locks import RESERVED_KEYS
@@ -43,17 +42,22 @@ class SessionCredentials:
         self._client = client
         self._access = access
 
-    async def opened_by(self, credential: Credential, names: tuple[str, ...]) -> Read | None:
+    async def opened_by(self, credential: Credential, names: tuple[str, ...]) -> tuple[Read, Envelope, bool] | None:
         """Return the keys with these names, of the session that a credential opens; None if it opens none.
 
-        This is one read, which extends the expiry only where the server cannot read otherwise.
+        With them, the session's reserved key, and True if the credential has the current secret of the session. This is
+        one read, which extends the expiry only where the server cannot read otherwise.
         """
-        read = None
-        with contextlib.suppress(SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
+        read = envelope = None
+        try:
             read = await self._access.read(credential.tkn, names, UPKEEP)
-        envelope = read.envelope if read is not None else None
-        digests = envelope.secret if envelope is not None else None
-        return read if opens(credential, digests, self._access.lifetimes.now()) else None
+            envelope = read.envelope
+        except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
+            pass
+        found = opens(credential, None if envelope is None else envelope.secret, self._access.lifetimes.now())
+        if read is None or envelope is None or found is Opens.NOTHING:
+            return None
+        return read, envelope, found is Opens.AS_CURRENT
 
     async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:
         """Give a session a new credential, and return it. Counts as a write.

@@ -26,13 +26,25 @@ M = TypeVar("M", bound=SessionModel)
 class Exchange(Generic[M]):
     """One request and its answer."""
 
-    __slots__ = ("_has_begun", "_prepared", "_scope", "_send", "_sessions", "_view", "failure", "is_answered", "visit")
+    __slots__ = (
+        "_has_begun",
+        "_is_streaming",
+        "_prepared",
+        "_scope",
+        "_send",
+        "_sessions",
+        "_view",
+        "failure",
+        "is_answered",
+        "visit",
+    )
 
     def __init__(self, sessions: WebSessions[M], scope: Scope, send: Send) -> None:
         self._sessions = sessions
         self._scope = scope
         self._send = send
         self._has_begun = False
+        self._is_streaming = False
         self._prepared: RunningVisit[M] | None = None
         self._view: SessionView[M] | None = None
         self.visit: RunningVisit[M] | None = None
@@ -78,20 +90,38 @@ class Exchange(Generic[M]):
 
     async def send(self, message: Message) -> None:
         """Send a message of the application. The visit is concluded before the first one."""
+        kind = message["type"]
         if self._has_begun:
             if self.failure is not None:
                 raise self.failure
+            if kind == "http.response.body" and self.visit is not None:
+                self._refuse_changes_in_stream(self.visit, is_last=not message.get("more_body", False))
             await self._send(message)
             return
-        kind = message["type"]
-        if kind in _BEGINNINGS:
-            self._has_begun = True
-            visit = self.touched() if self._view is not None and self._view.accessed else self.visit
-            if visit is not None:
-                await self._conclude(visit, message.get("status", _BEGINNINGS[kind]))
-                if kind != "websocket.close":
-                    message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
-        await self._send(message)
+        if kind not in _BEGINNINGS:
+            await self._send(message)
+            return
+        self._has_begun = True
+        visit = self.touched() if self._view is not None and self._view.accessed else self.visit
+        if visit is None:
+            await self._send(message)
+            return
+        await self._conclude(visit, message.get("status", _BEGINNINGS[kind]))
+        if kind != "websocket.close":
+            message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
+        try:
+            await self._send(message)
+        except BaseException:
+            await self._sessions.undo(visit)
+            raise
+        visit.done()
+
+    def _refuse_changes_in_stream(self, visit: RunningVisit[M], *, is_last: bool) -> None:
+        """Refuse late changes before the end of a stream, so that its client notices that something failed."""
+        if not is_last:
+            self._is_streaming = True
+        elif self._is_streaming:
+            self._refuse_late_changes(visit)
 
     async def _conclude(self, visit: RunningVisit[M], status: int) -> None:
         try:
@@ -152,20 +182,25 @@ class Exchange(Generic[M]):
 
     def _set_cookie(self, visit: RunningVisit[M]) -> bytes | None:
         change = visit.cookie
-        if change is CookieChange.NONE:
+        if change is CookieChange.NONE or (change is CookieChange.CLEAR_IF_ALONE and not self._is_alone()):
             return None
         cookie = self._sessions.cookie
         if cookie.secure and self._scope["scheme"] in ("http", "ws"):
             self._sessions.warn_of_plain_http()
-        if change is CookieChange.CLEAR:
+        if change is not CookieChange.SET:
             return cookie.clearing_header
         return cookie.header(str(visit.credential), visit.max_age)
+
+    def _is_alone(self) -> bool:
+        """Return False if the page that makes this request may make others at the same time, such as a login."""
+        modes = [value for name, value in self._scope["headers"] if name == b"sec-fetch-mode"]
+        return modes in ([], [b"navigate"])
 
     async def fail(self) -> None:
         """End what the request began, unless the visit was concluded."""
         if self.visit is not None and not self._has_begun:
             self._has_begun = True
-            await self._sessions.conclude(self.visit, succeeded=False)
+            await self._sessions.undo(self.visit)
 
     async def end(self) -> None:
         """Refuse changes that came too late to be stored.
@@ -173,19 +208,22 @@ class Exchange(Generic[M]):
         Raises:
             ChangedTooLateError: there are some.
         """
-        visit = self.visit
-        if visit is None and self._view is not None and self._view.pending:
-            visit = self.touched()
-        if visit is None:
+        if self.visit is None and self._view is not None and self._view.pending:
+            self.touched()
+        if self.visit is None:
             return
-        if not self._has_begun:
+        if self._has_begun:
+            self._refuse_late_changes(self.visit)
+        else:
             await self.fail()
-            return
+
+    def _refuse_late_changes(self, visit: RunningVisit[M]) -> None:
         changed = self._sessions.changed_since(visit)
         if self._view is not None:
             changed |= self._view.pending
         if changed:
             session = visit.session
+            visit.unsaved = None
             raise ChangedTooLateError(self._sessions.model.__name__, None if session is None else session.tkn, changed)
 
 

@@ -31,5 +31,5 @@ class RunningVisit(Visit[M]):
         """The stored keys of the session when it was opened."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
-        self.unsaved: frozenset[str] = _NO_FIELDS
-        """The changes that were not stored, since the request failed."""
+        self.unsaved: frozenset[str] | None = _NO_FIELDS
+        """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""

@@ -19,6 +19,7 @@ from ndb_models.errors import (
     NdbError,
     SessionGoneError,
     UnavailableError,
+    UnstorableError,
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
@@ -185,25 +186,37 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if not visit.is_known:
             return
         if not succeeded:
-            visit.unsaved = _NO_FIELDS if visit.session is None else self.repo.unsaved(visit.session)
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = self._unsaved_of_failed(visit.session)
             return
         try:
             changed = self._changed(visit)
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
         except BaseException as exc:
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = None
             if isinstance(exc, SessionGoneError):
-                visit.lose()
+                visit.lose(exc.tkn)
             if isinstance(exc, UnavailableError):
                 self.note_outage(exc)
             raise
-        visit.done()
+
+    async def undo(self, visit: RunningVisit[M]) -> None:
+        """End the sessions that a request began. If the caller is cancelled, that goes on in the background."""
+        ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
+        if ending:
+            await asyncio.wait(ending)
+
+    def _unsaved_of_failed(self, session: M | None) -> frozenset[str] | None:
+        try:
+            return _NO_FIELDS if session is None else self.repo.unsaved(session)
+        except UnstorableError:
+            return None
 
     def changed_since(self, visit: RunningVisit[M]) -> frozenset[str]:
         """Return the fields of a concluded visit that changed since it was concluded."""
-        if visit.session is None:
+        if visit.session is None or visit.unsaved is None:
             return _NO_FIELDS
         return self.repo.unsaved(visit.session) - visit.unsaved
 
@@ -217,11 +230,6 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
         return changed
-
-    async def _end(self, sessions: Sequence[M]) -> None:
-        """End sessions again. If the caller is cancelled meanwhile, that goes on in the background."""
-        for session in sessions:
-            await asyncio.wait([self.client.in_background(self.repo.delete(session.tkn))])
 
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short

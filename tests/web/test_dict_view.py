@@ -7,8 +7,9 @@ import json
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,8 @@ from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionModel
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.web.dict_view import SessionView
 from ndb_models.web.viewed_class import ViewedClass
+
+M = TypeVar("M", bound=SessionModel)
 
 
 class Free(SessionModel, schema="web.view.free", extra="allow"):
@@ -43,8 +46,19 @@ CART: Final = ViewedClass(Cart)
 ACCOUNT: Final = ViewedClass(Account)
 
 
+@dataclass
+class Visit(Generic[M]):
+    """Knows the session of a request."""
+
+    session: M | None
+
+
+def shown(viewed: ViewedClass[M], session: M | None = None) -> SessionView[M]:
+    return SessionView(viewed, Visit(session))
+
+
 def free(**values: object) -> SessionView[Free]:
-    return SessionView(FREE, Free.model_validate(values))
+    return shown(FREE, Free.model_validate(values))
 
 
 async def stored(client: NdbClient, view: SessionView[Any], model: type[SessionModel]) -> Any:
@@ -56,14 +70,14 @@ async def stored(client: NdbClient, view: SessionView[Any], model: type[SessionM
 
 
 def test_the_fields_and_the_extra_keys_are_its_keys() -> None:
-    view = SessionView(ACCOUNT, Account.model_validate({"user": "ada", "theme": "dark", "_state_x": {"a": 1}}))
+    view = shown(ACCOUNT, Account.model_validate({"user": "ada", "theme": "dark", "_state_x": {"a": 1}}))
     assert view == {"user": "ada", "theme": "dark", "_state_x": {"a": 1}}
     assert [*view] == ["user", "theme", "_state_x"]
 
 
 def test_changes_are_seen_both_ways_nested_ones_too() -> None:
     session = Account.model_validate({"user": "ada", "cart": {"apple": 1}})
-    view = SessionView(ACCOUNT, session)
+    view = shown(ACCOUNT, session)
     view["user"] = "eve"
     view["cart"]["pear"] = 2
     view["more"] = [1]
@@ -82,7 +96,7 @@ def test_a_value_that_was_put_in_may_be_changed_afterwards() -> None:
 
 
 def test_a_field_at_its_default_counts_as_absent() -> None:
-    view = SessionView(CART, Cart(visits=1))
+    view = shown(CART, Cart(visits=1))
     assert view == {"visits": 1}
     assert "user" not in view
     assert view.get("user", "nobody") == "nobody"
@@ -97,7 +111,7 @@ def test_a_field_at_its_default_counts_as_absent() -> None:
 
 def test_what_is_put_into_a_default_value_is_kept() -> None:
     session = Cart()
-    view = SessionView(CART, session)
+    view = shown(CART, session)
     assert view["user"] is None
     view["items"]["apple"] = 1
     view["seen"].append("apple")
@@ -107,13 +121,13 @@ def test_what_is_put_into_a_default_value_is_kept() -> None:
 
 
 def test_equal_values_of_other_types_are_no_default() -> None:
-    view = SessionView(CART, Cart())
+    view = shown(CART, Cart())
     view["visits"] = False
     assert "visits" in view
 
 
 def test_a_visitor_who_only_reads_gets_no_session() -> None:
-    view = SessionView(CART)
+    view = shown(CART)
     assert view == {}
     assert view.get("user") is None
     assert view["items"] == {}
@@ -126,20 +140,20 @@ def test_a_visitor_who_only_reads_gets_no_session() -> None:
 
 
 def test_a_visitor_who_writes_gets_one() -> None:
-    view = SessionView(CART)
+    view = shown(CART)
     view["visits"] = 1
     view["items"]["apple"] = 1
     assert view.settled() == Cart(visits=1, items={"apple": 1})
 
 
 def test_a_visitor_who_only_changes_a_nested_value_gets_one() -> None:
-    view = SessionView(CART)
+    view = shown(CART)
     view["items"]["apple"] = 1
     assert view.settled() == Cart(items={"apple": 1})
 
 
 def test_a_visitor_who_takes_back_everything_gets_none() -> None:
-    view = SessionView(ACCOUNT)
+    view = shown(ACCOUNT)
     view["user"] = "ada"
     view["other"] = 1
     view.clear()
@@ -148,7 +162,7 @@ def test_a_visitor_who_takes_back_everything_gets_none() -> None:
 
 
 def test_a_draft_that_does_not_fit_is_refused_by_name_without_its_values() -> None:
-    view = SessionView(ACCOUNT)
+    view = shown(ACCOUNT)
     view["theme"] = "canary"
     with pytest.raises(UnstorableError, match=r"Account cannot be stored: user") as caught:
         view.settled()
@@ -160,7 +174,7 @@ def test_a_draft_is_validated_by_names_not_by_aliases() -> None:
     class Renamed(SessionModel, schema="web.view.renamed"):
         user: Annotated[str, Field(alias="userName")] = ""
 
-    view = SessionView(ViewedClass(Renamed))
+    view = shown(ViewedClass(Renamed))
     view["user"] = "ada"
     settled = view.settled()
     assert settled is not None
@@ -174,7 +188,7 @@ def test_a_validator_that_raises_any_error_refuses_a_draft() -> None:
         def model_post_init(self, context: object, /) -> None:
             raise RuntimeError("canary")
 
-    view = SessionView(ViewedClass(Fragile))
+    view = shown(ViewedClass(Fragile))
     view["user"] = "ada"
     with pytest.raises(UnstorableError, match="RuntimeError") as caught:
         view.settled()
@@ -195,17 +209,17 @@ def test_a_session_that_was_emptied_is_to_be_ended() -> None:
             view.popitem()
 
     for empty in (clear, pop_all, pop_items):
-        for view in (free(a=1, b=2), SessionView(CART, Cart(visits=1)), SessionView(ACCOUNT, Account(user="ada"))):
+        for view in (free(a=1, b=2), shown(CART, Cart(visits=1)), shown(ACCOUNT, Account(user="ada"))):
             empty(view)
             assert view.is_emptied
             assert view == {}
-    view = SessionView(CART, Cart())
+    view = shown(CART, Cart())
     view.clear()
     assert view.is_emptied
 
 
 def test_a_session_that_holds_nothing_is_not_ended_for_that() -> None:
-    view = SessionView(CART, Cart())
+    view = shown(CART, Cart())
     assert not view.is_emptied
     view["visits"] = 1
     assert not view.is_emptied
@@ -213,7 +227,7 @@ def test_a_session_that_holds_nothing_is_not_ended_for_that() -> None:
 
 def test_a_session_that_is_cleared_and_filled_anew_stays() -> None:
     session = Account.model_validate({"user": "ada", "theme": "dark", "old": 1})
-    view = SessionView(ACCOUNT, session)
+    view = shown(ACCOUNT, session)
     view.clear()
     assert session.user == "ada"  # the model stays whole until the answer begins
     view["user"] = "eve"
@@ -226,7 +240,7 @@ def test_a_session_that_is_cleared_and_filled_anew_stays() -> None:
 
 def test_a_session_without_a_required_field_is_refused() -> None:
     session = Account.model_validate({"user": "ada", "theme": "dark"})
-    view = SessionView(ACCOUNT, session)
+    view = shown(ACCOUNT, session)
     del view["user"]
     assert view == {"theme": "dark"}
     with pytest.raises(KeyError):
@@ -237,13 +251,30 @@ def test_a_session_without_a_required_field_is_refused() -> None:
 
 
 def test_another_session_is_shown_from_a_login_on() -> None:
-    view = SessionView(ACCOUNT)
+    visit = Visit[Account](None)
+    view = SessionView(ACCOUNT, visit)
     view["old"] = 1
-    view.bind(Account(user="ada"))
+    visit.session = Account(user="ada")
     assert view == {"user": "ada"}
-    view.bind(None)
+    view.clear()
+    visit.session = None
     assert view == {}
     assert view.settled() is None
+    assert not view.is_emptied
+
+
+def test_a_draft_that_is_not_settled_is_pending() -> None:
+    view = shown(ACCOUNT)
+    assert view.pending == set()
+    view["user"] = "ada"
+    assert view.pending == {"user"}
+    view.drop()
+    assert view.pending == set()
+    view = shown(ACCOUNT, Account(user="ada"))
+    view["theme"] = "dark"
+    assert view.pending == set()
+    del view["user"]
+    assert "user" in view.pending
 
 
 @pytest.mark.parametrize("key", [1, None, ("a",), b"a"])
@@ -258,18 +289,18 @@ def test_keys_are_strings(key: Any) -> None:
 
 
 def test_a_class_that_is_not_open_takes_its_fields_alone() -> None:
-    view = SessionView(CART)
+    view = shown(CART)
     with pytest.raises(InvalidArgumentError, match=r"Cart has no field 'colour'.*extra=\"allow\""):
         view["colour"] = "red"
     with pytest.raises(InvalidArgumentError, match="colour"):
-        SessionView(CART, Cart())["colour"] = "red"
+        shown(CART, Cart())["colour"] = "red"
 
 
 def test_what_is_not_stored_cannot_be_set() -> None:
     class Partly(SessionModel, schema="web.view.partly", extra="allow"):
         hidden: Annotated[int, Field(exclude=True)] = 0
 
-    view = SessionView(ViewedClass(Partly), Partly(hidden=1))
+    view = shown(ViewedClass(Partly), Partly(hidden=1))
     assert view == {}
     for key in ("hidden", RESERVED_KEY):
         with pytest.raises(InvalidArgumentError, match="not stored"):
@@ -280,7 +311,7 @@ def test_a_frozen_field_stays_as_it_is() -> None:
     class Fixed(SessionModel, schema="web.view.fixed"):
         user: Annotated[str, Field(frozen=True)] = ""
 
-    view = SessionView(ViewedClass(Fixed), Fixed(user="ada"))
+    view = shown(ViewedClass(Fixed), Fixed(user="ada"))
     with pytest.raises(ValidationError, match="frozen"):
         view["user"] = "eve"
     assert view == {"user": "ada"}
@@ -288,11 +319,11 @@ def test_a_frozen_field_stays_as_it_is() -> None:
 
 def test_names_of_the_model_itself_are_keys_like_others() -> None:
     names = ["tkn", "is_saved", "copy", "model_dump", "model_fields_set", "__class__", "_private", "__dict__", ""]
-    view = SessionView(FREE)
+    view = shown(FREE)
     view.update(dict.fromkeys(names, 1))
     settled = view.settled()
     assert settled is not None
-    assert SessionView(FREE, settled) == dict.fromkeys(names, 1)
+    assert shown(FREE, settled) == dict.fromkeys(names, 1)
     view = free(a=1)
     view.update(dict.fromkeys(names, 1))
     assert view == {"a": 1, **dict.fromkeys(names, 1)}
@@ -305,16 +336,16 @@ async def test_any_extra_key_comes_back_from_the_store(client: NdbClient) -> Non
         "with space.and:colon": None,
         "ключ": [],
     }
-    view = SessionView(FREE)
+    view = shown(FREE)
     view.update(values)
-    assert SessionView(FREE, await stored(client, view, Free)) == values
+    assert shown(FREE, await stored(client, view, Free)) == values
 
 
 async def test_values_of_extra_keys_come_back_as_from_a_cookie(client: NdbClient) -> None:
     class Word(str):
         __slots__ = ()
 
-    view = SessionView(FREE)
+    view = shown(FREE)
     view["messages"] = [("info", Word("hi"))]
     view["counts"] = {7: 2, None: 3, True: (4,)}
     view["ordered"] = OrderedDict(a=1)
@@ -324,7 +355,7 @@ async def test_values_of_extra_keys_come_back_as_from_a_cookie(client: NdbClient
 
 async def test_values_that_are_no_json_are_refused_by_name(client: NdbClient) -> None:
     for value in (datetime.now(UTC), {1, 2}, b"\xff", object(), float("nan")):
-        view = SessionView(FREE)
+        view = shown(FREE)
         view["moment"] = {"at": value}
         with pytest.raises(UnstorableError, match="moment"):
             await stored(client, view, Free)
@@ -335,10 +366,10 @@ async def test_values_of_a_declared_type_keep_it(client: NdbClient) -> None:
         __pydantic_extra__: dict[str, tuple[int, ...]]
         last: datetime | None = None
 
-    view, now = SessionView(ViewedClass(Moments)), datetime(2024, 5, 1, tzinfo=UTC)
+    view, now = shown(ViewedClass(Moments)), datetime(2024, 5, 1, tzinfo=UTC)
     view["last"] = now
     view["other"] = (1, 2)
-    assert SessionView(ViewedClass(Moments), await stored(client, view, Moments)) == {"last": now, "other": (1, 2)}
+    assert shown(ViewedClass(Moments), await stored(client, view, Moments)) == {"last": now, "other": (1, 2)}
 
 
 def test_it_works_where_code_looks_into_the_dict_itself() -> None:
@@ -413,7 +444,7 @@ def outcome(act: Callable[..., Any], arguments: tuple[Any, ...]) -> object:
 def test_an_open_session_does_what_starlettes_does(
     start: dict[str, Any] | None, operations: list[tuple[str, tuple[Any, ...]]]
 ) -> None:
-    view = SessionView(FREE) if start is None else free(**copy.deepcopy(start))
+    view = shown(FREE) if start is None else free(**copy.deepcopy(start))
     cookie = Session(copy.deepcopy(start or {}))
     for name, arguments in operations:
         assert outcome(getattr(view, name), arguments) == outcome(getattr(cookie, name), arguments), name
