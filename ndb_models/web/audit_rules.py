@@ -206,10 +206,9 @@ def _csrf_token(given: AuditedSettings, _: Aal) -> Judged | None:
     if given.csrf == "off":
         return None
     if given.csrf == "token":
-        return _met("a token that is bound to the session")
+        return _met("requests that show no origin need a token, which is bound to the session")
     return _advised(
-        "requests are checked by their origin, without a token",
-        "csrf='token' if old browsers are served, or NIST is to be met to the letter",
+        "requests that show no origin pass, as of old browsers", "csrf='token' asks them for a token of their session"
     )
 
 
@@ -336,14 +335,14 @@ def _written(seconds: int) -> str:
 
 RULES: Final = (
     Rule("development", ("ASVS 3.3.1", "ASVS 3.3.3", "NIST 5.1 (4)"), _development),
-    Rule("secure", ("ASVS 3.3.1", "NIST 5.1.1 (1)", "sheet: Secure"), _secure),
+    Rule("secure", ("ASVS 3.3.1", "NIST 5.1 (4)", "NIST 5.1.1 (1)", "sheet: Secure"), _secure),
     Rule("host-prefix", ("ASVS 3.3.3", "NIST 5.1.1 (2)", "NIST 5.1.1 (5)", "sheet: Domain and Path"), _host_prefix),
     Rule("http-only", ("ASVS 3.3.4", "NIST 5.1.1 (3)", "sheet: HttpOnly"), _http_only),
     Rule("same-site", ("ASVS 3.3.2", "NIST 5.1.1 (6)", "sheet: SameSite"), _same_site),
     Rule("cookie-size", ("ASVS 3.3.5",), _cookie_size),
     Rule("cookie-scope", ("sheet: Several cookies",), _cookie_scope),
-    Rule("absolute", ("ASVS 7.3.2", "NIST 5.2", "sheet: Absolute timeout"), _absolute),
-    Rule("idle", ("ASVS 7.3.1", "NIST 5.2", "sheet: Idle timeout"), _idle),
+    Rule("absolute", ("ASVS 7.1.1", "ASVS 7.3.2", "NIST 5.1 (5)", "NIST 5.2", "sheet: Absolute timeout"), _absolute),
+    Rule("idle", ("ASVS 7.1.1", "ASVS 7.3.1", "NIST 5.1 (5)", "NIST 5.2", "sheet: Idle timeout"), _idle),
     Rule("browser-end", ("NIST 5.1 persistence", "sheet: Expires and Max-Age"), _persistent),
     Rule("renewal", ("ASVS 7.2.4", "sheet: Renewal at a change of rights"), _renewal),
     Rule("renewal-by-time", ("sheet: Renewal timeout",), _renewal_by_time),
@@ -351,8 +350,8 @@ RULES: Final = (
     Rule("all-sessions", ("ASVS 7.4.2", "ASVS 7.4.3", "ASVS 7.4.5"), _all_sessions),
     Rule("devices", ("ASVS 7.5.1", "ASVS 7.5.2", "ASVS 7.5.3", "sheet: Simultaneous sessions"), _devices),
     Rule("concurrent", ("ASVS 7.1.2",), _concurrent),
-    Rule("csrf", ("ASVS 3.5.1", "ASVS 4.4.2"), _csrf),
-    Rule("csrf-token", ("NIST 5.1 forgery",), _csrf_token),
+    Rule("csrf", ("ASVS 3.5.1", "ASVS 4.4.2", "NIST 5.1 forgery"), _csrf),
+    Rule("csrf-token", ("ASVS 3.5.1",), _csrf_token),
     Rule("trusted-origins", ("ASVS 3.5.1",), _trusted_origins),
     Rule("cors", ("ASVS 3.4.2",), _cors),
     Rule("adopted", ("ASVS 7.2.3", "ASVS 11.2.3"), _adopted),

@@ -117,8 +117,8 @@ def store_settings(uri: str) -> StoreSettings:
     """Return what a URI tells of a store. No credentials are kept."""
     parts = urlsplit(uri)
     authority = parts.netloc.rpartition("@")[2]
-    if parts.scheme in ("memory", "sqlite", ""):
-        return StoreSettings(f"{parts.scheme or 'unknown'}://", parts.scheme)
+    if parts.scheme in ("memory", "sqlite"):
+        return StoreSettings(f"{parts.scheme}://{parts.netloc}{parts.path}", parts.scheme)
     hosts = tuple(_host_of(each) for each in authority.split(","))
     return StoreSettings(f"{parts.scheme}://{authority}", parts.scheme, hosts)
 

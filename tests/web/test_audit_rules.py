@@ -211,8 +211,8 @@ def test_a_secret_is_judged_by_its_length_and_its_alphabet(secret: str | bytes, 
     [
         ("ws://user:hunter2@sessions.example.org:1987/", "ws://sessions.example.org:1987"),
         ("redis+cluster://:hunter2@a:1,b:2/0?password=hunter2", "redis+cluster://a:1,b:2"),
-        ("sqlite:///var/hunter2.db", "sqlite://"),
-        ("memory://hunter2", "memory://"),
+        ("sqlite:///sessions.db?key=hunter2", "sqlite:///sessions.db"),
+        ("memory://?key=hunter2", "memory://"),
     ],
 )
 def test_no_credentials_of_a_store_are_kept(uri: str, shown: str) -> None:
