@@ -350,7 +350,7 @@ RULES: Final = (
     Rule("all-sessions", ("ASVS 7.4.2", "ASVS 7.4.3", "ASVS 7.4.5"), _all_sessions),
     Rule("devices", ("ASVS 7.5.1", "ASVS 7.5.2", "ASVS 7.5.3", "sheet: Simultaneous sessions"), _devices),
     Rule("concurrent", ("ASVS 7.1.2",), _concurrent),
-    Rule("csrf", ("ASVS 3.5.1", "ASVS 4.4.2", "NIST 5.1 forgery"), _csrf),
+    Rule("csrf", ("ASVS 3.5.1", "ASVS 4.4.2"), _csrf),
     Rule("csrf-token", ("ASVS 3.5.1",), _csrf_token),
     Rule("trusted-origins", ("ASVS 3.5.1",), _trusted_origins),
     Rule("cors", ("ASVS 3.4.2",), _cors),

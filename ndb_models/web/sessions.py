@@ -274,6 +274,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
 
+    @property
+    def grace(self) -> timedelta:
+        """The time for which a replaced cookie still works."""
+        return self._grace if isinstance(self._grace, timedelta) else timedelta(seconds=self._grace)
+
     def user_field(self) -> str:
         """Return the field that names the user.
 

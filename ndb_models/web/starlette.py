@@ -6,14 +6,16 @@ concludes the visit as the answer begins.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
@@ -28,6 +30,7 @@ from ndb_models.web.exchange import Exchange, is_from
 from ndb_models.web.http_errors import CrossSiteError, NotLoggedInError, SessionsUnavailableError
 from ndb_models.web.sessions import GRACE, VisitedSessions
 from ndb_models.web.viewed_class import ViewedClass, viewed_class
+from ndb_models.web.watching import bound
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -168,6 +171,32 @@ class WebSessions(VisitedSessions[M]):
         reason = self.csrf.reason_to_refuse(scope)
         if reason is not None:
             raise CrossSiteError(self.model.__name__, reason)
+
+    def bound(self, websocket: WebSocket, *, poll: float = 1.0) -> AbstractAsyncContextManager[M]:
+        """Bind a WebSocket to its session: when the session ends, the body is cancelled and the socket closed.
+
+            await websocket.accept()
+            async with sessions.bound(websocket) as session:
+                async for text in websocket.iter_text(): ...
+
+        The code is 4401, which scripts see as `event.code`. The program goes on behind the block: the end is no error.
+        An end by this process is noticed at once, others within `poll` seconds. All sockets share the requests of
+        `Repository.ended`. Messages on the socket do not count as use of the session: `await sessions.repo.touch(...)`.
+
+        A socket without a session is accepted and closed with 4401, since scripts are told no reason for a handshake
+        that was refused. While the store is away, open sockets stay, and new ones are closed with 1013.
+
+        Args:
+            websocket: accepted or not.
+            poll: seconds between two looks at the store.
+
+        Raises (when entered):
+            WebSocketException: there is no session, or the store is away. Starlette closes the socket.
+
+        Raises (when left):
+            NotConnectedError, ResponseError: the session cannot be watched any more. The socket is closed with 1011.
+        """
+        return bound(websocket, self.optional, functools.partial(self.repo.ended, poll=poll))
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(_KEY, {}).get(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, TypeVar
@@ -33,7 +33,7 @@ async def bound(
     websocket: WebSocket,
     read: Callable[[WebSocket], Awaitable[_M | None]],
     ended: Callable[[_M], Awaitable[SessionEnd]],
-) -> AsyncIterator[_M]:
+) -> AsyncGenerator[_M]:
     """Give the session to a body, and cancel the body when the session ends.
 
     Without a session, the socket is accepted and then closed: a browser tells a script no reason for a handshake that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,17 @@ async def settle() -> None:
     """Let everything happen that waits for nothing but its turn."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object], clock: MovableClock | None = None) -> None:
+    """Wait until something is true that comes over a connection. The clock moves on meanwhile."""
+    async with asyncio.timeout(GUARD):
+        for _ in itertools.count():
+            await asyncio.sleep(0.01)
+            if condition():
+                return
+            if clock is not None:
+                clock.advance(1)
 
 
 class Socket:
@@ -75,12 +87,19 @@ class Socket:
         return 1006 if "websocket.http.response.start" in kinds else None
 
     @property
+    def is_open(self) -> bool:
+        """True until the application closes it."""
+        return self.code is None
+
+    @property
     def texts(self) -> list[str]:
         """What the application has said."""
         return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
 
-    async def ended(self) -> None:
+    async def ended(self, clock: MovableClock | None = None) -> None:
         """Wait until the application is done with it. Raises as the application."""
+        if clock is not None:
+            await until(self.task.done, clock)
         async with asyncio.timeout(GUARD):
             await self.task
 

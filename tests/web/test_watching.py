@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -17,10 +17,10 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.testing import MovableClock
-from ndb_models.web.watching import bound
+from ndb_models.web import SessionMiddleware, WebSessions
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
-from tests.web.sockets import Socket, settle
+from tests.web.sockets import Socket, settle, until
 
 Endpoint = Callable[[WebSocket], Awaitable[None]]
 
@@ -29,23 +29,12 @@ class Visitor(SessionModel, schema="bound", expiry=Expiry(idle=60, absolute=100)
     name: str = ""
 
 
-class Sessions:
-    def __init__(self, client: NdbClient) -> None:
-        self.repo = Repository(client, Visitor)
-
-    async def optional(self, websocket: WebSocket) -> Visitor | None:
-        return await self.repo.authenticate(websocket.cookies.get("__Host-session"))
-
-    def bound(self, websocket: WebSocket) -> AbstractAsyncContextManager[Visitor]:
-        return bound(websocket, self.optional, self.repo.ended)
-
-
 class World:
     """An application whose sockets say what they hear, and a session."""
 
     def __init__(self, client: NdbClient) -> None:
         self.client = client
-        self.sessions = Sessions(client)
+        self.sessions = WebSessions(client, Visitor)
         self.repo = self.sessions.repo
         self.ends: list[str] = []
         self.session = Visitor()
@@ -68,7 +57,10 @@ class World:
             raise
 
     def open(self, endpoint: Endpoint | None = None, **options: Any) -> Socket:
-        app = Starlette(routes=[WebSocketRoute("/", endpoint or self.echo)])
+        app = Starlette(
+            routes=[WebSocketRoute("/", endpoint or self.echo)],
+            middleware=[Middleware(SessionMiddleware, sessions=self.sessions)],
+        )
         options.setdefault("headers", {"cookie": self.cookie} if self.cookie else {})
         return Socket(app, **options)
 
@@ -363,16 +355,13 @@ async def test_a_store_that_is_away_is_no_end(
         world = World(client)
         await world.log_in()
         socket = world.open()
-        while "SH_INFO" not in engine.commands():
-            await asyncio.sleep(0.01)
+        await until(lambda: "SH_INFO" in engine.commands())
         await server.stop()
-        while "gives no answer" not in caplog.text:
-            clock.advance(1)
-            await asyncio.sleep(0.05)
+        await until(lambda: "gives no answer" in caplog.text, clock)
         socket.say("still there?")
         await settle()
         assert socket.texts == ["billy: still there?"]
-        assert socket.code is None
+        assert socket.is_open
         assert [each.levelname for each in caplog.records if "gives no answer" in each.message] == ["WARNING"]
         late = world.open()  # and nobody is told to log in
         await late.ended()
@@ -380,9 +369,6 @@ async def test_a_store_that_is_away_is_no_end(
         server = NdbServer(engine, ServerOptions(port=port))
         await server.start()
         await (await elsewhere(engine)).delete(world.session.tkn)
-        while socket.code is None:
-            clock.advance(1)
-            await asyncio.sleep(0.05)
+        await socket.ended(clock)
         assert socket.code == 4401
-        await socket.ended()
     await server.stop()
