@@ -80,7 +80,7 @@ class AuditedSettings:
         user_lookup: the field that finds all sessions of a user; `user_limit`: the most sessions it allows.
         is_tracked: True if the class has `track=`.
         same_site: of the cookie, in small letters.
-        adopted_bits: for each cookie of other middleware that is adopted, the most bits that its secret can hold.
+        adopted_bits: the most bits that the secret of adopted cookies can hold; None if none are adopted.
         store: None if it is not known.
         workers: processes that serve the application; None if it is not known.
         is_debug: True if the application shows tracebacks.
@@ -104,7 +104,7 @@ class AuditedSettings:
     trusted_origins: tuple[str, ...] = ()
     renew_every: timedelta | None = None
     grace: timedelta = timedelta(seconds=30)
-    adopted_bits: tuple[int, ...] = ()
+    adopted_bits: int | None = None
     store: StoreSettings | None = None
     workers: int | None = None
     cors: tuple[CorsSettings, ...] = ()

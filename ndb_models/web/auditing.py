@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.sessions import SessionMiddleware as SignedCookieMiddleware
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.lookup import lookups_of
-from ndb_models.web.audited import AuditedSettings, CorsSettings, store_settings
+from ndb_models.web.audited import AuditedSettings, CorsSettings, Csrf, store_settings
+from ndb_models.web.csrf import CsrfMode
 from ndb_models.web.starlette import SessionMiddleware, WebSessions
+
+_CSRF: Final[Mapping[CsrfMode, Csrf]] = {True: "origin", "token": "token", False: "off"}
 
 
 @dataclass
@@ -142,6 +145,7 @@ def settings_of_sessions(sessions: WebSessions[Any], place: str) -> AuditedSetti
     user = next((name for name in principals if name in lookups), None)
     uri = sessions.client.uri
     renew_every = sessions.rules.renew_every
+    check = sessions.csrf.check
     return AuditedSettings(
         place=place,
         model=model.__name__,
@@ -155,6 +159,9 @@ def settings_of_sessions(sessions: WebSessions[Any], place: str) -> AuditedSetti
         is_secure=sessions.cookie.secure,
         same_site=sessions.cookie.same_site,
         is_development=sessions.development,
+        csrf=_CSRF[check.mode],
+        trusted_origins=tuple(sorted(check.trusted_origins)),
+        adopted_bits=None if sessions.adoption is None else sessions.adoption.cookie.secret_bits,
         renew_every=None if renew_every is None else timedelta(seconds=renew_every),
         grace=sessions.grace,
         store=None if uri is None else store_settings(uri),

@@ -15,7 +15,7 @@ from starlette.middleware.sessions import SessionMiddleware as SignedCookieMiddl
 from starlette.routing import Host, Mount, Router
 
 from ndb_models import Expiry, InvalidArgumentError, Lookup, NdbClient, SessionModel
-from ndb_models.web import CookieSettings, Principal, SessionMiddleware, WebSessions
+from ndb_models.web import CookieSettings, Principal, SessionMiddleware, StarletteCookie, WebSessions
 from ndb_models.web.auditing import settings_of
 
 
@@ -89,6 +89,9 @@ def test_what_is_declared_is_what_is_read() -> None:
         short=Expiry(idle=60),
         renew_every=timedelta(hours=1),
         grace=10,
+        csrf="token",
+        trusted_origins=["https://shop.example.org"],
+        adopt=StarletteCookie(["s" * 64, "0123456789abcdef"]),
     )
     (settings,) = settings_of(inside(sessions), "app", workers=3)
     assert settings.expiry == Expiry(idle=900, absolute=43200)
@@ -96,6 +99,8 @@ def test_what_is_declared_is_what_is_read() -> None:
     assert settings.principals == ("role", "user_id")
     assert (settings.user_lookup, settings.user_limit, settings.is_tracked) == ("user_id", 5, True)
     assert (settings.cookie_name, settings.is_secure, settings.same_site) == ("__Host-id", True, "strict")
+    assert (settings.csrf, settings.trusted_origins) == ("token", ("https://shop.example.org:443",))
+    assert settings.adopted_bits == 0  # of the weakest secret
     assert (settings.renew_every, settings.grace) == (timedelta(hours=1), timedelta(seconds=10))
     assert settings.store is not None
     assert (settings.store.shown, settings.workers) == ("memory://", 3)
@@ -106,7 +111,13 @@ def test_what_is_not_declared_is_read_as_missing() -> None:
     (settings,) = settings_of(inside(WebSessions("memory://", Bare, development=True)), "app")
     assert (settings.expiry, settings.principals, settings.user_lookup) == (None, (), None)
     assert (settings.user_limit, settings.is_tracked) == (None, False)
+    assert (settings.csrf, settings.trusted_origins, settings.adopted_bits) == ("origin", (), None)
     assert (settings.cookie_name, settings.is_secure, settings.is_development) == ("session", False, True)
+
+
+def test_a_check_that_is_off_is_read_as_off() -> None:
+    (settings,) = settings_of(inside(full(csrf=False)), "app")
+    assert settings.csrf == "off"
 
 
 def test_the_store_of_a_client_is_told_without_secrets() -> None:
