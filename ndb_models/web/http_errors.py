@@ -42,10 +42,20 @@ class LoginTooOldError(NotFreshError, HTTPException):
     """The last login is too long ago for this action: 403. Attributes: as of `NotFreshError` and `HTTPException`."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        self.model = model
-        self.tkn = tkn
-        self._text = str(NotFreshError(model, tkn))
+        NotFreshError.__init__(self, model, tkn)  # it calls the constructor of HTTPException with its message
         HTTPException.__init__(self, 403, "Log in again")
 
+
+class CrossSiteError(NdbError, HTTPException):
+    """A page of another site makes a request that would begin a session: 403.
+
+    Attributes: as of Starlette's `HTTPException`; `model`, the class name.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model = model
+        self.reason = reason
+        HTTPException.__init__(self, 403, "This request does not come from a page of this site")
+
     def __str__(self) -> str:
-        return self._text
+        return f"{self.model}: a page of another site may not begin a session: {self.reason}"

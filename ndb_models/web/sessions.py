@@ -24,15 +24,17 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
-from ndb_models.repository.credential_verbs import GRACE as GRACE
-from ndb_models.repository.credential_verbs import checked_grace
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN, checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.web.cookies import ShownCookie
+from ndb_models.web.adopting import StarletteCookie
+from ndb_models.web.adoption import Adoption
+from ndb_models.web.arguments import checked_seconds, checked_short
 from ndb_models.web.principal import principals_of
-from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
+from ndb_models.web.running_visit import RunningVisit
+from ndb_models.web.visit import Step, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -49,22 +51,6 @@ _NO_FIELDS: Final[frozenset[str]] = frozenset()
 _logger = logging.getLogger("ndb_models.web")
 
 
-class RunningVisit(Visit[M]):
-    """A visit while its request runs. Verbs that a request calls at the same time take turns."""
-
-    __slots__ = ("as_read", "max_age", "turn", "unsaved")
-
-    def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
-        super().__init__(shown, rules)
-        self.turn: asyncio.Lock = asyncio.Lock()
-        self.as_read: bytes = b""
-        """The stored keys of the session when it was opened."""
-        self.max_age: int | None = None
-        """The seconds for which the browser is to keep the new credential; None for until it ends."""
-        self.unsaved: frozenset[str] | None = _NO_FIELDS
-        """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""
-
-
 class VisitedSessions(Uncopyable, Generic[M]):
     """The sessions of one class that browsers hold cookies of.
 
@@ -75,6 +61,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         short: the expiry of sessions whose login does not say `remember=True`. Their cookies end with the browser.
         renew_every: the age at which a cookie is replaced by a new one.
         grace: the time for which a replaced cookie still works, for requests under way.
+        adopt: cookies of another middleware, whose sessions are carried over.
         clock: tells the time in seconds since 1970.
     """
 
@@ -89,6 +76,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         short: Expiry | None = None,
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
+        adopt: StarletteCookie | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         given: object = store
@@ -114,8 +102,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
         self._grace = checked_grace(grace)
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
-            renew_every=_seconds("renew_every", renew_every),
-            short=_checked_expiry(short),
+            renew_every=checked_seconds("renew_every", renew_every),
+            short=checked_short(short),
+        )
+        self.adoption: Adoption[M] | None = (
+            None if adopt is None else Adoption(self.client, self.repo, model, adopt, namespace=namespace, clock=clock)
         )
         self._is_away = False
         self._carry_out: Mapping[Step, Callable[[RunningVisit[M]], Awaitable[None]]] = {
@@ -123,6 +114,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             Step.ISSUE: self._issue,
             Step.RENEW: self._renew,
             Step.ROLL: self._roll,
+            Step.SEND_AGAIN: self._send_again,
+            Step.NOTE_SEEN: self._note_seen,
             Step.SAVE: self._save,
             Step.END_FORMER: self._end_former,
         }
@@ -140,12 +133,18 @@ class VisitedSessions(Uncopyable, Generic[M]):
                 await self._open(visit)
         return visit.session
 
+    def may_have_session(self, visit: RunningVisit[M]) -> bool:
+        """Return True if a request shows a cookie that may open a session."""
+        return visit.is_shown or (self.adoption is not None and self.adoption.cookie.is_in(visit.headers))
+
     async def _open(self, visit: RunningVisit[M]) -> None:
         if visit.is_known:
             return
         keeps_cookie = False
         try:
             opened = await self.repo.opened_by(visit.text)
+            if opened is None and self.adoption is not None:
+                opened, keeps_cookie = await self.adoption.open(visit)
         except UnusableSessionError as exc:
             _logger.warning("a session cannot be used, so its user counts as logged out: %s", exc)
             opened, keeps_cookie = None, True
@@ -157,6 +156,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             _logger.info("the store of %s answers again", self.model.__name__)
         visit.opened(opened, keeps_cookie=keeps_cookie)
         visit.as_read = _stored_keys(visit.session)
+        if visit.adopted is not None:
+            visit.max_age = await self._seconds_of_cookie(visit)
 
     async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool) -> M:
         """Log in: see `WebSessions.login`."""
@@ -178,6 +179,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             ended = False
             for session in visit.to_end():
                 ended = await self.repo.delete(session.tkn) or ended
+            if self.adoption is not None:
+                await self.adoption.burn(visit)
             visit.log_out()
             return ended
 
@@ -251,14 +254,36 @@ class VisitedSessions(Uncopyable, Generic[M]):
         visit.credential = await self.repo.issue(_session(visit))
 
     async def _renew(self, visit: RunningVisit[M]) -> None:
+        if visit.is_current:
+            await self._replace_cookie(visit, self._grace)
+        else:  # another request has replaced it a moment ago, before the change of this one
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = await self.repo.renew(_session(visit), self._grace)
+
+    async def _roll(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self._replace_cookie(visit, UNSEEN))
+
+    async def _replace_cookie(self, visit: RunningVisit[M], unseen: timedelta | float) -> None:
         max_age = await self._seconds_of_cookie(visit)
-        renewed = await self.repo.renew_once(visit.text or "", self._grace)
+        renewed = await self.repo.renew_once(visit.text or "", unseen)
         if renewed is not None:
             visit.max_age, visit.credential = max_age, renewed
 
-    async def _roll(self, visit: RunningVisit[M]) -> None:
+    async def _send_again(self, visit: RunningVisit[M]) -> None:
+        async def send_again() -> None:
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = visit.follower
+
+        await self._quietly(send_again())
+
+    async def _note_seen(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self.repo.note_seen(visit.text or "", self._grace))
+
+    @staticmethod
+    async def _quietly(upkeep: Awaitable[None]) -> None:
+        """Look after a cookie. If that fails, the request has succeeded all the same."""
         try:
-            await self._renew(visit)
+            await upkeep
         except NdbError as exc:
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
@@ -295,6 +320,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
             return False
         return True
 
+    @property
+    def grace(self) -> timedelta:
+        """The time for which a replaced cookie still works."""
+        return self._grace if isinstance(self._grace, timedelta) else timedelta(seconds=self._grace)
+
 
 def _session(visit: RunningVisit[M]) -> M:
     session = visit.session
@@ -311,24 +341,3 @@ def _differing(before: bytes, after: bytes, names: Sequence[str]) -> frozenset[s
     """Return those of some keys that differ in two texts."""
     one, other = split_members(before), split_members(after)
     return frozenset(name for name in names if one.get(name) != other.get(name))
-
-
-def _seconds(name: str, time: timedelta | float | None) -> float | None:
-    """Return a time in seconds; None for None.
-
-    Raises:
-        InvalidArgumentError: it is no time, or not positive.
-    """
-    given: object = time.total_seconds() if isinstance(time, timedelta) else time
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
-        raise InvalidArgumentError(f"{name}= is a timedelta or a number of seconds, and more than 0")
-    return float(given)
-
-
-def _checked_expiry(short: Expiry | None) -> Expiry | None:
-    given: object = short
-    if not isinstance(given, (Expiry, type(None))):
-        raise InvalidArgumentError("short= is an Expiry: WebSessions(..., short=Expiry(idle=1800))")
-    return short

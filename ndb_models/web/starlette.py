@@ -6,27 +6,42 @@ concludes the visit as the answer begins.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, UnavailableError
+from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.expiry import check_seconds
 from ndb_models.types import Clock
+from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
+from ndb_models.web.csrf_gate import CsrfGate
 from ndb_models.web.devices import Device, check_tracked
 from ndb_models.web.exchange import SCOPE_KEY, Exchange
-from ndb_models.web.http_errors import RETRY_AFTER, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
-from ndb_models.web.sessions import GRACE
+from ndb_models.web.http_errors import (
+    RETRY_AFTER,
+    CrossSiteError,
+    LoginTooOldError,
+    NotLoggedInError,
+    SessionsUnavailableError,
+)
+from ndb_models.web.notices import CookieNotices
 from ndb_models.web.user_sessions import UserSessions
+from ndb_models.web.viewed_class import ViewedClass, viewed_class
+from ndb_models.web.watching import bound
 
 M = TypeVar("M", bound=SessionModel)
 T = TypeVar("T")
@@ -63,10 +78,22 @@ class WebSessions(UserSessions[M]):
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
         save_if: Callable[[int], bool] = _is_success,
+        csrf: CsrfMode = True,
+        trusted_origins: Iterable[str] = (),
+        request_session: bool | None = None,
+        adopt: StarletteCookie | None = None,
         clock: Clock = wall_clock,
     ) -> None:
+        check = CsrfCheck(csrf, trusted_origins)
         super().__init__(
-            store, model, namespace=namespace, short=short, renew_every=renew_every, grace=grace, clock=clock
+            store,
+            model,
+            namespace=namespace,
+            short=short,
+            renew_every=renew_every,
+            grace=grace,
+            adopt=adopt,
+            clock=clock,
         )
         _check_options(cookie, development, save_if)
         settings = CookieSettings() if cookie is None else cookie
@@ -74,8 +101,9 @@ class WebSessions(UserSessions[M]):
         self.cookie: CookieSettings = settings.in_development if development else settings
         self.cookie_name: bytes = self.cookie.name.encode()
         self.save_if: Callable[[int], bool] = save_if
-        self._has_warned = False
-        self._is_announced = False
+        self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
+        self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
+        self.notices: CookieNotices = CookieNotices(in_development=development)
 
     # Dependencies
 
@@ -147,10 +175,12 @@ class WebSessions(UserSessions[M]):
 
         Raises:
             AnswerBegunError: the answer has begun.
+            CrossSiteError: a page of another site makes the request: 403. `trusted_origins=` lists those that may.
             SessionsUnavailableError: the store is away.
             DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`. No one was logged in.
         """
         visit = self._exchange(request).before_answer("login()")
+        self.refuse_cross_site(request.scope)
         return await self._available(self.login_visit(visit, session, remember=remember))
 
     async def logout(self, request: HTTPConnection) -> bool:
@@ -225,6 +255,50 @@ class WebSessions(UserSessions[M]):
             self.note_outage(exc)
             raise SessionsUnavailableError(self.model.__name__) from exc
 
+    async def csrf_token(self, request: HTTPConnection) -> str:
+        """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
+
+        Each call returns another one; all hold as long as the session. Without a session it returns an empty text: a
+        request without a cookie needs no token.
+
+        Raises:
+            SessionsUnavailableError: the store is away: 503.
+        """
+        session = await self.optional(request)
+        return "" if session is None else draw_csrf_token(session.tkn)
+
+    def refuse_cross_site(self, scope: Scope) -> None:
+        """Raise `CrossSiteError` if a page of another site makes this request, which is about to get a session."""
+        reason = self.csrf.reason_to_refuse(scope)
+        if reason is not None:
+            raise CrossSiteError(self.model.__name__, reason)
+
+    def bound(self, websocket: WebSocket, *, poll: float = 1.0) -> AbstractAsyncContextManager[M]:
+        """Bind a WebSocket to its session: when the session ends, the body is cancelled and the socket closed.
+
+            await websocket.accept()
+            async with sessions.bound(websocket) as session:
+                async for text in websocket.iter_text(): ...
+
+        The code is 4401, which scripts see as `event.code`. The program goes on behind the block: the end is no error.
+        An end by this process is noticed at once, others within `poll` seconds. All sockets share the requests of
+        `Repository.ended`. Messages on the socket do not count as use of the session: `await sessions.repo.touch(...)`.
+
+        A socket without a session is accepted and closed with 4401, since scripts are told no reason for a handshake
+        that was refused. While the store is away, open sockets stay, and new ones are closed with 1013.
+
+        Args:
+            websocket: accepted or not.
+            poll: seconds between two looks at the store.
+
+        Raises (when entered):
+            WebSocketException: there is no session, or the store is away. Starlette closes the socket.
+
+        Raises (when left):
+            NotConnectedError, ResponseError: the session cannot be watched any more. The socket is closed with 1011.
+        """
+        return bound(websocket, self.optional, functools.partial(self.repo.ended, poll=poll))
+
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
@@ -232,16 +306,6 @@ class WebSessions(UserSessions[M]):
                 "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
             )
         return exchange
-
-    def warn_of_plain_http(self) -> None:
-        """Log, once, that a browser will not keep a cookie that comes over plain HTTP."""
-        if not self._has_warned:
-            self._has_warned = True
-            _logger.warning(
-                "a Secure cookie is sent over plain http, and browsers drop it: say WebSessions(development=True) on"
-                " your own machine; behind a proxy with TLS, let the server trust its headers, such as"
-                " uvicorn --proxy-headers --forwarded-allow-ips=ADDRESS"
-            )
 
     # The life of the application
 
@@ -252,7 +316,7 @@ class WebSessions(UserSessions[M]):
         Inside of a lifespan of your own, `async with sessions.lifespan(app)`. A client that was given is left open.
         If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
-        self.announce()
+        self.notices.announce()
         if not await self.is_ready():
             _logger.warning("the store of %s gives no answer at the start", self.model.__name__)
         try:
@@ -260,15 +324,6 @@ class WebSessions(UserSessions[M]):
         finally:
             if self.owns_client:
                 await self.client.close()
-
-    def announce(self) -> None:
-        """Log, once, that the cookie is not protected in development."""
-        if self.development and not self._is_announced:
-            self._is_announced = True
-            _logger.warning(
-                "development=True: the session cookie is sent over plain http, without Secure and the prefix __Host-;"
-                " only requests to localhost are answered. Leave it out in production"
-            )
 
     async def ready(self) -> bool:
         """Return True if the store answers, within two seconds."""

@@ -32,7 +32,9 @@ class Step(Enum):
     LIMIT = "give the session the expiry of a short or of a long login"
     ISSUE = "give the session a new credential; all others are dead"
     RENEW = "give the session a new credential, with grace for the one before, unless another request has just done so"
-    ROLL = "as RENEW; it does not matter if it fails"
+    ROLL = "give the session a new credential; the one before works until the browser shows the new one"
+    SEND_AGAIN = "send the new credential again, whose first answer may be lost"
+    NOTE_SEEN = "begin the grace period of the credential before this one, as the browser shows this one"
     SAVE = "save the changes of the session"
     END_FORMER = "end the sessions that the login takes the place of"
 
@@ -84,6 +86,7 @@ class Visit(Generic[M]):
         "_opened",
         "_renews",
         "_rules",
+        "adopted",
         "credential",
         "former",
         "is_known",
@@ -107,6 +110,8 @@ class Visit(Generic[M]):
         """The session that the cookie opened."""
         self.credential: Credential | None = None
         """The new credential for the browser, if there is one."""
+        self.adopted: Credential | None = None
+        """The credential of a session that was carried over from a cookie of another middleware."""
         self.keeps_cookie: bool = False
         """True if the cookie is not removed, though it opens nothing here."""
         self.saved_itself: frozenset[str] = frozenset()
@@ -129,6 +134,14 @@ class Visit(Generic[M]):
         self.keeps_cookie = keeps_cookie
         self._opened = opened
         self.former = self.session = None if opened is None else opened.session
+
+    def adopt(self, credential: Credential | None) -> None:
+        """Take note that a session is carried over: the browser gets its credential, whatever becomes of the request.
+
+        From here on, all is as if the browser had shown that credential.
+        """
+        self.adopted = self.credential = credential
+        self.text = None if credential is None else str(credential)
 
     def log_in(self, session: M, *, created: bool, remember: bool) -> None:
         """Make a session the one of this browser from its next request on.
@@ -168,7 +181,7 @@ class Visit(Generic[M]):
 
     def log_out(self) -> None:
         """Leave the session, once all in `to_end` have been ended."""
-        self.session = self.former = self._opened = self.credential = None
+        self.session = self.former = self._opened = self.credential = self.adopted = None
         self._created = []
         self._logs_in = self.keeps_cookie = False
         self._logs_out = True
@@ -206,7 +219,27 @@ class Visit(Generic[M]):
                 return (Step.RENEW, *save)
         if self._renews:
             return (Step.RENEW, *save)
-        return (*save, Step.ROLL) if self._is_renewal_due(now) else save
+        return (*save, *self._steps_of_cookie(now))
+
+    def _steps_of_cookie(self, now: float) -> tuple[Step, ...]:
+        opened = self._opened
+        if opened is None:
+            return ()
+        if opened.follower is not None:
+            return (Step.SEND_AGAIN,)
+        if opened.is_current and not opened.is_seen:
+            return (Step.NOTE_SEEN,)
+        return (Step.ROLL,) if self._is_renewal_due(now) else ()
+
+    @property
+    def follower(self) -> Credential | None:
+        """The credential that has replaced the one of the cookie, if the browser has not shown it yet."""
+        return None if self._opened is None else self._opened.follower
+
+    @property
+    def is_current(self) -> bool:
+        """True if the cookie has the current credential of the session."""
+        return self._opened is not None and self._opened.is_current
 
     def _steps_of_login(self, save: tuple[Step, ...]) -> tuple[Step, ...]:
         limit = (Step.LIMIT,) if self._limits else ()
@@ -246,13 +279,13 @@ class Visit(Generic[M]):
         """Return to what was before the application logged in. Return the sessions to end again."""
         created, self._created = self._created, []
         if self._logs_in and not self._is_in_place:
-            self.session, self.credential = self.former, None
+            self.session, self.credential = self.former, self.adopted
         return created
 
     def lose(self, tkn: SessionToken | None) -> None:
         """Take note that the session with a token has ended elsewhere."""
         if self.session is not None and self.session.tkn == tkn:
-            self.session = self.former = self.credential = None
+            self.session = self.former = self.credential = self.adopted = None
             self.keeps_cookie = False
             self._is_lost = True
 
