@@ -35,6 +35,11 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
 
+def is_safe(method: str | None) -> bool:
+    """Return True for a method that changes nothing (RFC 9110). None, for a WebSocket, may be used for anything."""
+    return method is not None and method.upper() in _SAFE
+
+
 class RequestHead(NamedTuple):
     """The head of a request, as far as it tells where the request comes from.
 
@@ -57,7 +62,7 @@ class RequestHead(NamedTuple):
     @property
     def is_safe(self) -> bool:
         """True if the method changes nothing (RFC 9110). A WebSocket may be used for anything."""
-        return self.method is not None and self.method.upper() in _SAFE
+        return is_safe(self.method)
 
 
 class CsrfVerdict(Enum):

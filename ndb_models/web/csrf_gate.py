@@ -19,6 +19,7 @@ from ndb_models.web.csrf import (
     CsrfVerdict,
     RequestHead,
     is_csrf_token_of,
+    is_safe,
     reason_of_refusal,
 )
 from ndb_models.web.form_field import search_of
@@ -59,9 +60,9 @@ class CsrfGate:
 
         If the body had to be searched for a token, what was read of it comes again, and then the rest.
         """
-        head, others = _read(scope)
-        if head.is_safe or self.check.mode is False:
+        if self.check.mode is False or (scope["type"] == "http" and is_safe(scope["method"])):
             return receive
+        head, others = _read(scope)
         shown = shown_cookie(scope["headers"], self._cookie_name)
         is_old_shown = self._old is not None and self._old.is_in(scope["headers"])
         if not (shown.is_shown or is_old_shown):
