@@ -1,8 +1,8 @@
 """What a session middleware adds to a request: ours on each store, and those that people use today.
 
 The middlewares and their endpoints are in `benchmarks/web_sides.py`. Requests go through the ASGI interface, in one
-event loop, a few milliseconds of one side after the other. From the time for a request, the time of the bare application
-is subtracted. The figures are the least of many slices, since a shared machine only ever adds to a time.
+event loop, a few milliseconds of one side after the other. The time of the bare application is subtracted from the time
+for a request. The figures are the least of many slices, since a shared machine only ever adds to a time.
 
 Run `python -m benchmarks.web` for these tables alone; `python -m benchmarks.web 20` measures 20 slices of each side.
 """

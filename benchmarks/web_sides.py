@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
+from ndb_models.web import Principal, SessionMiddleware, WebSessions
 from pydantic import create_model
 from starlette.middleware.sessions import SessionMiddleware as CookieMiddleware
 from starlette.requests import Request
@@ -29,7 +30,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.repository import Plain, measured
 from ndb_models import Expiry, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
 
 IDLE: Final = timedelta(minutes=30)
 
@@ -43,7 +43,7 @@ class Six(Plain, SessionModel, expiry=Expiry(idle=IDLE), schema="benchmark-web-s
 
 
 _FURTHER: Final = {f"field_{number}": f"value {number}" for number in range(40 - len(Plain.model_fields))}
-_FURTHER_FIELDS: Final[dict[str, Any]] = {name: (str, ...) for name in _FURTHER}
+_FURTHER_FIELDS: Final[dict[str, Any]] = dict.fromkeys(_FURTHER, (str, ...))
 
 Forty: Final = create_model(
     "Forty",
