@@ -35,7 +35,7 @@ class Browser:
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def request(self, method: str, path: str) -> Answer:
-        """Send a request with the cookies that the browser has by now. Never raises for a server that does not answer."""
+        """Send a request with the cookies that the browser has by now. A server that does not answer raises nothing."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(_TIMEOUT):

@@ -215,9 +215,11 @@ class Killed:
         """Start it, and wait until it accepts connections."""
         quiet = asyncio.subprocess.DEVNULL
         self._process = await asyncio.create_subprocess_exec(sys.executable, *self._command, stdout=quiet)
-        async with asyncio.timeout(30):
-            while not await _accepts(self._port):
-                await asyncio.sleep(0.02)
+        for _ in range(1500):
+            if await _accepts(self._port):
+                return
+            await asyncio.sleep(0.02)
+        raise SystemExit(f"{self._command[1]} did not start")
 
     async def kill(self) -> None:
         """Kill it, as a crash would."""
