@@ -4,8 +4,7 @@ Each answer names the user of its session. With `?slow=SECONDS` an answer takes 
 and before it is saved.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: FastAPI could not find a type that is local to a function.
 import asyncio
 import sys
 from datetime import timedelta

@@ -97,11 +97,11 @@ class DescribingVerbs(CoreVerbs[M]):
             UnstorableError: a field cannot be written as JSON.
         """
         stored = stored_of(self._checked(session))
+        if stored is not None and not stored.unsure and self._codec.is_written_as(session, stored.keys):
+            return _NO_NAMES
         keys = self._codec.written(session)
         if stored is None:
             return frozenset(keys.names)
-        if keys.text == stored.keys and not stored.unsure:
-            return _NO_NAMES
         return self._codec.changes(session, keys, stored.keys, stored.unsure).names
 
     def _token_of(self, session: M | SessionToken) -> SessionToken:

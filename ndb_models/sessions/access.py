@@ -221,7 +221,7 @@ class SessionAccess(SessionWriting):
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
         limit = self._client.max_payload
-        return len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
+        return limit is None or len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
 
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
