@@ -134,7 +134,7 @@ class ModelCodec(Generic[B]):
         return keys
 
     def is_written_as(self, model: B, text: bytes) -> bool:
-        """Return True if a model's keys are this text. Without a check that they come back, or are JSON."""
+        """Return True if this text is what a model is written as. It is not checked that it comes back, or is JSON."""
         try:
             return self._write(model) == text
         except NOT_JSON:

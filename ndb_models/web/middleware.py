@@ -41,13 +41,20 @@ class SessionMiddleware:
         exchange = Exchange(sessions, scope, send)
         others = scope.get(SCOPE_KEY)
         if others is None:
-            scope[SCOPE_KEY] = {sessions: exchange}
+            others = scope[SCOPE_KEY] = {sessions: exchange}
         elif sessions in others:  # the middleware stands around this one too
             await self.app(scope, receive, send)
             return
         else:
             _refuse_same_name(sessions, others)
             others[sessions] = exchange
+        try:
+            await self._answer(exchange, scope, receive)
+        finally:
+            del others[sessions]  # the two hold each other, and would wait for the garbage collector
+
+    async def _answer(self, exchange: Exchange[Any], scope: Scope, receive: Receive) -> None:
+        sessions = self.sessions
         if sessions.development:
             sessions.announce()
             if not exchange.is_local:

@@ -23,7 +23,7 @@ from ndb_models.errors import (
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
-from ndb_models.repository import Repository
+from ndb_models.repository import PendingSave, Repository
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
@@ -51,13 +51,15 @@ _logger = logging.getLogger("ndb_models.web")
 class RunningVisit(Visit[M]):
     """A visit while its request runs. Verbs that a request calls at the same time take turns."""
 
-    __slots__ = ("as_read", "max_age", "turn", "unsaved")
+    __slots__ = ("as_read", "max_age", "pending", "turn", "unsaved")
 
     def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
         super().__init__(shown, rules)
         self.turn: asyncio.Lock = asyncio.Lock()
         self.as_read: bytes = b""
         """The stored keys of the session when it was opened."""
+        self.pending: PendingSave | None = None
+        """The changes to save as the request ends."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
         self.unsaved: frozenset[str] | None = _NO_FIELDS
@@ -227,11 +229,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
         session = visit.session
         if session is None:
             return _NO_FIELDS
-        changed = self.repo.unsaved(session)
+        pending = visit.pending = self.repo.pending(session)
         now = _stored_keys(session)
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
-        return changed
+        return _NO_FIELDS if pending is None else pending.names
 
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short
@@ -254,7 +256,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
     async def _save(self, visit: RunningVisit[M]) -> None:
-        await self.repo.save(_session(visit))
+        if visit.pending is not None:
+            await visit.pending.save()
 
     async def _end_former(self, visit: RunningVisit[M]) -> None:
         for former in visit.to_replace():
