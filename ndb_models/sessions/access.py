@@ -212,7 +212,8 @@ class SessionAccess(SessionWriting):
 
         If that extends the session, the request for it reads no keys, and is not waited for.
         """
-        self.uses.note(tkn, seen)
+        if self._tracks:
+            self.uses.note(tkn, seen)
         if self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
