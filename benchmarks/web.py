@@ -26,7 +26,7 @@ from benchmarks.harness import loop_factories, table
 from benchmarks.servers import measured_server, valkey_server
 from benchmarks.web_sides import BARE, COOKIE, MODELS, WebSide, ours, rivals_on_redis
 
-SLICE: Final = 0.005
+SLICE: Final = 0.001
 """Seconds for which one side is measured at a time."""
 
 CONCURRENT: Final = 50

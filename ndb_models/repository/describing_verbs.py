@@ -101,7 +101,7 @@ class DescribingVerbs(CoreVerbs[M]):
             UnstorableError: a field cannot be written as JSON.
         """
         stored = stored_of(self._checked(session))
-        if stored is not None and not stored.unsure and self._codec.is_written_as(session, stored.keys):
+        if stored is not None and not stored.unsure and self._codec.text_of(session) == stored.keys:
             return _NO_NAMES
         keys = self._codec.written(session)
         if stored is None:
@@ -120,9 +120,10 @@ class DescribingVerbs(CoreVerbs[M]):
         stored = known(self._checked(session))
         if stored.unsure or stored.outdated is not None:
             return PendingSave(self.unsaved(session), partial(self.save, session))
-        if self._codec.is_written_as(session, stored.keys):
+        text = self._codec.text_of(session)
+        if text == stored.keys:
             return None
-        keys = self._codec.dump(session)
+        keys = self._codec.dump(session, text)
         changes = self._codec.changes(session, keys, stored.keys)
         return PendingSave(changes.names, partial(self._save_pending, session, stored, keys, changes))
 

@@ -96,15 +96,15 @@ class ModelCodec(Generic[B]):
         self._looked_up = frozenset(looked_up)
         self._rules = Rules(drops_private=drops_private(model))
 
-    def dump(self, model: B) -> ObjectText:
-        """Return a model's keys.
+    def dump(self, model: B, text: bytes | None = None) -> ObjectText:
+        """Return a model's keys. `text` is what it is written as, if known.
 
         Raises:
             UnstorableError: a value does not fit, is no JSON or would not come back the same; or a key is reserved, or
                 is no field of a class that is not `open`.
         """
         try:
-            text = self._write(model)
+            text = text or self._write(model)
             is_plain = self._comes_back is not None and self._comes_back(model.__dict__)
             if is_plain and (len(text) <= MOST_DIGITS or not has_long_number(text)):
                 extras = model.__pydantic_extra__
@@ -133,12 +133,12 @@ class ModelCodec(Generic[B]):
         self._refuse_misnamed(keys)
         return keys
 
-    def is_written_as(self, model: B, text: bytes) -> bool:
-        """Return True if this text is what a model is written as. It is not checked that it comes back, or is JSON."""
+    def text_of(self, model: B) -> bytes | None:
+        """Return what a model is written as, without any check; None if that fails."""
         try:
-            return self._write(model) == text
+            return self._write(model)
         except NOT_JSON:
-            return False
+            return None
 
     def _read_back(self, model: B, keys: ObjectText) -> B:
         """Return the model that a model's keys make."""

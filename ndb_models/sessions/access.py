@@ -269,13 +269,13 @@ class SessionAccess(SessionWriting):
         asked_on = client.connection_number if client.is_remote else None
         begun = client.begin(Prepared(command, tkn, part))
         answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] == OK_STATUS:
+            keys: ObjectText = answer["keys"]
+            return keys
         if answer["st"] == Status.COMMAND_NOT_EXIST and command is SH_PEEK:
             client.note_unknown(SH_PEEK, asked_on)
             return await self._ask(tkn, part, reading)
-        if answer["st"] != OK_STATUS:
-            raise await client.identified(self.refusal(_SH_GET, tkn, answer))
-        keys: ObjectText = answer["keys"]
-        return keys
+        raise await client.identified(self.refusal(_SH_GET, tkn, answer))
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""
