@@ -2,8 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
-EDITABLE := --config-settings editable_mode=compat --editable
+INSTALL := $(BIN)/python .ci/install.py $(BIN)/python
 
 # What CI runs, in this order.
 CHECKS := demo package versions fuzz debug lint types test
@@ -92,19 +91,20 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check uv || echo "uv cannot be installed, pip does all"
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 .venv/.ready-package: $(READY)
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
+	@$(INSTALL) --editable '.[dev,package]'
 	@touch $@
 
 .venv/.ready-mypy-before: $(READY)
 	@rm -rf .venv/mypy-before
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --no-deps --target .venv/mypy-before \
+	@$(INSTALL) --no-deps --target .venv/mypy-before \
 		"mypy<$$($(BIN)/python -c 'from mypy.version import __version__ as v; print(*v.split(".")[:2], sep=".")')"
 	@touch $@
 
 .venv/.ready-bench: $(READY)
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,bench]'
+	@$(INSTALL) --editable '.[dev,bench]'
 	@touch $@

@@ -17,6 +17,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from install import UV, install
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = {".gitignore"}
 PLUGIN = "ndb_models_pytest.py"
@@ -36,8 +38,7 @@ def main() -> None:
         unpacked = unpack(source, here)
         python = here / "venv" / "bin" / "python"
         run(sys.executable, "-m", "venv", "--without-pip", here / "venv")
-        pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
-        run(*pip, "--disable-pip-version-check", f"{wheel}[test]")
+        install(python, f"{wheel}[test]")
         tests = [path for pattern in TESTS for path in sorted(unpacked.glob(pattern))]
         options = ("-q", "-n", "2", "-m", "not slow", "--memory-only", "-p", "no:cacheprovider")
         run(python, "-W", "error", "-m", "pytest", *options, *tests, cwd=unpacked)
@@ -45,7 +46,8 @@ def main() -> None:
 
 def build(here: Path) -> tuple[Path, Path]:
     """Return the source distribution, and the wheel that was built from it."""
-    run(sys.executable, "-m", "build", "--outdir", here / "dist", ROOT)
+    installer = "uv" if UV.exists() else "pip"
+    run(sys.executable, "-m", "build", "--installer", installer, "--outdir", here / "dist", ROOT)
     (source,), (wheel,) = (list((here / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
     return source, wheel
 

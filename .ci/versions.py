@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from install import install
+
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FAST = ("-m", "not slow", "--memory-only", "tests")
@@ -105,24 +107,16 @@ def environment(version: str) -> Path | None:
     if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
-    run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
-    # All is compiled when it is first imported: most of it never is.
-    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile", "--quiet")
-    editable = ("--disable-pip-version-check", "--config-settings", "editable_mode=compat", "--editable")
+    subprocess.run([interpreter, "-m", "venv", "--clear", "--without-pip", home], check=True)
     if version == THIS:
         # What the environment that runs this has, and uvloop, which that one does without.
-        run(*install, "--no-deps", *editable, str(ROOT), "uvloop")
+        install(python, "--no-deps", "--editable", str(ROOT), "uvloop")
         (packages,) = home.glob("lib/*/site-packages")
         (packages / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     else:
-        run(*install, *editable, f"{ROOT}[test,speed]")
+        install(python, "--editable", f"{ROOT}[test,speed]")
     ready.touch()
     return python
-
-
-def run(*command: str | Path) -> None:
-    """Run a command that has to succeed."""
-    subprocess.run(command, check=True)
 
 
 def passes(version: str, what: str, python: Path, *arguments: str) -> bool:
