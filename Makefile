@@ -4,17 +4,15 @@ BIN := .venv/bin
 READY := .venv/.ready
 INSTALL := $(BIN)/python .ci/install.py $(BIN)/python
 
-# What CI runs, in this order.
-CHECKS := demo package versions fuzz debug lint types test
-
 # Tests start hundreds of processes, and each imports the package: compile it once.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTEST := $(BIN)/python -W error -m pytest
+PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions package check format clean
+.PHONY: demo test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions environments package \
+	check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -34,7 +32,7 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 
 debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
-		-m "not slow or loop" -n 2 $(ARGS)
+		-m "not slow or loop" $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)
@@ -63,22 +61,16 @@ bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws:
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there is, and the asynchronous ones on uvloop
-	@$(BIN)/python .ci/versions.py $(ARGS)
+	@.ci/in-memory $(BIN)/python .ci/versions.py $(ARGS)
 
-package: .venv/.ready-package  ## build the distributions, and run tests of the source against the wheel
-	@$(BIN)/python .ci/package.py
+environments: $(READY)  ## set up what `versions` runs the tests in
+	@$(BIN)/python .ci/versions.py environments
 
-# How often the process dies that writes to a file; `make test` kills less.
-check: export NDB_CRASHES ?= 100
-# All tests run on this version of Python.
-check: export NDB_TESTS = all
-check: export NDB_FAST_ON ?= OTHERS
-check:  ## all that CI runs, every test among it, in about 18 minutes on two cores
-	@for step in $(CHECKS); do \
-		begun=$$(date +%s); \
-		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \
-		echo "make $$step: $$(($$(date +%s) - begun)) s"; \
-	done
+package: $(READY)  ## build the distributions, and run tests of the source against the wheel
+	@.ci/in-memory $(BIN)/python .ci/package.py
+
+check: $(READY)  ## all that CI runs, every test among it; .ci/check.py says in which order, and how long it takes
+	@$(BIN)/python .ci/check.py
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
@@ -93,10 +85,6 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check uv || echo "uv cannot be installed, pip does all"
 	@$(INSTALL) --editable '.[dev]'
-	@touch $@
-
-.venv/.ready-package: $(READY)
-	@$(INSTALL) --editable '.[dev,package]'
 	@touch $@
 
 .venv/.ready-mypy-before: $(READY)

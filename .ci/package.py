@@ -21,6 +21,7 @@ from install import UV, install
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = {".gitignore"}
+NOT_COPIED = (".git", ".venv*", ".*_cache", ".coverage", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist")
 PLUGIN = "ndb_models_pytest.py"
 # What looks at files around the package, and what starts it. That it is whole is compared, file by file.
 TESTS = ("tests/cli", "tests/test_*.py")
@@ -46,8 +47,10 @@ def main() -> None:
 
 def build(here: Path) -> tuple[Path, Path]:
     """Return the source distribution, and the wheel that was built from it."""
+    # Of a copy: it writes metadata beside the package, which the tests that run meanwhile would find.
+    copy = shutil.copytree(ROOT, here / "copy", ignore=shutil.ignore_patterns(*NOT_COPIED))
     installer = "uv" if UV.exists() else "pip"
-    run(sys.executable, "-m", "build", "--installer", installer, "--outdir", here / "dist", ROOT)
+    run(sys.executable, "-m", "build", "--installer", installer, "--outdir", here / "dist", copy)
     (source,), (wheel,) = (list((here / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
     return source, wheel
 
