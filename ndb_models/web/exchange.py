@@ -130,8 +130,8 @@ class Exchange(Generic[M]):
             message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
         try:
             await self._send(message)
-        except BaseException:
-            await self._sessions.undo(visit)
+        except BaseException as exc:
+            await self._sessions.undo(visit, exc)
             raise
         visit.done()
 
@@ -216,11 +216,11 @@ class Exchange(Generic[M]):
         modes = [value for name, value in self._scope["headers"] if name == b"sec-fetch-mode"]
         return modes in ([], [b"navigate"])
 
-    async def fail(self) -> None:
-        """End what the request began, unless the visit was concluded."""
+    async def fail(self, cause: BaseException | None = None) -> None:
+        """End what the request began, unless the visit was concluded. `cause` is why it is failing."""
         if self.visit is not None and not self._has_begun:
             self._has_begun = True
-            await self._sessions.undo(self.visit)
+            await self._sessions.undo(self.visit, cause)
 
     async def end(self) -> None:
         """Refuse changes that came too late to be stored.

@@ -70,7 +70,7 @@ class SessionMiddleware:
         try:
             await self.app(scope, admitted, exchange.send)
         except BaseException as exc:
-            await exchange.fail()
+            await exchange.fail(exc)
             if exchange.is_answered and is_from(exc, exchange.failure):
                 return
             raise
