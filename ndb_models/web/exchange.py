@@ -82,6 +82,10 @@ class Exchange(Generic[M]):
             self.visit = self._prepare()
         return self.visit
 
+    def _used(self) -> RunningVisit[M] | None:
+        """Return the visit of the request if its session was used by now, by a dependency or as `request.session`."""
+        return self.touched() if self._view is not None and self._view.accessed else self.visit
+
     def before_answer(self, what: str) -> RunningVisit[M]:
         """Return the visit, for a use that sets a cookie."""
         if self._has_begun:
@@ -94,15 +98,15 @@ class Exchange(Generic[M]):
         if self._has_begun:
             if self.failure is not None:
                 raise self.failure
-            if kind == "http.response.body" and self.visit is not None:
-                self._refuse_changes_in_stream(self.visit, is_last=not message.get("more_body", False))
+            if kind == "http.response.body" and (visit := self._used()) is not None:
+                self._refuse_changes_in_stream(visit, is_last=not message.get("more_body", False))
             await self._send(message)
             return
         if kind not in _BEGINNINGS:
             await self._send(message)
             return
         self._has_begun = True
-        visit = self.touched() if self._view is not None and self._view.accessed else self.visit
+        visit = self._used()
         if visit is None:
             await self._send(message)
             return
@@ -208,12 +212,11 @@ class Exchange(Generic[M]):
         Raises:
             ChangedTooLateError: there are some.
         """
-        if self.visit is None and self._view is not None and self._view.pending:
-            self.touched()
-        if self.visit is None:
+        visit = self._used()
+        if visit is None:
             return
         if self._has_begun:
-            self._refuse_late_changes(self.visit)
+            self._refuse_late_changes(visit)
         else:
             await self.fail()
 
