@@ -73,7 +73,9 @@ class Exchange(Generic[M]):
     def _prepare(self) -> RunningVisit[M]:
         if self._prepared is None:
             sessions, headers = self._sessions, self._scope["headers"]
-            self._prepared = RunningVisit(shown_cookie(headers, sessions.cookie_name), sessions.rules, headers)
+            shown = shown_cookie(headers, sessions.cookie_name)
+            # Once the answer has begun, no cookie can be set: an old one stays as it is.
+            self._prepared = RunningVisit(shown, sessions.rules, () if self._has_begun else headers)
         return self._prepared
 
     def touched(self) -> RunningVisit[M]:
@@ -83,8 +85,11 @@ class Exchange(Generic[M]):
         return self.visit
 
     def _used(self) -> RunningVisit[M] | None:
-        """Return the visit of the request if its session was used by now, by a dependency or as `request.session`."""
-        return self.touched() if self._view is not None and self._view.accessed else self.visit
+        """Return the visit of the request if its session was used by now, or if the browser has to get a cookie."""
+        view, prepared = self._view, self._prepared
+        if view is not None and (view.accessed or (prepared is not None and prepared.adopted is not None)):
+            return self.touched()
+        return self.visit
 
     def before_answer(self, what: str) -> RunningVisit[M]:
         """Return the visit, for a use that sets a cookie."""
