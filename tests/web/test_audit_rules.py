@@ -197,12 +197,10 @@ def test_findings_come_in_the_order_of_the_rules() -> None:
         (secrets.token_hex(16), 128, 128),
         (secrets.token_hex(8), 64, 64),
         (secrets.token_urlsafe(16), 128, 132),
-        (secrets.token_bytes(8) + b"\xff", 72, 72),
-        (b"secret", 0, 40),
         ("", 0, 0),
     ],
 )
-def test_a_secret_is_judged_by_its_length_and_its_alphabet(secret: str | bytes, least: int, most: int) -> None:
+def test_a_secret_is_judged_by_its_length_and_its_alphabet(secret: str, least: int, most: int) -> None:
     assert least <= most_bits(secret) <= most
 
 
