@@ -101,6 +101,10 @@ class Credential(Uncopyable):
         """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It opens nothing."""
         return _spelled(hashlib.sha256(self._secret).digest())
 
+    def salted(self, salt: str) -> Credential:
+        """Return the credential of the same session whose secret is made of this one's and a salt."""
+        return Credential(self.tkn, hmac.digest(self._secret, salt.encode(), "sha256"))
+
 
 def _spelled(octets: bytes) -> str:
     """Return bytes in base64url, without padding."""
@@ -116,13 +120,15 @@ class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
 
     Without a former one, `former` is empty. Times are in milliseconds since 1970. `issued` is when the current one was
-    made; 0 for one that an older release made.
+    made; 0 for one that an older release made. `salt` is there until a browser has shown the current secret: it makes
+    the current secret of the former one. Alone it opens nothing.
     """
 
     current: str
     former: str = ""
     former_until: int = 0
     issued: int = 0
+    salt: str = ""
 
     def __repr__(self) -> str:
         return "SecretDigests()"
@@ -140,6 +146,50 @@ def renewed(digests: SecretDigests | None, credential: Credential, grace: int, n
     if digests is None or not grace:
         return SecretDigests(credential.digest, issued=int(now))
     return SecretDigests(credential.digest, digests.current, int(now) + grace, int(now))
+
+
+_SALT_BYTES: Final = 16
+
+
+def followed(
+    digests: SecretDigests, shown: Credential, unseen: int, now: float
+) -> tuple[SecretDigests, Credential] | None:
+    """Return what a session stores once its current credential is followed by a new one, and the new one.
+
+    The secret of the new one is made of the old one's and a salt, so every request that shows the old one can be told
+    the new one. Return None if the credential is not the current one.
+
+    Args:
+        digests: what the session stores by now.
+        shown: the credential that came with a request.
+        unseen: how long the old one opens the session while no request shows the new one, in milliseconds.
+        now: in milliseconds since 1970.
+    """
+    if not is_current(shown, digests):
+        return None
+    salt = secrets.token_urlsafe(_SALT_BYTES)
+    follower = shown.salted(salt)
+    return SecretDigests(follower.digest, digests.current, int(now) + unseen, int(now), salt), follower
+
+
+def follower_of(credential: Credential, digests: SecretDigests | None) -> Credential | None:
+    """Return the credential that followed this one, if no request has shown it yet; else None."""
+    if digests is None or not digests.salt:
+        return None
+    follower = credential.salted(digests.salt)
+    return follower if is_current(follower, digests) else None
+
+
+def seen(digests: SecretDigests, grace: int, now: float) -> SecretDigests:
+    """Return what a session stores once a request has shown its current secret: the former one has its grace period.
+
+    Args:
+        digests: what it stores by now.
+        grace: how long the former secret still opens the session, in milliseconds.
+        now: in milliseconds since 1970.
+    """
+    until = min(digests.former_until, int(now) + grace)
+    return msgspec.structs.replace(digests, former_until=until, salt="")
 
 
 # No digest has such characters, so nothing is equal to it.

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Final
 
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.devices import Device
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.principal import Principal
 
 if TYPE_CHECKING:
     from ndb_models.web.http_errors import CrossSiteError, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
-    from ndb_models.web.starlette import SessionMiddleware, WebSessions
+    from ndb_models.web.middleware import SessionMiddleware
+    from ndb_models.web.starlette import WebSessions
 
 __all__ = [
     "AnswerBegunError",
     "ChangedTooLateError",
     "CookieSettings",
     "CrossSiteError",
+    "Device",
     "LoginTooOldError",
     "NotLoggedInError",
     "Principal",
@@ -39,7 +42,7 @@ _OF_STARLETTE: Final = {
     "CrossSiteError": "http_errors",
     "LoginTooOldError": "http_errors",
     "NotLoggedInError": "http_errors",
-    "SessionMiddleware": "starlette",
+    "SessionMiddleware": "middleware",
     "SessionsUnavailableError": "http_errors",
     "WebSessions": "starlette",
 }

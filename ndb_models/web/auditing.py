@@ -14,7 +14,8 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.lookup import lookups_of
 from ndb_models.web.audited import AuditedSettings, CorsSettings, Csrf, store_settings
 from ndb_models.web.csrf import CsrfMode
-from ndb_models.web.starlette import SessionMiddleware, WebSessions
+from ndb_models.web.middleware import SessionMiddleware
+from ndb_models.web.starlette import WebSessions
 
 _CSRF: Final[Mapping[CsrfMode, Csrf]] = {True: "origin", "token": "token", False: "off"}
 

@@ -12,6 +12,7 @@ from ndb_models.web.answers import with_cookie_headers
 from ndb_models.web.cookies import shown_cookie
 from ndb_models.web.dict_view import SessionView
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
+from ndb_models.web.hosts import is_loopback
 from ndb_models.web.http_errors import RETRY_AFTER, CrossSiteError
 from ndb_models.web.running_visit import RunningVisit
 from ndb_models.web.viewed_class import REFUSED
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from ndb_models.web.starlette import WebSessions
 
 M = TypeVar("M", bound=SessionModel)
+
+SCOPE_KEY: Final = "ndb_models.web"
+"""Under this key, the scope of a request has its exchanges, by their `WebSessions`."""
+
+_ONLY_LOCAL: Final = b"WebSessions(development=True) serves localhost alone; leave it out to serve other hosts"
 
 
 class Exchange(Generic[M]):
@@ -52,6 +58,19 @@ class Exchange(Generic[M]):
         """What failed as the visit was concluded."""
         self.is_answered: bool = False
         """True if the request was answered here, in place of the application."""
+
+    @property
+    def is_local(self) -> bool:
+        """True if the request is for this very machine, by its `Host` header."""
+        hosts = [value for name, value in self._scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and is_loopback(hosts[0].decode("latin-1"))
+
+    async def refuse_host(self) -> None:
+        """Answer a request for another host, in development."""
+        if self._scope["type"] == "websocket":
+            await self._send({"type": "websocket.close", "code": 1008})
+            return
+        await self._send_plain(400, _ONLY_LOCAL, [])
 
     async def show_session(self) -> bool:
         """Give the request its `request.session`. Return False if the store is away, and the request is answered."""
@@ -160,11 +179,12 @@ class Exchange(Generic[M]):
         if self._scope["type"] == "websocket":
             await self._send({"type": "websocket.close", "code": 1013 if status == 503 else 4401})
             return
-        plain = ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text)))
-        headers = self._with_headers(visit, [*plain, *more])
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        body = b"" if self._scope["method"] == "HEAD" else text
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send_plain(status, text, self._with_headers(visit, more))
+
+    async def _send_plain(self, status: int, text: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text)), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": plain})
+        await self._send({"type": "http.response.body", "body": b"" if self._scope["method"] == "HEAD" else text})
 
     def _with_headers(self, visit: RunningVisit[M], headers: Any) -> list[tuple[bytes, bytes]]:
         removing = self._removing_header(visit)
@@ -186,7 +206,7 @@ class Exchange(Generic[M]):
             return None
         cookie = self._sessions.cookie
         if cookie.secure and self._scope["scheme"] in ("http", "ws"):
-            self._sessions.warn_of_plain_http()
+            self._sessions.notices.warn_of_plain_http()
         if change is not CookieChange.SET:
             return cookie.clearing_header
         return cookie.header(str(visit.credential), visit.max_age)

@@ -24,23 +24,26 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.adoption import Adoption
-from ndb_models.web.principal import principals_of, user_field
+from ndb_models.web.arguments import checked_seconds, checked_short
+from ndb_models.web.principal import principals_of
 from ndb_models.web.running_visit import RunningVisit
 from ndb_models.web.visit import Step, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
 
-GRACE: Final = timedelta(seconds=30)
-
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
 _REQUEST_TIMEOUT: Final = 10.0
+
+# Seconds in which a store that is ready answers a probe.
+_PATIENCE: Final = 2.0
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -93,8 +96,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
         self._grace = grace
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
-            renew_every=_seconds("renew_every", renew_every),
-            short=_checked_expiry(short),
+            renew_every=checked_seconds("renew_every", renew_every),
+            short=checked_short(short),
         )
         self.adoption: Adoption[M] | None = (
             None if adopt is None else Adoption(self.client, self.repo, model, adopt, namespace=namespace, clock=clock)
@@ -105,6 +108,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             Step.ISSUE: self._issue,
             Step.RENEW: self._renew,
             Step.ROLL: self._roll,
+            Step.SEND_AGAIN: self._send_again,
+            Step.NOTE_SEEN: self._note_seen,
             Step.SAVE: self._save,
             Step.END_FORMER: self._end_former,
         }
@@ -240,14 +245,36 @@ class VisitedSessions(Uncopyable, Generic[M]):
         visit.credential = await self.repo.issue(_session(visit))
 
     async def _renew(self, visit: RunningVisit[M]) -> None:
+        if visit.is_current:
+            await self._replace_cookie(visit, self._grace)
+        else:  # another request has replaced it a moment ago, before the change of this one
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = await self.repo.renew(_session(visit), self._grace)
+
+    async def _roll(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self._replace_cookie(visit, UNSEEN))
+
+    async def _replace_cookie(self, visit: RunningVisit[M], unseen: timedelta | float) -> None:
         max_age = await self._seconds_of_cookie(visit)
-        renewed = await self.repo.renew_once(visit.text or "", self._grace)
+        renewed = await self.repo.renew_once(visit.text or "", unseen)
         if renewed is not None:
             visit.max_age, visit.credential = max_age, renewed
 
-    async def _roll(self, visit: RunningVisit[M]) -> None:
+    async def _send_again(self, visit: RunningVisit[M]) -> None:
+        async def send_again() -> None:
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = visit.follower
+
+        await self._quietly(send_again())
+
+    async def _note_seen(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self.repo.note_seen(visit.text or "", self._grace))
+
+    @staticmethod
+    async def _quietly(upkeep: Awaitable[None]) -> None:
+        """Look after a cookie. If that fails, the request has succeeded all the same."""
         try:
-            await self._renew(visit)
+            await upkeep
         except NdbError as exc:
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
@@ -274,18 +301,20 @@ class VisitedSessions(Uncopyable, Generic[M]):
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
 
+    async def is_ready(self) -> bool:
+        """Return True if the store answers within two seconds."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.client.sh_session_exists([0])
+        except (NdbError, TimeoutError) as exc:
+            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
+            return False
+        return True
+
     @property
     def grace(self) -> timedelta:
         """The time for which a replaced cookie still works."""
         return self._grace if isinstance(self._grace, timedelta) else timedelta(seconds=self._grace)
-
-    def user_field(self) -> str:
-        """Return the field that names the user.
-
-        Raises:
-            SchemaError: there is none.
-        """
-        return user_field(self.model)
 
 
 def _session(visit: RunningVisit[M]) -> M:
@@ -303,24 +332,3 @@ def _differing(before: bytes, after: bytes, names: Sequence[str]) -> frozenset[s
     """Return those of some keys that differ in two texts."""
     one, other = split_members(before), split_members(after)
     return frozenset(name for name in names if one.get(name) != other.get(name))
-
-
-def _seconds(name: str, time: timedelta | float | None) -> float | None:
-    """Return a time in seconds; None for None.
-
-    Raises:
-        InvalidArgumentError: it is no time, or not positive.
-    """
-    given: object = time.total_seconds() if isinstance(time, timedelta) else time
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
-        raise InvalidArgumentError(f"{name}= is a timedelta or a number of seconds, and more than 0")
-    return float(given)
-
-
-def _checked_expiry(short: Expiry | None) -> Expiry | None:
-    given: object = short
-    if not isinstance(given, (Expiry, type(None))):
-        raise InvalidArgumentError("short= is an Expiry: WebSessions(..., short=Expiry(idle=1800))")
-    return short

@@ -8,33 +8,43 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, UnavailableError
+from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
+from ndb_models.schema.expiry import check_seconds
 from ndb_models.types import Clock
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
-from ndb_models.web.csrf_gate import CsrfGate, refuse
-from ndb_models.web.exchange import Exchange, is_from
-from ndb_models.web.http_errors import CrossSiteError, NotLoggedInError, SessionsUnavailableError
-from ndb_models.web.sessions import GRACE, VisitedSessions
+from ndb_models.web.csrf_gate import CsrfGate
+from ndb_models.web.devices import Device, check_tracked
+from ndb_models.web.exchange import SCOPE_KEY, Exchange
+from ndb_models.web.http_errors import (
+    RETRY_AFTER,
+    CrossSiteError,
+    LoginTooOldError,
+    NotLoggedInError,
+    SessionsUnavailableError,
+)
+from ndb_models.web.notices import CookieNotices
+from ndb_models.web.user_sessions import UserSessions
 from ndb_models.web.viewed_class import ViewedClass, viewed_class
 from ndb_models.web.watching import bound
 
 M = TypeVar("M", bound=SessionModel)
-
-_KEY: Final = "ndb_models.web"
+T = TypeVar("T")
 
 _logger = logging.getLogger("ndb_models.web")
 
@@ -43,7 +53,7 @@ def _is_success(status: int) -> bool:
     return status < 400
 
 
-class WebSessions(VisitedSessions[M]):
+class WebSessions(UserSessions[M]):
     """The typed sessions of a web application.
 
         sessions = WebSessions("sqlite:///sessions.db", UserSession)
@@ -92,7 +102,7 @@ class WebSessions(VisitedSessions[M]):
         self.save_if: Callable[[int], bool] = save_if
         self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
         self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
-        self._has_warned = False
+        self.notices: CookieNotices = CookieNotices(in_development=development)
 
     # Dependencies
 
@@ -120,38 +130,128 @@ class WebSessions(VisitedSessions[M]):
         except UnavailableError as exc:
             raise SessionsUnavailableError(self.model.__name__) from exc
 
-    # Verbs
+    def require_fresh(self, *, minutes: float = 10) -> Callable[[HTTPConnection], Awaitable[M]]:
+        """Return a dependency that takes only users who logged in a short time ago, for a step-up.
+
+            fresh = sessions.require_fresh(minutes=10)
+            async def change_password(session: Annotated[UserSession, Depends(fresh)]) -> None: ...
+
+        It returns the session, as `current`, and raises what `current` raises. Beside:
+
+            LoginTooOldError: the last login is longer ago: 403, unless the application answers it otherwise, such as
+                with a page that asks for the password and then calls `login(request, session)`.
+
+        Raises:
+            SchemaError: the class does not say `track=`, so no login is recorded.
+            InvalidArgumentError: `minutes` is no time of whole seconds.
+        """
+        check_tracked(self.model, "require_fresh()")
+        check_seconds("minutes=", minutes * 60)
+
+        async def fresh(connection: HTTPConnection) -> M:
+            session = await self.current(connection)
+            if not await self._available(self.repo.is_fresh(session, minutes * 60)):
+                raise LoginTooOldError(self.model.__name__, session.tkn)
+            return session
+
+        return fresh
+
+    # Verbs. Each may be awaited until the answer begins, and answers 503 if the store is away.
 
     async def login(self, request: HTTPConnection, session: M, *, remember: bool = False) -> M:
         """Log in: make a session the one of this browser. Return its model.
 
-        A new model is stored at once. If the request fails, that session is ended again; if it succeeds, the session
-        that the request came with is ended.
+        A new model is stored at once. If the request fails, that session is ended again. If it succeeds, the session
+        that the request came with is ended, and its cookie opens nothing any more.
+
+        With the session of the request, or another one that is stored, nothing is created or ended. It gets a new
+        cookie; the one before is dead before the changes of the request are stored.
+
+        Args:
+            request: the request, before its answer has begun.
+            session: a new model, or a stored one.
+            remember: with `short=`, True for a session that outlives the browser.
 
         Raises:
             AnswerBegunError: the answer has begun.
             CrossSiteError: a page of another site makes the request: 403. `trusted_origins=` lists those that may.
-            SessionsUnavailableError: the store is away: 503.
-            DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`.
+            SessionsUnavailableError: the store is away.
+            DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`. No one was logged in.
         """
         visit = self._exchange(request).before_answer("login()")
         self.refuse_cross_site(request.scope)
-        try:
-            return await self.login_visit(visit, session, remember=remember)
-        except UnavailableError as exc:
-            raise SessionsUnavailableError(self.model.__name__) from exc
+        return await self._available(self.login_visit(visit, session, remember=remember))
 
     async def logout(self, request: HTTPConnection) -> bool:
         """Log out: end the session of the request at once, and remove the cookie. Return False if there was none.
 
+        This is done even if the request fails afterwards.
+
         Raises:
             AnswerBegunError: the answer has begun.
-            SessionsUnavailableError: the store is away: 503. The session may still be there.
+            SessionsUnavailableError: the store is away. The session may still be there, and the cookie stays.
         """
         visit = self._exchange(request).before_answer("logout()")
+        return await self._available(self.logout_visit(visit))
+
+    async def logout_others(self, request: HTTPConnection) -> int:
+        """End all other sessions of the user of the request, at once. Return how many there were.
+
+        Raises:
+            SchemaError: the class does not name a user: `Annotated[int, Principal(), Lookup()]`.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        await self.current(request)
+        return await self._available(self.logout_others_of_visit(self._exchange(request).touched()))
+
+    async def logout_everywhere(self, request: HTTPConnection) -> int:
+        """End all sessions of the user of the request, at once, and remove the cookie. Return how many there were.
+
+        Raises: as `logout_others` and `logout`.
+        """
+        visit = self._exchange(request).before_answer("logout_everywhere()")
+        await self.current(request)
+        return await self._available(self.logout_everywhere_of_visit(visit))
+
+    async def devices(self, request: HTTPConnection) -> list[Device[M]]:
+        """Return the sessions of the user of the request: the one of the request first, then by last use.
+
+        Raises:
+            SchemaError: the class does not name a user, or does not say `track=`.
+            UnsupportedError: the server is a NemesisDB, which cannot look at sessions without extending them.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        await self.current(request)
+        return await self._available(self.devices_of_visit(self._exchange(request).touched()))
+
+    async def revoke(self, request: HTTPConnection, public_id: str) -> bool:
+        """End the session with a public id, if it is of the user of the request. Return False if there is none.
+
+        The request's own session can be revoked too, which logs out. Raises: as `devices` and `logout`.
+        """
+        visit = self._exchange(request).before_answer("revoke()")
+        await self.current(request)
+        return await self._available(self.revoke_of_visit(visit, public_id))
+
+    async def renew(self, request: HTTPConnection) -> None:
+        """Give the session of the request a new cookie with the answer. The one before lasts for the grace period.
+
+        This is done by itself at each login, when a field with `Principal()` changes, and by `renew_every=`.
+
+        Raises:
+            AnswerBegunError: the answer has begun.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        visit = self._exchange(request).before_answer("renew()")
+        await self.current(request)
+        visit.renew()
+
+    async def _available(self, doing: Awaitable[T]) -> T:
+        """Await a verb; if the store is away, raise the error that is answered 503."""
         try:
-            return await self.logout_visit(visit)
+            return await doing
         except UnavailableError as exc:
+            self.note_outage(exc)
             raise SessionsUnavailableError(self.model.__name__) from exc
 
     async def csrf_token(self, request: HTTPConnection) -> str:
@@ -199,72 +299,37 @@ class WebSessions(VisitedSessions[M]):
         return bound(websocket, self.optional, functools.partial(self.repo.ended, poll=poll))
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
-        exchange: Exchange[M] | None = connection.scope.get(_KEY, {}).get(self)
+        exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
             raise InvalidArgumentError(
                 "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
             )
         return exchange
 
-    def warn_of_plain_http(self) -> None:
-        """Log, once, that a browser will not keep a cookie that comes over plain HTTP."""
-        if not self._has_warned:
-            self._has_warned = True
-            _logger.warning(
-                "a Secure cookie is sent over plain http, and browsers drop it: say WebSessions(development=True) on"
-                " your own machine; behind a proxy with TLS, let the server trust its headers, such as"
-                " uvicorn --proxy-headers --forwarded-allow-ips=ADDRESS"
-            )
-
     # The life of the application
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
-        """Close the client at the end, if it was made of a URI: `FastAPI(lifespan=sessions.lifespan)`.
+        """Say at the start how things are, and close the client at the end: `FastAPI(lifespan=sessions.lifespan)`.
 
-        The application starts even if the store is away, and answers 503 until it is there.
+        Inside of a lifespan of your own, `async with sessions.lifespan(app)`. A client that was given is left open.
+        If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
+        self.notices.announce()
+        if not await self.is_ready():
+            _logger.warning("the store of %s gives no answer at the start", self.model.__name__)
         try:
             yield
         finally:
             if self.owns_client:
                 await self.client.close()
 
+    async def ready(self) -> bool:
+        """Return True if the store answers, within two seconds."""
+        return await self.is_ready()
 
-class SessionMiddleware:
-    """Gives the requests of an ASGI application their sessions.
-
-    Args:
-        app: the application.
-        sessions: the sessions.
-    """
-
-    def __init__(self, app: ASGIApp, sessions: WebSessions[Any]) -> None:
-        given: object = sessions
-        if not isinstance(given, WebSessions):
-            raise InvalidArgumentError("app.add_middleware(SessionMiddleware, sessions=WebSessions(...))")
-        self.app = app
-        self.sessions: WebSessions[Any] = sessions
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        kind = scope["type"]
-        if kind not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        admitted = await self.sessions.csrf.admitted(scope, receive)
-        if admitted is None:
-            await refuse(scope, send)
-            return
-        exchange = Exchange(self.sessions, scope, send)
-        scope.setdefault(_KEY, {})[self.sessions] = exchange
-        if not await exchange.show_session():
-            return
-        try:
-            await self.app(scope, admitted, exchange.send)
-        except BaseException as exc:
-            await exchange.fail()
-            if exchange.is_answered and is_from(exc, exchange.failure):
-                return
-            raise
-        await exchange.end()
+    async def readyz(self, request: Request) -> Response:
+        """Answer a probe: 200 if the store answers, else 503. `app.add_route("/readyz", sessions.readyz)`."""
+        if await self.is_ready():
+            return PlainTextResponse("ready")
+        return PlainTextResponse("the store is away", 503, {"Retry-After": str(RETRY_AFTER)})

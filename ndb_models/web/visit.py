@@ -32,7 +32,9 @@ class Step(Enum):
     LIMIT = "give the session the expiry of a short or of a long login"
     ISSUE = "give the session a new credential; all others are dead"
     RENEW = "give the session a new credential, with grace for the one before, unless another request has just done so"
-    ROLL = "as RENEW; it does not matter if it fails"
+    ROLL = "give the session a new credential; the one before works until the browser shows the new one"
+    SEND_AGAIN = "send the new credential again, whose first answer may be lost"
+    NOTE_SEEN = "begin the grace period of the credential before this one, as the browser shows this one"
     SAVE = "save the changes of the session"
     END_FORMER = "end the sessions that the login takes the place of"
 
@@ -217,7 +219,27 @@ class Visit(Generic[M]):
                 return (Step.RENEW, *save)
         if self._renews:
             return (Step.RENEW, *save)
-        return (*save, Step.ROLL) if self._is_renewal_due(now) else save
+        return (*save, *self._steps_of_cookie(now))
+
+    def _steps_of_cookie(self, now: float) -> tuple[Step, ...]:
+        opened = self._opened
+        if opened is None:
+            return ()
+        if opened.follower is not None:
+            return (Step.SEND_AGAIN,)
+        if opened.is_current and not opened.is_seen:
+            return (Step.NOTE_SEEN,)
+        return (Step.ROLL,) if self._is_renewal_due(now) else ()
+
+    @property
+    def follower(self) -> Credential | None:
+        """The credential that has replaced the one of the cookie, if the browser has not shown it yet."""
+        return None if self._opened is None else self._opened.follower
+
+    @property
+    def is_current(self) -> bool:
+        """True if the cookie has the current credential of the session."""
+        return self._opened is not None and self._opened.is_current
 
     def _steps_of_login(self, save: tuple[Step, ...]) -> tuple[Step, ...]:
         limit = (Step.LIMIT,) if self._limits else ()

@@ -189,15 +189,15 @@ def test_findings_come_in_the_order_of_the_rules() -> None:
 @pytest.mark.parametrize(
     ("secret", "least", "most"),
     [
-        ("changeme", 0, 48),
-        ("secret", 0, 40),
-        ("a" * 100, 0, 10),
-        ("password" * 2, 0, 48),
-        ("abc123" * 20, 0, 480),
-        (secrets.token_hex(16), 128, 128),
-        (secrets.token_hex(8), 64, 64),
-        (secrets.token_urlsafe(16), 128, 132),
-        ("", 0, 0),
+        pytest.param("changeme", 0, 48, id="word"),
+        pytest.param("secret", 0, 40, id="short"),
+        pytest.param("a" * 100, 0, 10, id="one-letter"),
+        pytest.param("password" * 2, 0, 48, id="words"),
+        pytest.param("abc123" * 20, 0, 480, id="pattern"),
+        pytest.param(secrets.token_hex(16), 128, 128, id="hex"),
+        pytest.param(secrets.token_hex(8), 64, 64, id="half-hex"),
+        pytest.param(secrets.token_urlsafe(16), 128, 132, id="base64"),
+        pytest.param("", 0, 0, id="empty"),
     ],
 )
 def test_a_secret_is_judged_by_its_length_and_its_alphabet(secret: str, least: int, most: int) -> None:
