@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from ndb_models.schema.expiry import Expiry
+from ndb_models.web.hosts import is_loopback
 
 Aal: TypeAlias = Literal[1, 2, 3]
 """An authenticator assurance level of NIST SP 800-63B."""
@@ -132,17 +132,6 @@ def _host_of(address: str) -> str:
         return urlsplit(f"//{address}").hostname or ""
     except ValueError:
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if a host is this machine, by its name alone."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def most_bits(secret: str) -> int:
