@@ -302,7 +302,8 @@ class WebSessions(UserSessions[M]):
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
             raise InvalidArgumentError(
-                "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
+                "the request is over, or these sessions have no middleware here: app.add_middleware(SessionMiddleware,"
+                " sessions=sessions)"
             )
         return exchange
 
