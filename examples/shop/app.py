@@ -37,8 +37,8 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ndb_models import ConfigRepository, Expiry, NdbClient
-from ndb_models.web import NotLoggedInError, SessionMiddleware, StaleLoginError, WebSessions
+from ndb_models import ConfigRepository, Expiry, UnavailableError
+from ndb_models.web import LoginTooOldError, NotLoggedInError, SessionMiddleware, WebSessions
 
 from .catalogue import FRUIT, check_password
 from .devices import device_of
@@ -53,15 +53,14 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-client = NdbClient(os.environ.get("NDB_URI", "sqlite:///shop.db"))
 sessions = WebSessions(
-    client,
+    os.environ.get("NDB_URI", "sqlite:///shop.db"),
     ShopSession,
     short=Expiry(idle=timedelta(minutes=30), absolute=timedelta(hours=12)),
     csrf="token",
     development="SHOP_DEVELOPMENT" in os.environ,
 )
-stored_flags = ConfigRepository(client, Flags, namespace="shop")
+stored_flags = ConfigRepository(sessions.client, Flags, namespace="shop")
 templates = Jinja2Templates(HERE / "templates")
 
 app = FastAPI(title="Windfall", lifespan=sessions.lifespan, openapi_url=None)
@@ -78,7 +77,7 @@ Page = Callable[..., HTMLResponse]
 def customer(session: Annotated[ShopSession, Depends(sessions.current)]) -> ShopSession:
     """Return the session of a user who has logged in. A visitor with a cart has not."""
     if session.user is None:
-        raise NotLoggedInError
+        raise NotLoggedInError("ShopSession")
     return session
 
 
@@ -132,7 +131,7 @@ async def add(
     request: Request,
     fruit: str,
     session: Visitor,
-    change: Annotated[Literal[1, -1], Form()] = 1,
+    change: Annotated[int, Form(ge=-1, le=1)] = 1,
     back: Annotated[Literal["/", "/cart"], Form()] = "/cart",
 ) -> RedirectResponse:
     """Put one more of a fruit into the cart, or take one out. The first one starts the visitor's session."""
@@ -284,7 +283,7 @@ def to_login(request: Request, _: Exception) -> RedirectResponse:
     return see(f"/login?to={request.url.path if request.method == 'GET' else '/'}")
 
 
-@app.exception_handler(StaleLoginError)
+@app.exception_handler(LoginTooOldError)
 def to_confirmation(request: Request, _: Exception) -> RedirectResponse:
     """Ask for the password, and come back."""
     return see(f"/confirm?to={request.url.path}")
@@ -293,4 +292,12 @@ def to_confirmation(request: Request, _: Exception) -> RedirectResponse:
 @app.exception_handler(HTTPException)
 def problem(request: Request, error: HTTPException) -> HTMLResponse:
     """Show what went wrong."""
-    return templates.TemplateResponse(request, "problem.html", {"problem": error}, error.status_code, HEADERS)
+    shown = {"status": error.status_code, "text": error.detail}
+    return templates.TemplateResponse(request, "problem.html", shown, error.status_code, HEADERS)
+
+
+@app.exception_handler(UnavailableError)
+def closed(request: Request, _: Exception) -> HTMLResponse:
+    """Say that the store is away. Nobody is logged out."""
+    shown = {"status": 503, "text": "We are back in a moment. Your cart is safe."}
+    return templates.TemplateResponse(request, "problem.html", shown, 503, HEADERS | {"Retry-After": "5"})

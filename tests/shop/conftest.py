@@ -31,6 +31,7 @@ class Deployment:
 
     def __init__(self, shop: Shop, server: Process | None = None) -> None:
         self.shop: Shop = shop
+        self.server: Process | None = server
         self._processes = [process for process in (server, shop) if process is not None]
 
     async def start(self) -> None:

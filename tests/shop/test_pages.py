@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import expect
 
 from tests.shop.browsing import add
 from tests.shop.conftest import Arrive
@@ -31,6 +32,19 @@ async def test_the_shop_works_without_javascript(arrive: Arrive, shop: Shop) -> 
     await page.click("form[action='/order'] button")
     assert "2 things are on their way" in await page.inner_text(".notice")
     assert await billy.cart() == {}
+
+
+async def test_a_fruit_is_put_into_the_cart_and_taken_out_again(arrive: Arrive, shop: Shop) -> None:
+    visitor = await arrive(shop)
+    page = await visitor.open()
+    await add(page, "fig", 2)
+    await add(page, "pear")
+    await page.goto(f"{shop.url}/cart")
+    await page.click("[aria-label='One more: Figs']")
+    await expect(page.locator("#fig b")).to_have_text("3")
+    await page.click("[aria-label='One fewer: Pears']")
+    await expect(page.locator("#pear")).to_have_count(0)
+    assert await visitor.cart() == {"fig": 3}
 
 
 async def test_a_notice_is_shown_once(arrive: Arrive, shop: Shop) -> None:

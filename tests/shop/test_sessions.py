@@ -10,7 +10,7 @@ import pytest
 
 from ndb_models import Credential
 from tests.shop.browsing import add, add_at_once, expect_goodbye, expect_live
-from tests.shop.conftest import Arrive, Deployment
+from tests.shop.conftest import Arrive, Deploy, Deployment
 from tests.shop.serving import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -72,6 +72,22 @@ async def test_a_session_outlives_the_shop_and_its_store(arrive: Arrive, deploym
         await expect_live(page)
     assert await billy.user() == "billy"
     assert await billy.cart() == {"lemon": 1}
+
+
+async def test_nobody_is_logged_out_while_the_store_is_away(arrive: Arrive, deploy: Deploy) -> None:
+    deployment = await deploy("our server")
+    assert deployment.server is not None
+    billy = await arrive(deployment.shop)
+    page = await billy.log_in()
+    before = await billy.secret()
+    await deployment.server.stop()
+    for path in ("/", "/cart", "/account"):
+        answer = await page.goto(billy.url + path)
+        assert answer is not None
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert await billy.secret() == before
+    await deployment.server.start()
+    assert await billy.user() == "billy"
 
 
 def with_another_secret(value: str) -> str:
