@@ -106,12 +106,14 @@ def draw_credential(tkn: SessionToken) -> Credential:
 class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
 
-    Without a former one, `former` is empty. `former_until` is in milliseconds since 1970.
+    Without a former one, `former` is empty. Times are in milliseconds since 1970. `issued` is when the current one was
+    made; 0 for one that an older release made.
     """
 
     current: str
     former: str = ""
     former_until: int = 0
+    issued: int = 0
 
     def __repr__(self) -> str:
         return "SecretDigests()"
@@ -127,8 +129,8 @@ def renewed(digests: SecretDigests | None, credential: Credential, grace: int, n
         now: in milliseconds since 1970.
     """
     if digests is None or not grace:
-        return SecretDigests(credential.digest)
-    return SecretDigests(credential.digest, digests.current, int(now) + grace)
+        return SecretDigests(credential.digest, issued=int(now))
+    return SecretDigests(credential.digest, digests.current, int(now) + grace, int(now))
 
 
 # No digest has such characters, so nothing is equal to it.
@@ -151,3 +153,8 @@ def opens(credential: Credential, digests: SecretDigests | None, now: float) -> 
     is_current = hmac.compare_digest(shown, stored.current.encode())
     is_former = hmac.compare_digest(shown, (stored.former or _NO_DIGEST).encode())
     return is_current | (is_former & (now < stored.former_until))
+
+
+def is_current(credential: Credential, digests: SecretDigests | None) -> bool:
+    """Tell whether a credential has the current secret of the session that stores these digests."""
+    return digests is not None and hmac.compare_digest(credential.digest, digests.current)

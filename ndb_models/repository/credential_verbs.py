@@ -1,13 +1,14 @@
-"""`issue`, `authenticate` and `renew`: the verbs for sessions that a browser may name."""
+"""`issue`, `authenticate`, `opened_by`, `renew` and `renew_once`: the verbs for sessions that a browser may name."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from ndb_models.credentials import Credential
+from ndb_models.credentials import Credential, is_current
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
+from ndb_models.repository.opened import OpenedSession
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.model import SessionModel
 
@@ -66,6 +67,24 @@ class CredentialVerbs(CoreVerbs[M]):
         tkn = known(self._checked(session)).tkn
         return await self._credentials.renew(tkn, _milliseconds(grace), logs_in=login)
 
+    async def renew_once(self, shown: str, grace: timedelta | float = GRACE) -> Credential | None:
+        """Renew the credential with this text if it is the current one of its session; else return None.
+
+        For requests that renew by a timer: of several at the same time, each with the same cookie, one renews and the
+        others return None. So the new credential of one answer is never killed by another. Otherwise as `renew`.
+
+        Args:
+            shown: the text of the credential that came with the request.
+            grace: as for `renew`.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        credential = Credential.parse(shown)
+        if credential is None:
+            raise InvalidArgumentError("renew_once() takes the text of a credential that opens a session")
+        return await self._credentials.renew_once(credential, _milliseconds(grace))
+
     async def authenticate(self, text: str | None) -> M | None:
         """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
 
@@ -79,22 +98,38 @@ class CredentialVerbs(CoreVerbs[M]):
             StoredDataError: the stored data does not fit the model.
             NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
         """
+        opened = await self.opened_by(text)
+        return None if opened is None else opened.session
+
+    async def opened_by(self, text: str | None) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
         credential = Credential.parse(text)
         if credential is None:
             return None
         tkn, names = credential.tkn, self._codec.names
         at_once = not self._codec.open and self._access.is_one_read(names)
         read = await self._credentials.opened_by(credential, names if at_once else ())
-        if read is None:
+        if read is None or read.envelope is None:
             return None
+        envelope = read.envelope
+        secret = envelope.secret
         try:
             if not at_once:
-                return await self.get(tkn)
-            read = await self._access.admitted(tkn, read)
-            self._access.use(tkn, read)
-            return await self._take(tkn, read)
+                session = await self.get(tkn)
+            else:
+                read = await self._access.admitted(tkn, read)
+                self._access.use(tkn, read)
+                session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
+        return OpenedSession(
+            session,
+            is_current(credential, secret),
+            secret.issued if secret is not None else 0,
+            envelope.idle,
+            envelope.absolute,
+            envelope.own,
+        )
 
 
 def _milliseconds(grace: timedelta | float) -> int:

@@ -1,9 +1,9 @@
-"""`describe`, `is_fresh` and `require_fresh`: the verbs that tell of a session, and not of its fields."""
+"""`describe`, `is_fresh`, `require_fresh` and `unsaved`: the verbs that tell of a session without its fields."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import InvalidArgumentError, NotFreshError, UnsupportedError
@@ -11,13 +11,15 @@ from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.description import SessionDescription
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.expiry import check_seconds, seconds_in
-from ndb_models.schema.model import SessionModel
+from ndb_models.schema.model import SessionModel, stored_of
 from ndb_models.schema.tracking import login_time
 from ndb_models.sessions.lifetimes import SH_PEEK
 from ndb_models.sessions.reading import LOOK, UPKEEP
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
+
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class DescribingVerbs(CoreVerbs[M]):
@@ -85,6 +87,22 @@ class DescribingVerbs(CoreVerbs[M]):
         """
         if not await self.is_fresh(session, within):
             raise NotFreshError(self._name, self._token_of(session))
+
+    def unsaved(self, session: M) -> frozenset[str]:
+        """Return the names of the fields that a save of this model would write. Sends no request.
+
+        For a model without a token these are all that are stored. Reading and saving make it empty.
+
+        Raises:
+            UnstorableError: a field cannot be written as JSON.
+        """
+        stored = stored_of(self._checked(session))
+        keys = self._codec.written(session)
+        if stored is None:
+            return frozenset(keys.names)
+        if keys.text == stored.keys and not stored.unsure:
+            return _NO_NAMES
+        return self._codec.changes(session, keys, stored.keys, stored.unsure).names
 
     def _token_of(self, session: M | SessionToken) -> SessionToken:
         return known(self._checked(session)).tkn if isinstance(session, SessionModel) else session

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ndb_models.client import NdbClient
-from ndb_models.credentials import Credential, draw_credential, opens, renewed
+from ndb_models.credentials import Credential, draw_credential, is_current, opens, renewed
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
@@ -64,6 +64,17 @@ class SessionCredentials:
         Raises:
             InvalidArgumentError: another client wrote the session, so it has no reserved key.
         """
+        credential = await self._renew(tkn, grace, None, logs_in=logs_in)
+        assert credential is not None
+        return credential
+
+    async def renew_once(self, shown: Credential, grace: int) -> Credential | None:
+        """Do what `renew` does if this credential has the current secret of its session; else return None."""
+        return await self._renew(shown.tkn, grace, shown, logs_in=False)
+
+    async def _renew(
+        self, tkn: SessionToken, grace: int, shown: Credential | None, *, logs_in: bool
+    ) -> Credential | None:
         credential = draw_credential(tkn)
         async with RESERVED_KEYS.holding(self._client, tkn):
             for _ in range(_TRIES):
@@ -71,6 +82,8 @@ class SessionCredentials:
                 envelope = read_envelope(read.reserved)
                 if envelope is None:
                     raise InvalidArgumentError("a session that another client wrote cannot have a credential")
+                if shown is not None and not is_current(shown, envelope.secret):
+                    return None
                 now = self._access.lifetimes.now()
                 secret = renewed(envelope.secret, credential, grace, now)
                 envelope = with_login(envelope, now) if logs_in else envelope

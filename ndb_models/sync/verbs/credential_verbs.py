@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from ndb_models.credentials import Credential
 from ndb_models.repository.credential_verbs import GRACE, M
+from ndb_models.repository.opened import OpenedSession
 from ndb_models.sync.verb_bases import OfRepository
 
 
@@ -50,6 +51,21 @@ class SyncCredentialVerbs(OfRepository[M]):
         """
         return self._portal.call(lambda: self._asynchronous.renew(session, grace, login=login))
 
+    def renew_once(self, shown: str, grace: timedelta | float = GRACE) -> Credential | None:
+        """Renew the credential with this text if it is the current one of its session; else return None.
+
+        For requests that renew by a timer: of several at the same time, each with the same cookie, one renews and the
+        others return None. So the new credential of one answer is never killed by another. Otherwise as `renew`.
+
+        Args:
+            shown: the text of the credential that came with the request.
+            grace: as for `renew`.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        return self._portal.call(lambda: self._asynchronous.renew_once(shown, grace))
+
     def authenticate(self, text: str | None) -> M | None:
         """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
 
@@ -64,3 +80,7 @@ class SyncCredentialVerbs(OfRepository[M]):
             NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
         """
         return self._portal.call(lambda: self._asynchronous.authenticate(text))
+
+    def opened_by(self, text: str | None) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
+        return self._portal.call(lambda: self._asynchronous.opened_by(text))

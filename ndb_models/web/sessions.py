@@ -1,0 +1,312 @@
+"""The sessions of a web application: opens them for visits, and carries out what a `Visit` decides. No framework.
+
+An adapter to a framework makes a `RunningVisit` of a request, calls the verbs here, and `conclude` just before the
+answer begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
+
+from ndb_models.client import NdbClient
+from ndb_models.clocks import wall_clock
+from ndb_models.errors import (
+    InvalidArgumentError,
+    NdbError,
+    SessionGoneError,
+    UnavailableError,
+    UnusableSessionError,
+)
+from ndb_models.json_text import split_members
+from ndb_models.repository import Repository
+from ndb_models.schema import Expiry, SessionModel
+from ndb_models.schema.model import stored_of
+from ndb_models.types import Clock
+from ndb_models.uncopyable import Uncopyable
+from ndb_models.web.cookies import ShownCookie
+from ndb_models.web.principal import principals_of, user_field
+from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
+
+M = TypeVar("M", bound=SessionModel)
+
+GRACE: Final = timedelta(seconds=30)
+
+# A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
+_CONNECT_WAIT: Final = 1.0
+_REQUEST_TIMEOUT: Final = 10.0
+
+_NO_FIELDS: Final[frozenset[str]] = frozenset()
+
+_logger = logging.getLogger("ndb_models.web")
+
+
+class RunningVisit(Visit[M]):
+    """A visit while its request runs. Verbs that a request calls at the same time take turns."""
+
+    __slots__ = ("as_read", "max_age", "turn", "unsaved")
+
+    def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
+        super().__init__(shown, rules)
+        self.turn: asyncio.Lock = asyncio.Lock()
+        self.as_read: bytes = b""
+        """The stored keys of the session when it was opened."""
+        self.max_age: int | None = None
+        """The seconds for which the browser is to keep the new credential; None for until it ends."""
+        self.unsaved: frozenset[str] = _NO_FIELDS
+        """The changes that were not stored, since the request failed."""
+
+
+class VisitedSessions(Uncopyable, Generic[M]):
+    """The sessions of one class that browsers hold cookies of.
+
+    Args:
+        store: a URI, as for `NdbClient`, or a client. A client stays yours to close.
+        model: the class of the sessions.
+        namespace: as for `Repository`.
+        short: the expiry of sessions whose login does not say `remember=True`. Their cookies end with the browser.
+        renew_every: the age at which a cookie is replaced by a new one.
+        grace: the time for which a replaced cookie still works, for requests under way.
+        clock: tells the time in seconds since 1970.
+    """
+
+    INSTEAD = "it holds a client; make it once, where the application is made"
+
+    def __init__(
+        self,
+        store: NdbClient | str,
+        model: type[M],
+        *,
+        namespace: str | None = None,
+        short: Expiry | None = None,
+        renew_every: timedelta | float | None = None,
+        grace: timedelta | float = GRACE,
+        clock: Clock = wall_clock,
+    ) -> None:
+        given: object = store
+        if not isinstance(given, (NdbClient, str)):
+            raise InvalidArgumentError(
+                "sessions are in a store: its URI, such as 'sqlite:///sessions.db', or an NdbClient"
+            )
+        self.owns_client = isinstance(store, str)
+        self.client: NdbClient = (
+            NdbClient(store, connect_wait=_CONNECT_WAIT, request_timeout=_REQUEST_TIMEOUT)
+            if isinstance(store, str)
+            else store
+        )
+        self.repo: Repository[M] = Repository(self.client, model, namespace=namespace, clock=clock)
+        """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
+        self.model: type[M] = model
+        self._clock = clock
+        self._grace = grace
+        self.rules: VisitRules = VisitRules(
+            principal=principals_of(model),
+            renew_every=_seconds("renew_every", renew_every),
+            short=_checked_expiry(short),
+        )
+        self._is_away = False
+        self._carry_out: Mapping[Step, Callable[[RunningVisit[M]], Awaitable[None]]] = {
+            Step.LIMIT: self._limit,
+            Step.ISSUE: self._issue,
+            Step.RENEW: self._renew,
+            Step.ROLL: self._roll,
+            Step.SAVE: self._save,
+            Step.END_FORMER: self._end_former,
+        }
+
+    # What requests ask for
+
+    async def open_visit(self, visit: RunningVisit[M]) -> M | None:
+        """Return the session of a visit, or None. The store is read once at most.
+
+        Raises:
+            UnavailableError: the store is away. The next call tries again.
+        """
+        if not visit.is_known:
+            async with visit.turn:
+                await self._open(visit)
+        return visit.session
+
+    async def _open(self, visit: RunningVisit[M]) -> None:
+        if visit.is_known:
+            return
+        keeps_cookie = False
+        try:
+            opened = await self.repo.opened_by(visit.text)
+        except UnusableSessionError as exc:
+            _logger.warning("a session cannot be used, so its user counts as logged out: %s", exc)
+            opened, keeps_cookie = None, True
+        except UnavailableError as exc:
+            self.note_outage(exc)
+            raise
+        if self._is_away:
+            self._is_away = False
+            _logger.info("the store of %s answers again", self.model.__name__)
+        visit.opened(opened, keeps_cookie=keeps_cookie)
+        visit.as_read = _stored_keys(visit.session)
+
+    async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool) -> M:
+        """Log in: see `WebSessions.login`."""
+        async with visit.turn:
+            await self._open(visit)
+            given: object = session
+            created = not (isinstance(given, SessionModel) and given.is_saved)
+            if created:
+                session = await self.repo.create(session, expiry=None if remember else self.rules.short)
+            elif type(given) is not self.model:
+                raise InvalidArgumentError(f"these sessions are of {self.model.__name__}")
+            visit.log_in(session, created=created, remember=remember)
+            return session
+
+    async def logout_visit(self, visit: RunningVisit[M]) -> bool:
+        """Log out: see `WebSessions.logout`."""
+        async with visit.turn:
+            await self._open(visit)
+            ended = False
+            for session in visit.to_end():
+                ended = await self.repo.delete(session.tkn) or ended
+            visit.log_out()
+            return ended
+
+    # The end of a request
+
+    async def conclude(self, visit: RunningVisit[M], *, succeeded: bool) -> None:
+        """Store what the request did, or end what it began. `visit.cookie` then says what the browser is told.
+
+        Raises:
+            SessionGoneError: the session has ended elsewhere, and the request changed it.
+            UnavailableError: the store is away.
+            NdbError: as `Repository.save`.
+        """
+        if not visit.is_known:
+            return
+        if not succeeded:
+            visit.unsaved = _NO_FIELDS if visit.session is None else self.repo.unsaved(visit.session)
+            await self._end(visit.fail())
+            return
+        try:
+            changed = self._changed(visit)
+            for step in visit.steps(changed, self._clock() * 1000):
+                await self._carry_out[step](visit)
+        except BaseException as exc:
+            await self._end(visit.fail())
+            if isinstance(exc, SessionGoneError):
+                visit.lose()
+            if isinstance(exc, UnavailableError):
+                self.note_outage(exc)
+            raise
+        visit.done()
+
+    def changed_since(self, visit: RunningVisit[M]) -> frozenset[str]:
+        """Return the fields of a concluded visit that changed since it was concluded."""
+        if visit.session is None:
+            return _NO_FIELDS
+        return self.repo.unsaved(visit.session) - visit.unsaved
+
+    def _changed(self, visit: RunningVisit[M]) -> frozenset[str]:
+        """Return the fields to save, and marked ones that the application has saved itself."""
+        session = visit.session
+        if session is None:
+            return _NO_FIELDS
+        changed = self.repo.unsaved(session)
+        now = _stored_keys(session)
+        if self.rules.principal and now is not visit.as_read and visit.as_read:
+            visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
+        return changed
+
+    async def _end(self, sessions: Sequence[M]) -> None:
+        """End sessions again. If the caller is cancelled meanwhile, that goes on in the background."""
+        for session in sessions:
+            await asyncio.wait([self.client.in_background(self.repo.delete(session.tkn))])
+
+    async def _limit(self, visit: RunningVisit[M]) -> None:
+        short = visit.is_short
+        await self.repo.expire(_session(visit), self.rules.short if short else self.model.session_options.expiry)
+
+    async def _issue(self, visit: RunningVisit[M]) -> None:
+        visit.max_age = await self._seconds_of_cookie(visit)
+        visit.credential = await self.repo.issue(_session(visit))
+
+    async def _renew(self, visit: RunningVisit[M]) -> None:
+        max_age = await self._seconds_of_cookie(visit)
+        renewed = await self.repo.renew_once(visit.text or "", self._grace)
+        if renewed is not None:
+            visit.max_age, visit.credential = max_age, renewed
+
+    async def _roll(self, visit: RunningVisit[M]) -> None:
+        try:
+            await self._renew(visit)
+        except NdbError as exc:
+            _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
+
+    async def _save(self, visit: RunningVisit[M]) -> None:
+        await self.repo.save(_session(visit))
+
+    async def _end_former(self, visit: RunningVisit[M]) -> None:
+        for former in visit.to_replace():
+            await self.repo.delete(former.tkn)
+
+    async def _seconds_of_cookie(self, visit: RunningVisit[M]) -> int | None:
+        """Return how long the browser is to keep the cookie: as long as the store may keep the session."""
+        if visit.is_short:
+            return None
+        session = _session(visit)
+        stored = stored_of(session)
+        if stored is not None and stored.deadline is not None:
+            return cookie_seconds(deadline=stored.deadline / 1000 - self._clock(), idle=None)
+        return cookie_seconds(deadline=None, idle=await self.repo.ttl(session))
+
+    def note_outage(self, error: UnavailableError) -> None:
+        """Log that the store is away, once until it answers again."""
+        if not self._is_away:
+            self._is_away = True
+            _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
+
+    def user_field(self) -> str:
+        """Return the field that names the user.
+
+        Raises:
+            SchemaError: there is none.
+        """
+        return user_field(self.model)
+
+
+def _session(visit: RunningVisit[M]) -> M:
+    session = visit.session
+    assert session is not None
+    return session
+
+
+def _stored_keys(session: SessionModel | None) -> bytes:
+    stored = None if session is None else stored_of(session)
+    return b"" if stored is None else stored.keys
+
+
+def _differing(before: bytes, after: bytes, names: Sequence[str]) -> frozenset[str]:
+    """Return those of some keys that differ in two texts."""
+    one, other = split_members(before), split_members(after)
+    return frozenset(name for name in names if one.get(name) != other.get(name))
+
+
+def _seconds(name: str, time: timedelta | float | None) -> float | None:
+    """Return a time in seconds; None for None.
+
+    Raises:
+        InvalidArgumentError: it is no time, or not positive.
+    """
+    given: object = time.total_seconds() if isinstance(time, timedelta) else time
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
+        raise InvalidArgumentError(f"{name}= is a timedelta or a number of seconds, and more than 0")
+    return float(given)
+
+
+def _checked_expiry(short: Expiry | None) -> Expiry | None:
+    given: object = short
+    if not isinstance(given, (Expiry, type(None))):
+        raise InvalidArgumentError("short= is an Expiry: WebSessions(..., short=Expiry(idle=1800))")
+    return short
