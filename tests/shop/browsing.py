@@ -56,6 +56,16 @@ class Person:
         await page.click("form[action='/login'] button")
         return page
 
+    async def wait_until_open(self) -> None:
+        """Ask for the home page until it comes."""
+        page = self.context.pages[0]
+        for _ in range(100):
+            answer = await page.goto(f"{self.url}/")
+            if answer is not None and answer.ok:
+                return
+            await page.wait_for_timeout(100)
+        raise AssertionError("the shop stays closed")
+
     async def user(self, page: Page | None = None) -> str | None:
         """Return as whom the shop knows this browser, at its next request."""
         page = page or self.context.pages[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.shop.serving import Process, Shop, store
+from tests.shop.serving import Process, Shop, server_on_file, shop_on_file
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserType
@@ -47,13 +47,12 @@ class Deployment:
 
 def deployed(way: str, folder: Path) -> Deployment:
     """Return the shop in one of the ways to run it, not yet started."""
-    path = folder / f"{way}.db"
     if way == "two workers":
-        return Deployment(Shop(f"sqlite:///{path}", "--workers", "2", application="tests.shop.numbered:app"))
+        return Deployment(shop_on_file(folder, "--workers", "2", application="tests.shop.numbered:app"))
     if way == "our server":
-        server = store(path)
-        return Deployment(Shop(f"ws://127.0.0.1:{server.port}/"), server)
-    return Deployment(Shop(f"sqlite:///{path}"))
+        server = server_on_file(folder)
+        return Deployment(Shop(f"ws://127.0.0.1:{server.port}/", folder / "shop.log"), server)
+    return Deployment(shop_on_file(folder))
 
 
 Deploy = Callable[[str], Awaitable[Deployment]]

@@ -26,24 +26,25 @@ def free_port() -> int:
 
 
 class Process:
-    """A server in a process of its own, on the same port each time that it starts."""
+    """A server in a process of its own, on the same port each time that it starts. What it writes goes to a file."""
 
-    def __init__(self, arguments: Sequence[str], port: int, **environment: str) -> None:
-        self.port: int = port
-        self._command = [sys.executable, "-W", "error", "-m", *arguments, "--port", str(port)]
+    def __init__(self, arguments: Sequence[str], log: Path, **environment: str) -> None:
+        self.port: int = free_port()
+        self.log: Path = log
+        self._command = [sys.executable, "-W", "error", "-m", *arguments, "--port", str(self.port)]
         self._environment = {**os.environ, **environment}
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start, and return once it listens."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=ROOT, env=self._environment, start_new_session=True,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, cwd=ROOT, env=self._environment, start_new_session=True, stdout=log, stderr=log
+            )
         self._process = process
         async with asyncio.timeout(LONGEST):
             while not await self._is_listening():
-                assert process.returncode is None, f"{self._command} ended with {process.returncode}"
+                assert process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.05)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -80,20 +81,26 @@ class Process:
 
 
 class Shop(Process):
-    """The example, served by uvicorn."""
+    """The example, served by uvicorn, with a store at a URI."""
 
-    def __init__(self, uri: str, *options: str, application: str = "shop.app:app", is_development: bool = True) -> None:
+    def __init__(
+        self, uri: str, log: Path, *options: str, application: str = "shop.app:app", is_development: bool = True
+    ) -> None:
         environment = {"SHOP_DEVELOPMENT": "1"} if is_development else {}
-        super().__init__(
-            ("uvicorn", "--app-dir", "examples", application, "--timeout-graceful-shutdown", "5", *options),
-            free_port(), NDB_URI=uri, **environment,
-        )  # fmt: skip
+        arguments = ("uvicorn", "--app-dir", "examples", application, "--timeout-graceful-shutdown", "1", *options)
+        super().__init__(arguments, log, NDB_URI=uri, **environment)
         self.url: str = f"{'https' if '--ssl-keyfile' in options else 'http'}://localhost:{self.port}"
 
 
-def store(path: Path) -> Process:
+def shop_on_file(folder: Path, *options: str, application: str = "shop.app:app", is_development: bool = True) -> Shop:
+    """Return the shop with its sessions in a file, not yet started."""
+    uri = f"sqlite:///{folder / 'shop.db'}"
+    return Shop(uri, folder / "shop.log", *options, application=application, is_development=is_development)
+
+
+def server_on_file(folder: Path) -> Process:
     """Return our server on a file, not yet started."""
-    return Process(("ndb_models", "serve", "--store", f"sqlite:///{path}"), free_port())
+    return Process(("ndb_models", "serve", "--store", f"sqlite:///{folder / 'server.db'}"), folder / "server.log")
 
 
 @asynccontextmanager

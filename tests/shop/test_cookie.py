@@ -12,22 +12,21 @@ import pytest_asyncio
 
 from tests.shop.browsing import add
 from tests.shop.conftest import ARGUMENTS, CHROMIUM, Arrive
-from tests.shop.serving import TLS, Shop, site
+from tests.shop.serving import TLS, Shop, shop_on_file, site
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserType
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-MONTH = 30 * 24 * 3600
+YEAR = 365 * 24 * 3600
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def secure_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Shop]:
     """The shop as in production, over HTTPS."""
-    path = tmp_path_factory.mktemp("shop") / "shop.db"
     options = ("--ssl-keyfile", str(TLS / "key.pem"), "--ssl-certfile", str(TLS / "certificate.pem"))
-    async with Shop(f"sqlite:///{path}", *options, is_development=False) as shop:
+    async with shop_on_file(tmp_path_factory.mktemp("shop"), *options, is_development=False) as shop:
         yield shop
 
 
@@ -60,7 +59,7 @@ async def test_a_script_cannot_overwrite_the_cookie(arrive: Arrive, shop: Shop) 
 async def test_the_cookie_of_a_remembered_login_lasts_as_long_as_the_session(arrive: Arrive, shop: Shop) -> None:
     billy = await arrive(shop)
     await billy.log_in(remember=True)
-    assert (await billy.cookie())["expires"] == pytest.approx(time.time() + MONTH, abs=120)
+    assert (await billy.cookie())["expires"] == pytest.approx(time.time() + YEAR, abs=120)
 
 
 async def test_closing_the_browser_ends_a_login_unless_it_is_remembered(

@@ -70,7 +70,7 @@ async def test_a_session_outlives_the_shop_and_its_store(arrive: Arrive, deploym
         await deployment.stop(how)
         await deployment.start()
         await expect_live(page)
-    assert await billy.user() == "billy"
+        assert await billy.user(page) == "billy"
     assert await billy.cart() == {"lemon": 1}
 
 
@@ -87,6 +87,7 @@ async def test_nobody_is_logged_out_while_the_store_is_away(arrive: Arrive, depl
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert await billy.secret() == before
     await deployment.server.start()
+    await billy.wait_until_open()
     assert await billy.user() == "billy"
 
 

@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from tests.shop.browsing import Person, add, expect_goodbye, expect_live
 from tests.shop.conftest import Arrive
-from tests.shop.serving import Shop
+from tests.shop.serving import Shop, shop_on_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -19,8 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def clocked_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Shop]:
     """The shop with a clock that `advance` moves."""
-    path = tmp_path_factory.mktemp("shop") / "shop.db"
-    async with Shop(f"sqlite:///{path}", application="tests.shop.clocked:app") as shop:
+    async with shop_on_file(tmp_path_factory.mktemp("shop"), application="tests.shop.clocked:app") as shop:
         yield shop
 
 
