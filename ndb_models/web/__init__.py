@@ -13,17 +13,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.devices import Device
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.principal import Principal
 
 if TYPE_CHECKING:
     from ndb_models.web.http_errors import LoginTooOldError, NotLoggedInError, SessionsUnavailableError
-    from ndb_models.web.starlette import SessionMiddleware, WebSessions
+    from ndb_models.web.middleware import SessionMiddleware
+    from ndb_models.web.starlette import WebSessions
 
 __all__ = [
     "AnswerBegunError",
     "ChangedTooLateError",
     "CookieSettings",
+    "Device",
     "LoginTooOldError",
     "NotLoggedInError",
     "Principal",
@@ -35,7 +38,7 @@ __all__ = [
 _OF_STARLETTE: Final = {
     "LoginTooOldError": "http_errors",
     "NotLoggedInError": "http_errors",
-    "SessionMiddleware": "starlette",
+    "SessionMiddleware": "middleware",
     "SessionsUnavailableError": "http_errors",
     "WebSessions": "starlette",
 }

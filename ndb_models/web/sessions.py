@@ -19,25 +19,28 @@ from ndb_models.errors import (
     NdbError,
     SessionGoneError,
     UnavailableError,
+    UnstorableError,
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.cookies import ShownCookie
-from ndb_models.web.principal import principals_of, user_field
+from ndb_models.web.principal import principals_of
 from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
 
-GRACE: Final = timedelta(seconds=30)
-
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
 _REQUEST_TIMEOUT: Final = 10.0
+
+# Seconds in which a store that is ready answers a probe.
+_PATIENCE: Final = 2.0
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -56,8 +59,8 @@ class RunningVisit(Visit[M]):
         """The stored keys of the session when it was opened."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
-        self.unsaved: frozenset[str] = _NO_FIELDS
-        """The changes that were not stored, since the request failed."""
+        self.unsaved: frozenset[str] | None = _NO_FIELDS
+        """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""
 
 
 class VisitedSessions(Uncopyable, Generic[M]):
@@ -113,6 +116,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             Step.ISSUE: self._issue,
             Step.RENEW: self._renew,
             Step.ROLL: self._roll,
+            Step.SEND_AGAIN: self._send_again,
+            Step.NOTE_SEEN: self._note_seen,
             Step.SAVE: self._save,
             Step.END_FORMER: self._end_former,
         }
@@ -184,25 +189,37 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if not visit.is_known:
             return
         if not succeeded:
-            visit.unsaved = _NO_FIELDS if visit.session is None else self.repo.unsaved(visit.session)
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = self._unsaved_of_failed(visit.session)
             return
         try:
             changed = self._changed(visit)
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
         except BaseException as exc:
-            await self._end(visit.fail())
+            await self.undo(visit)
+            visit.unsaved = None
             if isinstance(exc, SessionGoneError):
-                visit.lose()
+                visit.lose(exc.tkn)
             if isinstance(exc, UnavailableError):
                 self.note_outage(exc)
             raise
-        visit.done()
+
+    async def undo(self, visit: RunningVisit[M]) -> None:
+        """End the sessions that a request began. If the caller is cancelled, that goes on in the background."""
+        ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
+        if ending:
+            await asyncio.wait(ending)
+
+    def _unsaved_of_failed(self, session: M | None) -> frozenset[str] | None:
+        try:
+            return _NO_FIELDS if session is None else self.repo.unsaved(session)
+        except UnstorableError:
+            return None
 
     def changed_since(self, visit: RunningVisit[M]) -> frozenset[str]:
         """Return the fields of a concluded visit that changed since it was concluded."""
-        if visit.session is None:
+        if visit.session is None or visit.unsaved is None:
             return _NO_FIELDS
         return self.repo.unsaved(visit.session) - visit.unsaved
 
@@ -217,11 +234,6 @@ class VisitedSessions(Uncopyable, Generic[M]):
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
         return changed
 
-    async def _end(self, sessions: Sequence[M]) -> None:
-        """End sessions again. If the caller is cancelled meanwhile, that goes on in the background."""
-        for session in sessions:
-            await asyncio.wait([self.client.in_background(self.repo.delete(session.tkn))])
-
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short
         await self.repo.expire(_session(visit), self.rules.short if short else self.model.session_options.expiry)
@@ -231,14 +243,36 @@ class VisitedSessions(Uncopyable, Generic[M]):
         visit.credential = await self.repo.issue(_session(visit))
 
     async def _renew(self, visit: RunningVisit[M]) -> None:
+        if visit.is_current:
+            await self._replace_cookie(visit, self._grace)
+        else:  # another request has replaced it a moment ago, before the change of this one
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = await self.repo.renew(_session(visit), self._grace)
+
+    async def _roll(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self._replace_cookie(visit, UNSEEN))
+
+    async def _replace_cookie(self, visit: RunningVisit[M], unseen: timedelta | float) -> None:
         max_age = await self._seconds_of_cookie(visit)
-        renewed = await self.repo.renew_once(visit.text or "", self._grace)
+        renewed = await self.repo.renew_once(visit.text or "", unseen)
         if renewed is not None:
             visit.max_age, visit.credential = max_age, renewed
 
-    async def _roll(self, visit: RunningVisit[M]) -> None:
+    async def _send_again(self, visit: RunningVisit[M]) -> None:
+        async def send_again() -> None:
+            visit.max_age = await self._seconds_of_cookie(visit)
+            visit.credential = visit.follower
+
+        await self._quietly(send_again())
+
+    async def _note_seen(self, visit: RunningVisit[M]) -> None:
+        await self._quietly(self.repo.note_seen(visit.text or "", self._grace))
+
+    @staticmethod
+    async def _quietly(upkeep: Awaitable[None]) -> None:
+        """Look after a cookie. If that fails, the request has succeeded all the same."""
         try:
-            await self._renew(visit)
+            await upkeep
         except NdbError as exc:
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
@@ -265,13 +299,15 @@ class VisitedSessions(Uncopyable, Generic[M]):
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
 
-    def user_field(self) -> str:
-        """Return the field that names the user.
-
-        Raises:
-            SchemaError: there is none.
-        """
-        return user_field(self.model)
+    async def is_ready(self) -> bool:
+        """Return True if the store answers within two seconds."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.client.sh_session_exists([0])
+        except (NdbError, TimeoutError) as exc:
+            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
+            return False
+        return True
 
 
 def _session(visit: RunningVisit[M]) -> M:

@@ -1,35 +1,35 @@
 """`WebSessions` and `SessionMiddleware`: typed sessions for FastAPI, Starlette and any ASGI application.
 
-The middleware keeps one `_Exchange` for each request. It opens no session before the application asks for one, and
+The middleware keeps one `Exchange` for each request. It opens no session before the application asks for one, and
 concludes the visit as the answer begins.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Final, Generic, TypeVar
+from typing import TypeVar
 
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
-from ndb_models.errors import InvalidArgumentError, SessionGoneError, UnavailableError
+from ndb_models.errors import InvalidArgumentError, UnavailableError
+from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
+from ndb_models.schema.expiry import check_seconds
 from ndb_models.types import Clock
-from ndb_models.web.answers import with_cookie_headers
-from ndb_models.web.cookies import CookieSettings, shown_cookie
-from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
-from ndb_models.web.http_errors import RETRY_AFTER, NotLoggedInError, SessionsUnavailableError
-from ndb_models.web.sessions import GRACE, RunningVisit, VisitedSessions
-from ndb_models.web.visit import CookieChange
+from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.devices import Device, check_tracked
+from ndb_models.web.exchange import SCOPE_KEY, Exchange
+from ndb_models.web.http_errors import RETRY_AFTER, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
+from ndb_models.web.user_sessions import UserSessions
 
 M = TypeVar("M", bound=SessionModel)
-
-_KEY: Final = "ndb_models.web"
+T = TypeVar("T")
 
 _logger = logging.getLogger("ndb_models.web")
 
@@ -38,7 +38,7 @@ def _is_success(status: int) -> bool:
     return status < 400
 
 
-class WebSessions(VisitedSessions[M]):
+class WebSessions(UserSessions[M]):
     """The typed sessions of a web application.
 
         sessions = WebSessions("sqlite:///sessions.db", UserSession)
@@ -74,6 +74,7 @@ class WebSessions(VisitedSessions[M]):
         self.cookie_name: bytes = self.cookie.name.encode()
         self.save_if: Callable[[int], bool] = save_if
         self._has_warned = False
+        self._is_announced = False
 
     # Dependencies
 
@@ -101,40 +102,130 @@ class WebSessions(VisitedSessions[M]):
         except UnavailableError as exc:
             raise SessionsUnavailableError(self.model.__name__) from exc
 
-    # Verbs
+    def require_fresh(self, *, minutes: float = 10) -> Callable[[HTTPConnection], Awaitable[M]]:
+        """Return a dependency that takes only users who logged in a short time ago, for a step-up.
+
+            fresh = sessions.require_fresh(minutes=10)
+            async def change_password(session: Annotated[UserSession, Depends(fresh)]) -> None: ...
+
+        It returns the session, as `current`, and raises what `current` raises. Beside:
+
+            LoginTooOldError: the last login is longer ago: 403, unless the application answers it otherwise, such as
+                with a page that asks for the password and then calls `login(request, session)`.
+
+        Raises:
+            SchemaError: the class does not say `track=`, so no login is recorded.
+            InvalidArgumentError: `minutes` is no time of whole seconds.
+        """
+        check_tracked(self.model, "require_fresh()")
+        check_seconds("minutes=", minutes * 60)
+
+        async def fresh(connection: HTTPConnection) -> M:
+            session = await self.current(connection)
+            if not await self._available(self.repo.is_fresh(session, minutes * 60)):
+                raise LoginTooOldError(self.model.__name__, session.tkn)
+            return session
+
+        return fresh
+
+    # Verbs. Each may be awaited until the answer begins, and answers 503 if the store is away.
 
     async def login(self, request: HTTPConnection, session: M, *, remember: bool = False) -> M:
         """Log in: make a session the one of this browser. Return its model.
 
-        A new model is stored at once. If the request fails, that session is ended again; if it succeeds, the session
-        that the request came with is ended.
+        A new model is stored at once. If the request fails, that session is ended again. If it succeeds, the session
+        that the request came with is ended, and its cookie opens nothing any more.
+
+        With the session of the request, or another one that is stored, nothing is created or ended. It gets a new
+        cookie; the one before is dead before the changes of the request are stored.
+
+        Args:
+            request: the request, before its answer has begun.
+            session: a new model, or a stored one.
+            remember: with `short=`, True for a session that outlives the browser.
 
         Raises:
             AnswerBegunError: the answer has begun.
-            SessionsUnavailableError: the store is away: 503.
-            DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`.
+            SessionsUnavailableError: the store is away.
+            DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`. No one was logged in.
         """
         visit = self._exchange(request).before_answer("login()")
-        try:
-            return await self.login_visit(visit, session, remember=remember)
-        except UnavailableError as exc:
-            raise SessionsUnavailableError(self.model.__name__) from exc
+        return await self._available(self.login_visit(visit, session, remember=remember))
 
     async def logout(self, request: HTTPConnection) -> bool:
         """Log out: end the session of the request at once, and remove the cookie. Return False if there was none.
 
+        This is done even if the request fails afterwards.
+
         Raises:
             AnswerBegunError: the answer has begun.
-            SessionsUnavailableError: the store is away: 503. The session may still be there.
+            SessionsUnavailableError: the store is away. The session may still be there, and the cookie stays.
         """
         visit = self._exchange(request).before_answer("logout()")
+        return await self._available(self.logout_visit(visit))
+
+    async def logout_others(self, request: HTTPConnection) -> int:
+        """End all other sessions of the user of the request, at once. Return how many there were.
+
+        Raises:
+            SchemaError: the class does not name a user: `Annotated[int, Principal(), Lookup()]`.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        await self.current(request)
+        return await self._available(self.logout_others_of_visit(self._exchange(request).touched()))
+
+    async def logout_everywhere(self, request: HTTPConnection) -> int:
+        """End all sessions of the user of the request, at once, and remove the cookie. Return how many there were.
+
+        Raises: as `logout_others` and `logout`.
+        """
+        visit = self._exchange(request).before_answer("logout_everywhere()")
+        await self.current(request)
+        return await self._available(self.logout_everywhere_of_visit(visit))
+
+    async def devices(self, request: HTTPConnection) -> list[Device[M]]:
+        """Return the sessions of the user of the request: the one of the request first, then by last use.
+
+        Raises:
+            SchemaError: the class does not name a user, or does not say `track=`.
+            UnsupportedError: the server is a NemesisDB, which cannot look at sessions without extending them.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        await self.current(request)
+        return await self._available(self.devices_of_visit(self._exchange(request).touched()))
+
+    async def revoke(self, request: HTTPConnection, public_id: str) -> bool:
+        """End the session with a public id, if it is of the user of the request. Return False if there is none.
+
+        The request's own session can be revoked too, which logs out. Raises: as `devices` and `logout`.
+        """
+        visit = self._exchange(request).before_answer("revoke()")
+        await self.current(request)
+        return await self._available(self.revoke_of_visit(visit, public_id))
+
+    async def renew(self, request: HTTPConnection) -> None:
+        """Give the session of the request a new cookie with the answer. The one before lasts for the grace period.
+
+        This is done by itself at each login, when a field with `Principal()` changes, and by `renew_every=`.
+
+        Raises:
+            AnswerBegunError: the answer has begun.
+            NotLoggedInError, SessionsUnavailableError: as `current`.
+        """
+        visit = self._exchange(request).before_answer("renew()")
+        await self.current(request)
+        visit.renew()
+
+    async def _available(self, doing: Awaitable[T]) -> T:
+        """Await a verb; if the store is away, raise the error that is answered 503."""
         try:
-            return await self.logout_visit(visit)
+            return await doing
         except UnavailableError as exc:
+            self.note_outage(exc)
             raise SessionsUnavailableError(self.model.__name__) from exc
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
-        exchange: Exchange[M] | None = connection.scope.get(_KEY, {}).get(self)
+        exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
             raise InvalidArgumentError(
                 "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
@@ -155,174 +246,35 @@ class WebSessions(VisitedSessions[M]):
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
-        """Close the client at the end, if it was made of a URI: `FastAPI(lifespan=sessions.lifespan)`.
+        """Say at the start how things are, and close the client at the end: `FastAPI(lifespan=sessions.lifespan)`.
 
-        The application starts even if the store is away, and answers 503 until it is there.
+        Inside of a lifespan of your own, `async with sessions.lifespan(app)`. A client that was given is left open.
+        If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
+        self.announce()
+        if not await self.is_ready():
+            _logger.warning("the store of %s gives no answer at the start", self.model.__name__)
         try:
             yield
         finally:
             if self.owns_client:
                 await self.client.close()
 
+    def announce(self) -> None:
+        """Log, once, that the cookie is not protected in development."""
+        if self.development and not self._is_announced:
+            self._is_announced = True
+            _logger.warning(
+                "development=True: the session cookie is sent over plain http, without Secure and the prefix __Host-;"
+                " only requests to localhost are answered. Leave it out in production"
+            )
 
-class SessionMiddleware:
-    """Gives the requests of an ASGI application their sessions.
+    async def ready(self) -> bool:
+        """Return True if the store answers, within two seconds."""
+        return await self.is_ready()
 
-    Args:
-        app: the application.
-        sessions: the sessions.
-    """
-
-    def __init__(self, app: ASGIApp, sessions: WebSessions[Any]) -> None:
-        given: object = sessions
-        if not isinstance(given, WebSessions):
-            raise InvalidArgumentError("app.add_middleware(SessionMiddleware, sessions=WebSessions(...))")
-        self.app = app
-        self.sessions: WebSessions[Any] = sessions
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        kind = scope["type"]
-        if kind not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        exchange = Exchange(self.sessions, scope, send)
-        scope.setdefault(_KEY, {})[self.sessions] = exchange
-        try:
-            await self.app(scope, receive, exchange.send)
-        except BaseException as exc:
-            await exchange.fail()
-            if exchange.is_answered and _is_from(exc, exchange.failure):
-                return
-            raise
-        await exchange.end()
-
-
-class Exchange(Generic[M]):
-    """One request and its answer."""
-
-    __slots__ = ("_has_begun", "_scope", "_send", "_sessions", "failure", "is_answered", "visit")
-
-    def __init__(self, sessions: WebSessions[M], scope: Scope, send: Send) -> None:
-        self._sessions = sessions
-        self._scope = scope
-        self._send = send
-        self._has_begun = False
-        self.visit: RunningVisit[M] | None = None
-        self.failure: BaseException | None = None
-        """What failed as the visit was concluded."""
-        self.is_answered: bool = False
-        """True if the request was answered here, in place of the application."""
-
-    def touched(self) -> RunningVisit[M]:
-        """Return the visit of the request, for a use of its session."""
-        if self.visit is None:
-            sessions = self._sessions
-            shown = shown_cookie(self._scope["headers"], sessions.cookie_name)
-            self.visit = RunningVisit(shown, sessions.rules)
-        return self.visit
-
-    def before_answer(self, what: str) -> RunningVisit[M]:
-        """Return the visit, for a use that sets a cookie."""
-        if self._has_begun:
-            raise AnswerBegunError(self._sessions.model.__name__, what)
-        return self.touched()
-
-    async def send(self, message: Message) -> None:
-        """Send a message of the application. The visit is concluded before the first one."""
-        if self._has_begun:
-            if self.failure is not None:
-                raise self.failure
-            await self._send(message)
-            return
-        kind = message["type"]
-        if kind in _BEGINNINGS:
-            self._has_begun = True
-            visit = self.visit
-            if visit is not None:
-                await self._conclude(visit, message.get("status", _BEGINNINGS[kind]))
-                if kind != "websocket.close":
-                    message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
-        await self._send(message)
-
-    async def _conclude(self, visit: RunningVisit[M], status: int) -> None:
-        try:
-            await self._sessions.conclude(visit, succeeded=self._sessions.save_if(status))
-        except BaseException as exc:
-            self.failure = exc
-            if isinstance(exc, UnavailableError):
-                await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
-            elif isinstance(exc, SessionGoneError):
-                await self._answer(visit, 401, b"Not logged in")
-            elif visit.credential is not None and isinstance(exc, Exception):
-                await self._answer(visit, 500, b"Internal Server Error")
-                self.is_answered = False  # it is answered, and the error goes up all the same
-            raise
-
-    async def _answer(self, visit: RunningVisit[M], status: int, text: bytes, *more: tuple[bytes, bytes]) -> None:
-        self.is_answered = True
-        if self._scope["type"] == "websocket":
-            await self._send({"type": "websocket.close", "code": 1013 if status == 503 else 4401})
-            return
-        plain = ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text)))
-        headers = self._with_headers(visit, [*plain, *more])
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        body = b"" if self._scope["method"] == "HEAD" else text
-        await self._send({"type": "http.response.body", "body": body})
-
-    def _with_headers(self, visit: RunningVisit[M], headers: Any) -> list[tuple[bytes, bytes]]:
-        return with_cookie_headers(headers, self._set_cookie(visit), is_private=visit.is_shown)
-
-    def _set_cookie(self, visit: RunningVisit[M]) -> bytes | None:
-        change = visit.cookie
-        if change is CookieChange.NONE:
-            return None
-        cookie = self._sessions.cookie
-        if cookie.secure and self._scope["scheme"] in ("http", "ws"):
-            self._sessions.warn_of_plain_http()
-        if change is CookieChange.CLEAR:
-            return cookie.clearing_header
-        return cookie.header(str(visit.credential), visit.max_age)
-
-    async def fail(self) -> None:
-        """End what the request began, unless the visit was concluded."""
-        if self.visit is not None and not self._has_begun:
-            self._has_begun = True
-            await self._sessions.conclude(self.visit, succeeded=False)
-
-    async def end(self) -> None:
-        """Refuse changes that came too late to be stored.
-
-        Raises:
-            ChangedTooLateError: there are some.
-        """
-        visit = self.visit
-        if visit is None:
-            return
-        if not self._has_begun:
-            await self.fail()
-            return
-        changed = self._sessions.changed_since(visit)
-        if changed:
-            session = visit.session
-            raise ChangedTooLateError(self._sessions.model.__name__, None if session is None else session.tkn, changed)
-
-
-# The messages that begin an answer, with the status where they have none.
-_BEGINNINGS: Final = {
-    "http.response.start": 200,
-    "websocket.accept": 101,
-    "websocket.close": 403,
-    "websocket.http.response.start": 200,
-}
-
-
-def _is_from(exc: BaseException, failure: BaseException | None) -> bool:
-    """Return True if an exception is a failure, or was raised from it."""
-    if failure is None:
-        return False
-    if isinstance(exc, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = exc
-        return all(_is_from(each, failure) for each in group.exceptions)
-    return exc is failure or (exc.__cause__ is not None and _is_from(exc.__cause__, failure))
+    async def readyz(self, request: Request) -> Response:
+        """Answer a probe: 200 if the store answers, else 503. `app.add_route("/readyz", sessions.readyz)`."""
+        if await self.is_ready():
+            return PlainTextResponse("ready")
+        return PlainTextResponse("the store is away", 503, {"Retry-After": str(RETRY_AFTER)})

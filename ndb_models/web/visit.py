@@ -32,7 +32,9 @@ class Step(Enum):
     LIMIT = "give the session the expiry of a short or of a long login"
     ISSUE = "give the session a new credential; all others are dead"
     RENEW = "give the session a new credential, with grace for the one before, unless another request has just done so"
-    ROLL = "as RENEW; it does not matter if it fails"
+    ROLL = "give the session a new credential; the one before works until the browser shows the new one"
+    SEND_AGAIN = "send the new credential again, whose first answer may be lost"
+    NOTE_SEEN = "begin the grace period of the credential before this one, as the browser shows this one"
     SAVE = "save the changes of the session"
     END_FORMER = "end the sessions that the login takes the place of"
 
@@ -43,6 +45,7 @@ class CookieChange(Enum):
     NONE = "nothing"
     SET = "keep the new one"
     CLEAR = "remove it"
+    CLEAR_IF_ALONE = "remove it, unless another answer may have brought a new one meanwhile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +78,13 @@ class Visit(Generic[M]):
 
     __slots__ = (
         "_created",
+        "_is_lost",
         "_is_remembered",
         "_limits",
         "_logs_in",
         "_logs_out",
         "_opened",
-        "_replaced",
+        "_renews",
         "_rules",
         "credential",
         "former",
@@ -111,11 +115,12 @@ class Visit(Generic[M]):
         """Marked fields that the application has changed and saved itself, in this request."""
         self._opened: OpenedSession[M] | None = None
         self._created: list[M] = []
-        self._replaced: list[M] = []
         self._logs_in = False
         self._logs_out = False
         self._is_remembered = False
         self._limits = False
+        self._renews = False
+        self._is_lost = False
 
     def opened(self, opened: OpenedSession[M] | None, *, keeps_cookie: bool = False) -> None:
         """Take note of what the cookie opens: None for nothing.
@@ -150,6 +155,10 @@ class Visit(Generic[M]):
         if self._opened is not None and session.tkn == self._opened.session.tkn:
             return self._rules.is_short(self._opened)
         return False
+
+    def renew(self) -> None:
+        """Ask for a new cookie of the session, with grace for the one before."""
+        self._renews = True
 
     def to_end(self) -> list[M]:
         """Return the sessions that a logout ends at once, whatever becomes of the request."""
@@ -197,7 +206,29 @@ class Visit(Generic[M]):
                 return (Step.ISSUE, *save)  # the old cookie dies before the new user is stored
             if not (changed.isdisjoint(principal) and self.saved_itself.isdisjoint(principal)):
                 return (Step.RENEW, *save)
-        return (*save, Step.ROLL) if self._is_renewal_due(now) else save
+        if self._renews:
+            return (Step.RENEW, *save)
+        return (*save, *self._steps_of_cookie(now))
+
+    def _steps_of_cookie(self, now: float) -> tuple[Step, ...]:
+        opened = self._opened
+        if opened is None:
+            return ()
+        if opened.follower is not None:
+            return (Step.SEND_AGAIN,)
+        if opened.is_current and not opened.is_seen:
+            return (Step.NOTE_SEEN,)
+        return (Step.ROLL,) if self._is_renewal_due(now) else ()
+
+    @property
+    def follower(self) -> Credential | None:
+        """The credential that has replaced the one of the cookie, if the browser has not shown it yet."""
+        return None if self._opened is None else self._opened.follower
+
+    @property
+    def is_current(self) -> bool:
+        """True if the cookie has the current credential of the session."""
+        return self._opened is not None and self._opened.is_current
 
     def _steps_of_login(self, save: tuple[Step, ...]) -> tuple[Step, ...]:
         limit = (Step.LIMIT,) if self._limits else ()
@@ -230,7 +261,7 @@ class Visit(Generic[M]):
         return others
 
     def done(self) -> None:
-        """Take note that all steps are done, and that the answer begins."""
+        """Take note that all steps are done, and that the answer has begun."""
         self._created = []
 
     def fail(self) -> list[M]:
@@ -240,10 +271,12 @@ class Visit(Generic[M]):
             self.session, self.credential = self.former, None
         return created
 
-    def lose(self) -> None:
-        """Take note that the session has ended elsewhere."""
-        self.session = self.former = self.credential = None
-        self.keeps_cookie = False
+    def lose(self, tkn: SessionToken | None) -> None:
+        """Take note that the session with a token has ended elsewhere."""
+        if self.session is not None and self.session.tkn == tkn:
+            self.session = self.former = self.credential = None
+            self.keeps_cookie = False
+            self._is_lost = True
 
     @property
     def cookie(self) -> CookieChange:
@@ -252,7 +285,13 @@ class Visit(Generic[M]):
             return CookieChange.SET
         if not self.is_known or self.session is not None or self.keeps_cookie:
             return CookieChange.NONE
-        return CookieChange.CLEAR if self.is_shown or self._logs_out else CookieChange.NONE
+        if self._logs_out:
+            return CookieChange.CLEAR
+        if not self.is_shown:
+            return CookieChange.NONE
+        # A cookie that opened something a moment ago was perhaps replaced by a login that ran at the same time.
+        was_replaced = self._is_lost or Credential.parse(self.text) is not None
+        return CookieChange.CLEAR_IF_ALONE if was_replaced else CookieChange.CLEAR
 
 
 def rolling_seconds(idle: float) -> float:
