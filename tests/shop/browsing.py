@@ -120,6 +120,11 @@ async def expect_live(page: Page) -> None:
     await expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=PATIENCE)
 
 
+async def expect_away(page: Page) -> None:
+    """Wait until the open page has lost the shop."""
+    await expect(page.locator("#live")).to_have_attribute("data-state", "away", timeout=PATIENCE)
+
+
 async def expect_goodbye(page: Page) -> None:
     """Wait until the open page says that its session has ended."""
     await expect(page.locator("#live")).to_have_text("You are logged out. Log in again", timeout=ENDS_WITHIN)

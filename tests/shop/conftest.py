@@ -48,7 +48,8 @@ class Deployment:
 def deployed(way: str, folder: Path) -> Deployment:
     """Return the shop in one of the ways to run it, not yet started."""
     if way == "two workers":
-        return Deployment(shop_on_file(folder, "--workers", "2", application="tests.shop.numbered:app"))
+        options = ("--workers", "2", "--timeout-worker-healthcheck", "60")
+        return Deployment(shop_on_file(folder, *options, application="tests.shop.numbered:app"))
     if way == "our server":
         server = server_on_file(folder)
         return Deployment(Shop(f"ws://127.0.0.1:{server.port}/", folder / "shop.log"), server)

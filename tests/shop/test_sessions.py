@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ndb_models import Credential
-from tests.shop.browsing import add, add_at_once, expect_goodbye, expect_live
+from tests.shop.browsing import add, add_at_once, expect_away, expect_goodbye, expect_live
 from tests.shop.conftest import Arrive, Deploy, Deployment
 from tests.shop.serving import Shop
 
@@ -66,12 +66,24 @@ async def test_a_session_outlives_the_shop_and_its_store(arrive: Arrive, deploym
     billy = await arrive(deployment.shop)
     page = await billy.log_in()
     await add(page, "lemon")
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        await deployment.stop(how)
-        await deployment.start()
-        await expect_live(page)
-        assert await billy.user(page) == "billy"
+    await expect_live(page)
+    await deployment.stop(signal.SIGKILL)
+    await expect_away(page)
+    await deployment.start()
+    await expect_live(page)
+    assert await billy.user() == "billy"
     assert await billy.cart() == {"lemon": 1}
+
+
+async def test_the_shop_stops_while_pages_are_open(arrive: Arrive, deploy: Deploy) -> None:
+    deployment = await deploy("one process")
+    billy = await arrive(deployment.shop)
+    page = await billy.log_in()
+    await expect_live(page)
+    await deployment.stop()
+    await expect_away(page)
+    await deployment.start()
+    await expect_live(page)
 
 
 async def test_nobody_is_logged_out_while_the_store_is_away(arrive: Arrive, deploy: Deploy) -> None:
