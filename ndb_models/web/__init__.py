@@ -12,13 +12,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.devices import Device
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.principal import Principal
 
 if TYPE_CHECKING:
-    from ndb_models.web.http_errors import LoginTooOldError, NotLoggedInError, SessionsUnavailableError
+    from ndb_models.web.http_errors import CrossSiteError, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
     from ndb_models.web.middleware import SessionMiddleware
     from ndb_models.web.starlette import WebSessions
 
@@ -26,16 +27,19 @@ __all__ = [
     "AnswerBegunError",
     "ChangedTooLateError",
     "CookieSettings",
+    "CrossSiteError",
     "Device",
     "LoginTooOldError",
     "NotLoggedInError",
     "Principal",
     "SessionMiddleware",
     "SessionsUnavailableError",
+    "StarletteCookie",
     "WebSessions",
 ]
 
 _OF_STARLETTE: Final = {
+    "CrossSiteError": "http_errors",
     "LoginTooOldError": "http_errors",
     "NotLoggedInError": "http_errors",
     "SessionMiddleware": "middleware",

@@ -10,10 +10,12 @@ from ndb_models.errors import SessionGoneError, UnavailableError
 from ndb_models.schema import SessionModel
 from ndb_models.web.answers import with_cookie_headers
 from ndb_models.web.cookies import shown_cookie
+from ndb_models.web.dict_view import SessionView
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.hosts import is_loopback
-from ndb_models.web.http_errors import RETRY_AFTER
-from ndb_models.web.sessions import RunningVisit
+from ndb_models.web.http_errors import RETRY_AFTER, CrossSiteError
+from ndb_models.web.running_visit import RunningVisit
+from ndb_models.web.viewed_class import REFUSED
 from ndb_models.web.visit import CookieChange
 
 if TYPE_CHECKING:
@@ -30,7 +32,18 @@ _ONLY_LOCAL: Final = b"WebSessions(development=True) serves localhost alone; lea
 class Exchange(Generic[M]):
     """One request and its answer."""
 
-    __slots__ = ("_has_begun", "_is_streaming", "_scope", "_send", "_sessions", "failure", "is_answered", "visit")
+    __slots__ = (
+        "_has_begun",
+        "_is_streaming",
+        "_prepared",
+        "_scope",
+        "_send",
+        "_sessions",
+        "_view",
+        "failure",
+        "is_answered",
+        "visit",
+    )
 
     def __init__(self, sessions: WebSessions[M], scope: Scope, send: Send) -> None:
         self._sessions = sessions
@@ -38,6 +51,8 @@ class Exchange(Generic[M]):
         self._send = send
         self._has_begun = False
         self._is_streaming = False
+        self._prepared: RunningVisit[M] | None = None
+        self._view: SessionView[M] | None = None
         self.visit: RunningVisit[M] | None = None
         self.failure: BaseException | None = None
         """What failed as the visit was concluded."""
@@ -57,12 +72,33 @@ class Exchange(Generic[M]):
             return
         await self._send_plain(400, _ONLY_LOCAL, [])
 
+    async def show_session(self) -> bool:
+        """Give the request its `request.session`. Return False if the store is away, and the request is answered."""
+        sessions, scope = self._sessions, self._scope
+        if sessions.viewed is None:
+            scope.setdefault("session", REFUSED)
+            return True
+        visit = self._prepare()
+        scope["session"] = self._view = SessionView(sessions.viewed, visit)
+        if sessions.may_have_session(visit):
+            try:
+                await sessions.open_visit(visit)
+            except UnavailableError:
+                self._has_begun = True
+                await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
+                return False
+        return True
+
+    def _prepare(self) -> RunningVisit[M]:
+        if self._prepared is None:
+            sessions, headers = self._sessions, self._scope["headers"]
+            self._prepared = RunningVisit(shown_cookie(headers, sessions.cookie_name), sessions.rules, headers)
+        return self._prepared
+
     def touched(self) -> RunningVisit[M]:
         """Return the visit of the request, for a use of its session."""
         if self.visit is None:
-            sessions = self._sessions
-            shown = shown_cookie(self._scope["headers"], sessions.cookie_name)
-            self.visit = RunningVisit(shown, sessions.rules)
+            self.visit = self._prepare()
         return self.visit
 
     def before_answer(self, what: str) -> RunningVisit[M]:
@@ -85,7 +121,7 @@ class Exchange(Generic[M]):
             await self._send(message)
             return
         self._has_begun = True
-        visit = self.visit
+        visit = self.touched() if self._view is not None and self._view.accessed else self.visit
         if visit is None:
             await self._send(message)
             return
@@ -108,17 +144,35 @@ class Exchange(Generic[M]):
 
     async def _conclude(self, visit: RunningVisit[M], status: int) -> None:
         try:
-            await self._sessions.conclude(visit, succeeded=self._sessions.save_if(status))
+            succeeded = self._sessions.save_if(status)
+            if self._view is not None:
+                await self._settle(self._view, visit, succeeded=succeeded)
+            await self._sessions.conclude(visit, succeeded=succeeded)
         except BaseException as exc:
             self.failure = exc
             if isinstance(exc, UnavailableError):
                 await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
             elif isinstance(exc, SessionGoneError):
                 await self._answer(visit, 401, b"Not logged in")
+            elif isinstance(exc, CrossSiteError):
+                await self._answer(visit, 403, exc.detail.encode())
             elif visit.credential is not None and isinstance(exc, Exception):
                 await self._answer(visit, 500, b"Internal Server Error")
                 self.is_answered = False  # it is answered, and the error goes up all the same
             raise
+
+    async def _settle(self, view: SessionView[M], visit: RunningVisit[M], *, succeeded: bool) -> None:
+        """Carry out what the request did to `request.session`, so far as it is more than changing a model."""
+        if not succeeded:
+            view.drop()
+            return
+        if view.is_emptied:
+            await self._sessions.logout_visit(visit)
+            return
+        made = view.settled()
+        if made is not None and not made.is_saved:
+            self._sessions.refuse_cross_site(self._scope)
+            await self._sessions.login_visit(visit, made, remember=False)
 
     async def _answer(self, visit: RunningVisit[M], status: int, text: bytes, *more: tuple[bytes, bytes]) -> None:
         self.is_answered = True
@@ -133,7 +187,18 @@ class Exchange(Generic[M]):
         await self._send({"type": "http.response.body", "body": b"" if self._scope["method"] == "HEAD" else text})
 
     def _with_headers(self, visit: RunningVisit[M], headers: Any) -> list[tuple[bytes, bytes]]:
-        return with_cookie_headers(headers, self._set_cookie(visit), is_private=visit.is_shown)
+        removing = self._removing_header(visit)
+        is_private = visit.is_shown or removing is not None
+        result = with_cookie_headers(headers, self._set_cookie(visit), is_private=is_private)
+        return result if removing is None else [*result, (b"set-cookie", removing)]
+
+    def _removing_header(self, visit: RunningVisit[M]) -> bytes | None:
+        """Return the header that removes the cookie of another middleware, if it is to go."""
+        adoption = self._sessions.adoption
+        if adoption is None or not visit.removes_old:
+            return None
+        is_ours = adoption.cookie.is_same_as(self._sessions.cookie)  # then ours takes its place
+        return None if is_ours else adoption.cookie.removing_header
 
     def _set_cookie(self, visit: RunningVisit[M]) -> bytes | None:
         change = visit.cookie
@@ -163,6 +228,8 @@ class Exchange(Generic[M]):
         Raises:
             ChangedTooLateError: there are some.
         """
+        if self.visit is None and self._view is not None and self._view.pending:
+            self.touched()
         if self.visit is None:
             return
         if self._has_begun:
@@ -172,6 +239,8 @@ class Exchange(Generic[M]):
 
     def _refuse_late_changes(self, visit: RunningVisit[M]) -> None:
         changed = self._sessions.changed_since(visit)
+        if self._view is not None:
+            changed |= self._view.pending
         if changed:
             session = visit.session
             visit.unsaved = None

@@ -44,3 +44,18 @@ class LoginTooOldError(NotFreshError, HTTPException):
     def __init__(self, model: str, tkn: SessionToken) -> None:
         HTTPException.__init__(self, 403, "Log in again")
         NotFreshError.__init__(self, model, tkn)
+
+
+class CrossSiteError(NdbError, HTTPException):
+    """A page of another site makes a request that would begin a session: 403.
+
+    Attributes: as of Starlette's `HTTPException`; `model`, the class name.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model = model
+        self.reason = reason
+        HTTPException.__init__(self, 403, "This request does not come from a page of this site")
+
+    def __str__(self) -> str:
+        return f"{self.model}: a page of another site may not begin a session: {self.reason}"

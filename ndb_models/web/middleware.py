@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.web.csrf_gate import refuse
 from ndb_models.web.exchange import SCOPE_KEY, Exchange, is_from
 from ndb_models.web.starlette import WebSessions
 
@@ -53,8 +54,14 @@ class SessionMiddleware:
             if not exchange.is_local:
                 await exchange.refuse_host()
                 return
+        admitted = await sessions.csrf.admitted(scope, receive)
+        if admitted is None:
+            await refuse(scope, send)
+            return
+        if not await exchange.show_session():
+            return
         try:
-            await self.app(scope, receive, exchange.send)
+            await self.app(scope, admitted, exchange.send)
         except BaseException as exc:
             await exchange.fail()
             if exchange.is_answered and is_from(exc, exchange.failure):

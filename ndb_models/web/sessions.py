@@ -29,9 +29,11 @@ from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
-from ndb_models.web.cookies import ShownCookie
+from ndb_models.web.adopting import StarletteCookie
+from ndb_models.web.adoption import Adoption
 from ndb_models.web.principal import principals_of
-from ndb_models.web.visit import Step, Visit, VisitRules, cookie_seconds
+from ndb_models.web.running_visit import RunningVisit
+from ndb_models.web.visit import Step, VisitRules, cookie_seconds
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -47,22 +49,6 @@ _NO_FIELDS: Final[frozenset[str]] = frozenset()
 _logger = logging.getLogger("ndb_models.web")
 
 
-class RunningVisit(Visit[M]):
-    """A visit while its request runs. Verbs that a request calls at the same time take turns."""
-
-    __slots__ = ("as_read", "max_age", "turn", "unsaved")
-
-    def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
-        super().__init__(shown, rules)
-        self.turn: asyncio.Lock = asyncio.Lock()
-        self.as_read: bytes = b""
-        """The stored keys of the session when it was opened."""
-        self.max_age: int | None = None
-        """The seconds for which the browser is to keep the new credential; None for until it ends."""
-        self.unsaved: frozenset[str] | None = _NO_FIELDS
-        """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""
-
-
 class VisitedSessions(Uncopyable, Generic[M]):
     """The sessions of one class that browsers hold cookies of.
 
@@ -73,6 +59,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         short: the expiry of sessions whose login does not say `remember=True`. Their cookies end with the browser.
         renew_every: the age at which a cookie is replaced by a new one.
         grace: the time for which a replaced cookie still works, for requests under way.
+        adopt: cookies of another middleware, whose sessions are carried over.
         clock: tells the time in seconds since 1970.
     """
 
@@ -87,6 +74,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         short: Expiry | None = None,
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
+        adopt: StarletteCookie | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         given: object = store
@@ -109,6 +97,9 @@ class VisitedSessions(Uncopyable, Generic[M]):
             principal=principals_of(model),
             renew_every=_seconds("renew_every", renew_every),
             short=_checked_expiry(short),
+        )
+        self.adoption: Adoption[M] | None = (
+            None if adopt is None else Adoption(self.client, self.repo, model, adopt, namespace=namespace, clock=clock)
         )
         self._is_away = False
         self._carry_out: Mapping[Step, Callable[[RunningVisit[M]], Awaitable[None]]] = {
@@ -135,12 +126,18 @@ class VisitedSessions(Uncopyable, Generic[M]):
                 await self._open(visit)
         return visit.session
 
+    def may_have_session(self, visit: RunningVisit[M]) -> bool:
+        """Return True if a request shows a cookie that may open a session."""
+        return visit.is_shown or (self.adoption is not None and self.adoption.cookie.is_in(visit.headers))
+
     async def _open(self, visit: RunningVisit[M]) -> None:
         if visit.is_known:
             return
         keeps_cookie = False
         try:
             opened = await self.repo.opened_by(visit.text)
+            if opened is None and self.adoption is not None:
+                opened, keeps_cookie = await self.adoption.open(visit)
         except UnusableSessionError as exc:
             _logger.warning("a session cannot be used, so its user counts as logged out: %s", exc)
             opened, keeps_cookie = None, True
@@ -152,6 +149,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             _logger.info("the store of %s answers again", self.model.__name__)
         visit.opened(opened, keeps_cookie=keeps_cookie)
         visit.as_read = _stored_keys(visit.session)
+        if visit.adopted is not None:
+            visit.max_age = await self._seconds_of_cookie(visit)
 
     async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool) -> M:
         """Log in: see `WebSessions.login`."""
@@ -173,6 +172,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             ended = False
             for session in visit.to_end():
                 ended = await self.repo.delete(session.tkn) or ended
+            if self.adoption is not None:
+                await self.adoption.burn(visit)
             visit.log_out()
             return ended
 

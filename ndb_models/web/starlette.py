@@ -7,13 +7,14 @@ concludes the visit as the answer begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
@@ -22,11 +23,21 @@ from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.expiry import check_seconds
 from ndb_models.types import Clock
+from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
+from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
+from ndb_models.web.csrf_gate import CsrfGate
 from ndb_models.web.devices import Device, check_tracked
 from ndb_models.web.exchange import SCOPE_KEY, Exchange
-from ndb_models.web.http_errors import RETRY_AFTER, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
+from ndb_models.web.http_errors import (
+    RETRY_AFTER,
+    CrossSiteError,
+    LoginTooOldError,
+    NotLoggedInError,
+    SessionsUnavailableError,
+)
 from ndb_models.web.user_sessions import UserSessions
+from ndb_models.web.viewed_class import ViewedClass, viewed_class
 
 M = TypeVar("M", bound=SessionModel)
 T = TypeVar("T")
@@ -63,16 +74,30 @@ class WebSessions(UserSessions[M]):
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
         save_if: Callable[[int], bool] = _is_success,
+        csrf: CsrfMode = True,
+        trusted_origins: Iterable[str] = (),
+        request_session: bool | None = None,
+        adopt: StarletteCookie | None = None,
         clock: Clock = wall_clock,
     ) -> None:
+        check = CsrfCheck(csrf, trusted_origins)
         super().__init__(
-            store, model, namespace=namespace, short=short, renew_every=renew_every, grace=grace, clock=clock
+            store,
+            model,
+            namespace=namespace,
+            short=short,
+            renew_every=renew_every,
+            grace=grace,
+            adopt=adopt,
+            clock=clock,
         )
         settings = CookieSettings() if cookie is None else cookie
         self.development: bool = development
         self.cookie: CookieSettings = settings.in_development if development else settings
         self.cookie_name: bytes = self.cookie.name.encode()
         self.save_if: Callable[[int], bool] = save_if
+        self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
+        self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
         self._has_warned = False
         self._is_announced = False
 
@@ -146,10 +171,12 @@ class WebSessions(UserSessions[M]):
 
         Raises:
             AnswerBegunError: the answer has begun.
+            CrossSiteError: a page of another site makes the request: 403. `trusted_origins=` lists those that may.
             SessionsUnavailableError: the store is away.
             DuplicateError, UnstorableError, PayloadTooLargeError: as `Repository.create`. No one was logged in.
         """
         visit = self._exchange(request).before_answer("login()")
+        self.refuse_cross_site(request.scope)
         return await self._available(self.login_visit(visit, session, remember=remember))
 
     async def logout(self, request: HTTPConnection) -> bool:
@@ -223,6 +250,24 @@ class WebSessions(UserSessions[M]):
         except UnavailableError as exc:
             self.note_outage(exc)
             raise SessionsUnavailableError(self.model.__name__) from exc
+
+    async def csrf_token(self, request: HTTPConnection) -> str:
+        """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
+
+        Each call returns another one; all hold as long as the session. Without a session it returns an empty text: a
+        request without a cookie needs no token.
+
+        Raises:
+            SessionsUnavailableError: the store is away: 503.
+        """
+        session = await self.optional(request)
+        return "" if session is None else draw_csrf_token(session.tkn)
+
+    def refuse_cross_site(self, scope: Scope) -> None:
+        """Raise `CrossSiteError` if a page of another site makes this request, which is about to get a session."""
+        reason = self.csrf.reason_to_refuse(scope)
+        if reason is not None:
+            raise CrossSiteError(self.model.__name__, reason)
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)

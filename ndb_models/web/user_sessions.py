@@ -8,7 +8,8 @@ from ndb_models.errors import SessionGoneError
 from ndb_models.schema import SessionModel
 from ndb_models.web.devices import Device, check_tracked, device_of, in_order
 from ndb_models.web.principal import user_field
-from ndb_models.web.sessions import RunningVisit, VisitedSessions
+from ndb_models.web.running_visit import RunningVisit
+from ndb_models.web.sessions import VisitedSessions
 
 M = TypeVar("M", bound=SessionModel)
 

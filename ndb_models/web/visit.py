@@ -86,6 +86,7 @@ class Visit(Generic[M]):
         "_opened",
         "_renews",
         "_rules",
+        "adopted",
         "credential",
         "former",
         "is_known",
@@ -109,6 +110,8 @@ class Visit(Generic[M]):
         """The session that the cookie opened."""
         self.credential: Credential | None = None
         """The new credential for the browser, if there is one."""
+        self.adopted: Credential | None = None
+        """The credential of a session that was carried over from a cookie of another middleware."""
         self.keeps_cookie: bool = False
         """True if the cookie is not removed, though it opens nothing here."""
         self.saved_itself: frozenset[str] = frozenset()
@@ -131,6 +134,14 @@ class Visit(Generic[M]):
         self.keeps_cookie = keeps_cookie
         self._opened = opened
         self.former = self.session = None if opened is None else opened.session
+
+    def adopt(self, credential: Credential | None) -> None:
+        """Take note that a session is carried over: the browser gets its credential, whatever becomes of the request.
+
+        From here on, all is as if the browser had shown that credential.
+        """
+        self.adopted = self.credential = credential
+        self.text = None if credential is None else str(credential)
 
     def log_in(self, session: M, *, created: bool, remember: bool) -> None:
         """Make a session the one of this browser from its next request on.
@@ -170,7 +181,7 @@ class Visit(Generic[M]):
 
     def log_out(self) -> None:
         """Leave the session, once all in `to_end` have been ended."""
-        self.session = self.former = self._opened = self.credential = None
+        self.session = self.former = self._opened = self.credential = self.adopted = None
         self._created = []
         self._logs_in = self.keeps_cookie = False
         self._logs_out = True
@@ -268,13 +279,13 @@ class Visit(Generic[M]):
         """Return to what was before the application logged in. Return the sessions to end again."""
         created, self._created = self._created, []
         if self._logs_in and not self._is_in_place:
-            self.session, self.credential = self.former, None
+            self.session, self.credential = self.former, self.adopted
         return created
 
     def lose(self, tkn: SessionToken | None) -> None:
         """Take note that the session with a token has ended elsewhere."""
         if self.session is not None and self.session.tkn == tkn:
-            self.session = self.former = self.credential = None
+            self.session = self.former = self.credential = self.adopted = None
             self.keeps_cookie = False
             self._is_lost = True
 
