@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from ndb_models.credentials import Credential
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.model import SessionModel
+from ndb_models.web.audited import most_bits
 from ndb_models.web.cookies import CookieSettings
 
 _TWO_WEEKS: Final = 14 * 24 * 60 * 60
@@ -96,6 +97,8 @@ class StarletteCookie:
     cookie: str
     max_age: int | None
     to_model: Callable[[dict[str, Any]], SessionModel | None] | None
+    secret_bits: int = field(repr=False)
+    """The most bits of randomness that the weakest secret can hold."""
     removing_header: bytes = field(repr=False)
     _path: str = field(repr=False)
     _has_domain: bool = field(repr=False)
@@ -121,7 +124,8 @@ class StarletteCookie:
             )
         if not all(map(_ATTRIBUTE.fullmatch, (cookie, path, domain or "-"))) or "=" in cookie:
             raise InvalidArgumentError("StarletteCookie(cookie=, path=, domain=) are those of SessionMiddleware")
-        several = [secret] if isinstance(secret, (str, SecretStr)) else _listed(secret)
+        secrets_given = [secret] if isinstance(secret, (str, SecretStr)) else _listed(secret)
+        several = [_text(each) for each in secrets_given]
         attributes = (
             f"{cookie}=null; path={path}; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite={same_site}"
             f"{'; secure' if https_only else ''}{f'; domain={domain}' if domain else ''}"
@@ -131,6 +135,7 @@ class StarletteCookie:
             "cookie": cookie,
             "max_age": max_age,
             "to_model": to_model,
+            "secret_bits": min(map(most_bits, several)),
             "removing_header": attributes.encode("latin-1"),
             "_path": path,
             "_has_domain": domain is not None,
@@ -195,13 +200,17 @@ def _listed(secrets: object) -> list[object]:
     return [*secrets]
 
 
-def _key(secret: object) -> bytes:
+def _text(secret: object) -> str:
     text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
     if not isinstance(text, str):
         raise InvalidArgumentError("each secret of StarletteCookie is a str; of Starlette's Secret, give str(secret)")
     if not text:
         raise InvalidArgumentError("a secret of StarletteCookie is empty: anyone could sign with it")
-    return hashlib.sha1(_SALT + text.encode()).digest()
+    return text
+
+
+def _key(secret: str) -> bytes:
+    return hashlib.sha1(_SALT + secret.encode()).digest()
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:

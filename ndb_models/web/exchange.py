@@ -206,7 +206,7 @@ class Exchange(Generic[M]):
             return None
         cookie = self._sessions.cookie
         if cookie.secure and self._scope["scheme"] in ("http", "ws"):
-            self._sessions.warn_of_plain_http()
+            self._sessions.notices.warn_of_plain_http()
         if change is not CookieChange.SET:
             return cookie.clearing_header
         return cookie.header(str(visit.credential), visit.max_age)

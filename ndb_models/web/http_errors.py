@@ -42,8 +42,8 @@ class LoginTooOldError(NotFreshError, HTTPException):
     """The last login is too long ago for this action: 403. Attributes: as of `NotFreshError` and `HTTPException`."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
+        NotFreshError.__init__(self, model, tkn)  # it calls the constructor of HTTPException with its message
         HTTPException.__init__(self, 403, "Log in again")
-        NotFreshError.__init__(self, model, tkn)
 
 
 class CrossSiteError(NdbError, HTTPException):

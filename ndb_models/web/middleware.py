@@ -50,7 +50,7 @@ class SessionMiddleware:
             _refuse_same_name(sessions, others)
             others[sessions] = exchange
         if sessions.development:
-            sessions.announce()
+            sessions.notices.announce()
             if not exchange.is_local:
                 await exchange.refuse_host()
                 return

@@ -31,6 +31,7 @@ from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.adoption import Adoption
+from ndb_models.web.arguments import checked_seconds, checked_short
 from ndb_models.web.principal import principals_of
 from ndb_models.web.running_visit import RunningVisit
 from ndb_models.web.visit import Step, VisitRules, cookie_seconds
@@ -95,8 +96,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
         self._grace = grace
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
-            renew_every=_seconds("renew_every", renew_every),
-            short=_checked_expiry(short),
+            renew_every=checked_seconds("renew_every", renew_every),
+            short=checked_short(short),
         )
         self.adoption: Adoption[M] | None = (
             None if adopt is None else Adoption(self.client, self.repo, model, adopt, namespace=namespace, clock=clock)
@@ -310,6 +311,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
             return False
         return True
 
+    @property
+    def grace(self) -> timedelta:
+        """The time for which a replaced cookie still works."""
+        return self._grace if isinstance(self._grace, timedelta) else timedelta(seconds=self._grace)
+
 
 def _session(visit: RunningVisit[M]) -> M:
     session = visit.session
@@ -326,24 +332,3 @@ def _differing(before: bytes, after: bytes, names: Sequence[str]) -> frozenset[s
     """Return those of some keys that differ in two texts."""
     one, other = split_members(before), split_members(after)
     return frozenset(name for name in names if one.get(name) != other.get(name))
-
-
-def _seconds(name: str, time: timedelta | float | None) -> float | None:
-    """Return a time in seconds; None for None.
-
-    Raises:
-        InvalidArgumentError: it is no time, or not positive.
-    """
-    given: object = time.total_seconds() if isinstance(time, timedelta) else time
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
-        raise InvalidArgumentError(f"{name}= is a timedelta or a number of seconds, and more than 0")
-    return float(given)
-
-
-def _checked_expiry(short: Expiry | None) -> Expiry | None:
-    given: object = short
-    if not isinstance(given, (Expiry, type(None))):
-        raise InvalidArgumentError("short= is an Expiry: WebSessions(..., short=Expiry(idle=1800))")
-    return short

@@ -6,15 +6,17 @@ concludes the visit as the answer begins.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
@@ -36,8 +38,10 @@ from ndb_models.web.http_errors import (
     NotLoggedInError,
     SessionsUnavailableError,
 )
+from ndb_models.web.notices import CookieNotices
 from ndb_models.web.user_sessions import UserSessions
 from ndb_models.web.viewed_class import ViewedClass, viewed_class
+from ndb_models.web.watching import bound
 
 M = TypeVar("M", bound=SessionModel)
 T = TypeVar("T")
@@ -98,8 +102,7 @@ class WebSessions(UserSessions[M]):
         self.save_if: Callable[[int], bool] = save_if
         self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
         self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
-        self._has_warned = False
-        self._is_announced = False
+        self.notices: CookieNotices = CookieNotices(in_development=development)
 
     # Dependencies
 
@@ -269,6 +272,32 @@ class WebSessions(UserSessions[M]):
         if reason is not None:
             raise CrossSiteError(self.model.__name__, reason)
 
+    def bound(self, websocket: WebSocket, *, poll: float = 1.0) -> AbstractAsyncContextManager[M]:
+        """Bind a WebSocket to its session: when the session ends, the body is cancelled and the socket closed.
+
+            await websocket.accept()
+            async with sessions.bound(websocket) as session:
+                async for text in websocket.iter_text(): ...
+
+        The code is 4401, which scripts see as `event.code`. The program goes on behind the block: the end is no error.
+        An end by this process is noticed at once, others within `poll` seconds. All sockets share the requests of
+        `Repository.ended`. Messages on the socket do not count as use of the session: `await sessions.repo.touch(...)`.
+
+        A socket without a session is accepted and closed with 4401, since scripts are told no reason for a handshake
+        that was refused. While the store is away, open sockets stay, and new ones are closed with 1013.
+
+        Args:
+            websocket: accepted or not.
+            poll: seconds between two looks at the store.
+
+        Raises (when entered):
+            WebSocketException: there is no session, or the store is away. Starlette closes the socket.
+
+        Raises (when left):
+            NotConnectedError, ResponseError: the session cannot be watched any more. The socket is closed with 1011.
+        """
+        return bound(websocket, self.optional, functools.partial(self.repo.ended, poll=poll))
+
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
@@ -276,16 +305,6 @@ class WebSessions(UserSessions[M]):
                 "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
             )
         return exchange
-
-    def warn_of_plain_http(self) -> None:
-        """Log, once, that a browser will not keep a cookie that comes over plain HTTP."""
-        if not self._has_warned:
-            self._has_warned = True
-            _logger.warning(
-                "a Secure cookie is sent over plain http, and browsers drop it: say WebSessions(development=True) on"
-                " your own machine; behind a proxy with TLS, let the server trust its headers, such as"
-                " uvicorn --proxy-headers --forwarded-allow-ips=ADDRESS"
-            )
 
     # The life of the application
 
@@ -296,7 +315,7 @@ class WebSessions(UserSessions[M]):
         Inside of a lifespan of your own, `async with sessions.lifespan(app)`. A client that was given is left open.
         If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
-        self.announce()
+        self.notices.announce()
         if not await self.is_ready():
             _logger.warning("the store of %s gives no answer at the start", self.model.__name__)
         try:
@@ -304,15 +323,6 @@ class WebSessions(UserSessions[M]):
         finally:
             if self.owns_client:
                 await self.client.close()
-
-    def announce(self) -> None:
-        """Log, once, that the cookie is not protected in development."""
-        if self.development and not self._is_announced:
-            self._is_announced = True
-            _logger.warning(
-                "development=True: the session cookie is sent over plain http, without Secure and the prefix __Host-;"
-                " only requests to localhost are answered. Leave it out in production"
-            )
 
     async def ready(self) -> bool:
         """Return True if the store answers, within two seconds."""
