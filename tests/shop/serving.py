@@ -87,7 +87,7 @@ class Shop(Process):
         self, uri: str, log: Path, *options: str, application: str = "shop.app:app", is_development: bool = True
     ) -> None:
         environment = {"SHOP_DEVELOPMENT": "1"} if is_development else {}
-        arguments = ("uvicorn", "--app-dir", "examples", application, "--timeout-graceful-shutdown", "1", *options)
+        arguments = ("uvicorn", "--app-dir", "examples", application, *options)
         super().__init__(arguments, log, NDB_URI=uri, **environment)
         self.url: str = f"{'https' if '--ssl-keyfile' in options else 'http'}://localhost:{self.port}"
 
