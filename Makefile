@@ -11,11 +11,14 @@ PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions environments package \
-	check format clean
+.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions environments \
+	package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
+
+shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with its sessions in shop.db
+	@SHOP_DEVELOPMENT=1 $(BIN)/uvicorn --app-dir examples shop.app:app $(ARGS)
 
 test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
 	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
