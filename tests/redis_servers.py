@@ -27,10 +27,12 @@ from typing import Any, Final, NamedTuple
 
 import hiredis
 
+from ndb_models.stores.redis.packing import packed
+
 _START_SECONDS: Final = 20.0
 _SLOTS: Final = 16384
 
-# Kills what is left and removes the folder once its standard input ends, that is, once the process that started it does.
+# Kills what is left and removes the folder once its standard input ends: once the process that started it does.
 _WATCHER: Final = """
 import os, shutil, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -89,7 +91,7 @@ class Link:
 
     def __call__(self, *parts: str | int | bytes) -> Any:
         """Send a command; return its reply."""
-        self._socket.sendall(hiredis.pack_command(parts))
+        self._socket.sendall(packed(*parts))
         while (reply := self._reader.gets()) is False:
             data = self._socket.recv(65536)
             if not data:
@@ -125,6 +127,10 @@ class RedisServer:
     @property
     def is_running(self) -> bool:
         return self.process.poll() is None
+
+    def option(self, name: str) -> str | None:
+        """Return the value of an option on its command line; None if it is not there."""
+        return dict(zip(self.command[1::2], self.command[2::2], strict=False)).get(name)
 
     def link(self, timeout: float = 5.0) -> Link:
         """Return a new connection to it."""
@@ -284,8 +290,8 @@ class Cluster:
 
     @staticmethod
     def _meet(link: Link, other: RedisServer) -> None:
-        bus = [option for name, option in zip(other.command, other.command[1:], strict=False) if name == "--cluster-port"]
-        link("CLUSTER", "MEET", "127.0.0.1", other.port, *bus)
+        bus_port = other.option("--cluster-port")
+        link("CLUSTER", "MEET", "127.0.0.1", other.port, *([] if bus_port is None else [bus_port]))
 
     def _until(self, is_so: Callable[[], bool], seconds: float = _START_SECONDS) -> None:
         give_up = time.monotonic() + seconds
@@ -303,7 +309,9 @@ class Cluster:
 
     def masters(self) -> list[RedisServer]:
         """Return the masters that have slots."""
-        ports = {node.port for node in self.view() if "master" in node.flags and node.slots and "fail" not in node.flags}
+        ports = {
+            node.port for node in self.view() if "master" in node.flags and node.slots and "fail" not in node.flags
+        }
         return [node for node in self.nodes if node.port in ports]
 
     def replica_of(self, master: RedisServer) -> RedisServer:
@@ -321,10 +329,7 @@ class Cluster:
 
     def add_node(self, program: str) -> RedisServer:
         """Add an empty master, and wait until all nodes know it."""
-        timeout = next(
-            int(option) for name, option in zip(self.nodes[0].command, self.nodes[0].command[1:], strict=False)
-            if name == "--cluster-node-timeout"
-        )
+        timeout = int(self.nodes[0].option("--cluster-node-timeout") or 0)
         node = self._servers.start(program, *_cluster_options(timeout))
         with node.link() as link:
             for other in self.nodes:
@@ -442,7 +447,9 @@ def shared_servers(folder: Path) -> Iterator[Shared]:
                 connection.connect(path)
             except OSError:
                 holder = [sys.executable, "-m", "tests.redis_servers", "--share", path]
-                with subprocess.Popen(holder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True) as process:
+                with subprocess.Popen(
+                    holder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+                ) as process:
                     assert process.stdout is not None
                     assert process.stdout.readline(), "the shared servers did not start"
                     connection.connect(path)

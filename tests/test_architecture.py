@@ -51,7 +51,9 @@ REAL_TIME: Final = frozenset({"server", "cli", "stores.sqlite.extensions", "stor
 MAX_MODULE_LINES: Final = 350
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Transport", "Verbs"})
+CONTRACTS: Final = frozenset(
+    {"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Topology", "Transport", "Verbs"}
+)
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

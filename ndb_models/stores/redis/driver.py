@@ -1,0 +1,322 @@
+"""Runs scripts and commands on Redis or Valkey: a single server, or the masters of a cluster.
+
+Each request has a deadline, and any number of attempts until then. A command that may have been carried out is repeated
+only if that is safe. While a connection is missing, requests wait for it, or for a cluster to choose another master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import hiredis
+
+from ndb_models import forks
+from ndb_models.errors import StoreError, StoreNotReplicatedError, StoreUnreachableError
+from ndb_models.stores.redis.confirmed_writes import NotReplicatedError
+from ndb_models.stores.redis.connection import RequestLostError
+from ndb_models.stores.redis.lanes import Lane, Link, pause_before
+from ndb_models.stores.redis.opening import Opener, forgotten
+from ndb_models.stores.redis.options import RedisUri
+from ndb_models.stores.redis.packing import packed
+from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
+from ndb_models.stores.redis.script import Script
+from ndb_models.stores.redis.slot_map import Address, moved_to
+from ndb_models.stores.redis.topology import NO_CLUSTER, Cluster, Server, SingleServer, Topology
+from ndb_models.uncopyable import Uncopyable
+
+_ASKING: Final = packed("ASKING")
+_NOT_OPEN: Final = "the store is not open: it was closed, or never opened"
+_INHERITED: Final = "it was opened before this process was forked: open it anew in this process"
+# Redirections that are followed at once. More of them, and the servers are still agreeing.
+_REDIRECTIONS: Final = 3
+
+
+@dataclass(slots=True)
+class _Request:
+    """A command on its way, and what has become of it."""
+
+    name: str
+    frame: bytes
+    slot_key: bytes
+    deadline: float
+    idempotent: bool
+    writes: bool
+    source: Callable[[], bytes] | None = None
+    server: Server | None = None
+    """The only server that can carry it out; None for the master of the key."""
+    asked: Server | None = None
+    """The server that a redirection names for this once."""
+    attempts: int = 0
+    maybe_done: bool = False
+    reason: str = ""
+
+
+class Node:
+    """A master of a cluster, or the only server.
+
+    Attributes:
+        name: its address.
+        slots: the ranges of slots that it has, each with its last one.
+    """
+
+    def __init__(self, driver: Driver, server: Server, slots: Sequence[tuple[int, int]]) -> None:
+        self.name: str = server.address.shown
+        self.slots: Sequence[tuple[int, int]] = slots
+        self._driver = driver
+        self._server = server
+
+    async def run(self, script: Script, args: Sequence[bytes]) -> Any:
+        """Run a script without keys on this node. Raises as `Driver.run`."""
+        return await self._driver.run(script, b"", (), args, node=self)
+
+    async def command(self, *parts: bytes) -> Any:
+        """Carry out a command on this node that does no harm if it is carried out twice. Raises as `Driver.run`."""
+        return await self._driver.command(*parts, node=self, idempotent=True, writes=False)
+
+    @property
+    def server(self) -> Server:
+        """The server with its connections."""
+        return self._server
+
+
+class Driver(Uncopyable):
+    """Runs scripts and commands. It belongs to the event loop in which it is opened.
+
+    Args:
+        uri: the servers, and how requests wait.
+        tls: the context for `rediss://`; None for one that trusts the certificates of the system, or of `tls_ca`.
+    """
+
+    INSTEAD = "open a store where it is needed"
+
+    def __init__(self, uri: RedisUri, *, tls: ssl.SSLContext | None = None) -> None:
+        self._uri = uri
+        self._tls = tls
+        self._forks = forks.count
+        self._topology: Topology | None = None
+
+    async def open(self) -> None:
+        """Connect to the server, or to the cluster's masters.
+
+        Raises:
+            StoreError: no server can be used within `timeout`, or the server is part of a cluster and the URI names a
+                single one, or the reverse.
+        """
+        self._loop = asyncio.get_running_loop()
+        uri = self._uri
+        opener = Opener(uri, (self._tls or self._default_tls()) if uri.tls else None)
+        if not uri.is_cluster:
+            self._topology = SingleServer(opener)
+            info = await self.command(b"INFO", b"cluster", idempotent=True, writes=False)
+            if b"cluster_enabled:1" in info:
+                raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
+            return
+        self._topology = cluster = Cluster(opener)
+        deadline = self._loop.time() + uri.options.timeout
+        attempt = 0
+        while reasons := await cluster.look():
+            attempt += 1
+            if self._loop.time() >= deadline or NO_CLUSTER in reasons:
+                raise StoreUnreachableError(uri.shown, "; ".join(dict.fromkeys(reasons)))
+            await asyncio.sleep(pause_before(attempt))
+        for server in cluster.masters():
+            server.reads.want()
+            server.writes.want()
+
+    def _default_tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._uri.options.tls_ca)
+        except OSError as exc:
+            raise StoreError(self._uri.shown, "the file of tls_ca cannot be read as certificates") from exc
+
+    async def run(
+        self,
+        script: Script,
+        slot_key: bytes,
+        keys: Sequence[bytes],
+        args: Sequence[bytes],
+        *,
+        node: Node | None = None,
+    ) -> Any:
+        """Run a script on the master of a key; return its reply, with strings as bytes.
+
+        If the caller is cancelled, the script may still be run.
+
+        Args:
+            script: the script. It is repeated after a lost connection only if it is idempotent, or was not sent.
+            slot_key: a key in the slot of all `keys`.
+            keys: the keys of the script.
+            args: its arguments.
+            node: the only one that may run it; None for the master of `slot_key`.
+
+        Raises:
+            StoreUnreachableError: no reply by the deadline, or a lost connection, if the script must not be repeated.
+            StoreNotReplicatedError: it was run, and too few replicas confirmed that.
+            StoreError: the server refuses it, or it failed.
+        """
+        return await self._carry(
+            _Request(
+                script.name,
+                script.frame(keys, args),
+                slot_key,
+                self._loop.time() + self._uri.options.timeout,
+                script.idempotent or not script.writes,
+                script.writes,
+                lambda: script.frame_with_source(keys, args),
+                None if node is None else node.server,
+            )
+        )
+
+    async def command(
+        self,
+        *parts: bytes,
+        slot_key: bytes | None = None,
+        node: Node | None = None,
+        idempotent: bool = False,
+        writes: bool = True,
+    ) -> Any:
+        """Carry out a command on the master of a key; return its reply, with strings as bytes. Raises as `run`.
+
+        Args:
+            parts: the command and its arguments.
+            slot_key: a key in the slot of the command's keys; None for a command without keys, on any master.
+            node: the only one that may carry it out; None for the master of `slot_key`.
+            idempotent: it may be repeated if it may have been carried out.
+            writes: replicas are waited for, if that is the store's option.
+        """
+        return await self._carry(
+            _Request(
+                parts[0].decode(),
+                packed(*parts),
+                b"" if slot_key is None else slot_key,
+                self._loop.time() + self._uri.options.timeout,
+                idempotent or not writes,
+                writes,
+                server=None if node is None else node.server,
+            )
+        )
+
+    async def masters(self) -> list[Node]:
+        """Return the masters that have keys, as they are known now. A cluster may change at any time.
+
+        Raises:
+            StoreError: none is known, and none was found in time.
+        """
+        topology = self._require_open()
+        if not topology.masters():
+            await self.command(b"PING", idempotent=True, writes=False)
+        return [Node(self, server, slots) for server, slots in topology.slots_by_master().items()]
+
+    async def aclose(self) -> None:
+        """Close all connections, after the replies that are due. Closing twice does no harm."""
+        topology, self._topology = self._topology, None
+        if topology is not None and self._forks == forks.count:
+            await topology.close(self._uri.options.attempt_timeout)
+
+    async def _carry(self, request: _Request) -> Any:
+        """Bring a request to its end: the one road of all requests."""
+        while True:
+            link = self._link_now(request) or await self._link(request)
+            if request.asked is not None:
+                link.request(_ASKING, request.deadline).add_done_callback(forgotten)
+            try:
+                reply = await link.request(request.frame, request.deadline)
+            except RequestLostError as exc:
+                await self._note_lost(request, exc)
+                continue
+            if not isinstance(reply, hiredis.ReplyError):
+                return reply
+            await self._react(request, understood(str(reply)))
+
+    def _lane(self, request: _Request) -> Lane | None:
+        server = request.asked or request.server or self._require_open().master_of(request.slot_key)
+        return None if server is None else server.writes if request.writes else server.reads
+
+    def _link_now(self, request: _Request) -> Link | None:
+        lane = self._lane(request)
+        return None if lane is None else lane.link
+
+    async def _link(self, request: _Request) -> Link:
+        """Wait for a connection to the master of the key, whichever server that is by then."""
+        while (link := self._link_now(request)) is None:
+            lane = self._lane(request)
+            if lane is None or lane.failed_at is not None:
+                self._require_open().look_soon()
+            if lane is not None:
+                lane.want()
+                request.reason = lane.reason or request.reason
+            else:
+                request.reason = "no server has this slot"
+            deadline = self._waits_until(request, lane)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._require_open().changes.next()
+            except TimeoutError:
+                raise self._unreachable(request) from None
+        return link
+
+    def _waits_until(self, request: _Request, lane: Lane | None) -> float:
+        if lane is None or lane.failed_at is None:
+            return request.deadline
+        return min(request.deadline, lane.failed_at + self._uri.options.timeout)
+
+    async def _note_lost(self, request: _Request, lost: RequestLostError) -> None:
+        """Return if the request may be repeated."""
+        request.maybe_done |= lost.sent and request.writes
+        request.reason = lost.reason
+        if isinstance(lost, NotReplicatedError):
+            wanted = self._uri.options.wait_replicas
+            raise StoreNotReplicatedError(self._uri.shown, request.name, lost.confirmed, wanted)
+        if (lost.sent and not request.idempotent) or self._loop.time() >= request.deadline:
+            raise self._unreachable(request) from lost
+        request.asked = None
+
+    async def _react(self, request: _Request, reply: ErrorReply) -> None:
+        """Return if the request is to be repeated after an error reply."""
+        request.reason = reply.reason
+        request.attempts += 1
+        asked, request.asked = request.asked, None
+        match reply.reaction:
+            case Reaction.LOAD if request.source is not None:
+                request.frame, request.source, request.asked = request.source(), None, asked
+                return
+            case Reaction.MOVED if (address := self._redirected(request, reply)) is not None:
+                self._require_open().moved(request.slot_key, address)
+                if request.attempts <= _REDIRECTIONS:
+                    return
+            case Reaction.ASK if (address := self._redirected(request, reply)) is not None:
+                request.asked = self._require_open().server_at(address)
+                if request.attempts <= _REDIRECTIONS:
+                    return
+            case Reaction.ELSEWHERE:
+                self._require_open().demoted()
+            case Reaction.LATER:
+                pass
+            case _:
+                maybe_done = request.maybe_done or (reply.reaction is Reaction.FAILED and request.writes)
+                raise reply.kind(self._uri.shown, f"{request.name} failed: {reply.reason}", maybe_done)
+        pause = pause_before(request.attempts)
+        if self._loop.time() + pause >= request.deadline:
+            raise self._unreachable(request)
+        await asyncio.sleep(pause)
+
+    def _redirected(self, request: _Request, reply: ErrorReply) -> Address | None:
+        lane = self._lane(request)
+        return None if lane is None or request.server is not None else moved_to(reply.target, lane.address)
+
+    def _unreachable(self, request: _Request) -> StoreUnreachableError:
+        timeout = self._uri.options.timeout
+        return StoreUnreachableError(
+            self._uri.shown,
+            f"{request.name} had no reply within {timeout:g} s ({request.reason or 'no answer'})",
+            maybe_done=request.maybe_done,
+        )
+
+    def _require_open(self) -> Topology:
+        if self._topology is None or self._forks != forks.count:
+            raise StoreError(self._uri.shown, _INHERITED if self._forks != forks.count else _NOT_OPEN)
+        return self._topology
