@@ -187,6 +187,14 @@ class Servers:
             self._kill(server)
         raise RuntimeError(f"{program} did not start")
 
+    def start_replica(self, master: RedisServer) -> RedisServer:
+        """Start a replica of a server that is no cluster's, and wait until it is in step."""
+        replica = self.start(master.command[0], "--replicaof", f"127.0.0.1 {master.port}")
+        with replica.link() as link:
+            while "master_link_status:up" not in link("INFO", "replication"):
+                time.sleep(0.02)
+        return replica
+
     def restart(self, server: RedisServer) -> None:
         """Start a server again, on the same port and with the same files. It is killed first if it runs."""
         self._kill(server)

@@ -37,7 +37,7 @@ class RedisOptions:
             other.
         timeout: the seconds that a verb takes at most, repeated attempts among them. At most 30.
         attempt_timeout: the seconds without a byte from a server, while replies are due, after which it counts as hung.
-            Its requests are then tried elsewhere, or again. Also for connecting. At most `timeout`.
+            Its requests are then tried elsewhere, or again. Also for connecting.
         wait_replicas: how many replicas must have a write before it is acknowledged; 0 for none.
         wait_timeout: the seconds that they get to confirm it. Then `StoreNotReplicatedError` is raised.
         tls_ca: the file with the certificates to trust; None for the system's.
@@ -60,8 +60,8 @@ class RedisOptions:
         if not _PREFIX.fullmatch(self.prefix):
             raise InvalidArgumentError("prefix is 1 to 64 letters, digits or characters of '_.:/-'")
         _check("timeout", self.timeout, float, 0.01, 30)
-        _check("attempt_timeout", self.attempt_timeout, float, 0.01, self.timeout)
-        _check("wait_timeout", self.wait_timeout, float, 0.01, self.timeout)
+        _check("attempt_timeout", self.attempt_timeout, float, 0.01, 30)
+        _check("wait_timeout", self.wait_timeout, float, 0.01, 30)
         _check("wait_replicas", self.wait_replicas, int, 0, _MOST_REPLICAS)
         _check("shared_buckets", self.shared_buckets, int, 1, _MOST_BUCKETS)
 
