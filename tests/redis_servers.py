@@ -366,7 +366,7 @@ class Cluster:
             old_id, new_id = old("CLUSTER", "MYID"), new("CLUSTER", "MYID")
             new("CLUSTER", "SETSLOT", slot, "IMPORTING", old_id)
             old("CLUSTER", "SETSLOT", slot, "MIGRATING", new_id)
-            while keys := old("CLUSTER", "GETKEYSINSLOT", slot, 5):
+            while keys := old("CLUSTER", "GETKEYSINSLOT", slot, 20):
                 old("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
                 time.sleep(pause)
             new("CLUSTER", "SETSLOT", slot, "NODE", new_id)

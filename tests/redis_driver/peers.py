@@ -81,9 +81,11 @@ async def proxy_to(uri: str) -> AsyncIterator[tuple[Proxy, str]]:
     """Run a proxy to the server at a URI; yield it and its own URI."""
     proxy = Proxy(int(uri.rpartition(":")[2]))
     async with await asyncio.start_server(proxy.begin, "127.0.0.1", 0) as server:
-        yield proxy, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        server.close()
-        await proxy.end()
+        try:
+            yield proxy, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            await proxy.end()
 
 
 @contextlib.asynccontextmanager
@@ -107,11 +109,13 @@ async def fake_server(respond: Respond) -> AsyncIterator[str]:
         tasks.add(asyncio.create_task(serve(reader, writer)))
 
     async with await asyncio.start_server(begin, "127.0.0.1", 0) as server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        try:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 _GREETING = {b"CLIENT": b"+OK\r\n", b"INFO": b"$0\r\n\r\n", b"CONFIG": b"*0\r\n", b"ROLE": b"*1\r\n$6\r\nmaster\r\n"}

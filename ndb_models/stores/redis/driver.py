@@ -199,14 +199,19 @@ class Driver(Uncopyable):
         )
 
     async def masters(self) -> list[Node]:
-        """Return the masters that have keys, as they are known now. A cluster may change at any time.
+        """Return the masters that have slots, as the servers see them now. A cluster may change at any time.
 
         Raises:
-            StoreError: none is known, and none was found in time.
+            StoreUnreachableError: no server of a cluster answers in time.
         """
         topology = self._require_open()
-        if not topology.masters():
-            await self.command(b"PING", idempotent=True, writes=False)
+        deadline = self._loop.time() + self._uri.options.timeout
+        attempt = 0
+        while reasons := await topology.look():
+            attempt += 1
+            if self._loop.time() >= deadline:
+                raise StoreUnreachableError(self._uri.shown, "; ".join(dict.fromkeys(reasons)))
+            await asyncio.sleep(pause_before(attempt))
         return [Node(self, server, slots) for server, slots in topology.slots_by_master().items()]
 
     async def aclose(self) -> None:

@@ -70,6 +70,10 @@ class Topology(ABC):
         """Return all masters that have keys."""
         return [*self.slots_by_master()]
 
+    async def look(self) -> list[str]:
+        """Ask for the masters, and use the answer. Return why servers did not answer, if none did."""
+        return []
+
     @abstractmethod
     def look_soon(self) -> None:
         """Look for the masters in the background, until nothing fails any more."""
@@ -167,7 +171,6 @@ class Cluster(Topology):
         return any(lane.failed_at is not None for lane in server.lanes)
 
     async def look(self) -> list[str]:
-        """Ask for the masters, and use the answer. Return why servers did not answer, if none did."""
         reasons: list[str] = []
         asked = self._to_ask()
         for first in range(0, len(asked), _ASKED_AT_ONCE):
