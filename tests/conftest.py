@@ -21,6 +21,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
+from tests.redis_uris import servers_in
 
 # How long an example takes says more of the machine, and of what else runs on it, than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -71,6 +72,14 @@ class _OnUvloop:
 
     def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
         return {"uvloop": importlib.import_module("uvloop").new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let tests ask for Redis and Valkey servers, which all processes of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    with servers_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder):
+        yield
 
 
 class VirtualClock:

@@ -200,13 +200,17 @@ class Driver(Uncopyable):
             )
         )
 
-    async def masters(self) -> list[Node]:
+    async def masters(self, *, anew: bool = False) -> list[Node]:
         """Return the masters that have keys, as they are known now. A cluster may change at any time.
+
+        With `anew`, ask the cluster first; if no server answers, return what is known.
 
         Raises:
             StoreError: none is known, and none was found in time.
         """
         topology = self._require_open()
+        if anew and isinstance(topology, Cluster):
+            await topology.look()
         if not topology.masters():
             await self.command(b"PING", idempotent=True, writes=False)
         return [Node(self, server, slots) for server, slots in topology.slots_by_master().items()]
