@@ -11,6 +11,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,9 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
 from tests.redis_uris import servers_in
+
+if TYPE_CHECKING:
+    from tests.redis_servers import Shared
 
 # How long an example takes says more of the machine, and of what else runs on it, than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -98,6 +102,17 @@ class VirtualClock:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture(scope="session")
+def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """The Redis and Valkey servers that all tests of a run share, in all its processes."""
+    pytest.importorskip("hiredis")
+    from tests.redis_servers import shared_servers
+
+    folder = tmp_path_factory.getbasetemp()
+    with shared_servers(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as shared:
+        yield shared
 
 
 @pytest.fixture

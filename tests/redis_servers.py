@@ -230,14 +230,22 @@ class Servers:
             options: further options of them.
             node_timeout: the milliseconds of silence after which the cluster takes a node for failed.
         """
-        nodes = [self.start(program, *_cluster_options(node_timeout), *options) for _ in range(6)]
+        nodes = [self.start(program, *_cluster_options(_FORMING), *options) for _ in range(6)]
         cluster = Cluster(self, nodes)
         cluster.form()
+        for node in nodes:
+            node.command = [str(node_timeout) if part == _FORMING else part for part in node.command]
+            with node.link() as link:
+                link("CONFIG", "SET", "cluster-node-timeout", node_timeout)
         return cluster
 
 
-def _cluster_options(node_timeout: int) -> list[str]:
-    return ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout)]
+# Nodes tell each other more often if this is short.
+_FORMING: Final = "1001"
+
+
+def _cluster_options(node_timeout: str) -> list[str]:
+    return ["--cluster-enabled", "yes", "--cluster-node-timeout", node_timeout]
 
 
 class NodeView(NamedTuple):
@@ -329,7 +337,7 @@ class Cluster:
 
     def add_node(self, program: str) -> RedisServer:
         """Add an empty master, and wait until all nodes know it."""
-        timeout = int(self.nodes[0].option("--cluster-node-timeout") or 0)
+        timeout = self.nodes[0].option("--cluster-node-timeout") or _FORMING
         node = self._servers.start(program, *_cluster_options(timeout))
         with node.link() as link:
             for other in self.nodes:

@@ -18,14 +18,15 @@ from ndb_models import forks
 from ndb_models.errors import StoreError, StoreNotReplicatedError, StoreUnreachableError
 from ndb_models.stores.redis.confirmed_writes import NotReplicatedError
 from ndb_models.stores.redis.connection import RequestLostError
+from ndb_models.stores.redis.health import warn_of_losses
 from ndb_models.stores.redis.lanes import Lane, Link, pause_before
-from ndb_models.stores.redis.opening import Opener, forgotten
+from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, reason_of
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
 from ndb_models.stores.redis.script import Script
 from ndb_models.stores.redis.slot_map import Address, moved_to
-from ndb_models.stores.redis.topology import NO_CLUSTER, Cluster, Server, SingleServer, Topology
+from ndb_models.stores.redis.topology import Cluster, Server, SingleServer, Topology
 from ndb_models.uncopyable import Uncopyable
 
 _ASKING: Final = packed("ASKING")
@@ -100,32 +101,29 @@ class Driver(Uncopyable):
         self._topology: Topology | None = None
 
     async def open(self) -> None:
-        """Connect to the server, or to the cluster's masters.
+        """Connect to the server, or to the cluster's masters, and warn of settings that lose sessions.
 
         Raises:
-            StoreError: no server can be used within `timeout`, or the server is part of a cluster and the URI names a
-                single one, or the reverse.
+            StoreError: no server can be used, or the server is part of a cluster and the URI names a single one, or the
+                reverse. Nothing is tried twice: the one who opens the store sees at once what is wrong.
         """
-        self._loop = asyncio.get_running_loop()
         uri = self._uri
+        self._loop = asyncio.get_running_loop()
         opener = Opener(uri, (self._tls or self._default_tls()) if uri.tls else None)
-        if not uri.is_cluster:
-            self._topology = SingleServer(opener)
-            info = await self.command(b"INFO", b"cluster", idempotent=True, writes=False)
-            if b"cluster_enabled:1" in info:
-                raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
-            return
-        self._topology = cluster = Cluster(opener)
-        deadline = self._loop.time() + uri.options.timeout
-        attempt = 0
-        while reasons := await cluster.look():
-            attempt += 1
-            if self._loop.time() >= deadline or NO_CLUSTER in reasons:
+        if uri.is_cluster:
+            self._topology = cluster = Cluster(opener)
+            if reasons := await cluster.look():
                 raise StoreUnreachableError(uri.shown, "; ".join(dict.fromkeys(reasons)))
-            await asyncio.sleep(pause_before(attempt))
-        for server in cluster.masters():
-            server.reads.want()
-            server.writes.want()
+        else:
+            self._topology = SingleServer(opener)
+            try:
+                connection, _ = await opener.open(Address(*uri.addresses[0]), ignored)
+            except LOST as exc:
+                raise StoreUnreachableError(uri.shown, reason_of(exc)) from exc
+            connection.drop("the store makes its own")
+            if b"cluster_enabled:1" in await self.command(b"INFO", b"cluster", writes=False):
+                raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
+        await warn_of_losses(uri.shown, await self.masters())
 
     def _default_tls(self) -> ssl.SSLContext:
         try:
@@ -250,14 +248,16 @@ class Driver(Uncopyable):
             lane = self._lane(request)
             if lane is None or lane.failed_at is not None:
                 self._require_open().look_soon()
-            if lane is not None:
+            if lane is None:
+                request.reason = "no server has this slot"
+            elif lane.is_closed:
+                request.reason = "the server has left the cluster"
+                raise self._unreachable(request)
+            else:
                 lane.want()
                 request.reason = lane.reason or request.reason
-            else:
-                request.reason = "no server has this slot"
-            deadline = self._waits_until(request, lane)
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(self._waits_until(request, lane)):
                     await self._require_open().changes.next()
             except TimeoutError:
                 raise self._unreachable(request) from None

@@ -65,6 +65,7 @@ class Lane:
         link: takes requests; None while there is no connection.
         failed_at: the time since when it cannot connect, as the loop has it; None if it can, or has not tried.
         reason: why the last attempt failed.
+        is_closed: it connects no more: the server has left the cluster, or the store is closed.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class Lane:
         self._connection: Connection | None = None
         self._name: ClientName | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._closed = False
+        self.is_closed: bool = False
 
     def want(self) -> None:
         """Connect in the background, unless that is done or under way."""
-        if self._connection is None and self._connecting is None and not self._closed:
+        if self._connection is None and self._connecting is None and not self.is_closed:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -130,7 +131,7 @@ class Lane:
     def _note_lost(self, connection: Connection) -> None:
         if connection is self._connection:
             self._connection = self.link = None
-            if not self._closed:
+            if not self.is_closed:
                 self._note_failure(connection.reason)
                 self._on_lost()
                 self.want()
@@ -142,7 +143,7 @@ class Lane:
 
     async def close(self, patience: float = 0.0) -> None:
         """Close the connection after the replies that are due, and make no other."""
-        self._closed = True
+        self.is_closed = True
         self.link = None
         if self._connecting is not None:
             self._connecting.cancel()

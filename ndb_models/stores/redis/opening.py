@@ -123,6 +123,10 @@ def _own_name(info: Any) -> ClientName | None:
     return ClientName(fields[b"id"], fields[b"addr"]) if fields.keys() >= {b"id", b"addr"} else None
 
 
+def ignored(connection: Connection) -> None:
+    """Take no note of the loss of a connection."""
+
+
 def forgotten(future: asyncio.Future[Any]) -> None:
     """Take note of what a future raises, so that asyncio does not complain if no one awaits it."""
     if not future.cancelled():

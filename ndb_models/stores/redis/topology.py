@@ -12,14 +12,12 @@ from typing import Final
 import hiredis
 
 from ndb_models.stores.redis.lanes import Changes, Lane, pause_before
-from ndb_models.stores.redis.opening import LOST, Opener, forgotten, reason_of
+from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, reason_of
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.slot_map import SLOTS, Address, SlotMap, parse_slot_map, slot_of
 
 _CLUSTER_SLOTS: Final = packed("CLUSTER", "SLOTS")
 _CLUSTER_INFO: Final = packed("CLUSTER", "INFO")
-NO_CLUSTER: Final = "the server is no part of a cluster: use redis://"
-"""Why a look fails for good."""
 # How many servers are asked at once. One of them may be out of date.
 _ASKED_AT_ONCE: Final = 3
 
@@ -199,7 +197,7 @@ class Cluster(Topology):
         temporary = None
         try:
             if link is None:
-                temporary, _ = await self._opener.open(address, _ignore)
+                temporary, _ = await self._opener.open(address, ignored)
                 link = temporary
             requests = [link.request(frame, deadline) for frame in (_CLUSTER_SLOTS, _CLUSTER_INFO)]
             for request in requests:
@@ -211,7 +209,7 @@ class Cluster(Topology):
             if temporary is not None:
                 temporary.drop("it is not needed any more")
         if isinstance(slots, hiredis.ReplyError) or isinstance(info, hiredis.ReplyError):
-            return NO_CLUSTER
+            return "the server is no part of a cluster: use redis://"
         try:
             return parse_slot_map(slots, info, address)
         except (ValueError, TypeError, IndexError):
@@ -250,7 +248,3 @@ def _shuffled(addresses: Iterable[Address]) -> list[Address]:
     listed = [*addresses]
     random.shuffle(listed)
     return listed
-
-
-def _ignore(connection: object) -> None:
-    pass
