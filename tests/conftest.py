@@ -22,7 +22,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
-from tests.redis_uris import servers_in
+from tests.redis_uris import started_by
 
 if TYPE_CHECKING:
     from tests.redis_servers import Shared
@@ -79,10 +79,9 @@ class _OnUvloop:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let tests ask for Redis and Valkey servers, which all processes of this run share."""
-    folder = tmp_path_factory.getbasetemp()
-    with servers_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder):
+def redis_on_demand(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let tests ask for `redis_uri`; the first that does starts the servers."""
+    with started_by(lambda: request.getfixturevalue("redis_servers")):
         yield
 
 

@@ -1,49 +1,30 @@
-"""The Redis and Valkey servers of a run of tests, started when the first test asks for one."""
+"""Stores on the Redis and Valkey servers of a run of tests, which start when the first test asks for one."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
-from tests.redis_servers import Shared, shared_servers
+if TYPE_CHECKING:
+    from tests.redis_servers import Shared
 
-
-class _Run:
-    """The servers of this run. `folder` is the same for all processes of a run."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._servers: Shared | None = None
-        self._stack = contextlib.ExitStack()
-
-    def servers(self) -> Shared:
-        if self._servers is None:
-            self._servers = self._stack.enter_context(shared_servers(self._folder))
-        return self._servers
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-_runs: list[_Run] = []
+_start: list[Callable[[], Shared]] = []
 
 
 @contextlib.contextmanager
-def servers_in(folder: Path) -> Iterator[None]:
-    """Let `redis_uri` start servers until the end."""
-    run = _Run(folder)
-    _runs.append(run)
+def started_by(start: Callable[[], Shared]) -> Iterator[None]:
+    """Have `redis_uri` call this for the servers, until the end."""
+    _start.append(start)
     try:
         yield
     finally:
-        _runs.remove(run)
-        run.close()
+        _start.remove(start)
 
 
 def redis_uri(kind: str = "valkey") -> str:
     """Return the URI of an empty store: "valkey", "redis 7" or "redis 6" on a single server, "cluster" on several."""
-    servers = _runs[-1].servers()
+    servers = _start[-1]()
     uri = servers.cluster["valkey"] if kind == "cluster" else servers.single[kind]
-    return f"{uri}{'&' if '?' in uri else '?'}prefix={token_hex(8)}"
+    return f"{uri}?prefix={token_hex(8)}"

@@ -7,6 +7,7 @@ only if that is safe. While a connection is missing, requests wait for it, or fo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -219,6 +220,13 @@ class Driver(Uncopyable):
         if topology is not None and self._forks == forks.count:
             await topology.close(self._uri.options.attempt_timeout)
 
+    def leave(self) -> None:
+        """Close all connections without waiting for it. Any thread may call this. Leaving twice does no harm."""
+        topology, self._topology = self._topology, None
+        if topology is not None and self._forks == forks.count:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and the sockets go with their transports
+                self._loop.call_soon_threadsafe(_close_soon, topology)
+
     async def _carry(self, request: _Request) -> Any:
         """Bring a request to its end: the one road of all requests."""
         while True:
@@ -324,3 +332,13 @@ class Driver(Uncopyable):
         if self._topology is None or self._forks != forks.count:
             raise StoreError(self._uri.shown, _INHERITED if self._forks != forks.count else _NOT_OPEN)
         return self._topology
+
+
+# Tasks are held here, because the event loop does not hold them.
+_closing: Final[set[asyncio.Task[None]]] = set()
+
+
+def _close_soon(topology: Topology) -> None:
+    task = asyncio.get_running_loop().create_task(topology.close(0))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

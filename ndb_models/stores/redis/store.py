@@ -74,12 +74,19 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_is_open", False):
+            self.leave()
             warn(f"unclosed RedisStore on {self._shown}", ResourceWarning, source=self)
 
     async def aclose(self) -> None:
         self._is_open = False
         self._order.close()
         await self._driver.aclose()
+
+    def leave(self) -> bool:
+        """Close without waiting for it. Return False if it was not open."""
+        was_open, self._is_open = self._is_open, False
+        self._driver.leave()
+        return was_open
 
     async def check(self) -> None:
         key = self._names.shared[0]
