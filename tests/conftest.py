@@ -22,6 +22,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.nemesisdb import NemesisDbEngine
+from tests.redis_uris import started_by
 
 if TYPE_CHECKING:
     from tests.redis_servers import Shared
@@ -75,6 +76,13 @@ class _OnUvloop:
 
     def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
         return {"uvloop": importlib.import_module("uvloop").new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_on_demand(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let tests ask for `redis_uri`; the first that does starts the servers."""
+    with started_by(lambda: request.getfixturevalue("redis_servers")):
+        yield
 
 
 class VirtualClock:

@@ -37,9 +37,11 @@ ARROWS: Final = {
 }
 # The modules of a part that may import another, where not all of it may.
 ALONE: Final = {
-    ("client", "engine"): {"client.embedded", "client.in_process"},
-    ("client", "stores"): {"client.embedded", "client.in_process"},
+    ("client", "engine"): {"client.elsewhere", "client.embedded", "client.in_process"},
+    ("client", "stores"): {"client.elsewhere", "client.embedded", "client.in_process"},
     ("stores.sqlite", "stores.memory"): set[str](),
+    ("stores.redis", "stores.memory"): set[str](),
+    ("stores.redis", "stores.sqlite"): set[str](),
     ("stores.memory", "stores.sqlite"): set[str](),
     ("stores.contract", "stores"): set[str](),
 }

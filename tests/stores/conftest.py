@@ -16,10 +16,13 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
+from ndb_models.stores.redis.options import parse_redis_uri
+from ndb_models.stores.redis.store import RedisStore
 from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
+from tests.redis_uris import redis_uri
 from tests.stores.served import ServedStore
 
 OpenStore: TypeAlias = Callable[[Path, Clock], AbstractAsyncContextManager[Store]]
@@ -55,12 +58,27 @@ async def open_shared_memory(_directory: Path, clock: Clock) -> AsyncIterator[St
     await store.aclose()
 
 
+def on_redis(kind: str) -> OpenStore:
+    """Open a store on a kind of server."""
+
+    @asynccontextmanager
+    async def open_redis(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
+        async with RedisStore(parse_redis_uri(redis_uri(kind)), clock=clock) as store:
+            yield store
+
+    return open_redis
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
 STORES: dict[str, OpenStore] = {
     "memory": open_memory,
     "bounded memory": open_bounded_memory,
     "shared memory": open_shared_memory,
     "sqlite": open_sqlite,
+    "redis": on_redis("valkey"),
+    "redis cluster": on_redis("cluster"),
+    "redis 7": on_redis("redis 7"),
+    "redis 6": on_redis("redis 6"),
 }
 
 

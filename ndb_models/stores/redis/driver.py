@@ -7,6 +7,7 @@ only if that is safe. While a connection is missing, requests wait for it, or fo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -198,20 +199,23 @@ class Driver(Uncopyable):
             )
         )
 
-    async def masters(self) -> list[Node]:
-        """Return the masters that have slots, as the servers see them now. A cluster may change at any time.
+    async def masters(self, *, anew: bool = False) -> list[Node]:
+        """Return the masters that have slots, as they are known. A cluster may change at any time.
+
+        With `anew`, a cluster is asked first.
 
         Raises:
             StoreUnreachableError: no server of a cluster answers in time.
         """
         topology = self._require_open()
-        deadline = self._loop.time() + self._uri.options.timeout
-        attempt = 0
-        while reasons := await topology.look():
-            attempt += 1
-            if self._loop.time() >= deadline:
-                raise StoreUnreachableError(self._uri.shown, "; ".join(dict.fromkeys(reasons)))
-            await asyncio.sleep(pause_before(attempt))
+        if anew or not topology.masters():
+            deadline = self._loop.time() + self._uri.options.timeout
+            attempt = 0
+            while reasons := await topology.look():
+                attempt += 1
+                if self._loop.time() >= deadline:
+                    raise StoreUnreachableError(self._uri.shown, "; ".join(dict.fromkeys(reasons)))
+                await asyncio.sleep(pause_before(attempt))
         return [Node(self, server, slots) for server, slots in topology.slots_by_master().items()]
 
     async def aclose(self) -> None:
@@ -219,6 +223,13 @@ class Driver(Uncopyable):
         topology, self._topology = self._topology, None
         if topology is not None and self._forks == forks.count:
             await topology.close(self._uri.options.attempt_timeout)
+
+    def leave(self) -> None:
+        """Close all connections without waiting for it. Any thread may call this. Leaving twice does no harm."""
+        topology, self._topology = self._topology, None
+        if topology is not None and self._forks == forks.count:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and the sockets go with their transports
+                self._loop.call_soon_threadsafe(_close_soon, topology)
 
     async def _carry(self, request: _Request) -> Any:
         """Bring a request to its end: the one road of all requests."""
@@ -325,3 +336,13 @@ class Driver(Uncopyable):
         if self._topology is None or self._forks != forks.count:
             raise StoreError(self._uri.shown, _INHERITED if self._forks != forks.count else _NOT_OPEN)
         return self._topology
+
+
+# Tasks are held here, because the event loop does not hold them.
+_closing: Final[set[asyncio.Task[None]]] = set()
+
+
+def _close_soon(topology: Topology) -> None:
+    task = asyncio.get_running_loop().create_task(topology.close(0))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
