@@ -62,7 +62,7 @@ def test_all_ways_to_write_a_path_are_one_file(tmp_path: Path) -> None:
         ("sqlite:///a.db?persist_path=/data", "persist_path"),
         ("memory://name", "memory"),
         ("redis://", "names no host"),
-        ("redis://127.0.0.1:6379,127.0.0.1:6380", "redis+cluster"),
+        ("redis://127.0.0.1:6379,127.0.0.1:6380", "names one server"),
         ("redis://127.0.0.1/one", "a database is a number"),
         ("redis://127.0.0.1?persist_path=/data", "persist_path"),
         ("redis://127.0.0.1?retries=1", "'retries'"),
