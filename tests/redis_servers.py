@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -272,6 +273,7 @@ class Cluster:
     def __init__(self, servers: Servers, nodes: list[RedisServer]) -> None:
         self._servers = servers
         self.nodes: list[RedisServer] = nodes
+        self._thirds = itertools.cycle((0, _SLOTS // 2, _SLOTS - 1))
 
     @property
     def uri(self) -> str:
@@ -329,6 +331,14 @@ class Cluster:
             node.port for node in self.view() if "master" in node.flags and node.slots and "fail" not in node.flags
         }
         return [node for node in self.nodes if node.port in ports]
+
+    def next_master(self) -> RedisServer:
+        """Return the master of another third of the slots each time.
+
+        Masters vote for the replicas of one and the same shard only now and then.
+        """
+        slot = next(self._thirds)
+        return next(master for master in self.masters() if slot in self.slots_of(master))
 
     def replica_of(self, master: RedisServer) -> RedisServer:
         """Return a replica of a master."""
