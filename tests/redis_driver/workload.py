@@ -198,7 +198,11 @@ class Sessions(Workload):
         await self._repo.save(self._own[number])
 
     async def read(self, number: int) -> int:
-        session = await self._repo.get(self._own[number].tkn)
+        try:
+            session = await self._repo.get(self._own[number].tkn)
+        except SessionGoneError:
+            self.lost.append(f"the session of task {number}")
+            return self._saved.get(number, 0)
         if session.owner != number:
             self.wrong.append(f"task {number} got the session of {session.owner}")
         return session.saved
