@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -243,8 +244,7 @@ class Servers:
         cluster.form()
         for node in nodes:
             node.command = [str(node_timeout) if part == _FORMING else part for part in node.command]
-            with node.link() as link:
-                link("CONFIG", "SET", "cluster-node-timeout", node_timeout)
+        cluster.set_node_timeout(node_timeout)
         return cluster
 
 
@@ -272,6 +272,7 @@ class Cluster:
     def __init__(self, servers: Servers, nodes: list[RedisServer]) -> None:
         self._servers = servers
         self.nodes: list[RedisServer] = nodes
+        self._thirds = itertools.cycle((0, _SLOTS // 2, _SLOTS - 1))
 
     @property
     def uri(self) -> str:
@@ -309,6 +310,12 @@ class Cluster:
         bus_port = other.option("--cluster-port")
         link("CLUSTER", "MEET", "127.0.0.1", other.port, *([] if bus_port is None else [bus_port]))
 
+    def set_node_timeout(self, milliseconds: int) -> None:
+        """Set the silence after which the nodes take one of them for failed."""
+        for node in self.nodes:
+            with node.link() as link:
+                link("CONFIG", "SET", "cluster-node-timeout", milliseconds)
+
     def _until(self, is_so: Callable[[], bool], seconds: float = _START_SECONDS) -> None:
         give_up = time.monotonic() + seconds
         while not is_so():
@@ -329,6 +336,14 @@ class Cluster:
             node.port for node in self.view() if "master" in node.flags and node.slots and "fail" not in node.flags
         }
         return [node for node in self.nodes if node.port in ports]
+
+    def next_master(self) -> RedisServer:
+        """Return the master of another third of the slots each time.
+
+        Masters vote for the replicas of one and the same shard only now and then.
+        """
+        slot = next(self._thirds)
+        return next(master for master in self.masters() if slot in self.slots_of(master))
 
     def replica_of(self, master: RedisServer) -> RedisServer:
         """Return a replica of a master."""
@@ -389,6 +404,17 @@ class Cluster:
     def restart(self, node: RedisServer) -> None:
         """Start a killed node again, without its data."""
         self._servers.restart(node)
+
+    def events(self) -> str:
+        """Return what the nodes wrote to their logs about failures and elections, for the message of a failed test."""
+        words = ("fail", "elect", "vote", "MASTER", "PRIMARY", "master", "primary", "sync")
+        lines = [
+            f"{node.port} {line}"
+            for node in self.nodes
+            for line in Path(node.folder, "log").read_text("utf-8", "replace").splitlines()[-60:]
+            if any(word in line for word in words)
+        ]
+        return "\n".join(lines)
 
     def wait_promoted(self, master: RedisServer, seconds: float = 30.0) -> float:
         """Wait until a replica has taken the place of a master that is down; return when, by `time.monotonic`."""

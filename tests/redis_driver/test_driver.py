@@ -59,6 +59,7 @@ async def test_the_slot_of_a_key_is_the_cluster_s(redis_servers: Shared) -> None
     assert [slot_of(key) for key in keys] == told
 
 
+@pytest.mark.loop
 async def test_a_cancelled_caller_never_leaves_its_reply_to_another(driver: Driver, key: bytes) -> None:
     chance = random.Random(2)
 
@@ -148,6 +149,7 @@ async def test_a_closed_driver_says_so_and_may_be_closed_twice(uri: str, key: by
         await driver.run(SET, key, [key], [b"x"])
 
 
+@pytest.mark.loop
 async def test_closing_lets_requests_that_were_sent_finish(uri: str, key: bytes) -> None:
     async with opened(uri) as driver:
         requests = [asyncio.create_task(driver.run(INCREMENT, key, [key], [])) for _ in range(20)]
@@ -155,6 +157,7 @@ async def test_closing_lets_requests_that_were_sent_finish(uri: str, key: bytes)
     assert sorted(await asyncio.gather(*requests)) == [*range(1, 21)]
 
 
+@pytest.mark.loop
 async def test_tls_is_spoken_and_certificates_are_checked(key: bytes) -> None:
     program = redis_7()
     if program is None:

@@ -18,6 +18,9 @@ from tests.redis_servers import Link, Servers, valkey
 if TYPE_CHECKING:
     from tests.redis_servers import Shared
 
+# How connections end is the event loop's affair.
+pytestmark = pytest.mark.loop
+
 
 @pytest.fixture
 def server_uri(redis_servers: Shared) -> str:
