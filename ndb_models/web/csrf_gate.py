@@ -13,13 +13,13 @@ from ndb_models.types import SessionToken
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import shown_cookie
 from ndb_models.web.csrf import (
+    SAFE_METHODS,
     TOKEN_FIELD,
     TOKEN_HEADER,
     CsrfCheck,
     CsrfVerdict,
     RequestHead,
     is_csrf_token_of,
-    is_safe,
     reason_of_refusal,
 )
 from ndb_models.web.form_field import search_of
@@ -60,7 +60,7 @@ class CsrfGate:
 
         If the body had to be searched for a token, what was read of it comes again, and then the rest.
         """
-        if self.check.mode is False or (scope["type"] == "http" and is_safe(scope["method"])):
+        if self.check.mode is False or scope.get("method") in SAFE_METHODS:  # before any work: most requests are such
             return receive
         head, others = _read(scope)
         shown = shown_cookie(scope["headers"], self._cookie_name)

@@ -239,11 +239,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
         session = visit.session
         if session is None:
             return _NO_FIELDS
-        changed = self.repo.unsaved(session)
+        pending = visit.pending = self.repo.pending(session)
         now = _stored_keys(session)
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
-        return changed
+        return _NO_FIELDS if pending is None else pending.names
 
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short
@@ -288,7 +288,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
     async def _save(self, visit: RunningVisit[M]) -> None:
-        await self.repo.save(_session(visit))
+        if visit.pending is not None:
+            await visit.pending.save()
 
     async def _end_former(self, visit: RunningVisit[M]) -> None:
         for former in visit.to_replace():
