@@ -8,6 +8,7 @@
     |   |-- RequestTimeoutError (TimeoutError)     no answer in time
     |   |-- ProtocolError                          the server sent an invalid answer
     |   |-- ServerUnavailableError (ResponseError) the server answered that it is unavailable
+    |   |-- SessionsUnavailableError               a web request needs a store that is away: 503 (in ndb_models.web)
     |   `-- StoreError                             a store could not be opened, or failed a request
     |       |-- StoreFormatError                   the file is not a store, or is damaged
     |       |   `-- StoreVersionError              a newer version of this package wrote the store
@@ -19,6 +20,9 @@
     |-- SessionError                               the session cannot be used like that
     |   |-- NotSavedError                          the model has no token yet
     |   |-- NotFreshError                          the last login is too long ago: log in again
+    |   |   `-- LoginTooOldError                   a web request needs a fresh login: 403 (in ndb_models.web)
+    |   |-- ChangedTooLateError                    a web session changed after the answer began (in ndb_models.web)
+    |   |-- AnswerBegunError                       a cookie comes too late for the answer (in ndb_models.web)
     |   `-- UnusableSessionError                   the session cannot be used at all: log in again
     |       |-- SessionGoneError                   it has ended, has expired or never existed
     |       |   `-- SessionExpiredError            it is known to have expired
@@ -41,6 +45,8 @@
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     |-- ConflictError                              another request changed the same field meanwhile
     |-- StoredConfigError                          a stored configuration does not fit the model
+    |-- NotLoggedInError                           a web request has no session: 401 (in ndb_models.web)
+    |-- CrossSiteError                             another site's page would begin a session: 403 (in ndb_models.web)
     |
     |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
     |-- UnknownSessionError                        a store has no session of this token (stores.contract)
