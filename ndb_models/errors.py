@@ -8,7 +8,6 @@
     |   |-- RequestTimeoutError (TimeoutError)     no answer in time
     |   |-- ProtocolError                          the server sent an invalid answer
     |   |-- ServerUnavailableError (ResponseError) the server answered that it is unavailable
-    |   |-- SessionsUnavailableError               a web request needs a store that is away: 503 (in ndb_models.web)
     |   `-- StoreError                             a store could not be opened, or failed a request
     |       |-- StoreFormatError                   the file is not a store, or is damaged
     |       |   `-- StoreVersionError              a newer version of this package wrote the store
@@ -20,9 +19,6 @@
     |-- SessionError                               the session cannot be used like that
     |   |-- NotSavedError                          the model has no token yet
     |   |-- NotFreshError                          the last login is too long ago: log in again
-    |   |   `-- LoginTooOldError                   a web request needs a fresh login: 403 (in ndb_models.web)
-    |   |-- ChangedTooLateError                    a web session changed after the answer began (in ndb_models.web)
-    |   |-- AnswerBegunError                       a cookie comes too late for the answer (in ndb_models.web)
     |   `-- UnusableSessionError                   the session cannot be used at all: log in again
     |       |-- SessionGoneError                   it has ended, has expired or never existed
     |       |   `-- SessionExpiredError            it is known to have expired
@@ -45,8 +41,8 @@
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     |-- ConflictError                              another request changed the same field meanwhile
     |-- StoredConfigError                          a stored configuration does not fit the model
-    |-- NotLoggedInError                           a web request has no session: 401 (in ndb_models.web)
-    |-- CrossSiteError                             another site's page would begin a session: 403 (in ndb_models.web)
+    |-- NotLoggedInError, CrossSiteError           a web request is refused: 401, 403 (in ndb_models.web, with
+    |                                              LoginTooOldError and others, each below the error that it is)
     |
     |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
     |-- UnknownSessionError                        a store has no session of this token (stores.contract)
@@ -54,8 +50,7 @@
     |-- RefusedError                               the parser or a handler refuses a request (engine.requests)
     |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
     |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
-    |-- RequestLostError                           a request to Redis gets no reply (stores.redis.connection)
-    |-- ServerRefusedError                         a Redis cannot be used (stores.redis.opening)
+    |-- RequestLostError, ServerRefusedError       a Redis gives no reply, or cannot be used (stores.redis)
     |-- MissingSetError                            a set of index entries has ended (index.catalogue)
     `-- BackupStoppedError                         the caller stopped a backup (stores.sqlite.backup)
 
