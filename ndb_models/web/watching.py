@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -16,8 +15,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ndb_models.errors import UnavailableError
 from ndb_models.repository.session_end import SessionEnd
 from ndb_models.schema.model import SessionModel
-
-_logger = logging.getLogger(__name__)
 
 _M = TypeVar("_M", bound=SessionModel)
 
@@ -63,8 +60,7 @@ async def _session_of(websocket: WebSocket, read: Callable[[WebSocket], Awaitabl
     """Return the session of a socket. Without one, accept the socket, so that it can be closed with a reason."""
     try:
         session = await read(websocket)
-    except UnavailableError as exc:
-        _logger.warning("a WebSocket is closed with %d, as the store gives no answer: %s", _TRY_AGAIN_LATER, exc)
+    except UnavailableError as exc:  # it was logged
         await _accept(websocket)
         raise WebSocketException(_TRY_AGAIN_LATER, "try again later") from exc
     if session is None:

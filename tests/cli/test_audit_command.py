@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -205,3 +206,27 @@ def test_a_module_that_cannot_be_imported_is_one_line(project: Project) -> None:
         assert (status, printed) == (2, "")
         assert said in errors
         assert "hunter2" not in errors
+
+
+def without(project: Project, module: str, *arguments: str) -> tuple[int, str]:
+    """Run the command in a process that lacks a module; return its status, and what it wrote."""
+    program = f"import sys; sys.modules[{module!r}] = None; from ndb_models.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, "audit", *arguments],
+        cwd=project.directory, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_without_starlette_the_line_names_the_extra(project: Project) -> None:
+    (project.directory / "audited_plain.py").write_text("async def app(scope, receive, send): ...", "utf-8")
+    line = "ndb-models: audit needs Starlette: pip install 'ndb_models[starlette]'\n"
+    assert without(project, "starlette", "audited_plain:app") == (2, line)
+    status, line = without(project, "starlette", "audited_app:app")
+    assert (status, line.count("\n")) == (2, 1)
+
+
+@pytest.mark.slow
+def test_itsdangerous_is_not_needed(project: Project) -> None:
+    assert without(project, "itsdangerous", "audited_app:app")[0] == 0
