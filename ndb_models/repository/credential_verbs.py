@@ -153,6 +153,16 @@ class CredentialVerbs(CoreVerbs[M]):
         )
 
 
+def checked_grace(grace: timedelta | float) -> timedelta | float:
+    """Return a grace period.
+
+    Raises:
+        InvalidArgumentError: it is negative, or no time.
+    """
+    _milliseconds("grace", grace)
+    return grace
+
+
 def _parsed(verb: str, text: str) -> Credential:
     credential = Credential.parse(text)
     if credential is None:

@@ -15,10 +15,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 
-from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
+from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
     NO_KEYS,
-    UNREADABLE,
     ObjectText,
     join_raw_members,
     names_in,
@@ -26,7 +25,7 @@ from ndb_models.json_text import (
     split_members,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
+from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, check_is_object, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.schema.field_values import FieldValues
@@ -210,7 +209,7 @@ class ModelCodec(Generic[B]):
         try:
             return self.read(text)
         except ValidationError as exc:
-            _check_is_object(text)
+            check_is_object(text)
             raise_without_context(StoredDataError(self._name, tkn, problems_of(exc)), without_values(exc))
         except UnicodeEncodeError:  # a validator's message holds a lone surrogate
             cause = refused(WHOLE)
@@ -344,10 +343,3 @@ class ModelCodec(Generic[B]):
     def fields(self) -> FieldValues:
         """Validates and writes single fields."""
         return FieldValues(self._model, self._write)
-
-
-def _check_is_object(text: bytes) -> None:
-    try:
-        names_in(text)
-    except UNREADABLE:
-        raise_without_context(ProtocolError("what the server sent for the keys of a session is no JSON object"))

@@ -68,12 +68,14 @@ class SessionMiddleware:
         if not await exchange.show_session():
             return
         try:
-            await self.app(scope, admitted, exchange.send)
+            await self.app(scope, exchange.listen(admitted), exchange.send)
         except BaseException as exc:
-            await exchange.fail()
+            await exchange.fail(exc)
             if exchange.is_answered and is_from(exc, exchange.failure):
                 return
             raise
+        finally:
+            exchange.stop_listening()
         await exchange.end()
 
 

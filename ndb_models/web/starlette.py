@@ -95,6 +95,7 @@ class WebSessions(UserSessions[M]):
             adopt=adopt,
             clock=clock,
         )
+        _check_options(cookie, development, save_if)
         settings = CookieSettings() if cookie is None else cookie
         self.development: bool = development
         self.cookie: CookieSettings = settings.in_development if development else settings
@@ -283,6 +284,8 @@ class WebSessions(UserSessions[M]):
         An end by this process is noticed at once, others within `poll` seconds. All sockets share the requests of
         `Repository.ended`. Messages on the socket do not count as use of the session: `await sessions.repo.touch(...)`.
 
+        A body that asks for no messages, and only sends, is cancelled when the client has left: it would not see that.
+
         A socket without a session is accepted and closed with 4401, since scripts are told no reason for a handshake
         that was refused. While the store is away, open sockets stay, and new ones are closed with 1013.
 
@@ -296,7 +299,8 @@ class WebSessions(UserSessions[M]):
         Raises (when left):
             NotConnectedError, ResponseError: the session cannot be watched any more. The socket is closed with 1011.
         """
-        return bound(websocket, self.optional, functools.partial(self.repo.ended, poll=poll))
+        ended = functools.partial(self.repo.ended, poll=poll)
+        return bound(websocket, self.optional, ended, self._exchange(websocket).client_left)
 
     def _exchange(self, connection: HTTPConnection) -> Exchange[M]:
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
@@ -334,3 +338,12 @@ class WebSessions(UserSessions[M]):
         if await self.is_ready():
             return PlainTextResponse("ready")
         return PlainTextResponse("the store is away", 503, {"Retry-After": str(RETRY_AFTER)})
+
+
+def _check_options(cookie: object, development: object, save_if: object) -> None:
+    if not isinstance(cookie, (CookieSettings, type(None))):
+        raise InvalidArgumentError('cookie= is a CookieSettings: cookie=CookieSettings(name="__Host-shop")')
+    if not isinstance(development, bool):
+        raise InvalidArgumentError("development= is True or False")
+    if not callable(save_if):
+        raise InvalidArgumentError("save_if= is a function of the status of an answer: lambda status: status < 500")

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -30,8 +30,9 @@ async def bound(
     websocket: WebSocket,
     read: Callable[[WebSocket], Awaitable[_M | None]],
     ended: Callable[[_M], Awaitable[SessionEnd]],
+    left: Callable[[], Awaitable[None]],
 ) -> AsyncGenerator[_M]:
-    """Give the session to a body, and cancel the body when the session ends.
+    """Give the session to a body, and cancel the body when the session ends or the client has left.
 
     Without a session, the socket is accepted and then closed: a browser tells a script no reason for a handshake that
     was refused. So it is if the store is away; the code is then 1013, and the client connects again later.
@@ -40,17 +41,19 @@ async def bound(
         websocket: accepted or not.
         read: reads its session; None if there is none.
         ended: waits for the end of a session.
+        left: waits for the client's leave, if the body does not see it itself.
 
     Raises:
         WebSocketException: there is no session (4401), or the store is away (1013). The framework closes the socket.
         Exception: as the body raises. Or as `ended` raises; the socket is then closed with 1011.
     """
     session = await _session_of(websocket, read)
-    watch = asyncio.ensure_future(ended(session))
+    watch, leave = asyncio.ensure_future(ended(session)), asyncio.ensure_future(left())
     try:
-        async with _CutOff(watch):
+        async with _CutOff(watch), _CutOff(leave):
             yield session
     finally:
+        leave.cancel()
         failure = await _close_if_over(websocket, watch)
     if failure is not None:
         raise failure
@@ -100,7 +103,7 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
 class _CutOff:
     """Cancels its body when a future is done. This cancellation goes no further, unlike those of others."""
 
-    def __init__(self, watch: asyncio.Future[SessionEnd]) -> None:
+    def __init__(self, watch: asyncio.Future[Any]) -> None:
         self._watch = watch
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
@@ -112,7 +115,7 @@ class _CutOff:
             self._cancelling = self._task.cancelling()
         self._watch.add_done_callback(self._cut)
 
-    def _cut(self, _: asyncio.Future[SessionEnd]) -> None:
+    def _cut(self, _: asyncio.Future[Any]) -> None:
         if self._task is not None:
             self._is_cut = self._task.cancel()
 

@@ -213,6 +213,86 @@ async def test_a_client_that_leaves_first_ends_the_body_as_usual_and_is_watched_
     assert engine.commands() == []
 
 
+async def test_a_body_that_only_sends_is_cancelled_when_the_client_has_left(
+    world: World, engine: RecordingEngine, clock: MovableClock
+) -> None:
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with world.sessions.bound(websocket):
+            await asyncio.Event().wait()
+        world.ends.append("left")
+
+    socket = world.open(feed)
+    await settle()
+    socket.leave()
+    await socket.ended()
+    assert world.ends == ["left"]
+    assert socket.code is None
+    engine.requests()
+    clock.advance(5)
+    await settle()
+    assert engine.commands() == []
+
+
+async def test_a_body_that_has_asked_for_messages_is_not_cancelled_when_the_client_has_left(world: World) -> None:
+    """Such as one that stores what the client said last."""
+    stored = asyncio.Event()
+
+    async def slowly(websocket: WebSocket) -> None:
+        async with world.sessions.bound(websocket):
+            await websocket.accept()
+            async for text in websocket.iter_text():
+                await stored.wait()
+                world.ends.append(text)
+
+    socket = world.open(slowly)
+    socket.say("goodbye")
+    socket.leave()
+    await settle()
+    stored.set()
+    await socket.ended()
+    assert world.ends == ["goodbye"]
+
+
+async def test_what_was_read_ahead_of_a_body_is_there_behind_it(world: World) -> None:
+    async def listening(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with world.sessions.bound(websocket):
+            await settle()
+        async with world.sessions.bound(websocket):
+            await settle()
+            world.ends.append(await websocket.receive_text())
+            await settle()
+        world.ends += [text async for text in websocket.iter_text()]
+
+    socket = world.open(listening)
+    for text in ("one", "two", "three"):
+        socket.say(text)
+    socket.leave()
+    await socket.ended()
+    assert world.ends == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("order", ["the end first", "the leave first"])
+async def test_a_session_that_ends_as_its_client_leaves_is_no_error(world: World, order: str) -> None:
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with world.sessions.bound(websocket):
+            await asyncio.Event().wait()
+        world.ends.append("left")
+
+    socket = world.open(feed)
+    await settle()
+    if order == "the leave first":
+        socket.leave()
+    ending = asyncio.ensure_future(world.repo.delete(world.session.tkn))
+    if order == "the end first":
+        socket.leave()
+    await socket.ended()
+    await ending
+    assert world.ends == ["left"]
+
+
 async def test_an_exception_in_the_body_passes(world: World) -> None:
     async def failing(websocket: WebSocket) -> None:
         await websocket.accept()
