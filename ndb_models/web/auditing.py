@@ -42,7 +42,7 @@ def settings_of(app: object, name: str, *, workers: int | None = None) -> list[A
 
     Args:
         app: a Starlette or FastAPI application, or middleware around one.
-        name: what the application is called in findings.
+        name: the name of the application in findings.
         workers: processes that serve it; None if that is not known.
 
     Raises:

@@ -35,7 +35,7 @@ async def bound(
     """Give the session to a body, and cancel the body when the session ends or the client has left.
 
     Without a session, the socket is accepted and then closed: a browser tells a script no reason for a handshake that
-    was refused. So it is if the store is away; the code is then 1013, and the client connects again later.
+    was refused. If the store is away, the same is done with the code 1013, and the client connects again later.
 
     Args:
         websocket: accepted or not.
