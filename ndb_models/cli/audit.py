@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import os
@@ -64,7 +65,8 @@ def run_audit(options: argparse.Namespace) -> int:
     """Print the findings for an application, and return the exit status."""
     import_from_here()
     workers = _workers(options.workers)
-    app = _application(options.app, options.factory)
+    with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the report is read by programs
+        app = _application(options.app, options.factory)
     try:
         from ndb_models.web.audit import audit
         from ndb_models.web.auditing import settings_of

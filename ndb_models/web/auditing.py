@@ -87,7 +87,7 @@ def _level(app: object, place: str, seen: set[int]) -> _Level:
         _note(level, node)
         level.is_debug = level.is_debug or getattr(node, "debug", False) is True
         for entry in getattr(node, "user_middleware", ()):
-            level.signed_cookies = level.signed_cookies or _keeps_signed_cookies(entry.cls)
+            level.signed_cookies = level.signed_cookies or _keeps_signed_cookies(getattr(entry, "cls", None))
             _note(level, _made(entry))
         for route in _routes(node):
             mounted = getattr(route, "app", None)
@@ -133,7 +133,7 @@ def _keeps_signed_cookies(kind: object) -> bool:
 
 def _made(entry: Any) -> object:
     """Return the middleware of an entry in `user_middleware`, around no application; None for other kinds."""
-    kind = entry.cls
+    kind = getattr(entry, "cls", None)
     if not (isinstance(kind, type) and issubclass(kind, (SessionMiddleware, CORSMiddleware))):
         return None
     try:

@@ -86,7 +86,8 @@ async def _close_if_over(websocket: WebSocket, watch: asyncio.Future[SessionEnd]
         return None
     failure = watch.exception()
     if failure is None:
-        await _close(websocket, NOT_LOGGED_IN, f"the session has ended: {watch.result().reason}")
+        reason = watch.result().reason
+        await _close(websocket, NOT_LOGGED_IN, f"the session has ended{'' if reason == 'unknown' else f': {reason}'}")
     else:
         await _close(websocket, _INTERNAL_ERROR, "")
     return failure

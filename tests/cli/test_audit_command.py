@@ -147,6 +147,13 @@ def test_the_report_for_programs_says_the_same(project: Project) -> None:
             assert finding["advice"] in text
 
 
+def test_an_application_may_print_when_it_is_imported(project: Project) -> None:
+    (project.directory / "audited_loud.py").write_text("print('hello')\nfrom audited_app import app\n", "utf-8")
+    status, printed, errors = project.run("audited_loud:app", "--json")
+    assert (status, errors) == (0, "hello\n")
+    assert json.loads(printed)["broken"] == 0
+
+
 def test_workers_are_told_by_a_flag_or_by_the_servers_own_variable(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -293,6 +293,20 @@ async def test_a_session_that_ends_as_its_client_leaves_is_no_error(world: World
     assert world.ends == ["left"]
 
 
+async def test_a_session_that_ended_just_after_the_handshake_closes_the_socket(world: World) -> None:
+    async def slow(websocket: WebSocket) -> None:
+        await world.sessions.current(websocket)
+        await websocket.accept()
+        await world.repo.delete(world.session.tkn)
+        async with world.sessions.bound(websocket):
+            await websocket.receive_text()
+
+    socket = world.open(slow)
+    await socket.ended()
+    assert socket.code == 4401
+    assert socket.sent[-1]["reason"] == "the session has ended"
+
+
 async def test_an_exception_in_the_body_passes(world: World) -> None:
     async def failing(websocket: WebSocket) -> None:
         await websocket.accept()
