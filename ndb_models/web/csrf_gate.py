@@ -63,12 +63,12 @@ class CsrfGate:
         if self.check.mode is False or scope.get("method") in SAFE_METHODS:  # before any work: most requests are such
             return receive
         head, others = _read(scope)
+        verdict = self.check.verdict(head)
+        if verdict is CsrfVerdict.ALLOWED:
+            return receive
         shown = shown_cookie(scope["headers"], self._cookie_name)
         is_old_shown = self._old is not None and self._old.is_in(scope["headers"])
         if not (shown.is_shown or is_old_shown):
-            return receive
-        verdict = self.check.verdict(head)
-        if verdict is CsrfVerdict.ALLOWED:
             return receive
         if verdict is CsrfVerdict.REFUSED:
             _log(scope, reason_of_refusal(head))
