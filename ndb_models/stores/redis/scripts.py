@@ -76,9 +76,8 @@ local before = earlier()
 if before then return before end
 if not reached(0) then return false end
 local removed = number_of_keys()
-redis.call('UNLINK', key)
-if not shared then keep() end
 write(2)
+remove_others(2)
 return answered(removed)
 """,
     writes=True,
@@ -115,13 +114,14 @@ CREATE: Final = script(
     "create",
     """
 if earlier() then return 1 end
-if alive(redis.call('HGET', key, STATE)) then return 0 end
-redis.call('UNLINK', key)
+if alive(redis.call('HGET', key, STATE), true) then return 0 end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 due = duration == 0 and math.huge or now + duration
+redis.call('PERSIST', key)
 keep()
 write(3)
+remove_others(3)
 return answered(1)
 """,
     writes=True,
@@ -141,7 +141,6 @@ for i = 1, swapped do
   changed[#changed + 1] = ARGV[4 + i]
   changed[#changed + 1] = new
 end
-if emptied then redis.call('UNLINK', key) end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 local latest = now + duration
@@ -152,6 +151,7 @@ elseif ARGV[3] == '1' or latest < due then
 end
 redis.call('PERSIST', key)
 keep()
+if emptied then remove_others(#ARGV + 1) end
 if swapped > 0 then redis.call('HSET', key, unpack(changed)) end
 return 1
 """,
