@@ -21,8 +21,9 @@ from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.opening import open_store
 from tests.nemesisdb import NemesisDbEngine
-from tests.redis_uris import started_by
+from tests.redis_uris import IS_COMPLETE, KINDS, redis_uri, started_by
 
 if TYPE_CHECKING:
     from tests.redis_servers import Shared
@@ -42,19 +43,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # How the parameters of fixtures name the other ways to reach an engine, and variants of the store in memory.
-_OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared memory"})
+_OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared memory", "redis"})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--memory-only"):
-        return
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
-        (left_out if _OTHER_WAYS.intersection(parameters) else kept).append(item)
+    memory_only = config.getoption("--memory-only")
+    left_out = [item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    items[:] = [item for item in items if item not in {*left_out}]
+
+
+def _is_another_way(item: pytest.Item) -> bool:
+    parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
+    return not _OTHER_WAYS.isdisjoint(parameters)
+
+
+def _takes_too_long(item: pytest.Item) -> bool:
+    """Tell whether a test is slow by itself, and even slower on a Redis, which has been seen to answer as others do."""
+    return not IS_COMPLETE and len([*item.iter_markers("slow")]) > 1
 
 
 def pytest_collection_finish() -> None:
@@ -137,9 +143,27 @@ async def nemesisdb_client(nemesisdb: NdbServer) -> AsyncIterator[NdbClient]:
         yield client
 
 
-@pytest.fixture(params=["memory", "sqlite", "server"])
+@pytest.fixture
+async def server_on_redis(tmp_path: Path) -> AsyncIterator[NdbServer]:
+    """A server like `server`, on a cluster of Valkeys."""
+    engine = Engine(await open_store(redis_uri("cluster")), persist_path=tmp_path)
+    async with NdbServer(engine, ServerOptions(port=0, max_payload=8192)) as server:
+        yield server
+
+
+_ON_REDIS = [pytest.param("redis", marks=pytest.mark.slow)]
+if IS_COMPLETE:
+    _ON_REDIS += [pytest.param(f"redis, {kind}", marks=pytest.mark.slow) for kind in (*KINDS[1:], "served")]
+
+
+@pytest.fixture(params=["memory", "sqlite", "server", *_ON_REDIS])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Each way to reach an empty engine."""
+    if request.param.startswith("redis"):
+        kind = request.param.removeprefix("redis").removeprefix(", ")
+        if kind != "served":
+            return f"{redis_uri(kind or 'valkey')}&persist_path={tmp_path}"
+        return str(request.getfixturevalue("server_on_redis").uri)
     if request.param == "memory":
         return f"memory://?persist_path={tmp_path}"
     if request.param == "sqlite":

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.redis_servers import Shared
+
+KINDS = ("valkey", "cluster", "redis 7", "redis 6")
+"""The kinds of servers: a single Valkey, a cluster of Valkeys, and single servers of older releases."""
+
+IS_COMPLETE = os.environ.get("NDB_REDIS") == "all"
+"""True if tests run on each kind of server, and through servers of this package in front of them too."""
 
 _start: list[Callable[[], Shared]] = []
 
@@ -24,7 +31,7 @@ def started_by(start: Callable[[], Shared]) -> Iterator[None]:
 
 
 def redis_uri(kind: str = "valkey") -> str:
-    """Return the URI of an empty store: "valkey", "redis 7" or "redis 6" on a single server, "cluster" on several."""
+    """Return the URI of an empty store on one of the `KINDS` of servers."""
     servers = _start[-1]()
     uri = servers.cluster["valkey"] if kind == "cluster" else servers.single[kind]
     return f"{uri}?prefix={token_hex(8)}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ndb_models.client.in_process import WaitingTransport
@@ -18,8 +21,9 @@ if TYPE_CHECKING:
 class RedisTransport(WaitingTransport):
     """Hands requests to an engine of its own, with connections of its own. It belongs to one event loop."""
 
-    def __init__(self, store: RedisStore) -> None:
-        super().__init__(Engine(store, raise_store_errors=True, limits=IN_PROCESS))
+    def __init__(self, store: RedisStore, persist_path: str | None) -> None:
+        path = None if persist_path is None else Path(persist_path)
+        super().__init__(Engine(store, persist_path=path, raise_store_errors=True, limits=IN_PROCESS))
         self._store = store
 
     async def aclose(self) -> None:
@@ -45,11 +49,14 @@ async def open_elsewhere(text: str) -> RedisTransport:
 
     Raises:
         InvalidArgumentError: the URI is malformed, or has unknown options.
-        ConnectError: the servers cannot be reached, or cannot be used.
+        ConnectError: the servers cannot be reached, or cannot be used; or the persist path is not a directory.
     """
-    store = redis_store(text)
+    uri = parse_redis_uri(text)
+    if uri.persist_path is not None and not await asyncio.to_thread(os.path.isdir, uri.persist_path):
+        raise ConnectError(uri.shown, "persist_path is not a directory")
+    store = redis_store(uri)
     try:
         await store.open()
     except StoreError as exc:
         raise ConnectError(exc.store, exc.reason) from exc
-    return RedisTransport(store)
+    return RedisTransport(store, uri.persist_path)

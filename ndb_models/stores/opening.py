@@ -28,7 +28,7 @@ async def open_store(uri: str) -> Store:
     if parsed is None:
         return MemoryStore()
     if isinstance(parsed, RedisUri):
-        elsewhere = redis_store(uri)
+        elsewhere = redis_store(parsed)
         await elsewhere.open()
         return elsewhere
     from ndb_models.stores.sqlite import SqliteStore  # there are Pythons without sqlite3
@@ -56,15 +56,19 @@ def parse_store_uri(uri: str) -> SqliteUri | RedisUri | None:
             from ndb_models.stores.sqlite.options import parse_sqlite_uri
 
             parsed = parse_sqlite_uri(uri)
-            if parsed.persist_path is not None:
-                raise InvalidArgumentError(
-                    "persist_path is no option of a store: data sets are the engine's (--persist-path)"
-                )
+            _require_no_persist_path(parsed.persist_path)
             return parsed
         case scheme if scheme in SCHEMES:
-            return parse_redis_uri(uri)
+            elsewhere = parse_redis_uri(uri)
+            _require_no_persist_path(elsewhere.persist_path)
+            return elsewhere
         case scheme:
             raise InvalidArgumentError(f"there is no store at a URI of the scheme {scheme!r} like this; {_EXAMPLES}")
+
+
+def _require_no_persist_path(given: str | None) -> None:
+    if given is not None:
+        raise InvalidArgumentError("persist_path is no option of a store: data sets are the engine's (--persist-path)")
 
 
 def _scheme(uri: str) -> str:

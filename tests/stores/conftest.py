@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -22,7 +22,7 @@ from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
-from tests.redis_uris import redis_uri
+from tests.redis_uris import IS_COMPLETE, KINDS, redis_uri
 from tests.stores.served import ServedStore
 
 OpenStore: TypeAlias = Callable[[Path, Clock], AbstractAsyncContextManager[Store]]
@@ -76,9 +76,7 @@ STORES: dict[str, OpenStore] = {
     "shared memory": open_shared_memory,
     "sqlite": open_sqlite,
     "redis": on_redis("valkey"),
-    "redis cluster": on_redis("cluster"),
-    "redis 7": on_redis("redis 7"),
-    "redis 6": on_redis("redis 6"),
+    **{f"redis, {kind}": on_redis(kind) for kind in KINDS[1:] if IS_COMPLETE},
 }
 
 
@@ -100,8 +98,15 @@ def served(open_store: OpenStore) -> OpenStore:
 
 LARGE = 4 * 1024 * 1024
 
-WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(STORES[name]) for name in ("memory", "sqlite")}}
+_SERVED = ("memory", "sqlite", *(name for name in STORES if "redis" in name and IS_COMPLETE))
+
+WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(STORES[name]) for name in _SERVED}}
 """Each store in this process, and one of each sort (that answers at once, that is waited for) through the server."""
+
+
+def also_slowly(names: Iterable[str]) -> list[Any]:
+    """Return parameters of these names: tests on a Redis are slow tests, but for the contract's own."""
+    return [pytest.param(name, marks=pytest.mark.slow if "redis" in name else ()) for name in names]
 
 
 @pytest.fixture(params=WAYS)

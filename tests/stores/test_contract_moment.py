@@ -27,7 +27,10 @@ OF_ONE_MOMENT = [name for name in STORES if "redis" not in name]
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=[] if name == "memory" else [pytest.mark.unmeasured]) for name in STORES]
+    params=[
+        pytest.param(name, marks=[] if name == "memory" or "redis" in name else [pytest.mark.unmeasured])
+        for name in STORES
+    ]
 )
 async def filled(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Store]:
     """A store of many sessions: every third never expires, every third loses its keys."""

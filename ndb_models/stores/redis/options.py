@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ class RedisUri:
         password: the password; None for none.
         database: the number of the database; 0 on a cluster.
         options: the store's options.
+        persist_path: the directory for data sets of an engine in this process; None for none.
         shown: the URI without user, password and options.
     """
 
@@ -96,6 +98,7 @@ class RedisUri:
     password: str | None = field(default=None, repr=False)
     database: int = 0
     options: RedisOptions = field(default_factory=RedisOptions)
+    persist_path: str | None = None
 
 
 def parse_redis_uri(text: str) -> RedisUri:
@@ -126,6 +129,8 @@ def parse_redis_uri(text: str) -> RedisUri:
         raise InvalidArgumentError("a cluster has only the database 0")
     if database and not (database.isascii() and database.isdigit() and int(database) < _MOST_DATABASES):
         raise InvalidArgumentError(f"a database is a number; {_EXAMPLES}")
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    persist_path = given.pop(_PERSIST_PATH, None)
     return RedisUri(
         addresses=addresses,
         shown=f"{parts.scheme}://{hosts}{f'/{database}' if database else ''}",
@@ -134,7 +139,8 @@ def parse_redis_uri(text: str) -> RedisUri:
         user=unquote(user) if at and user else None,
         password=unquote(password) if at and colon else None,
         database=int(database or 0),
-        options=_read_options(parts.query),
+        options=_read_options(given),
+        persist_path=persist_path and os.path.abspath(persist_path),  # noqa: PTH100 - a Path drops what it takes for needless
     )
 
 
@@ -146,6 +152,7 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port or _DEFAULT_PORT)
 
 
+_PERSIST_PATH: Final = "persist_path"
 _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "prefix": str,
     "timeout": float,
@@ -157,11 +164,10 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 
 
-def _read_options(query: str) -> RedisOptions:
-    given = dict(parse_qsl(query, keep_blank_values=True))
+def _read_options(given: Mapping[str, str]) -> RedisOptions:
     unknown = given.keys() - _READ.keys()
     if unknown:
-        has = ", ".join(map(repr, _READ))
+        has = ", ".join(map(repr, (*_READ, _PERSIST_PATH)))
         raise InvalidArgumentError(f"unknown option {min(unknown)!r} in the URI; redis:// has {has}")
     read: dict[str, Any] = {}
     for name, value in given.items():
