@@ -50,7 +50,7 @@ if by_server then
 end
 local settings, flags, duration, touch_every, stored, due, emptied
 
--- Read a session's state. Return false if the session does not exist; one that has expired is removed, unless it `stays`.
+-- Read a session's state. Return false if the session does not exist. One that has expired is removed, unless it stays.
 local function alive(state, stays)
   if not state then return false end
   settings = state
