@@ -10,6 +10,9 @@ no time, or the seconds on the caller's clock. A script returns nil if there is 
 
 A caller that lost the answer runs a script again. A script whose answer depends on what was there before gets a second
 key: it leaves its answer there for a while, and a second run returns it.
+
+A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
+script changes all or nothing.
 """
 
 from __future__ import annotations
@@ -68,12 +71,12 @@ local function alive(state)
   return true
 end
 
--- Write a session's state. The server may drop the hash of a session once it has ended.
+-- Write a session's state. Let the server free a session that ends, and return true for such a session.
 local function keep()
   redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
-  if by_server and flags % 2 == 1 and due < 9000000000000 then
-    redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000)))
-  end
+  local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
+  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
+  return is_freed
 end
 
 -- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
