@@ -48,6 +48,9 @@ class _Request:
     idempotent: bool
     writes: bool
     source: Callable[[], bytes] | None = None
+    """Returns the command with the source of the script; None if it has been sent so."""
+    without_note: Callable[[], bytes] | None = None
+    """Returns the command, which then must not be repeated, without the key for a note."""
     server: Server | None = None
     """The only server that can carry it out; None for the master of the key."""
     asked: Server | None = None
@@ -139,6 +142,7 @@ class Driver(Uncopyable):
         keys: Sequence[bytes],
         args: Sequence[bytes],
         *,
+        note: bytes | None = None,
         node: Node | None = None,
     ) -> Any:
         """Run a script on the master of a key; return its reply, with strings as bytes.
@@ -150,6 +154,9 @@ class Driver(Uncopyable):
             slot_key: a key in the slot of all `keys`.
             keys: the keys of the script.
             args: its arguments.
+            note: one more key of the script, where it notes its answer for a second run. It is left out where a slot
+                is on its way to another server, since a server then takes no script of two keys if one is missing. The
+                script then is not repeated.
             node: the only one that may run it; None for the master of `slot_key`.
 
         Raises:
@@ -157,15 +164,17 @@ class Driver(Uncopyable):
             StoreNotReplicatedError: it was run, and too few replicas confirmed that.
             StoreError: the server refuses it, or it failed.
         """
+        all_keys = keys if note is None else (*keys, note)
         return await self._carry(
             _Request(
                 script.name,
-                script.frame(keys, args),
+                script.frame(all_keys, args),
                 slot_key,
                 self._loop.time() + self._uri.options.timeout,
                 script.idempotent or not script.writes,
                 script.writes,
-                lambda: script.frame_with_source(keys, args),
+                lambda: script.frame_with_source(all_keys, args),
+                None if note is None else lambda: script.frame_with_source(keys, args),
                 None if node is None else node.server,
             )
         )
@@ -310,7 +319,11 @@ class Driver(Uncopyable):
                     return
             case Reaction.ELSEWHERE:
                 self._require_open().demoted()
-            case Reaction.LATER:
+            case Reaction.UNSTEADY if request.without_note is not None and not request.maybe_done:
+                request.frame, request.without_note, request.source = request.without_note(), None, None
+                request.idempotent = False
+                return
+            case Reaction.LATER | Reaction.UNSTEADY:
                 pass
             case _:
                 maybe_done = request.maybe_done or (reply.reaction is Reaction.FAILED and request.writes)

@@ -53,8 +53,8 @@ if by_server then
 end
 local settings, flags, duration, touch_every, stored, due, emptied
 
--- Read a session's state. Return false if the session does not exist; one that has expired is removed.
-local function alive(state)
+-- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
+local function alive(state, stays)
   if not state then return false end
   settings = state
   flags, duration, touch_every, stored = struct.unpack('>BI8I8d', state)
@@ -63,7 +63,7 @@ local function alive(state)
   if due > now + duration then due = now + duration end
   if now < due then return true end
   if flags % 2 == 1 then
-    redis.call('UNLINK', key)
+    if not stays then redis.call('UNLINK', key) end
     return false
   end
   due = due + duration * (math.floor((now - due) / duration) + 1)
@@ -79,12 +79,26 @@ local function keep()
   return is_freed
 end
 
+-- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while
+-- its slot is on its way to another server, this server refuses to, halfway through a script.
+local function remove_others(first)
+  local kept, gone = {{[STATE] = true}}, {{}}
+  for i = first, #ARGV, 2 do kept[ARGV[i]] = true end
+  local names = redis.call('HKEYS', key)
+  for i = 1, #names do
+    if not kept[names[i]] then gone[#gone + 1] = names[i] end
+  end
+  for from = 1, #gone, 4000 do
+    redis.call('HDEL', key, unpack(gone, from, math.min(#gone, from + 3999)))
+  end
+end
+
 -- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
 local function use(kind)
   if duration == 0 then return end
   if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
-  if emptied then redis.call('UNLINK', key) end
   if emptied or due ~= stored then keep() end
+  if emptied then remove_others(#ARGV + 1) end
 end
 
 -- Return true for the shared map, or a session that exists. Arguments as those of `use`.

@@ -76,10 +76,8 @@ local before = earlier()
 if before then return before end
 if not reached(0) then return false end
 local removed = number_of_keys()
-if #ARGV > 1 then redis.call('HSET', key, ARGV[2], ARGV[3]) end
-redis.call('UNLINK', key)
-if not shared then keep() end
 write(2)
+remove_others(2)
 return answered(removed)
 """,
     writes=True,
@@ -116,13 +114,14 @@ CREATE: Final = script(
     "create",
     """
 if earlier() then return 1 end
-if alive(redis.call('HGET', key, STATE)) then return 0 end
-if redis.call('EXISTS', key) == 1 then redis.call('UNLINK', key) end
+local is_there = redis.call('EXISTS', key) == 1
+if alive(redis.call('HGET', key, STATE), true) then return 0 end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 due = duration == 0 and math.huge or now + duration
-keep()
+if not keep() then redis.call('PERSIST', key) end
 write(3)
+if is_there then remove_others(3) end
 return answered(1)
 """,
     writes=True,
@@ -142,7 +141,6 @@ for i = 1, swapped do
   changed[#changed + 1] = ARGV[4 + i]
   changed[#changed + 1] = new
 end
-if emptied then redis.call('UNLINK', key) end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 local latest = now + duration
@@ -152,6 +150,7 @@ elseif ARGV[3] == '1' or latest < due then
   due = latest
 end
 if not keep() then redis.call('PERSIST', key) end
+if emptied then remove_others(#ARGV + 1) end
 if swapped > 0 then redis.call('HSET', key, unpack(changed)) end
 return 1
 """,
