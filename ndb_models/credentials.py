@@ -5,11 +5,12 @@ A session stores no secret, only the SHA-256 of one. Comparisons take the same t
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
 import secrets
+import struct
+from enum import Enum
 from typing import Final, NoReturn
 
 import msgspec
@@ -22,7 +23,15 @@ _TOKEN_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
 # 40 bytes in base64, without the padding.
 _CHARACTERS: Final = 54
-_PADDING: Final = "=="
+_PADDING: Final = b"=="
+# The last of them spells two bits, in the four letters whose other bits are 0.
+_LAST: Final = frozenset("AQgw")
+
+_parts: Final = struct.Struct(f">Q{_SECRET_BYTES}s").unpack
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+# No standard spelling has an exclamation mark, so + and / are refused.
+_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class Credential(Uncopyable):
@@ -62,20 +71,17 @@ class Credential(Uncopyable):
         str, returns None. Only `Repository.authenticate` tells whether a credential opens a session.
         """
         given: object = text
-        if not isinstance(given, str) or len(given) != _CHARACTERS:
+        # Other last characters spell bits that are ignored.
+        if not isinstance(given, str) or len(given) != _CHARACTERS or given[-1] not in _LAST:
             return None
         try:
-            decoded = base64.urlsafe_b64decode(given + _PADDING)
-        except (ValueError, binascii.Error):
+            decoded = binascii.a2b_base64(given.encode("ascii").translate(_STANDARD) + _PADDING, strict_mode=True)
+        except ValueError:
             return None
-        if len(decoded) != _TOKEN_BYTES + _SECRET_BYTES:
-            return None
-        credential = cls(int.from_bytes(decoded[:_TOKEN_BYTES]), decoded[_TOKEN_BYTES:])
-        return credential if str(credential) == given else None
+        return cls(*_parts(decoded))
 
     def __str__(self) -> str:
-        text = base64.urlsafe_b64encode(self.tkn.to_bytes(_TOKEN_BYTES) + self._secret)
-        return text.decode().removesuffix(_PADDING)
+        return _spelled(self.tkn.to_bytes(_TOKEN_BYTES) + self._secret)
 
     def __format__(self, spec: str) -> NoReturn:
         """Refuse to be a part of another text by accident, such as a message."""
@@ -95,7 +101,16 @@ class Credential(Uncopyable):
     @property
     def digest(self) -> str:
         """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It opens nothing."""
-        return base64.urlsafe_b64encode(hashlib.sha256(self._secret).digest()).decode().rstrip("=")
+        return _spelled(hashlib.sha256(self._secret).digest())
+
+    def salted(self, salt: str) -> Credential:
+        """Return the credential of the same session whose secret is made of this one's and a salt."""
+        return Credential(self.tkn, hmac.digest(self._secret, salt.encode(), "sha256"))
+
+
+def _spelled(octets: bytes) -> str:
+    """Return bytes in base64url, without padding."""
+    return binascii.b2a_base64(octets, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def draw_credential(tkn: SessionToken) -> Credential:
@@ -106,12 +121,16 @@ def draw_credential(tkn: SessionToken) -> Credential:
 class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
 
-    Without a former one, `former` is empty. `former_until` is in milliseconds since 1970.
+    Without a former one, `former` is empty. Times are in milliseconds since 1970. `issued` is when the current one was
+    made; 0 for one that an older release made. `salt` is there until a browser has shown the current secret: it makes
+    the current secret of the former one. Alone it opens nothing.
     """
 
     current: str
     former: str = ""
     former_until: int = 0
+    issued: int = 0
+    salt: str = ""
 
     def __repr__(self) -> str:
         return "SecretDigests()"
@@ -127,8 +146,52 @@ def renewed(digests: SecretDigests | None, credential: Credential, grace: int, n
         now: in milliseconds since 1970.
     """
     if digests is None or not grace:
-        return SecretDigests(credential.digest)
-    return SecretDigests(credential.digest, digests.current, int(now) + grace)
+        return SecretDigests(credential.digest, issued=int(now))
+    return SecretDigests(credential.digest, digests.current, int(now) + grace, int(now))
+
+
+_SALT_BYTES: Final = 16
+
+
+def followed(
+    digests: SecretDigests, shown: Credential, unseen: int, now: float
+) -> tuple[SecretDigests, Credential] | None:
+    """Return what a session stores once its current credential is followed by a new one, and the new one.
+
+    The secret of the new one is made of the old one's and a salt, so every request that shows the old one can be told
+    the new one. Return None if the credential is not the current one.
+
+    Args:
+        digests: what the session stores by now.
+        shown: the credential that came with a request.
+        unseen: how long the old one opens the session while no request shows the new one, in milliseconds.
+        now: in milliseconds since 1970.
+    """
+    if not is_current(shown, digests):
+        return None
+    salt = secrets.token_urlsafe(_SALT_BYTES)
+    follower = shown.salted(salt)
+    return SecretDigests(follower.digest, digests.current, int(now) + unseen, int(now), salt), follower
+
+
+def follower_of(credential: Credential, digests: SecretDigests | None) -> Credential | None:
+    """Return the credential that followed this one, if no request has shown it yet; else None."""
+    if digests is None or not digests.salt:
+        return None
+    follower = credential.salted(digests.salt)
+    return follower if is_current(follower, digests) else None
+
+
+def seen(digests: SecretDigests, grace: int, now: float) -> SecretDigests:
+    """Return what a session stores once a request has shown its current secret: the former one has its grace period.
+
+    Args:
+        digests: what it stores by now.
+        grace: how long the former secret still opens the session, in milliseconds.
+        now: in milliseconds since 1970.
+    """
+    until = min(digests.former_until, int(now) + grace)
+    return msgspec.structs.replace(digests, former_until=until, salt="")
 
 
 # No digest has such characters, so nothing is equal to it.
@@ -136,7 +199,21 @@ _NO_DIGEST: Final = "." * 43
 _NO_DIGESTS: Final = SecretDigests(_NO_DIGEST, _NO_DIGEST)
 
 
-def opens(credential: Credential, digests: SecretDigests | None, now: float) -> bool:
+class Opens(Enum):
+    """Which of a session's secrets a credential has."""
+
+    NOTHING = "none: it does not open the session"
+    AS_FORMER = "the one before the current one, in its grace period"
+    AS_CURRENT = "the current one"
+
+
+# Looking a member up in its enum takes several times as long.
+NOTHING: Final = Opens.NOTHING
+AS_FORMER: Final = Opens.AS_FORMER
+AS_CURRENT: Final = Opens.AS_CURRENT
+
+
+def opens(credential: Credential, digests: SecretDigests | None, now: float) -> Opens:
     """Tell whether a credential opens the session that stores these digests; None for no session, or one without them.
 
     The same work is done in every case.
@@ -150,4 +227,11 @@ def opens(credential: Credential, digests: SecretDigests | None, now: float) -> 
     shown = credential.digest.encode()
     is_current = hmac.compare_digest(shown, stored.current.encode())
     is_former = hmac.compare_digest(shown, (stored.former or _NO_DIGEST).encode())
-    return is_current | (is_former & (now < stored.former_until))
+    if is_current:
+        return AS_CURRENT
+    return AS_FORMER if is_former and now < stored.former_until else NOTHING
+
+
+def is_current(credential: Credential, digests: SecretDigests | None) -> bool:
+    """Tell whether a credential has the current secret of the session that stores these digests."""
+    return opens(credential, digests, 0) is AS_CURRENT

@@ -32,7 +32,8 @@ ARROWS: Final = {
     "moving": "protocol stores engine client",
     "server": "protocol stores engine",
     "testing": "protocol schema client engine stores server",
-    "cli": "schema schema_check moving server",
+    "web": "schema client repository config",
+    "cli": "schema schema_check moving server web",
     "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.

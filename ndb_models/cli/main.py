@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from ndb_models.cli.audit import add_audit_command
 from ndb_models.cli.backup import add_backup_command
 from ndb_models.cli.copying import add_copy_command
 from ndb_models.cli.exits import FAILED, FAILURE, INTERRUPTED, MISUSE, MISUSED, UNREAD, complain, exit_statuses
@@ -86,4 +87,5 @@ def make_parser() -> Parser:
     add_copy_command(commands)
     add_backup_command(commands)
     add_schema_commands(commands)
+    add_audit_command(commands)
     return parser

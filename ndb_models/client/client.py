@@ -249,6 +249,11 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
         """Whether the client is open. One that was made with a URI opens at its first use."""
         return self._transport is not None and not isinstance(self._transport, FirstUse)
 
+    @property
+    def uri(self) -> str | None:
+        """The URI of the store, without user, password and options. None if the client was never opened."""
+        return self._shown_uri or None
+
     def __repr__(self) -> str:
         return f"<NdbClient {self._shown_uri or '(never opened)'}{'' if self.is_open else ', not open'}>"
 

@@ -1,13 +1,14 @@
-"""`issue`, `authenticate` and `renew`: the verbs for sessions that a browser may name."""
+"""`issue`, `authenticate`, `renew` and their kin: the verbs for sessions that a browser may name."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from ndb_models.credentials import Credential
+from ndb_models.credentials import Credential, follower_of
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
+from ndb_models.repository.opened import OpenedSession
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.model import SessionModel
 
@@ -15,6 +16,9 @@ M = TypeVar("M", bound=SessionModel)
 
 GRACE: Final = timedelta(seconds=30)
 """The time for which a secret opens its session after it was renewed, unless a call says otherwise."""
+
+UNSEEN: Final = timedelta(days=400)
+"""The time for which a replaced credential opens its session while no request shows the new one: for ever."""
 
 # In seconds, as for an `Expiry`: a moment in milliseconds stays a 64-bit integer.
 _TOO_LONG: Final = 2**53
@@ -64,7 +68,40 @@ class CredentialVerbs(CoreVerbs[M]):
             InvalidArgumentError: `grace` is negative or no time; or another client wrote the session.
         """
         tkn = known(self._checked(session)).tkn
-        return await self._credentials.renew(tkn, _milliseconds(grace), logs_in=login)
+        return await self._credentials.renew(tkn, _milliseconds("grace", grace), logs_in=login)
+
+    async def renew_once(self, shown: str, unseen: timedelta | float = UNSEEN) -> Credential | None:
+        """Renew the credential with this text, once for all requests that show it. Return the new one.
+
+        For cookies that are replaced by a timer. The first request renews; the others, also later ones, get the same
+        new credential without a write. So it does not matter which answer comes last, or whether one is lost: the old
+        credential opens the session until a request shows the new one, and `note_seen` is called for that.
+
+        Return None if the credential is not the current one, and the new one was seen already. Otherwise as `renew`.
+
+        Args:
+            shown: the text of the credential that came with the request.
+            unseen: how long the old one opens the session at most if no request ever shows the new one: a `timedelta`
+                or seconds, by the repository's clock.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        return await self._credentials.renew_once(_parsed("renew_once", shown), _milliseconds("unseen", unseen))
+
+    async def note_seen(self, shown: str, grace: timedelta | float = GRACE) -> None:
+        """Begin the grace period of a credential that `renew_once` replaced, as its successor was shown now.
+
+        Nothing happens if the text is not the current credential, or was noted already.
+
+        Args:
+            shown: the text of the new credential.
+            grace: as for `renew`.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        await self._credentials.note_seen(_parsed("note_seen", shown), _milliseconds("grace", grace))
 
     async def authenticate(self, text: str | None) -> M | None:
         """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
@@ -79,31 +116,67 @@ class CredentialVerbs(CoreVerbs[M]):
             StoredDataError: the stored data does not fit the model.
             NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
         """
+        opened = await self.opened_by(text)
+        return None if opened is None else opened.session
+
+    async def opened_by(self, text: str | None) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
         credential = Credential.parse(text)
         if credential is None:
             return None
         tkn, names = credential.tkn, self._codec.names
         at_once = not self._codec.open and self._access.is_one_read(names)
-        read = await self._credentials.opened_by(credential, names if at_once else ())
-        if read is None:
+        found = await self._credentials.opened_by(credential, names if at_once else ())
+        if found is None:
             return None
+        read, envelope, is_current = found
         try:
             if not at_once:
-                return await self.get(tkn)
-            read = await self._access.admitted(tkn, read)
-            self._access.use(tkn, read)
-            return await self._take(tkn, read)
+                session = await self.get(tkn)
+            else:
+                if self._lifetimes.exceeds(envelope):
+                    read = await self._access.admitted(tkn, read)
+                self._access.use(tkn, read)
+                session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
+        secret = envelope.secret
+        return OpenedSession(
+            session,
+            is_current,
+            secret is None or not secret.salt,
+            None if is_current else follower_of(credential, secret),
+            0 if secret is None else secret.issued,
+            envelope.idle,
+            envelope.absolute,
+            envelope.own,
+        )
 
 
-def _milliseconds(grace: timedelta | float) -> int:
-    """Return a grace period in milliseconds.
+def checked_grace(grace: timedelta | float) -> timedelta | float:
+    """Return a grace period.
 
     Raises:
         InvalidArgumentError: it is negative, or no time.
     """
-    given: object = grace.total_seconds() if isinstance(grace, timedelta) else grace
+    _milliseconds("grace", grace)
+    return grace
+
+
+def _parsed(verb: str, text: str) -> Credential:
+    credential = Credential.parse(text)
+    if credential is None:
+        raise InvalidArgumentError(f"{verb}() takes the text of a credential that opens a session")
+    return credential
+
+
+def _milliseconds(name: str, time: timedelta | float) -> int:
+    """Return a period in milliseconds.
+
+    Raises:
+        InvalidArgumentError: it is negative, or no time.
+    """
+    given: object = time.total_seconds() if isinstance(time, timedelta) else time
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < _TOO_LONG:
-        raise InvalidArgumentError("grace is a timedelta or a number of seconds, and not negative")
+        raise InvalidArgumentError(f"{name} is a timedelta or a number of seconds, and not negative")
     return int(given * 1000)

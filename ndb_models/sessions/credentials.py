@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ndb_models.client import NdbClient
-from ndb_models.credentials import Credential, draw_credential, opens, renewed
+from ndb_models.credentials import (
+    AS_CURRENT,
+    NOTHING,
+    Credential,
+    SecretDigests,
+    draw_credential,
+    followed,
+    follower_of,
+    is_current,
+    opens,
+    renewed,
+    seen,
+)
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
@@ -19,7 +31,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.json_text import ObjectText
-from ndb_models.schema.envelope import RESERVED_KEY, read_envelope, rewritten
+from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, rewritten
 from ndb_models.schema.tracking import with_login
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.locks import RESERVED_KEYS
@@ -27,8 +39,13 @@ from ndb_models.sessions.reading import UPKEEP, Read
 from ndb_models.sessions.writing import ContestedError
 from ndb_models.types import SessionToken
 
+# The errors of a token that names no session of the schema.
+_NO_SUCH: Final = (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError)
+
 # Attempts to replace a secret. Each that fails means that another process has changed the reserved key.
 _TRIES: Final = 64
+
+_Change: TypeAlias = Callable[[SecretDigests | None, float], SecretDigests | None]
 
 
 class SessionCredentials:
@@ -43,17 +60,22 @@ class SessionCredentials:
         self._client = client
         self._access = access
 
-    async def opened_by(self, credential: Credential, names: tuple[str, ...]) -> Read | None:
+    async def opened_by(self, credential: Credential, names: tuple[str, ...]) -> tuple[Read, Envelope, bool] | None:
         """Return the keys with these names, of the session that a credential opens; None if it opens none.
 
-        This is one read, which extends the expiry only where the server cannot read otherwise.
+        With them, the session's reserved key, and True if the credential has the current secret of the session. This is
+        one read, which extends the expiry only where the server cannot read otherwise.
         """
-        read = None
-        with contextlib.suppress(SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
+        read = envelope = None
+        try:
             read = await self._access.read(credential.tkn, names, UPKEEP)
-        envelope = read.envelope if read is not None else None
-        digests = envelope.secret if envelope is not None else None
-        return read if opens(credential, digests, self._access.lifetimes.now()) else None
+            envelope = read.envelope
+        except _NO_SUCH:
+            pass
+        found = opens(credential, None if envelope is None else envelope.secret, self._access.lifetimes.now())
+        if read is None or envelope is None or found is NOTHING:
+            return None
+        return read, envelope, found is AS_CURRENT
 
     async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:
         """Give a session a new credential, and return it. Counts as a write.
@@ -65,6 +87,40 @@ class SessionCredentials:
             InvalidArgumentError: another client wrote the session, so it has no reserved key.
         """
         credential = draw_credential(tkn)
+        await self._change(tkn, lambda digests, now: renewed(digests, credential, grace, now), logs_in=logs_in)
+        return credential
+
+    async def renew_once(self, shown: Credential, unseen: int) -> Credential | None:
+        """Follow the current credential by a new one, or return the one that another request followed it by.
+
+        None is returned for a credential that is neither the current one nor the one just before it.
+        """
+        follower = None
+
+        def following(digests: SecretDigests | None, now: float) -> SecretDigests | None:
+            nonlocal follower
+            made = None if digests is None else followed(digests, shown, unseen, now)
+            if made is None:
+                follower = follower_of(shown, digests)
+                return None
+            follower = made[1]
+            return made[0]
+
+        await self._change(shown.tkn, following, logs_in=False)
+        return follower
+
+    async def note_seen(self, shown: Credential, grace: int) -> None:
+        """Begin the grace period of the credential before this one, if this is the current one and was not seen yet."""
+
+        def seen_now(digests: SecretDigests | None, now: float) -> SecretDigests | None:
+            if digests is None or not digests.salt or not is_current(shown, digests):
+                return None
+            return seen(digests, grace, now)
+
+        await self._change(shown.tkn, seen_now, logs_in=False)
+
+    async def _change(self, tkn: SessionToken, change: _Change, *, logs_in: bool) -> None:
+        """Change the digests of a session in one step. `change` returns None for no change. Counts as a write."""
         async with RESERVED_KEYS.holding(self._client, tkn):
             for _ in range(_TRIES):
                 read = await self._access.read(tkn, (), UPKEEP)
@@ -72,11 +128,13 @@ class SessionCredentials:
                 if envelope is None:
                     raise InvalidArgumentError("a session that another client wrote cannot have a credential")
                 now = self._access.lifetimes.now()
-                secret = renewed(envelope.secret, credential, grace, now)
+                secret = change(envelope.secret, now)
+                if secret is None:
+                    return
                 envelope = with_login(envelope, now) if logs_in else envelope
                 text = rewritten(read.reserved, msgspec.structs.replace(envelope, secret=secret))
                 if await self._replace(tkn, read.reserved, text):
-                    return credential
+                    return
         raise ProtocolError("the reserved key of the session was changed again and again while it was renewed")
 
     async def _replace(self, tkn: SessionToken, old: bytes, new: bytes) -> bool:

@@ -143,6 +143,11 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
         return self._asynchronous.is_open
 
     @property
+    def uri(self) -> str | None:
+        """The URI of the store, without user, password and options. None if the client was never opened."""
+        return self._asynchronous.uri
+
+    @property
     def max_payload(self) -> int | None:
         """Bytes of the largest frame that the server takes; None for an engine in this process, which has no limit."""
         return self._asynchronous.max_payload

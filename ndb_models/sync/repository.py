@@ -100,5 +100,15 @@ class SyncRepository(
             clock=clock,
         )
 
+    def unsaved(self, session: M) -> frozenset[str]:
+        """Return the names of the fields that a save of this model would write. Sends no request.
+
+        For a model without a token these are all that are stored. Reading and saving make it empty.
+
+        Raises:
+            UnstorableError: a field cannot be written as JSON.
+        """
+        return self._asynchronous.unsaved(session)
+
     def __repr__(self) -> str:
         return repr(self._asynchronous).replace("Repository", "SyncRepository", 1)

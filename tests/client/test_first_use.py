@@ -279,3 +279,11 @@ async def test_an_open_client_is_closed_by_its_context() -> None:
         assert entered is client
     with pytest.raises(NotConnectedError):
         await client.kv_count()
+
+
+def test_the_uri_is_told_without_its_secrets() -> None:
+    assert NdbClient("ws://user:hunter2@sessions.example.org:1987/x?token=hunter2").uri == (
+        "ws://sessions.example.org:1987/x"
+    )
+    assert NdbClient("memory://name").uri == "memory://name"
+    assert NdbClient().uri is None

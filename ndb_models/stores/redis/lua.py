@@ -10,6 +10,9 @@ no time, or the seconds on the caller's clock. A script returns nil if there is 
 
 A caller that lost the answer runs a script again. A script whose answer depends on what was there before gets a second
 key: it leaves its answer there for a while, and a second run returns it.
+
+A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
+script changes all or nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ if by_server then
 end
 local settings, flags, duration, touch_every, stored, due, emptied
 
--- Read a session's state. Return false if the session does not exist. One that has expired is removed, unless it stays.
+-- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
 local function alive(state, stays)
   if not state then return false end
   settings = state
@@ -68,12 +71,12 @@ local function alive(state, stays)
   return true
 end
 
--- Write a session's state. The server may drop the hash of a session once it has ended.
+-- Write a session's state. Let the server free a session that ends, and return true for such a session.
 local function keep()
   redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
-  if by_server and flags % 2 == 1 and due < 9000000000000 then
-    redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000)))
-  end
+  local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
+  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
+  return is_freed
 end
 
 -- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while

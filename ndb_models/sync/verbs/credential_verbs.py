@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ndb_models.credentials import Credential
-from ndb_models.repository.credential_verbs import GRACE, M
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN, M
+from ndb_models.repository.opened import OpenedSession
 from ndb_models.sync.verb_bases import OfRepository
 
 
@@ -50,6 +51,39 @@ class SyncCredentialVerbs(OfRepository[M]):
         """
         return self._portal.call(lambda: self._asynchronous.renew(session, grace, login=login))
 
+    def renew_once(self, shown: str, unseen: timedelta | float = UNSEEN) -> Credential | None:
+        """Renew the credential with this text, once for all requests that show it. Return the new one.
+
+        For cookies that are replaced by a timer. The first request renews; the others, also later ones, get the same
+        new credential without a write. So it does not matter which answer comes last, or whether one is lost: the old
+        credential opens the session until a request shows the new one, and `note_seen` is called for that.
+
+        Return None if the credential is not the current one, and the new one was seen already. Otherwise as `renew`.
+
+        Args:
+            shown: the text of the credential that came with the request.
+            unseen: how long the old one opens the session at most if no request ever shows the new one: a `timedelta`
+                or seconds, by the repository's clock.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        return self._portal.call(lambda: self._asynchronous.renew_once(shown, unseen))
+
+    def note_seen(self, shown: str, grace: timedelta | float = GRACE) -> None:
+        """Begin the grace period of a credential that `renew_once` replaced, as its successor was shown now.
+
+        Nothing happens if the text is not the current credential, or was noted already.
+
+        Args:
+            shown: the text of the new credential.
+            grace: as for `renew`.
+
+        Raises:
+            InvalidArgumentError: the text is malformed; or as `renew`.
+        """
+        return self._portal.call(lambda: self._asynchronous.note_seen(shown, grace))
+
     def authenticate(self, text: str | None) -> M | None:
         """Return the session that the text of a credential opens, or None. Takes a browser's input unchecked.
 
@@ -64,3 +98,7 @@ class SyncCredentialVerbs(OfRepository[M]):
             NewerVersionError, OlderVersionError: the session is of a version that this code does not take.
         """
         return self._portal.call(lambda: self._asynchronous.authenticate(text))
+
+    def opened_by(self, text: str | None) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
+        return self._portal.call(lambda: self._asynchronous.opened_by(text))

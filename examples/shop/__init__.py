@@ -1,0 +1,1 @@
+"""A fruit shop with typed sessions: see `app`."""

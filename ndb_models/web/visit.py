@@ -1,0 +1,325 @@
+"""One request's session, from the cookie that came in to the cookie that goes out. Decided without I/O.
+
+A shell asks a `Visit` what to do next, does it, and tells the result:
+
+1. The application touches the session: the shell opens it with `visit.text`, and tells `visit.opened(...)`.
+2. The application logs in or out: `visit.log_in(...)`, `visit.log_out()`.
+3. The answer is about to begin. Did the application succeed, the shell carries out `visit.steps(...)` in order. Did it
+   fail, or a step, `visit.fail()` says which sessions to end again.
+4. `visit.cookie` says what the browser is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from ndb_models.credentials import Credential
+from ndb_models.repository import OpenedSession
+from ndb_models.schema import Expiry, SessionModel
+from ndb_models.types import SessionToken
+from ndb_models.web.cookies import LONGEST, ShownCookie
+
+M = TypeVar("M", bound=SessionModel)
+
+_NEVER: Final = float("inf")
+
+
+class Step(Enum):
+    """What a shell does at the end of a request that succeeded."""
+
+    LIMIT = "give the session the expiry of a short or of a long login"
+    ISSUE = "give the session a new credential; all others are dead"
+    RENEW = "give the session a new credential, with grace for the one before, unless another request has just done so"
+    ROLL = "give the session a new credential; the one before works until the browser shows the new one"
+    SEND_AGAIN = "send the new credential again, whose first answer may be lost"
+    NOTE_SEEN = "begin the grace period of the credential before this one, as the browser shows this one"
+    SAVE = "save the changes of the session"
+    END_FORMER = "end the sessions that the login takes the place of"
+
+
+class CookieChange(Enum):
+    """What the browser is told about its cookie."""
+
+    NONE = "nothing"
+    SET = "keep the new one"
+    CLEAR = "remove it"
+    CLEAR_IF_ALONE = "remove it, unless another answer may have brought a new one meanwhile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitRules:
+    """How an application wants its sessions to be.
+
+    `principal` are the marked fields, the user first. `renew_every` is in seconds. `short` is the expiry of a login
+    without `remember=True`; None if all logins are alike.
+    """
+
+    principal: tuple[str, ...] = ()
+    renew_every: float | None = None
+    short: Expiry | None = None
+
+    def is_short(self, opened: OpenedSession[M]) -> bool:
+        """Return True if a session is one of a login without `remember=True`."""
+        short = self.short
+        if short is None or not opened.has_own_expiry:
+            return False
+        return (opened.idle, opened.absolute) == (short.idle_seconds, short.absolute_seconds)
+
+
+class Visit(Generic[M]):
+    """The session of one request.
+
+    Args:
+        shown: what the request shows of the cookie.
+        rules: the rules of the application.
+    """
+
+    __slots__ = (
+        "_created",
+        "_is_lost",
+        "_is_remembered",
+        "_limits",
+        "_logs_in",
+        "_logs_out",
+        "_opened",
+        "_renews",
+        "_rules",
+        "adopted",
+        "credential",
+        "former",
+        "is_known",
+        "is_shown",
+        "keeps_cookie",
+        "saved_itself",
+        "session",
+        "text",
+    )
+
+    def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
+        self.text: str | None = shown.text
+        """The text of the cookie to open the session with; None if there is nothing to read."""
+        self.is_shown: bool = shown.is_shown
+        self._rules = rules
+        self.is_known: bool = False
+        """True once it is known whether the request has a session."""
+        self.session: M | None = None
+        """The session of the request by now."""
+        self.former: M | None = None
+        """The session that the cookie opened."""
+        self.credential: Credential | None = None
+        """The new credential for the browser, if there is one."""
+        self.adopted: Credential | None = None
+        """The credential of a session that was carried over from a cookie of another middleware."""
+        self.keeps_cookie: bool = False
+        """True if the cookie is not removed, though it opens nothing here."""
+        self.saved_itself: frozenset[str] = frozenset()
+        """Marked fields that the application has changed and saved itself, in this request."""
+        self._opened: OpenedSession[M] | None = None
+        self._created: list[M] = []
+        self._logs_in = False
+        self._logs_out = False
+        self._is_remembered = False
+        self._limits = False
+        self._renews = False
+        self._is_lost = False
+
+    def opened(self, opened: OpenedSession[M] | None, *, keeps_cookie: bool = False) -> None:
+        """Take note of what the cookie opens: None for nothing.
+
+        `keeps_cookie` says that it may open something elsewhere, such as in a newer release of the application.
+        """
+        self.is_known = True
+        self.keeps_cookie = keeps_cookie
+        self._opened = opened
+        self.former = self.session = None if opened is None else opened.session
+
+    def adopt(self, credential: Credential | None) -> None:
+        """Take note that a session is carried over: the browser gets its credential, whatever becomes of the request.
+
+        From here on, all is as if the browser had shown that credential.
+        """
+        self.adopted = self.credential = credential
+        self.text = None if credential is None else str(credential)
+
+    def log_in(self, session: M, *, created: bool, remember: bool) -> None:
+        """Make a session the one of this browser from its next request on.
+
+        Args:
+            session: a saved session, which may be the one that the cookie opened.
+            created: it was created for this login, and ends again if the request fails.
+            remember: it outlives the browser.
+        """
+        if self._rules.short is not None and not created:
+            self._limits = self._is_of_short_login(session) is remember
+        self._logs_in = True
+        self._is_remembered = remember
+        if created:
+            self._created.append(session)
+            self._limits = False
+        self.session = session
+
+    def _is_of_short_login(self, session: M) -> bool:
+        if self._logs_in and self.session is not None and session.tkn == self.session.tkn:
+            return self._limits is self._is_remembered  # as the login before left it
+        if self._opened is not None and session.tkn == self._opened.session.tkn:
+            return self._rules.is_short(self._opened)
+        return False
+
+    def renew(self) -> None:
+        """Ask for a new cookie of the session, with grace for the one before."""
+        self._renews = True
+
+    def to_end(self) -> list[M]:
+        """Return the sessions that a logout ends at once, whatever becomes of the request."""
+        ending: dict[SessionToken, M] = {}
+        for session in (*self._created, self.former, self.session):
+            if session is not None:
+                ending.setdefault(session.tkn, session)
+        return [*ending.values()]
+
+    def log_out(self) -> None:
+        """Leave the session, once all in `to_end` have been ended."""
+        self.session = self.former = self._opened = self.credential = self.adopted = None
+        self._created = []
+        self._logs_in = self.keeps_cookie = False
+        self._logs_out = True
+
+    @property
+    def _is_in_place(self) -> bool:
+        return self.session is not None and self.former is not None and self.session.tkn == self.former.tkn
+
+    @property
+    def is_short(self) -> bool:
+        """True if the cookie of the session ends with the browser."""
+        if self._rules.short is None:
+            return False
+        if self._logs_in:
+            return not self._is_remembered
+        return self._opened is not None and self._rules.is_short(self._opened)
+
+    def steps(self, changed: frozenset[str], now: float) -> tuple[Step, ...]:
+        """Return the steps at the end of a request that succeeded, in their order.
+
+        Args:
+            changed: the fields of the session that a save would write.
+            now: in milliseconds since 1970.
+        """
+        save = (Step.SAVE,) if changed else ()
+        if self.session is None:
+            return ()
+        if self._logs_in:
+            return self._steps_of_login(save)
+        principal = self._rules.principal
+        if principal:
+            if principal[0] in changed or principal[0] in self.saved_itself:
+                return (Step.ISSUE, *save)  # the old cookie dies before the new user is stored
+            if not (changed.isdisjoint(principal) and self.saved_itself.isdisjoint(principal)):
+                return (Step.RENEW, *save)
+        if self._renews:
+            return (Step.RENEW, *save)
+        return (*save, *self._steps_of_cookie(now))
+
+    def _steps_of_cookie(self, now: float) -> tuple[Step, ...]:
+        opened = self._opened
+        if opened is None:
+            return ()
+        if opened.follower is not None:
+            return (Step.SEND_AGAIN,)
+        if opened.is_current and not opened.is_seen:
+            return (Step.NOTE_SEEN,)
+        return (Step.ROLL,) if self._is_renewal_due(now) else ()
+
+    @property
+    def follower(self) -> Credential | None:
+        """The credential that has replaced the one of the cookie, if the browser has not shown it yet."""
+        return None if self._opened is None else self._opened.follower
+
+    @property
+    def is_current(self) -> bool:
+        """True if the cookie has the current credential of the session."""
+        return self._opened is not None and self._opened.is_current
+
+    def _steps_of_login(self, save: tuple[Step, ...]) -> tuple[Step, ...]:
+        limit = (Step.LIMIT,) if self._limits else ()
+        end = (Step.END_FORMER,) if self.to_replace() else ()
+        if self._is_in_place:  # the old cookie dies before the new user is stored
+            return (*limit, Step.ISSUE, *save, *end)
+        return (*limit, *save, Step.ISSUE, *end)
+
+    def _is_renewal_due(self, now: float) -> bool:
+        """Return True if the cookie is to be replaced by age. One in its grace period is replaced already."""
+        opened, every = self._opened, self._rules.renew_every
+        if opened is None or not opened.is_current:
+            return False
+        age = (now - opened.issued) / 1000
+        return age >= min(_NEVER if every is None else every, self._rolling_age(opened))
+
+    def _rolling_age(self, opened: OpenedSession[M]) -> float:
+        """Return the age in seconds at which a cookie is replaced, so that it lives on in a browser that is used."""
+        if opened.absolute is not None or self.is_short:
+            return _NEVER
+        return LONGEST / 2 if opened.idle is None else rolling_seconds(opened.idle)
+
+    def to_replace(self) -> list[M]:
+        """Return the sessions that the login takes the place of."""
+        session = self.session
+        assert session is not None
+        others = [each for each in self._created if each.tkn != session.tkn]
+        if self.former is not None and self.former.tkn != session.tkn:
+            others.append(self.former)
+        return others
+
+    def done(self) -> None:
+        """Take note that all steps are done, and that the answer has begun."""
+        self._created = []
+
+    def fail(self) -> list[M]:
+        """Return to what was before the application logged in. Return the sessions to end again."""
+        created, self._created = self._created, []
+        if self._logs_in and not self._is_in_place:
+            self.session, self.credential = self.former, self.adopted
+        return created
+
+    def lose(self, tkn: SessionToken | None) -> None:
+        """Take note that the session with a token has ended elsewhere."""
+        if self.session is not None and self.session.tkn == tkn:
+            self.session = self.former = self.credential = self.adopted = None
+            self.keeps_cookie = False
+            self._is_lost = True
+
+    @property
+    def cookie(self) -> CookieChange:
+        """What the browser is told about its cookie."""
+        if self.credential is not None:
+            return CookieChange.SET
+        if not self.is_known or self.session is not None or self.keeps_cookie:
+            return CookieChange.NONE
+        if self._logs_out:
+            return CookieChange.CLEAR
+        if not self.is_shown:
+            return CookieChange.NONE
+        # A cookie that opened something a moment ago was perhaps replaced by a login that ran at the same time.
+        was_replaced = self._is_lost or Credential.parse(self.text) is not None
+        return CookieChange.CLEAR_IF_ALONE if was_replaced else CookieChange.CLEAR
+
+
+def rolling_seconds(idle: float) -> float:
+    """Return the age at which the cookie of a session without an absolute end is replaced."""
+    return min(idle, LONGEST / 2)
+
+
+def cookie_seconds(*, deadline: float | None, idle: float | None) -> int:
+    """Return the seconds that a browser keeps a cookie.
+
+    Args:
+        deadline: the seconds until the session ends at the latest; None without an absolute end.
+        idle: the seconds until the session ends if it is not used; None for never.
+    """
+    if deadline is not None:
+        return max(1, min(LONGEST, int(deadline)))
+    if idle is None:
+        return LONGEST
+    # A use just before the cookie is replaced may be followed by the next one after the whole idle time.
+    return min(LONGEST, int(idle + rolling_seconds(idle)))
