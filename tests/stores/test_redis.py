@@ -22,6 +22,7 @@ from tests.stores.conftest import TOKEN
 pytest.importorskip("hiredis")
 from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.options import parse_redis_uri
+from ndb_models.stores.redis.slot_map import slot_of
 from ndb_models.stores.redis.store import RedisStore
 from tests.redis_driver.peers import proxy_to
 from tests.redis_servers import Servers, Shared, valkey
@@ -389,3 +390,36 @@ class TestClients:
             return count
 
         assert [asyncio.run(use()) for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.slow
+async def test_sessions_of_slots_on_their_way_are_listed_once_and_all_the_time() -> None:
+    program = valkey()
+    assert program is not None
+    with Servers() as servers:
+        cluster = await asyncio.to_thread(servers.cluster, program)
+        async with RedisStore(parse_redis_uri(cluster.uri)) as store:
+            tokens = [*range(1, 401)]
+            await asyncio.gather(*(store.create(token, NEVER, {"a": b"1"}) for token in tokens))
+            first, second = cluster.masters()[:2]
+            slots = sorted({slot_of(b"{%d}" % token) for token in tokens}.intersection(cluster.slots_of(first)))[:25]
+
+            def move() -> None:
+                for source, target in ((first, second), (second, first)):
+                    for slot in slots:
+                        cluster.migrate(slot, source, target, 0.001)
+
+            moving = asyncio.ensure_future(asyncio.to_thread(move))
+            listings = 0
+            while not moving.done() or not listings:
+                found: list[int] = []
+                page = await store.page("a", None, 150, 10**6)
+                while page.last is not None:
+                    found += page.values
+                    page = await store.page("a", page.last, 150, 10**6)
+                found += page.values
+                assert sorted(found) == tokens
+                assert await store.totals() == (400, 400)
+                listings += 1
+            await moving
+    assert listings > 1
