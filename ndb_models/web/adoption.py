@@ -41,7 +41,7 @@ _PAUSES: Final = 100
 # For clocks of several machines that differ.
 _MARGIN: Final = 60
 
-# In place of a sealed credential: the browser logged out before its session was carried over.
+# In place of a sealed credential, and unsealed to no credential: the browser logged out before its session was moved.
 _BURNT: Final = ""
 
 # Of the same reason, one line of the log is enough.
@@ -151,8 +151,7 @@ class Adoption(Generic[M]):
                 except DuplicateError:  # another request was quicker
                     pass
             elif note.sealed is not None:
-                is_open = note.sealed != _BURNT and self._clock() < note.at + GRACE
-                return Adopted(old.unseal(note.sealed)) if is_open else _SPENT
+                return Adopted(old.unseal(note.sealed)) if self._clock() < note.at + GRACE else _SPENT
             elif self._clock() >= note.at + _ABANDONED:
                 await self._notes.delete(note.tkn)
                 continue
