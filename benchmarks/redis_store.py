@@ -3,6 +3,7 @@
 The web request: read a session of six fields, change one, write it. Each task has a session of its own.
 
 - bare: the scripts that `raw` runs for it, with the same arguments, on the driver alone. Nothing is parsed.
+- store: the verbs of the store that `raw` comes to.
 - raw: `sh_get` of all keys and `sh_set` of one.
 - ours: `Repository.get`, the change, `save`: validated both ways, and merged with what others change meanwhile.
 - redis-py: as one writes it: `GETEX`, `model_validate_json()`, the change, `SET` of `model_dump_json()`. The whole
@@ -91,6 +92,30 @@ def raw(operations: int) -> Callable[[str], Awaitable[float]]:
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
             return await _in_tasks(await _raw_requests(client), operations)
+
+    return run
+
+
+def store(operations: int) -> Callable[[str], Awaitable[float]]:
+    """The store alone."""
+
+    async def run(uri: str) -> float:
+        from ndb_models.stores.redis import redis_store
+        from ndb_models.stores.redis.options import parse_redis_uri
+
+        async with NdbClient.connect(uri) as client:
+            repo = Repository(client, Measured)
+            tokens = [(await repo.create(measured(0))).tkn for _ in range(TASKS)]
+        async with redis_store(parse_redis_uri(uri)) as store:
+
+            def request_on(tkn: int) -> Request:
+                async def request(number: int) -> None:
+                    await store.get(tkn, NAMES)
+                    await store.set(tkn, {"visits": b"%d" % number})
+
+                return request
+
+            return await _in_tasks([request_on(tkn) for tkn in tokens], operations)
 
     return run
 
@@ -242,6 +267,7 @@ def bench(*, scale: float, rounds: int) -> None:
         for place, uri in (("one Valkey", single), ("a cluster", cluster)):
             sides = [
                 Side("bare", bare(operations)),
+                Side("store", store(operations)),
                 Side("raw", raw(operations)),
                 Side("ours", ours(operations)),
                 Side("redis-py", redis_by_hand(slow)),

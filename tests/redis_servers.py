@@ -377,15 +377,21 @@ class Cluster:
 
     def migrate(self, slot: int, source: RedisServer, target: RedisServer, pause: float = 0.0) -> None:
         """Move a slot with its keys, a few at a time. Waits `pause` seconds after each group of keys."""
+        self.begin_to_migrate(slot, source, target)
         with source.link() as old, target.link() as new:
-            old_id, new_id = old("CLUSTER", "MYID"), new("CLUSTER", "MYID")
-            new("CLUSTER", "SETSLOT", slot, "IMPORTING", old_id)
-            old("CLUSTER", "SETSLOT", slot, "MIGRATING", new_id)
+            new_id = new("CLUSTER", "MYID")
             while keys := old("CLUSTER", "GETKEYSINSLOT", slot, 20):
                 old("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
                 time.sleep(pause)
             new("CLUSTER", "SETSLOT", slot, "NODE", new_id)
             old("CLUSTER", "SETSLOT", slot, "NODE", new_id)
+
+    @staticmethod
+    def begin_to_migrate(slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Do the first step of `migrate`: new keys go to the target."""
+        with source.link() as old, target.link() as new:
+            new("CLUSTER", "SETSLOT", slot, "IMPORTING", old("CLUSTER", "MYID"))
+            old("CLUSTER", "SETSLOT", slot, "MIGRATING", new("CLUSTER", "MYID"))
 
     def remove_node(self, node: RedisServer) -> None:
         """Have all other nodes forget a node without slots, and kill it."""

@@ -84,7 +84,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             raise InvalidArgumentError(
                 "sessions are in a store: its URI, such as 'sqlite:///sessions.db', or an NdbClient"
             )
-        self.owns_client = isinstance(store, str)
+        self.owns_client: bool = isinstance(store, str)
         self.client: NdbClient = (
             NdbClient(
                 store,

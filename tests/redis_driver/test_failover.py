@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from secrets import token_hex
 
 import pytest
 
 from ndb_models.errors import StoreNotReplicatedError, StoreUnreachableError
+from ndb_models.stores.redis.options import parse_redis_uri
+from ndb_models.stores.redis.slot_map import slot_of
+from ndb_models.stores.redis.store import RedisStore
+from ndb_models.types import ExpirySettings
+from tests.conftest import VirtualClock
 from tests.redis_driver.conftest import opened
 from tests.redis_driver.scripts import GET, SET
 from tests.redis_driver.workload import Scripts, workload
@@ -146,6 +153,42 @@ async def test_slots_that_move_and_nodes_that_come_and_go_are_not_noticed(cluste
     assert load.wrong == []
     assert load.lost == [], cluster.events()
     assert load.longest < 1.0
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_sessions_of_a_slot_on_its_way_can_be_used_all_the_time(
+    cluster: Cluster, clock: VirtualClock, expired: bool
+) -> None:
+    source, target = cluster.masters()[:2]
+    slot = cluster.slots_of(source)[7]
+    drawn = (number for number in itertools.count() if slot_of(b"{%d}" % number) == slot)
+    stays, *tokens = itertools.islice(drawn, 9)
+    settings = ExpirySettings(duration=10)
+    async with RedisStore(parse_redis_uri(f"{cluster.uri}?timeout=1&prefix={token_hex(4)}"), clock=clock) as store:
+        uses: dict[str, Callable[[int], Awaitable[object]]] = {
+            "set": lambda token: store.set(token, {"a": b"2"}),
+            "add": lambda token: store.add(token, {"b": b"2"}),
+            "change": lambda token: store.change(token, {"a": b"2"}, ("b",), {"a": None if expired else b"1"}),
+            "replace": lambda token: store.replace(token, {"c": b"3"}),
+            "expire": lambda token: store.expire(token, settings),
+            "get": lambda token: store.get(token, ("a",)),
+            "end": lambda token: store.end(token),
+        }
+        for token in (stays, *tokens):
+            await store.create(token, settings, {"a": b"1"})
+        clock.move(11 * expired)  # expired sessions have lost their keys
+        await asyncio.to_thread(cluster.begin_to_migrate, slot, source, target)
+        new, *used = tokens
+        await store.end(new)
+        assert await store.create(new, settings, {"a": b"1"})
+        for token, use in zip(used, uses.values(), strict=True):
+            assert await use(token) is not False
+        assert await store.get(stays, ("a",)) == ({} if expired else {"a": b"1"})
+        found = [await store.get_all(token) for token in used[:4]]
+    await asyncio.to_thread(cluster.migrate, slot, source, target)
+    await asyncio.to_thread(cluster.migrate, slot, target, source)
+    first = {} if expired else {"a": b"1"}
+    assert found == [{**first, "a": b"2"}, {**first, "b": b"2"}, {"a": b"2"}, {"c": b"3"}]
 
 
 async def test_a_shard_that_is_cut_off_and_comes_back_costs_time_and_nothing_else(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ ASKED = Address("10.0.0.1", 7000)
         ("NOSCRIPT No matching script. Please use EVAL.", Reaction.LOAD),
         ("READONLY You can't write against a read only replica.", Reaction.ELSEWHERE),
         ("CLUSTERDOWN The cluster is down", Reaction.ELSEWHERE),
-        ("TRYAGAIN Multiple keys request during rehashing of slot", Reaction.LATER),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Reaction.UNSTEADY),
         ("LOADING Redis is loading the dataset in memory", Reaction.LATER),
         ("OOM command not allowed when used memory > 'maxmemory'.", Reaction.REFUSED),
         ("ERR user_script:1: something", Reaction.FAILED),

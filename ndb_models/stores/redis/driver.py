@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -25,6 +24,7 @@ from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, re
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
+from ndb_models.stores.redis.requests import RedisRequest
 from ndb_models.stores.redis.script import Script
 from ndb_models.stores.redis.slot_map import Address, moved_to
 from ndb_models.stores.redis.topology import Cluster, Server, SingleServer, Topology
@@ -35,26 +35,6 @@ _NOT_OPEN: Final = "the store is not open: it was closed, or never opened"
 _INHERITED: Final = "it was opened before this process was forked: open it anew in this process"
 # Redirections that are followed at once. More of them, and the servers are still agreeing.
 _REDIRECTIONS: Final = 3
-
-
-@dataclass(slots=True)
-class _Request:
-    """A command on its way, and what has become of it."""
-
-    name: str
-    frame: bytes
-    slot_key: bytes
-    deadline: float
-    idempotent: bool
-    writes: bool
-    source: Callable[[], bytes] | None = None
-    server: Server | None = None
-    """The only server that can carry it out; None for the master of the key."""
-    asked: Server | None = None
-    """The server that a redirection names for this once."""
-    attempts: int = 0
-    maybe_done: bool = False
-    reason: str = ""
 
 
 class Node:
@@ -98,6 +78,7 @@ class Driver(Uncopyable):
     def __init__(self, uri: RedisUri, *, tls: ssl.SSLContext | None = None) -> None:
         self._uri = uri
         self._tls = tls
+        self._timeout = uri.options.timeout
         self._forks = forks.count
         self._topology: Topology | None = None
 
@@ -132,15 +113,16 @@ class Driver(Uncopyable):
         except OSError as exc:
             raise StoreError(self._uri.shown, "the file of tls_ca cannot be read as certificates") from exc
 
-    async def run(
+    def run(
         self,
         script: Script,
         slot_key: bytes,
         keys: Sequence[bytes],
         args: Sequence[bytes],
         *,
+        note: bytes | None = None,
         node: Node | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Run a script on the master of a key; return its reply, with strings as bytes.
 
         If the caller is cancelled, the script may still be run.
@@ -150,6 +132,9 @@ class Driver(Uncopyable):
             slot_key: a key in the slot of all `keys`.
             keys: the keys of the script.
             args: its arguments.
+            note: one more key of the script, where it notes its answer for a second run. It is left out where a slot
+                is on its way to another server, since a server then takes no script of two keys if one is missing. The
+                script then is not repeated.
             node: the only one that may run it; None for the master of `slot_key`.
 
         Raises:
@@ -157,27 +142,27 @@ class Driver(Uncopyable):
             StoreNotReplicatedError: it was run, and too few replicas confirmed that.
             StoreError: the server refuses it, or it failed.
         """
-        return await self._carry(
-            _Request(
-                script.name,
-                script.frame(keys, args),
-                slot_key,
-                self._loop.time() + self._uri.options.timeout,
-                script.idempotent or not script.writes,
-                script.writes,
-                lambda: script.frame_with_source(keys, args),
-                None if node is None else node.server,
-            )
+        frame = script.frame(keys if note is None else (*keys, note), args)
+        writes = script.writes
+        request = RedisRequest(
+            script.name, frame, slot_key, keys, idempotent=script.idempotent or not writes, writes=writes
         )
+        request.script = script
+        request.args = args
+        if note is not None:
+            request.note = note
+        if node is not None:
+            request.server = node.server
+        return self._carry(request)
 
-    async def command(
+    def command(
         self,
         *parts: bytes,
         slot_key: bytes | None = None,
         node: Node | None = None,
         idempotent: bool = False,
         writes: bool = True,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Carry out a command on the master of a key; return its reply, with strings as bytes. Raises as `run`.
 
         Args:
@@ -187,17 +172,12 @@ class Driver(Uncopyable):
             idempotent: it may be repeated if it may have been carried out.
             writes: replicas are waited for, if that is the store's option.
         """
-        return await self._carry(
-            _Request(
-                parts[0].decode(),
-                packed(*parts),
-                b"" if slot_key is None else slot_key,
-                self._loop.time() + self._uri.options.timeout,
-                idempotent or not writes,
-                writes,
-                server=None if node is None else node.server,
-            )
+        request = RedisRequest(
+            parts[0].decode(), packed(*parts), slot_key or b"", (), idempotent=idempotent or not writes, writes=writes
         )
+        if node is not None:
+            request.server = node.server
+        return self._carry(request)
 
     async def masters(self, *, anew: bool = False) -> list[Node]:
         """Return the masters that have slots, as they are known. A cluster may change at any time.
@@ -209,7 +189,7 @@ class Driver(Uncopyable):
         """
         topology = self._require_open()
         if anew or not topology.masters():
-            deadline = self._loop.time() + self._uri.options.timeout
+            deadline = self._loop.time() + self._timeout
             attempt = 0
             while reasons := await topology.look():
                 attempt += 1
@@ -231,33 +211,39 @@ class Driver(Uncopyable):
             with contextlib.suppress(RuntimeError):  # the loop was closed, and the sockets go with their transports
                 self._loop.call_soon_threadsafe(_close_soon, topology)
 
-    async def _carry(self, request: _Request) -> Any:
+    async def _carry(self, request: RedisRequest) -> Any:
         """Bring a request to its end: the one road of all requests."""
+        lane = self._lane(request)
+        request.deadline = self._loop.time() + self._timeout
         while True:
-            link = self._link_now(request) or await self._link(request)
+            link = None if lane is None else lane.link
+            if link is None:
+                link = await self._link(request)
             if request.asked is not None:
                 link.request(_ASKING, request.deadline).add_done_callback(forgotten)
             try:
                 reply = await link.request(request.frame, request.deadline)
             except RequestLostError as exc:
-                await self._note_lost(request, exc)
-                continue
-            if not isinstance(reply, hiredis.ReplyError):
-                return reply
-            await self._react(request, understood(str(reply)))
+                self._note_lost(request, exc)
+            else:
+                if type(reply) is not hiredis.ReplyError:
+                    return reply
+                await self._react(request, understood(str(reply)))
+            lane = self._lane(request)
 
-    def _lane(self, request: _Request) -> Lane | None:
-        server = request.asked or request.server or self._require_open().master_of(request.slot_key)
+    def _lane(self, request: RedisRequest) -> Lane | None:
+        topology = self._topology
+        if topology is None or self._forks != forks.count:
+            topology = self._require_open()
+        server = request.asked or request.server or topology.master_of(request.slot_key)
         return None if server is None else server.writes if request.writes else server.reads
 
-    def _link_now(self, request: _Request) -> Link | None:
-        lane = self._lane(request)
-        return None if lane is None else lane.link
-
-    async def _link(self, request: _Request) -> Link:
+    async def _link(self, request: RedisRequest) -> Link:
         """Wait for a connection to the master of the key, whichever server that is by then."""
-        while (link := self._link_now(request)) is None:
+        while True:
             lane = self._lane(request)
+            if lane is not None and lane.link is not None:
+                return lane.link
             if lane is None or lane.failed_at is not None:
                 self._require_open().look_soon()
             if lane is None:
@@ -273,14 +259,13 @@ class Driver(Uncopyable):
                     await self._require_open().changes.next()
             except TimeoutError:
                 raise self._unreachable(request) from None
-        return link
 
-    def _waits_until(self, request: _Request, lane: Lane | None) -> float:
+    def _waits_until(self, request: RedisRequest, lane: Lane | None) -> float:
         if lane is None or lane.failed_at is None:
             return request.deadline
-        return min(request.deadline, lane.failed_at + self._uri.options.timeout)
+        return min(request.deadline, lane.failed_at + self._timeout)
 
-    async def _note_lost(self, request: _Request, lost: RequestLostError) -> None:
+    def _note_lost(self, request: RedisRequest, lost: RequestLostError) -> None:
         """Return if the request may be repeated."""
         request.maybe_done |= lost.sent and request.writes
         request.reason = lost.reason
@@ -291,14 +276,15 @@ class Driver(Uncopyable):
             raise self._unreachable(request) from lost
         request.asked = None
 
-    async def _react(self, request: _Request, reply: ErrorReply) -> None:
+    async def _react(self, request: RedisRequest, reply: ErrorReply) -> None:
         """Return if the request is to be repeated after an error reply."""
         request.reason = reply.reason
         request.attempts += 1
         asked, request.asked = request.asked, None
         match reply.reaction:
-            case Reaction.LOAD if request.source is not None:
-                request.frame, request.source, request.asked = request.source(), None, asked
+            case Reaction.LOAD if request.script is not None and not request.has_source:
+                request.send_source()
+                request.asked = asked
                 return
             case Reaction.MOVED if (address := self._redirected(request, reply)) is not None:
                 self._require_open().moved(request.slot_key, address)
@@ -310,7 +296,10 @@ class Driver(Uncopyable):
                     return
             case Reaction.ELSEWHERE:
                 self._require_open().demoted()
-            case Reaction.LATER:
+            case Reaction.UNSTEADY if request.note is not None and not request.maybe_done:
+                request.leave_note_out()
+                return
+            case Reaction.LATER | Reaction.UNSTEADY:
                 pass
             case _:
                 maybe_done = request.maybe_done or (reply.reaction is Reaction.FAILED and request.writes)
@@ -320,12 +309,12 @@ class Driver(Uncopyable):
             raise self._unreachable(request)
         await asyncio.sleep(pause)
 
-    def _redirected(self, request: _Request, reply: ErrorReply) -> Address | None:
+    def _redirected(self, request: RedisRequest, reply: ErrorReply) -> Address | None:
         lane = self._lane(request)
         return None if lane is None or request.server is not None else moved_to(reply.target, lane.address)
 
-    def _unreachable(self, request: _Request) -> StoreUnreachableError:
-        timeout = self._uri.options.timeout
+    def _unreachable(self, request: RedisRequest) -> StoreUnreachableError:
+        timeout = self._timeout
         return StoreUnreachableError(
             self._uri.shown,
             f"{request.name} had no reply within {timeout:g} s ({request.reason or 'no answer'})",

@@ -10,6 +10,9 @@ no time, or the seconds on the caller's clock. A script returns nil if there is 
 
 A caller that lost the answer runs a script again. A script whose answer depends on what was there before gets a second
 key: it leaves its answer there for a while, and a second run returns it.
+
+A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
+script changes all or nothing.
 """
 
 from __future__ import annotations
@@ -50,8 +53,8 @@ if by_server then
 end
 local settings, flags, duration, touch_every, stored, due, emptied
 
--- Read a session's state. Return false if the session does not exist; one that has expired is removed.
-local function alive(state)
+-- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
+local function alive(state, stays)
   if not state then return false end
   settings = state
   flags, duration, touch_every, stored = struct.unpack('>BI8I8d', state)
@@ -60,7 +63,7 @@ local function alive(state)
   if due > now + duration then due = now + duration end
   if now < due then return true end
   if flags % 2 == 1 then
-    redis.call('UNLINK', key)
+    if not stays then redis.call('UNLINK', key) end
     return false
   end
   due = due + duration * (math.floor((now - due) / duration) + 1)
@@ -68,11 +71,25 @@ local function alive(state)
   return true
 end
 
--- Write a session's state. The server may drop the hash of a session once it has ended.
+-- Write a session's state. Let the server free a session that ends, and return true for such a session.
 local function keep()
   redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
-  if by_server and flags % 2 == 1 and due < 9000000000000 then
-    redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000)))
+  local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
+  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
+  return is_freed
+end
+
+-- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while
+-- its slot is on its way to another server, this server refuses to, halfway through a script.
+local function remove_others(first)
+  local kept, gone = {{[STATE] = true}}, {{}}
+  for i = first, #ARGV, 2 do kept[ARGV[i]] = true end
+  local names = redis.call('HKEYS', key)
+  for i = 1, #names do
+    if not kept[names[i]] then gone[#gone + 1] = names[i] end
+  end
+  for from = 1, #gone, 4000 do
+    redis.call('HDEL', key, unpack(gone, from, math.min(#gone, from + 3999)))
   end
 end
 
@@ -80,8 +97,8 @@ end
 local function use(kind)
   if duration == 0 then return end
   if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
-  if emptied then redis.call('UNLINK', key) end
   if emptied or due ~= stored then keep() end
+  if emptied then remove_others(#ARGV + 1) end
 end
 
 -- Return true for the shared map, or a session that exists. Arguments as those of `use`.

@@ -24,6 +24,8 @@ class Reaction(Enum):
     """Another server has the key, this once. The command was not run."""
     ELSEWHERE = auto()
     """This server is no master any more, or the cluster is changing: look anew, and repeat. The command was not run."""
+    UNSTEADY = auto()
+    """The slot is on its way to another server, and not all keys are at one of them. The command was not run."""
     LATER = auto()
     """The server is busy for the moment: repeat after a pause. The command was not run."""
     REFUSED = auto()
@@ -54,7 +56,7 @@ _MEANINGS: Final[Mapping[str, tuple[Reaction, Kind, str]]] = {
     "READONLY": (Reaction.ELSEWHERE, StoreError, "the server is a replica, and no master was found"),
     "MASTERDOWN": (Reaction.ELSEWHERE, StoreError, "the server is a replica, and no master was found"),
     "CLUSTERDOWN": (Reaction.ELSEWHERE, StoreError, "the cluster is down: too few of its masters are up"),
-    "TRYAGAIN": (Reaction.LATER, StoreError, "its slots keep moving"),
+    "TRYAGAIN": (Reaction.UNSTEADY, StoreError, "its slots keep moving"),
     "LOADING": (Reaction.LATER, StoreError, "the server is still loading its data"),
     "BUSY": (Reaction.LATER, StoreError, "a script of someone blocks the server"),
     "NOREPLICAS": (Reaction.LATER, StoreError, "the server has fewer replicas than its min-replicas-to-write"),

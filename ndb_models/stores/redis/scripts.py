@@ -26,7 +26,7 @@ GET: Final = script(
 local found = state_and_values(4, #ARGV)
 if not shared then
   if not alive(found[1]) then return false end
-  use(tonumber(ARGV[2]))
+  pcall(use, tonumber(ARGV[2])) -- a full server still reads
 end
 local most, size, number = tonumber(ARGV[3]), 0, 0
 for i = 2, #found do
@@ -60,8 +60,8 @@ for i = 1, compared do
   if (not emptied and found[i + 1] or '') ~= ARGV[3 + compared + i] then return 0 end
 end
 if not shared then use(2) end
-remove(4 + 2 * compared, 3 + 2 * compared + gone)
 write(4 + 2 * compared + gone)
+remove(4 + 2 * compared, 3 + 2 * compared + gone)
 return answered(1)
 """,
     writes=True,
@@ -76,9 +76,8 @@ local before = earlier()
 if before then return before end
 if not reached(0) then return false end
 local removed = number_of_keys()
-redis.call('UNLINK', key)
-if not shared then keep() end
 write(2)
+remove_others(2)
 return answered(removed)
 """,
     writes=True,
@@ -115,13 +114,14 @@ CREATE: Final = script(
     "create",
     """
 if earlier() then return 1 end
-if alive(redis.call('HGET', key, STATE)) then return 0 end
-redis.call('UNLINK', key)
+local is_there = redis.call('EXISTS', key) == 1
+if alive(redis.call('HGET', key, STATE), true) then return 0 end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 due = duration == 0 and math.huge or now + duration
-keep()
+if not keep() then redis.call('PERSIST', key) end
 write(3)
+if is_there then remove_others(3) end
 return answered(1)
 """,
     writes=True,
@@ -141,7 +141,6 @@ for i = 1, swapped do
   changed[#changed + 1] = ARGV[4 + i]
   changed[#changed + 1] = new
 end
-if emptied then redis.call('UNLINK', key) end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 local latest = now + duration
@@ -150,8 +149,8 @@ if duration == 0 then
 elseif ARGV[3] == '1' or latest < due then
   due = latest
 end
-redis.call('PERSIST', key)
-keep()
+if not keep() then redis.call('PERSIST', key) end
+if emptied then remove_others(#ARGV + 1) end
 if swapped > 0 then redis.call('HSET', key, unpack(changed)) end
 return 1
 """,
@@ -214,8 +213,8 @@ END_EACH: Final = script(
 )
 """Of several sessions. Arguments: the clock. Returns 1 for each that was ended."""
 
-CHECK: Final = script("check", "redis.call('SET', key, '', 'PX', 1000) return 1", writes=True)
-"""Arguments: the clock. Fails where writing does."""
+CHECK: Final = script("check", "return redis.call('DEL', key)", writes=True)
+"""Of a key that does not exist. Arguments: the clock. Fails where writing does, but for want of room."""
 
 KEYS_IN_SLOTS: Final = script(
     "keys in slots",

@@ -117,20 +117,20 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
         return self._counted
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        return [record async for batch in self._records(tokens) for record in batch]
+        return [record async for batch in self.records(tokens) for record in batch]
 
     async def read_all(
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
     ) -> T:
-        batches = self._records(tokens)
+        batches = self.records(tokens)
 
         def following() -> Awaitable[list[SessionRecord] | None]:
             return anext(batches, None)
 
         return await hand_over(following, consume)
 
-    async def _records(self, tokens: Sequence[SessionToken] | None) -> AsyncIterator[list[SessionRecord]]:
-        """Yield the sessions, in batches that are not empty."""
+    async def records(self, tokens: Sequence[SessionToken] | None = None) -> AsyncIterator[list[SessionRecord]]:
+        """Yield the sessions of `export`, in batches that are not empty, while they are read."""
         async for some in self._order.all() if tokens is None else _once([*dict.fromkeys(tokens)]):
             for start in range(0, len(some), _READ_TOGETHER):
                 asked = some[start : start + _READ_TOGETHER]

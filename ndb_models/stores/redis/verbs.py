@@ -85,8 +85,8 @@ class RedisVerbs(AwaitedVerbs):
             UnknownSessionError: the session does not exist.
         """
         time = lua.SHARED_CLOCK if scope is None else self._time()
-        keys = (key, b"%b:%b%x" % (key, self._run_start, next(self._run_numbers))) if once else (key,)
-        answer = await self._driver.run(script, key, keys, (time, *args))
+        note = b"%b:%b%x" % (key, self._run_start, next(self._run_numbers)) if once else None
+        answer = await self._driver.run(script, key, (key,), (time, *args), note=note)
         if answer is None:
             raise UnknownSessionError
         return answer
