@@ -20,6 +20,7 @@ class Asked(Protocol):
 
     def command(self, *parts: bytes) -> Awaitable[Any]:
         """Carry out a command that only reads."""
+        ...
 
 
 async def warn_of_losses(place: str, servers: Sequence[Asked]) -> None:

@@ -29,6 +29,7 @@ class Link(Protocol):
 
     def request(self, frame: bytes, deadline: float) -> asyncio.Future[Any]:
         """Send a command. Return a future for its reply."""
+        ...
 
 
 class Changes:

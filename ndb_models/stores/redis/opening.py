@@ -113,7 +113,7 @@ class Opener:
 
 
 def _is_replica(role: Any) -> bool:
-    return isinstance(role, list) and bool(role) and role[0] == b"slave"
+    return type(role) is list and role[:1] == [b"slave"]
 
 
 def _own_name(info: Any) -> ClientName | None:

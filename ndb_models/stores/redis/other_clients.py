@@ -6,7 +6,7 @@ Its connections are not used: the store has its own, to the same servers, as the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
 from ndb_models.errors import InvalidArgumentError
@@ -53,9 +53,9 @@ def redis_uri(client: object, **options: str | float) -> str:
 
 def _settings(client: object, nodes: Any) -> Mapping[str, Any]:
     for holder in (client, nodes, getattr(client, "connection_pool", None)):
-        settings = getattr(holder, "connection_kwargs", None)
+        settings: Any = getattr(holder, "connection_kwargs", None)
         if isinstance(settings, Mapping):
-            return settings
+            return cast("Mapping[str, Any]", settings)
     raise InvalidArgumentError(f"a client of redis-py or valkey-py is needed, not a {type(client).__name__}")
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import hiredis
 
 Part: TypeAlias = bytes | str | int
 
+# Its own stubs know of commands without arguments only.
+_pack: Final[Callable[[tuple[Part, ...]], bytes]] = getattr(hiredis, "pack_command")  # noqa: B009
+
 
 def packed(*parts: Part) -> bytes:
     """Return a command with its arguments as the bytes to send."""
-    given: Any = parts  # its stubs know of one argument only
-    command: bytes = hiredis.pack_command(given)
-    return command
+    return _pack(parts)
