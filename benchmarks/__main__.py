@@ -10,7 +10,18 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, changing, repository, sqlite, synchronous, transport, verbs, versions
+from benchmarks import (
+    calls,
+    capacity,
+    changing,
+    redis_store,
+    repository,
+    sqlite,
+    synchronous,
+    transport,
+    verbs,
+    versions,
+)
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -39,6 +50,7 @@ def main() -> None:
     synchronous.bench(scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
+    redis_store.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":
