@@ -2,20 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# By a path, and not by a hook: a clone is a folder of the package's name, which Python would take for the package.
-EDITABLE := --config-settings editable_mode=compat --editable
-
-# What CI runs, in this order.
-CHECKS := demo package versions fuzz debug lint types test
+INSTALL := $(BIN)/python .ci/install.py $(BIN)/python
 
 # Tests start hundreds of processes, and each imports the package: compile it once.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTEST := $(BIN)/python -W error -m pytest
+PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions package check format clean
+.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions environments package \
+	check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -38,7 +35,7 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 
 debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
-		-m "not slow or loop" -n 2 $(ARGS)
+		-m "not slow or loop" $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)
@@ -67,22 +64,16 @@ bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws:
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there is, and the asynchronous ones on uvloop
-	@$(BIN)/python .ci/versions.py $(ARGS)
+	@.ci/in-memory $(BIN)/python .ci/versions.py $(ARGS)
 
-package: .venv/.ready-package  ## build the distributions, and run tests of the source against the wheel
-	@$(BIN)/python .ci/package.py
+environments: $(READY)  ## set up what `versions` runs the tests in
+	@$(BIN)/python .ci/versions.py environments
 
-# How often the process dies that writes to a file; `make test` kills less.
-check: export NDB_CRASHES ?= 100
-# All tests run on this version of Python.
-check: export NDB_TESTS = all
-check: export NDB_FAST_ON ?= OTHERS
-check:  ## all that CI runs, every test among it, in about 18 minutes on two cores
-	@for step in $(CHECKS); do \
-		begun=$$(date +%s); \
-		$(MAKE) --no-print-directory --jobs=2 $$step || exit 1; \
-		echo "make $$step: $$(($$(date +%s) - begun)) s"; \
-	done
+package: $(READY)  ## build the distributions, and run tests of the source against the wheel
+	@.ci/in-memory $(BIN)/python .ci/package.py
+
+check: $(READY)  ## all that CI runs, every test among it; .ci/check.py says in which order, and how long it takes
+	@$(BIN)/python .ci/check.py
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
@@ -95,19 +86,16 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": set PYTHON=...")'
 	@echo "Setting up .venv (once) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev]'
-	@touch $@
-
-.venv/.ready-package: $(READY)
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,package]'
+	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check uv || echo "uv cannot be installed, pip does all"
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 .venv/.ready-mypy-before: $(READY)
 	@rm -rf .venv/mypy-before
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --no-deps --target .venv/mypy-before \
+	@$(INSTALL) --no-deps --target .venv/mypy-before \
 		"mypy<$$($(BIN)/python -c 'from mypy.version import __version__ as v; print(*v.split(".")[:2], sep=".")')"
 	@touch $@
 
 .venv/.ready-bench: $(READY)
-	@$(BIN)/pip install --no-compile --quiet --disable-pip-version-check $(EDITABLE) '.[dev,bench]'
+	@$(INSTALL) --editable '.[dev,bench]'
 	@touch $@

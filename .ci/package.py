@@ -17,8 +17,11 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from install import UV, install
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = {".gitignore"}
+NOT_COPIED = (".git", ".venv*", ".*_cache", ".coverage", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist")
 PLUGIN = "ndb_models_pytest.py"
 # What looks at files around the package, and what starts it. That it is whole is compared, file by file.
 TESTS = ("tests/cli", "tests/test_*.py")
@@ -36,8 +39,7 @@ def main() -> None:
         unpacked = unpack(source, here)
         python = here / "venv" / "bin" / "python"
         run(sys.executable, "-m", "venv", "--without-pip", here / "venv")
-        pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
-        run(*pip, "--disable-pip-version-check", f"{wheel}[test]")
+        install(python, f"{wheel}[test]")
         tests = [path for pattern in TESTS for path in sorted(unpacked.glob(pattern))]
         options = ("-q", "-n", "2", "-m", "not slow", "--memory-only", "-p", "no:cacheprovider")
         run(python, "-W", "error", "-m", "pytest", *options, *tests, cwd=unpacked)
@@ -45,7 +47,10 @@ def main() -> None:
 
 def build(here: Path) -> tuple[Path, Path]:
     """Return the source distribution, and the wheel that was built from it."""
-    run(sys.executable, "-m", "build", "--outdir", here / "dist", ROOT)
+    # Of a copy: it writes metadata beside the package, which the tests that run meanwhile would find.
+    copy = shutil.copytree(ROOT, here / "copy", ignore=shutil.ignore_patterns(*NOT_COPIED))
+    installer = "uv" if UV.exists() else "pip"
+    run(sys.executable, "-m", "build", "--installer", installer, "--outdir", here / "dist", copy)
     (source,), (wheel,) = (list((here / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
     return source, wheel
 

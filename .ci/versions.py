@@ -1,10 +1,10 @@
 """Run the fast part of the tests on every CPython of 3.11 to 3.14 that this machine has, and tell which it has not.
 
 `python .ci/versions.py`. Interpreters are looked for on PATH and among pyenv's. Each version has an environment of its
-own, `.venv-3.x`, which is kept until pyproject.toml changes. The environments are set up while the version that runs
-this is tested. After the fast part, the asynchronous part runs on uvloop. Two other versions are tested at a time,
-since many tests wait; what they write is shown when they are done. With `NDB_FAST_ON=OTHERS`, the version that runs
-this is tested on uvloop alone, since it runs the whole suite anyway, and the others without.
+own, `.venv-3.x`, which is kept until pyproject.toml changes; `python .ci/versions.py environments` makes them and does
+no more. On the version that runs this, the asynchronous part runs on uvloop too. Two runs go on at a time, each in one
+process; what a run writes is shown when it is done. With `NDB_FAST_ON=OTHERS`, the version that runs this is tested on
+uvloop alone, since it runs the whole suite anyway.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
+
+from install import install
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -28,41 +31,51 @@ ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", *ON_UVLOOP)
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
+class Run(NamedTuple):
+    """One run of tests on one version."""
+
+    version: str
+    python: Path
+    what: str
+    arguments: tuple[str, ...]
+
+
 def main() -> int:
     """Test every version; return 1 if one failed."""
-    others_alone = os.environ.get("NDB_FAST_ON") == "OTHERS"
-    with ThreadPoolExecutor(1) as making, ThreadPoolExecutor(2) as testing:
-        environments = {version: making.submit(environment, version) for version in sorted(VERSIONS, key=THIS.__ne__)}
-        failed = tested(THIS, environments.pop(THIS), others_alone)
-        work = [testing.submit(tested, version, made, others_alone) for version, made in environments.items()]
-        failed += [each for done in work for each in done.result()]
+    pythons = environments()
+    if sys.argv[1:] == ["environments"]:
+        return 0 if len(pythons) == len(VERSIONS) else 1
+    runs = [run for version, python in pythons.items() if python for run in due(version, python)]
+    with ThreadPoolExecutor(2) as pool:
+        passed = list(pool.map(passes, runs))
+    failed = [run.version for run, fine in zip(runs, passed, strict=True) if not fine]
+    failed += [f"{version} (no environment)" for version in VERSIONS if version not in pythons]
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
-def tested(version: str, made: Future[Path | None], others_alone: bool) -> list[str]:
-    """Wait for a version's environment, and run the tests that are due on it; return what failed."""
-    try:
-        python = made.result()
-    except subprocess.CalledProcessError:
-        return [f"{version} (no environment)"]
-    if python is None:
-        say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
-        return []
-    return list(test(version, python, others_alone))
+def due(version: str, python: Path) -> Iterator[Run]:
+    """Yield the runs that are due on a version."""
+    if version == THIS:
+        yield Run(version, python, "the asynchronous part on uvloop", ASYNCHRONOUS)
+        if os.environ.get("NDB_FAST_ON") == "OTHERS":
+            return
+    yield Run(version, python, "the fast part", FAST)
 
 
-def test(version: str, python: Path, others_alone: bool) -> Iterator[str]:
-    """Run the tests that are due on a version; yield what failed."""
-    if others_alone and version == THIS:
-        say(f"CPython {version}: the fast part is skipped, this version runs all tests")
-    elif not passes(version, "the fast part", python, *FAST):
-        yield version
-    if others_alone and version != THIS:
-        return
-    if not passes(version, "the asynchronous part on uvloop", python, *ASYNCHRONOUS):
-        yield f"{version} on uvloop"
+def environments() -> dict[str, Path | None]:
+    """Return the Python of each version, None where this machine has none, and no item where it cannot be set up."""
+    pythons: dict[str, Path | None] = {}
+    for version in sorted(VERSIONS, key=THIS.__ne__):
+        try:
+            pythons[version] = environment(version)
+        except subprocess.CalledProcessError:
+            say(f"CPython {version}: its environment cannot be set up")
+            continue
+        if pythons[version] is None:
+            say(f"CPython {version}: skipped, neither on PATH nor among pyenv's versions")
+    return pythons
 
 
 def find(version: str) -> Path | None:
@@ -105,34 +118,26 @@ def environment(version: str) -> Path | None:
     if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
-    run(interpreter, "-m", "venv", "--clear", "--without-pip", home)
-    # All is compiled when it is first imported: most of it never is.
-    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile", "--quiet")
-    editable = ("--disable-pip-version-check", "--config-settings", "editable_mode=compat", "--editable")
+    subprocess.run([interpreter, "-m", "venv", "--clear", "--without-pip", home], check=True)
     if version == THIS:
         # What the environment that runs this has, and uvloop, which that one does without.
-        run(*install, "--no-deps", *editable, str(ROOT), "uvloop")
+        install(python, "--no-deps", "--editable", str(ROOT), "uvloop")
         (packages,) = home.glob("lib/*/site-packages")
         (packages / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     else:
-        run(*install, *editable, f"{ROOT}[test,speed]")
+        install(python, "--editable", f"{ROOT}[test,speed]")
     ready.touch()
     return python
 
 
-def run(*command: str | Path) -> None:
-    """Run a command that has to succeed."""
-    subprocess.run(command, check=True)
-
-
-def passes(version: str, what: str, python: Path, *arguments: str) -> bool:
-    """Run tests in two processes; tell whether they passed, and how long they took."""
-    say(f"CPython {version}: {what}")
+def passes(run: Run) -> bool:
+    """Run tests in one process; tell whether they passed, and how long they took."""
+    say(f"CPython {run.version}: {run.what}")
     begun = time.monotonic()
-    command = (python, "-W", "error", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *arguments)
+    command = (str(run.python), "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", *run.arguments)
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     verdict = "passed" if done.returncode == 0 else "FAILED"
-    say(f"{done.stdout}CPython {version}: {what} {verdict} in {time.monotonic() - begun:.0f} s")
+    say(f"{done.stdout}CPython {run.version}: {run.what} {verdict} in {time.monotonic() - begun:.0f} s")
     return done.returncode == 0
 
 

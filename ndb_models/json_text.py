@@ -78,6 +78,8 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
 
     def chosen(self, names: tuple[str, ...]) -> ObjectText:
         """Return an object of the named members, in the order of `names`. Missing members are left out."""
+        if not names:
+            return NO_KEYS
         if len(names) == 1 and self.known_names and names[0] == self.known_names[-1]:
             last = _last_member(self.text, names[0])
             if last is not None:

@@ -28,6 +28,7 @@ from ndb_models.repository.merged_saves import NULL, MergedSaves
 from ndb_models.repository.projecting import Projection
 from ndb_models.repository.stored_state import created
 from ndb_models.repository.telling import Telling, ToldChange
+from ndb_models.schema.changes import Changes
 from ndb_models.schema.codec import UNFIT, ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
@@ -199,18 +200,24 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         return session
 
     async def _write_changes(
-        self, session: M, stored: Stored, keys: ObjectText, change: ToldChange[M] | None = None
+        self,
+        session: M,
+        stored: Stored,
+        keys: ObjectText,
+        change: ToldChange[M] | None = None,
+        found: Changes | None = None,
     ) -> None:
         """Write the changes of a model, whose keys are given, since its session was read or written as `stored`.
 
-        Tells the hooks, if there are any: what was written is noted in `change`, which is None at the first call.
+        Tells the hooks, if there are any: what was written is noted in `change`, which is None at the first call. The
+        changes may have been found already.
         """
         if self._telling.changed and change is None:
             await self._telling.carry_out(session, partial(self._write_changes, session, stored, keys))
             return
         if stored.deadline is not None:
             stored = await self._not_overdue(stored)
-        changes = self._codec.changes(session, keys, stored.keys, stored.unsure)
+        changes = found or self._codec.changes(session, keys, stored.keys, stored.unsure)
         changed, removed = changes.changed, changes.removed
         if self._client.is_remote and self._alteration.is_due(keys.text):
             await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
@@ -310,7 +317,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         except (StoredDataError, OlderVersionError) as exc:
             if not self._ends_invalid or isinstance(exc, UpgradeError):
                 raise
-            if self._may_be_newer(seen):
+            if seen.may_be_newer(self._options.version, self._by):
                 exc.add_note(_LEFT)
                 raise
             await self._end(SeenSession(tkn, LIVING, read.keys))
@@ -320,16 +327,6 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         if outdated is not None and self._rewrites and rewrites:
             await self.save(session)
         return session
-
-    def _may_be_newer(self, read: Read) -> bool:
-        """Return True if newer code may have written this: same version, but another form of the class."""
-        envelope = read.envelope
-        return (
-            envelope is not None
-            and envelope.version == self._options.version
-            and envelope.by is not None
-            and envelope.by != self._by
-        )
 
     async def _end(self, seen: SeenSession) -> bool:
         ended = await self._access.end(seen.tkn)

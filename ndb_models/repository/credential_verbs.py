@@ -134,7 +134,8 @@ class CredentialVerbs(CoreVerbs[M]):
             if not at_once:
                 session = await self.get(tkn)
             else:
-                read = await self._access.admitted(tkn, read)
+                if self._lifetimes.exceeds(envelope):
+                    read = await self._access.admitted(tkn, read)
                 self._access.use(tkn, read)
                 session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
@@ -150,6 +151,16 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.absolute,
             envelope.own,
         )
+
+
+def checked_grace(grace: timedelta | float) -> timedelta | float:
+    """Return a grace period.
+
+    Raises:
+        InvalidArgumentError: it is negative, or no time.
+    """
+    _milliseconds("grace", grace)
+    return grace
 
 
 def _parsed(verb: str, text: str) -> Credential:

@@ -15,7 +15,9 @@ import msgspec
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from ndb_models.json_text import ObjectText, split_members
+from ndb_models.errors import ProtocolError
+from ndb_models.json_text import UNREADABLE, ObjectText, names_in, split_members
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.lossless import field_reader
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
@@ -131,3 +133,11 @@ def set_values(model: BaseModel, values: Mapping[str, object], names: Collection
         elif extras is not None:
             extras.pop(name, None)
             model.__pydantic_fields_set__.discard(name)
+
+
+def check_is_object(text: bytes) -> None:
+    """Raise `ProtocolError` if the keys that a server sent are no JSON object."""
+    try:
+        names_in(text)
+    except UNREADABLE:
+        raise_without_context(ProtocolError("what the server sent for the keys of a session is no JSON object"))

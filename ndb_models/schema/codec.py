@@ -15,10 +15,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 
-from ndb_models.errors import InvalidArgumentError, ProtocolError, SchemaError, StoredDataError, UnstorableError
+from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
     NO_KEYS,
-    UNREADABLE,
     ObjectText,
     join_raw_members,
     names_in,
@@ -26,14 +25,17 @@ from ndb_models.json_text import (
     split_members,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, value_of
+from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, check_is_object, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
 from ndb_models.schema.field_values import FieldValues
 from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from ndb_models.schema.problems import (
+    EXCLUDED,
+    LEFT_OUT,
     NO_JSON,
     NOT_JSON,
+    STRANGE_KEYS,
     WHOLE,
     not_numbers,
     problems_of,
@@ -51,13 +53,6 @@ from ndb_models.types import SessionToken
 B = TypeVar("B", bound=BaseModel)
 
 _RESERVED: Final = RESERVED_KEY.encode()
-
-_STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
-_EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
-_LEFT_OUT: Final = (
-    "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
-    " that it is left out for, or write it always"
-)
 
 UNFIT: Final = (ValidationError, UnicodeEncodeError)
 """The errors of reading keys that do not fit a class. The second: a validator's message holds a lone surrogate."""
@@ -96,15 +91,15 @@ class ModelCodec(Generic[B]):
         self._looked_up = frozenset(looked_up)
         self._rules = Rules(drops_private=drops_private(model))
 
-    def dump(self, model: B) -> ObjectText:
-        """Return a model's keys.
+    def dump(self, model: B, text: bytes | None = None) -> ObjectText:
+        """Return a model's keys. `text` is what it is written as, if known.
 
         Raises:
             UnstorableError: a value does not fit, is no JSON or would not come back the same; or a key is reserved, or
                 is no field of a class that is not `open`.
         """
         try:
-            text = self._write(model)
+            text = text or self._write(model)
             is_plain = self._comes_back is not None and self._comes_back(model.__dict__)
             if is_plain and (len(text) <= MOST_DIGITS or not has_long_number(text)):
                 extras = model.__pydantic_extra__
@@ -132,6 +127,13 @@ class ModelCodec(Generic[B]):
         keys = ObjectText(text, names)
         self._refuse_misnamed(keys)
         return keys
+
+    def text_of(self, model: B) -> bytes | None:
+        """Return what a model is written as, without any check; None if that fails."""
+        try:
+            return self._write(model)
+        except NOT_JSON:
+            return None
 
     def _read_back(self, model: B, keys: ObjectText) -> B:
         """Return the model that a model's keys make."""
@@ -163,11 +165,11 @@ class ModelCodec(Generic[B]):
             if reserved:
                 raise UnstorableError(self._name, reserved)
         if not self.open and not {*keys.names} <= {*self.names}:
-            raise UnstorableError(self._name, [(WHOLE, _STRANGE_KEYS)])
+            raise UnstorableError(self._name, [(WHOLE, STRANGE_KEYS)])
 
     def _left_out(self, keys: ObjectText, problems: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for name, reason in problems:
-            yield name, _LEFT_OUT if name in self.names and name not in keys.names else reason
+            yield name, LEFT_OUT if name in self.names and name not in keys.names else reason
 
     def _lost(self, model: B, read: B, keys: ObjectText) -> list[tuple[str, str]]:
         """Return the names of a model's values that differ from the model read back, with the reasons."""
@@ -184,9 +186,9 @@ class ModelCodec(Generic[B]):
             if reason is None:
                 continue
             if name in self._excluded:
-                yield name, _EXCLUDED
+                yield name, EXCLUDED
             elif name not in keys:
-                yield name, _LEFT_OUT
+                yield name, LEFT_OUT
             else:
                 reason = again.settles(reason, name, keys[name])
                 if reason is not None:
@@ -207,7 +209,7 @@ class ModelCodec(Generic[B]):
         try:
             return self.read(text)
         except ValidationError as exc:
-            _check_is_object(text)
+            check_is_object(text)
             raise_without_context(StoredDataError(self._name, tkn, problems_of(exc)), without_values(exc))
         except UnicodeEncodeError:  # a validator's message holds a lone surrogate
             cause = refused(WHOLE)
@@ -341,10 +343,3 @@ class ModelCodec(Generic[B]):
     def fields(self) -> FieldValues:
         """Validates and writes single fields."""
         return FieldValues(self._model, self._write)
-
-
-def _check_is_object(text: bytes) -> None:
-    try:
-        names_in(text)
-    except UNREADABLE:
-        raise_without_context(ProtocolError("what the server sent for the keys of a session is no JSON object"))

@@ -18,6 +18,13 @@ NOT_JSON: Final = (PydanticSerializationError, UnicodeError, msgspec.MsgspecErro
 
 NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (bytes that are no UTF-8: base64)"
 
+STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
+EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
+LEFT_OUT: Final = (
+    "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
+    " that it is left out for, or write it always"
+)
+
 WHOLE: Final = "(model)"
 """Stands in place of a field if the model as a whole is wrong."""
 

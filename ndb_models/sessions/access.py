@@ -212,7 +212,8 @@ class SessionAccess(SessionWriting):
 
         If that extends the session, the request for it reads no keys, and is not waited for.
         """
-        self.uses.note(tkn, seen)
+        if self._tracks:
+            self.uses.note(tkn, seen)
         if self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
@@ -221,7 +222,7 @@ class SessionAccess(SessionWriting):
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
         limit = self._client.max_payload
-        return len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
+        return limit is None or len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
 
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
@@ -268,13 +269,13 @@ class SessionAccess(SessionWriting):
         asked_on = client.connection_number if client.is_remote else None
         begun = client.begin(Prepared(command, tkn, part))
         answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] == OK_STATUS:
+            keys: ObjectText = answer["keys"]
+            return keys
         if answer["st"] == Status.COMMAND_NOT_EXIST and command is SH_PEEK:
             client.note_unknown(SH_PEEK, asked_on)
             return await self._ask(tkn, part, reading)
-        if answer["st"] != OK_STATUS:
-            raise await client.identified(self.refusal(_SH_GET, tkn, answer))
-        keys: ObjectText = answer["keys"]
-        return keys
+        raise await client.identified(self.refusal(_SH_GET, tkn, answer))
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""

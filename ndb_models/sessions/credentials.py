@@ -9,8 +9,9 @@ import msgspec
 
 from ndb_models.client import NdbClient
 from ndb_models.credentials import (
+    AS_CURRENT,
+    NOTHING,
     Credential,
-    Opens,
     SecretDigests,
     draw_credential,
     followed,
@@ -37,6 +38,9 @@ from ndb_models.sessions.locks import RESERVED_KEYS
 from ndb_models.sessions.reading import UPKEEP, Read
 from ndb_models.sessions.writing import ContestedError
 from ndb_models.types import SessionToken
+
+# The errors of a token that names no session of the schema.
+_NO_SUCH: Final = (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError)
 
 # Attempts to replace a secret. Each that fails means that another process has changed the reserved key.
 _TRIES: Final = 64
@@ -66,12 +70,12 @@ class SessionCredentials:
         try:
             read = await self._access.read(credential.tkn, names, UPKEEP)
             envelope = read.envelope
-        except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
+        except _NO_SUCH:
             pass
         found = opens(credential, None if envelope is None else envelope.secret, self._access.lifetimes.now())
-        if read is None or envelope is None or found is Opens.NOTHING:
+        if read is None or envelope is None or found is NOTHING:
             return None
-        return read, envelope, found is Opens.AS_CURRENT
+        return read, envelope, found is AS_CURRENT
 
     async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:
         """Give a session a new credential, and return it. Counts as a write.

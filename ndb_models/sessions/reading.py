@@ -68,6 +68,11 @@ class Read(msgspec.Struct, frozen=True):
         """Return True if another form of the class wrote it last, or an older release."""
         return self.envelope is not None and self.envelope.by != by
 
+    def may_be_newer(self, version: int, by: str) -> bool:
+        """Return True if newer code may have written this: the same version, but another form of the class."""
+        envelope = self.envelope
+        return envelope is not None and envelope.version == version and envelope.by not in (None, by)
+
     @property
     def deadline(self) -> int | None:
         """The deadline, in milliseconds since 1970. None if the session has no deadline."""

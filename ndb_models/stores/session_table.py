@@ -77,6 +77,8 @@ class SessionTable:
             return None
         if now is None:
             now = self._clock()
+        if 0 < session.deadline - now <= session.expiry.duration:  # as `expiry_state`, without a call
+            return session
         state = expiry_state(session.expiry, session.deadline, now)
         if state is not None and not state.emptied:
             if state.deadline < session.deadline:  # the clock was set back

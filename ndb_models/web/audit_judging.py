@@ -1,4 +1,4 @@
-"""What a rule of the audit says: a verdict, what is set, and what to do."""
+"""The outcome of a rule of the audit, and times in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DAY: Final = 24 * 60 * 60
 
 
 class Judged(NamedTuple):
-    """The verdict of a rule, what is set, and what to do."""
+    """The outcome of a rule: see `Finding`."""
 
     verdict: Verdict
     value: str
@@ -33,7 +33,7 @@ def broken(value: str, advice: str) -> Judged:
 
 
 def advised(value: str, advice: str) -> Judged:
-    """Return what a standard recommends and does not require."""
+    """Return a recommendation of a standard that the settings do not follow."""
     return Judged(Verdict.ADVICE, value, advice)
 
 

@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ndb_models.web.audit_judging import Judged, advised, broken, met
-from ndb_models.web.audited import Aal, AuditedSettings, CorsSettings, is_loopback
+from ndb_models.web.audited import Aal, AuditedSettings, CorsSettings
+from ndb_models.web.hosts import is_loopback
 
 _ANY: Final = ("https://attacker.example", "http://attacker.example")
 

@@ -28,7 +28,9 @@ def adopted(given: AuditedSettings, _: Aal) -> Judged | None:
 def store_link(given: AuditedSettings, _: Aal) -> Judged | None:
     """Judge the way to the store."""
     store = given.store
-    if store is None or not store.hosts:
+    if store is None:
+        return advised("the store is not known", "make the client of its URI: NdbClient('wss://...')")
+    if not store.hosts:
         return None
     if store.is_private:
         return met(f"the store at {store.shown} is reached by TLS, or on this machine")

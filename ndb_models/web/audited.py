@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from ndb_models.schema.expiry import Expiry
+from ndb_models.web.hosts import is_loopback
 
 Aal: TypeAlias = Literal[1, 2, 3]
 """An authenticator assurance level of NIST SP 800-63B."""
@@ -22,7 +22,7 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 
 class Verdict(StrEnum):
-    """What the settings mean for a requirement."""
+    """How settings stand to a requirement."""
 
     MET = "met"
     BROKEN = "broken"
@@ -31,10 +31,14 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What the settings mean for some requirements.
+    """The outcome of one rule.
 
-    `rule` is the name of the rule, `requirements` are those of the standards, `value` says what is set, and `advice`
-    what to do; it is empty where the requirements are met.
+    Attributes:
+        rule: its name.
+        verdict: how the settings stand to the requirements.
+        requirements: the numbers or sections of the standards.
+        value: the settings, in words.
+        advice: the remedy; empty where the requirements are met.
     """
 
     rule: str
@@ -45,7 +49,7 @@ class Finding(NamedTuple):
 
 
 class StoreSettings(NamedTuple):
-    """Where sessions are stored, as far as a URI tells it.
+    """The store of sessions, by its URI.
 
     `shown` is the URI without credentials. `hosts` is empty for a store in this process.
     """
@@ -61,7 +65,7 @@ class StoreSettings(NamedTuple):
 
 
 class CorsSettings(NamedTuple):
-    """What a CORS middleware lets pages of other origins read. `origins` may hold `*`."""
+    """The origins whose pages may read answers, by a CORS middleware. `origins` may hold `*`."""
 
     origins: tuple[str, ...] = ()
     pattern: str | None = None
@@ -75,9 +79,9 @@ class AuditedSettings:
     Args:
         place: where it stands in the application, such as `app` or `app/admin`.
         model: the name of the class.
-        expiry: of the class; `short`: of logins that are not to be remembered.
+        expiry: of the class. `short`: of logins that are not to be remembered.
         principals: the names of the fields that name the user and the rights.
-        user_lookup: the field that finds all sessions of a user; `user_limit`: the most sessions it allows.
+        user_lookup: the field that finds all sessions of a user. `user_limit`: the most sessions that it allows.
         is_tracked: True if the class has `track=`.
         same_site: of the cookie, in small letters.
         adopted_bits: the most bits that the secret of adopted cookies can hold; None if none are adopted.
@@ -114,7 +118,7 @@ class AuditedSettings:
 
 
 def store_settings(uri: str) -> StoreSettings:
-    """Return what a URI tells of a store. No credentials are kept."""
+    """Return the store of a URI. No credentials are kept."""
     parts = urlsplit(uri)
     authority = parts.netloc.rpartition("@")[2]
     if parts.scheme in ("memory", "sqlite"):
@@ -130,28 +134,11 @@ def _host_of(address: str) -> str:
         return ""
 
 
-def is_loopback(host: str) -> bool:
-    """Return True if a host is this machine, by its name alone."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def most_bits(secret: str | bytes) -> int:
+def most_bits(secret: str) -> int:
     """Return the most bits of randomness that a secret can hold, by its length and its alphabet.
 
-    A text of hexadecimal digits holds 4 bits a character, other texts 6, and bytes that are no text 8. A secret of few
-    different characters holds no more than they do.
+    A character holds 4 bits if all are hexadecimal digits, else 6. Few different characters hold no more than they can.
     """
-    if isinstance(secret, bytes):
-        try:
-            secret = secret.decode("ascii")
-        except UnicodeDecodeError:
-            return 8 * len(secret)
     different = len(set(secret))
     each = 4.0 if set(secret.lower()) <= _HEX else 6.0
     if different < 8:

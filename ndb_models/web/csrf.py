@@ -31,7 +31,9 @@ CsrfMode: TypeAlias = bool | Literal["token"]
 TOKEN_HEADER: Final = "x-csrf-token"
 TOKEN_FIELD: Final = "csrf_token"
 
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""HTTP methods that change nothing (RFC 9110)."""
+
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
 
@@ -56,8 +58,8 @@ class RequestHead(NamedTuple):
 
     @property
     def is_safe(self) -> bool:
-        """True if the method changes nothing (RFC 9110). A WebSocket may be used for anything."""
-        return self.method is not None and self.method.upper() in _SAFE
+        """True if the method changes nothing. A WebSocket may be used for anything."""
+        return self.method is not None and self.method.upper() in SAFE_METHODS
 
 
 class CsrfVerdict(Enum):

@@ -13,6 +13,7 @@ from ndb_models.types import SessionToken
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import shown_cookie
 from ndb_models.web.csrf import (
+    SAFE_METHODS,
     TOKEN_FIELD,
     TOKEN_HEADER,
     CsrfCheck,
@@ -59,9 +60,9 @@ class CsrfGate:
 
         If the body had to be searched for a token, what was read of it comes again, and then the rest.
         """
-        head, others = _read(scope)
-        if head.is_safe or self.check.mode is False:
+        if self.check.mode is False or scope.get("method") in SAFE_METHODS:  # before any work: most requests are such
             return receive
+        head, others = _read(scope)
         shown = shown_cookie(scope["headers"], self._cookie_name)
         is_old_shown = self._old is not None and self._old.is_in(scope["headers"])
         if not (shown.is_shown or is_old_shown):

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ndb_models.schema.model import SessionModel, take_over
+from ndb_models.schema.value_kinds import ABSENT
 from ndb_models.web.viewed_class import ViewedClass
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ M_co = TypeVar("M_co", bound=SessionModel, covariant=True)
 class _Values(NamedTuple):
     """The values of a model, or of a draft: of its fields, and of its extra keys. None if it takes no extra keys."""
 
-    fields: dict[str, Any]
-    extras: dict[str, Any] | None
+    fields: dict[Any, Any]
+    extras: dict[Any, Any] | None
 
 
 class Visited(Protocol[M_co]):
@@ -160,10 +161,28 @@ class SessionView(dict[str, Any], Generic[M]):
         """Make the dict itself hold what is visible. Values that stay are left, for loops over the dict."""
         self.accessed = True
         visible = self._visible()
-        if len(visible) != super().__len__() or any(key not in visible for key in super().__iter__()):
-            for key in [key for key in super().__iter__() if key not in visible]:
-                super().__delitem__(key)
+        for key in super().keys() - visible.keys():
+            super().__delitem__(key)
         super().update(visible)
+
+    def _value(self, key: object) -> Any:
+        """Return the value of one key that is visible, or `ABSENT`."""
+        self.accessed = True
+        fields, extras = self._values()
+        if key in self._viewed.fields:
+            value = fields.get(key, ABSENT)
+            return ABSENT if value is ABSENT or self._viewed.is_at_default(key, value) else value
+        return ABSENT if extras is None else extras.get(key, ABSENT)
+
+    def _show_one(self, key: str) -> None:
+        """Make the dict itself hold one key if it is visible, and only then."""
+        value = self._value(key)
+        if not super().__len__():
+            self._show()
+        elif value is ABSENT:
+            super().pop(key, None)
+        else:
+            super().__setitem__(key, value)
 
     # Changes
 
@@ -179,7 +198,7 @@ class SessionView(dict[str, Any], Generic[M]):
             values.fields[key] = value
         elif values.extras is not None:
             values.extras[key] = value
-        self._show()
+        self._show_one(key)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
@@ -196,7 +215,7 @@ class SessionView(dict[str, Any], Generic[M]):
             del values.fields[key]
         else:
             setattr(self._session, key, self._viewed.default(key, values.fields))
-        self._show()
+        self._show_one(key)
 
     def pop(self, key: str, *default: Any) -> Any:
         """Remove a key and return its value. If it is absent, return `default`; raise `KeyError` without one."""
@@ -247,12 +266,11 @@ class SessionView(dict[str, Any], Generic[M]):
         return fields[key]
 
     def __getitem__(self, key: str) -> Any:
-        self._show()
-        return super().__getitem__(key)
+        value = self._value(key)
+        return self.__missing__(key) if value is ABSENT else value
 
     def __contains__(self, key: object) -> bool:
-        self._show()
-        return super().__contains__(key)
+        return self._value(key) is not ABSENT
 
     def __iter__(self) -> Iterator[str]:
         self._show()
@@ -298,8 +316,8 @@ class SessionView(dict[str, Any], Generic[M]):
 
     def get(self, key: str, default: Any = None, /) -> Any:
         """Return the value of a key, or `default` if it is absent."""
-        self._show()
-        return super().get(key, default)
+        value = self._value(key)
+        return default if value is ABSENT else value
 
     def keys(self) -> dict_keys[str, Any]:
         """Return the keys."""

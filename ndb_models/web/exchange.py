@@ -113,13 +113,22 @@ class Exchange(Generic[M]):
     def _prepare(self) -> RunningVisit[M]:
         if self._prepared is None:
             sessions, headers = self._sessions, self._scope["headers"]
-            self._prepared = RunningVisit(shown_cookie(headers, sessions.cookie_name), sessions.rules, headers)
+            shown = shown_cookie(headers, sessions.cookie_name)
+            # Once the answer has begun, no cookie can be set: an old one stays as it is.
+            self._prepared = RunningVisit(shown, sessions.rules, () if self._has_begun else headers)
         return self._prepared
 
     def touched(self) -> RunningVisit[M]:
         """Return the visit of the request, for a use of its session."""
         if self.visit is None:
             self.visit = self._prepare()
+        return self.visit
+
+    def _used(self) -> RunningVisit[M] | None:
+        """Return the visit of the request if its session was used by now, or if the browser has to get a cookie."""
+        view, prepared = self._view, self._prepared
+        if view is not None and (view.accessed or (prepared is not None and prepared.adopted is not None)):
+            return self.touched()
         return self.visit
 
     def before_answer(self, what: str) -> RunningVisit[M]:
@@ -134,15 +143,15 @@ class Exchange(Generic[M]):
         if self._has_begun:
             if self.failure is not None:
                 raise self.failure
-            if kind == "http.response.body" and self.visit is not None:
-                self._refuse_changes_in_stream(self.visit, is_last=not message.get("more_body", False))
+            if kind == "http.response.body" and (visit := self._used()) is not None:
+                self._refuse_changes_in_stream(visit, is_last=not message.get("more_body", False))
             await self._send(message)
             return
         if kind not in _BEGINNINGS:
             await self._send(message)
             return
         self._has_begun = True
-        visit = self.touched() if self._view is not None and self._view.accessed else self.visit
+        visit = self._used()
         if visit is None:
             await self._send(message)
             return
@@ -151,8 +160,8 @@ class Exchange(Generic[M]):
             message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
         try:
             await self._send(message)
-        except BaseException:
-            await self._sessions.undo(visit)
+        except BaseException as exc:
+            await self._sessions.undo(visit, exc)
             raise
         visit.done()
 
@@ -237,11 +246,11 @@ class Exchange(Generic[M]):
         modes = [value for name, value in self._scope["headers"] if name == b"sec-fetch-mode"]
         return modes in ([], [b"navigate"])
 
-    async def fail(self) -> None:
-        """End what the request began, unless the visit was concluded."""
+    async def fail(self, cause: BaseException | None = None) -> None:
+        """End what the request began, unless the visit was concluded. `cause` is why it is failing."""
         if self.visit is not None and not self._has_begun:
             self._has_begun = True
-            await self._sessions.undo(self.visit)
+            await self._sessions.undo(self.visit, cause)
 
     async def end(self) -> None:
         """Refuse changes that came too late to be stored.
@@ -249,12 +258,11 @@ class Exchange(Generic[M]):
         Raises:
             ChangedTooLateError: there are some.
         """
-        if self.visit is None and self._view is not None and self._view.pending:
-            self.touched()
-        if self.visit is None:
+        visit = self._used()
+        if visit is None:
             return
         if self._has_begun:
-            self._refuse_late_changes(self.visit)
+            self._refuse_late_changes(visit)
         else:
             await self.fail()
 

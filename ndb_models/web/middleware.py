@@ -42,13 +42,20 @@ class SessionMiddleware:
         exchange = Exchange(sessions, scope, send)
         others = scope.get(SCOPE_KEY)
         if others is None:
-            scope[SCOPE_KEY] = {sessions: exchange}
+            others = scope[SCOPE_KEY] = {sessions: exchange}
         elif sessions in others:  # the middleware stands around this one too
             await self.app(scope, receive, send)
             return
         else:
             _refuse_same_name(sessions, others)
             others[sessions] = exchange
+        try:
+            await self._answer(exchange, scope, receive)
+        finally:
+            del others[sessions]  # the two hold each other, and would wait for the garbage collector
+
+    async def _answer(self, exchange: Exchange[Any], scope: Scope, receive: Receive) -> None:
+        sessions = self.sessions
         if sessions.development:
             sessions.notices.announce()
             if not exchange.is_local:
@@ -56,14 +63,14 @@ class SessionMiddleware:
                 return
         admitted = await sessions.csrf.admitted(scope, receive)
         if admitted is None:
-            await refuse(scope, send)
+            await refuse(scope, exchange.send)
             return
         if not await exchange.show_session():
             return
         try:
             await self.app(scope, exchange.listen(admitted), exchange.send)
         except BaseException as exc:
-            await exchange.fail()
+            await exchange.fail(exc)
             if exchange.is_answered and is_from(exc, exchange.failure):
                 return
             raise

@@ -22,7 +22,6 @@ class Principal:
 
 
 _PARENTHESES: Final = "write Principal(), with parentheses"
-_WRITE: Final = "write Annotated[int, Principal()], with the field's own type in place of int"
 _WHOLE: Final = "Principal() marks a whole field of the session, not a part of its type"
 _NO_USER: Final = (
     "these sessions name no user to find sessions by: mark one field with both marks,"
@@ -40,8 +39,6 @@ def principals_of(model: type[SessionModel]) -> tuple[str, ...]:
     for name, field in model.__pydantic_fields__.items():
         if Principal in field.metadata:
             raise SchemaError(model.__name__, name, _PARENTHESES)
-        if isinstance(field.default, Principal):
-            raise SchemaError(model.__name__, name, _WRITE)
         if any(map(_is_mark, _inside(field.annotation))):
             raise SchemaError(model.__name__, name, _WHOLE)
         if any(map(_is_mark, field.metadata)):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
+from ndb_models.repository import PendingSave
 from ndb_models.schema import SessionModel
 from ndb_models.web.cookies import ShownCookie
 from ndb_models.web.visit import Visit, VisitRules
@@ -18,7 +19,7 @@ _NO_FIELDS: Final[frozenset[str]] = frozenset()
 class RunningVisit(Visit[M]):
     """A visit while its request runs. Verbs that a request calls at the same time take turns."""
 
-    __slots__ = ("as_read", "headers", "max_age", "removes_old", "turn", "unsaved")
+    __slots__ = ("as_read", "headers", "max_age", "pending", "removes_old", "turn", "unsaved")
 
     def __init__(self, shown: ShownCookie, rules: VisitRules, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(shown, rules)
@@ -29,6 +30,8 @@ class RunningVisit(Visit[M]):
         self.turn: asyncio.Lock = asyncio.Lock()
         self.as_read: bytes = b""
         """The stored keys of the session when it was opened."""
+        self.pending: PendingSave | None = None
+        """The changes to save as the request ends."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
         self.unsaved: frozenset[str] | None = _NO_FIELDS

@@ -24,7 +24,7 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import split_members
 from ndb_models.repository import Repository
-from ndb_models.repository.credential_verbs import GRACE, UNSEEN
+from ndb_models.repository.credential_verbs import GRACE, UNSEEN, checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
 from ndb_models.types import Clock
@@ -40,7 +40,8 @@ M = TypeVar("M", bound=SessionModel)
 
 # A page is not worth waiting for longer. Of a client that the application makes, these are the application's.
 _CONNECT_WAIT: Final = 1.0
-_REQUEST_TIMEOUT: Final = 10.0
+_ATTEMPT_TIMEOUT: Final = 2.0
+_REQUEST_TIMEOUT: Final = 5.0
 
 # Seconds in which a store that is ready answers a probe.
 _PATIENCE: Final = 2.0
@@ -85,7 +86,12 @@ class VisitedSessions(Uncopyable, Generic[M]):
             )
         self.owns_client = isinstance(store, str)
         self.client: NdbClient = (
-            NdbClient(store, connect_wait=_CONNECT_WAIT, request_timeout=_REQUEST_TIMEOUT)
+            NdbClient(
+                store,
+                connect_wait=_CONNECT_WAIT,
+                attempt_timeout=_ATTEMPT_TIMEOUT,
+                request_timeout=_REQUEST_TIMEOUT,
+            )
             if isinstance(store, str)
             else store
         )
@@ -93,7 +99,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
         self.model: type[M] = model
         self._clock = clock
-        self._grace = grace
+        self._grace = checked_grace(grace)
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
             renew_every=checked_seconds("renew_every", renew_every),
@@ -199,7 +205,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
         except BaseException as exc:
-            await self.undo(visit)
+            await self.undo(visit, exc)
             visit.unsaved = None
             if isinstance(exc, SessionGoneError):
                 visit.lose(exc.tkn)
@@ -207,10 +213,13 @@ class VisitedSessions(Uncopyable, Generic[M]):
                 self.note_outage(exc)
             raise
 
-    async def undo(self, visit: RunningVisit[M]) -> None:
-        """End the sessions that a request began. If the caller is cancelled, that goes on in the background."""
+    async def undo(self, visit: RunningVisit[M], cause: BaseException | None = None) -> None:
+        """End the sessions that a request began.
+
+        That is waited for, unless the cause is a cancellation: it then goes on in the background.
+        """
         ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
-        if ending:
+        if ending and (cause is None or isinstance(cause, Exception)):
             await asyncio.wait(ending)
 
     def _unsaved_of_failed(self, session: M | None) -> frozenset[str] | None:
@@ -230,11 +239,11 @@ class VisitedSessions(Uncopyable, Generic[M]):
         session = visit.session
         if session is None:
             return _NO_FIELDS
-        changed = self.repo.unsaved(session)
+        pending = visit.pending = self.repo.pending(session)
         now = _stored_keys(session)
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
-        return changed
+        return _NO_FIELDS if pending is None else pending.names
 
     async def _limit(self, visit: RunningVisit[M]) -> None:
         short = visit.is_short
@@ -279,7 +288,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             _logger.warning("a cookie could not be replaced; the next request tries again: %s", exc)
 
     async def _save(self, visit: RunningVisit[M]) -> None:
-        await self.repo.save(_session(visit))
+        if visit.pending is not None:
+            await visit.pending.save()
 
     async def _end_former(self, visit: RunningVisit[M]) -> None:
         for former in visit.to_replace():

@@ -95,6 +95,7 @@ class WebSessions(UserSessions[M]):
             adopt=adopt,
             clock=clock,
         )
+        _check_options(cookie, development, save_if)
         settings = CookieSettings() if cookie is None else cookie
         self.development: bool = development
         self.cookie: CookieSettings = settings.in_development if development else settings
@@ -305,7 +306,8 @@ class WebSessions(UserSessions[M]):
         exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
         if exchange is None:
             raise InvalidArgumentError(
-                "these sessions have no middleware here: app.add_middleware(SessionMiddleware, sessions=sessions)"
+                "the request is over, or these sessions have no middleware here: app.add_middleware(SessionMiddleware,"
+                " sessions=sessions)"
             )
         return exchange
 
@@ -336,3 +338,12 @@ class WebSessions(UserSessions[M]):
         if await self.is_ready():
             return PlainTextResponse("ready")
         return PlainTextResponse("the store is away", 503, {"Retry-After": str(RETRY_AFTER)})
+
+
+def _check_options(cookie: object, development: object, save_if: object) -> None:
+    if not isinstance(cookie, (CookieSettings, type(None))):
+        raise InvalidArgumentError('cookie= is a CookieSettings: cookie=CookieSettings(name="__Host-shop")')
+    if not isinstance(development, bool):
+        raise InvalidArgumentError("development= is True or False")
+    if not callable(save_if):
+        raise InvalidArgumentError("save_if= is a function of the status of an answer: lambda status: status < 500")

@@ -25,6 +25,7 @@ M = TypeVar("M", bound=SessionModel)
 # Factories whose values are compared with. Others may return another value each time, so such fields are always shown.
 _PURE: Final = (dict, list, set, frozenset, tuple, str, int, float, bool)
 _NO_JSON: Final = "it cannot be written as JSON; store what JSON has, or declare a field of its type"
+_SIZED: Final = frozenset({dict, list, set, tuple})
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -54,12 +55,21 @@ class ViewedClass(Generic[M]):
             elif field.default_factory is None and not field.is_required():
                 self._defaults[name] = field.default
 
-    def is_at_default(self, name: str, value: Any) -> bool:
+    def is_at_default(self, name: Any, value: Any) -> bool:
         """Tell whether a field has its default value."""
         if name not in self._defaults:
             return False
         default = self._defaults[name]
-        return value is default or difference(value, default, OF_CHANGES) is None
+        if value is default:
+            return True
+        kind: type[Any] = type(value)
+        if kind is not type(default):
+            return False
+        if kind in _SCALARS:
+            return bool(value == default)
+        if kind in _SIZED and len(value) != len(default):
+            return False
+        return difference(value, default, OF_CHANGES) is None
 
     def default(self, name: str, fields: dict[str, Any]) -> Any:
         """Return the default of a field as a value of its own, beside the values of other fields."""

@@ -32,7 +32,14 @@ def test_what_a_nemesisdb_makes_of_a_text_is_read_as_the_same(model: SessionMode
     text = codec.dump(model.model_copy(deep=True)).text
     read: Any = codec.load(as_kept(text), 1)
     assert read == model
-    assert {name: type(value) for name, value in read} == {name: type(value) for name, value in model}
+    assert kinds(read) == kinds(model)
+
+
+def kinds(model: SessionModel) -> dict[str, type]:
+    """Return the types of a model's values, without what other tests had it compute and keep."""
+    return {
+        name: type(value) for name, value in model if name in {*type(model).model_fields, *(model.model_extra or {})}
+    }
 
 
 @pytest.mark.parametrize("model", TELLING_AND_KEPT, ids=names(TELLING_AND_KEPT))

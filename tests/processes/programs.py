@@ -17,8 +17,8 @@ class Outcome(NamedTuple):
     complaint: str
 
 
-async def run_program(program: str, *args: str, options: tuple[str, ...] = ()) -> Outcome:
-    """Run a program, and return how it ended. One that hangs fails the test."""
+async def run_program(program: str, *args: str, options: tuple[str, ...] = (), guard: float = GUARD) -> Outcome:
+    """Run a program, and return how it ended. One that takes longer than `guard` seconds fails the test."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *options,
@@ -29,7 +29,7 @@ async def run_program(program: str, *args: str, options: tuple[str, ...] = ()) -
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, complaint = await asyncio.wait_for(process.communicate(), GUARD)
+        output, complaint = await asyncio.wait_for(process.communicate(), guard)
     except TimeoutError:
         process.kill()
         raise

@@ -128,6 +128,10 @@ def test_the_store_of_a_client_is_told_without_secrets() -> None:
     assert "hunter2" not in repr(settings)
 
 
+def test_a_client_without_a_uri_has_a_store_that_is_not_known() -> None:
+    assert settings_of(inside(WebSessions(NdbClient(), Full)), "app")[0].store is None
+
+
 @pytest.mark.parametrize(
     "make",
     [

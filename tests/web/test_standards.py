@@ -232,6 +232,17 @@ async def test_a_session_ends_after_its_absolute_time_however_much_it_is_used(
     assert await status(browser) == 401
 
 
+async def test_a_login_restarts_both_lifetimes(world: World, clock: MovableClock) -> None:
+    browser = await world.browser(7)
+    for _ in range(2):
+        for _ in range(71):
+            clock.advance(timedelta(minutes=20))
+            assert await status(browser) == 200
+        await browser.post("/login", params={"user_id": 7})
+    clock.advance(timedelta(minutes=29))
+    assert await status(browser) == 200
+
+
 async def test_after_logging_out_the_cookie_opens_nothing(world: World) -> None:
     browser = await world.browser(7)
     before = value(browser)

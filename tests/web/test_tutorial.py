@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ndb_models.cli.main import main
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,16 +22,6 @@ PARTS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL)
 def source(name: str) -> str:
     """Return a file as the page shows it: all its parts, in their order."""
     return "\n\n".join(code for file, code in PARTS if file == name)
-
-
-def run(directory: Path, *command: str) -> tuple[int, str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("WEB_CONCURRENCY", None)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", *command],
-        cwd=directory, env=environment, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -51,12 +43,25 @@ def test_the_ten_lines_are_the_example() -> None:
 
 def test_the_shop_passes_the_tests_that_the_page_shows(shop: Path) -> None:
     plugins = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "ndb_models_pytest")
-    status, printed = run(shop, "pytest", "-q", *plugins, "test_shop.py")
-    assert status == 0, printed
-    assert f"{source('test_shop.py').count('def test_')} passed" in printed
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", *plugins, "test_shop.py"],
+        cwd=shop, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{source('test_shop.py').count('def test_')} passed" in done.stdout
 
 
-def test_the_audit_finds_nothing_broken_in_the_shop(shop: Path) -> None:
-    status, printed = run(shop, "ndb_models", "audit", "shop:app")
+def test_the_audit_finds_nothing_broken_in_the_shop(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shop)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    try:
+        status = main(["audit", "shop:app"])
+    finally:
+        sys.modules.pop("shop", None)
+    printed = capsys.readouterr().out
     assert status == 0, printed
     assert printed.startswith("app: UserSession in sqlite:///sessions.db\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -423,6 +424,29 @@ async def test_a_client_that_is_closed_ends_the_body_with_the_error(world: World
     with pytest.raises(NotConnectedError):
         await socket.ended()
     assert socket.code == 1011
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "server", "nemesisdb"])
+async def test_on_every_store_an_end_elsewhere_closes_the_socket_and_renewing_does_not(
+    kind: str, clock: MovableClock, engine: RecordingEngine, tmp_path: Path
+) -> None:
+    engine.like_nemesisdb = kind == "nemesisdb"
+    async with NdbServer(engine, ServerOptions(port=0)) as server:
+        uri = f"sqlite:///{tmp_path}/sessions.db" if kind == "sqlite" else server.uri
+        async with NdbClient.connect(uri) as client, NdbClient.connect(uri) as other:
+            world = World(client)
+            await world.log_in()
+            socket = world.open()
+            socket.say("hello")
+            await until(lambda: socket.texts)
+            await world.repo.renew(world.session)
+            clock.advance(2)
+            socket.say("still there?")
+            await until(lambda: len(socket.texts) == 2)
+            assert socket.is_open
+            await Repository(other, Visitor).delete(world.session.tkn)
+            await socket.ended(clock)
+            assert socket.code == 4401
 
 
 async def test_a_store_that_is_away_is_no_end(
