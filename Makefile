@@ -11,8 +11,8 @@ PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions environments package \
-	check format clean
+.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions \
+	environments package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
