@@ -11,8 +11,8 @@ PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo shop test coverage rest fuzz debug serve lint types mypy mypy-before pyright bench versions \
-	environments package check format clean
+.PHONY: demo shop test coverage rest fuzz debug serve cluster lint types mypy mypy-before pyright bench versions environments \
+	package check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -39,6 +39,9 @@ debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, i
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)
+
+cluster: $(READY)  ## run a Valkey cluster of six nodes on free ports until Ctrl-C, and print its URI
+	@$(BIN)/python -m tests.redis_servers
 
 lint: $(READY)  ## ruff: lint and format
 	@$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, changing, repository, sqlite, synchronous, transport, verbs, versions
+from benchmarks import calls, capacity, changing, repository, sqlite, synchronous, transport, verbs, versions, web
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -39,6 +39,7 @@ def main() -> None:
     synchronous.bench(scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
+    web.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

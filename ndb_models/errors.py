@@ -13,6 +13,8 @@
     |       |   `-- StoreVersionError              a newer version of this package wrote the store
     |       |-- StoreReadOnlyError                 the store cannot be written to
     |       |-- StoreLockedError (TimeoutError)    others kept the store locked for too long
+    |       |-- StoreUnreachableError (TimeoutError) a store elsewhere did not answer in time
+    |       |-- StoreNotReplicatedError            too few replicas confirmed a write
     |       `-- StoreFullError                     there is no room left
     |-- SessionError                               the session cannot be used like that
     |   |-- NotSavedError                          the model has no token yet
@@ -39,6 +41,8 @@
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     |-- ConflictError                              another request changed the same field meanwhile
     |-- StoredConfigError                          a stored configuration does not fit the model
+    |-- NotLoggedInError, CrossSiteError           a web request is refused: 401, 403 (in ndb_models.web, with
+    |                                              LoginTooOldError and others, each below the error that it is)
     |
     |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
     |-- UnknownSessionError                        a store has no session of this token (stores.contract)
@@ -46,6 +50,7 @@
     |-- RefusedError                               the parser or a handler refuses a request (engine.requests)
     |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
     |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
+    |-- RequestLostError, ServerRefusedError       a Redis gives no reply, or cannot be used (stores.redis)
     |-- MissingSetError                            a set of index entries has ended (index.catalogue)
     `-- BackupStoppedError                         the caller stopped a backup (stores.sqlite.backup)
 
@@ -288,13 +293,16 @@ class StoredConfigError(NdbError):
 class StoreError(UnavailableError):
     """A store could not be opened, or failed a request. The cause says more.
 
-    The failed request has changed no data, and acknowledged writes stay. Attributes: `store`, its place; `reason`.
+    Acknowledged writes stay. Attributes: `store`, its place; `reason`; `maybe_done`. The failed request has changed no
+    data if `maybe_done` is False, as it always is for a store in a file. If it is True, the request may have been
+    carried out.
     """
 
-    def __init__(self, store: str, reason: str) -> None:
+    def __init__(self, store: str, reason: str, maybe_done: bool = False) -> None:
         self.store = store
         self.reason = reason
-        super().__init__(f"{store}: {reason}")
+        self.maybe_done = maybe_done
+        super().__init__(f"{store}: {reason}" + ("; it may or may not have been carried out" if maybe_done else ""))
 
 
 class StoreFormatError(StoreError):
@@ -318,6 +326,24 @@ class StoreReadOnlyError(StoreError):
 
 class StoreLockedError(StoreError, TimeoutError):
     """Others kept the store locked for longer than the limit. Trying again is safe."""
+
+
+class StoreUnreachableError(StoreError, TimeoutError):
+    """A store elsewhere did not answer in time, or the connection to it was lost at a write that cannot be repeated."""
+
+
+class StoreNotReplicatedError(StoreError):
+    """A write was carried out, and too few replicas confirmed it in time: a failover may lose it.
+
+    `maybe_done` is True. Attributes: `confirmed`, the number of replicas that did; `wanted`; those of `StoreError`.
+    """
+
+    def __init__(self, store: str, name: str, confirmed: int, wanted: int) -> None:
+        self.confirmed = confirmed
+        self.wanted = wanted
+        super().__init__(
+            store, f"{confirmed} of {wanted} replicas confirmed {name} in time: a failover may lose it", maybe_done=True
+        )
 
 
 class StoreFullError(StoreError):

@@ -11,6 +11,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -20,7 +21,12 @@ from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.opening import open_store
 from tests.nemesisdb import NemesisDbEngine
+from tests.redis_uris import IS_COMPLETE, KINDS, redis_uri, started_by
+
+if TYPE_CHECKING:
+    from tests.redis_servers import Shared
 
 # How long an example takes says more of the machine, and of what else runs on it, than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -37,19 +43,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # How the parameters of fixtures name the other ways to reach an engine, and variants of the store in memory.
-_OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared memory"})
+_OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared memory", "redis"})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--memory-only"):
-        return
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
-        (left_out if _OTHER_WAYS.intersection(parameters) else kept).append(item)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    memory_only = config.getoption("--memory-only")
+    left_out = {item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))}
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_another_way(item: pytest.Item) -> bool:
+    parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
+    return not _OTHER_WAYS.isdisjoint(parameters)
+
+
+def _takes_too_long(item: pytest.Item) -> bool:
+    """Tell whether a test is slow by itself, and even slower on a Redis, which has been seen to answer as others do."""
+    return not IS_COMPLETE and len([*item.iter_markers("slow")]) > 1
 
 
 def pytest_collection_finish() -> None:
@@ -73,6 +84,13 @@ class _OnUvloop:
         return {"uvloop": importlib.import_module("uvloop").new_event_loop}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def redis_on_demand(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let tests ask for `redis_uri`; the first that does starts the servers."""
+    with started_by(lambda: request.getfixturevalue("redis_servers")):
+        yield
+
+
 class VirtualClock:
     """A clock that stands still until it is moved."""
 
@@ -89,6 +107,17 @@ class VirtualClock:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture(scope="session")
+def redis_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """The Redis and Valkey servers that all tests of a run share, in all its processes."""
+    pytest.importorskip("hiredis")
+    from tests.redis_servers import shared_servers
+
+    folder = tmp_path_factory.getbasetemp()
+    with shared_servers(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as shared:
+        yield shared
 
 
 @pytest.fixture
@@ -114,9 +143,27 @@ async def nemesisdb_client(nemesisdb: NdbServer) -> AsyncIterator[NdbClient]:
         yield client
 
 
-@pytest.fixture(params=["memory", "sqlite", "server"])
+@pytest.fixture
+async def server_on_redis(tmp_path: Path) -> AsyncIterator[NdbServer]:
+    """A server like `server`, on a cluster of Valkeys."""
+    engine = Engine(await open_store(redis_uri("cluster")), persist_path=tmp_path)
+    async with NdbServer(engine, ServerOptions(port=0, max_payload=8192)) as server:
+        yield server
+
+
+_ON_REDIS = [pytest.param("redis", marks=pytest.mark.slow)]
+if IS_COMPLETE:
+    _ON_REDIS += [pytest.param(f"redis, {kind}", marks=pytest.mark.slow) for kind in (*KINDS[1:], "served")]
+
+
+@pytest.fixture(params=["memory", "sqlite", "server", *_ON_REDIS])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Each way to reach an empty engine."""
+    if request.param.startswith("redis"):
+        kind = request.param.removeprefix("redis").removeprefix(", ")
+        if kind != "served":
+            return f"{redis_uri(kind or 'valkey')}&persist_path={tmp_path}"
+        return str(request.getfixturevalue("server_on_redis").uri)
     if request.param == "memory":
         return f"memory://?persist_path={tmp_path}"
     if request.param == "sqlite":

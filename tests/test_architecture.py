@@ -38,9 +38,11 @@ ARROWS: Final = {
 }
 # The modules of a part that may import another, where not all of it may.
 ALONE: Final = {
-    ("client", "engine"): {"client.embedded", "client.in_process"},
-    ("client", "stores"): {"client.embedded", "client.in_process"},
+    ("client", "engine"): {"client.elsewhere", "client.embedded", "client.in_process"},
+    ("client", "stores"): {"client.elsewhere", "client.embedded", "client.in_process"},
     ("stores.sqlite", "stores.memory"): set[str](),
+    ("stores.redis", "stores.memory"): set[str](),
+    ("stores.redis", "stores.sqlite"): set[str](),
     ("stores.memory", "stores.sqlite"): set[str](),
     ("stores.contract", "stores"): set[str](),
 }
@@ -52,7 +54,9 @@ REAL_TIME: Final = frozenset({"server", "cli", "stores.sqlite.extensions", "stor
 MAX_MODULE_LINES: Final = 350
 MAX_BODY_LINES: Final = 50
 
-CONTRACTS: Final = frozenset({"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Transport", "Verbs"})
+CONTRACTS: Final = frozenset(
+    {"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Topology", "Transport", "Verbs"}
+)
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Documented: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

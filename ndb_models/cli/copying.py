@@ -24,7 +24,7 @@ def add_copy_command(commands: Any) -> None:
     copying = commands.add_parser(
         "copy",
         help="copy keys and sessions from one place to another",
-        description="Copies keys and sessions. Places are sqlite:///PATH, snapshot:///DIR?sessions=NAME&keys=OTHER"
+        description="Copies keys and sessions. Places are sqlite:///PATH, redis://HOST, snapshot:///DIR?sessions=NAME&keys=OTHER"
         " (data sets in NemesisDB's format), and, for keys to be copied to, ws://HOST:PORT/. What is there already is"
         " left alone: run it again to go on with what was cut short. Sessions keep their tokens; their timers start"
         " afresh. The bearer token of a server that is copied to is in NDB_TOKEN, NDB_ADMIN_TOKEN or --token-file.",

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self, Unpack, overload
 
 from ndb_models import forks
+from ndb_models.client.elsewhere import check_elsewhere, open_elsewhere
 from ndb_models.client.first_use import FirstUse
 from ndb_models.client.in_process import open_memory
 from ndb_models.client.keys import KeyCommands
@@ -18,7 +19,7 @@ from ndb_models.client.options import OptionArguments, Options
 from ndb_models.client.peer import PeerCommands
 from ndb_models.client.sessions import SessionCommands
 from ndb_models.client.transport import Transport
-from ndb_models.client.uri import EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
+from ndb_models.client.uri import ElsewhereUri, EmbeddedUri, MemoryUri, Uri, WebSocketUri, parse_uri
 from ndb_models.client.websocket import WebSocketTransport
 from ndb_models.errors import ConnectError, InvalidArgumentError
 from ndb_models.uncopyable import Uncopyable
@@ -318,6 +319,8 @@ def _checked_target(uri: str, options: Options) -> Uri:
         from ndb_models.client.embedded import check_embedded  # some Pythons have no sqlite3
 
         check_embedded(target.text)
+    if isinstance(target, ElsewhereUri):
+        check_elsewhere(target.text)
     return target
 
 
@@ -329,6 +332,8 @@ async def _opened(target: Uri, options: Options, *, waits: bool = False) -> Tran
         from ndb_models.client.embedded import open_embedded  # some Pythons have no sqlite3
 
         return await open_embedded(target.text)
+    if isinstance(target, ElsewhereUri):
+        return await open_elsewhere(target.text)
     if waits and options.reconnect:
         return WebSocketTransport(target, options)
     return await WebSocketTransport.open(target, options)

@@ -6,20 +6,15 @@ client to close also closes the engine. A forked process does not share the engi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-from ndb_models.client.in_process import InProcessTransport
+from ndb_models.client.in_process import WaitingTransport
 from ndb_models.engine import Engine
 from ndb_models.engine.context import IN_PROCESS
 from ndb_models.errors import ConnectError, StoreError
-from ndb_models.protocol.exchange import Exchange, orphaned
-from ndb_models.protocol.prepared import Prepared
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.stores.sqlite.options import SqliteUri, parse_sqlite_uri
 
@@ -56,33 +51,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_parent)
 
 
-class EmbeddedTransport(InProcessTransport):
-    """Hands frames to an engine that others may share."""
+class EmbeddedTransport(WaitingTransport):
+    """Hands requests to an engine that others may share."""
 
     def __init__(self, shared: _Shared) -> None:
         super().__init__(shared.engine)
-        self.perform: Callable[[Prepared], dict[str, Any] | Awaitable[dict[str, Any]]] = self._perform
         self._shared: _Shared | None = shared
-
-    async def request(self, exchange: Exchange) -> bytes:
-        """See `Transport.request`. Raises `StoreError` if the store fails."""
-        if exchange.on_orphan is None:
-            return await self._engine.handle(exchange.frame)
-        answering = asyncio.ensure_future(self._engine.handle(exchange.frame))
-        try:
-            return await asyncio.shield(answering)
-        except asyncio.CancelledError:
-            answering.add_done_callback(lambda done: _orphan(exchange, done))
-            raise
-
-    def _perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
-        """Work as `Transport.perform`. Raises `StoreError` if the store fails."""
-        if prepared.on_orphan is None:
-            return self._engine.perform(prepared)
-        return self._perform_as_frame(prepared)
-
-    async def _perform_as_frame(self, prepared: Prepared) -> dict[str, Any]:
-        return prepared.read(await self.request(prepared.to_frame()))
 
     def refuse_fork(self) -> None:
         """Return: the store refuses requests of a forked process itself."""
@@ -99,11 +73,6 @@ class EmbeddedTransport(InProcessTransport):
         if shared is not None and _let_go(shared):
             shared.store.leave()
         return shared is not None and not shared.store.is_inherited
-
-
-def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        orphaned(exchange, done.result())
 
 
 def check_embedded(text: str) -> None:

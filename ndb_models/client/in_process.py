@@ -1,12 +1,13 @@
-"""The transport to an engine in this process, without sockets or copies. The one place that joins client and engine."""
+"""The transports to an engine in this process, without frames or copies. The place that joins client and engine."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ndb_models import forks
 from ndb_models.client.transport import Transport
@@ -14,7 +15,7 @@ from ndb_models.client.uri import MemoryUri
 from ndb_models.engine import Engine
 from ndb_models.engine.context import IN_PROCESS, Body
 from ndb_models.errors import ConnectError, InvalidArgumentError
-from ndb_models.protocol.exchange import Exchange
+from ndb_models.protocol.exchange import Exchange, orphaned
 from ndb_models.protocol.prepared import Prepared
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.shared import SharedMemoryStore
@@ -59,6 +60,39 @@ class InProcessTransport(Uncopyable, Transport):
 
     def abandon(self) -> bool:
         return False
+
+
+class WaitingTransport(InProcessTransport):
+    """Hands requests to an engine whose store is waited for: a caller may be cancelled meanwhile."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.perform: Callable[[Prepared], dict[str, Any] | Awaitable[dict[str, Any]]] = self._perform
+
+    async def request(self, exchange: Exchange) -> bytes:
+        """See `Transport.request`. Raises `StoreError` if the store fails."""
+        if exchange.on_orphan is None:
+            return await self._engine.handle(exchange.frame)
+        answering = asyncio.ensure_future(self._engine.handle(exchange.frame))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            answering.add_done_callback(lambda done: _orphan(exchange, done))
+            raise
+
+    def _perform(self, prepared: Prepared) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Work as `Transport.perform`. Raises `StoreError` if the store fails."""
+        if prepared.on_orphan is None:
+            return self._engine.perform(prepared)
+        return self._perform_as_frame(prepared)
+
+    async def _perform_as_frame(self, prepared: Prepared) -> dict[str, Any]:
+        return prepared.read(await self.request(prepared.to_frame()))
+
+
+def _orphan(exchange: Exchange, done: asyncio.Future[bytes]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        orphaned(exchange, done.result())
 
 
 def open_memory(uri: MemoryUri) -> InProcessTransport:

@@ -58,6 +58,14 @@ class EmbeddedUri:
     shown: str
 
 
+@dataclass(frozen=True, slots=True)
+class ElsewhereUri:
+    """`redis://HOST/DATABASE` and the like: an engine in this process that stores there. The store parses the rest."""
+
+    text: str = field(repr=False)
+    shown: str
+
+
 # An address in this form holds no credentials, so an error may show it.
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?")
 _INSTEAD: Final = {
@@ -82,10 +90,14 @@ def _advice(text: str, scheme: str) -> str:
         address = text.rstrip("/")
         return f"the URI has no scheme; try 'ws://{address}{'' if ':' in address else ':1987'}/'"
     said = f"the URI's scheme is {scheme!r}" if scheme and "://" in text else "the URI has no scheme"
-    return f"{said}; try 'memory://', 'sqlite:///sessions.db', 'ws://127.0.0.1:1987/' or 'wss://...'"
+    return f"{said}; try 'memory://', 'sqlite:///sessions.db', 'redis://127.0.0.1:6379', 'ws://127.0.0.1:1987/' or 'wss://...'"
 
 
-Uri: TypeAlias = MemoryUri | WebSocketUri | EmbeddedUri
+Uri: TypeAlias = MemoryUri | WebSocketUri | EmbeddedUri | ElsewhereUri
+
+_OF_REDIS: Final = re.compile(
+    r"((?:redis|valkey)s?(?:\+cluster)?://)(?:[^/?#]*@)?([^/?#@]*(?:/[^?#]*)?)", re.IGNORECASE
+)
 
 
 def parse_uri(text: str) -> Uri:
@@ -101,6 +113,9 @@ def parse_uri(text: str) -> Uri:
         raise InvalidArgumentError("the URI is empty; try 'memory://' or 'ws://127.0.0.1:1987/'")
     try:
         text.encode()  # raises for half a surrogate pair
+        of_redis = _OF_REDIS.match(text)
+        if of_redis is not None:  # it may name several hosts, which `urlsplit` takes for a wrong port
+            return ElsewhereUri(text, of_redis[1].lower() + of_redis[2])
         parts = urlsplit(text)
         port = parts.port
     except ValueError:

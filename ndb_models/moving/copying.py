@@ -14,11 +14,13 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.moving.places import Kinds, Source, Target
 from ndb_models.moving.servers import ServerPlace
 from ndb_models.moving.snapshots import SnapshotPlace, open_snapshots
-from ndb_models.moving.stores import StorePlace, open_sqlite
+from ndb_models.moving.stores import StorePlace, open_redis, open_sqlite
 from ndb_models.raising import naming
+from ndb_models.stores.redis.options import SCHEMES
 
 _PLACES: Final = (
-    "'sqlite:///PATH', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to, 'ws://...'"
+    "'sqlite:///PATH', 'redis://HOST', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to,"
+    " 'ws://...'"
 )
 
 
@@ -128,6 +130,8 @@ async def _open_place(uri: str, *, is_source: bool) -> StorePlace | SnapshotPlac
         raise InvalidArgumentError(f"a URI is malformed; places are {_PLACES}") from None
     if scheme == "sqlite":
         return await open_sqlite(uri, is_source=is_source)
+    if scheme in SCHEMES:
+        return await open_redis(uri)
     if scheme == "snapshot":
         return open_snapshots(uri)
     way = "from" if is_source else "to"

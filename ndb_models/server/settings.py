@@ -47,7 +47,7 @@ class Settings(ServerOptions):
         sources: the flag, the variable or the key in the file that each setting comes from, by the name of its field.
     """
 
-    store: str = text(IN_MEMORY, "where the data lives: memory:// or sqlite:///PATH", _store, "URI")
+    store: str = text(IN_MEMORY, "where the data lives: memory://, sqlite:///PATH or redis://HOST", _store, "URI")
     persist_path: Path | None = directory("directory for KV_SAVE, KV_LOAD, SH_SAVE and SH_LOAD", key="persist.path")
     load_names: tuple[str, ...] = text(
         (), "load this data set, of keys or of sessions, before being ready", _data_set, "NAME", many=True

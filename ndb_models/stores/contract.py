@@ -280,15 +280,19 @@ class Store(AwaitedVerbs):
 
     @abstractmethod
     async def end_all(self) -> int:
-        """End all sessions; return how many there were."""
+        """End all sessions; return how many there were. In a store elsewhere, others may create sessions meanwhile."""
 
     @abstractmethod
     async def totals(self) -> tuple[int, int]:
-        """Return the number of sessions, and the number of all their keys."""
+        """Return the number of sessions, and the number of all their keys, as of the moment of `export`."""
 
     @abstractmethod
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
-        """Return all sessions, or the existing ones among `tokens`, each once, as of one moment."""
+        """Return all sessions, or the existing ones among `tokens`, each once, as of one moment.
+
+        A store elsewhere returns each session as of a moment of its own. Then it returns each session once that lives
+        all the time, and any of those that are created or end meanwhile.
+        """
 
     @abstractmethod
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
@@ -308,7 +312,7 @@ class Store(AwaitedVerbs):
     async def read_all(
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
     ) -> T:
-        """Have `consume` read all sessions, or the existing ones among `tokens`, each once, as of one moment.
+        """Have `consume` read all sessions, or the existing ones among `tokens`, as of the moment of `export`.
 
         `consume` is called in a thread, with an iterator that reads from the store as it advances: the sessions need
         not all fit in memory. Return the result of `consume`, and let its errors through. A store may call it again if

@@ -60,7 +60,7 @@ class TokenOrder:
         # When the latest page was read, on the store's clock.
         self._used = 0.0
 
-    def sorting(self, read: Callable[[], list[SessionToken]]) -> Work[array[int]]:
+    def sorting(self, read: Callable[[], list[SessionToken] | array[int]]) -> Work[array[int]]:
         """Sort the tokens of all sessions, which are read in the first turn."""
         self._begun += 1
         number = self._begun

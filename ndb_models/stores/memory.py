@@ -16,9 +16,10 @@ from ndb_models.clocks import monotonic_clock
 from ndb_models.stores.contract import SessionPage, SessionRecord, Statistics, Store, Verbs
 from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.freeing import freeing
+from ndb_models.stores.handing_over import hand_over
 from ndb_models.stores.listing import TokenOrder, reading_page
 from ndb_models.stores.memory_verbs import MemoryVerbs
-from ndb_models.stores.moment import hand_over, next_batch
+from ndb_models.stores.moment import next_batch
 from ndb_models.stores.occupancy import NO_LIMITS, StoreLimits
 from ndb_models.stores.session_table import StoredSession
 from ndb_models.turns import Turns, Work, in_turns
@@ -105,7 +106,8 @@ class MemoryStore(Uncopyable, Store):
         self, consume: Callable[[Iterable[SessionRecord]], T], tokens: Sequence[SessionToken] | None = None
     ) -> T:
         async with self._table.reading(self._guard, tokens) as moment:
-            return await hand_over(moment.batches(), Turns(guard=self._guard), consume)
+            batches, turns = moment.batches(), Turns(guard=self._guard)
+            return await hand_over(lambda: turns.do(next_batch(batches)), consume)
 
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
         turns, order = Turns(guard=self._guard), self._order

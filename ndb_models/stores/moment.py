@@ -6,24 +6,16 @@ A session's keys are never changed, only replaced, so that a note need not copy 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from queue import SimpleQueue
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Protocol
 
-from ndb_models.errors import NdbError
 from ndb_models.stores.contract import ExpirySettings, SessionRecord
 from ndb_models.stores.expiry import expiry_state
 from ndb_models.stores.kept_keys import Kept
-from ndb_models.turns import Turns, Work
+from ndb_models.turns import Work
 from ndb_models.types import SessionToken
 
-T = TypeVar("T")
-
 _TOGETHER: Final = 256
-# The most batches that wait for a slower consumer.
-_AHEAD: Final = 4
 
 
 class KeptSession(Protocol):
@@ -85,47 +77,3 @@ def next_batch(batches: Iterator[list[SessionRecord] | None]) -> Work[list[Sessi
             return batch
         yield
     return None
-
-
-class _CutOffError(NdbError):
-    """The loop has stopped handing records over: the consumer did not get them all."""
-
-
-async def hand_over(
-    batches: Iterator[list[SessionRecord] | None], turns: Turns, consume: Callable[[Iterable[SessionRecord]], T]
-) -> T:
-    """Have records consumed in a thread while they are read in turns; return the consumer's result.
-
-    On cancellation the consumer's iterator raises, so that the consumer cannot take a part for the whole.
-    """
-    loop = asyncio.get_running_loop()
-    queue: SimpleQueue[list[SessionRecord] | BaseException | None] = SimpleQueue()
-    room = asyncio.Semaphore(_AHEAD)
-
-    def records() -> Iterator[SessionRecord]:
-        while (batch := queue.get()) is not None:
-            if isinstance(batch, BaseException):
-                raise batch
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(room.release)
-            yield from batch
-
-    def consume_all() -> T:
-        stream = records()
-        try:
-            return consume(stream)
-        finally:
-            with contextlib.suppress(_CutOffError):  # a consumer that stopped early must not block the loop
-                for _ in stream:
-                    pass
-
-    consumed = asyncio.ensure_future(asyncio.to_thread(consume_all))
-    try:
-        while batch := await turns.do(next_batch(batches)):
-            await room.acquire()
-            queue.put(batch)
-    except BaseException:
-        queue.put(_CutOffError())
-        raise
-    queue.put(None)
-    return await consumed

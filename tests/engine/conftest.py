@@ -11,7 +11,7 @@ from ndb_models.engine import Engine
 from ndb_models.stores.memory import MemoryStore
 from tests.conftest import VirtualClock
 from tests.engine.asking import Asker
-from tests.stores.conftest import STORES
+from tests.stores.conftest import STORES, also_slowly
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ask(clock: VirtualClock, persist_path: Path) -> Asker:
     return Asker(Engine(MemoryStore(clock=clock), persist_path=persist_path))
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=also_slowly(STORES))
 async def ask_any(
     request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock, persist_path: Path
 ) -> AsyncIterator[Asker]:

@@ -18,6 +18,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, SessionRecord
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.sqlite import SqliteStore
+from tests.redis_uris import redis_uri
 
 KEYS = {"a": b"1e3", "\u00e9": b'[1 ,\t"2"]', **{f"key{number}": b"%d" % number for number in range(600)}}
 SESSIONS = {
@@ -71,6 +72,23 @@ async def test_a_file_is_copied_to_a_file(source: str, tmp_path: Path) -> None:
     assert len(reports) > 4
     assert reports == sorted(reports)
     assert reports[-1] == (len(KEYS), len(SESSIONS))
+
+
+@pytest.mark.parametrize("kind", ["valkey", pytest.param("cluster", marks=pytest.mark.slow)])
+async def test_from_a_file_to_redis_and_back_nothing_changes(source: str, tmp_path: Path, kind: str) -> None:
+    redis, target = redis_uri(kind), f"sqlite:///{tmp_path / 'target.db'}"
+
+    def stop(copied: Copied) -> None:
+        if copied.sessions:
+            raise KeyError
+
+    for one, other in ((source, redis), (redis, target)):
+        with pytest.raises(KeyError):
+            await copy(one, other, report=stop)
+        copied = await copy(one, other, report=nothing)
+        assert 0 < copied.sessions < len(SESSIONS)
+        assert copied.sessions + copied.found == len(SESSIONS) + len(KEYS)
+    assert await content(target) == (KEYS, SESSIONS)
 
 
 async def test_what_was_cut_short_is_gone_on_with(source: str, tmp_path: Path) -> None:
@@ -201,6 +219,8 @@ class TestServers:
 
 WRONG: dict[str, tuple[str, str, str]] = {
     "no file there": ("sqlite:///{0}/missing.db", "sqlite:///{0}/target.db", "there is no file"),
+    "a wrong Redis": ("redis://", "sqlite:///{0}/target.db", "names no host"),
+    "a persist path on a Redis": ("{1}", "redis://127.0.0.1?persist_path={0}", "persist_path means nothing"),
     "memory": ("memory://", "sqlite:///{0}/target.db", "places are"),
     "to memory": ("{1}", "memory://", "places are"),
     "no scheme": ("source.db", "sqlite:///{0}/target.db", "places are"),

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from tests.stores.conftest import STORES, OpenStore
+from tests.stores.conftest import STORES, OpenStore, also_slowly
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("transcripts.jsonl").read_text("utf-8").splitlines()]
 
@@ -120,7 +120,7 @@ async def test_the_server_gives_the_recorded_answers_over_a_websocket(case: dict
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not is_about_frames(case)], ids=named)
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", also_slowly(STORES))
 async def test_the_engine_gives_the_recorded_answers_in_process(
     case: dict[str, Any], store: str, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import VirtualClock
 from tests.repository.models import User
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
-from tests.stores.conftest import STORES
+from tests.stores.conftest import STORES, also_slowly
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def watched(timed: NdbClient, clock: VirtualClock) -> Repository[User]:
     return Repository(timed, User, clock=clock)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=also_slowly(STORES))
 async def on_store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[NdbClient]:
     """A client of an engine on each store, on the test's clock."""
     async with STORES[request.param](tmp_path, clock) as store:

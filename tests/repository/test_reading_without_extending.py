@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ Rotated = declared(Expiry(idle=60), version=2)
 
 
 async def left(client: NdbClient, tkn: int) -> int:
+    await asyncio.sleep(0)  # what is not waited for is under way
     expiry = await timer(client, tkn)
     assert expiry is not None
     return int(expiry["remaining"])

@@ -8,6 +8,7 @@ import pytest
 
 from ndb_models.stores.contract import SHARED
 from ndb_models.stores.sqlite import SqliteStore
+from tests.redis_uris import redis_uri
 from tests.server.plain_client import ask, plain
 from tests.server.test_command_line import run, serving, stop
 
@@ -39,6 +40,23 @@ async def test_two_servers_may_stand_on_one_file(tmp_path: Path) -> None:
         assert (await ask(first, "SH_GET", tkn=tkn, keys=["a"]))["keys"] == {"a": 1}
         assert (await ask(first, "SH_END", tkn=tkn))["st"] == 1
         assert (await ask(second, "SH_GET", tkn=tkn, keys=["a"]))["st"] == 100
+
+
+async def test_servers_stand_in_front_of_one_redis_and_show_no_password() -> None:
+    uri = redis_uri()
+    async with serving("--store", uri) as (process, one), serving("--store", uri) as (_, other):
+        async with plain(one) as first, plain(other) as second:
+            tkn = (await ask(first, "SH_NEW", expiry={"duration": 3600}))["tkn"]
+            await ask(second, "SH_SET", tkn=tkn, keys={"a": 1})
+        process.kill()
+        await process.wait()
+        async with plain(other) as second:
+            assert (await ask(second, "SH_GET", tkn=tkn, keys=["a"]))["keys"] == {"a": 1}
+            assert (await ask(second, "SH_INFO_ALL"))["totalSessions"] == 1
+    status, _, errors = await run("serve", "--port", "0", "--store", "redis://someone:sesame@127.0.0.1:1")
+    assert status == 1
+    assert errors.startswith("ndb-models: redis://127.0.0.1:1: ")
+    assert "sesame" not in errors
 
 
 async def test_a_store_that_cannot_be_opened_is_status_1_with_one_line(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -16,10 +16,13 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.contract import NEVER, SHARED, Scope, Store
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
+from ndb_models.stores.redis.options import parse_redis_uri
+from ndb_models.stores.redis.store import RedisStore
 from ndb_models.stores.shared import SharedMemoryStore
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.types import Clock
 from tests.conftest import VirtualClock
+from tests.redis_uris import IS_COMPLETE, KINDS, redis_uri
 from tests.stores.served import ServedStore
 
 OpenStore: TypeAlias = Callable[[Path, Clock], AbstractAsyncContextManager[Store]]
@@ -55,12 +58,25 @@ async def open_shared_memory(_directory: Path, clock: Clock) -> AsyncIterator[St
     await store.aclose()
 
 
+def on_redis(kind: str) -> OpenStore:
+    """Open a store on a kind of server."""
+
+    @asynccontextmanager
+    async def open_redis(_directory: Path, clock: Clock) -> AsyncIterator[Store]:
+        async with RedisStore(parse_redis_uri(redis_uri(kind)), clock=clock) as store:
+            yield store
+
+    return open_redis
+
+
 # A store that is new to the package gets a line here, and with it the whole suite.
 STORES: dict[str, OpenStore] = {
     "memory": open_memory,
     "bounded memory": open_bounded_memory,
     "shared memory": open_shared_memory,
     "sqlite": open_sqlite,
+    "redis": on_redis("valkey"),
+    **{f"redis, {kind}": on_redis(kind) for kind in KINDS[1:] if IS_COMPLETE},
 }
 
 
@@ -82,8 +98,15 @@ def served(open_store: OpenStore) -> OpenStore:
 
 LARGE = 4 * 1024 * 1024
 
-WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(STORES[name]) for name in ("memory", "sqlite")}}
+_SERVED = ("memory", "sqlite", *(name for name in STORES if "redis" in name and IS_COMPLETE))
+
+WAYS: dict[str, OpenStore] = {**STORES, **{f"{name}, served": served(STORES[name]) for name in _SERVED}}
 """Each store in this process, and one of each sort (that answers at once, that is waited for) through the server."""
+
+
+def also_slowly(names: Iterable[str]) -> list[Any]:
+    """Return parameters of these names: tests on a Redis are slow tests, but for the contract's own."""
+    return [pytest.param(name, marks=pytest.mark.slow if "redis" in name else ()) for name in names]
 
 
 @pytest.fixture(params=WAYS)

@@ -18,12 +18,12 @@ from ndb_models.stores.sqlite.backup import BackupStoppedError, copy_file
 from ndb_models.stores.sqlite.options import parse_sqlite_uri
 from ndb_models.stores.sqlite.schema import prepare
 from tests.conftest import VirtualClock
-from tests.stores.conftest import STORES, TOKEN
+from tests.stores.conftest import STORES, TOKEN, also_slowly
 
 HOUR = ExpirySettings(3600, delete_session=True, extend_on_get=True)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=also_slowly(STORES))
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Store]:
     async with STORES[request.param](tmp_path, clock) as store:
         yield store

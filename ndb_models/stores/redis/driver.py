@@ -1,0 +1,337 @@
+"""Runs scripts and commands on Redis or Valkey: a single server, or the masters of a cluster.
+
+Each request has a deadline, and any number of attempts until then. A command that may have been carried out is repeated
+only if that is safe. While a connection is missing, requests wait for it, or for a cluster to choose another master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+import hiredis
+
+from ndb_models import forks
+from ndb_models.errors import StoreError, StoreNotReplicatedError, StoreUnreachableError
+from ndb_models.stores.redis.confirmed_writes import NotReplicatedError
+from ndb_models.stores.redis.connection import RequestLostError
+from ndb_models.stores.redis.health import warn_of_losses
+from ndb_models.stores.redis.lanes import Lane, Link, pause_before
+from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, reason_of
+from ndb_models.stores.redis.options import RedisUri
+from ndb_models.stores.redis.packing import packed
+from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
+from ndb_models.stores.redis.requests import RedisRequest
+from ndb_models.stores.redis.script import Script
+from ndb_models.stores.redis.slot_map import Address, moved_to
+from ndb_models.stores.redis.topology import Cluster, Server, SingleServer, Topology
+from ndb_models.uncopyable import Uncopyable
+
+_ASKING: Final = packed("ASKING")
+_NOT_OPEN: Final = "the store is not open: it was closed, or never opened"
+_INHERITED: Final = "it was opened before this process was forked: open it anew in this process"
+# Redirections that are followed at once. More of them, and the servers are still agreeing.
+_REDIRECTIONS: Final = 3
+
+
+class Node:
+    """A master of a cluster, or the only server.
+
+    Attributes:
+        name: its address.
+        slots: the ranges of slots that it has, each with its last one.
+    """
+
+    def __init__(self, driver: Driver, server: Server, slots: Sequence[tuple[int, int]]) -> None:
+        self.name: str = server.address.shown
+        self.slots: Sequence[tuple[int, int]] = slots
+        self._driver = driver
+        self._server = server
+
+    async def run(self, script: Script, args: Sequence[bytes]) -> Any:
+        """Run a script without keys on this node. Raises as `Driver.run`."""
+        return await self._driver.run(script, b"", (), args, node=self)
+
+    async def command(self, *parts: bytes) -> Any:
+        """Carry out a command on this node that does no harm if it is carried out twice. Raises as `Driver.run`."""
+        return await self._driver.command(*parts, node=self, idempotent=True, writes=False)
+
+    @property
+    def server(self) -> Server:
+        """The server with its connections."""
+        return self._server
+
+
+class Driver(Uncopyable):
+    """Runs scripts and commands. It belongs to the event loop in which it is opened.
+
+    Args:
+        uri: the servers, and how requests wait.
+        tls: the context for `rediss://`; None for one that trusts the certificates of the system, or of `tls_ca`.
+    """
+
+    INSTEAD = "open a store where it is needed"
+
+    def __init__(self, uri: RedisUri, *, tls: ssl.SSLContext | None = None) -> None:
+        self._uri = uri
+        self._tls = tls
+        self._timeout = uri.options.timeout
+        self._forks = forks.count
+        self._topology: Topology | None = None
+
+    async def open(self) -> None:
+        """Connect to the server, or to the cluster's masters, and warn of settings that lose sessions.
+
+        Raises:
+            StoreError: no server can be used, or the server is part of a cluster and the URI names a single one, or the
+                reverse. Nothing is tried twice: the one who opens the store sees at once what is wrong.
+        """
+        uri = self._uri
+        self._loop = asyncio.get_running_loop()
+        opener = Opener(uri, (self._tls or self._default_tls()) if uri.tls else None)
+        if uri.is_cluster:
+            self._topology = cluster = Cluster(opener)
+            if reasons := await cluster.look():
+                raise StoreUnreachableError(uri.shown, "; ".join(dict.fromkeys(reasons)))
+        else:
+            self._topology = SingleServer(opener)
+            try:
+                connection, _ = await opener.open(Address(*uri.addresses[0]), ignored)
+            except LOST as exc:
+                raise StoreUnreachableError(uri.shown, reason_of(exc)) from exc
+            connection.drop("the store makes its own")
+            if b"cluster_enabled:1" in await self.command(b"INFO", b"cluster", writes=False):
+                raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
+        await warn_of_losses(uri.shown, await self.masters())
+
+    def _default_tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._uri.options.tls_ca)
+        except OSError as exc:
+            raise StoreError(self._uri.shown, "the file of tls_ca cannot be read as certificates") from exc
+
+    def run(
+        self,
+        script: Script,
+        slot_key: bytes,
+        keys: Sequence[bytes],
+        args: Sequence[bytes],
+        *,
+        note: bytes | None = None,
+        node: Node | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run a script on the master of a key; return its reply, with strings as bytes.
+
+        If the caller is cancelled, the script may still be run.
+
+        Args:
+            script: the script. It is repeated after a lost connection only if it is idempotent, or was not sent.
+            slot_key: a key in the slot of all `keys`.
+            keys: the keys of the script.
+            args: its arguments.
+            note: one more key of the script, where it notes its answer for a second run. It is left out where a slot
+                is on its way to another server, since a server then takes no script of two keys if one is missing. The
+                script then is not repeated.
+            node: the only one that may run it; None for the master of `slot_key`.
+
+        Raises:
+            StoreUnreachableError: no reply by the deadline, or a lost connection, if the script must not be repeated.
+            StoreNotReplicatedError: it was run, and too few replicas confirmed that.
+            StoreError: the server refuses it, or it failed.
+        """
+        frame = script.frame(keys if note is None else (*keys, note), args)
+        writes = script.writes
+        request = RedisRequest(
+            script.name, frame, slot_key, keys, idempotent=script.idempotent or not writes, writes=writes
+        )
+        request.script = script
+        request.args = args
+        if note is not None:
+            request.note = note
+        if node is not None:
+            request.server = node.server
+        return self._carry(request)
+
+    def command(
+        self,
+        *parts: bytes,
+        slot_key: bytes | None = None,
+        node: Node | None = None,
+        idempotent: bool = False,
+        writes: bool = True,
+    ) -> Coroutine[Any, Any, Any]:
+        """Carry out a command on the master of a key; return its reply, with strings as bytes. Raises as `run`.
+
+        Args:
+            parts: the command and its arguments.
+            slot_key: a key in the slot of the command's keys; None for a command without keys, on any master.
+            node: the only one that may carry it out; None for the master of `slot_key`.
+            idempotent: it may be repeated if it may have been carried out.
+            writes: replicas are waited for, if that is the store's option.
+        """
+        request = RedisRequest(
+            parts[0].decode(), packed(*parts), slot_key or b"", (), idempotent=idempotent or not writes, writes=writes
+        )
+        if node is not None:
+            request.server = node.server
+        return self._carry(request)
+
+    async def masters(self, *, anew: bool = False) -> list[Node]:
+        """Return the masters that have slots, as they are known. A cluster may change at any time.
+
+        With `anew`, a cluster is asked first.
+
+        Raises:
+            StoreUnreachableError: no server of a cluster answers in time.
+        """
+        topology = self._require_open()
+        if anew or not topology.masters():
+            deadline = self._loop.time() + self._timeout
+            attempt = 0
+            while reasons := await topology.look():
+                attempt += 1
+                if self._loop.time() >= deadline:
+                    raise StoreUnreachableError(self._uri.shown, "; ".join(dict.fromkeys(reasons)))
+                await asyncio.sleep(pause_before(attempt))
+        return [Node(self, server, slots) for server, slots in topology.slots_by_master().items()]
+
+    async def aclose(self) -> None:
+        """Close all connections, after the replies that are due. Closing twice does no harm."""
+        topology, self._topology = self._topology, None
+        if topology is not None and self._forks == forks.count:
+            await topology.close(self._uri.options.attempt_timeout)
+
+    def leave(self) -> None:
+        """Close all connections without waiting for it. Any thread may call this. Leaving twice does no harm."""
+        topology, self._topology = self._topology, None
+        if topology is not None and self._forks == forks.count:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and the sockets go with their transports
+                self._loop.call_soon_threadsafe(_close_soon, topology)
+
+    async def _carry(self, request: RedisRequest) -> Any:
+        """Bring a request to its end: the one road of all requests."""
+        lane = self._lane(request)
+        request.deadline = self._loop.time() + self._timeout
+        while True:
+            link = None if lane is None else lane.link
+            if link is None:
+                link = await self._link(request)
+            if request.asked is not None:
+                link.request(_ASKING, request.deadline).add_done_callback(forgotten)
+            try:
+                reply = await link.request(request.frame, request.deadline)
+            except RequestLostError as exc:
+                self._note_lost(request, exc)
+            else:
+                if type(reply) is not hiredis.ReplyError:
+                    return reply
+                await self._react(request, understood(str(reply)))
+            lane = self._lane(request)
+
+    def _lane(self, request: RedisRequest) -> Lane | None:
+        topology = self._topology
+        if topology is None or self._forks != forks.count:
+            topology = self._require_open()
+        server = request.asked or request.server or topology.master_of(request.slot_key)
+        return None if server is None else server.writes if request.writes else server.reads
+
+    async def _link(self, request: RedisRequest) -> Link:
+        """Wait for a connection to the master of the key, whichever server that is by then."""
+        while True:
+            lane = self._lane(request)
+            if lane is not None and lane.link is not None:
+                return lane.link
+            if lane is None or lane.failed_at is not None:
+                self._require_open().look_soon()
+            if lane is None:
+                request.reason = "no server has this slot"
+            elif lane.is_closed:
+                request.reason = "the server has left the cluster"
+                raise self._unreachable(request)
+            else:
+                lane.want()
+                request.reason = lane.reason or request.reason
+            try:
+                async with asyncio.timeout_at(self._waits_until(request, lane)):
+                    await self._require_open().changes.next()
+            except TimeoutError:
+                raise self._unreachable(request) from None
+
+    def _waits_until(self, request: RedisRequest, lane: Lane | None) -> float:
+        if lane is None or lane.failed_at is None:
+            return request.deadline
+        return min(request.deadline, lane.failed_at + self._timeout)
+
+    def _note_lost(self, request: RedisRequest, lost: RequestLostError) -> None:
+        """Return if the request may be repeated."""
+        request.maybe_done |= lost.sent and request.writes
+        request.reason = lost.reason
+        if isinstance(lost, NotReplicatedError):
+            wanted = self._uri.options.wait_replicas
+            raise StoreNotReplicatedError(self._uri.shown, request.name, lost.confirmed, wanted)
+        if (lost.sent and not request.idempotent) or self._loop.time() >= request.deadline:
+            raise self._unreachable(request) from lost
+        request.asked = None
+
+    async def _react(self, request: RedisRequest, reply: ErrorReply) -> None:
+        """Return if the request is to be repeated after an error reply."""
+        request.reason = reply.reason
+        request.attempts += 1
+        asked, request.asked = request.asked, None
+        match reply.reaction:
+            case Reaction.LOAD if request.script is not None and not request.has_source:
+                request.send_source()
+                request.asked = asked
+                return
+            case Reaction.MOVED if (address := self._redirected(request, reply)) is not None:
+                self._require_open().moved(request.slot_key, address)
+                if request.attempts <= _REDIRECTIONS:
+                    return
+            case Reaction.ASK if (address := self._redirected(request, reply)) is not None:
+                request.asked = self._require_open().server_at(address)
+                if request.attempts <= _REDIRECTIONS:
+                    return
+            case Reaction.ELSEWHERE:
+                self._require_open().demoted()
+            case Reaction.UNSTEADY if request.note is not None and not request.maybe_done:
+                request.leave_note_out()
+                return
+            case Reaction.LATER | Reaction.UNSTEADY:
+                pass
+            case _:
+                maybe_done = request.maybe_done or (reply.reaction is Reaction.FAILED and request.writes)
+                raise reply.kind(self._uri.shown, f"{request.name} failed: {reply.reason}", maybe_done)
+        pause = pause_before(request.attempts)
+        if self._loop.time() + pause >= request.deadline:
+            raise self._unreachable(request)
+        await asyncio.sleep(pause)
+
+    def _redirected(self, request: RedisRequest, reply: ErrorReply) -> Address | None:
+        lane = self._lane(request)
+        return None if lane is None or request.server is not None else moved_to(reply.target, lane.address)
+
+    def _unreachable(self, request: RedisRequest) -> StoreUnreachableError:
+        timeout = self._timeout
+        return StoreUnreachableError(
+            self._uri.shown,
+            f"{request.name} had no reply within {timeout:g} s ({request.reason or 'no answer'})",
+            maybe_done=request.maybe_done,
+        )
+
+    def _require_open(self) -> Topology:
+        if self._topology is None or self._forks != forks.count:
+            raise StoreError(self._uri.shown, _INHERITED if self._forks != forks.count else _NOT_OPEN)
+        return self._topology
+
+
+# Tasks are held here, because the event loop does not hold them.
+_closing: Final[set[asyncio.Task[None]]] = set()
+
+
+def _close_soon(topology: Topology) -> None:
+    task = asyncio.get_running_loop().create_task(topology.close(0))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

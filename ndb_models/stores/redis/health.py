@@ -1,0 +1,70 @@
+"""Warns, when a store is opened, of settings of its servers that lose sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from ndb_models.errors import StoreError
+from ndb_models.stores.redis.slot_map import info_fields
+
+_logger: Final = logging.getLogger("ndb_models.stores.redis")
+
+
+class Asked(Protocol):
+    """A server that can be asked; see `Node`."""
+
+    name: str
+
+    def command(self, *parts: bytes) -> Awaitable[Any]:
+        """Carry out a command that only reads."""
+        ...
+
+
+async def warn_of_losses(place: str, servers: Sequence[Asked]) -> None:
+    """Log a warning for each kind of loss, with the servers that it threatens.
+
+    A server that does not answer, or does not tell its settings, is passed over.
+    """
+    found: dict[str, list[str]] = {}
+    for server, threats in zip(servers, await asyncio.gather(*map(_threats, servers)), strict=True):
+        for threat in threats:
+            found.setdefault(threat, []).append(server.name)
+    for threat, names in found.items():
+        _logger.warning("%s: %s (%s)", place, threat, ", ".join(names))
+
+
+async def _threats(server: Asked) -> list[str]:
+    try:
+        info = info_fields(await server.command(b"INFO", b"memory"))
+        info |= info_fields(await server.command(b"INFO", b"persistence"))
+        info |= info_fields(await server.command(b"INFO", b"replication"))
+    except StoreError:
+        return []
+    try:
+        name_and_value = await server.command(b"CONFIG", b"GET", b"save")
+        info["save"] = name_and_value[1].decode()
+    except (StoreError, IndexError):  # services that are rented do not tell
+        info["save"] = "unknown"
+    return [text for is_threatened, text in _THREATS if is_threatened(info)]
+
+
+def _evicts(info: Mapping[str, str]) -> bool:
+    return info.get("maxmemory_policy", "noeviction") != "noeviction"
+
+
+def _forgets(info: Mapping[str, str]) -> bool:
+    return info.get("aof_enabled") == "0" and info["save"] == ""
+
+
+def _stands_alone(info: Mapping[str, str]) -> bool:
+    return info.get("role") == "master" and info.get("connected_slaves") == "0"
+
+
+_THREATS: Final[Sequence[tuple[Callable[[Mapping[str, str]], bool], str]]] = (
+    (_evicts, "when its memory is full, it drops sessions that live; set maxmemory-policy to noeviction"),
+    (_forgets, "it writes nothing to the disk: a restart loses all sessions; set appendonly to yes"),
+    (_stands_alone, "it has no replica: if it fails, its sessions cannot be used, or are lost"),
+)

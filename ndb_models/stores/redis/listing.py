@@ -1,0 +1,192 @@
+"""The order in which the sessions of a store are gone through, and the tokens in that order.
+
+On a cluster the order is by slot, and within a slot by token. Neither ever changes, whichever node owns the slot. A
+single server has no slots to ask for, and its order is by token: all tokens are read when a listing begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ndb_models.stores.listing import TokenOrder
+from ndb_models.stores.redis.driver import Driver, Node
+from ndb_models.stores.redis.key_names import KeyNames
+from ndb_models.stores.redis.lua import SHARED_CLOCK
+from ndb_models.stores.redis.scripts import KEYS_IN_SLOTS
+from ndb_models.stores.redis.slot_map import SLOTS
+from ndb_models.turns import in_turns
+from ndb_models.types import SessionToken
+
+# The tokens that are read at a time on a cluster, about.
+_TOGETHER: Final = 4096
+_SCANNED: Final = b"1000"
+_SWEPT: Final = b"100"
+# Seconds after its latest page in which a listing may go on without reading the tokens again.
+_KEPT: Final = 60
+_MOST_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the tokens of all sessions, in order.
+
+    Attributes:
+        number: a later reading has a higher number.
+        start: the first slot of the part.
+        tokens: the tokens. One may be there twice, one after the other.
+        following: the first slot of the next part; None if there are no more.
+    """
+
+    number: int
+    start: int
+    tokens: Sequence[SessionToken]
+    following: int | None
+
+
+class SessionOrder:
+    """Reads tokens in an order that never changes.
+
+    Args:
+        driver: the way to the servers.
+        names: the names of the keys.
+        is_cluster: True if the servers are a cluster.
+    """
+
+    def __init__(self, driver: Driver, names: KeyNames, *, is_cluster: bool) -> None:
+        self._driver = driver
+        self._names = names
+        self._is_cluster = is_cluster
+        self._number = 0
+        # Parts that listings may go on with, by the last token that each has read.
+        self._kept: dict[SessionToken, Part] = {}
+        self._forgetting: asyncio.TimerHandle | None = None
+        # Where a sweep goes on, by node.
+        self._swept_to: dict[str, bytes] = {}
+
+    async def all(self) -> AsyncIterator[list[SessionToken]]:
+        """Yield the tokens of all sessions, each once, in lists of some thousand at the most."""
+        slot: int | None = 0
+        last: SessionToken | None = None
+        while slot is not None:
+            part = await self._read(slot)
+            for start in range(0, len(part.tokens), _TOGETHER):
+                tokens = [*dict.fromkeys(part.tokens[start : start + _TOGETHER])]
+                yield tokens[1:] if tokens[0] == last else tokens
+                last = tokens[-1]
+            slot = part.following
+
+    async def after(self, token: SessionToken | None, count: int) -> tuple[list[SessionToken], Part]:
+        """Return the next tokens, at most `count`, and the part of the last. `keep` must follow if there is more."""
+        part = None if token is None else self._kept.pop(token, None)
+        part = part or await self._read(0 if token is None else self._names.slot(token))
+        start = 0 if token is None else bisect_right(part.tokens, self._place(token), key=self._place)
+        tokens = [*dict.fromkeys(part.tokens[start : start + count])]
+        while len(tokens) < count and part.following is not None:
+            part = await self._read(part.following)
+            tokens += part.tokens[: count - len(tokens)]
+        return tokens, part
+
+    def keep(self, token: SessionToken, part: Part) -> None:
+        """Keep a part for a listing that goes on after a token."""
+        if self._is_cluster and part.start > self._names.slot(token):
+            return
+        known = self._kept.pop(token, None)
+        self._kept[token] = part if known is None or known.number < part.number else known
+        while len(self._kept) > _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._forget_later()
+
+    def _forget_later(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(_KEPT, self._kept.clear)
+
+    def close(self) -> None:
+        """Free what is kept."""
+        self._kept.clear()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+
+    async def next_to_sweep(self) -> AsyncIterator[list[SessionToken]]:
+        """Yield some tokens of each node: others each time, and all of them in the course of time."""
+        for node in await self._driver.masters():
+            cursor, tokens = await self._scanned(node, self._swept_to.get(node.name, b"0"), _SWEPT)
+            self._swept_to[node.name] = cursor
+            yield tokens
+
+    def _place(self, token: SessionToken) -> tuple[int, int]:
+        return (self._names.slot(token), token) if self._is_cluster else (0, token)
+
+    async def _read(self, slot: int) -> Part:
+        self._number += 1
+        number = self._number
+        if not self._is_cluster:
+            return Part(number, 0, await self._all_of_one(), None)
+        end = min(slot + await self._slots_together(), SLOTS)
+        tokens = await self._in_slots(slot, end - 1)
+        return Part(number, slot, sorted(tokens, key=self._place), end if end < SLOTS else None)
+
+    async def _all_of_one(self) -> array[int]:
+        (node,) = await self._driver.masters()
+        tokens = array("Q")
+        cursor = b"0"
+        while True:
+            cursor, some = await self._scanned(node, cursor, _SCANNED)
+            tokens.extend(some)
+            if cursor == b"0":
+                return await in_turns(TokenOrder().sorting(lambda: tokens))
+
+    async def _scanned(self, node: Node, cursor: bytes, count: bytes) -> tuple[bytes, list[SessionToken]]:
+        following, keys = await node.command(b"SCAN", cursor, b"MATCH", self._names.pattern, b"COUNT", count)
+        return following, [token for token in map(self._names.token_in, keys) if token is not None]
+
+    async def _slots_together(self) -> int:
+        sizes = [int(await node.command(b"DBSIZE")) for node in await self._driver.masters()]
+        return max(1, _TOGETHER * SLOTS // max(_TOGETHER, sum(sizes)))
+
+    async def _in_slots(self, first: int, last: int) -> set[SessionToken]:
+        """Return the tokens in these slots.
+
+        A slot that is moving has keys on two nodes. They go only from its owner to the other: so what the owner has no
+        longer when it is asked, the other has when it is asked after that. If owners changed meanwhile, all are asked
+        again.
+        """
+        nodes = await self._driver.masters(anew=True)
+        while True:
+            owned = {node: [*_within(node.slots, first, last)] for node in nodes}
+            tokens = await self._on_nodes(owned)
+            tokens |= await self._on_nodes({node: _outside(runs, first, last) for node, runs in owned.items()})
+            before, nodes = nodes, await self._driver.masters(anew=True)
+            if {node.name: [*node.slots] for node in nodes} == {node.name: [*node.slots] for node in before}:
+                return tokens
+
+    async def _on_nodes(self, runs: Mapping[Node, Iterable[tuple[int, int]]]) -> set[SessionToken]:
+        asking = [
+            node.run(KEYS_IN_SLOTS, (SHARED_CLOCK, b"%d" % start, b"%d" % end, self._names.start))
+            for node, its_own in runs.items()
+            for start, end in its_own
+        ]
+        keys = [key for found in await asyncio.gather(*asking) for key in found]
+        return {token for token in map(self._names.token_in, keys) if token is not None}
+
+
+def _within(runs: Iterable[tuple[int, int]], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield the runs of slots, each with its last one, that lie from `first` to `last`."""
+    for start, end in sorted(runs):
+        if max(start, first) <= min(end, last):
+            yield max(start, first), min(end, last)
+
+
+def _outside(runs: Iterable[tuple[int, int]], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield the runs of all other slots from `first` to `last`."""
+    for start, end in runs:
+        if first < start:
+            yield first, start - 1
+        first = end + 1
+    if first <= last:
+        yield first, last

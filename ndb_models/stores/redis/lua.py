@@ -1,0 +1,178 @@
+"""The state of a session on a server, and the Lua that all scripts share.
+
+A session is one hash. Its keys are the hash's fields. One more field, which no key can have, since its name is no
+UTF-8, holds the session's state: its settings, and when its time comes. Every script reads it first: a session without
+it does not exist, so that no write can bring a session back to life. Expiry is arithmetic on it. The server's own
+expiry of keys only frees the room of ended sessions.
+
+The first argument of a script tells the time: nothing for the server's own clock, "-" for the shared map, which knows
+no time, or the seconds on the caller's clock. A script returns nil if there is no session.
+
+A caller that lost the answer runs a script again. A script whose answer depends on what was there before gets a second
+key: it leaves its answer there for a while, and a second run returns it.
+
+A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
+script changes all or nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from ndb_models.stores.contract import ExpirySettings
+from ndb_models.stores.redis.script import Script
+from ndb_models.types import shared_settings
+
+SHARED_CLOCK: Final = b"-"
+"""The first argument of a script on the shared map."""
+
+SERVER_CLOCK: Final = b""
+"""The first argument of a script on a session that goes by the server's clock."""
+
+STATE: Final = b"\xff"
+"""The field that holds a session's state."""
+
+ANSWERS_KEPT: Final = 60
+"""The seconds for which a script's answer is kept for a second run. A caller must not try for longer."""
+
+GET_USE: Final = b"4"
+"""The bit of a `get` in the flags of a session's settings."""
+
+NO_USE: Final = b"0"
+"""For reading without extending."""
+
+
+_START: Final = rf"""
+local key, STATE = KEYS[1], '\255'
+local shared, by_server = ARGV[1] == '{SHARED_CLOCK.decode()}', ARGV[1] == ''
+local now = tonumber(ARGV[1])
+if by_server then
+  local time = redis.call('TIME')
+  now = time[1] + time[2] / 1000000
+end
+local settings, flags, duration, touch_every, stored, due, emptied
+
+-- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
+local function alive(state, stays)
+  if not state then return false end
+  settings = state
+  flags, duration, touch_every, stored = struct.unpack('>BI8I8d', state)
+  due, emptied = stored, false
+  if duration == 0 then return true end
+  if due > now + duration then due = now + duration end
+  if now < due then return true end
+  if flags % 2 == 1 then
+    if not stays then redis.call('UNLINK', key) end
+    return false
+  end
+  due = due + duration * (math.floor((now - due) / duration) + 1)
+  emptied = true
+  return true
+end
+
+-- Write a session's state. Let the server free a session that ends, and return true for such a session.
+local function keep()
+  redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
+  local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
+  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
+  return is_freed
+end
+
+-- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while
+-- its slot is on its way to another server, this server refuses to, halfway through a script.
+local function remove_others(first)
+  local kept, gone = {{[STATE] = true}}, {{}}
+  for i = first, #ARGV, 2 do kept[ARGV[i]] = true end
+  local names = redis.call('HKEYS', key)
+  for i = 1, #names do
+    if not kept[names[i]] then gone[#gone + 1] = names[i] end
+  end
+  for from = 1, #gone, 4000 do
+    redis.call('HDEL', key, unpack(gone, from, math.min(#gone, from + 3999)))
+  end
+end
+
+-- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
+local function use(kind)
+  if duration == 0 then return end
+  if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
+  if emptied or due ~= stored then keep() end
+  if emptied then remove_others(#ARGV + 1) end
+end
+
+-- Return true for the shared map, or a session that exists. Arguments as those of `use`.
+local function reached(kind)
+  if shared then return true end
+  if not alive(redis.call('HGET', key, STATE)) then return false end
+  use(kind)
+  return true
+end
+
+-- Return the state, and the values of the fields that some arguments name.
+local function state_and_values(first, last)
+  local found = redis.call('HMGET', key, STATE, unpack(ARGV, first, math.min(last, first + 3999)))
+  for from = first + 4000, last, 4000 do
+    local more = redis.call('HMGET', key, unpack(ARGV, from, math.min(last, from + 3999)))
+    for i = 1, #more do found[#found + 1] = more[i] end
+  end
+  return found
+end
+
+-- Write the names and values from this argument on.
+local function write(first)
+  for from = first, #ARGV, 4000 do
+    redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
+  end
+end
+
+-- Remove the fields that some arguments name.
+local function remove(first, last)
+  for from = first, last, 4000 do
+    redis.call('HDEL', key, unpack(ARGV, from, math.min(last, from + 3999)))
+  end
+end
+
+local function number_of_keys()
+  return redis.call('HLEN', key) - (shared and 0 or 1)
+end
+
+-- Return the answer of an earlier run of the same script, if there was one.
+local function earlier()
+  local answer = KEYS[2] and redis.call('GET', KEYS[2])
+  return answer and tonumber(answer)
+end
+
+-- Keep the answer for a second run, and return it.
+local function answered(answer)
+  if KEYS[2] then redis.call('SET', KEYS[2], answer, 'EX', {ANSWERS_KEPT}) end
+  return answer
+end
+"""
+
+
+def script(name: str, body: str, *, writes: bool = False) -> Script:
+    """Return a script of this body. `writes` is False if it only reads, but for what expiry writes."""
+    return Script(name, (_START + body).encode(), idempotent=True, writes=writes)
+
+
+_SETTINGS: Final = struct.Struct(">BQQ")
+_INFO: Final = struct.Struct(">BQQdd")
+
+
+def packed(expiry: ExpirySettings) -> bytes:
+    """Return settings as scripts take them."""
+    uses = 2 * expiry.extend_on_set_add | 4 * expiry.extend_on_get
+    return _SETTINGS.pack(expiry.delete_session | uses, expiry.duration, expiry.touch_every if uses else 0)
+
+
+def settings_of(state: bytes) -> ExpirySettings:
+    """Return the settings in a session's state."""
+    flags, duration, touch_every = _SETTINGS.unpack_from(state)
+    return shared_settings(duration, bool(flags & 1), bool(flags & 2), bool(flags & 4), touch_every)
+
+
+def times_of(info: bytes) -> tuple[float, float]:
+    """Return when the time of a session comes, and the time, from the answer of `INFO`."""
+    *_, due, now = _INFO.unpack(info)
+    return due, now
