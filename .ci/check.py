@@ -11,8 +11,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -31,6 +33,9 @@ NICE: Final = ("nice", "-n", "5")
 
 # How often the process dies that writes to a file; `make test` kills less.
 ENVIRONMENT: Final = {"NDB_CRASHES": "100", "NDB_TESTS": "all", "NDB_FAST_ON": "OTHERS"} | os.environ
+
+LONGEST_LAST_WORDS: Final = 10.0
+"""Seconds to wait for the output of a stage that is done: a process that it left behind may never close it."""
 
 
 def main() -> int:
@@ -51,19 +56,26 @@ def run(stage: str) -> int:
     process = subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
     )
-    assert process.stdout is not None
-    for line in process.stdout:
-        say(f"{stage} | {line.rstrip()}")
+    shown = Thread(target=show, args=(stage, process.stdout), daemon=True)
+    shown.start()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    shown.join(LONGEST_LAST_WORDS)
     took = f"{time.monotonic() - begun:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time"
     say(f"make {stage}: {'FAILED after' if process.returncode else 'passed in'} {took}")
     return process.returncode
 
 
+def show(stage: str, written: Iterable[str]) -> None:
+    """Show each line that a stage writes."""
+    for line in written:
+        say(f"{stage} | {line.rstrip()}")
+
+
 def say(text: str) -> None:
-    """Write at once."""
-    print(text, flush=True)  # noqa: T201 - what this program is for
+    """Write a line at once, and in one piece."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from benchmarks import (
     transport,
     verbs,
     versions,
+    web,
 )
 from benchmarks.servers import allow_open_files, measured_server
 
@@ -51,6 +52,7 @@ def main() -> None:
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
     redis_store.bench(scale=scale, rounds=options.rounds)
+    web.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

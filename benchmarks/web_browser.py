@@ -13,7 +13,7 @@ _TIMEOUT = 30.0
 
 
 class Answer(NamedTuple):
-    """An answer. Without one, for example because the server died, the status is 0."""
+    """An answer. Without one the status is 0, and the body says why: the server died, or there is none."""
 
     status: int
     headers: dict[str, str]
@@ -40,8 +40,8 @@ class Browser:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 status, headers, body = await self._exchange(self._head(method, path))
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            return Answer(0, {}, None, time.monotonic() - started)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as exc:
+            return Answer(0, {}, type(exc).__name__, time.monotonic() - started)
         return Answer(status, headers, json.loads(body) if body[:1] in b"{[" else body, time.monotonic() - started)
 
     def _head(self, method: str, path: str) -> bytes:

@@ -24,7 +24,7 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +33,9 @@ from benchmarks.web_browser import Answer, Browser
 BROWSERS = 64
 ROLES = ("customer", "member", "manager")
 
-Started = Callable[[], Awaitable[asyncio.subprocess.Process]]
+# Seconds that the killed process runs at least, and is away at least.
+_UNDISTURBED = 1.0
+_AWAY = 0.5
 
 
 @dataclass
@@ -46,6 +48,11 @@ class Report:
     reckoned: int = 0
     kills: int = 0
     slowest_unavailable: float = 0.0
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests had no answer."""
+        return sum(count for status, count in self.statuses.items() if status.startswith("without"))
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {what}" for what, count in sorted(self.statuses.items()))
@@ -72,9 +79,9 @@ class Shopper:
         self._sent: set[str] = set()
         self._dead_cookies: list[dict[str, str]] = []
 
-    async def run(self, until: float) -> None:
-        """Go on until the event loop's time, then wait for what is under way."""
-        while asyncio.get_running_loop().time() < until:
+    async def run(self, over: asyncio.Event) -> None:
+        """Go on until it is over, then wait for what is under way."""
+        while not over.is_set():
             if self._user is None:
                 await self._log_in()
             elif self._random.random() < 0.1:
@@ -163,7 +170,7 @@ class Shopper:
     async def _ask(self, method: str, path: str, *, may_be_refused: bool = False) -> Answer:
         answer = await self._browser.request(method, path)
         report, status = self._report, answer.status
-        report.statuses[f"{status}" if status else "without answer"] += 1
+        report.statuses[f"{status}" if status else f"without answer ({answer.body})"] += 1
         if status == 503:
             report.slowest_unavailable = max(report.slowest_unavailable, answer.seconds)
             if not answer.headers.get("retry-after", "").isdigit():
@@ -262,23 +269,38 @@ async def _running(command: Sequence[str], port: int) -> AsyncIterator[Killed]:
         await process.stop()
 
 
-async def _kill_again_and_again(victim: Killed, report: Report, until: float, *, every: float, away: float) -> None:
+async def _kill_again_and_again(victim: Killed, report: Report, seconds: float) -> None:
+    """Kill again and again, for so long, each time after as many new items as there are browsers or more."""
     loop = asyncio.get_running_loop()
-    while loop.time() + every + away < until:
-        await asyncio.sleep(every)
+    until = loop.time() + seconds
+    while loop.time() < until or not report.kills:
+        await asyncio.sleep(_UNDISTURBED)
+        await _progress(report)
         await victim.kill()
         report.kills += 1
-        await asyncio.sleep(away)
+        await asyncio.sleep(_AWAY)
         await victim.start()
+    await _progress(report)
+
+
+async def _progress(report: Report) -> None:
+    """Wait until some more items are acknowledged."""
+    enough = report.acknowledged + BROWSERS
+    async with asyncio.timeout(60):
+        while report.acknowledged < enough:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
 
 
 async def _load(victim: Killed, port: int, seconds: float, browsers: int) -> Report:
     report = Report()
     shoppers = [Shopper(f"user{number}", port, report) for number in range(browsers)]
-    until = asyncio.get_running_loop().time() + seconds
-    every, away = max(1.5, seconds / 10), 1.0
-    killing = _kill_again_and_again(victim, report, until - 0.5, every=every, away=away)
-    await asyncio.gather(killing, *(shopper.run(until) for shopper in shoppers))
+    over = asyncio.Event()
+    shopping = [asyncio.create_task(shopper.run(over)) for shopper in shoppers]
+    try:
+        await _kill_again_and_again(victim, report, seconds)
+    finally:
+        over.set()
+        await asyncio.gather(*shopping)
     await asyncio.gather(*(shopper.reckon() for shopper in shoppers))
     return report
 

@@ -66,7 +66,8 @@ def shop(uri: str) -> FastAPI:
 
 def main() -> None:
     """Run the shop until it is stopped."""
-    uvicorn.run(shop(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    # A connection that the server closes just as it is used again looks like a server that died.
+    uvicorn.run(shop(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", timeout_keep_alive=600)
 
 
 if __name__ == "__main__":

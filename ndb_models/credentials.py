@@ -11,6 +11,7 @@ import hmac
 import secrets
 import struct
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NoReturn
 
 import msgspec
@@ -26,6 +27,9 @@ _CHARACTERS: Final = 54
 _PADDING: Final = b"=="
 # The last of them spells two bits, in the four letters whose other bits are 0.
 _LAST: Final = frozenset("AQgw")
+
+# Browsers send many requests with one cookie. So many texts are kept parsed, with their digests: at most 2 MB.
+_PARSED: Final = 4096
 
 _parts: Final = struct.Struct(f">Q{_SECRET_BYTES}s").unpack
 
@@ -49,7 +53,7 @@ class Credential(Uncopyable):
         InvalidArgumentError: the token is no unsigned 64-bit integer, or the secret is not 32 bytes.
     """
 
-    __slots__ = ("_secret", "tkn")
+    __slots__ = ("_digest", "_secret", "tkn")
 
     INSTEAD = "pass on its text, str(credential), and parse that"
 
@@ -62,6 +66,7 @@ class Credential(Uncopyable):
         self.tkn: Final[SessionToken] = tkn
         """The token of the session."""
         self._secret: Final = secret
+        self._digest = ""
 
     @classmethod
     def parse(cls, text: str | None) -> Credential | None:
@@ -74,11 +79,7 @@ class Credential(Uncopyable):
         # Other last characters spell bits that are ignored.
         if not isinstance(given, str) or len(given) != _CHARACTERS or given[-1] not in _LAST:
             return None
-        try:
-            decoded = binascii.a2b_base64(given.encode("ascii").translate(_STANDARD) + _PADDING, strict_mode=True)
-        except ValueError:
-            return None
-        return cls(*_parts(decoded))
+        return _parsed(given)
 
     def __str__(self) -> str:
         return _spelled(self.tkn.to_bytes(_TOKEN_BYTES) + self._secret)
@@ -101,7 +102,9 @@ class Credential(Uncopyable):
     @property
     def digest(self) -> str:
         """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It opens nothing."""
-        return _spelled(hashlib.sha256(self._secret).digest())
+        if not self._digest:
+            self._digest = _spelled(hashlib.sha256(self._secret).digest())
+        return self._digest
 
     def salted(self, salt: str) -> Credential:
         """Return the credential of the same session whose secret is made of this one's and a salt."""
@@ -111,6 +114,15 @@ class Credential(Uncopyable):
 def _spelled(octets: bytes) -> str:
     """Return bytes in base64url, without padding."""
     return binascii.b2a_base64(octets, newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+@lru_cache(maxsize=_PARSED)
+def _parsed(text: str) -> Credential | None:
+    try:
+        octets = binascii.a2b_base64(text.encode("ascii").translate(_STANDARD) + _PADDING, strict_mode=True)
+    except ValueError:
+        return None
+    return Credential(*_parts(octets))
 
 
 def draw_credential(tkn: SessionToken) -> Credential:

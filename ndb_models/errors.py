@@ -41,6 +41,8 @@
     |-- DuplicateError (ValueError)                another session has this value of a unique field
     |-- ConflictError                              another request changed the same field meanwhile
     |-- StoredConfigError                          a stored configuration does not fit the model
+    |-- NotLoggedInError, CrossSiteError           a web request is refused: 401, 403 (in ndb_models.web, with
+    |                                              LoginTooOldError and others, each below the error that it is)
     |
     |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
     |-- UnknownSessionError                        a store has no session of this token (stores.contract)
@@ -48,8 +50,7 @@
     |-- RefusedError                               the parser or a handler refuses a request (engine.requests)
     |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
     |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
-    |-- RequestLostError                           a request to Redis gets no reply (stores.redis.connection)
-    |-- ServerRefusedError                         a Redis cannot be used (stores.redis.opening)
+    |-- RequestLostError, ServerRefusedError       a Redis gives no reply, or cannot be used (stores.redis)
     |-- MissingSetError                            a set of index entries has ended (index.catalogue)
     `-- BackupStoppedError                         the caller stopped a backup (stores.sqlite.backup)
 

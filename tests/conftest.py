@@ -48,9 +48,9 @@ _OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     memory_only = config.getoption("--memory-only")
-    left_out = [item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in {*left_out}]
+    left_out = {item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))}
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _is_another_way(item: pytest.Item) -> bool:

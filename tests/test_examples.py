@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import subprocess
@@ -62,6 +63,22 @@ def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
     script = tmp_path / "ten_lines.py"
     script.write_text(ten_lines[1], "utf-8")
     assert run(str(script)) == expected[1]
+
+
+def test_the_web_application_of_the_readme_keeps_a_cart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.testclient import TestClient
+
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    block = next(text for kind, text in FENCED.findall(readme) if kind == "python" and "WebSessions" in text)
+    (tmp_path / "web_application_of_the_readme.py").write_text(block, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    application = importlib.import_module("web_application_of_the_readme")
+    with TestClient(application.app, base_url="https://testserver") as browser:
+        assert browser.post("/cart/apple").status_code == 401
+        assert browser.post("/login?user=billy").status_code == 200
+        assert browser.post("/cart/apple").json() == {"apple": 1}
+        assert browser.post("/cart/apple").json() == {"apple": 2}
 
 
 def test_the_page_on_configuration_is_a_program_that_prints_what_it_says(tmp_path: Path) -> None:

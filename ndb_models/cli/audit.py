@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ndb_models.cli.exits import FAILED, MISUSED, complain
 from ndb_models.cli.importing import import_from_here, imported, looked_up, why
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.redaction import quoted
+from ndb_models.redaction import quoted, shown
 
 if TYPE_CHECKING:
     from ndb_models.web.audited import AuditedSettings, Finding
@@ -64,16 +65,19 @@ def run_audit(options: argparse.Namespace) -> int:
     """Print the findings for an application, and return the exit status."""
     import_from_here()
     workers = _workers(options.workers)
-    app = _application(options.app, options.factory)
+    with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the report is read by programs
+        app = _application(options.app, options.factory)
     try:
         from ndb_models.web.audit import audit
         from ndb_models.web.auditing import settings_of
-    except ImportError as exc:
-        return complain(exc, MISUSED)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] != "starlette":
+            raise
+        return complain("audit needs Starlette: pip install 'ndb_models[starlette]'", MISUSED)
     all_settings = settings_of(app, options.app.partition(":")[2], workers=workers)
     if not all_settings:
         raise InvalidArgumentError(
-            f"{options.app} has no SessionMiddleware: app.add_middleware(SessionMiddleware, sessions=sessions)"
+            f"{shown(options.app)} has no SessionMiddleware: app.add_middleware(SessionMiddleware, sessions=sessions)"
         )
     found = [(each, audit(each, aal=options.aal, accept=options.accept)) for each in all_settings]
     write = _as_json(options, found) if options.json else "\n".join(_as_text(found))
@@ -85,7 +89,7 @@ def _workers(given: str | None) -> int | None:
     text = os.environ.get("WEB_CONCURRENCY") if given is None else given
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
         name = "WEB_CONCURRENCY" if given is None else "--workers"
         raise InvalidArgumentError(f"{name}: {quoted(text)} is not a number from 1")
     return int(text)

@@ -45,7 +45,7 @@ def imported(name: str, spelling: str) -> ModuleType:
 
 
 def looked_up(module: ModuleType, name: str) -> object:
-    """Return what a module has under a dotted name, or None.
+    """Return the object that a module has under a dotted name, or None.
 
     Raises:
         InvalidArgumentError: code of the module failed.

@@ -10,7 +10,9 @@ from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.opened import OpenedSession
 from ndb_models.repository.stored_state import known
-from ndb_models.schema.model import SessionModel
+from ndb_models.schema.envelope import Envelope
+from ndb_models.schema.model import SessionModel, Stored, set_stored
+from ndb_models.sessions.reading import Read
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -133,9 +135,12 @@ class CredentialVerbs(CoreVerbs[M]):
         try:
             if not at_once:
                 session = await self.get(tkn)
+            elif self._is_usual(read, envelope):
+                self._access.use(tkn, read)
+                session = self._codec.load(read.text, tkn)
+                set_stored(session, Stored(tkn, read.text, envelope.deadline))
             else:
-                if self._lifetimes.exceeds(envelope):
-                    read = await self._access.admitted(tkn, read)
+                read = await self._access.admitted(tkn, read)
                 self._access.use(tkn, read)
                 session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
@@ -151,6 +156,12 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.absolute,
             envelope.own,
         )
+
+    def _is_usual(self, read: Read, envelope: Envelope) -> bool:
+        """Return True if a read needs no upgrade, and its session lives no longer than its class allows."""
+        if self._examines_reads or not read.is_common:
+            return False
+        return envelope.deadline is None or self._lifetimes.is_timely(envelope.deadline)
 
 
 def checked_grace(grace: timedelta | float) -> timedelta | float:

@@ -11,6 +11,7 @@ reserved key. The reserved key commits the upgrade: it records the prefix of the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -72,6 +73,9 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
+# The reserved key of a session is mostly what it was at the read before. At most 4 MB, for keys of usual length.
+_USUAL_LENGTH: Final = 512
+_decode_once = lru_cache(maxsize=4096)(_decode)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -138,7 +142,7 @@ class CommonEnvelope:
         if len(rest) <= _LONGEST_END and rest == b"%d}}" % tkn:
             return (before + b"}", self.envelope, reserved) if self._is_untimed else None
         try:
-            envelope = _decode(reserved)
+            envelope = _decode_once(reserved) if len(reserved) <= _USUAL_LENGTH else _decode(reserved)
         except UNREADABLE:
             return None
         if envelope.tkn != tkn or envelope.own or envelope.upgraded or text[-1] != _CLOSING:

@@ -36,7 +36,7 @@ class OldSession(NamedTuple):
     """A session that a cookie of Starlette's holds.
 
     Attributes:
-        content: what `request.session` had.
+        content: the values of `request.session`.
         seconds_left: for so long Starlette would have taken the cookie; None for ever.
         signed: the signed part of the cookie. Of its signature there are several spellings, of this there is one.
         key: the key that it was signed with.
@@ -52,7 +52,7 @@ class OldSession(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Names the cookie where cookies that were carried over are noted. It says nothing of the content."""
+        """Names the cookie in the notes of cookies that were carried over. It does not betray the content."""
         return hmac.new(self.key, b"ndb_models: digest of " + self.signed, "sha256").hexdigest()
 
     def seal(self, credential: Credential) -> str:
@@ -79,7 +79,7 @@ class StarletteCookie:
         sessions = WebSessions("sqlite:///sessions.db", UserSession, adopt=StarletteCookie(SECRET_KEY))
 
     Give the arguments that `SessionMiddleware` had. Signature and age are checked as it does. Content that does not fit
-    the class is not carried over: such a visitor has no session. See docs/web.md for what happens after a logout.
+    the class is not carried over: such a visitor has no session. docs/web_moving_in.md says what a logout leaves.
 
     Args:
         secret: the `secret_key`; several ones if it was changed in the last `max_age` seconds. Of Starlette's own

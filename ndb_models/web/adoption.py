@@ -61,7 +61,7 @@ class AdoptedCookie(SessionModel, schema="ndb_models.adopted_cookie"):
 
 
 class Adopted(NamedTuple):
-    """What became of an old cookie.
+    """The result of carrying an old cookie over.
 
     Attributes:
         text: a credential of the session that it was carried over into; None if it opens none.

@@ -19,7 +19,7 @@ def audit(settings: AuditedSettings, *, aal: Aal = 1, accept: Collection[str] = 
 
     Args:
         settings: of one middleware, and the application around it.
-        aal: the level of NIST SP 800-63B whose lifetimes are asked for.
+        aal: the level of NIST SP 800-63B that sets the lifetimes.
         accept: names of rules that may be broken, for documented reasons: their findings say `accepted`.
 
     Raises:

@@ -71,7 +71,7 @@ def renewal_by_time(given: AuditedSettings, _: Aal) -> Judged | None:
     """Judge whether time renews the cookie."""
     longest = given.expiry.absolute_seconds if given.expiry is not None else None
     if given.renew_every is not None:
-        return met(f"a new secret every {shown_time(int(given.renew_every.total_seconds()))}")
+        return met(f"a new secret after {shown_time(int(given.renew_every.total_seconds()))}")
     if longest is not None and longest <= DAY:
         return None
     return advised(

@@ -16,8 +16,7 @@ _ANY: Final = ("https://attacker.example", "http://attacker.example")
 def csrf(given: AuditedSettings, _: Aal) -> Judged:
     """Judge the check of where requests come from."""
     if given.csrf != "off":
-        how = "a token" if given.csrf == "token" else "the origin"
-        return met(f"unsafe requests and WebSocket handshakes are checked by {how}")
+        return met("the origin of unsafe requests and of WebSocket handshakes is checked")
     return broken("requests of other sites are not refused", "leave csrf= as it is by default")
 
 

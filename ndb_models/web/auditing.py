@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Final, cast
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.sessions import SessionMiddleware as SignedCookieMiddleware
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.lookup import lookups_of
@@ -43,7 +42,7 @@ def settings_of(app: object, name: str, *, workers: int | None = None) -> list[A
 
     Args:
         app: a Starlette or FastAPI application, or middleware around one.
-        name: what the application is called in findings.
+        name: the name of the application in findings.
         workers: processes that serve it; None if that is not known.
 
     Raises:
@@ -88,6 +87,7 @@ def _level(app: object, place: str, seen: set[int]) -> _Level:
         _note(level, node)
         level.is_debug = level.is_debug or getattr(node, "debug", False) is True
         for entry in getattr(node, "user_middleware", ()):
+            level.signed_cookies = level.signed_cookies or _keeps_signed_cookies(getattr(entry, "cls", None))
             _note(level, _made(entry))
         for route in _routes(node):
             mounted = getattr(route, "app", None)
@@ -119,14 +119,22 @@ def _note(level: _Level, middleware: object) -> None:
                 middleware.allow_credentials,
             )
         )
-    elif isinstance(middleware, SignedCookieMiddleware):
+    elif _keeps_signed_cookies(type(middleware)):
         level.signed_cookies = True
+
+
+def _keeps_signed_cookies(kind: object) -> bool:
+    """Return True for Starlette's own `SessionMiddleware`. It is not imported here: it needs itsdangerous."""
+    bases = kind.__mro__ if isinstance(kind, type) else ()
+    return any(
+        (base.__module__, base.__name__) == ("starlette.middleware.sessions", "SessionMiddleware") for base in bases
+    )
 
 
 def _made(entry: Any) -> object:
     """Return the middleware of an entry in `user_middleware`, around no application; None for other kinds."""
-    kind = entry.cls
-    if not (isinstance(kind, type) and issubclass(kind, (SessionMiddleware, CORSMiddleware, SignedCookieMiddleware))):
+    kind = getattr(entry, "cls", None)
+    if not (isinstance(kind, type) and issubclass(kind, (SessionMiddleware, CORSMiddleware))):
         return None
     try:
         return kind(_no_application, *entry.args, **entry.kwargs)

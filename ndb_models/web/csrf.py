@@ -1,15 +1,15 @@
 """Defence against requests that other sites have a browser make (CSRF). No I/O.
 
-A browser sends our cookie along with requests that another site's page makes. So a request that may change something
-and carries the cookie is only let through if the browser says where it comes from:
+A browser sends our cookie along with requests that pages of other sites make. So a request that may change data and
+carries the cookie is judged by its headers:
 
-- `Sec-Fetch-Site: same-origin`, or `none` for the user's own doing: it passes.
+- `Sec-Fetch-Site: same-origin`, or `none` for an act of the user: it passes.
 - Otherwise `Origin` is the request's own origin, or a trusted one: it passes.
-- Neither header: no browser of these days. It passes, or needs a token, as the program chooses.
-- Anything else is refused.
+- Neither header: no current browser sent it. It passes, or needs a token, as the program chooses.
+- All other requests are refused.
 
-A token proves that a form comes from a page that was made for this session. Each is different, so a page that is
-compressed does not betray it piece by piece (BREACH).
+A token proves that a form comes from a page that was made for this session. Each token is different, so a compressed
+page does not betray it piece by piece (BREACH).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ndb_models.types import SessionToken
 from ndb_models.web.origins import normal_origin, origin_of_request, trusted
 
 CsrfMode: TypeAlias = bool | Literal["token"]
-"""True checks where requests come from. "token" also asks those for a token that do not say. False checks nothing."""
+"""True checks where requests come from. "token" also asks for a token if a request does not say. False is no check."""
 
 TOKEN_HEADER: Final = "x-csrf-token"
 TOKEN_FIELD: Final = "csrf_token"
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""HTTP methods that change nothing (RFC 9110)."""
+"""HTTP methods that only read (RFC 9110)."""
 
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
@@ -44,8 +44,8 @@ class RequestHead(NamedTuple):
         method: the HTTP method; None for a WebSocket's handshake.
         scheme: `http`, `https`, `ws` or `wss`, as the server tells it. Whether headers of a proxy count is the server's
             decision.
-        host: the `Host` header; None if there is none. Of a header that comes several times, the values are joined by
-            commas; such a one fits nothing.
+        host: the `Host` header, or None. If a header comes several times, its values are joined by commas; such a
+            header fits no origin.
         origin: the `Origin` header, likewise.
         fetch_site: the `Sec-Fetch-Site` header, likewise.
     """
@@ -58,12 +58,12 @@ class RequestHead(NamedTuple):
 
     @property
     def is_safe(self) -> bool:
-        """True if the method changes nothing. A WebSocket may be used for anything."""
+        """True if the method only reads. A WebSocket may be used for any purpose."""
         return self.method is not None and self.method.upper() in SAFE_METHODS
 
 
 class CsrfVerdict(Enum):
-    """What is done with a request."""
+    """The decision on a request."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
@@ -75,10 +75,10 @@ class CsrfCheck:
 
     Args:
         mode: see `CsrfMode`.
-        trusted_origins: other origins whose pages may make requests.
+        trusted_origins: other origins. Their pages may make requests.
 
     Raises:
-        InvalidArgumentError: the mode is none, or an origin is no origin.
+        InvalidArgumentError: the mode is unknown, or an origin is malformed.
     """
 
     def __init__(self, mode: CsrfMode = True, trusted_origins: Iterable[str] = ()) -> None:
@@ -106,7 +106,7 @@ def _own(head: RequestHead) -> str | None:
 
 
 def reason_of_refusal(head: RequestHead) -> str:
-    """Return why a request was refused, and what to do if it should not have been, for the log."""
+    """Return why a request was refused, and how to allow such requests, for the log."""
     if head.origin is None:
         return f"the browser says Sec-Fetch-Site: {_shown(head.fetch_site)}, and names no origin"
     own = _own(head)
@@ -134,7 +134,7 @@ _KEY: Final = b"ndb_models: csrf token of session "
 def draw_csrf_token(tkn: SessionToken) -> str:
     """Return a CSRF token of a session: 64 URL-safe characters, different each time.
 
-    It holds as long as the session, renewals included. It opens nothing: the secret of the credential is not in it.
+    It holds as long as the session, renewals included. It opens no session: it is not made of the secret.
     """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return base64.urlsafe_b64encode(nonce + _mac(tkn, nonce)).decode()

@@ -1,4 +1,4 @@
-"""Keeps requests that other sites had a browser make from an ASGI application. `csrf` says which those are."""
+"""Keeps forged requests from an ASGI application. `csrf` judges them; here the headers and the body are read."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class CsrfGate:
 
     Args:
         check: the rules.
-        cookie_name: the name of the cookie of sessions. Requests without it have nothing to protect.
-        old: the cookies of another middleware that are carried over, if there are such; they count too.
+        cookie_name: the name of the cookie of sessions. Requests without it are let in.
+        old: the cookies of another middleware that are carried over, or None; they count too.
     """
 
     def __init__(self, check: CsrfCheck, cookie_name: bytes, old: StarletteCookie | None) -> None:
@@ -56,19 +56,19 @@ class CsrfGate:
         self._old = old
 
     async def admitted(self, scope: Scope, receive: Receive) -> Receive | None:
-        """Return what the application receives by, or None if the request is refused.
+        """Return the callable by which the application receives the body, or None if the request is refused.
 
-        If the body had to be searched for a token, what was read of it comes again, and then the rest.
+        If the body was searched for a token, the part that was read comes again, and then the rest.
         """
         if self.check.mode is False or scope.get("method") in SAFE_METHODS:  # before any work: most requests are such
             return receive
         head, others = _read(scope)
+        verdict = self.check.verdict(head)
+        if verdict is CsrfVerdict.ALLOWED:
+            return receive
         shown = shown_cookie(scope["headers"], self._cookie_name)
         is_old_shown = self._old is not None and self._old.is_in(scope["headers"])
         if not (shown.is_shown or is_old_shown):
-            return receive
-        verdict = self.check.verdict(head)
-        if verdict is CsrfVerdict.ALLOWED:
             return receive
         if verdict is CsrfVerdict.REFUSED:
             _log(scope, reason_of_refusal(head))
@@ -102,7 +102,7 @@ async def refuse(scope: Scope, send: Send) -> None:
 
 
 def _read(scope: Scope) -> tuple[RequestHead, dict[str, str]]:
-    """Return the head of a request, and the other headers that matter here."""
+    """Return the head of a request, and the other headers that are needed here."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         known = _NAMES.get(name)
@@ -125,7 +125,7 @@ def _log(scope: Scope, reason: str) -> None:
 
 
 async def _with_token_in_form(tkn: SessionToken, content_type: str, receive: Receive) -> Receive | None:
-    """Return what to receive by if the body is a form with a CSRF token of a session in its beginning, else None."""
+    """Return the callable to receive the body by, or None if it is no form with a CSRF token in its beginning."""
     search = search_of(content_type, TOKEN_FIELD)
     messages: deque[Message] = deque()
     while search is not None and not search.is_over:

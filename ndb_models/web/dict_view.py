@@ -5,14 +5,14 @@ too. Rules:
 
 - Its keys are the stored fields and, of a class with `extra="allow"`, all extra keys.
 - A field at its default counts as absent, as if the program had never set it. `session["cart"]` still returns its
-  value, as of a `defaultdict`, and what is put into that value is kept.
+  value, as a `defaultdict` does, and changes inside that value are kept.
 - Without a session, values are gathered in a draft. The draft becomes a model, validated, when the answer begins. An
-  empty draft becomes nothing: a visitor who only reads gets no session.
+  empty draft becomes no session: reading alone makes none.
 - If a required field is removed, the values are a draft too until the answer begins.
 - A session from which everything was removed is to be ended.
 
-The view is a real `dict`, since code in C, such as that of `json.dumps`, looks into the dict itself. What is to be
-shown is copied there before each use.
+The view is a real `dict`, since code in C, such as that of `json.dumps`, looks into the dict itself. The visible values
+are copied there before they are used.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Visited(Protocol[M_co]):
 
 
 class SessionView(dict[str, Any], Generic[M]):
-    """A session as a dict. The docstring of the module tells what its keys are.
+    """A session as a dict. The docstring of the module describes its keys.
 
-    Methods of dicts do what they do there. A key that the class cannot store raises `InvalidArgumentError`.
+    Methods work as those of a dict. A key that the class cannot store raises `InvalidArgumentError`.
 
     Args:
         viewed: the class of sessions.
@@ -80,7 +80,7 @@ class SessionView(dict[str, Any], Generic[M]):
 
     @property
     def _session(self) -> M | None:
-        """The session of the request by now. What was gathered before a login or a logout is forgotten."""
+        """The session of the request by now. Values gathered before a login or a logout are forgotten."""
         session = self._visit.session
         if session is not self._seen:
             self._seen = session
@@ -101,7 +101,7 @@ class SessionView(dict[str, Any], Generic[M]):
         return self._session is not None and self._has_removed and not self._visible()
 
     def settled(self) -> M | None:
-        """Return the model to store: the session's, or a new one for a visitor who wrote; None if there is neither.
+        """Return the model to store: the session's, or a new one made of the draft; None if there is neither.
 
         Do not store it if `is_emptied`. Values of extra keys take the form that JSON brings back: tuples become lists,
         other keys of dicts strings. After a new model, the view stays at its draft until the visit has a session.
@@ -126,10 +126,10 @@ class SessionView(dict[str, Any], Generic[M]):
         self._show()
 
     def mark_modified(self) -> None:
-        """Note a change. Nothing depends on it: changes are found by comparing."""
+        """Note a change. The call is not needed: changes are found by comparing."""
         self.accessed = self.modified = True
 
-    # What is shown
+    # Visible values
 
     def _values(self) -> _Values:
         session = self._session
@@ -138,7 +138,7 @@ class SessionView(dict[str, Any], Generic[M]):
         return _Values({}, None) if session is None else _Values(vars(session), session.__pydantic_extra__)
 
     def _drafted(self) -> _Values:
-        """Return the draft. If there is none yet, it begins with the values of the session."""
+        """Return the draft. A new one begins with the values of the session."""
         values = self._values()
         if self._draft is None:
             extras = {**(values.extras or {})} if self._viewed.is_open else None
@@ -158,7 +158,7 @@ class SessionView(dict[str, Any], Generic[M]):
         return {**shown, **extras} if extras else shown
 
     def _show(self) -> None:
-        """Make the dict itself hold what is visible. Values that stay are left, for loops over the dict."""
+        """Make the dict itself hold the visible values. Values that stay are left, for loops over the dict."""
         self.accessed = True
         visible = self._visible()
         for key in super().keys() - visible.keys():
@@ -228,7 +228,7 @@ class SessionView(dict[str, Any], Generic[M]):
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Remove the last key, and return it with its value. Raises `KeyError` if there is none."""
+        """Remove the last key, and return it with its value. Raises `KeyError` for an empty session."""
         for key in reversed(self):
             return key, self.pop(key)
         raise KeyError("popitem(): the session is empty")
@@ -254,7 +254,7 @@ class SessionView(dict[str, Any], Generic[M]):
     # Reads
 
     def __missing__(self, key: str) -> Any:
-        """Return the value of a field at its default. What is put into it is noticed."""
+        """Return the value of a field at its default. Changes inside it are noticed."""
         field = self._viewed.fields.get(key)
         if field is None or field.is_required():
             raise KeyError(key)

@@ -1,7 +1,7 @@
 """Looks for one field in the beginning of a form, while its body arrives. No I/O.
 
 Both encodings of forms are sequences of pieces between delimiters, so one search does for both. The work is linear in
-the bytes looked at, whatever the size of the messages that they come in.
+the bytes looked at, however small the messages are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FormFieldSearch:
 
 
 def search_of(content_type: str, field: str, limit: int = LIMIT) -> FormFieldSearch | None:
-    """Return a search for a field in a body of this type, or None if the type is none of a form."""
+    """Return a search for a field in a body of this type, or None if it is no form."""
     kind, parameters = _parsed(content_type)
     if kind == "application/x-www-form-urlencoded":
         return FormFieldSearch(b"&", lambda pair: _value_of_pair(pair, field), b"", limit, takes_end=True)

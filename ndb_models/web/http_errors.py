@@ -42,8 +42,13 @@ class LoginTooOldError(NotFreshError, HTTPException):
     """The last login is too long ago for this action: 403. Attributes: as of `NotFreshError` and `HTTPException`."""
 
     def __init__(self, model: str, tkn: SessionToken) -> None:
-        NotFreshError.__init__(self, model, tkn)  # it calls the constructor of HTTPException with its message
+        self.model = model
+        self.tkn = tkn
+        self._text = str(NotFreshError(model, tkn))  # its constructor would call that of HTTPException
         HTTPException.__init__(self, 403, "Log in again")
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class CrossSiteError(NdbError, HTTPException):

@@ -82,7 +82,7 @@ class SessionMiddleware:
 def _refuse_same_name(sessions: WebSessions[Any], others: Iterable[WebSessions[Any]]) -> None:
     name = sessions.cookie.name
     for other in others:
-        if other.cookie.name == name and other.cookie.path == sessions.cookie.path:
+        if other.cookie.name == name:
             raise InvalidArgumentError(
                 f"{sessions.model.__name__} and {other.model.__name__} both have the cookie {name}: give one of them"
                 ' another, WebSessions(..., cookie=CookieSettings(name="__Host-admin"))'

@@ -1,4 +1,4 @@
-"""The visit of a request that runs: a `Visit`, and what the shell around it notes."""
+"""The visit of a request that runs: a `Visit`, and the notes of the shell around it."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             raise InvalidArgumentError(
                 "sessions are in a store: its URI, such as 'sqlite:///sessions.db', or an NdbClient"
             )
-        self.owns_client = isinstance(store, str)
+        self.owns_client: bool = isinstance(store, str)
         self.client: NdbClient = (
             NdbClient(
                 store,
@@ -151,7 +151,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         except UnavailableError as exc:
             self.note_outage(exc)
             raise
-        if self._is_away:
+        if self._is_away and opened is not None:  # without a cookie, the store was not asked
             self._is_away = False
             _logger.info("the store of %s answers again", self.model.__name__)
         visit.opened(opened, keeps_cookie=keeps_cookie)
@@ -232,7 +232,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
         """Return the fields of a concluded visit that changed since it was concluded."""
         if visit.session is None or visit.unsaved is None:
             return _NO_FIELDS
-        return self.repo.unsaved(visit.session) - visit.unsaved
+        changed = self.repo.unsaved(visit.session)
+        return changed - visit.unsaved if changed else changed
 
     def _changed(self, visit: RunningVisit[M]) -> frozenset[str]:
         """Return the fields to save, and marked ones that the application has saved itself."""

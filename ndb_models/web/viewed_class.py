@@ -138,7 +138,7 @@ def viewed_class(model: type[M], wanted: bool | None) -> ViewedClass[M] | None:
 
 
 class RefusedSession:
-    """What `request.session` is where it is not wanted. Each use raises `InvalidArgumentError`."""
+    """Stands for `request.session` if that is not wanted. Each use raises `InvalidArgumentError`."""
 
     def mark_accessed(self) -> NoReturn:
         """Refuse: Starlette calls this for each `request.session`."""
@@ -169,7 +169,7 @@ REFUSED: Final = RefusedSession()
 
 
 def _is_json(value: Any) -> bool:
-    """Tell whether a value is made of what JSON is read as, type for type."""
+    """Tell whether JSON brings a value back as it is, type for type."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and _is_json(part) for key, part in value.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -16,8 +15,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ndb_models.errors import UnavailableError
 from ndb_models.repository.session_end import SessionEnd
 from ndb_models.schema.model import SessionModel
-
-_logger = logging.getLogger(__name__)
 
 _M = TypeVar("_M", bound=SessionModel)
 
@@ -38,7 +35,7 @@ async def bound(
     """Give the session to a body, and cancel the body when the session ends or the client has left.
 
     Without a session, the socket is accepted and then closed: a browser tells a script no reason for a handshake that
-    was refused. So it is if the store is away; the code is then 1013, and the client connects again later.
+    was refused. If the store is away, the same is done with the code 1013, and the client connects again later.
 
     Args:
         websocket: accepted or not.
@@ -66,8 +63,7 @@ async def _session_of(websocket: WebSocket, read: Callable[[WebSocket], Awaitabl
     """Return the session of a socket. Without one, accept the socket, so that it can be closed with a reason."""
     try:
         session = await read(websocket)
-    except UnavailableError as exc:
-        _logger.warning("a WebSocket is closed with %d, as the store gives no answer: %s", _TRY_AGAIN_LATER, exc)
+    except UnavailableError as exc:  # it was logged
         await _accept(websocket)
         raise WebSocketException(_TRY_AGAIN_LATER, "try again later") from exc
     if session is None:
@@ -90,7 +86,8 @@ async def _close_if_over(websocket: WebSocket, watch: asyncio.Future[SessionEnd]
         return None
     failure = watch.exception()
     if failure is None:
-        await _close(websocket, NOT_LOGGED_IN, f"the session has ended: {watch.result().reason}")
+        reason = watch.result().reason
+        await _close(websocket, NOT_LOGGED_IN, f"the session has ended{'' if reason == 'unknown' else f': {reason}'}")
     else:
         await _close(websocket, _INTERNAL_ERROR, "")
     return failure

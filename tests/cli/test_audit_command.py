@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -146,6 +147,13 @@ def test_the_report_for_programs_says_the_same(project: Project) -> None:
             assert finding["advice"] in text
 
 
+def test_an_application_may_print_when_it_is_imported(project: Project) -> None:
+    (project.directory / "audited_loud.py").write_text("print('hello')\nfrom audited_app import app\n", "utf-8")
+    status, printed, errors = project.run("audited_loud:app", "--json")
+    assert (status, errors) == (0, "hello\n")
+    assert json.loads(printed)["broken"] == 0
+
+
 def test_workers_are_told_by_a_flag_or_by_the_servers_own_variable(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,3 +213,27 @@ def test_a_module_that_cannot_be_imported_is_one_line(project: Project) -> None:
         assert (status, printed) == (2, "")
         assert said in errors
         assert "hunter2" not in errors
+
+
+def without(project: Project, module: str, *arguments: str) -> tuple[int, str]:
+    """Run the command in a process that lacks a module; return its status, and what it wrote."""
+    program = f"import sys; sys.modules[{module!r}] = None; from ndb_models.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, "audit", *arguments],
+        cwd=project.directory, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_without_starlette_the_line_names_the_extra(project: Project) -> None:
+    (project.directory / "audited_plain.py").write_text("async def app(scope, receive, send): ...", "utf-8")
+    line = "ndb-models: audit needs Starlette: pip install 'ndb_models[starlette]'\n"
+    assert without(project, "starlette", "audited_plain:app") == (2, line)
+    status, line = without(project, "starlette", "audited_app:app")
+    assert (status, line.count("\n")) == (2, 1)
+
+
+@pytest.mark.slow
+def test_itsdangerous_is_not_needed(project: Project) -> None:
+    assert without(project, "itsdangerous", "audited_app:app")[0] == 0

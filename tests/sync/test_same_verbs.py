@@ -35,7 +35,7 @@ PAIRS: Final = (
 
 # For layers that are written with an event loop: they start work on it, or return what is still going on.
 OF_THE_LOOP: Final = {
-    "begin", "connection_number", "end_soon", "ending_orphans", "in_background", "may_know", "note_unknown", "request",
+    "begin", "connection_number", "end_soon", "ending_orphans", "in_background", "may_know", "note_unknown", "pending", "request",
     "to_the_end",
 }  # fmt: skip
 

@@ -77,6 +77,19 @@ def test_an_application_without_sessions_has_none() -> None:
     assert settings_of(Starlette(middleware=[Middleware(SignedCookieMiddleware, secret_key="x")]), "app") == []
 
 
+def test_an_application_of_another_framework_has_its_sessions_around_it() -> None:
+    class Other:
+        """As other frameworks have them: attributes of the same names, and other things in them."""
+
+        user_middleware = ["compression"]
+        routes = ["/", object()]
+
+        async def __call__(self, scope: object, receive: object, send: object) -> None: ...
+
+    (settings,) = settings_of(SessionMiddleware(Other(), full()), "app")
+    assert settings.place == "app"
+
+
 def test_an_application_that_is_mounted_in_itself_is_looked_at_once() -> None:
     app = inside(full())
     app.routes.append(Mount("/again", app))

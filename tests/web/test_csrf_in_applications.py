@@ -250,6 +250,7 @@ async def test_an_endless_form_without_a_token_is_refused_after_the_bound(carefu
     async def receive() -> Message:
         nonlocal given
         given += 1
+        assert given < 100
         return {"type": "http.request", "body": b"x" * 8192, "more_body": True}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

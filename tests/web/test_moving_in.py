@@ -239,6 +239,15 @@ async def test_after_the_logout_the_old_cookie_opens_nothing(client: NdbClient) 
         assert await count(Repository(client, AdoptedCookie)) == 1
 
 
+async def test_on_a_nemesisdb_users_move_and_log_out_too(nemesisdb_client: NdbClient) -> None:
+    cookie = await old_cookie(user="ada", cart=["apple"])
+    async with moved(adopting(nemesisdb_client), *[cookie] * 4) as [browser, *others, thief]:
+        answers = await asyncio.gather(*(each.get("/me") for each in (browser, *others)))
+        assert [answer.json() for answer in answers] == [{"user": "ada", "cart": ["apple"]}] * 3
+        assert (await browser.post("/logout")).json() is True
+        assert (await thief.get("/me")).status_code == 401
+
+
 def respelled(cookie: str) -> str:
     """Return a cookie with another spelling of its signature, which the old middleware takes too."""
     assert itsdangerous.TimestampSigner(SECRET).unsign(cookie + "=") is not None

@@ -109,9 +109,11 @@ def application(sessions: WebSessions[Any], **more: Any) -> Starlette:
 Served = Callable[[], AbstractAsyncContextManager[Browser]]
 
 
-@pytest.fixture(params=["starlette", "memory", "sqlite"])
+@pytest.fixture(params=["starlette", "memory", "sqlite", "nemesisdb"])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Served:
-    """Serves one application with Starlette's middleware, and with ours on two stores."""
+    """Serves one application with Starlette's middleware, and with ours on several stores."""
+
+    nemesisdb = request.getfixturevalue("nemesisdb_client") if request.param == "nemesisdb" else None
 
     @asynccontextmanager
     async def serve() -> AsyncIterator[Browser]:
@@ -120,8 +122,8 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Served:
             async with Browser(app) as browser:
                 yield browser
             return
-        store = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/sessions.db"
-        sessions = WebSessions(store, FreeSession)
+        stores: dict[str, NdbClient | str] = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/sessions.db"}
+        sessions = WebSessions(nemesisdb or stores[request.param], FreeSession)
         async with sessions.lifespan(), Browser(application(sessions)) as browser:
             yield browser
 

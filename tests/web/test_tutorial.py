@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "web_tutorial.md").read_text("utf-8")
+SECURITY = (ROOT / "docs" / "web_security.md").read_text("utf-8")
 PARTS = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -52,16 +54,30 @@ def test_the_shop_passes_the_tests_that_the_page_shows(shop: Path) -> None:
     assert f"{source('test_shop.py').count('def test_')} passed" in done.stdout
 
 
-def test_the_audit_finds_nothing_broken_in_the_shop(
-    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(shop)
+@pytest.fixture
+def audit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """Audit an application in a folder; nothing is broken. Returns what is printed."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
-    try:
-        status = main(["audit", "shop:app"])
-    finally:
-        sys.modules.pop("shop", None)
-    printed = capsys.readouterr().out
-    assert status == 0, printed
-    assert printed.startswith("app: UserSession in sqlite:///sessions.db\n")
+    for variable in ("WEB_CONCURRENCY", "SHOP_DEVELOPMENT", "NDB_URI"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def run(folder: Path, *arguments: str) -> str:
+        monkeypatch.chdir(folder)
+        status = main(["audit", *arguments])
+        printed = capsys.readouterr().out
+        assert status == 0, printed
+        return printed
+
+    yield run
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+def test_the_audit_finds_nothing_broken_in_the_shop(shop: Path, audit: Callable[..., str]) -> None:
+    assert audit(shop, "shop:app").startswith("app: UserSession in sqlite:///sessions.db\n")
+
+
+def test_the_audit_of_the_example_accepts_that_a_remembered_session_lives_for_a_year(audit: Callable[..., str]) -> None:
+    arguments = ("shop.app:app", "--accept", "absolute")
+    assert f"`ndb-models audit {' '.join(arguments)}`" in SECURITY
+    assert "accepted  absolute         absolute end after 365 days" in audit(ROOT / "examples", *arguments)

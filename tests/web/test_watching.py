@@ -18,7 +18,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.testing import MovableClock
-from ndb_models.web import SessionMiddleware, WebSessions
+from ndb_models.web import ChangedTooLateError, SessionMiddleware, WebSessions
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
 from tests.web.sockets import Socket, settle, until
@@ -293,6 +293,20 @@ async def test_a_session_that_ends_as_its_client_leaves_is_no_error(world: World
     assert world.ends == ["left"]
 
 
+async def test_a_session_that_ended_just_after_the_handshake_closes_the_socket(world: World) -> None:
+    async def slow(websocket: WebSocket) -> None:
+        await world.sessions.current(websocket)
+        await websocket.accept()
+        await world.repo.delete(world.session.tkn)
+        async with world.sessions.bound(websocket):
+            await websocket.receive_text()
+
+    socket = world.open(slow)
+    await socket.ended()
+    assert socket.code == 4401
+    assert socket.sent[-1]["reason"] == "the session has ended"
+
+
 async def test_an_exception_in_the_body_passes(world: World) -> None:
     async def failing(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -476,3 +490,34 @@ async def test_a_store_that_is_away_is_no_end(
         await socket.ended(clock)
         assert socket.code == 4401
     await server.stop()
+
+
+async def test_a_change_of_the_model_in_a_socket_is_refused_by_name(world: World) -> None:
+    async def changing(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with world.sessions.bound(websocket) as session:
+            session.name = "ada"
+
+    with pytest.raises(ChangedTooLateError, match=r"name changed after .* repo\.edit"):
+        await world.open(changing).ended()
+
+
+async def test_what_is_edited_in_a_socket_is_stored(world: World) -> None:
+    async def editing(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with world.sessions.bound(websocket) as session, world.repo.edit(session.tkn) as changed:
+            changed.name = "ada"
+
+    await world.open(editing).ended()
+    assert (await world.repo.get(world.session.tkn)).name == "ada"
+
+
+async def test_the_current_session_as_a_dependency_refuses_the_handshake_with_401(world: World) -> None:
+    async def asking(websocket: WebSocket) -> None:
+        await world.sessions.current(websocket)
+
+    world.cookie = ""
+    socket = world.open(asking)
+    await socket.ended()
+    assert socket.code == 1006
+    assert socket.sent[0]["status"] == 401
