@@ -313,12 +313,15 @@ async def test_requests_at_the_same_time_do_not_end_each_others_session() -> Non
             assert (await browsers[0].get("/me")).status_code == 200
 
 
-async def test_a_user_with_another_session_of_a_unique_value_is_not_moved() -> None:
+async def test_a_user_with_another_session_of_a_unique_value_is_moved_once_that_has_ended() -> None:
     sessions: WebSessions[Any] = WebSessions("memory://", UniqueMoved, adopt=StarletteCookie(SECRET))
-    async with moved(sessions, await old_cookie(user_id=7)) as [browser]:
-        await sessions.repo.save(UniqueMoved(user_id=7))
+    cookie = await old_cookie(user_id=7)
+    async with moved(sessions, cookie, cookie) as [browser, later]:
+        other = await sessions.repo.save(UniqueMoved(user_id=7))
         assert (await browser.get("/me")).status_code == 401
         assert names(browser) == set()
+        await sessions.repo.delete(other.tkn)
+        assert (await later.get("/me")).json() == {"user_id": 7}
 
 
 async def test_a_logout_alone_spends_the_old_cookie() -> None:
