@@ -169,7 +169,7 @@ class Adoption(Generic[M]):
         except Exception as exc:  # noqa: BLE001 - content that the program does not expect is no fault of this request
             self._log_unfit(f"to_model raised {type(exc).__name__}")
             return None
-        if made is None or isinstance(made, self._model):
+        if made is None or (isinstance(made, self._model) and type(made) is self._model):
             return made
         self._log_unfit(f"to_model returned a {type(made).__name__}")
         return None

@@ -35,6 +35,10 @@ class TypedMoved(SessionModel, schema="web.moved.typed"):
     cart: dict[str, int] = {}
 
 
+class FurtherMoved(TypedMoved, schema="web.moved.further"):
+    pass
+
+
 class LimitedMoved(SessionModel, schema="web.moved.limited", expiry=Expiry(idle=DAY)):
     user_id: Annotated[int, Lookup(limit=1)]
 
@@ -180,6 +184,7 @@ async def test_to_model_makes_sessions_of_content_in_another_shape() -> None:
         lambda content: 1 / 0,
         lambda content: "canary",
         lambda content: MovedSession(user="canary"),
+        lambda content: FurtherMoved(user_id=7),
         None,
     ],
 )
