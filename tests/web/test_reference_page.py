@@ -6,8 +6,6 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from starlette.exceptions import HTTPException
-
 import ndb_models.web
 from ndb_models import errors
 from ndb_models.web import CrossSiteError, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
