@@ -203,6 +203,17 @@ class Exchange(Generic[M]):
             self._sessions.refuse_cross_site(self._scope)
             await self._sessions.login_visit(visit, made, remember=False)
 
+    async def session_of_draft(self) -> M | None:
+        """Make a session now of the values that a visitor's request has put into `request.session`, if there are any.
+
+        It is ended again if the request fails. Raises as `WebSessions.login`.
+        """
+        if self._view is None or self._has_begun or not self._view.pending:
+            return None
+        visit = self.touched()
+        await self._settle(self._view, visit, succeeded=True)
+        return visit.session
+
     async def _answer(self, visit: RunningVisit[M], status: int, text: bytes, *more: tuple[bytes, bytes]) -> None:
         self.is_answered = True
         if self._scope["type"] == "websocket":

@@ -118,13 +118,17 @@ class WebSessions(RequestVerbs[M]):
     async def csrf_token(self, request: HTTPConnection) -> str:
         """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
 
-        Each call returns another one; all hold as long as the session. Without a session it returns an empty text: a
-        request without a cookie needs no token.
+        Each call returns another one; all hold as long as the session. If the request has put the first values into
+        `request.session`, its session is made now. Without a session the token is an empty text: a request without a
+        cookie needs none.
 
         Raises:
             SessionsUnavailableError: the store is away: 503.
+            CrossSiteError, UnstorableError: `request.session` has values, but no session can be made of them.
         """
         session = await self.optional(request)
+        if session is None:
+            session = await self.or_503(self.exchange_of(request).session_of_draft())
         return "" if session is None else draw_csrf_token(session.tkn)
 
     def bound(self, websocket: WebSocket, *, poll: float = 1.0) -> AbstractAsyncContextManager[M]:
