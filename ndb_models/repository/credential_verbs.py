@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from ndb_models.credentials import Credential, follower_of
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
-from ndb_models.repository.opened import OpenedSession
+from ndb_models.repository.opened import OpenedSession, counted
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.model import SessionModel, Stored, set_stored
@@ -163,7 +163,7 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.idle,
             envelope.absolute,
             envelope.own,
-            partial(self._use, tkn, read) if at_once else _not_again,
+            partial(self._use, tkn, read) if at_once else counted,
         )
 
     def _use(self, tkn: SessionToken, read: Read, written: bool) -> None:
@@ -184,10 +184,6 @@ def checked_grace(grace: timedelta | float) -> timedelta | float:
     """
     _milliseconds("grace", grace)
     return grace
-
-
-def _not_again(_written: bool) -> None:
-    """Do nothing: the session was read as `get` reads it, which has counted."""
 
 
 def _parsed(verb: str, text: str) -> Credential:
