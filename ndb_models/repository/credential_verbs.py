@@ -14,7 +14,6 @@ from ndb_models.repository.stored_state import known
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.model import SessionModel, Stored, set_stored
 from ndb_models.sessions.reading import Read
-from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -163,11 +162,8 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.idle,
             envelope.absolute,
             envelope.own,
-            partial(self._use, tkn, read) if at_once else counted,
+            partial(self._access.use, tkn, read) if at_once else counted,
         )
-
-    def _use(self, tkn: SessionToken, read: Read, written: bool) -> None:
-        self._access.use(tkn, read, written=written)
 
     def _is_usual(self, read: Read, envelope: Envelope) -> bool:
         """Return True if a read needs no upgrade, and its session lives no longer than its class allows."""
