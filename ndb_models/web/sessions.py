@@ -159,7 +159,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if visit.adopted is not None:
             visit.max_age = await self._seconds_of_cookie(visit)
 
-    async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool) -> M:
+    async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool | None) -> M:
         """Log in: see `WebSessions.login`."""
         async with visit.turn:
             await self._open(visit)
