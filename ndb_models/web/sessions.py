@@ -23,7 +23,7 @@ from ndb_models.errors import (
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
-from ndb_models.repository import Repository
+from ndb_models.repository import DecidingRepository
 from ndb_models.repository.credential_verbs import GRACE, UNSEEN, checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
@@ -95,7 +95,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             if isinstance(store, str)
             else store
         )
-        self.repo: Repository[M] = Repository(self.client, model, namespace=namespace, clock=clock)
+        self.repo: DecidingRepository[M] = DecidingRepository(self.client, model, namespace=namespace, clock=clock)
         """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
         self.model: type[M] = model
         self._clock = clock
