@@ -63,8 +63,12 @@ def redis_6() -> str | None:
 
 
 def redis_7() -> str | None:
-    """Return the path of the system's `redis-server`, 7.0 on Debian; None where it is not installed."""
-    return shutil.which("redis-server", path="/usr/bin:/usr/local/bin")
+    """Return the path of the system's Redis, 7.0 on Debian; None where it is not installed.
+
+    Debian's `redis-tools` has it under another name, and without a service that would run.
+    """
+    path = "/usr/bin:/usr/local/bin"
+    return shutil.which("redis-server", path=path) or shutil.which("redis-check-rdb", path=path)
 
 
 SERVERS: Final[dict[str, Callable[[], str | None]]] = {"valkey": valkey, "redis 7": redis_7, "redis 6": redis_6}
@@ -211,7 +215,13 @@ class Servers:
         log = Path(folder, "log")
         with log.open("ab") as output:
             process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                ["redis-server", *command[1:]],  # by its name it knows what it is to do
+                executable=command[0],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self._tell_watcher(process.pid)
         return process

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 import ndb_models.web
 from ndb_models import errors
 from ndb_models.web import CrossSiteError, LoginTooOldError, NotLoggedInError, SessionsUnavailableError
@@ -30,7 +32,7 @@ def test_the_table_of_errors_is_right() -> None:
     assert sorted(told) == sorted(public)
     for name, (below, _) in told.items():
         assert issubclass(getattr(ndb_models.web, name), getattr(errors, below)), name
-    answered = [
+    answered: list[HTTPException] = [
         NotLoggedInError("Visitor"),
         LoginTooOldError("Visitor", 5),
         CrossSiteError("Visitor", "why"),
