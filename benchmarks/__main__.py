@@ -51,8 +51,8 @@ def main() -> None:
     synchronous.bench(scale=scale, rounds=options.rounds)
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
-    redis_store.bench(scale=scale, rounds=options.rounds)
     web.bench(scale=scale, rounds=options.rounds)
+    redis_store.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

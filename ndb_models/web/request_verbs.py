@@ -52,13 +52,29 @@ class RequestVerbs(UserSessions[M]):
         except UnavailableError as exc:
             raise SessionsUnavailableError(self.model.__name__) from exc
 
+    async def logged_in(self, connection: HTTPConnection) -> M:
+        """Return the session of the request, if it has a user: `Annotated[UserSession, Depends(sessions.logged_in)]`.
+
+        For applications whose visitors have sessions before they log in. The user is the first field with
+        `Principal()`; None is no user. Without such a field, this is `current`.
+
+        Raises:
+            NotLoggedInError: there is no session, or it has no user: 401, unless the application answers it otherwise.
+            SessionsUnavailableError: the store is away: 503.
+        """
+        session = await self.current(connection)
+        principal = self.rules.principal
+        if principal and getattr(session, principal[0]) is None:
+            raise NotLoggedInError(self.model.__name__)
+        return session
+
     def require_fresh(self, *, minutes: float = 10) -> Callable[[HTTPConnection], Awaitable[M]]:
         """Return a dependency that takes only users who logged in a short time ago, for a step-up.
 
             fresh = sessions.require_fresh(minutes=10)
             async def change_password(session: Annotated[UserSession, Depends(fresh)]) -> None: ...
 
-        It returns the session, as `current`, and raises what `current` raises. Beside:
+        It returns the session, as `logged_in`, and raises what `logged_in` raises. Beside:
 
             LoginTooOldError: the last login is longer ago: 403, unless the application answers it otherwise, such as
                 with a page that asks for the password and then calls `login(request, session)`.
@@ -71,7 +87,7 @@ class RequestVerbs(UserSessions[M]):
         check_seconds("minutes=", minutes * 60)
 
         async def fresh(connection: HTTPConnection) -> M:
-            session = await self.current(connection)
+            session = await self.logged_in(connection)
             if not await self.or_503(self.repo.is_fresh(session, minutes * 60)):
                 raise LoginTooOldError(self.model.__name__, session.tkn)
             return session
@@ -80,7 +96,7 @@ class RequestVerbs(UserSessions[M]):
 
     # Verbs. Each may be awaited until the answer begins, and answers 503 if the store is away.
 
-    async def login(self, request: HTTPConnection, session: M, *, remember: bool = False) -> M:
+    async def login(self, request: HTTPConnection, session: M, *, remember: bool | None = None) -> M:
         """Log in: make a session the one of this browser. Return its model.
 
         A new model is stored at once. If the request fails, that session is ended again. If it succeeds, the session
@@ -92,7 +108,8 @@ class RequestVerbs(UserSessions[M]):
         Args:
             request: the request, before its answer has begun.
             session: a new model, or a stored one.
-            remember: with `short=`, True for a session that outlives the browser.
+            remember: with `short=`, True for a session that outlives the browser, False for one that does not. None
+                leaves the session of the request as it is, such as in a step-up, and is False for any other.
 
         Raises:
             AnswerBegunError: the answer has begun.

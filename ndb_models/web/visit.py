@@ -143,14 +143,16 @@ class Visit(Generic[M]):
         self.adopted = self.credential = credential
         self.text = None if credential is None else str(credential)
 
-    def log_in(self, session: M, *, created: bool, remember: bool) -> None:
+    def log_in(self, session: M, *, created: bool, remember: bool | None) -> None:
         """Make a session the one of this browser from its next request on.
 
         Args:
             session: a saved session, which may be the one that the cookie opened.
             created: it was created for this login, and ends again if the request fails.
-            remember: it outlives the browser.
+            remember: it outlives the browser. None leaves the session of the request as it is.
         """
+        if remember is None:
+            remember = not created and self._is_remembered_here(session)
         if self._rules.short is not None and not created:
             self._limits = self._is_of_short_login(session) is remember
         self._logs_in = True
@@ -159,6 +161,12 @@ class Visit(Generic[M]):
             self._created.append(session)
             self._limits = False
         self.session = session
+
+    def _is_remembered_here(self, session: M) -> bool:
+        if self._logs_in and self.session is not None and session.tkn == self.session.tkn:
+            return self._is_remembered
+        opened = self._opened
+        return opened is not None and session.tkn == opened.session.tkn and not self._rules.is_short(opened)
 
     def _is_of_short_login(self, session: M) -> bool:
         if self._logs_in and self.session is not None and session.tkn == self.session.tkn:
@@ -270,10 +278,6 @@ class Visit(Generic[M]):
         if self.former is not None and self.former.tkn != session.tkn:
             others.append(self.former)
         return others
-
-    def done(self) -> None:
-        """Take note that all steps are done, and that the answer has begun."""
-        self._created = []
 
     def fail(self) -> list[M]:
         """Return to what was before the application logged in. Return the sessions to end again."""

@@ -306,6 +306,54 @@ async def test_a_login_in_place_makes_a_session_short_or_long(remember: bool) ->
         assert (await browser.get("/cart")).json() == {"apple": 1}
 
 
+@pytest.mark.parametrize("remember", [False, True])
+async def test_a_login_that_says_nothing_of_it_leaves_a_session_short_or_long(remember: bool) -> None:
+    sessions = WebSessions("memory://", Shopper, short=SHORT)
+
+    async def confirm(request: Request) -> None:
+        session = await sessions.current(request)
+        await sessions.login(request, session)
+        await sessions.login(request, session)
+
+    async with sessions.lifespan(), Browser(shop(sessions, confirm)) as browser:
+        await browser.post("/login" + ("?remember" if remember else ""))
+        before = browser.cookie
+        seconds = max_age(await browser.post("/confirm"))
+        assert browser.cookie != before
+        assert seconds == (pytest.approx(WEEK.total_seconds(), abs=2) if remember else None)
+        assert await remaining_of(sessions, browser) == pytest.approx(1800 if remember else 600, abs=2)
+
+
+async def test_a_new_session_is_short_unless_the_login_says_otherwise() -> None:
+    """Also if the one before was remembered: the next user has not asked for it."""
+    sessions = WebSessions("memory://", Shopper, short=SHORT)
+
+    async def switch(request: Request) -> None:
+        await sessions.login(request, Shopper(user=8))
+
+    async with sessions.lifespan(), Browser(shop(sessions, switch)) as browser:
+        await browser.post("/login?remember")
+        assert max_age(await browser.post("/switch")) is None
+        assert await remaining_of(sessions, browser) == pytest.approx(600, abs=2)
+
+
+async def test_a_visitor_whose_session_has_no_user_is_not_logged_in(sessions: WebSessions[Shopper]) -> None:
+    async def orders(request: Request) -> int | None:
+        return (await sessions.logged_in(request)).user
+
+    fresh = sessions.require_fresh(minutes=10)
+
+    async def pay(request: Request) -> int | None:
+        return (await fresh(request)).user
+
+    async with Browser(shop(sessions, orders, pay)) as browser:
+        assert (await browser.get("/orders")).status_code == 401
+        await browser.post("/browse")
+        assert [(await browser.get(path)).status_code for path in ("/cart", "/orders", "/pay")] == [200, 401, 401]
+        await browser.post("/identify?user=7")
+        assert [(await browser.get(path)).json() for path in ("/orders", "/pay")] == [7, 7]
+
+
 async def test_a_session_with_data_that_does_not_fit_counts_as_none_and_keeps_its_cookie(
     sessions: WebSessions[Shopper], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -173,7 +173,7 @@ def script(name: str, body: str, *, writes: bool = False) -> Script:
 
     `writes` is False if it only reads, but for what expiry writes.
     """
-    for function, text in reversed(_FUNCTIONS.items()):
+    for function, text in reversed([*_FUNCTIONS.items()]):
         if re.search(rf"\b{function}\b", body):
             body = text + body
     return Script(name, (_START + body).encode(), idempotent=True, writes=writes)
