@@ -26,7 +26,14 @@ from install import install
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FAST = ("-m", "not slow", "--memory-only", "tests")
-ON_UVLOOP = ("tests/client", "tests/conformance", "tests/server", "tests/transport", "tests/protocol")
+ON_UVLOOP = (
+    "tests/client",
+    "tests/conformance",
+    "tests/server",
+    "tests/transport",
+    "tests/protocol",
+    "tests/redis_driver",
+)
 ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", *ON_UVLOOP)
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -10,7 +10,19 @@ import argparse
 import os
 import sys
 
-from benchmarks import calls, capacity, changing, repository, sqlite, synchronous, transport, verbs, versions, web
+from benchmarks import (
+    calls,
+    capacity,
+    changing,
+    redis_store,
+    repository,
+    sqlite,
+    synchronous,
+    transport,
+    verbs,
+    versions,
+    web,
+)
 from benchmarks.servers import allow_open_files, measured_server
 
 
@@ -40,6 +52,7 @@ def main() -> None:
     versions.bench(scale=scale, rounds=options.rounds)
     sqlite.bench(scale=scale, rounds=options.rounds)
     web.bench(scale=scale, rounds=options.rounds)
+    redis_store.bench(scale=scale, rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from ndb_models.credentials import Credential, follower_of
@@ -13,6 +14,7 @@ from ndb_models.repository.stored_state import known
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.model import SessionModel, Stored, set_stored
 from ndb_models.sessions.reading import Read
+from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -121,8 +123,13 @@ class CredentialVerbs(CoreVerbs[M]):
         opened = await self.opened_by(text)
         return None if opened is None else opened.session
 
-    async def opened_by(self, text: str | None) -> OpenedSession[M] | None:
-        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
+    async def opened_by(self, text: str | None, *, extend: bool = True) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session.
+
+        Args:
+            text: the text of a credential.
+            extend: count as a read. False leaves it to the caller, who calls `use` of the result later.
+        """
         credential = Credential.parse(text)
         if credential is None:
             return None
@@ -136,15 +143,16 @@ class CredentialVerbs(CoreVerbs[M]):
             if not at_once:
                 session = await self.get(tkn)
             elif self._is_usual(read, envelope):
-                self._access.use(tkn, read)
                 session = self._codec.load(read.text, tkn)
                 set_stored(session, Stored(tkn, read.text, envelope.deadline))
             else:
                 read = await self._access.admitted(tkn, read)
-                self._access.use(tkn, read)
                 session = await self._take(tkn, read)
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
+        finally:
+            if extend and at_once:
+                self._access.use(tkn, read)
         secret = envelope.secret
         return OpenedSession(
             session,
@@ -155,7 +163,11 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.idle,
             envelope.absolute,
             envelope.own,
+            partial(self._use, tkn, read) if at_once else _not_again,
         )
+
+    def _use(self, tkn: SessionToken, read: Read, written: bool) -> None:
+        self._access.use(tkn, read, written=written)
 
     def _is_usual(self, read: Read, envelope: Envelope) -> bool:
         """Return True if a read needs no upgrade, and its session lives no longer than its class allows."""
@@ -172,6 +184,10 @@ def checked_grace(grace: timedelta | float) -> timedelta | float:
     """
     _milliseconds("grace", grace)
     return grace
+
+
+def _not_again(_written: bool) -> None:
+    """Do nothing: the session was read as `get` reads it, which has counted."""
 
 
 def _parsed(verb: str, text: str) -> Credential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from ndb_models.credentials import Credential
@@ -22,6 +23,8 @@ class OpenedSession(NamedTuple, Generic[M]):
         idle: the idle expiry of the session in seconds; None for none.
         absolute: the absolute expiry of the session in seconds; None for none.
         has_own_expiry: True if a call set its expiry, at creation or later; False if the class did.
+        use: lets the opening count as a read, if that was left to the caller. The argument says whether the session was
+            written since, and so extended. Sends a request at most, which is not waited for.
     """
 
     session: M
@@ -32,3 +35,4 @@ class OpenedSession(NamedTuple, Generic[M]):
     idle: int | None
     absolute: int | None
     has_own_expiry: bool
+    use: Callable[[bool], None]

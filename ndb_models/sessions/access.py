@@ -207,14 +207,14 @@ class SessionAccess(SessionWriting):
         """Return True if a read may extend the session and the look at it did not."""
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
-    def use(self, tkn: SessionToken, seen: Read) -> None:
-        """Let a look at a session count as a read.
+    def use(self, tkn: SessionToken, seen: Read, *, written: bool = False) -> None:
+        """Let a look at a session count as a read. `written` says that the session was written since the look.
 
-        If that extends the session, the request for it reads no keys, and is not waited for.
+        If the read extends the session, and the write did not, the request for it reads no keys, and is not waited for.
         """
         if self._tracks:
             self.uses.note(tkn, seen)
-        if self.is_to_extend(seen):
+        if not (written and seen.is_extended_by_all_use) and self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
                 self._client.in_background(_answered(begun))

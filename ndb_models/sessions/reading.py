@@ -74,6 +74,12 @@ class Read(msgspec.Struct, frozen=True):
         return envelope is not None and envelope.version == version and envelope.by not in (None, by)
 
     @property
+    def is_extended_by_all_use(self) -> bool:
+        """True if reads and writes are known to extend the session alike."""
+        envelope = self.envelope
+        return envelope is not None and envelope.idle is not None and envelope.on is None
+
+    @property
     def deadline(self) -> int | None:
         """The deadline, in milliseconds since 1970. None if the session has no deadline."""
         return self.envelope.deadline if self.envelope is not None else None

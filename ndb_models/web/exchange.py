@@ -163,7 +163,6 @@ class Exchange(Generic[M]):
         except BaseException as exc:
             await self._sessions.undo(visit, exc)
             raise
-        visit.done()
 
     def _refuse_changes_in_stream(self, visit: RunningVisit[M], *, is_last: bool) -> None:
         """Refuse late changes before the end of a stream, so that its client notices that something failed."""

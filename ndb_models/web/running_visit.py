@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-from ndb_models.repository import PendingSave
+from ndb_models.errors import NdbError
+from ndb_models.repository import OpenedSession, PendingSave
 from ndb_models.schema import SessionModel
 from ndb_models.web.cookies import ShownCookie
 from ndb_models.web.visit import Visit, VisitRules
@@ -19,7 +21,7 @@ _NO_FIELDS: Final[frozenset[str]] = frozenset()
 class RunningVisit(Visit[M]):
     """A visit while its request runs. Verbs that a request calls at the same time take turns."""
 
-    __slots__ = ("as_read", "headers", "max_age", "pending", "removes_old", "turn", "unsaved")
+    __slots__ = ("as_read", "headers", "is_saved", "max_age", "pending", "removes_old", "turn", "unsaved", "used")
 
     def __init__(self, shown: ShownCookie, rules: VisitRules, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(shown, rules)
@@ -32,7 +34,18 @@ class RunningVisit(Visit[M]):
         """The stored keys of the session when it was opened."""
         self.pending: PendingSave | None = None
         """The changes to save as the request ends."""
+        self.is_saved: bool = False
+        """True once the changes were saved."""
+        self.used: OpenedSession[M] | None = None
+        """What the cookie opened, until the request has counted as its use."""
         self.max_age: int | None = None
         """The seconds for which the browser is to keep the new credential; None for until it ends."""
         self.unsaved: frozenset[str] | None = _NO_FIELDS
         """The changes that were not stored, since the request failed; None if later ones cannot be told from them."""
+
+    def count_use(self) -> None:
+        """Let the request count as a use of its session, once. If it was saved, that has extended it already."""
+        opened, self.used = self.used, None
+        if opened is not None and self.session is opened.session:
+            with contextlib.suppress(NdbError):
+                opened.use(self.is_saved)

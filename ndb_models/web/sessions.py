@@ -142,7 +142,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             return
         keeps_cookie = False
         try:
-            opened = await self.repo.opened_by(visit.text)
+            opened = visit.used = await self.repo.opened_by(visit.text, extend=False)
             if opened is None and self.adoption is not None:
                 opened, keeps_cookie = await self.adoption.open(visit)
         except UnusableSessionError as exc:
@@ -204,6 +204,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             changed = self._changed(visit)
             for step in visit.steps(changed, self._clock() * 1000):
                 await self._carry_out[step](visit)
+            visit.count_use()
         except BaseException as exc:
             await self.undo(visit, exc)
             visit.unsaved = None
@@ -218,6 +219,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
 
         That is waited for, unless the cause is a cancellation: it then goes on in the background.
         """
+        visit.count_use()
         ending = [self.client.in_background(self.repo.delete(session.tkn)) for session in visit.fail()]
         if ending and (cause is None or isinstance(cause, Exception)):
             await asyncio.wait(ending)
@@ -291,6 +293,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
     async def _save(self, visit: RunningVisit[M]) -> None:
         if visit.pending is not None:
             await visit.pending.save()
+            visit.is_saved = True
 
     async def _end_former(self, visit: RunningVisit[M]) -> None:
         for former in visit.to_replace():
@@ -304,6 +307,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         stored = stored_of(session)
         if stored is not None and stored.deadline is not None:
             return cookie_seconds(deadline=stored.deadline / 1000 - self._clock(), idle=None)
+        visit.count_use()
         return cookie_seconds(deadline=None, idle=await self.repo.ttl(session))
 
     def note_outage(self, error: UnavailableError) -> None:

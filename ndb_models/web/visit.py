@@ -279,10 +279,6 @@ class Visit(Generic[M]):
             others.append(self.former)
         return others
 
-    def done(self) -> None:
-        """Take note that all steps are done, and that the answer has begun."""
-        self._created = []
-
     def fail(self) -> list[M]:
         """Return to what was before the application logged in. Return the sessions to end again."""
         created, self._created = self._created, []

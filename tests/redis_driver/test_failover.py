@@ -20,10 +20,11 @@ from ndb_models.stores.redis.slot_map import slot_of
 from ndb_models.stores.redis.store import RedisStore
 from ndb_models.types import ExpirySettings
 from tests.conftest import VirtualClock
+from tests.redis_clusters import Cluster
 from tests.redis_driver.conftest import opened
 from tests.redis_driver.scripts import GET, SET
 from tests.redis_driver.workload import Scripts, workload
-from tests.redis_servers import Cluster, RedisServer, Servers, valkey
+from tests.redis_servers import RedisServer, Servers, valkey
 
 pytestmark = pytest.mark.slow
 

@@ -139,12 +139,12 @@ async def test_the_deadline_holds_and_an_outage_that_is_older_fails_at_once(key:
 
 
 async def test_an_event_loop_that_was_held_up_takes_no_server_for_hung(server_uri: str, key: bytes) -> None:
-    async with proxy_to(server_uri) as (proxy, uri), opened(f"{uri}?attempt_timeout=0.1") as driver:
+    async with proxy_to(server_uri) as (proxy, uri), opened(f"{uri}?attempt_timeout=0.4") as driver:
         await driver.run(INCREMENT, key, [key], [])
         connections = proxy.connections
         incrementing = asyncio.create_task(driver.run(INCREMENT, key, [key], []))
         await asyncio.sleep(0)
-        time.sleep(0.3)  # noqa: ASYNC251 - it holds the loop up
+        time.sleep(0.8)  # noqa: ASYNC251 - it holds the loop up
         assert await incrementing == 2
         assert proxy.connections == connections
 

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from ndb_models import UnavailableError
 from ndb_models.testing import RunningServer
-from ndb_models.web import SessionsUnavailableError, WebSessions
+from ndb_models.web import SessionMiddleware, SessionsUnavailableError, WebSessions
 from tests.web.applications import Shopper, application, shop
 from tests.web.browsers import Browser, set_cookie
 
@@ -160,3 +161,29 @@ async def test_probes_are_told_whether_the_store_answers(server: RunningServer) 
         assert (await sessions.ready(), (await probe.get("/readyz")).status_code) == (True, 200)
         await asyncio.to_thread(server.stop)
         assert (await sessions.ready(), (await probe.get("/readyz")).status_code) == (False, 503)
+
+
+async def test_an_application_that_does_not_mind_errors_adds_nothing_to_the_answer(server: RunningServer) -> None:
+    sessions = WebSessions(server.uri, Shopper)
+    stubborn: list[type[Exception]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        (await sessions.current(HTTPConnection(scope))).note = "x"
+        await asyncio.to_thread(server.stop)
+        messages: list[Message] = [
+            {"type": "http.response.start", "status": 200, "headers": []},
+            {"type": "http.response.body", "body": b"stored"},
+        ]
+        for message in messages:
+            try:
+                await send(message)
+            except UnavailableError as exc:
+                stubborn.append(type(exc))
+
+    async with sessions.lifespan(), Browser(shop(sessions)) as browser:
+        await browser.post("/login")
+        async with Browser(SessionMiddleware(app, sessions)) as other:
+            other.cookie = browser.cookie
+            answer = await other.get("/")
+    assert (answer.status_code, answer.text) == (503, "Try again later")
+    assert len(stubborn) == 2

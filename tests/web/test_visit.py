@@ -116,13 +116,6 @@ def test_a_failed_request_returns_to_the_session_before_and_ends_what_it_created
     assert made.fail() == []
 
 
-def test_once_the_answer_has_begun_nothing_is_undone() -> None:
-    made = visit(opened(1))
-    made.log_in(stored(2), created=True, remember=False)
-    made.done()
-    assert made.fail() == []
-
-
 def test_a_new_cookie_in_place_is_sent_even_if_the_request_fails_after_all() -> None:
     found = opened(1)
     made = visit(found)

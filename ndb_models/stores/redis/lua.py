@@ -17,7 +17,9 @@ script changes all or nothing.
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from ndb_models.stores.contract import ExpirySettings
@@ -52,7 +54,10 @@ if by_server then
   now = time[1] + time[2] / 1000000
 end
 local settings, flags, duration, touch_every, stored, due, emptied
+"""
 
+_FUNCTIONS: Final[Mapping[str, str]] = {
+    "alive": """
 -- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
 local function alive(state, stays)
   if not state then return false end
@@ -70,7 +75,8 @@ local function alive(state, stays)
   emptied = true
   return true
 end
-
+""",
+    "keep": """
 -- Write a session's state. Let the server free a session that ends, and return true for such a session.
 local function keep()
   redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
@@ -78,11 +84,12 @@ local function keep()
   if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
   return is_freed
 end
-
+""",
+    "remove_others": """
 -- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while
 -- its slot is on its way to another server, this server refuses to, halfway through a script.
 local function remove_others(first)
-  local kept, gone = {{[STATE] = true}}, {{}}
+  local kept, gone = {[STATE] = true}, {}
   for i = first, #ARGV, 2 do kept[ARGV[i]] = true end
   local names = redis.call('HKEYS', key)
   for i = 1, #names do
@@ -92,7 +99,8 @@ local function remove_others(first)
     redis.call('HDEL', key, unpack(gone, from, math.min(#gone, from + 3999)))
   end
 end
-
+""",
+    "use": """
 -- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
 local function use(kind)
   if duration == 0 then return end
@@ -100,7 +108,8 @@ local function use(kind)
   if emptied or due ~= stored then keep() end
   if emptied then remove_others(#ARGV + 1) end
 end
-
+""",
+    "reached": """
 -- Return true for the shared map, or a session that exists. Arguments as those of `use`.
 local function reached(kind)
   if shared then return true end
@@ -108,7 +117,8 @@ local function reached(kind)
   use(kind)
   return true
 end
-
+""",
+    "state_and_values": """
 -- Return the state, and the values of the fields that some arguments name.
 local function state_and_values(first, last)
   local found = redis.call('HMGET', key, STATE, unpack(ARGV, first, math.min(last, first + 3999)))
@@ -118,41 +128,54 @@ local function state_and_values(first, last)
   end
   return found
 end
-
+""",
+    "write": """
 -- Write the names and values from this argument on.
 local function write(first)
   for from = first, #ARGV, 4000 do
     redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
   end
 end
-
+""",
+    "remove": """
 -- Remove the fields that some arguments name.
 local function remove(first, last)
   for from = first, last, 4000 do
     redis.call('HDEL', key, unpack(ARGV, from, math.min(last, from + 3999)))
   end
 end
-
+""",
+    "number_of_keys": """
 local function number_of_keys()
   return redis.call('HLEN', key) - (shared and 0 or 1)
 end
-
+""",
+    "earlier": """
 -- Return the answer of an earlier run of the same script, if there was one.
 local function earlier()
   local answer = KEYS[2] and redis.call('GET', KEYS[2])
   return answer and tonumber(answer)
 end
-
+""",
+    "answered": f"""
 -- Keep the answer for a second run, and return it.
 local function answered(answer)
   if KEYS[2] then redis.call('SET', KEYS[2], answer, 'EX', {ANSWERS_KEPT}) end
   return answer
 end
-"""
+""",
+}
+"""What scripts have in common, by name. A function calls none but those before it."""
 
 
 def script(name: str, body: str, *, writes: bool = False) -> Script:
-    """Return a script of this body. `writes` is False if it only reads, but for what expiry writes."""
+    """Return a script of this body, behind the functions that it needs: a server makes them anew in each run.
+
+    `writes` is False if it only reads, but for what expiry writes.
+    """
+    for function, text in reversed([*_FUNCTIONS.items()]):
+        if re.search(rf"\b{function}\b", body):
+            body = text + body
     return Script(name, (_START + body).encode(), idempotent=True, writes=writes)
 
 

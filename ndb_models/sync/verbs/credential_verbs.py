@@ -99,6 +99,11 @@ class SyncCredentialVerbs(OfRepository[M]):
         """
         return self._portal.call(lambda: self._asynchronous.authenticate(text))
 
-    def opened_by(self, text: str | None) -> OpenedSession[M] | None:
-        """Do what `authenticate` does, and return facts about the credential and the expiry with the session."""
-        return self._portal.call(lambda: self._asynchronous.opened_by(text))
+    def opened_by(self, text: str | None, *, extend: bool = True) -> OpenedSession[M] | None:
+        """Do what `authenticate` does, and return facts about the credential and the expiry with the session.
+
+        Args:
+            text: the text of a credential.
+            extend: count as a read. False leaves it to the caller, who calls `use` of the result later.
+        """
+        return self._portal.call(lambda: self._asynchronous.opened_by(text, extend=extend))
