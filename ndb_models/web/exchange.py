@@ -59,7 +59,7 @@ class Exchange(Generic[M]):
         self._view: SessionView[M] | None = None
         self.visit: RunningVisit[M] | None = None
         self.failure: BaseException | None = None
-        """What failed as the visit was concluded."""
+        """The error of concluding the visit."""
         self.is_answered: bool = False
         """True if the request was answered here, in place of the application."""
 
@@ -257,7 +257,7 @@ class Exchange(Generic[M]):
         return modes in ([], [b"navigate"])
 
     async def fail(self, cause: BaseException | None = None) -> None:
-        """End what the request began, unless the visit was concluded. `cause` is why it is failing."""
+        """End the sessions that the request began, unless its visit was concluded. `cause` is its error."""
         if self.visit is not None and not self._has_begun:
             self._has_begun = True
             await self._sessions.undo(self.visit, cause)
