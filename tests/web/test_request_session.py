@@ -335,9 +335,11 @@ async def test_what_a_failed_request_wrote_is_not_stored() -> None:
         (WebSessions("memory://", FreeSession), {}),
         (WebSessions("memory://", FreeSession, save_if=lambda status: status < 500), {"failed": 1}),
     ):
-        async with sessions.lifespan(), Browser(application(sessions, fail=fail, crash=crash)) as browser:
+        app = application(sessions, fail=fail, crash=crash)
+        async with sessions.lifespan(), Browser(app, raises=True) as browser:
             assert (await browser.post("/fail")).status_code == 422
-            assert (await browser.post("/crash")).status_code == 500
+            with pytest.raises(ZeroDivisionError):
+                await browser.post("/crash")
             assert (await browser.get("/view")).json() == {"session": expected}
 
 
