@@ -2,7 +2,7 @@
 
 `python -m benchmarks.growth` measures what a session and a web request cost on a Valkey, with 20,000 and 40,000
 sessions. It works out from that what larger stores need, and checks the figures at 100,000 and 1,000,000 sessions.
-`--no-check` leaves the check out, which takes minutes. The assumptions are options; see `--help`.
+`--no-check` leaves the check out. The assumptions are options; see `--help`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import math
+import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ SMALL: Final = (20_000, 40_000)
 CHECKED: Final = (100_000, 1_000_000)
 SIZES: Final = tuple(10**power for power in range(5, 10))
 REQUESTS: Final = 10_000
-SAVED_AT_ONCE: Final = 2_000
+MADE: Final = 1_000
+COPIED_AT_ONCE: Final = 1_000
+_COPY: Final = "for i = 1, #ARGV do redis.call('COPY', KEYS[1], ARGV[i]) end"
 MONTH: Final = 730
 
 
@@ -91,14 +94,18 @@ def needed(sessions: int, per_session: float, per_request: float, assumed: Assum
     return Need(sessions, memory, requests, masters, nodes, nodes * assumed.price * MONTH)
 
 
-async def _fill(repo: Repository[Measured], count: int) -> list[int]:
-    """Make so many sessions; return some of their tokens."""
-    tokens: list[int] = []
-    for first in range(0, count, SAVED_AT_ONCE):
-        models = [measured(number) for number in range(first, min(count, first + SAVED_AT_ONCE))]
-        saved = await repo.save_many(models)
-        tokens += [session.tkn for session in saved[:TASKS] if isinstance(session, Measured)]
-    return tokens
+async def _make(repo: Repository[Measured]) -> list[int]:
+    """Make some sessions; return their tokens."""
+    saved = await repo.save_many([measured(number) for number in range(MADE)])
+    return [session.tkn for session in saved if isinstance(session, Measured)]
+
+
+def _fill(server: RedisServer, tokens: Sequence[int], count: int) -> None:
+    """Have the server copy sessions under new tokens: made by a client, a million would take minutes."""
+    with server.link() as link:
+        for number in range(0, count, COPIED_AT_ONCE):
+            names = [f"ndb:{{{2**63 + secrets.randbits(62)}}}" for _ in range(min(COPIED_AT_ONCE, count - number))]
+            link("EVAL", _COPY, 1, f"ndb:{{{tokens[number % len(tokens)]}}}", *names)
 
 
 async def _use(repo: Repository[Measured], tokens: Sequence[int]) -> None:
@@ -124,10 +131,10 @@ async def measure(server: RedisServer, sizes: Sequence[int]) -> list[Cost]:
     empty, _ = _figures(server)
     async with NdbClient.connect(server.uri) as client:
         repo = Repository(client, Measured)
-        tokens = await _fill(repo, 0)
-        there = 0
+        tokens = await _make(repo)
+        there = len(tokens)
         for size in sizes:
-            tokens += await _fill(repo, size - there)
+            _fill(server, tokens, size - there)
             there = size
             memory, _ = _figures(server)
             _, before = _figures(server)

@@ -111,6 +111,11 @@ async def test_user_password_and_database_are_used(key: bytes) -> None:
         async with opened(uri) as driver:
             await driver.run(SET, key, [key], [b"x"])
             assert b"db3" in await driver.command(b"INFO", b"keyspace")
+        with server.link() as link:
+            link("AUTH", "app", "s#cret")
+            link("ACL", "SETUSER", "app", "-@dangerous")
+        async with opened(uri) as driver:  # a user who must not ask for INFO
+            assert await driver.run(GET, key, [key], []) == b"x"
         for wrong in (f"redis://app:wrong@127.0.0.1:{server.port}", f"redis://127.0.0.1:{server.port}"):
             with pytest.raises(StoreError, match="password") as failure:
                 async with opened(wrong):

@@ -62,8 +62,8 @@ class ConfirmedWrites:
         # Whoever was cancelled meanwhile has sent nothing.
         group = [write for write in self._next if not write.future.done()]
         self._next.clear()
+        self._is_waiting = bool(group)
         if group:
-            self._is_waiting = True
             replies = [self._connection.request(write.frame, write.deadline) for write in group]
             self._confirm(group, replies, self._loop.time() + self._timeout)
 
@@ -72,14 +72,19 @@ class ConfirmedWrites:
 
         def confirmed(_: object) -> None:
             count = _outcome(confirming)
-            if isinstance(count, int) and count < self._replicas and self._loop.time() < give_up:
-                self._confirm(group, replies, give_up)
-                return
+            waiting: list[tuple[_Write, asyncio.Future[Any]]] = []
+            too_few, now = isinstance(count, int) and count < self._replicas, self._loop.time()
             for write, reply in zip(group, replies, strict=True):
-                _settle(write.future, _outcome(reply), count, self._replicas)
-            self._is_waiting = False
-            if self._next:
+                if too_few and now < min(give_up, write.deadline):
+                    waiting.append((write, reply))
+                else:
+                    _settle(write.future, _outcome(reply), count, self._replicas)
+            if waiting:
+                self._confirm([write for write, _ in waiting], [reply for _, reply in waiting], give_up)
+            elif self._next:
                 self._send()
+            else:
+                self._is_waiting = False
 
         confirming.add_done_callback(confirmed)
 

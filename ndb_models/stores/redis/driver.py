@@ -103,9 +103,18 @@ class Driver(Uncopyable):
             except LOST as exc:
                 raise StoreUnreachableError(uri.shown, reason_of(exc)) from exc
             connection.drop("the store makes its own")
-            if b"cluster_enabled:1" in await self.command(b"INFO", b"cluster", writes=False):
+            if b"cluster_enabled:1" in await self._info_of_cluster():
                 raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
-        await warn_of_losses(uri.shown, await self.masters())
+        await warn_of_losses(uri.shown, await self.masters(), uri.options.attempt_timeout)
+
+    async def _info_of_cluster(self) -> bytes:
+        try:
+            info: bytes = await self.command(b"INFO", b"cluster", writes=False)
+        except StoreUnreachableError:
+            raise
+        except StoreError:  # this user must not ask
+            return b""
+        return info
 
     def _default_tls(self) -> ssl.SSLContext:
         try:

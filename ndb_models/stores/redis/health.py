@@ -23,32 +23,39 @@ class Asked(Protocol):
         ...
 
 
-async def warn_of_losses(place: str, servers: Sequence[Asked]) -> None:
+async def warn_of_losses(place: str, servers: Sequence[Asked], patience: float) -> None:
     """Log a warning for each kind of loss, with the servers that it threatens.
 
-    A server that does not answer, or does not tell its settings, is passed over.
+    A server that does not answer within `patience` seconds, or does not tell its settings, is passed over.
     """
     found: dict[str, list[str]] = {}
-    for server, threats in zip(servers, await asyncio.gather(*map(_threats, servers)), strict=True):
+    asking = (_threats(server, patience) for server in servers)
+    for server, threats in zip(servers, await asyncio.gather(*asking), strict=True):
         for threat in threats:
             found.setdefault(threat, []).append(server.name)
     for threat, names in found.items():
         _logger.warning("%s: %s (%s)", place, threat, ", ".join(names))
 
 
-async def _threats(server: Asked) -> list[str]:
+async def _threats(server: Asked, patience: float) -> list[str]:
     try:
-        info = info_fields(await server.command(b"INFO", b"memory"))
-        info |= info_fields(await server.command(b"INFO", b"persistence"))
-        info |= info_fields(await server.command(b"INFO", b"replication"))
-    except StoreError:
+        async with asyncio.timeout(patience):
+            info = await _settings(server)
+    except (StoreError, TimeoutError):
         return []
-    try:
-        name_and_value = await server.command(b"CONFIG", b"GET", b"save")
-        info["save"] = name_and_value[1].decode()
-    except (StoreError, IndexError):  # services that are rented do not tell
-        info["save"] = "unknown"
     return [text for is_threatened, text in _THREATS if is_threatened(info)]
+
+
+async def _settings(server: Asked) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for section in (b"memory", b"persistence", b"replication"):
+        settings |= info_fields(await server.command(b"INFO", section))
+    try:
+        _, save = await server.command(b"CONFIG", b"GET", b"save")
+        settings["save"] = save.decode()
+    except (StoreError, ValueError):  # services that are rented do not tell
+        settings["save"] = "unknown"
+    return settings
 
 
 def _evicts(info: Mapping[str, str]) -> bool:

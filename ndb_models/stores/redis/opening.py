@@ -104,9 +104,10 @@ class Opener:
         for request in requests:
             request.add_done_callback(forgotten)
         replies = [await request for request in requests]
-        for reply in replies[: len(must)]:
-            if isinstance(reply, hiredis.ReplyError):
-                raise ServerRefusedError(understood(str(reply)).reason)
+        for number, reply in enumerate(replies):
+            error = understood(str(reply)) if isinstance(reply, hiredis.ReplyError) else None
+            if error is not None and (number < len(must) or error.code == "NOAUTH"):
+                raise ServerRefusedError(error.reason)
         if not uri.is_cluster and _is_replica(replies[-1]):
             raise ServerRefusedError("the server is a replica")
         return _own_name(replies[len(must) + 1])
