@@ -23,7 +23,7 @@ from ndb_models.errors import (
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
-from ndb_models.repository import DecidingRepository
+from ndb_models.repository import DecidingRepository, Repository
 from ndb_models.repository.credential_verbs import GRACE, UNSEEN, checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
@@ -95,7 +95,8 @@ class VisitedSessions(Uncopyable, Generic[M]):
             if isinstance(store, str)
             else store
         )
-        self.repo: DecidingRepository[M] = DecidingRepository(self.client, model, namespace=namespace, clock=clock)
+        self._deciding = DecidingRepository(self.client, model, namespace=namespace, clock=clock)
+        self.repo: Repository[M] = self._deciding
         """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
         self.model: type[M] = model
         self._clock = clock
@@ -242,7 +243,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         session = visit.session
         if session is None:
             return _NO_FIELDS
-        pending = visit.pending = self.repo.pending(session)
+        pending = visit.pending = self._deciding.pending(session)
         now = _stored_keys(session)
         if self.rules.principal and now is not visit.as_read and visit.as_read:
             visit.saved_itself = _differing(visit.as_read, now, self.rules.principal)
