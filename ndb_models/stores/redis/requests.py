@@ -40,12 +40,12 @@ class RedisRequest:
     def __init__(
         self, name: str, frame: bytes, slot_key: bytes, keys: Sequence[bytes], *, idempotent: bool, writes: bool
     ) -> None:
-        self.name = name
-        self.frame = frame
-        self.slot_key = slot_key
-        self.keys = keys
-        self.idempotent = idempotent
-        self.writes = writes
+        self.name: str = name
+        self.frame: bytes = frame
+        self.slot_key: bytes = slot_key
+        self.keys: Sequence[bytes] = keys
+        self.idempotent: bool = idempotent
+        self.writes: bool = writes
 
     def send_source(self) -> None:
         """Send the source of the script from now on."""
