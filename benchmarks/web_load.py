@@ -123,13 +123,13 @@ class Shopper:
         cookies = dict(self._browser.cookies)
         answer = await self._ask("POST", "/logout", may_be_refused=True)
         if answer.is_ok:
-            self._report.reckoned += len(self._acknowledged)
+            self._user = None
             if self._browser.cookies:
                 self._fault("a logout left a cookie")
         else:  # it may have been carried out, or not
             await self._find_out()
-        if self._user is None or answer.is_ok:
-            self._user = None
+        if self._user is None:
+            self._report.reckoned += len(self._acknowledged)  # they were all in what was read before
             self._dead_cookies.append(cookies)
 
     async def _find_out(self) -> None:

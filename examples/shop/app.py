@@ -57,6 +57,7 @@ sessions = WebSessions(
     os.environ.get("NDB_URI", "sqlite:///shop.db"),
     ShopSession,
     short=Expiry(idle=timedelta(minutes=30), absolute=timedelta(hours=12)),
+    renew_every=timedelta(hours=1),
     csrf="token",
     development="SHOP_DEVELOPMENT" in os.environ,
 )
@@ -67,21 +68,13 @@ app = FastAPI(title="Windfall", lifespan=sessions.lifespan, openapi_url=None)
 app.add_middleware(SessionMiddleware, sessions=sessions)
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 
+# Anyone with a cart or without; and a user who has logged in.
 Visitor = Annotated[ShopSession | None, Depends(sessions.optional)]
+Customer = Annotated[ShopSession, Depends(sessions.logged_in)]
 CurrentFlags = Annotated[Flags, Depends(stored_flags.load)]
 # A page of ours to go on to; no other site's.
 Target = Annotated[str, Field(pattern="^/[a-z]*$")]
 Page = Callable[..., HTMLResponse]
-
-
-def customer(session: Annotated[ShopSession, Depends(sessions.current)]) -> ShopSession:
-    """Return the session of a user who has logged in. A visitor with a cart has not."""
-    if session.user is None:
-        raise NotLoggedInError("ShopSession")
-    return session
-
-
-Customer = Annotated[ShopSession, Depends(customer)]
 
 
 def staff(session: Customer) -> None:

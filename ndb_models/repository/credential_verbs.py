@@ -9,12 +9,11 @@ from typing import Final, TypeVar
 from ndb_models.credentials import Credential, follower_of
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
-from ndb_models.repository.opened import OpenedSession
+from ndb_models.repository.opened import OpenedSession, counted
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.model import SessionModel, Stored, set_stored
 from ndb_models.sessions.reading import Read
-from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -163,11 +162,8 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.idle,
             envelope.absolute,
             envelope.own,
-            partial(self._use, tkn, read) if at_once else _not_again,
+            partial(self._access.use, tkn, read) if at_once else counted,
         )
-
-    def _use(self, tkn: SessionToken, read: Read, written: bool) -> None:
-        self._access.use(tkn, read, written=written)
 
     def _is_usual(self, read: Read, envelope: Envelope) -> bool:
         """Return True if a read needs no upgrade, and its session lives no longer than its class allows."""
@@ -184,10 +180,6 @@ def checked_grace(grace: timedelta | float) -> timedelta | float:
     """
     _milliseconds("grace", grace)
     return grace
-
-
-def _not_again(_written: bool) -> None:
-    """Do nothing: the session was read as `get` reads it, which has counted."""
 
 
 def _parsed(verb: str, text: str) -> Credential:

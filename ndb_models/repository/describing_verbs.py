@@ -1,21 +1,17 @@
-"""`describe`, `is_fresh`, `require_fresh`, `unsaved` and `pending`: the verbs that tell about a session or a model."""
+"""`describe`, `is_fresh`, `require_fresh` and `unsaved`: the verbs that tell about a session or a model."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Final, TypeVar
 
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import InvalidArgumentError, NotFreshError, UnsupportedError
-from ndb_models.json_text import ObjectText
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.description import SessionDescription
-from ndb_models.repository.pending import PendingSave
 from ndb_models.repository.stored_state import known
-from ndb_models.schema.changes import Changes
 from ndb_models.schema.expiry import check_seconds, seconds_in
-from ndb_models.schema.model import SessionModel, Stored, stored_of
+from ndb_models.schema.model import SessionModel, stored_of
 from ndb_models.schema.tracking import login_time
 from ndb_models.sessions.lifetimes import SH_PEEK
 from ndb_models.sessions.reading import LOOK, UPKEEP
@@ -107,33 +103,6 @@ class DescribingVerbs(CoreVerbs[M]):
         if stored is None:
             return frozenset(keys.names)
         return self._codec.changes(session, keys, stored.keys, stored.unsure).names
-
-    def pending(self, session: M) -> PendingSave | None:
-        """Return the changes that a save of a model with a token would write now; None if there are none.
-
-        Its `save()` writes them and does not look for changes again. Sends no request.
-
-        Raises:
-            NotSavedError: the model has no token.
-            UnstorableError: a value does not fit the model, or would not come back equal.
-        """
-        stored = known(self._checked(session))
-        if stored.unsure or stored.outdated is not None:
-            return PendingSave(self.unsaved(session), partial(self.save, session))
-        text = self._codec.text_of(session)
-        if text == stored.keys:
-            return None
-        keys = self._codec.dump(session, text)
-        changes = self._codec.changes(session, keys, stored.keys)
-        return PendingSave(changes.names, partial(self._save_pending, session, stored, keys, changes))
-
-    async def _save_pending(self, session: M, stored: Stored, keys: ObjectText, changes: Changes) -> None:
-        if stored_of(session) is not stored:
-            await self.save(session)
-            return
-        await self._write_changes(session, stored, keys, None, changes)
-        if self._is_limited:
-            await self._finder.keep_newest(keys)
 
     def _token_of(self, session: M | SessionToken) -> SessionToken:
         return known(self._checked(session)).tkn if isinstance(session, SessionModel) else session

@@ -11,6 +11,10 @@ from ndb_models.schema.model import SessionModel
 M = TypeVar("M", bound=SessionModel)
 
 
+def counted(_written: bool) -> None:
+    """Do nothing: the opening has counted as a read already."""
+
+
 class OpenedSession(NamedTuple, Generic[M]):
     """A session that a credential opens.
 
@@ -35,4 +39,4 @@ class OpenedSession(NamedTuple, Generic[M]):
     idle: int | None
     absolute: int | None
     has_own_expiry: bool
-    use: Callable[[bool], None]
+    use: Callable[[bool], None] = counted

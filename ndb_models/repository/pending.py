@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
+
+from ndb_models.json_text import ObjectText
+from ndb_models.repository.repository import Repository
+from ndb_models.repository.stored_state import known
+from ndb_models.schema.changes import Changes
+from ndb_models.schema.model import SessionModel, Stored, stored_of
+
+M = TypeVar("M", bound=SessionModel)
 
 
 class PendingSave:
-    """The changes of one model that a save would write: see `Repository.pending`.
+    """The changes of one model that a save would write: see `DecidingRepository.pending`.
 
     Args:
         names: the names of the changed fields.
@@ -27,3 +36,34 @@ class PendingSave:
         If the model was saved meanwhile, all its changes are written.
         """
         await self._save()
+
+
+class DecidingRepository(Repository[M]):
+    """A repository for programs that decide by the changes of a model what else they do."""
+
+    def pending(self, session: M) -> PendingSave | None:
+        """Return the changes that a save of a model with a token would write now; None if there are none.
+
+        Its `save()` writes them and does not look for changes again. Sends no request.
+
+        Raises:
+            NotSavedError: the model has no token.
+            UnstorableError: a value does not fit the model, or would not come back equal.
+        """
+        stored = known(self._checked(session))
+        if stored.unsure or stored.outdated is not None:
+            return PendingSave(self.unsaved(session), partial(self.save, session))
+        text = self._codec.text_of(session)
+        if text == stored.keys:
+            return None
+        keys = self._codec.dump(session, text)
+        changes = self._codec.changes(session, keys, stored.keys)
+        return PendingSave(changes.names, partial(self._save_pending, session, stored, keys, changes))
+
+    async def _save_pending(self, session: M, stored: Stored, keys: ObjectText, changes: Changes) -> None:
+        if stored_of(session) is not stored:
+            await self.save(session)
+            return
+        await self._write_changes(session, stored, keys, None, changes)
+        if self._is_limited:
+            await self._finder.keep_newest(keys)

@@ -207,7 +207,7 @@ class SessionAccess(SessionWriting):
         """Return True if a read may extend the session and the look at it did not."""
         return self._client.may_know(SH_PEEK) and extends_on_read(seen.envelope, self.lifetimes.expiry)
 
-    def use(self, tkn: SessionToken, seen: Read, *, written: bool = False) -> None:
+    def use(self, tkn: SessionToken, seen: Read, written: bool = False) -> None:
         """Let a look at a session count as a read. `written` says that the session was written since the look.
 
         If the read extends the session, and the write did not, the request for it reads no keys, and is not waited for.

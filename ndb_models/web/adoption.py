@@ -41,7 +41,7 @@ _PAUSES: Final = 100
 # For clocks of several machines that differ.
 _MARGIN: Final = 60
 
-# In place of a sealed credential: the browser logged out before its session was carried over.
+# In place of a sealed credential, and unsealed to no credential: the browser logged out before its session was moved.
 _BURNT: Final = ""
 
 # Of the same reason, one line of the log is enough.
@@ -151,8 +151,7 @@ class Adoption(Generic[M]):
                 except DuplicateError:  # another request was quicker
                     pass
             elif note.sealed is not None:
-                is_open = note.sealed != _BURNT and self._clock() < note.at + GRACE
-                return Adopted(old.unseal(note.sealed)) if is_open else _SPENT
+                return Adopted(old.unseal(note.sealed)) if self._clock() < note.at + GRACE else _SPENT
             elif self._clock() >= note.at + _ABANDONED:
                 await self._notes.delete(note.tkn)
                 continue
@@ -170,7 +169,7 @@ class Adoption(Generic[M]):
         except Exception as exc:  # noqa: BLE001 - content that the program does not expect is no fault of this request
             self._log_unfit(f"to_model raised {type(exc).__name__}")
             return None
-        if made is None or isinstance(made, self._model):
+        if made is None or (isinstance(made, self._model) and type(made) is self._model):
             return made
         self._log_unfit(f"to_model returned a {type(made).__name__}")
         return None

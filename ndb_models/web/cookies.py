@@ -1,7 +1,7 @@
 """The cookie of a session: read from the headers of a request, and written for an answer. No I/O.
 
-As RFC 6265bis says. A browser keeps a cookie whose name begins with `__Host-` only if it came over TLS, from the host
-itself, for the whole host. So neither a subdomain nor a network attacker can plant one.
+Follows RFC 6265bis. Browsers take a cookie named `__Host-...` only over TLS, from the host itself, for the whole host.
+So neither a subdomain nor an attacker in the network can plant one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _PATH: Final = re.compile(r"/[^;\x00-\x1f\x7f-\U0010ffff]*")
 
 
 class ShownCookie(NamedTuple):
-    """What a request shows of one cookie.
+    """One cookie of a request.
 
-    `text` is its value; None if there is none, or if there are several different ones, of which none can be trusted.
-    `is_shown` is True if there is one at all.
+    `text` is its value. It is None without a cookie of this name, and with several different ones: none can be trusted.
+    `is_shown` is True if there is at least one.
     """
 
     text: str | None
@@ -119,7 +119,7 @@ def _check(settings: CookieSettings) -> None:
 
 
 def shown_cookie(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> ShownCookie:
-    """Return what the headers of a request show of the cookie with this name.
+    """Return the cookie with this name from the headers of a request.
 
     The cookies may stand in several headers, as HTTP/2 sends them. The names of headers are in lower case.
     """

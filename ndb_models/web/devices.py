@@ -21,7 +21,7 @@ class Device(Generic[M]):
     """One session of a user, for a page that lists them. Times are in UTC.
 
     Attributes:
-        public_id: names the session, and opens nothing: a form can send it to `revoke`.
+        public_id: names the session without opening it: a form can send it to `revoke`.
         is_current: True for the session of the request.
         created: when it was created; None if that is not known.
         used: when it was used last, at most `track` seconds too early; None if that is not known.
@@ -55,13 +55,13 @@ def in_order(devices: Iterable[Device[M]]) -> list[Device[M]]:
     return sorted(by_use, key=lambda device: not device.is_current)
 
 
-def check_tracked(model: type[SessionModel], what: str) -> None:
-    """Refuse a class whose sessions have no public ids and no times.
+def check_tracked(model: type[SessionModel], verb: str) -> None:
+    """Refuse a class without `track=`: its sessions have no public ids and no times.
 
     Raises:
         SchemaError: the class does not say `track=`.
     """
     if model.session_options.track is None:
         raise SchemaError(
-            model.__name__, None, f"{what} needs the records of each session: class {model.__name__}(..., track=60)"
+            model.__name__, None, f"{verb} needs the records of each session: class {model.__name__}(..., track=60)"
         )

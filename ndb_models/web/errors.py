@@ -25,7 +25,7 @@ class ChangedTooLateError(SessionError):
 
 
 class AnswerBegunError(SessionError):
-    """The answer had begun already, so a cookie could not be set or removed. Nothing was done."""
+    """The answer had begun already, so its cookie cannot be changed. The call did no work."""
 
-    def __init__(self, model: str, what: str) -> None:
-        super().__init__(model, None, f"{what} comes before the answer begins: its cookie is sent with the headers")
+    def __init__(self, model: str, verb: str) -> None:
+        super().__init__(model, None, f"{verb} comes before the answer begins: its cookie is sent with the headers")

@@ -59,7 +59,7 @@ class Exchange(Generic[M]):
         self._view: SessionView[M] | None = None
         self.visit: RunningVisit[M] | None = None
         self.failure: BaseException | None = None
-        """What failed as the visit was concluded."""
+        """The error of concluding the visit."""
         self.is_answered: bool = False
         """True if the request was answered here, in place of the application."""
 
@@ -203,6 +203,17 @@ class Exchange(Generic[M]):
             self._sessions.refuse_cross_site(self._scope)
             await self._sessions.login_visit(visit, made, remember=False)
 
+    async def session_of_draft(self) -> M | None:
+        """Make a session now of the values that a visitor's request has put into `request.session`, if there are any.
+
+        It is ended again if the request fails. Raises as `WebSessions.login`.
+        """
+        if self._view is None or self._has_begun or not self._view.pending:
+            return None
+        visit = self.touched()
+        await self._settle(self._view, visit, succeeded=True)
+        return visit.session
+
     async def _answer(self, visit: RunningVisit[M], status: int, text: bytes, *more: tuple[bytes, bytes]) -> None:
         self.is_answered = True
         if self._scope["type"] == "websocket":
@@ -246,7 +257,7 @@ class Exchange(Generic[M]):
         return modes in ([], [b"navigate"])
 
     async def fail(self, cause: BaseException | None = None) -> None:
-        """End what the request began, unless the visit was concluded. `cause` is why it is failing."""
+        """End the sessions that the request began, unless its visit was concluded. `cause` is its error."""
         if self.visit is not None and not self._has_begun:
             self._has_begun = True
             await self._sessions.undo(self.visit, cause)

@@ -25,7 +25,7 @@ class NotLoggedInError(NdbError, HTTPException):
 
 
 class SessionsUnavailableError(UnavailableError, HTTPException):
-    """The store of the sessions is away: 503, with Retry-After. Nobody is logged out. The cause says more.
+    """The store of the sessions is away: 503, with Retry-After. All cookies stay. The cause says more.
 
     Attributes: as of Starlette's `HTTPException`; `model`, the class name.
     """

@@ -1,4 +1,4 @@
-"""`Principal`, the mark of the fields that say who a session belongs to, and what its user may do."""
+"""`Principal`, the mark of the fields that name the user of a session, and the user's rights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ndb_models.schema.lookup import lookups_of
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Marks a field that says who the user is, or what the user may do: `user_id: Annotated[int, Principal()]`.
+    """Marks a field that names the user, or a right of the user: `user_id: Annotated[int, Principal()]`.
 
     The first marked field of a class is the user. When it changes, the session gets a new cookie, and the one before is
     dead at once. When another marked field changes, such as a role, the session gets a new cookie too; the one before

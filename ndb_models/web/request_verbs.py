@@ -69,12 +69,12 @@ class RequestVerbs(UserSessions[M]):
         return session
 
     def require_fresh(self, *, minutes: float = 10) -> Callable[[HTTPConnection], Awaitable[M]]:
-        """Return a dependency that takes only users who logged in a short time ago, for a step-up.
+        """Return a dependency that refuses a user with an old login, for a step-up.
 
             fresh = sessions.require_fresh(minutes=10)
             async def change_password(session: Annotated[UserSession, Depends(fresh)]) -> None: ...
 
-        It returns the session, as `logged_in`, and raises what `logged_in` raises. Beside:
+        It returns the session and raises errors as `logged_in`. It also raises:
 
             LoginTooOldError: the last login is longer ago: 403, unless the application answers it otherwise, such as
                 with a page that asks for the password and then calls `login(request, session)`.
@@ -100,10 +100,10 @@ class RequestVerbs(UserSessions[M]):
         """Log in: make a session the one of this browser. Return its model.
 
         A new model is stored at once. If the request fails, that session is ended again. If it succeeds, the session
-        that the request came with is ended, and its cookie opens nothing any more.
+        that the request came with is ended, and its cookie is dead.
 
-        With the session of the request itself, nothing is created or ended. It gets a new cookie; the one before is
-        dead before the changes of the request are stored. Another stored session takes the place of the request's.
+        The session of the request itself is neither created nor ended: it gets a new cookie. The one before is dead
+        before the changes of the request are stored. Another stored session takes the place of the request's.
 
         Args:
             request: the request, before its answer has begun.

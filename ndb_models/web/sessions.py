@@ -1,4 +1,4 @@
-"""The sessions of a web application: opens them for visits, and carries out what a `Visit` decides. No framework.
+"""The sessions of a web application: opens them for visits, and carries out the steps of a `Visit`. No framework.
 
 An adapter to a framework makes a `RunningVisit` of a request, calls the verbs here, and `conclude` just before the
 answer begins.
@@ -23,7 +23,7 @@ from ndb_models.errors import (
     UnusableSessionError,
 )
 from ndb_models.json_text import split_members
-from ndb_models.repository import Repository
+from ndb_models.repository import DecidingRepository
 from ndb_models.repository.credential_verbs import GRACE, UNSEEN, checked_grace
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.schema.model import stored_of
@@ -58,10 +58,10 @@ class VisitedSessions(Uncopyable, Generic[M]):
         store: a URI, as for `NdbClient`, or a client. A client stays yours to close.
         model: the class of the sessions.
         namespace: as for `Repository`.
-        short: the expiry of sessions whose login does not say `remember=True`. Their cookies end with the browser.
+        short: the expiry of sessions without `remember=True`. Their cookies end with the browser.
         renew_every: the age at which a cookie is replaced by a new one.
         grace: the time for which a replaced cookie still works, for requests under way.
-        adopt: cookies of another middleware, whose sessions are carried over.
+        adopt: cookies of another middleware. Their sessions are carried over.
         clock: tells the time in seconds since 1970.
     """
 
@@ -95,7 +95,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             if isinstance(store, str)
             else store
         )
-        self.repo: Repository[M] = Repository(self.client, model, namespace=namespace, clock=clock)
+        self.repo: DecidingRepository[M] = DecidingRepository(self.client, model, namespace=namespace, clock=clock)
         """The repository of the sessions: hooks are registered here, and other parts of the program use it."""
         self.model: type[M] = model
         self._clock = clock
@@ -120,7 +120,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             Step.END_FORMER: self._end_former,
         }
 
-    # What requests ask for
+    # Called by requests
 
     async def open_visit(self, visit: RunningVisit[M]) -> M | None:
         """Return the session of a visit, or None. The store is read once at most.
@@ -187,7 +187,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
     # The end of a request
 
     async def conclude(self, visit: RunningVisit[M], *, succeeded: bool) -> None:
-        """Store what the request did, or end what it began. `visit.cookie` then says what the browser is told.
+        """Store the changes of a request that succeeded; undo the logins of another. `visit.cookie` is right then.
 
         Raises:
             SessionGoneError: the session has ended elsewhere, and the request changed it.

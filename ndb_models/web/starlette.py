@@ -49,26 +49,26 @@ class WebSessions(RequestVerbs[M]):
         async def home(session: Annotated[UserSession, Depends(sessions.current)]) -> str: ...
 
     Changes of the session are stored just before the answer begins, if the request succeeded. All verbs may be called
-    from several tasks of a request. `docs/web.md` tells what becomes of a request in each case.
+    from several tasks of a request. `docs/web.md` describes each case.
 
     Args:
         store: a URI, as for `NdbClient`, or a client, which stays yours to close. A client of a URI opens at its first
             use, and `lifespan` closes it. It answers within seconds, also if the store is away or hangs.
-        model: the class of the sessions. Fields with `Principal()` say whose they are.
+        model: the class of the sessions. Fields with `Principal()` name its user.
         namespace: as for `Repository`.
         cookie: the name and the attributes of the cookie; `__Host-session` by default.
         development: True for plain HTTP on your own machine. Only hosts that are loopback are served then.
-        short: the expiry of sessions whose login does not say `remember=True`. Their cookies end with the browser.
+        short: the expiry of sessions without `remember=True`. Their cookies end with the browser.
         renew_every: the age at which a cookie is replaced, a timedelta or seconds; None for never.
         grace: the time for which a replaced cookie still works, for requests under way, a timedelta or seconds.
         save_if: tells by the status of an answer whether the request succeeded: below 400 by default. An accepted
             WebSocket counts as 101.
         csrf: True checks that requests come from this site. `"token"` also asks for a token from those that do not say
-            where they come from. False checks nothing.
-        trusted_origins: other origins whose pages may make requests.
+            where they come from. False turns the check off.
+        trusted_origins: further origins that may make requests.
         request_session: True gives requests a `request.session`, and reads the session of each that shows a cookie.
             None, the default, is True for a class with `extra="allow"`.
-        adopt: the cookies of Starlette's SessionMiddleware, whose sessions are carried over.
+        adopt: cookies of Starlette's SessionMiddleware. Their sessions are carried over.
         clock: tells the time in seconds since 1970.
 
     Raises:
@@ -118,13 +118,17 @@ class WebSessions(RequestVerbs[M]):
     async def csrf_token(self, request: HTTPConnection) -> str:
         """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
 
-        Each call returns another one; all hold as long as the session. Without a session it returns an empty text: a
-        request without a cookie needs no token.
+        Each call returns another one; all hold as long as the session. If the request has put the first values into
+        `request.session`, its session is made now. Without a session the token is an empty text: a request without a
+        cookie needs none.
 
         Raises:
             SessionsUnavailableError: the store is away: 503.
+            CrossSiteError, UnstorableError: `request.session` has values, but no session can be made of them.
         """
         session = await self.optional(request)
+        if session is None:
+            session = await self.or_503(self.exchange_of(request).session_of_draft())
         return "" if session is None else draw_csrf_token(session.tkn)
 
     def bound(self, websocket: WebSocket, *, poll: float = 1.0) -> AbstractAsyncContextManager[M]:

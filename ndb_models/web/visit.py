@@ -1,12 +1,12 @@
 """One request's session, from the cookie that came in to the cookie that goes out. Decided without I/O.
 
-A shell asks a `Visit` what to do next, does it, and tells the result:
+An adapter to a framework makes a `Visit`, and tells it the events of the request:
 
-1. The application touches the session: the shell opens it with `visit.text`, and tells `visit.opened(...)`.
+1. The application asks for the session: the adapter reads it with `visit.text`, and calls `visit.opened(...)`.
 2. The application logs in or out: `visit.log_in(...)`, `visit.log_out()`.
-3. The answer is about to begin. Did the application succeed, the shell carries out `visit.steps(...)` in order. Did it
-   fail, or a step, `visit.fail()` says which sessions to end again.
-4. `visit.cookie` says what the browser is told.
+3. The answer is about to begin. If the request succeeded, the adapter carries out `visit.steps(...)` in order. If it
+   failed, or a step did, `visit.fail()` returns the sessions to end again.
+4. `visit.cookie` is the change of the browser's cookie.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _NEVER: Final = float("inf")
 
 
 class Step(Enum):
-    """What a shell does at the end of a request that succeeded."""
+    """One step at the end of a request that succeeded."""
 
     LIMIT = "give the session the expiry of a short or of a long login"
     ISSUE = "give the session a new credential; all others are dead"
     RENEW = "give the session a new credential, with grace for the one before, unless another request has just done so"
     ROLL = "give the session a new credential; the one before works until the browser shows the new one"
-    SEND_AGAIN = "send the new credential again, whose first answer may be lost"
+    SEND_AGAIN = "send the new credential again: the answer with it may be lost"
     NOTE_SEEN = "begin the grace period of the credential before this one, as the browser shows this one"
     SAVE = "save the changes of the session"
     END_FORMER = "end the sessions that the login takes the place of"
 
 
 class CookieChange(Enum):
-    """What the browser is told about its cookie."""
+    """The change of the browser's cookie that an answer makes."""
 
-    NONE = "nothing"
+    NONE = "leave it alone"
     SET = "keep the new one"
     CLEAR = "remove it"
     CLEAR_IF_ALONE = "remove it, unless another answer may have brought a new one meanwhile"
@@ -72,7 +72,7 @@ class Visit(Generic[M]):
     """The session of one request.
 
     Args:
-        shown: what the request shows of the cookie.
+        shown: the cookie of the request.
         rules: the rules of the application.
     """
 
@@ -99,7 +99,7 @@ class Visit(Generic[M]):
 
     def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
         self.text: str | None = shown.text
-        """The text of the cookie to open the session with; None if there is nothing to read."""
+        """The text of the cookie to open the session with; None if there is none to read."""
         self.is_shown: bool = shown.is_shown
         self._rules = rules
         self.is_known: bool = False
@@ -113,7 +113,7 @@ class Visit(Generic[M]):
         self.adopted: Credential | None = None
         """The credential of a session that was carried over from a cookie of another middleware."""
         self.keeps_cookie: bool = False
-        """True if the cookie is not removed, though it opens nothing here."""
+        """True if the cookie stays in the browser, though it opens no session here."""
         self.saved_itself: frozenset[str] = frozenset()
         """Marked fields that the application has changed and saved itself, in this request."""
         self._opened: OpenedSession[M] | None = None
@@ -126,7 +126,7 @@ class Visit(Generic[M]):
         self._is_lost = False
 
     def opened(self, opened: OpenedSession[M] | None, *, keeps_cookie: bool = False) -> None:
-        """Take note of what the cookie opens: None for nothing.
+        """Note the session that the cookie opens; None if it opens none.
 
         `keeps_cookie` says that it may open something elsewhere, such as in a newer release of the application.
         """
@@ -136,7 +136,7 @@ class Visit(Generic[M]):
         self.former = self.session = None if opened is None else opened.session
 
     def adopt(self, credential: Credential | None) -> None:
-        """Take note that a session is carried over: the browser gets its credential, whatever becomes of the request.
+        """Note that a session is carried over. The browser gets its credential even if the request fails.
 
         From here on, all is as if the browser had shown that credential.
         """
@@ -180,7 +180,7 @@ class Visit(Generic[M]):
         self._renews = True
 
     def to_end(self) -> list[M]:
-        """Return the sessions that a logout ends at once, whatever becomes of the request."""
+        """Return the sessions that a logout ends at once, even if the request fails."""
         ending: dict[SessionToken, M] = {}
         for session in (*self._created, self.former, self.session):
             if session is not None:
@@ -280,14 +280,14 @@ class Visit(Generic[M]):
         return others
 
     def fail(self) -> list[M]:
-        """Return to what was before the application logged in. Return the sessions to end again."""
+        """Go back to the session before the login. Return the sessions to end again."""
         created, self._created = self._created, []
         if self._logs_in and not self._is_in_place:
             self.session, self.credential = self.former, self.adopted
         return created
 
     def lose(self, tkn: SessionToken | None) -> None:
-        """Take note that the session with a token has ended elsewhere."""
+        """Note that the session with a token has ended elsewhere."""
         if self.session is not None and self.session.tkn == tkn:
             self.session = self.former = self.credential = self.adopted = None
             self.keeps_cookie = False
@@ -295,7 +295,7 @@ class Visit(Generic[M]):
 
     @property
     def cookie(self) -> CookieChange:
-        """What the browser is told about its cookie."""
+        """The change of the browser's cookie."""
         if self.credential is not None:
             return CookieChange.SET
         if not self.is_known or self.session is not None or self.keeps_cookie:

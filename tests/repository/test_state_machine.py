@@ -33,7 +33,11 @@ from ndb_models import (
 )
 from ndb_models.engine import Engine
 from ndb_models.protocol.commands import COMMANDS
+from ndb_models.stores.contract import Store
 from ndb_models.stores.memory import MemoryStore
+from ndb_models.stores.redis.options import parse_redis_uri
+from ndb_models.stores.redis.store import RedisStore
+from tests.redis_uris import IS_COMPLETE, redis_uri
 from tests.repository.session_world import EngineClient, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
@@ -97,12 +101,15 @@ class Verbs(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.world = World()
-        engine = Engine(MemoryStore(clock=self.world.clock))
+        engine = Engine(self.open_store())
         self.client = EngineClient(engine)
         clients = self.client, EngineClient(engine)
         clients[1].note_unknown(COMMANDS["SH_NEW_SET"])  # as against a NemesisDB
         self.repos = [Repository(client, Visit, clock=self.world.clock) for client in clients]
         self.seen: set[int] = set()
+
+    def open_store(self) -> Store:
+        return MemoryStore(clock=self.world.clock)
 
     def run(self, asking: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(asking)
@@ -359,15 +366,36 @@ class Verbs(RuleBasedStateMachine):
         self.loop.close()
 
 
+class VerbsOnRedis(Verbs):
+    """The same where every request waits for a server."""
+
+    def open_store(self) -> Store:
+        uri = parse_redis_uri(redis_uri("cluster" if IS_COMPLETE else "valkey"))
+        self.store = RedisStore(uri, clock=self.world.clock)
+        self.run(self.store.open())
+        return self.store
+
+    def teardown(self) -> None:
+        self.run(self.store.aclose())
+        super().teardown()
+
+
+def trying(examples: int) -> settings:
+    """Return settings for so many sequences."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=15,
+        derandomize=EXAMPLES is None,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 TestVerbs = Verbs.TestCase
-TestVerbs.settings = settings(
-    max_examples=int(EXAMPLES or 600),
-    stateful_step_count=15,
-    derandomize=EXAMPLES is None,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestVerbs.settings = trying(int(EXAMPLES or 600))
+TestVerbsOnRedis = VerbsOnRedis.TestCase
+TestVerbsOnRedis.settings = trying(int(EXAMPLES or 600) // 15)
 
 
 async def test_ttl_of_a_model_knows_of_the_absolute_time_that_a_session_alone_has() -> None:

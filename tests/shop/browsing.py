@@ -24,13 +24,25 @@ class Person:
         """What a page asked of another origin, and what its content policy refused."""
         self.workers: set[str] = set()
         """The processes that have answered."""
+        self._blank = context.pages[:1]
         context.set_default_timeout(PATIENCE)
         context.on("request", self._on_request)
         context.on("response", self._on_response)
         context.on("console", self._on_message)
 
+    async def leave(self) -> None:
+        """Leave the browser to the next person, without cookies and with one blank tab."""
+        self.context.remove_listener("request", self._on_request)
+        self.context.remove_listener("response", self._on_response)
+        self.context.remove_listener("console", self._on_message)
+        blank, *others = self.context.pages
+        for page in others:
+            await page.close()
+        await blank.goto("about:blank")
+        await self.context.clear_cookies()
+
     def _on_request(self, request: Request) -> None:
-        if not request.url.startswith(self.url):
+        if not request.url.startswith((self.url, "about:")):
             self.complaints.append(f"asked {request.url}")
 
     def _on_response(self, response: Response) -> None:
@@ -42,7 +54,7 @@ class Person:
 
     async def open(self, path: str = "/") -> Page:
         """Open a page in a new tab."""
-        page = await self.context.new_page()
+        page = self._blank.pop() if self._blank else await self.context.new_page()
         await page.goto(self.url + path)
         return page
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ import pytest_asyncio
 from tests.shop.serving import Process, Shop, server_on_file, shop_on_file
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserType
+    from playwright.async_api import Browser, BrowserContext, BrowserType
 
     from tests.shop.browsing import Person
 
@@ -106,11 +105,17 @@ async def browser(chromium: BrowserType) -> AsyncGenerator[Browser]:
     await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def idle_browsers() -> list[BrowserContext]:
+    """Browsers that a person has left: a new one takes a second of a processor."""
+    return []
+
+
 Arrive = Callable[..., Awaitable["Person"]]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def arrive(browser: Browser) -> AsyncGenerator[Arrive]:
+async def arrive(browser: Browser, idle_browsers: list[BrowserContext]) -> AsyncGenerator[Arrive]:
     """Give a person a browser without cookies: `await arrive(shop)`.
 
     At the end of the test, no page may have asked another origin, or been refused anything by its content policy.
@@ -120,10 +125,18 @@ async def arrive(browser: Browser) -> AsyncGenerator[Arrive]:
     people: list[Person] = []
 
     async def arrive(shop: Shop, **options: Any) -> Person:
-        context = await stack.enter_async_context(await browser.new_context(**options))
+        context = idle_browsers.pop() if idle_browsers and not options else await browser.new_context(**options)
         people.append(Person(context, shop.url))
+        if options:
+            special.append(context)
         return people[-1]
 
-    async with AsyncExitStack() as stack:
-        yield arrive
+    special: list[BrowserContext] = []
+    yield arrive
+    for person in people:
+        if person.context in special:
+            await person.context.close()
+        else:
+            await person.leave()
+            idle_browsers.append(person.context)
     assert [complaint for person in people for complaint in person.complaints] == []

@@ -200,11 +200,13 @@ async def test_a_key_of_another_kind_is_an_error_that_shows_nothing(store: Redis
 
 
 async def test_what_a_server_cannot_take_is_refused_before_it_is_sent(store: RedisStore) -> None:
+    await store.create(TOKEN, NEVER)
     with pytest.raises(LimitError):
         await store.set(SHARED, {f"{number}": b"1" for number in range(500_001)})
-    with pytest.raises(InvalidArgumentError, match="half a surrogate") as refused:
-        await store.set(SHARED, {"\ud800": b"1"})
-    assert refused.value.__context__ is None
+    for verb in (store.set(SHARED, {"\ud800": b"1"}), store.get(SHARED, ["\ud800"]), store.page("\ud800", None, 1, 1)):
+        with pytest.raises(InvalidArgumentError, match="half a surrogate") as refused:
+            await verb
+        assert refused.value.__context__ is None
     assert await store.get_all(SHARED) == {}
 
 
@@ -216,6 +218,15 @@ async def test_prefixes_keep_stores_apart(store: RedisStore) -> None:
         assert await store.end_all() == 1
         assert await store.clear(SHARED) == 1
         assert await other.get_all(TOKEN) == await other.get_all(SHARED) == {"a": b"1"}
+
+
+async def test_verbs_on_many_sessions_fail_as_others_do(redis_servers: Shared) -> None:
+    async with RedisStore(parse_redis_uri(redis_uri("cluster"))) as store:
+        await asyncio.gather(*(store.create(token, NEVER) for token in range(1, 20)))
+        await store.aclose()
+        for verb in (store.exist(range(1, 20)), store.totals(), store.export(), store.end_all()):
+            with pytest.raises(StoreError, match="not open"):
+                await verb
 
 
 async def test_a_listing_goes_on_in_another_process(store: RedisStore, uri: str) -> None:

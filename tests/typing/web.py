@@ -28,7 +28,8 @@ async def home(
     perhaps: Annotated[UserSession | None, Depends(sessions.optional)],
 ) -> None:
     assert_type(sessions, WebSessions[UserSession])
-    assert_type(sessions.repo, Repository[UserSession])
+    repo: Repository[UserSession] = sessions.repo
+    assert_type(await repo.get(1), UserSession)
     assert_type(session.user_id, int | None)
     assert_type(await sessions.current(request), UserSession)
     assert_type(await sessions.optional(request), UserSession | None)

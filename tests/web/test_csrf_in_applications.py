@@ -305,6 +305,26 @@ async def test_a_page_that_logs_in_may_have_a_token_at_once() -> None:
         assert (await browser.post("/note", headers={"x-csrf-token": token})).status_code == 200
 
 
+async def test_a_page_that_begins_a_session_by_its_dict_may_have_a_token_at_once() -> None:
+    sessions = WebSessions("memory://", CsrfUser, csrf="token", request_session=True)
+    app = application(sessions)
+
+    @app.get("/first-page")
+    async def first_page(request: Request, fails: bool = False) -> str:
+        request.session["user"] = "visitor"
+        token = await sessions.csrf_token(request)
+        if fails:
+            raise ZeroDivisionError
+        return token
+
+    async with sessions.lifespan(), Browser(app) as browser:
+        await browser.get("/first-page?fails=true")
+        assert browser.cookie is None
+        assert [session async for session in sessions.repo.sessions()] == []
+        token = (await browser.get("/first-page")).json()
+        assert (await browser.post("/note", headers={"x-csrf-token": token})).json() == ["x"]
+
+
 async def test_a_cookie_that_cannot_be_one_of_ours_needs_no_token(careful: Browser) -> None:
     careful.cookie = "nonsense"
     assert (await careful.post("/public", content=b"abc")).json() == 3

@@ -43,6 +43,7 @@ def opened(tkn: int = 1, **facts: Any) -> OpenedSession[Guest]:
         "idle": 1800,
         "absolute": 86400,
         "has_own_expiry": False,
+        "use": lambda _: None,
     }
     return OpenedSession(stored(tkn), **(usual | facts))
 
@@ -196,6 +197,16 @@ def test_a_login_in_place_changes_the_expiry_only_if_it_is_of_the_other_kind(is_
     limit = (Step.LIMIT,) if is_short is remember else ()
     assert made.steps(NOTHING, HOUR) == (*limit, Step.ISSUE)
     assert made.is_short is not remember
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_a_login_in_place_that_says_neither_leaves_the_kind_of_the_session(is_short: bool) -> None:
+    facts = {"idle": 600, "absolute": 3600, "has_own_expiry": True} if is_short else {}
+    found = opened(1, **facts)
+    made = visit(found, VisitRules(short=SHORT))
+    made.log_in(found.session, created=False, remember=None)
+    assert made.steps(NOTHING, HOUR) == (Step.ISSUE,)
+    assert made.is_short is is_short
 
 
 def test_the_last_login_of_a_request_says_whether_the_session_is_short() -> None:

@@ -44,4 +44,4 @@ class KeyNames:
 
     def bucket_of(self, name: str) -> bytes:
         """Return the key of the hash that holds a shared key."""
-        return self.shared[crc_hqx(name.encode(), 0) % len(self.shared)]
+        return self.shared[crc_hqx(name.encode(errors="surrogatepass"), 0) % len(self.shared)]

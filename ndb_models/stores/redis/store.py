@@ -18,7 +18,7 @@ from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.key_names import KeyNames
 from ndb_models.stores.redis.listing import SessionOrder
 from ndb_models.stores.redis.options import RedisUri
-from ndb_models.stores.redis.verbs import RedisVerbs, keys_in
+from ndb_models.stores.redis.verbs import RedisVerbs, keys_in, utf8
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
@@ -146,7 +146,7 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
         for start in range(0, len(tokens), _READ_TOGETHER):
             asked = tokens[start : start + _READ_TOGETHER]
             for token, value in zip(
-                asked, await self.of_each(scripts.VALUE_OF_EACH, asked, name.encode()), strict=True
+                asked, await self.of_each(scripts.VALUE_OF_EACH, asked, *utf8([name])), strict=True
             ):
                 size += len(value or b"")
                 if value is not None and size > most and page.values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from ndb_models.errors import InvalidArgumentError
@@ -39,8 +39,8 @@ from ndb_models.types import Clock, SessionToken
 
 T = TypeVar("T")
 
-# A server takes 1,048,576 arguments at the most.
-_MOST_KEYS: Final = 500_000
+# A server takes 1,048,576 arguments at the most, and a key with its value is two.
+_MOST_ARGUMENTS: Final = 1_000_000
 # The sessions that one script looks at, and the scripts that run at a time for one verb.
 _SESSIONS_TOGETHER: Final = 256
 _SCRIPTS_TOGETHER: Final = 32
@@ -78,12 +78,17 @@ class RedisVerbs(AwaitedVerbs):
     def _time(self) -> bytes:
         return lua.SERVER_CLOCK if self._clock is None else repr(self._clock()).encode()
 
-    async def _ask(self, script: Script, scope: Scope, key: bytes, args: Iterable[bytes], *, once: bool = False) -> Any:
+    async def _ask(
+        self, script: Script, scope: Scope, key: bytes, args: Collection[bytes], *, once: bool = False
+    ) -> Any:
         """Run a script on a map; return its answer. With `once`, a second run is known as such by the server.
 
         Raises:
             UnknownSessionError: the session does not exist.
+            LimitError: there are too many arguments for a server.
         """
+        if len(args) > _MOST_ARGUMENTS:
+            raise LimitError(Limit.KEYS, _MOST_ARGUMENTS // 2)
         time = lua.SHARED_CLOCK if scope is None else self._time()
         note = b"%b:%b%x" % (key, self._run_start, next(self._run_numbers)) if once else None
         answer = await self._driver.run(script, key, (key,), (time, *args), note=note)
@@ -125,7 +130,7 @@ class RedisVerbs(AwaitedVerbs):
         found: dict[str, bytes] = {}
         limit = b"" if most is None else b"%d" % most
         for key, asked in self._by_hash(scope, dict.fromkeys(names)):
-            answer = await self._ask(scripts.GET, scope, key, (use, limit, *_texts(asked)))
+            answer = await self._ask(scripts.GET, scope, key, (use, limit, *utf8(asked)))
             if answer == 0:
                 assert most is not None
                 raise TooLargeError(most)
@@ -142,7 +147,7 @@ class RedisVerbs(AwaitedVerbs):
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
         for key, removed in self._by_hash(scope, names):
-            await self._ask(scripts.REMOVE, scope, key, _texts(removed))
+            await self._ask(scripts.REMOVE, scope, key, utf8(removed))
 
     async def change(
         self,
@@ -169,9 +174,9 @@ class RedisVerbs(AwaitedVerbs):
             args = (
                 b"%d" % len(compared),
                 b"%d" % len(leaving),
-                *_texts(compared),
+                *utf8(compared),
                 *[expected[name] or b"" for name in compared],
-                *_texts(leaving),
+                *utf8(leaving),
                 *_pairs(writing, written),
             )
             if not await self._ask(scripts.CHANGE, scope, key, args, once=bool(compared)):
@@ -202,7 +207,7 @@ class RedisVerbs(AwaitedVerbs):
         asked = list(names)
         there: set[str] = set()
         for key, group in self._by_hash(scope, asked):
-            answer = await self._ask(scripts.CONTAINS, scope, key, _texts(group))
+            answer = await self._ask(scripts.CONTAINS, scope, key, utf8(group))
             there.update(itertools.compress(group, answer))
         return [name for name in asked if name in there]
 
@@ -221,7 +226,7 @@ class RedisVerbs(AwaitedVerbs):
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
         values = itertools.chain.from_iterable(swaps.values())
-        args = (lua.packed(expiry), b"%d" % restart, b"%d" % len(swaps), *_texts(swaps), *values)
+        args = (lua.packed(expiry), b"%d" % restart, b"%d" % len(swaps), *utf8(swaps), *values)
         return bool(await self._ask(scripts.EXPIRE, token, self._names.session(token), args))
 
     async def end(self, token: SessionToken) -> bool:
@@ -248,13 +253,8 @@ class RedisVerbs(AwaitedVerbs):
             for index, outcome in zip(group, found, strict=True):
                 outcomes[index] = outcome
 
-        groups = [*self._in_one_slot(tokens)]
-        if len(groups) == 1:
-            await run(groups[0])
-        else:
-            async with asyncio.TaskGroup() as running:
-                for group in groups:
-                    running.create_task(run(group))
+        groups = self._in_one_slot(tokens)
+        await asyncio.gather(*map(run, groups))
         return outcomes
 
     def _in_one_slot(self, tokens: Sequence[SessionToken]) -> Iterator[Sequence[int]]:
@@ -281,12 +281,15 @@ def keys_in(answer: Sequence[bytes]) -> tuple[bytes, dict[str, bytes]]:
 def _parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     if type(keys) is ObjectText:
         return keys.split() if keys.text != NO_MEMBERS else {}
-    if len(keys) > _MOST_KEYS:
-        raise LimitError(Limit.KEYS, _MOST_KEYS)
     return keys
 
 
-def _texts(names: Iterable[str]) -> list[bytes]:
+def utf8(names: Iterable[str]) -> list[bytes]:
+    """Return names as servers take them.
+
+    Raises:
+        InvalidArgumentError: one of them has no UTF-8.
+    """
     try:
         return [name.encode() for name in names]
     except UnicodeEncodeError:  # not as the cause: it holds the text
@@ -299,6 +302,6 @@ def _pairs(names: Iterable[str], keys: Mapping[str, bytes]) -> list[bytes]:
     """Return names and values, one after the other."""
     asked = list(names)
     pairs: list[bytes] = [b""] * (2 * len(asked))
-    pairs[::2] = _texts(asked)
+    pairs[::2] = utf8(asked)
     pairs[1::2] = [keys[name] for name in asked]
     return pairs
