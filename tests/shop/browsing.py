@@ -59,8 +59,8 @@ class Person:
         return page
 
     async def log_in(self, name: str = "billy", *, remember: bool = False, page: Page | None = None) -> Page:
-        """Log in, and return the page that comes then: the home page, unless the form leads elsewhere."""
-        page = page or await self.open("/login")
+        """Log in, and return the page that comes then: the cart, unless the given form leads elsewhere."""
+        page = page or await self.open("/login?to=/cart")
         await page.fill("[name=username]", name)
         await page.fill("[name=password]", PASSWORDS[name])
         if remember:
@@ -81,7 +81,7 @@ class Person:
     async def user(self, page: Page | None = None) -> str | None:
         """Return as whom the shop knows this browser, at its next request."""
         page = page or self.context.pages[0]
-        await page.goto(f"{self.url}/")
+        await page.goto(f"{self.url}/cart")
         names: list[str] = await page.locator("nav a[href='/account']").all_text_contents()
         return names[0] if names else None
 

@@ -23,7 +23,7 @@ async def test_a_user_sees_the_devices_and_logs_one_out(arrive: Arrive, shop: Sh
     left_open = await phone.log_in()
     await expect_live(left_open)
     await page.reload()
-    assert sorted(await page.locator("[data-device] h2").all_inner_texts()) == [
+    assert sorted(await page.locator("[data-device] h2").all_text_contents()) == [
         "Chrome on Linux this device",
         "Safari on iPhone",
     ]

@@ -67,7 +67,8 @@ async def test_another_origin_cannot_listen(arrive: Arrive, shop: Shop) -> None:
 
 async def test_a_browser_that_says_nothing_of_the_origin_needs_the_token(arrive: Arrive, shop: Shop) -> None:
     billy = await arrive(shop)
-    page = await billy.log_in()
+    await billy.log_in()
+    page = await billy.open()
     token = await page.locator("[name=csrf_token]").first.input_value()
     send = billy.context.request.post  # which sends the cookies, and neither Origin nor Sec-Fetch-Site
     assert (await send(f"{shop.url}/cart/fig", form={})).status == 403

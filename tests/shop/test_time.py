@@ -61,8 +61,8 @@ async def test_a_remembered_session_lives_for_a_month_without_use_and_for_a_year
     arrive: Arrive, clocked_shop: Shop
 ) -> None:
     billy, ada = await arrive(clocked_shop), await arrive(clocked_shop)
-    page = await billy.log_in(remember=True)
-    await add(page, "plum")
+    await billy.log_in(remember=True)
+    await add(await billy.open(), "plum")
     await ada.log_in("ada", remember=True)
     for _ in range(12):
         await advance(billy, timedelta(days=29))
