@@ -91,6 +91,9 @@ def redis_on_demand(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+_OF_SERVERS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+
+
 class VirtualClock:
     """A clock that stands still until it is moved."""
 
@@ -102,6 +105,21 @@ class VirtualClock:
 
     def move(self, seconds: float) -> None:
         self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def _signals_stay_as_they_are() -> Iterator[None]:
+    """A server that runs in this process leaves signals blocked and ignored, and every later process inherits that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handlers = {number: signal.getsignal(number) for number in _OF_SERVERS}
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_of_a_token_file(content: bytes, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     "content",
     [
-        b'{"version": 5, "ndb_models": {"store": "redis://:CANARY@h/0"}}',
+        b'{"version": 5, "ndb_models": {"store": "mysql://:CANARY@h/0"}}',
         b'{"version": 5, "ndb_models": {"tokenFile": "CANARY-1234567890"}}',
         b'{"version": 5, "port": "ws://:CANARY@h"}',
         b'{"version": 5, "ndb_models": {"idleTimeout": "CANARY"}}',

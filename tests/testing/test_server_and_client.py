@@ -175,7 +175,7 @@ def test_a_server_that_cannot_start_says_why_and_leaves_no_thread(tmp_path: Path
     with pytest.raises(StoreError), RunningServer(f"sqlite:///{tmp_path}/no.db"):
         pytest.fail("the file is no store")
     with pytest.raises(InvalidArgumentError, match="there is no store"):
-        RunningServer("redis://localhost")
+        RunningServer("mysql://localhost")
     with pytest.raises(InvalidArgumentError, match="was not started"):
         _ = RunningServer().uri
     assert "ndb_models.testing" not in {thread.name for thread in threading.enumerate()}
