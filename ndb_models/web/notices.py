@@ -32,7 +32,7 @@ class CookieNotices:
         if self._is_to_warn:
             self._is_to_warn = False
             _logger.warning(
-                "a Secure cookie is sent over plain http, and some browsers drop it: say WebSessions(development=True) on"
-                " your own machine; behind a proxy with TLS, let the server trust its headers, such as"
+                "a Secure cookie is sent over plain http, and some browsers drop it: say WebSessions(development=True)"
+                " on your own machine; behind a proxy with TLS, let the server trust its headers, such as"
                 " uvicorn --proxy-headers --forwarded-allow-ips=ADDRESS"
             )
