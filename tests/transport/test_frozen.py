@@ -208,7 +208,7 @@ async def test_a_server_that_takes_connections_and_answers_on_none_of_them_is_aw
     async with (
         asyncio.timeout(GUARD),
         Host(mute) as host,
-        NdbClient.connect(host.uri, attempt_timeout=LIMIT / 3, connect_wait=LIMIT) as client,
+        NdbClient.connect(host.uri, attempt_timeout=LIMIT / 3, connect_wait=4 * LIMIT) as client,
     ):
         with pytest.raises(ConnectionLostError, match="does not answer") as lost:
             await client.kv_get(("a",))
