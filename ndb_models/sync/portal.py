@@ -102,7 +102,8 @@ class Portal(Uncopyable):
                 with self._lock:
                     self._calls -= 1
                     thread = without_ctrl_c(self._let_go) if self._is_closing and not self._calls else None
-                    if thread is not None:
+                    # Another call that is the last does not wait: a thread that the loop waits for may have made it.
+                    if thread is not None and closing:
                         thread.join()
 
     def _make_loop(self) -> TurnLoop:
