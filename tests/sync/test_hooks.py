@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +156,30 @@ def test_waiting_for_an_end_sleeps_as_it_is_told(repo: SyncRepository[User], clo
     assert slept == [5.0]
     with pytest.raises(InvalidArgumentError, match="at least one"):
         repo.ended()
+
+
+def test_a_call_that_ends_after_its_client_was_closed_does_not_wait_for_the_client_s_loop(tmp_path: Path) -> None:
+    """A `sleep` is called in a thread that the loop waits for as it ends."""
+    client = SyncClient.connect(f"sqlite:///{tmp_path}/sessions.db")
+    repo = SyncRepository(client, User)
+    session = repo.save(User(username="billy"))
+    is_told, is_closed = threading.Event(), threading.Event()
+    sleeping: list[threading.Thread] = []
+
+    @repo.on_ended
+    def hold(end: SessionEnd) -> None:
+        is_told.set()
+        is_closed.wait(10)
+
+    def sleep(seconds: float) -> None:
+        sleeping.append(threading.current_thread())
+        repo.delete(session.tkn)
+
+    watching = threading.Thread(target=repo.ended, args=(session,), kwargs={"poll": 0.01, "sleep": sleep}, daemon=True)
+    watching.start()
+    assert is_told.wait(10)
+    watching.join(10)
+    client.close()
+    is_closed.set()
+    sleeping[0].join(10)
+    assert not sleeping[0].is_alive()
