@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+DOCUMENTATION: Final = "docs/"
+"""Where the documentation is: a folder of the sources, until the site has an address. Ends in a slash."""
 
 
 class NdbError(Exception):
