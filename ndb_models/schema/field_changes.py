@@ -46,7 +46,7 @@ class FieldChanges:
             before: the text that is stored.
             values: what `values_of` returned then.
         """
-        given = model.__dict__
+        given, fields = model.__dict__, self._fields
         try:
             now = self.values_of(given)
             names = (*compress(self._immutable, map(is_not, now, values)), *self._mutable)
@@ -55,15 +55,15 @@ class FieldChanges:
             stored = raw_members(before)
             changed: dict[str, msgspec.Raw] = {}
             for name in names:
-                value = given[name]
-                field = self._fields[name]
-                if not field.comes_back(value):
+                value, was = given[name], stored[name]
+                read, to_json, _, comes_back, _ = fields[name]
+                if not comes_back(value):
                     return None
-                text = field.to_json(value, by_alias=False, round_trip=True, warnings=False)
+                text = to_json(value, by_alias=False, round_trip=True, warnings=False)
                 if len(text) > MOST_DIGITS and has_long_number(text):
                     return None
-                member, was = msgspec.Raw(text), stored[name]
-                if member != was and difference(value, field.read(bytes(was)), OF_CHANGES) is not None:
+                member = msgspec.Raw(text)
+                if member != was and difference(value, read(bytes(was)), OF_CHANGES) is not None:
                     changed[name] = member
         except (KeyError, *NOT_JSON):  # an attribute was deleted, a field is not stored
             return None
