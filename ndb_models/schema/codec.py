@@ -89,7 +89,9 @@ class ModelCodec(Generic[B]):
         """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._fields = LosslessFields(model) if self._comes_back is not None else None
-        self._by_field = FieldChanges(self._fields) if self._fields is not None and not self.open else None
+        self._by_field = None
+        if self._fields is not None and not self.open and len(self._fields.mutable) <= len(self._fields.immutable):
+            self._by_field = FieldChanges(self._fields)  # else it is quicker to write the whole at once
         self.changes: Final = TextChanges(model, looked_up, self.read, self._write).since
         """Finds changes by the whole text; see `TextChanges.since`."""
         self._rules = Rules(drops_private=drops_private(model))
@@ -285,7 +287,7 @@ class ModelCodec(Generic[B]):
         model.__pydantic_fields_set__.update(changes)
         if self._fields is not None and not extra:
             for name, value in values.items():
-                model.__dict__[name] = self._fields[name].copied(value)
+                vars(model)[name] = self._fields[name].copied(value)
             return model, None
         vars(model).update(values)
         keys = self.written(model)

@@ -121,11 +121,8 @@ class LosslessFields(dict[str, LosslessField]):
 def _check_of(declared: Declared, fits: Callable[..., bool] | None) -> Callable[[Any], bool]:
     kinds, look, item_kinds = declared.kinds, declared.look, declared.item_kinds
 
-    def holds_such_items(value: Any) -> bool:
-        return type(value) in kinds and item_kinds.issuperset(map(type, value))
-
     if item_kinds is not None and fits is None and type(None) not in kinds:  # the same, without a call for the items
-        return holds_such_items
+        return lambda value: type(value) in kinds and item_kinds.issuperset(map(type, value))
 
     def comes_back(value: Any) -> bool:
         if type(value) not in kinds or (fits is not None and not fits(value, strict=True)):
