@@ -26,7 +26,7 @@ from ndb_models.json_text import ObjectText, split_members
 from ndb_models.repository.arguments import check_arguments, check_expiry, check_namespace, described
 from ndb_models.repository.merged_saves import NULL, MergedSaves
 from ndb_models.repository.projecting import Projection
-from ndb_models.repository.stored_state import being_written, created
+from ndb_models.repository.stored_state import created
 from ndb_models.repository.telling import Telling, ToldChange
 from ndb_models.schema.changes import NO_NAMES, Changes
 from ndb_models.schema.codec import UNFIT, ModelCodec
@@ -222,7 +222,11 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             if self._alteration.is_due(written.text):
                 await self._alteration.refuse_altered(after, written.names)
         if changes.names:
-            set_stored(session, being_written(stored, changes))
+            # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
+            text, deadline, outdated, sent = stored.keys, stored.deadline, stored.outdated, stored.sent
+            sent = (changes.after,) if not sent else sent if changes.after in sent else (*sent, changes.after)
+            by_another, names = stored.by_another, changes.names
+            set_stored(session, Stored(stored.tkn, text, deadline, None, names, by_another, outdated, sent))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
                 if compared and await self._merged_saves.save(session, stored, changes, compared, change):
@@ -283,7 +287,10 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             session = None
         if session is None:
             session = codec.load(read.text, tkn)  # raises the error that says why
-        envelope, values = read.envelope, codec.values_read(session)
+        values, by_field = None, codec.by_field
+        if by_field is not None and len(session.__pydantic_fields_set__) == by_field.count:  # all fields are stored
+            values = by_field.values_of(session.__dict__)
+        envelope = read.envelope
         if envelope is not None and read.is_common:
             stored = Stored(tkn, read.text, envelope.deadline, values)
         else:

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from ndb_models.errors import NotSavedError
 from ndb_models.json_text import ObjectText
-from ndb_models.schema.changes import Changes
 from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.model import SessionModel, Stored, set_stored, stored_of
 from ndb_models.types import SessionToken
@@ -20,17 +19,6 @@ def created(session: M, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime)
         session = session.model_copy(deep=True)
     set_stored(session, Stored(tkn, keys.text, lifetime.deadline))
     return session
-
-
-def being_written(stored: Stored, changes: Changes) -> Stored:
-    """Return the stored state while changes are written.
-
-    Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-    """
-    after, sent = changes.after, stored.sent
-    sent = (after,) if not sent else sent if after in sent else (*sent, after)
-    text, deadline, by_another = stored.keys, stored.deadline, stored.by_another
-    return Stored(stored.tkn, text, deadline, None, changes.names, by_another, stored.outdated, sent)
 
 
 def known(session: SessionModel) -> Stored:

@@ -89,9 +89,10 @@ class ModelCodec(Generic[B]):
         """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._fields = LosslessFields(model) if self._comes_back is not None else None
-        self._by_field = None
+        self.by_field: FieldChanges | None = None
+        """Finds the changes of most models by their fields; None if that cannot be done, or would take longer."""
         if self._fields is not None and not self.open and len(self._fields.mutable) <= len(self._fields.immutable):
-            self._by_field = FieldChanges(self._fields)  # else it is quicker to write the whole at once
+            self.by_field = FieldChanges(self._fields)
         self.changes: Final = TextChanges(model, looked_up, self.read, self._write).since
         """Finds changes by the whole text; see `TextChanges.since`."""
         self._rules = Rules(drops_private=drops_private(model))
@@ -242,22 +243,15 @@ class ModelCodec(Generic[B]):
         Raises:
             UnstorableError: as `dump`.
         """
-        if self._by_field is None:
+        if self.by_field is None:
             return self.changes(model, keys or self.dump(model), stored.keys, stored.unsure)
         if keys is None and stored.values is not None and not stored.unsure and stored.outdated is None:
-            found = self._by_field.since(model, stored.keys, stored.values)
+            found = self.by_field.since(model, stored.keys, stored.values)
             if found is not None:
                 return found
         return self.changes(
-            model, keys or self.dump(model), stored.keys, stored.unsure, self._by_field.values_of(model.__dict__)
+            model, keys or self.dump(model), stored.keys, stored.unsure, self.by_field.values_of(model.__dict__)
         )
-
-    def values_read(self, model: B) -> tuple[object, ...] | None:
-        """Return what `Stored.values` is for a model that was just read; None if not all fields were stored."""
-        by_field = self._by_field
-        if by_field is None or len(model.__pydantic_fields_set__) != len(self.names):
-            return None
-        return by_field.values_of(model.__dict__)
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the stored fields with different values in two models, in the order of the class."""

@@ -33,6 +33,8 @@ class FieldChanges:
         self._fields = fields
         self._immutable = fields.immutable
         self._mutable = fields.mutable
+        self.count: int = len(fields.immutable) + len(fields.mutable)
+        """The number of fields."""
         self.values_of: Callable[[Mapping[str, Any]], tuple[object, ...]] = _getter(fields.immutable)
         """Returns the values of the fields of immutable types, given all values by their names."""
 
