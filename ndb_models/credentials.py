@@ -101,7 +101,7 @@ class Credential(Uncopyable):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It does not open the session."""
+        """The SHA-256 of the secret, in base64url: 43 characters, which its session stores. It opens no session."""
         if not self._digest:
             self._digest = _spelled(hashlib.sha256(self._secret).digest())
         return self._digest
