@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-GUIDES = [page for folder in ("tutorial", "how_to", "coming_from") for page in sorted((ROOT / "docs" / folder).glob("*.md"))]
+GUIDES = [
+    page for folder in ("tutorial", "how_to", "coming_from") for page in sorted((ROOT / "docs" / folder).glob("*.md"))
+]
+STEP = re.compile(r"^\| \[\d\. [^\]]+\]\((\w+\.md)\)", re.MULTILINE)
 FENCE = re.compile(
     r"^(?:<!-- (?P<mark>not run|needs): (?P<word>[^\n]+) -->\n)?"
     r"```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
@@ -57,4 +60,7 @@ def commands(block: Block) -> list[Command]:
 def steps() -> list[Path]:
     """Return the pages of the tutorial in the order of its index."""
     index = ROOT / "docs" / "tutorial" / "index.md"
-    return [index.parent / name for name in re.findall(r"^\| \[\d\. [^\]]+\]\((\w+\.md)\)", index.read_text("utf-8"), re.MULTILINE)]
+    return [
+        index.parent / name
+        for name in re.findall(r"^\| \[\d\. [^\]]+\]\((\w+\.md)\)", index.read_text("utf-8"), re.MULTILINE)
+    ]

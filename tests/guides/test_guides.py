@@ -15,6 +15,7 @@ from tests.guides.shell import Shell
 
 pytestmark = pytest.mark.slow
 
+OTHERS = [guide for guide in GUIDES if guide.parent.name != "tutorial"]
 EXAMPLES = {path.name: path for folder in ("examples", "examples/tutorial") for path in (ROOT / folder).glob("*.py")}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -37,21 +38,25 @@ def type_in(shell: Shell, block: Block) -> None:
             assert status == 0, f"{command.line}\n{printed}"
 
 
-def program_of(page: list[Block]) -> str:
+def program_of(found: list[Block]) -> str:
     """Return the blocks of a page that belong to no file: they are one program."""
-    return "\n".join(block.text for block in page if block.kind == "python" and block.title is None)
+    return "\n".join(block.text for block in found if block.kind == "python" and block.title is None)
 
 
-def follow(page: Path, shell: Shell) -> None:
+def follow(guide: Path, shell: Shell) -> None:
     """Do all that a page says, in its order. Blocks of no file are one program; it is run last."""
     found = [
         block
-        for block in blocks(page)
+        for block in blocks(guide)
         if not block.not_run and (block.needs is None or importlib.util.find_spec(block.needs))
     ]
+    if any("127.0.0.1:6379" in block.text for block in found):
+        shell.start_redis()
+    files: dict[str, str] = {}
     for block in found:
-        if block.title is not None:
-            shell.write(block.title, block.text)
+        if block.title is not None:  # the second block of a name is how the file goes on
+            files[block.title] = "\n\n".join(filter(None, [files.get(block.title), block.text]))
+            shell.write(block.title, files[block.title])
         elif block.kind == "console":
             type_in(shell, block)
     if program := program_of(found):
@@ -62,41 +67,41 @@ def follow(page: Path, shell: Shell) -> None:
 
 
 def test_the_tutorial_can_be_followed_from_its_first_page_to_its_last(tmp_path: Path) -> None:
-    assert {*steps()} == {page for page in GUIDES if page.parent.name == "tutorial" and page.stem != "index"}
+    assert {*steps()} == {guide for guide in GUIDES if guide.parent.name == "tutorial" and guide.stem != "index"}
     with Shell(tmp_path) as shell:
-        for page in steps():
-            follow(page, shell)
+        for guide in steps():
+            follow(guide, shell)
 
 
-@pytest.mark.parametrize("page", [page for page in GUIDES if page.parent.name != "tutorial"], ids=lambda page: page.stem)
-def test_a_page_can_be_followed(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("guide", OTHERS, ids=lambda guide: guide.stem)
+def test_a_page_can_be_followed(guide: Path, tmp_path: Path) -> None:
     with Shell(tmp_path) as shell:
-        follow(page, shell)
+        follow(guide, shell)
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: f"{page.parent.name}/{page.stem}")
-def test_a_file_that_is_an_example_has_the_same_text(page: Path) -> None:
-    shown = [block for block in blocks(page) if block.title and block.title.endswith(".py")]
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: f"{guide.parent.name}/{guide.stem}")
+def test_a_file_that_is_an_example_has_the_same_text(guide: Path) -> None:
+    shown = [block for block in blocks(guide) if block.title and block.title.endswith(".py")]
     for block in shown:
         if block.title in EXAMPLES:
             assert block.text == EXAMPLES[block.title].read_text("utf-8"), block.title
-    if page.parent.name == "tutorial" and page.stem != "index":
+    if guide.parent.name == "tutorial" and guide.stem != "index":
         assert any(block.title in EXAMPLES for block in shown)
 
 
 def test_each_example_of_the_tutorial_is_on_a_page() -> None:
-    shown = {block.title for page in GUIDES for block in blocks(page)}
+    shown = {block.title for guide in GUIDES for block in blocks(guide)}
     assert {path.name for path in (ROOT / "examples" / "tutorial").glob("*.py")} <= shown
 
 
 def test_each_extra_that_a_page_installs_is_there() -> None:
-    for page in GUIDES:
-        for named in re.findall(r"ndb_models\[([\w,]+)\]", page.read_text("utf-8")):
-            assert set(named.split(",")) <= EXTRAS.keys(), f"{page.name}: {named}"
+    for guide in GUIDES:
+        for named in re.findall(r"ndb_models\[([\w,]+)\]", guide.read_text("utf-8")):
+            assert set(named.split(",")) <= EXTRAS.keys(), f"{guide.name}: {named}"
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: f"{page.parent.name}/{page.stem}")
-def test_a_page_says_where_it_leads(page: Path) -> None:
-    text = page.read_text("utf-8")
-    assert "**At the end**" in text or page.stem == "index", "the first paragraph says what the reader will have"
-    assert "## Next" in text or page.stem == "index"
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: f"{guide.parent.name}/{guide.stem}")
+def test_a_page_says_where_it_leads(guide: Path) -> None:
+    text = guide.read_text("utf-8")
+    assert "**At the end**" in text or guide.stem == "index", "the first paragraph says what the reader will have"
+    assert "## Next" in text or guide.stem == "index"
