@@ -19,7 +19,11 @@ class ShopSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolu
     cart: dict[str, int] = {}
 
 
-client = NdbClient(os.environ.get("SHOP_SESSIONS", "sqlite:///sessions.db"), token=os.environ.get("SHOP_TOKEN"))
+client = NdbClient(
+    os.environ.get("SHOP_SESSIONS", "sqlite:///sessions.db"),
+    token=os.environ.get("SHOP_TOKEN"),
+    connect_wait=1,  # in an outage, answer 503 after a second
+)
 sessions = WebSessions(
     client, ShopSession, renew_every=timedelta(hours=1), development="SHOP_DEVELOPMENT" in os.environ
 )

@@ -1,4 +1,4 @@
-"""What the pages of `docs/coming_from` say about other libraries is so. A test is skipped where its library is missing."""
+"""What `docs/coming_from` says about other libraries is so. A test is skipped where its library is missing."""
 
 from __future__ import annotations
 
