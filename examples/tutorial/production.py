@@ -1,7 +1,7 @@
 """The shop in production: the environment says where its sessions live. Run it: uvicorn production:app."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated
@@ -30,7 +30,7 @@ sessions = WebSessions(
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with client, sessions.lifespan(app):
         yield
 
