@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from enum import EnumMeta
+from enum import Enum
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
@@ -103,9 +103,10 @@ def publics(name: str, page: str) -> Iterator[Public]:
 def parameters(public: Public) -> list[str]:
     """Return the names of the parameters of a class or a function. A class that only has values is made by no one."""
     item = public.member
-    if isinstance(item, property | EnumMeta) or not callable(item):
-        return []
-    if inspect.isclass(item) and (issubclass(item, Exception | type | dict) or "Made by" in public.docstring):
+    if isinstance(item, type):
+        if issubclass(item, Exception | type | dict | Enum) or "Made by" in public.docstring:
+            return []
+    elif not inspect.isfunction(item):
         return []
     signature = inspect.signature(item)
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -122,14 +123,21 @@ def test_everything_public_has_a_docstring() -> None:
 
 def documented_assignments() -> set[str]:
     """Return the names of the package that are assigned a value, with a docstring below."""
-    return {
-        node.targets[0].id if isinstance(node, ast.Assign) else node.target.id
-        for path in (ROOT / "ndb_models").rglob("*.py")
-        for node, below in pairwise(ast.parse(path.read_text("utf-8")).body)
-        if (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
-        or (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
-    }
+    sources = [ast.parse(path.read_text("utf-8")).body for path in (ROOT / "ndb_models").rglob("*.py")]
+    assigned = [(target_of(node), below) for body in sources for node, below in pairwise(body)]
+    return {target.id for target, below in assigned if isinstance(target, ast.Name) and is_text(below)}
+
+
+def target_of(node: ast.stmt) -> ast.expr | None:
+    """Return the first thing that a statement assigns to."""
+    if isinstance(node, ast.AnnAssign):
+        return node.target
+    return node.targets[0] if isinstance(node, ast.Assign) else None
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Tell whether a statement is a text alone."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def test_each_name_that_is_no_class_and_no_function_has_a_docstring_below_it() -> None:
