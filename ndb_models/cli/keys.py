@@ -35,7 +35,12 @@ KeysArgument: TypeAlias = Annotated[list[str], typer.Argument(metavar="KEY...", 
 
 def add_keys_commands(tree: typer.Typer) -> None:
     """Add `keys` to the tree of commands."""
-    keys = group("keys", "Reads, writes and watches the keys that all clients of a store share.", parent=tree)
+    keys = group(
+        "keys",
+        "Reads, writes and watches the keys that all clients of a store share.",
+        summary="read, write and watch the shared keys",
+        parent=tree,
+    )
     command(keys, "ls", "Lists the names of the keys, in order. Those of the index of sessions are left out.",
             summary="list the names of the keys")(run_ls)  # fmt: skip
     command(

@@ -52,6 +52,7 @@ def add_schema_commands(tree: typer.Typer) -> None:
     schema = group(
         "schema",
         "Freezes the schemas of session models in files, and checks the models against these files.",
+        summary="freeze the schemas of session models, and check them against that",
         parent=tree,
     )
     command(

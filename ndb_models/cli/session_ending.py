@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ndb_models.cli.asking import DryRunOption, YesOption, confirmed
-from ndb_models.cli.commands import command
+from ndb_models.cli.commands import TokenCommand, command
 from ndb_models.cli.exits import FAILED, MISUSE, complain
 from ndb_models.cli.output import JsonOption, print_json
 from ndb_models.cli.progress import Progress
@@ -63,6 +63,7 @@ def add_end_command(sessions: typer.Typer) -> None:
         summary="end sessions; asks first",
         done="the sessions are ended, or were ended already; or there are none",
         statuses=("1    some could not be ended, or the answer was no; what was ended stays so", MISUSE),
+        kind=TokenCommand,
     )(run_end)
 
 

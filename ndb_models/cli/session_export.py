@@ -82,7 +82,8 @@ def run_export(
                     async for lines in _exported(client, selection, data_only):
                         file.writelines(lines)
                         done += len(lines)
-                        progress.show(done)
+                        if to is not None or not sys.stdout.isatty():
+                            progress.show(done)
             sys.stderr.write(f"{done} session{'' if done == 1 else 's'} exported\n")
 
     return run_async(run())

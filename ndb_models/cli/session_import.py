@@ -108,11 +108,15 @@ def _input(file: str) -> Generator[tuple[IO[bytes], str]]:
         yield opened, file
 
 
-def _sessions(lines: IO[bytes], source: str) -> Iterator[ExportedSession]:
+def _numbered(lines: IO[bytes], source: str) -> Iterator[tuple[int, ExportedSession]]:
     lines.seek(0)
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield parsed_line(line, source, number)
+            yield number, parsed_line(line, source, number)
+
+
+def _sessions(lines: IO[bytes], source: str) -> Iterator[ExportedSession]:
+    return (session for _, session in _numbered(lines, source))
 
 
 async def _check(lines: IO[bytes], source: str, selection: Selection) -> int:
@@ -121,19 +125,20 @@ async def _check(lines: IO[bytes], source: str, selection: Selection) -> int:
     Raises:
         InvalidArgumentError: a line is no session, or the model does not read it; names the line.
     """
-    total = 0
     if selection.model is None:
         return sum(1 for _ in _sessions(lines, source))
+    total = 0
     # A store in memory reads the session exactly as the real one would.
     async with NdbClient.connect("memory://") as scratch:
         repository = selection.repository(scratch)
-        for total, session in enumerate(_sessions(lines, source), 1):
+        for number, session in _numbered(lines, source):
             await create_whole(scratch, session.tkn, session.expiry, session.keys)
             try:
                 await repository.get(session.tkn, extend=False)
             except NdbError as exc:
-                raise InvalidArgumentError(f"{source}, session {total}: {exc}") from exc
+                raise InvalidArgumentError(f"{source}, line {number}: {exc}") from exc
             await scratch.sh_end(session.tkn)
+            total += 1
     return total
 
 

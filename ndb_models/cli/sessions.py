@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ndb_models.cli.commands import command, group
+from ndb_models.cli.commands import TokenCommand, command, group
 from ndb_models.cli.exits import FAILED, MISUSE, complain
 from ndb_models.cli.masking import MASK, ShowTokensOption, ShowValuesOption, shown_value
 from ndb_models.cli.output import JsonLinesOption, JsonOption, Table, print_facts, print_json, print_json_line
@@ -45,7 +45,12 @@ _OF_PYDANTIC: Final = ("**********", "")
 
 def add_sessions_commands(tree: typer.Typer) -> None:
     """Add `sessions` to the tree of commands."""
-    sessions = group("sessions", "Lists, shows, ends, exports and imports sessions.", parent=tree)
+    sessions = group(
+        "sessions",
+        "Lists, shows, ends, exports and imports sessions.",
+        summary="list, show, end, export and import sessions",
+        parent=tree,
+    )
     command(
         sessions,
         "ls",
@@ -60,6 +65,7 @@ def add_sessions_commands(tree: typer.Typer) -> None:
         " their field says that they are secret or personal.",
         summary="show one session with its fields",
         statuses=("1    there is no such session, or the command failed", MISUSE),
+        kind=TokenCommand,
     )(run_show)
     add_end_command(sessions)
     add_export_command(sessions)

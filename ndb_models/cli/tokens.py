@@ -27,7 +27,9 @@ itself: NdbClient.connect(uri, token=...), or NDB_TOKEN for these commands.
 
 def add_tokens_commands(tree: typer.Typer) -> None:
     """Add `tokens` to the tree of commands."""
-    tokens = group("tokens", "Makes the bearer tokens that open a server.", parent=tree)
+    tokens = group(
+        "tokens", "Makes the bearer tokens that open a server.", summary="make bearer tokens for a server", parent=tree
+    )
     command(
         tokens,
         "new",
