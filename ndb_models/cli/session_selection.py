@@ -323,7 +323,12 @@ def parsed_token(given: str) -> SessionToken | None:
 
 
 def given_tokens(arguments: Sequence[str]) -> list[str]:
-    """Return the tokens that a command line names; `-` stands for one a line of standard input."""
-    if list(arguments) != ["-"]:
-        return [*arguments]
-    return [line.strip() for line in sys.stdin if line.strip()]
+    """Return the tokens and public ids that a command line names; `-` stands for one a line of standard input.
+
+    Raises:
+        InvalidArgumentError: one of them is neither.
+    """
+    given = [line.strip() for line in sys.stdin if line.strip()] if list(arguments) == ["-"] else [*arguments]
+    for each in given:
+        parsed_token(each)
+    return given

@@ -24,6 +24,7 @@ from ndb_models.cli.session_selection import (
     Selected,
     Selection,
     WhereOption,
+    parsed_token,
     selected,
     selection_of,
     token_of,
@@ -155,6 +156,7 @@ def run_show(
     access = store_access(store, token_file, max_payload)
     selection = selection_of(None, namespace, None, model)
     given = sys.stdin.readline().strip() if tkn == "-" else tkn
+    parsed_token(given)  # a wrong one needs no connection to be refused
 
     async def run() -> int:
         async with access.opened() as client:
