@@ -209,7 +209,7 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         SchemaError: the class has no `NdbSettingsSource`, so stored values would be ignored.
         ValidationError: the sources together do not make settings. It names fields and reasons, never values, stored or
             other.
-        And as `NdbSettingsSource`.
+        NdbError: anything that `NdbSettingsSource` raises.
     """
     given: object = settings
     if not (isinstance(given, type) and issubclass(given, BaseSettings)):
