@@ -57,14 +57,6 @@ def test_each_cell_has_a_test_and_each_test_a_cell() -> None:
     assert all(after == before + 1 for before, after in pairwise([0, *TESTS]))
 
 
-def test_every_test_that_is_named_is_there() -> None:
-    for test in TESTS.values():
-        path, *classes, function = test.split("::")
-        source = (ROOT / path).read_text("utf-8")
-        assert re.search(rf"def {function}\(", source), test
-        assert all(f"class {each}:" in source for each in classes), test
-
-
 @pytest.mark.slow
 def test_each_test_runs_on_the_store_of_its_cell() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *TESTS.values()]
