@@ -16,11 +16,13 @@ from setuptools import setup
 from setuptools.command.sdist import sdist
 
 NOTE = "The files that this page names, such as `docs/server.md`, are in the source distribution."
+PICTURE = re.compile(r"^!\[[^\]]*\]\((?!https?://)[^)]*\)\n\n", re.MULTILINE)
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)#]*)[^)]*\)")
 
 
 def index_page(readme: str) -> str:
-    """Return a README in which relative links are the texts that they stand under."""
-    title, _, rest = re.sub(r"\[([^\]]+)\]\((?!https?://|#)[^)]*\)", r"\1", readme).partition("\n\n")
+    """Return a README in which the path of a file stands in the place of a link to it, without its pictures."""
+    title, _, rest = LINK.sub(r"\1 (`\2`)", PICTURE.sub("", readme)).partition("\n\n")
     return f"{title}\n\n{NOTE}\n\n{rest}"
 
 

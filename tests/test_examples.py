@@ -54,17 +54,6 @@ def test_one_time_password_works_once_and_only_while_it_lives() -> None:
     assert outcomes == ["wrong code", "welcome, billy", "no such password", "no such password"]
 
 
-def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    ten_lines = re.search(r"```python\n(import asyncio.*?)```", readme, re.DOTALL)
-    expected = re.search(r"```text\n(.*?)```", readme, re.DOTALL)
-    assert ten_lines
-    assert expected
-    script = tmp_path / "ten_lines.py"
-    script.write_text(ten_lines[1], "utf-8")
-    assert run(str(script)) == expected[1]
-
-
 def test_the_web_application_of_the_readme_keeps_a_cart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from starlette.testclient import TestClient
 

@@ -159,7 +159,7 @@ def free_port() -> int:
 
 
 def restricted(configuration: Any, bundle: Path, data: Path, port: int, token: str) -> Any:
-    """Return the configuration of a container as the Dockerfile recommends it: read-only, and without any capability."""
+    """Return the configuration of a container as the Dockerfile recommends it: read-only, without any capability."""
     process = configuration["process"]
     names = {"NDB_HOST": "127.0.0.1", "NDB_PORT": str(port), "NDB_TOKEN": token}
     names |= {"NDB_TLS_CERT": "/run/tls/certificate.pem", "NDB_TLS_KEY": "/run/tls/key.pem"}
@@ -188,7 +188,7 @@ def restricted(configuration: Any, bundle: Path, data: Path, port: int, token: s
 
 @contextlib.asynccontextmanager
 async def container(configuration: Any, folder: Path, name: str) -> AsyncIterator[tuple[str | Path, ...]]:
-    """Run a container until the block ends, and require that it stops cleanly. Gives what a command in it begins with."""
+    """Run a container until the block ends, and require a clean stop. Gives what a command in it begins with."""
     (folder / name).mkdir()
     (folder / name / "config.json").write_text(json.dumps(configuration))
     crun = ("crun", f"--root={folder / 'state'}", "--cgroup-manager=disabled")

@@ -126,7 +126,7 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         return found
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return a field's value as parsed JSON, or None if it is not stored; its input name; and False."""
+        """Return the value of `field_name` as parsed JSON, or None if it is not stored; its input name; and False."""
         text = self._texts.get(field_name)
         return from_json(text) if text is not None else None, self._input_name(field, field_name), False
 

@@ -164,7 +164,7 @@ class StarletteCookie:
         return (cookie.name, cookie.path, self._has_domain) == (self.cookie, self._path, False)
 
     def is_in(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether a request shows a cookie of this name, genuine or not."""
+        """Tell whether the `headers` of a request show a cookie of this name, genuine or not."""
         return bool(self._values_in(headers))
 
     def _values_in(self, headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

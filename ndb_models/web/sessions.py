@@ -135,7 +135,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         return visit.session
 
     def may_have_session(self, visit: RunningVisit[M]) -> bool:
-        """Return True if a request shows a cookie that may open a session."""
+        """Return True if the request of `visit` shows a cookie that may open a session."""
         return visit.is_shown or (self.adoption is not None and self.adoption.cookie.is_in(visit.headers))
 
     async def _open(self, visit: RunningVisit[M]) -> None:
@@ -161,7 +161,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             visit.max_age = await self._seconds_of_cookie(visit)
 
     async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool | None) -> M:
-        """Log in: see `WebSessions.login`."""
+        """Log in the user of `visit`, and return the session: see `WebSessions.login`."""
         async with visit.turn:
             await self._open(visit)
             given: object = session
@@ -174,7 +174,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             return session
 
     async def logout_visit(self, visit: RunningVisit[M]) -> bool:
-        """Log out: see `WebSessions.logout`."""
+        """Log out the user of `visit`; return False without one: see `WebSessions.logout`."""
         async with visit.turn:
             await self._open(visit)
             ended = False
@@ -216,7 +216,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             raise
 
     async def undo(self, visit: RunningVisit[M], cause: BaseException | None = None) -> None:
-        """End the sessions that a request began.
+        """End the sessions that the request of `visit` began.
 
         That is waited for, unless the cause is a cancellation: it then goes on in the background.
         """
@@ -312,7 +312,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         return cookie_seconds(deadline=None, idle=await self.repo.ttl(session))
 
     def note_outage(self, error: UnavailableError) -> None:
-        """Log that the store is away, once until it answers again."""
+        """Log that the store is away, with the `error`, once until it answers again."""
         if not self._is_away:
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
