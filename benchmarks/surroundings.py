@@ -1,4 +1,4 @@
-"""When, where and with what a benchmark ran: `python -m benchmarks.surroundings` prints the lines that a figure needs."""
+"""Date, machine and versions of a benchmark: `python -m benchmarks.surroundings` prints the lines that a figure needs."""
 
 from __future__ import annotations
 

@@ -36,14 +36,14 @@ BY_THEMSELVES = {
 def cells() -> list[tuple[str, str, list[int]]]:
     """Return each cell that is not a dash, as its column, its row, and its numbers."""
     lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line[:2] == "| "]
-    (_, _, *stores), _, *rows = lines
+    (_, *stores), _, *rows = lines
     assert stores == [*COLUMNS]
     found = []
-    for verb, guarantee, *verdicts in rows:
+    for guarantee, *verdicts in rows:
         assert len(verdicts) == len(stores), guarantee
         for store, verdict in zip(stores, verdicts, strict=True):
             if verdict.strip(" |") != "-":
-                found.append((store, f"{verb}: {guarantee}", numbers(verdict)))
+                found.append((store, guarantee, numbers(verdict)))
     return found
 
 

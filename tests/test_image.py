@@ -1,7 +1,7 @@
 """The container image, built from packages of Debian and looked through: what is in it, what is not, and that it runs.
 
-They need root, mmdebstrap, buildah, umoci and crun, and sources of packages. CI has none of these, so there they are
-skipped; `apt-get install mmdebstrap buildah umoci crun` brings them. Building takes two minutes, the rest seconds.
+They need root, mmdebstrap, buildah, umoci and runc, and sources of packages. CI has none of these, so there they are
+skipped; `apt-get install mmdebstrap buildah umoci runc` brings them. Building takes two minutes, the rest seconds.
 NDB_IMAGE=IMAGE.tar looks through an image that is there already.
 """
 
@@ -30,7 +30,7 @@ from ndb_models import NdbClient
 
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
-TOOLS = ("mmdebstrap", "buildah", "umoci", "crun")
+TOOLS = ("mmdebstrap", "buildah", "umoci", "runc")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 USER = 10001
 
@@ -98,7 +98,7 @@ def test_no_file_gives_the_rights_of_another(rootfs: Path) -> None:
 
 def test_no_one_may_write_where_others_read(rootfs: Path) -> None:
     for path, found in entries(rootfs):
-        if stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o002:
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)) or not found.st_mode & 0o002:
             continue
         assert path in STICKY, path
         assert found.st_mode & stat.S_ISVTX, path
@@ -191,9 +191,9 @@ async def container(configuration: Any, folder: Path, name: str) -> AsyncIterato
     """Run a container until the block ends, and require a clean stop. Gives what a command in it begins with."""
     (folder / name).mkdir()
     (folder / name / "config.json").write_text(json.dumps(configuration))
-    crun = ("crun", f"--root={folder / 'state'}", "--cgroup-manager=disabled")
+    runc = ("runc", f"--root={folder / 'state'}")
     process = await asyncio.create_subprocess_exec(
-        *crun, "run", f"--bundle={folder / name}", name, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        *runc, "run", f"--bundle={folder / name}", name, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         assert process.stdout is not None
@@ -201,10 +201,10 @@ async def container(configuration: Any, folder: Path, name: str) -> AsyncIterato
         async with asyncio.timeout(60):
             ready = await process.stdout.readline()
         assert b"is ready on" in ready, (await process.stderr.read()).decode()
-        yield (*crun, "exec", name)
+        yield (*runc, "exec", name)
     finally:
         with contextlib.suppress(AssertionError):
-            run(*crun, "kill", name, "TERM")
+            run(*runc, "kill", name, "TERM")
         async with asyncio.timeout(60):
             await process.communicate()
     assert process.returncode == 0
