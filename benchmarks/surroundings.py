@@ -1,4 +1,4 @@
-"""Date, machine and versions of a benchmark: `python -m benchmarks.surroundings` prints the lines that a figure needs."""
+"""Date, machine and versions of a benchmark: `python -m benchmarks.surroundings` prints what a figure needs."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_types_are_announced_and_there() -> None:
 
 
 def bill(*arguments: str, status: int = 0) -> str:
-    command = [sys.executable, ROOT / ".ci" / "sbom.py", *arguments]
+    command = [sys.executable, str(ROOT / ".ci" / "sbom.py"), *arguments]
     environment = {"SOURCE_DATE_EPOCH": EPOCH, "PATH": ""}
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == status, done.stderr
