@@ -1,8 +1,8 @@
-"""The container image, built from packages of Debian and looked through: what is in it, what is not, and that it runs.
+"""The container image, looked through: what is in it, what is not, and that it runs. `make image` builds and tests it.
 
-They need root, mmdebstrap, buildah, umoci and runc, and sources of packages. CI has none of these, so there they are
-skipped; `apt-get install mmdebstrap buildah umoci runc` brings them. Building takes two minutes, the rest seconds.
-NDB_IMAGE=IMAGE.tar looks through an image that is there already.
+NDB_IMAGE names the image, an OCI archive as deploy/build_image.py writes it. Without it the tests are skipped: building
+takes two minutes on a quiet machine, and needs root, sources of packages, mmdebstrap and buildah. The tests need root,
+umoci and runc, and take half a minute.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import socket
 import ssl
 import stat
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,15 @@ from ndb_models import NdbClient
 
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
-TOOLS = ("mmdebstrap", "buildah", "umoci", "runc")
-MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
+IMAGE = os.environ.get("NDB_IMAGE")
+MISSING = [tool for tool in ("umoci", "runc") if shutil.which(tool) is None]
 USER = 10001
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(IMAGE is None, reason="NDB_IMAGE names no image: `make image` builds one"),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root makes a root file system"),
+    pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root unpacks a root file system"),
 ]
 
 # Programs that turn text into programs. Perl is an essential package of Debian.
@@ -57,12 +57,9 @@ def run(*command: str | Path, timeout: float = 900) -> str:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image, unpacked: `rootfs`, and `config.json` as a runtime takes it."""
     folder = tmp_path_factory.mktemp("image")
-    archive = Path(os.environ.get("NDB_IMAGE", folder / "image.tar"))
-    if "NDB_IMAGE" not in os.environ:
-        run(sys.executable, ROOT / "deploy" / "build_image.py", archive)
     layout = folder / "layout"
     layout.mkdir()
-    run("tar", "--extract", "--file", archive, "--directory", layout)
+    run("tar", "--extract", "--file", str(IMAGE), "--directory", layout)
     run("umoci", "unpack", "--image", f"{layout}:ndb-models", folder / "bundle")
     return folder / "bundle"
 
