@@ -40,6 +40,8 @@ class SessionIds:
             sealed = base64.urlsafe_b64decode(name + _PADDING)
         except ValueError:
             return None
+        if len(sealed) != 2 * _HALF:
+            return None
         mark, masked = sealed[:_HALF], sealed[_HALF:]
         plain = _xor(masked, self._digest(b"mask", mark))
         tkn = int.from_bytes(plain)

@@ -107,23 +107,13 @@ function stop() {
 
 function showLogin() {
   stop();
-  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-  $("page").hidden = true;
-  $("logout").hidden = true;
-  $("mode").hidden = true;
-  $("facts").textContent = "";
-  forget();
+  if (!$("page").hidden) {
+    location.reload();  // nothing that was shown stays
+    return;
+  }
   setLive("off", "not logged in");
   $("login").hidden = false;
   $("token").focus();
-}
-
-/** Remove all that was shown. */
-function forget() {
-  state.points = new Points();
-  state.schema = state.search = state.next = state.open = null;
-  for (const id of ["charts", "schemas", "rows", "fields", "session-facts", "lookups"]) $(id).replaceChildren();
-  for (const id of ["counted", "list-message", "session-title", "session-schema"]) $(id).textContent = "";
 }
 
 $("login-form").addEventListener("submit", async (event) => {
@@ -488,7 +478,6 @@ async function begin() {
   $("login").hidden = true;
   $("logout").hidden = !about.login;
   $("page").hidden = false;
-  forget();
   state.charts = about.charts.map((chart) => new Chart($("charts"), chart, state.points));
   every(about.every, readFigures);
   every(COUNTS_EVERY, readSchemas);
