@@ -6,7 +6,7 @@ import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
@@ -116,16 +116,20 @@ def _parts(store: object) -> tuple[NdbClient, dict[str, Repository[Any]]]:
     """Return the client, and by schema the repositories whose sessions are shown; none for all sessions."""
     if isinstance(store, NdbClient):
         return store, {}
-    given = [store] if isinstance(store, Repository) or not isinstance(store, Iterable) else [*store]
-    repositories = [each for each in given if isinstance(each, Repository)]
+    given = [*cast("Iterable[object]", store)] if isinstance(store, Iterable) else [store]
+    repositories = [each for each in given if _is_repository(each)]
     if not repositories or len(repositories) < len(given):
         raise InvalidArgumentError(
             "a Dashboard shows a client, or one or more repositories: Dashboard(repo, allow=...)"
         )
-    clients = {id(parts_of(repo).client) for repo in repositories}
-    if len(clients) > 1:
+    clients = [parts_of(repo).client for repo in repositories]
+    if any(client is not clients[0] for client in clients):
         raise InvalidArgumentError("the repositories of a Dashboard have one client; mount one Dashboard for each")
-    return parts_of(repositories[0]).client, {parts_of(repo).schema: repo for repo in repositories}
+    return clients[0], {parts_of(repo).schema: repo for repo in repositories}
+
+
+def _is_repository(given: object) -> TypeGuard[Repository[Any]]:
+    return isinstance(given, Repository)
 
 
 def _check(allow: object, write: object, key: object) -> None:

@@ -82,7 +82,7 @@ class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Call(NamedTuple):
     method: str
     arguments: type[msgspec.Struct]
-    carry_out: Callable[[StatusPage, Any, str], Awaitable[Mapping[str, Any]]]
+    carry_out: Callable[[Any, str], Awaitable[Mapping[str, Any]]]
 
 
 class StatusPage:
@@ -107,19 +107,28 @@ class StatusPage:
         self._figures = figures
         self._about = {**about, "write": write}
         self._write = write
+        self._calls: Mapping[str, _Call] = {
+            "about": _Call("GET", _Nothing, self._tell_about),
+            "figures": _Call("GET", _Since, self._tell_figures),
+            "schemas": _Call("GET", _Nothing, self._tell_schemas),
+            "sessions": _Call("GET", _Listed, self._list),
+            "session": _Call("GET", _Named, self._show),
+            "reveal": _Call("POST", _Named, self._reveal),
+            "end": _Call("POST", _Named, self._end),
+        }
 
     async def answer(self, request: PageRequest, who: str) -> Answer:
         """Answer a request of someone who may see the page. `who` names the person in the log."""
         if not request.path.startswith(API):
             return file_answer(request)
-        call = _CALLS.get(request.path.removeprefix(API))
+        call = self._calls.get(request.path.removeprefix(API))
         if call is None:
             return refusal(HTTPStatus.NOT_FOUND, "There is no such call.")
         if request.method != call.method:
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"This call is a {call.method}.", {"Allow": call.method})
         try:
             require_same_origin(request)
-            return json_answer(await call.carry_out(self, _arguments(request, call.arguments), who))
+            return json_answer(await call.carry_out(_arguments(request, call.arguments), who))
         except CallRefusedError as exc:
             return refusal(exc.status, str(exc))
         except NdbError as exc:
@@ -156,17 +165,6 @@ class StatusPage:
             raise CallRefusedError(HTTPStatus.FORBIDDEN, "This page only shows. It was started without writing.")
         _log("%s has ended the session %s of %s", who, await self._view.end(named.id))
         return {"ended": True}
-
-
-_CALLS: Final[Mapping[str, _Call]] = {
-    "about": _Call("GET", _Nothing, StatusPage._tell_about),  # noqa: SLF001
-    "figures": _Call("GET", _Since, StatusPage._tell_figures),  # noqa: SLF001
-    "schemas": _Call("GET", _Nothing, StatusPage._tell_schemas),  # noqa: SLF001
-    "sessions": _Call("GET", _Listed, StatusPage._list),  # noqa: SLF001
-    "session": _Call("GET", _Named, StatusPage._show),  # noqa: SLF001
-    "reveal": _Call("POST", _Named, StatusPage._reveal),  # noqa: SLF001
-    "end": _Call("POST", _Named, StatusPage._end),  # noqa: SLF001
-}
 
 
 def file_answer(request: PageRequest) -> Answer:

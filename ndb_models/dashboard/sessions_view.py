@@ -25,15 +25,17 @@ from ndb_models.dashboard.searching import has_value, listed_under
 from ndb_models.dashboard.session_ids import SessionIds
 from ndb_models.dashboard.sources import SessionSource
 from ndb_models.schema.envelope import NOT_OURS, RESERVED_KEY, Envelope
-from ndb_models.types import Clock, SessionToken, redact
+from ndb_models.types import Clock, JsonValue, SessionToken, redact
 
 MOST_ROWS: Final = 50
 """The most sessions of one list."""
 
-# A census looks at so many sessions, for so many seconds, and holds for so many seconds.
+# A census looks at so many sessions, for so many seconds. It holds for so many seconds at least, and so long that
+# counting takes this part of the time at most.
 _COUNTED: Final = 20_000
 _COUNTING: Final = 2.0
 _HOLDS: Final = 10.0
+_COUNTING_PART: Final = 20
 # The sessions of one page of a listing, and the most that one list looks at. A list of a rare schema may have few.
 _PAGE: Final = 512
 _LOOKED_AT: Final = 8192
@@ -75,6 +77,7 @@ class SessionsView:
         self._counting = asyncio.Lock()
         self._census: dict[str, Any] | None = None
         self._counted_at = 0.0
+        self._holds = _HOLDS
 
     async def schemas(self) -> dict[str, Any]:
         """Return the schemas with the number of their sessions, the largest first.
@@ -82,9 +85,11 @@ class SessionsView:
         Of a large store, only the first sessions are counted: `complete` is false then. The result holds for seconds.
         """
         async with self._counting:
-            if self._census is None or monotonic_clock() - self._counted_at > _HOLDS:
+            if self._census is None or monotonic_clock() - self._counted_at > self._holds:
+                began = monotonic_clock()
                 self._census = await self._count()
                 self._counted_at = monotonic_clock()
+                self._holds = max(_HOLDS, _COUNTING_PART * (self._counted_at - began))
             return self._census
 
     async def _count(self) -> dict[str, Any]:
@@ -211,6 +216,6 @@ def _named(schema: str) -> str:
     return "/".join(filter(None, split_schema(schema)))
 
 
-def _schema_of(reserved: Any) -> str:
+def _schema_of(reserved: JsonValue) -> str:
     schema = reserved.get("schema") if isinstance(reserved, dict) else None
     return schema if isinstance(schema, str) else ""

@@ -18,8 +18,17 @@ from ndb_models.server.traffic import Traffic
 
 _WIDTH: Final = 8
 # The gauges come first, then the counters, then the ranges of the histogram.
-_GAUGES: Final = ("connections", "handshakes", "resident")
-_COUNTERS: Final = ("requests", "refused", "opened", "turned_away", "received", "sent", "misses")
+_GAUGES: Final[Sequence[str]] = ("connections", "handshakes", "resident")
+_COUNTERS: Final[Sequence[str]] = (
+    "requests",
+    "refused",
+    "opened",
+    "turned_away",
+    "received",
+    "sent",
+    "misses",
+    "expired",
+)
 _RANGES: Final = len(Traffic().batches.bounds) + 1
 _FIELDS: Final = len(_GAUGES) + len(_COUNTERS) + _RANGES
 
@@ -30,7 +39,7 @@ class Figures(NamedTuple):
     Attributes:
         gauges: by name, what there is now: `connections`, `handshakes`, `resident` (bytes of memory).
         counters: by name, what there ever was: `requests`, those that were `refused`, connections that were `opened`
-            and `turned_away`, bytes `received` and `sent`, `misses`.
+            and `turned_away`, bytes `received` and `sent`, `misses`, sessions that were found `expired`.
         durations: how many reads of input took so long to answer, by the ranges of `Traffic.batches`.
     """
 
@@ -56,7 +65,7 @@ class SharedFigures:
         living = [row for row, state in zip(self._rows, workers, strict=True) if state.served]
         gauges = [sum(row[place] for row in living) for place in range(len(_GAUGES))]
         end = len(_GAUGES) + len(_COUNTERS)
-        counters = dict(zip(_COUNTERS, sums[len(_GAUGES) : end], strict=True))
+        counters: dict[str, int] = dict(zip(_COUNTERS, sums[len(_GAUGES) : end], strict=True))
         return Figures(dict(zip(_GAUGES, gauges, strict=True)), counters, sums[end:])
 
 
@@ -67,8 +76,8 @@ class WorkerFigures:
         self._row = row
         self._before = [*row[len(_GAUGES) :]]
 
-    def write(self, traffic: Traffic, answers: AnswerCounts) -> None:
-        """Write the present figures."""
+    def write(self, traffic: Traffic, answers: AnswerCounts, expired: int) -> None:
+        """Write the present figures. `expired` is the number of sessions that this worker found expired."""
         requests = refused = 0
         for command, status, number in answers:
             if command == UNKNOWN and status == Status.COMMAND_NOT_EXIST:
@@ -78,7 +87,16 @@ class WorkerFigures:
                 refused += number
         gauges = (traffic.admitted, traffic.handshakes, memory_used().resident)
         turned_away = traffic.refused.total()
-        counters = (requests, refused, traffic.opened, turned_away, traffic.received, traffic.sent, traffic.misses)
+        counters = (
+            requests,
+            refused,
+            traffic.opened,
+            turned_away,
+            traffic.received,
+            traffic.sent,
+            traffic.misses,
+            expired,
+        )
         now = (*gauges, *(map(sum, zip(self._before, (*counters, *traffic.batches.counts), strict=True))))
         for place, number in enumerate(now):
             self._row[place] = number

@@ -75,7 +75,7 @@ CHARTS: Final = (
         "Expiries",
         "rate",
         [("expired", "")],
-        "Sessions that were found to have expired. A store in memory counts them.",
+        "Sessions that were found to have expired. A Redis ends them itself, and does not tell.",
     ),
     Chart(
         "Memory", "bytes", [("resident", "server"), ("store_bytes", "store")], "Memory of all processes of the server."
@@ -158,15 +158,17 @@ class ServedPage:
 
     def read(self) -> None:
         """Read the figures now."""
-        self._own.write(self._context.traffic, self._context.engine.answer_counts)
+        expired = self._context.engine.store.expired
+        self._own.write(self._context.traffic, self._context.engine.answer_counts, expired or 0)
         total = self._shared.figures.total(self._state.generations.workers)
         now = time.monotonic()
         store = self._statistics if now - self._counted_at < _STALE else None
         gauges: dict[str, float | None] = {**total.gauges, "sessions": None, "store_bytes": None}
-        counters: dict[str, float | None] = {**total.counters, "expired": None}
+        counters: dict[str, float | None] = {**total.counters}
+        if expired is None:
+            counters["expired"] = None
         if store is not None:
             gauges |= {"sessions": store.sessions, "store_bytes": store.size}
-            counters["expired"] = store.expired
         at = round(time.time() / EVERY) * EVERY
         self._history.add(Reading(at, gauges, counters, total.durations))
         if now - self._watched_at < _WATCHED:

@@ -62,13 +62,13 @@ def test_a_quantile_lies_within_its_range(counts: tuple[int, ...], part: float, 
     assert found is None if expected is None else math.isclose(found or 0, expected)
 
 
-def counted(requests: int) -> tuple[Traffic, AnswerCounts]:
+def counted(requests: int) -> tuple[Traffic, AnswerCounts, int]:
     traffic, answers = Traffic(admitted=2, opened=5, received=7), AnswerCounts()
     answers.succeeded["KV_GET"] = requests
     answers.note_refusal("KV_GET", Status.KEY_NOT_EXIST)
     answers.note_refusal("SH_FENCE", Status.COMMAND_NOT_EXIST)
     traffic.batches.note(0.00001)
-    return traffic, answers
+    return traffic, answers, 3
 
 
 def test_workers_are_added_up_and_one_that_died_leaves_its_counters_behind() -> None:
@@ -81,7 +81,7 @@ def test_workers_are_added_up_and_one_that_died_leaves_its_counters_behind() -> 
     assert total.gauges["resident"] > 0
     # A fence, which the client sends by itself, is no request of anyone's.
     assert (total.counters["requests"], total.counters["refused"], total.counters["received"]) == (22, 2, 14)
-    assert total.durations[0] == 2
+    assert (total.counters["expired"], total.durations[0]) == (6, 2)
     generations.workers[0].died()
     assert shared.total(generations.workers).gauges["connections"] == 2
     assert shared.total(generations.workers).counters["requests"] == 22
