@@ -1,4 +1,4 @@
-"""What the page shows of sessions, as JSON documents. No I/O."""
+"""Sessions as the JSON documents that the page shows. No I/O."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Chart(NamedTuple):
         title: its heading.
         unit: `count`, `rate` (a second), `seconds` or `bytes`.
         series: the names of its points, with their labels; one label may be empty.
-        about: a sentence on what the figure means.
+        about: a sentence that explains the figure.
     """
 
     title: str

@@ -1,8 +1,8 @@
-"""The status page as HTTP sees it: requests in, answers out. Who may ask is decided before, by who serves the page.
+"""The status page over HTTP, without I/O: requests in, answers out. The server or the application admits people first.
 
-The page's own files hold no data. Everything else is a call: `api/NAME`, with its arguments as JSON in the header
-`NDB-Dashboard`, percent-encoded. So arguments, which may be personal data, stay out of addresses and of the logs that
-hold those; and no page of another site can make a call, since it may not send such a header.
+The page's own files hold no data. Every other request is a call: `api/NAME`, with its arguments as JSON in the header
+`NDB-Dashboard`, percent-encoded. Arguments may be personal data: in a header, they stay out of addresses, and so out of
+logs and histories. A page of another site cannot make a call, because browsers do not let it send this header.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ class _Call(NamedTuple):
 
 
 class StatusPage:
-    """Answers the requests of people who may see the page.
+    """Answers the requests of admins.
 
     Args:
         view: the sessions.
         figures: returns the figures since a time, in seconds since 1970.
-        about: facts about who serves the page, for its heading.
+        about: facts about the server or the application, for the heading of the page.
         write: True if sessions may be ended.
     """
 
@@ -118,7 +118,7 @@ class StatusPage:
         }
 
     async def answer(self, request: PageRequest, who: str) -> Answer:
-        """Answer a request of someone who may see the page. `who` names the person in the log."""
+        """Answer a request of an admin. `who` names the person in the log."""
         if not request.path.startswith(API):
             return file_answer(request)
         call = self._calls.get(request.path.removeprefix(API))

@@ -1,6 +1,6 @@
-"""What the page needs of a store: a contract that an engine in this process and a client both keep.
+"""The contract by which the page reads a store. An engine in this process keeps it, and so does a client.
 
-Nothing here extends an expiry. A session that does not exist is None, never an error.
+No method extends an expiry. A session that does not exist is None, never an error.
 """
 
 # A protocol's methods have no bodies.
@@ -48,7 +48,7 @@ class SessionFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeysRead:
-    """The keys of a session: their values, and the names of those that are too large or too many to be read."""
+    """The keys of a session: their values, and the names of keys that are too large or too many to be read."""
 
     values: Mapping[str, JsonValue] = field(repr=False)
     left_out: Sequence[str] = field(default=(), repr=False)
@@ -81,7 +81,7 @@ class SessionSource(Protocol):
         """Return facts about a session."""
 
     async def shared(self, name: str) -> JsonValue:
-        """Return the value of a shared key; None if there is none."""
+        """Return the value of a shared key; None if it does not exist."""
 
     async def end(self, tkn: SessionToken, schema: str) -> bool:
         """End a session of a schema. Return False if it has ended already."""
@@ -95,7 +95,7 @@ UNREADABLE: Final = (ValueError, RecursionError)
 
 
 def parsed(texts: Mapping[str, bytes]) -> tuple[dict[str, JsonValue], list[str]]:
-    """Return the values of JSON texts, and the names of those that cannot be read, or are beyond `MOST_BYTES`."""
+    """Return the values of JSON texts, and the names of texts that cannot be read, or exceed `MOST_BYTES`."""
     values: dict[str, JsonValue] = {}
     left_out: list[str] = []
     room = MOST_BYTES

@@ -15,7 +15,7 @@ from ndb_models.types import Clock
 
 # Counting the store takes at most this part of the time.
 _COUNTING_PART: Final = 20
-# Any name will do: what counts is how long the answer takes.
+# Any name will do: the page measures the time of the answer.
 _NO_KEY: Final = "__ndb__:status-page"
 
 CHARTS: Final = (

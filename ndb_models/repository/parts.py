@@ -1,4 +1,4 @@
-"""What a repository was made of, for layers that show its sessions."""
+"""The parts of a repository, for layers that show its sessions."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class RepositoryParts(NamedTuple):
 
 
 def parts_of(repository: CoreVerbs[Any]) -> RepositoryParts:
-    """Return what a repository was made of."""
+    """Return the parts of a repository."""
     parts = vars(repository)
     return RepositoryParts(parts["_client"], parts["_model"], parts["_access"].schema)

@@ -20,7 +20,7 @@ from ndb_models.types import JsonValue, SessionToken
 
 
 class EngineSource(SessionSource):
-    """Reads an engine's store directly: what the page asks does not count as a request."""
+    """Reads an engine's store directly: reads of the page do not count as requests."""
 
     def __init__(self, engine: Engine) -> None:
         self._store: Store = engine.store

@@ -32,7 +32,7 @@ _CODE_BYTES: Final = 24
 
 
 class SharedLogins:
-    """What all workers need to know of logins. Make this before forking them.
+    """The facts about logins that all workers share. Make this before forking them.
 
     Attributes:
         key: random bytes of this run of the server.

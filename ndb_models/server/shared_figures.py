@@ -1,6 +1,7 @@
 """The figures of all workers, in memory that they share: each writes its own, and any of them can add them up.
 
-A worker that dies leaves its counters behind, so that sums never fall. What it held, such as connections, is gone.
+A worker that dies leaves its counters behind, so that sums never fall. Its connections and its memory do not count any
+more.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class Figures(NamedTuple):
     """Figures of one worker, or of all.
 
     Attributes:
-        gauges: by name, what there is now: `connections`, `handshakes`, `resident` (bytes of memory).
-        counters: by name, what there ever was: `requests`, those that were `refused`, connections that were `opened`
-            and `turned_away`, bytes `received` and `sent`, `misses`, sessions that were found `expired`.
+        gauges: present numbers by name: `connections`, `handshakes`, `resident` (bytes of memory).
+        counters: numbers since the start by name: `requests`, `refused` ones, connections that were `opened` or
+            `turned_away`, bytes `received` and `sent`, `misses`, sessions that were found `expired`.
         durations: how many reads of input took so long to answer, by the ranges of `Traffic.batches`.
     """
 
@@ -70,7 +71,7 @@ class SharedFigures:
 
 
 class WorkerFigures:
-    """The figures of one worker, on top of those that workers before it have counted."""
+    """The figures of one worker, on top of the counters of workers before it in the same place."""
 
     def __init__(self, row: memoryview[int]) -> None:
         self._row = row

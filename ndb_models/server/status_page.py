@@ -69,7 +69,7 @@ CHARTS: Final = (
         "Latency",
         "seconds",
         [("latency_median", "median"), ("latency_slow", "99 %")],
-        "From reading what a client sent to having answered it.",
+        "From reading a client's data to having answered it.",
     ),
     Chart(
         "Expiries",
@@ -86,7 +86,7 @@ CHARTS: Final = (
 
 
 class SharedPage:
-    """What the workers of a server share of the page. Make this before forking them.
+    """The parts of the page that the workers of a server share. Make this before forking them.
 
     Attributes:
         logins: see `SharedLogins`.
@@ -106,7 +106,7 @@ class ServedPage:
     Args:
         context: the parts of the server.
         state: the state of this worker.
-        shared: what all workers share.
+        shared: the parts that all workers share.
         tokens: returns the tokens that open the server now.
     """
 

@@ -66,59 +66,65 @@ async def test_figures_move_and_a_session_is_found_and_ended(page_server: NdbSer
         ]
         await Repository(client, Ticket).save(Ticket(number="1"))
         page = await log_in(admin)
-        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
         await expect(page.locator("#schemas button")).to_have_count(2)
         await expect(page.locator("#rows tr")).to_have_count(2)
-
-        # Figures move.
-        charts = page.locator(".chart")
-        await expect(charts.filter(has_text="Connections").locator("b")).to_have_text("1")
-        lines = charts.filter(has_text="Requests").locator("path.line").first
-        before = await lines.get_attribute("d")
-        for _ in range(20):
-            await visitors.get(eight.tkn)
-        await expect(lines).not_to_have_attribute("d", before or "")
-        await expect(charts.filter(has_text="Requests").locator("b").first).to_have_text(re.compile(r"^[1-9]"))
-
-        # A session is found, and shown without its values.
+        await expect_figures_to_move(page, visitors, eight)
         await find(page, "user_id", "7")
         await expect(page.locator("#list-message")).to_have_text("1 session has user_id = 7.")
-        row = page.locator("#rows tr")
-        await expect(row).to_have_count(1)
-        await row.locator("button").focus()
+        await page.locator("#rows tr button").focus()
         await page.keyboard.press("Enter")
-        await expect(page.locator("#fields > div")).to_have_count(6)
-        assert await page.locator("#fields dd").all_text_contents() == [HIDDEN] * 6
-        source = await page.content()
-        assert not [canary for canary in CANARIES if canary in source]
-
-        # Values are shown when asked for, as text whatever is in them.
-        await page.click("#reveal")
-        nickname = page.locator("#fields > div").filter(has=page.locator("dt", has_text="nickname")).locator("dd")
-        await expect(nickname).to_have_text(HOSTILE)
-        assert await page.locator("script, #fields img, #fields b").count() == 1  # the page's own
-        assert await page.title() == "ndb-models · status"
-        assert "the-name-says-so" not in await page.content()
-
-        # It is ended once that is confirmed.
-        await page.click("#end")
-        await page.click("#confirm-no")
-        assert await visitors.exists(seven.tkn)
-        await page.click("#end")
-        await page.click("#confirm-yes")
-        await expect(page.locator("#toast")).to_have_text("The session has ended.")
-        await expect(row).to_have_count(0)
-        assert not await visitors.exists(seven.tkn)
+        await expect_values_only_when_asked_for(page)
+        await end_once_confirmed(page, visitors, seven)
         assert await visitors.exists(eight.tkn)
         await find(page, "user_id", "7")
         await expect(page.locator("#list-message")).to_contain_text("No session has user_id = 7.")
+        await expect_nothing_behind_a_logout(page)
 
-        # Nothing that was looked at stays behind a logout.
-        await page.click("#logout")
-        await expect(page.locator("#login")).to_be_visible()
-        assert not [canary for canary in (*CANARIES, "DashboardVisitor") if canary in await page.content()]
-        await page.reload()
-        await expect(page.locator("#login")).to_be_visible()
+
+async def expect_figures_to_move(page: Page, visitors: Repository[Visitor], visitor: Visitor) -> None:
+    charts = page.locator(".chart")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await expect(charts.filter(has_text="Connections").locator("b")).to_have_text("1")
+    line = charts.filter(has_text="Requests").locator("path.line").first
+    before = await line.get_attribute("d")
+    for _ in range(20):
+        await visitors.get(visitor.tkn)
+    await expect(line).not_to_have_attribute("d", before or "")
+    await expect(charts.filter(has_text="Requests").locator("b").first).to_have_text(re.compile(r"^[1-9]"))
+
+
+async def expect_values_only_when_asked_for(page: Page) -> None:
+    """They are text then, whatever is in them, and secrets are not among them."""
+    await expect(page.locator("#fields > div")).to_have_count(6)
+    assert await page.locator("#fields dd").all_text_contents() == [HIDDEN] * 6
+    source = await page.content()
+    assert not [canary for canary in CANARIES if canary in source]
+    await page.click("#reveal")
+    nickname = page.locator("#fields > div").filter(has=page.locator("dt", has_text="nickname")).locator("dd")
+    await expect(nickname).to_have_text(HOSTILE)
+    assert await page.locator("script, #fields img, #fields b").count() == 1  # the page's own script
+    assert await page.title() == "ndb-models · status"
+    assert "the-name-says-so" not in await page.content()
+
+
+async def end_once_confirmed(page: Page, visitors: Repository[Visitor], visitor: Visitor) -> None:
+    await page.click("#end")
+    await page.click("#confirm-no")
+    assert await visitors.exists(visitor.tkn)
+    await page.click("#end")
+    await page.click("#confirm-yes")
+    await expect(page.locator("#toast")).to_have_text("The session has ended.")
+    await expect(page.locator("#rows tr")).to_have_count(0)
+    assert not await visitors.exists(visitor.tkn)
+
+
+async def expect_nothing_behind_a_logout(page: Page) -> None:
+    await page.click("#logout")
+    await expect(page.locator("#login")).to_be_visible()
+    source = await page.content()
+    assert not [canary for canary in (*CANARIES, "DashboardVisitor") if canary in source]
+    await page.reload()
+    await expect(page.locator("#login")).to_be_visible()
 
 
 async def test_an_expiry_ticks_and_an_end_elsewhere_is_told(page_server: NdbServer, visit: Visit) -> None:
