@@ -105,7 +105,8 @@ class Dashboard:
             return refusal(HTTPStatus.FORBIDDEN, _NOBODY)
         root = str(scope.get("root_path", ""))
         path = str(scope["path"])
-        below = path.removeprefix(root) if root and path.startswith(root) else path
+        # Some servers and frameworks leave the mount's own path out.
+        below = path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
         if not below:
             return refusal(HTTPStatus.PERMANENT_REDIRECT, "The page ends in a slash.", {"Location": f"{root}/"})
         request = PageRequest(scope["method"], below.removeprefix("/"), _headers(scope))

@@ -108,7 +108,17 @@ async def test_the_page_is_found_below_its_mount_and_by_itself(client: NdbClient
             assert (await attempt(browser, "login", at=at)).status_code == 404
 
 
-async def test_a_path_without_its_slash_leads_to_the_page(client: NdbClient) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/sessions", 308),
+        ("/sessions/", 200),
+        ("/sessions/icon.svg", 200),
+        ("/icon.svg", 200),
+        ("/sessionsicon.svg", 404),
+    ],
+)
+async def test_a_mount_may_be_part_of_the_path_or_not(path: str, status: int, client: NdbClient) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -117,10 +127,10 @@ async def test_a_path_without_its_slash_leads_to_the_page(client: NdbClient) -> 
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    scope = {"type": "http", "method": "GET", "root_path": "/sessions", "path": "/sessions", "headers": []}
+    scope = {"type": "http", "method": "GET", "root_path": "/sessions", "path": path, "headers": []}
     await Dashboard(client, allow=lambda _: True)(scope, receive, send)
-    assert sent[0]["status"] == 308
-    assert (b"location", b"/sessions/") in sent[0]["headers"]
+    assert sent[0]["status"] == status
+    assert ((b"location", b"/sessions/") in sent[0]["headers"]) is (status == 308)
 
 
 async def test_a_websocket_is_closed_and_a_lifespan_is_lived(client: NdbClient) -> None:

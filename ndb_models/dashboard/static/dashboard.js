@@ -17,7 +17,6 @@ const state = {
   next: null,
   open: null,
   opened: null,
-  failures: 0,
   timers: [],
 };
 
@@ -143,17 +142,17 @@ $("logout").addEventListener("click", async () => {
 // Figures
 
 function setLive(name, text) {
+  if ($("live").textContent === text) return;  // a screen reader would read it again
   $("live").dataset.state = name;
   $("live").textContent = text;
 }
 
 async function readFigures() {
-  const figures = await attempt(() => call("figures", {after: state.points.latest}), () => {
-    state.failures += 1;
-    setLive("away", "no answer");
-  });
+  const figures = await attempt(
+    () => call("figures", {after: state.points.latest}),
+    (message, failure) => setLive("away", failure instanceof Refused ? message : "no answer"),
+  );
   if (!figures || $("page").hidden) return;
-  state.failures = 0;
   setLive("live", "live");
   state.points.add(figures);
   state.charts.forEach((chart) => chart.draw());
