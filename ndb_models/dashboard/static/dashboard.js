@@ -5,6 +5,7 @@ import {Chart, Points, bytes, figure} from "./charts.js";
 const $ = (id) => document.getElementById(id);
 const LOOKS_EVERY = 5;
 const COUNTS_EVERY = 15;
+const LISTS_EVERY = 10;
 const SOON = 60;
 
 const state = {
@@ -15,6 +16,8 @@ const state = {
   schemas: [],
   search: null,
   next: null,
+  isFirstPage: false,
+  listAgainAt: 0,
   open: null,
   opened: null,
   timers: [],
@@ -235,6 +238,7 @@ $("more").addEventListener("click", () => list(state.next));
 async function list(after = null) {
   const asked = state.search;
   const schema = state.schema;
+  const began = performance.now();
   $("more").disabled = true;
   const found = await attempt(
     () => call("sessions", {schema, ...(asked ?? {}), ...(after ? {after} : {})}),
@@ -243,14 +247,25 @@ async function list(after = null) {
   $("more").disabled = false;
   if (!found || asked !== state.search || schema !== state.schema) return;
   const rows = found.sessions.map(row);
+  const focused = document.activeElement?.closest("#rows tr")?.dataset.id;
   if (after) $("rows").append(...rows);
   else $("rows").replaceChildren(...rows);
+  if (focused) rows.find((each) => each.dataset.id === focused)?.querySelector("button").focus();
   state.next = found.next;
+  state.isFirstPage = !after;
+  // Listing a large store takes its time: it gets a twentieth at most.
+  state.listAgainAt = performance.now() + Math.max(1000 * LISTS_EVERY, 20 * (performance.now() - began));
   const shown = $("rows").children.length;
   $("table").hidden = shown === 0;
   $("more").hidden = found.next === null;
   tell("list-message", listMessage(asked, shown, found));
   tick();
+}
+
+/** List again, unless more than the first page is shown, or someone is looking at a session. */
+async function listAgain() {
+  const isDue = state.schema !== null && state.isFirstPage && performance.now() >= state.listAgainAt;
+  if (isDue && !$("session").open) await list();
 }
 
 function listMessage(asked, shown, found) {
@@ -267,11 +282,13 @@ function row(session) {
   const made = make("tr");
   const open = make("button", session.token, {type: "button", "aria-label": `Show the session ${session.token}`});
   const cells = [
-    ["Session", ""], ["Ends in", ""], ["Last used", ago(session.used)], ["Created", ago(session.created)],
+    ["Session", ""], ["Ends in", ""], ["Last used", ""], ["Created", ""],
     ["Fields", count.format(session.keys)], ["Version", count.format(session.version)],
   ].map(([label, text]) => make("td", text, {"data-label": label}));
   cells[0].append(open);
   cells[1].dataset.until = session.remaining === null ? "never" : Date.now() / 1000 + session.remaining;
+  cells[2].dataset.since = session.used ?? "";
+  cells[3].dataset.since = session.created ?? "";
   cells[4].className = cells[5].className = "number";
   made.append(...cells);
   made.dataset.id = session.id;
@@ -286,6 +303,9 @@ function tick() {
     const left = cell.dataset.until === "never" ? null : Number(cell.dataset.until) - now;
     cell.textContent = left === null ? "never" : left <= 0 ? "ended" : duration(left);
     cell.classList.toggle("soon", left !== null && left <= SOON);
+  }
+  for (const cell of $("rows").querySelectorAll("[data-since]")) {
+    cell.textContent = ago(cell.dataset.since === "" ? null : Number(cell.dataset.since));
   }
   if (state.opened && $("session").open) countdown(now);
 }
@@ -482,6 +502,7 @@ async function begin() {
   every(COUNTS_EVERY, readSchemas);
   every(LOOKS_EVERY, async () => { if (state.open && state.opened) await look(); });
   every(1, async () => tick());
+  every(1, listAgain);
   await Promise.all([readFigures(), readSchemas()]);
 }
 
