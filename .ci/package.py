@@ -31,7 +31,7 @@ NOT_SHIPPED = {".gitignore"}
 NOT_COPIED = (".git", ".venv*", ".*_cache", ".coverage", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist")
 PLUGIN = "ndb_models_pytest.py"
 # What looks at files around the package, and what starts it. That it is whole is compared, file by file.
-TESTS = ("tests/cli", "tests/test_*.py")
+TESTS = ("tests/cli", "tests/documentation", "tests/test_*.py")
 
 
 def main() -> None:
