@@ -43,9 +43,6 @@ _CONNECT_WAIT: Final = 1.0
 _ATTEMPT_TIMEOUT: Final = 2.0
 _REQUEST_TIMEOUT: Final = 5.0
 
-# Seconds in which a store that is ready answers a probe.
-_PATIENCE: Final = 2.0
-
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
 _logger = logging.getLogger("ndb_models.web")
@@ -316,16 +313,6 @@ class VisitedSessions(Uncopyable, Generic[M]):
         if not self._is_away:
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
-
-    async def is_ready(self) -> bool:
-        """Return True if the store answers within two seconds."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self.client.sh_session_exists([0])
-        except (NdbError, TimeoutError) as exc:
-            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
-            return False
-        return True
 
     @property
     def grace(self) -> timedelta:

@@ -24,7 +24,6 @@ ELSEWHERE = {
     "typing.md": "tests/typing/test_checkers.py",
     "versions.md": "tests/test_examples.py",
     "web_moving_in.md": "tests/web/test_moving_page.py",
-    "web_tutorial.md": "tests/web/test_tutorial.py",
 }
 # The address of a server on one's own machine, and an engine that answers as it does.
 IN_THIS_PROCESS = ("ws://127.0.0.1:1987/", "memory://server")
