@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.documentation.pages import DOCS, ROOT
 from tests.documentation.test_reference import SHOWN
@@ -135,3 +137,38 @@ def test_the_search_finds_what_the_pages_say_and_not_the_programs_that_they_link
     index = (site / "search" / "search_index.js").read_text("utf-8")
     assert "errors.html#sessiongoneerror" in index
     assert "source/examples" not in index
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Start a browser, if the system has one."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
+        pytest.skip("there is no chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def test_pages_opened_as_files_are_searched_and_ask_no_host(site: Path, chromium: Browser) -> None:
+    page = chromium.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: asked.append(str(error)))
+    page.goto((site / "web.html").as_uri())
+    page.click(".md-search__input")
+    page.keyboard.type("SessionGoneError")
+    page.wait_for_selector(".md-search-result__link[href*='errors.html'][href$='#sessiongoneerror']")
+    page.goto((site / "index.html").as_uri())
+    assert page.inner_text("h1").startswith("Typed sessions")
+    assert [url for url in asked if not url.startswith("file://")] == []
+    page.close()
+
+
+def test_no_page_is_wider_than_a_telephone(site: Path, chromium: Browser) -> None:
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    for name in NAV:
+        page.goto((site / name).with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+    page.close()
