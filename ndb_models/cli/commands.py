@@ -31,8 +31,8 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 
 # Tells the formatter of the help to leave the lines of a paragraph as they are.
 _AS_IT_IS: Final = "\b\n"
-# A token or a public id that begins with a dash.
-_LIKE_A_TOKEN: Final = re.compile(r"-(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
+# A token or a public id that begins with a dash. No flag has capitals or digits, and hardly any of these has none.
+_LIKE_A_TOKEN: Final = re.compile(r"-(?=.*[A-Z0-9])(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
