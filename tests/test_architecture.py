@@ -34,7 +34,7 @@ ARROWS: Final = {
     "server": "protocol stores engine dashboard",
     "testing": "protocol schema client engine stores server",
     "web": "schema client repository config",
-    "cli": "schema schema_check moving server web",
+    "cli": "client sessions repository index config schema schema_check moving server web stores",
     "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.
