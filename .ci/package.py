@@ -31,7 +31,7 @@ NOT_SHIPPED = {".gitignore"}
 NOT_COPIED = (".git", ".venv*", ".*_cache", ".coverage", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist")
 PLUGIN = "ndb_models_pytest.py"
 # What looks at files around the package, and what starts it. That it is whole is compared, file by file.
-TESTS = ("tests/cli", "tests/test_*.py")
+TESTS = ("tests/cli", "tests/documentation", "tests/test_*.py")
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def require_same(here: Path, source: Path, wheel: Path) -> None:
     umask, zone = os.umask(0o077), os.environ.get("TZ")
     os.environ["TZ"] = "Asia/Kathmandu"
     try:
-        again = build(here / "again, and elsewhere")
+        again = build(here / "again, and elsewhere", here / "once" / "copy")
     finally:
         os.umask(umask)
         os.environ.pop("TZ")
@@ -103,10 +103,10 @@ def keep(*files: Path) -> None:
     (target / "SHA256SUMS").write_text(sums, "utf-8")
 
 
-def build(here: Path) -> tuple[Path, Path]:
-    """Return the source distribution, and the wheel that was built from it."""
+def build(here: Path, tree: Path = ROOT) -> tuple[Path, Path]:
+    """Return the source distribution of a tree, and the wheel that was built from it."""
     # Of a copy: it writes metadata beside the package, which the tests that run meanwhile would find.
-    copy = shutil.copytree(ROOT, here / "copy", ignore=shutil.ignore_patterns(*NOT_COPIED))
+    copy = shutil.copytree(tree, here / "copy", ignore=shutil.ignore_patterns(*NOT_COPIED))
     installer = "uv" if UV.exists() else "pip"
     run(sys.executable, "-m", "build", "--installer", installer, "--outdir", here / "dist", copy)
     (source,), (wheel,) = (list((here / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))

@@ -1,8 +1,8 @@
 """The container image, looked through: what is in it, what is not, and that it runs. `make image` builds and tests it.
 
 NDB_IMAGE names the image, an OCI archive as deploy/build_image.py writes it. Without it the tests are skipped: building
-takes two minutes on a quiet machine, and needs root, sources of packages, mmdebstrap and buildah. The tests need root,
-umoci and runc, and take half a minute.
+took five minutes on two busy cores, and needs root, sources of packages, mmdebstrap and buildah. The tests need root,
+umoci and runc, and took 40 seconds there.
 """
 
 from __future__ import annotations

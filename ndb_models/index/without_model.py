@@ -21,12 +21,8 @@ from ndb_models.types import SessionToken
 
 
 async def end_session(client: NdbClient, tkn: SessionToken) -> bool:
-    """End a session of any model or none, and remove its entries from the index. Return False if it has ended already.
-
-    Raises:
-        UnsupportedError: the server is a NemesisDB, which cannot read without extending. The session was not ended.
-    """
-    keys = await read_all_keys(client, tkn)
+    """End a session of any model or none, and remove its index entries. Return False if it has ended already."""
+    keys = await read_all_keys(client, tkn, may_extend=True)
     if keys is None:
         return False
     try:
