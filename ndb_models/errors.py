@@ -91,7 +91,12 @@ class InvalidArgumentError(NdbError, ValueError):
 
 
 class UnavailableError(NdbError):
-    """The server or the store is unavailable. If `maybe_done` is there and true, a write may have been carried out."""
+    """The server or the store is unavailable. If `maybe_done` is True, a write may have been carried out all the same.
+
+    It is then unknown whether it was. If it is False, nothing is known to have been written.
+    """
+
+    maybe_done: bool = False
 
 
 class NotConnectedError(UnavailableError, ConnectionError):
@@ -176,8 +181,13 @@ class ServerUnavailableError(ResponseError, UnavailableError):
     """The server answered that it is unavailable: it is loading, it is full, or its store failed.
 
     It is raised for the statuses 102, 103, 140 and 1000. The exception is 1000 from `kv_arr_append`, which raises a
-    plain `ResponseError`: the value is no array. Attributes: as of `ResponseError`.
+    plain `ResponseError`: the value is no array. Attributes: as of `ResponseError`; `maybe_done`, True if a server of
+    this package says that its store may have carried out the request.
     """
+
+    def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
+        super().__init__(command, rsp, meaning)
+        self.maybe_done = rsp.get("maybeDone") is True
 
 
 class UnsupportedServerError(ResponseError):
