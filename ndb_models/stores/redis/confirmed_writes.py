@@ -1,6 +1,8 @@
 """Writes that count only once replicas have confirmed them.
 
-Writes that come while others wait go out together, with one WAIT behind them all.
+Writes that come while others wait go out together, with one WAIT behind them all. WAIT counts what its own connection
+has written. A script may find its work done already, by an earlier attempt over another connection, or by someone else.
+So each goes out with a small write of its own kind, `written_along`: replicas that have it have all that was before.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ import hiredis
 
 from ndb_models.stores.redis.connection import Connection, RequestLostError
 from ndb_models.stores.redis.packing import packed
+
+
+def written_along(slot_key: bytes) -> bytes:
+    """Return a command that surely writes in the slot of a key, and leaves nothing there."""
+    return packed(b"SET", slot_key + b":confirm", b"", b"PX", 1)
 
 
 class NotReplicatedError(RequestLostError):
@@ -32,16 +39,16 @@ class ConfirmedWrites:
     """Sends writes over a connection that carries nothing else.
 
     Args:
-        connection: the connection. WAIT counts the writes of its own connection only.
+        connection: the connection.
         replicas: the number of replicas that must confirm each write.
         timeout: the seconds that they get.
+        slice_seconds: the seconds of one WAIT at most. A server that waits answers nothing else, and may seem hung.
     """
 
     def __init__(self, connection: Connection, replicas: int, timeout: float, slice_seconds: float) -> None:
         self._connection = connection
         self._replicas = replicas
         self._timeout = timeout
-        # A server answers nothing while it waits: short waits, so that it does not seem hung.
         self._wait = packed(b"WAIT", replicas, max(1, int(slice_seconds * 1000)))
         self._loop = asyncio.get_running_loop()
         self._next: list[_Write] = []

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ndb_models.errors import NdbError
 from ndb_models.stores.redis.script import Script
 
 if TYPE_CHECKING:
     from ndb_models.stores.redis.topology import Server
+
+
+class DividedSlotError(NdbError):
+    """Some keys of a request are at one server already, and others still at another one. The request was not run."""
 
 
 class RedisRequest:
@@ -18,9 +23,11 @@ class RedisRequest:
         deadline: a time of the event loop.
         script: the script that it runs, with `args`; None for a plain command.
         note: the key where the script notes its answer; None for none.
+        is_divisible: the script may as well be run for each of its keys alone.
         has_source: whether the frame has the script's source.
         server: the only server that can carry it out; None for the master of the key.
         asked: the server that a redirection names for this once.
+        mark: a write that is sent along; None for none. See `written_along`.
         attempts: how many error replies there were.
         maybe_done: whether it may have been carried out, and writes.
         reason: why the last attempt failed.
@@ -30,9 +37,11 @@ class RedisRequest:
     script: Script | None = None
     args: Sequence[bytes] = ()
     note: bytes | None = None
+    is_divisible: bool = False
     has_source: bool = False
     server: Server | None = None
     asked: Server | None = None
+    mark: bytes | None = None
     attempts: int = 0
     maybe_done: bool = False
     reason: str = ""
@@ -46,6 +55,29 @@ class RedisRequest:
         self.keys: Sequence[bytes] = keys
         self.idempotent: bool = idempotent
         self.writes: bool = writes
+
+    @classmethod
+    def of_script(
+        cls, script: Script, slot_key: bytes, keys: Sequence[bytes], args: Sequence[bytes], note: bytes | None = None
+    ) -> RedisRequest:
+        """Return a request that runs a script. See `Driver.run`."""
+        frame = script.frame(keys if note is None else (*keys, note), args)
+        writes = script.writes
+        request = cls(script.name, frame, slot_key, keys, idempotent=script.idempotent or not writes, writes=writes)
+        request.script = script
+        request.args = args
+        if note is not None:
+            request.note = note
+        return request
+
+    def divided(self) -> list[RedisRequest]:
+        """Return a request for each of the keys, with the deadline of this one."""
+        assert self.script is not None
+        parts = [RedisRequest.of_script(self.script, key, (key,), self.args) for key in self.keys]
+        for part in parts:
+            part.deadline = self.deadline
+            part.maybe_done = self.maybe_done
+        return parts
 
     def send_source(self) -> None:
         """Send the source of the script from now on."""

@@ -249,7 +249,7 @@ class RedisVerbs(AwaitedVerbs):
         async def run(group: Sequence[int]) -> None:
             keys = [self._names.session(tokens[index]) for index in group]
             async with room:
-                found = await self._driver.run(script, keys[0], keys, (self._time(), *args))
+                found = await self._driver.run_each(script, keys, (self._time(), *args))
             for index, outcome in zip(group, found, strict=True):
                 outcomes[index] = outcome
 
