@@ -206,6 +206,11 @@ class Cluster:
         self._until(lambda: len(self.masters()) == 3 and master not in self.masters(), seconds)
         return time.monotonic()
 
+    def wait_alone(self, master: RedisServer) -> None:
+        """Wait until a master has noticed that it has no replica any more."""
+        with master.link() as link:
+            self._until(lambda: "connected_slaves:0" in link("INFO", "replication"))
+
     def wait_whole(self, seconds: float = 30.0) -> None:
         """Wait until every node is up, sees the same masters, and every replica is in step with its master."""
         self._until(self._is_whole, seconds)

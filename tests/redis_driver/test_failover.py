@@ -263,6 +263,21 @@ async def test_a_shard_that_is_cut_off_and_comes_back_costs_time_and_nothing_els
     assert load.longest > 1.5
 
 
+async def test_a_master_that_has_lost_its_replica_is_warned_of_by_its_address(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    master = cluster.next_master()
+    replica = cluster.replica_of(master)
+    cluster.kill(replica)
+    cluster.wait_alone(master)
+    async with opened(cluster.uri):
+        pass
+    settle(cluster, replica)
+    warning = "it has no replica: if it fails, its sessions cannot be used, or are lost"
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{cluster.uri}: {warning} (127.0.0.1:{master.port})"]
+
+
 async def test_requests_fail_at_their_deadline_while_a_shard_is_away(cluster: Cluster) -> None:
     master = cluster.next_master()
     replica = cluster.replica_of(master)
