@@ -1,4 +1,4 @@
-"""`ndb-models backup`: copies a store in a file while it is in use."""
+"""`ndb-models backup`: copies a store to a file while it is in use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from ndb_models.cli.exits import INTERRUPTED, complain
 from ndb_models.moving import backup
 
 _EPILOG: Final = """\
-The backup is the store as it was at one moment; processes go on using the store meanwhile. It has mode 0600, has passed
-SQLite's integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing
-behind. To restore it, stop all processes that use the store and put the backup in the place of its file.
+The backup is a SQLite file; processes go on using the store meanwhile. It has mode 0600, has passed SQLite's
+integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing behind.
+
+A backup of sqlite:///PATH is the store as it was at one moment. To restore it, stop all processes that use the store
+and put the backup in the place of its file.
+
+A backup of redis://HOST has each live session whole, as it was at some moment of the backup. To restore it to an empty
+store: ndb-models copy --from sqlite:///FILE --to redis://HOST. Sessions that have expired since stay away; the timers of
+the others start afresh. A backup that was interrupted starts anew. To go on where it was cut short, make a copy instead:
+ndb-models copy --from redis://HOST --to sqlite:///FILE.
 
 exit status:
   0    the backup is there
@@ -29,12 +36,12 @@ def add_backup_command(commands: Any) -> None:
     """Add `backup` to the subcommands of a parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "backup",
-        help="write a checked copy of a store in a file, while it is in use",
-        description="Write a checked copy of a store in a file, while it is in use.",
+        help="write a checked copy of a store to a file, while it is in use",
+        description="Write a checked copy of a store to a file, while it is in use.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--store", required=True, metavar="URI", help="the store: sqlite:///PATH")
+    parser.add_argument("--store", required=True, metavar="URI", help="the store: sqlite:///PATH or redis://HOST")
     parser.add_argument("--to", required=True, dest="file", metavar="FILE", help="where the backup goes")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     parser.set_defaults(run=run_backup)

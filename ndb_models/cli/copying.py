@@ -88,4 +88,5 @@ class _Progress:
 
 
 def _described(copied: Copied) -> str:
-    return f"keys copied: {copied.keys}; sessions copied: {copied.sessions}; there already: {copied.found}"
+    most = "" if copied.most_sessions is None else f" of at most {copied.most_sessions}"
+    return f"keys copied: {copied.keys}; sessions copied: {copied.sessions}{most}; there already: {copied.found}"

@@ -146,8 +146,11 @@ class SessionOrder:
         return following, [token for token in map(self._names.token_in, keys) if token is not None]
 
     async def _slots_together(self) -> int:
-        sizes = [int(await node.command(b"DBSIZE")) for node in await self._driver.masters()]
-        return max(1, _TOGETHER * SLOTS // max(_TOGETHER, sum(sizes)))
+        return max(1, _TOGETHER * SLOTS // max(_TOGETHER, await self.keys_on_servers()))
+
+    async def keys_on_servers(self) -> int:
+        """Return the number of all keys on the servers, those of others too."""
+        return sum([int(await node.command(b"DBSIZE")) for node in await self._driver.masters()])
 
     async def _in_slots(self, first: int, last: int) -> set[SessionToken]:
         """Return the tokens in these slots.

@@ -139,6 +139,14 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
                 if batch:
                     yield batch
 
+    def listed_tokens(self) -> AsyncIterator[list[SessionToken]]:
+        """Yield the tokens of all sessions, each once, in parts."""
+        return self._order.all()
+
+    async def most_sessions(self) -> int:
+        """Return a number that the sessions do not exceed: that of all keys that the servers have."""
+        return await self._order.keys_on_servers()
+
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
         tokens, part = await self._order.after(after, count)
         page = SessionPage({}, None)
