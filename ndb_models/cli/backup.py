@@ -20,9 +20,9 @@ A backup of sqlite:///PATH is the store as it was at one moment. To restore it, 
 and put the backup in the place of its file.
 
 A backup of redis://HOST has each live session whole, as it was at some moment of the backup. To restore it to an empty
-store: ndb-models copy --from sqlite:///FILE --to redis://HOST. Sessions that have expired since stay away; the timers of
-the others start afresh. A backup that was interrupted starts anew. To go on where it was cut short, make a copy instead:
-ndb-models copy --from redis://HOST --to sqlite:///FILE.
+store: ndb-models copy --from sqlite:///FILE --to redis://HOST. Sessions that have expired since stay away; the timers
+of the others start afresh. A backup that was interrupted starts anew. To go on where it was cut short, make a copy
+instead: ndb-models copy --from redis://HOST --to sqlite:///FILE.
 
 exit status:
   0    the backup is there

@@ -39,9 +39,9 @@ async def backup(
     anew. A cancellation after the backup is complete has no effect.
 
     A backup of a file is the store as it was at one moment, expired sessions included. To restore it, put it in the
-    place of the store's file while no process has that file open. A backup of a Redis has each live session whole, as it
-    was at some moment of the backup. To restore it, `copy` it to an empty store. Sessions that have expired since stay
-    away; the timers of the others start afresh.
+    place of the store's file while no process has that file open. A backup of a Redis has each live session whole, as
+    it was at some moment of the backup. To restore it, `copy` it to an empty store. Sessions that have expired since
+    stay away; the timers of the others start afresh.
 
     Args:
         store: the URI of the store: `sqlite:///PATH`, `redis://HOST`, `redis+cluster://HOST,HOST`.
