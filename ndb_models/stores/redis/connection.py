@@ -112,11 +112,15 @@ class Connection(asyncio.BufferedProtocol):
         get_reply = self._reader.gets
         try:
             self._reader.feed(bytes(self._incoming[:nbytes]))
+            unsent = len(self._outbox)
             while (reply := get_reply()) is not _NOT_YET:
+                if len(waiting) == unsent:
+                    self.drop("the server answered what it was not asked")
+                    return
                 future, _ = waiting.popleft()
                 if not future.done():
                     future.set_result(reply)
-        except (hiredis.ProtocolError, IndexError):
+        except hiredis.ProtocolError:
             self.drop("the server does not speak Redis' protocol")
 
     def eof_received(self) -> bool:

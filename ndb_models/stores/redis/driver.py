@@ -25,7 +25,7 @@ from ndb_models.stores.redis.opening import forgotten
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
-from ndb_models.stores.redis.requests import DividedSlotError, RedisRequest
+from ndb_models.stores.redis.requests import DividedSlotError, RedisRequest, run_of
 from ndb_models.stores.redis.script import Script
 from ndb_models.stores.redis.slot_map import Address, moved_to
 from ndb_models.stores.redis.topology import Server, Topology
@@ -136,7 +136,7 @@ class Driver(Uncopyable):
             StoreNotReplicatedError: it was run, and too few replicas confirmed that.
             StoreError: the server refuses it, or it failed.
         """
-        request = RedisRequest.of_script(script, slot_key, keys, args, note)
+        request = run_of(script, slot_key, keys, args, note)
         if node is not None:
             request.server = node.server
         return self._carry(request)
@@ -147,7 +147,7 @@ class Driver(Uncopyable):
         The script runs once. Only while the slot is on its way, with some of the keys at one server and some at
         another, does it run once for each key.
         """
-        request = RedisRequest.of_script(script, keys[0], keys, args)
+        request = run_of(script, keys[0], keys, args)
         request.is_divisible = len(keys) > 1
         try:
             outcomes: list[Any] = await self._carry(request)
@@ -172,9 +172,8 @@ class Driver(Uncopyable):
             idempotent: it may be repeated if it may have been carried out.
             writes: replicas are waited for, if that is the store's option.
         """
-        request = RedisRequest(
-            parts[0].decode(), packed(*parts), slot_key or b"", (), idempotent=idempotent or not writes, writes=writes
-        )
+        frame = packed(*parts)
+        request = RedisRequest(parts[0].decode(), frame, slot_key or b"", idempotent or not writes, writes)
         if node is not None:
             request.server = node.server
         return self._carry(request)

@@ -58,6 +58,7 @@ class Opener:
 
         Raises:
             OSError, TimeoutError, RequestLostError: no connection could be made.
+            UnicodeError: a server named another one by what is no name of a host.
             ServerRefusedError: the server refuses the client, or is a replica.
         """
         loop = asyncio.get_running_loop()
@@ -134,7 +135,7 @@ def forgotten(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-LOST: Final = (OSError, TimeoutError, RequestLostError, ServerRefusedError)
+LOST: Final = (OSError, TimeoutError, RequestLostError, ServerRefusedError, UnicodeError)
 """What `Opener.open` raises."""
 
 
@@ -146,4 +147,6 @@ def reason_of(failure: BaseException) -> str:
         return f"TLS failed ({failure.reason or 'certificate'})"
     if isinstance(failure, TimeoutError):
         return "no answer"
+    if isinstance(failure, UnicodeError):
+        return "its name is no name of a host"
     return (isinstance(failure, OSError) and failure.strerror) or type(failure).__name__

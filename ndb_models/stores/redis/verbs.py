@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, as_expected
@@ -66,14 +66,10 @@ class RedisVerbs(AwaitedVerbs):
         self._run_numbers = itertools.count()
 
     def read(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
-        return self._done(work)
-
-    def write(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
-        return self._done(work)
-
-    def _done(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
         # The methods of this class are those of `Verbs`, awaited; and the work is the call of one of them.
-        return cast("Awaitable[T]", work(cast("Verbs", self)))
+        return work(self)  # type: ignore[arg-type,return-value]  # see above
+
+    write = read
 
     def _time(self) -> bytes:
         return lua.SERVER_CLOCK if self._clock is None else repr(self._clock()).encode()
@@ -120,11 +116,11 @@ class RedisVerbs(AwaitedVerbs):
         for key, names in self._by_hash(scope, written):
             await self._ask(scripts.ADD, scope, key, _pairs(names, written))
 
-    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.GET_USE)
+    def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.GET_USE)
 
-    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.NO_USE)
+    def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
         found: dict[str, bytes] = {}
@@ -293,15 +289,19 @@ def utf8(names: Iterable[str]) -> list[bytes]:
     try:
         return [name.encode() for name in names]
     except UnicodeEncodeError:  # not as the cause: it holds the text
-        raise_without_context(
-            InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
-        )
+        raise_without_context(_no_utf8())
+
+
+def _no_utf8() -> InvalidArgumentError:
+    return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
 
 
 def _pairs(names: Iterable[str], keys: Mapping[str, bytes]) -> list[bytes]:
-    """Return names and values, one after the other."""
-    asked = list(names)
-    pairs: list[bytes] = [b""] * (2 * len(asked))
-    pairs[::2] = utf8(asked)
-    pairs[1::2] = [keys[name] for name in asked]
+    """Return names and values, one after the other. Raises as `utf8`."""
+    pairs: list[bytes] = []
+    try:
+        for name in names:
+            pairs += (name.encode(), keys[name])
+    except UnicodeEncodeError:
+        raise_without_context(_no_utf8())
     return pairs
