@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
@@ -67,7 +67,9 @@ class RedisVerbs(AwaitedVerbs):
 
     def read(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
         # The methods of this class are those of `Verbs`, awaited; and the work is the call of one of them.
-        return work(self)  # type: ignore[arg-type,return-value]  # see above
+        call: Any = work
+        awaited: Awaitable[T] = call(self)
+        return awaited
 
     write = read
 
@@ -116,11 +118,11 @@ class RedisVerbs(AwaitedVerbs):
         for key, names in self._by_hash(scope, written):
             await self._ask(scripts.ADD, scope, key, _pairs(names, written))
 
-    def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
-        return self._values(scope, tuple(names), most, lua.GET_USE)
+    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        return await self._values(scope, tuple(names), most, lua.GET_USE)
 
-    def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
-        return self._values(scope, tuple(names), most, lua.NO_USE)
+    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        return await self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
         found: dict[str, bytes] = {}
