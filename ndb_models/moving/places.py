@@ -39,7 +39,7 @@ class Source(Protocol):
     def sessions(self, lacking: Lacking) -> AsyncIterator[Sequence[SessionRecord]]:
         """Yield the live sessions that are lacking. Each is whole and as of one moment, which is not the same for all.
 
-        What is not lacking is not read: so a copy that was cut short is soon where it was.
+        Sessions that the target has are not read. So a copy that was cut short is soon where it was.
         """
 
     async def most_sessions(self) -> int | None:

@@ -49,7 +49,7 @@ async def test_a_reply_too_many_does_not_go_to_a_request_that_is_not_sent_yet(
     assert wire.written == [b"first"]
     receive(connection, b"+1\r\n+2\r\n")
     assert await first == b"1"
-    with pytest.raises(RequestLostError, match="not asked") as lost:
+    with pytest.raises(RequestLostError, match="without being asked") as lost:
         await second
     assert not lost.value.sent
     assert wire.aborted

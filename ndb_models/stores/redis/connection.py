@@ -115,7 +115,7 @@ class Connection(asyncio.BufferedProtocol):
             unsent = len(self._outbox)
             while (reply := get_reply()) is not _NOT_YET:
                 if len(waiting) == unsent:
-                    self.drop("the server answered what it was not asked")
+                    self.drop("the server answered without being asked")
                     return
                 future, _ = waiting.popleft()
                 if not future.done():
@@ -128,7 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits."""
+        """Fail the waiting requests."""
         self.drop("the server closed the connection" if exc is None else "the connection failed")
 
     def drop(self, reason: str) -> None:

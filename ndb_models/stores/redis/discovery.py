@@ -1,4 +1,4 @@
-"""Finds the servers of a URI when a store is opened. Nothing is tried twice: whoever opens it sees what is wrong."""
+"""Finds the servers of a URI when a store is opened, in one attempt, so that a mistake shows at once."""
 
 from __future__ import annotations
 

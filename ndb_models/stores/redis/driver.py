@@ -236,7 +236,7 @@ class Driver(Uncopyable):
 
     @staticmethod
     def _send_along(link: Link, request: RedisRequest, frame: bytes) -> None:
-        """Send a command whose reply does not matter, to the server that a request goes to."""
+        """Send a command to the server of a request, and ignore its reply."""
         frames = (frame,) if request.asked is None else (_ASKING, frame)
         for each in frames:
             link.request(each, request.deadline).add_done_callback(forgotten)

@@ -45,7 +45,7 @@ class Changes:
         return future
 
     def tell(self) -> None:
-        """Resume all who wait."""
+        """Resume all waiting tasks."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -60,7 +60,7 @@ class Lane:
         opener: opens connections.
         changes: told when a connection is there or lost.
         on_lost: called when a connection is lost.
-        confirms: it carries writes that replicas must confirm, and nothing else.
+        confirms: it carries only writes that replicas must confirm.
 
     Attributes:
         link: takes requests; None while there is no connection.

@@ -107,7 +107,7 @@ class SessionOrder:
         self._forgetting = asyncio.get_running_loop().call_later(_KEPT, self._kept.clear)
 
     def close(self) -> None:
-        """Free what is kept."""
+        """Free the kept parts."""
         self._kept.clear()
         if self._forgetting is not None:
             self._forgetting.cancel()
@@ -155,9 +155,8 @@ class SessionOrder:
     async def _in_slots(self, first: int, last: int) -> set[SessionToken]:
         """Return the tokens in these slots.
 
-        A slot that is moving has keys on two nodes. They go only from its owner to the other: so what the owner has no
-        longer when it is asked, the other has when it is asked after that. If owners changed meanwhile, all are asked
-        again.
+        A slot that is moving has keys on two nodes. They go only from its owner to the other. The other is asked second,
+        so that it has the keys that the owner has no longer. If owners changed meanwhile, all are asked again.
         """
         nodes = await self._driver.masters(anew=True)
         while True:

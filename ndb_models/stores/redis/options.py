@@ -36,8 +36,8 @@ class RedisOptions:
     """How a store uses its servers.
 
     Args:
-        prefix: how the names of its keys begin. Stores with different prefixes share servers and know nothing of each
-            other.
+        prefix: how the names of its keys begin. Stores with different prefixes share servers, and each sees only its
+            own keys.
         timeout: the seconds that a verb takes at most, repeated attempts among them. At most 30.
         attempt_timeout: the seconds without a byte from a server, while replies are due, after which it counts as hung.
             Its requests are then tried elsewhere, or again. Also for connecting.
@@ -106,8 +106,8 @@ class RedisUri:
 def parse_redis_uri(text: str) -> RedisUri:
     """Parse `redis://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS`, or `redis+cluster://HOST:PORT,HOST:PORT?OPTIONS`.
 
-    `rediss` and `rediss+cluster` speak TLS; `valkey` may stand for `redis` in each. What is special in a user or a
-    password is written with `%`.
+    `rediss` and `rediss+cluster` speak TLS; `valkey` may stand for `redis` in each. A special character in a user
+    or a password is written with `%`.
 
     Raises:
         InvalidArgumentError: it is no such URI, or has unknown options or invalid values. No message holds a secret.

@@ -19,7 +19,7 @@ class DividedSlotError(NdbError):
 
 
 class RedisRequest(msgspec.Struct, eq=False):
-    """A command on its way, and what has become of it.
+    """A command on its way, and its state.
 
     Attributes:
         name: names it in errors.

@@ -1,7 +1,7 @@
 """The store on a Redis or Valkey.
 
-Each verb is one step. What goes through all sessions is not: it looks at each session in one step, at some moment
-between its begin and its end. A session that lives all the time is met once.
+Each verb is one step. A visit to all sessions is not: it looks at each session in one step, at some moment between its
+begin and its end. It meets a session that lives all the time once.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Topology(ABC):
 
     @abstractmethod
     def look_soon(self) -> None:
-        """Look for the masters in the background, until nothing fails any more."""
+        """Look for the masters in the background, until all of them can be reached."""
 
     @abstractmethod
     def moved(self, key: bytes, address: Address) -> None:
@@ -127,7 +127,7 @@ class Cluster(Topology):
         self._looking: asyncio.Task[None] | None = None
         self._looks_again = False
         self._closed = False
-        # Servers that left the cluster, while they answer what they were asked.
+        # Servers that left the cluster, until they have answered their last requests.
         self._retiring: set[asyncio.Task[None]] = set()
 
     def master_of(self, key: bytes) -> Server | None:

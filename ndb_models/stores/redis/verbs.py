@@ -157,7 +157,7 @@ class RedisVerbs(AwaitedVerbs):
         written = _parted(keys)
         gone = [name for name in removed if name not in written]
         digests = {name: text for name, text in expected.items() if type(text) is TextDigest}
-        if digests:  # servers have no such digests: what a text is by now is compared in the step instead
+        if digests:  # servers have no such digests: the step compares the texts themselves
             texts = await self.peek(scope, digests)
             if not all(as_expected(texts.get(name), digest) for name, digest in digests.items()):
                 return False
