@@ -245,6 +245,23 @@ async def test_many_sessions_are_looked_at_together_while_their_slots_are_on_the
     await asyncio.to_thread(cluster.migrate, slots[0], target, source)
 
 
+@pytest.mark.parametrize("how", ["killed", "hung"])
+async def test_sessions_are_listed_while_a_master_is_replaced(cluster: Cluster, how: str) -> None:
+    async with RedisStore(parse_redis_uri(f"{cluster.uri}?prefix={token_hex(4)}")) as store:
+        await asyncio.gather(*(store.create(token, ExpirySettings(0), {"a": b"1"}) for token in range(1, 301)))
+        await asyncio.sleep(0.2)  # the replicas have them
+        master = cluster.next_master()
+        promoting = asyncio.ensure_future(asyncio.to_thread(cluster.wait_promoted, master))
+        cluster.kill(master) if how == "killed" else master.hang()
+        found = [await store.totals()]
+        while not promoting.done():
+            found.append(await store.totals())
+        found.append(await store.totals())
+        await asyncio.to_thread(settle, cluster, master)
+        await promoting
+    assert {*found} == {(300, 300)}
+
+
 async def test_a_shard_that_is_cut_off_and_comes_back_costs_time_and_nothing_else(cluster: Cluster) -> None:
     master = cluster.next_master()
     replica = cluster.replica_of(master)

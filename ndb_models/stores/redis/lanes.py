@@ -142,10 +142,14 @@ class Lane:
         if self._connection is not None:
             self._connection.drop("the server is no master any more")
 
-    async def close(self, patience: float = 0.0) -> None:
-        """Close the connection after the replies that are due, and make no other."""
+    def retire(self) -> None:
+        """Take no more requests. `close` must follow."""
         self.is_closed = True
         self.link = None
+
+    async def close(self, patience: float = 0.0) -> None:
+        """Close the connection after the replies that are due, and make no other."""
+        self.retire()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])

@@ -59,6 +59,9 @@ class RedisRequest(msgspec.Struct, eq=False):
     maybe_done: bool = False
     reason: str = ""
 
+    def __repr__(self) -> str:
+        return f"<RedisRequest {self.name}>"  # without keys and values
+
     def divided(self) -> list[RedisRequest]:
         """Return a request for each of the keys, with the deadline of this one."""
         assert self.script is not None

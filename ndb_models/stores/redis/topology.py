@@ -228,14 +228,15 @@ class Cluster(Topology):
         if by_slot == self._by_slot:
             return
         self._by_slot = by_slot
-        self.changes.tell()
         gone = self._servers.keys() - set(slot_map.masters.values())
         for address in gone:
             server = self._servers.pop(address)
             for lane in server.lanes:
+                lane.retire()
                 retiring = asyncio.get_running_loop().create_task(lane.close(self._opener.uri.options.attempt_timeout))
                 self._retiring.add(retiring)
                 retiring.add_done_callback(self._retiring.discard)
+        self.changes.tell()
 
     async def close(self, patience: float) -> None:
         self._closed = True
