@@ -23,6 +23,7 @@ from tests.conftest import VirtualClock
 from tests.redis_clusters import Cluster
 from tests.redis_driver.conftest import opened
 from tests.redis_driver.scripts import GET, SET
+from tests.redis_driver.test_lost_connections import until
 from tests.redis_driver.workload import Scripts, workload
 from tests.redis_servers import RedisServer, Servers, valkey
 
@@ -91,14 +92,12 @@ async def test_nothing_that_a_replica_confirmed_is_lost_with_the_master(
     master = cluster.next_master()
     uri = f"{cluster.uri}?wait_replicas=1&wait_timeout=0.5"
     async with workload(kind, uri) as load:
-        await asyncio.sleep(0.3)
-        before = load.operations
+        await until(lambda: load.operations > 100, 30)
         cluster.kill(master) if how == "killed" else master.hang()
         await asyncio.to_thread(cluster.wait_promoted, master)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(settle, cluster, master)
         await asyncio.sleep(0.5)
-    assert before > 100
     assert load.lost == [], cluster.events()
     assert load.wrong == []
     # The new master has no replica until the old one is back.
