@@ -170,7 +170,7 @@ async def test_servers_that_send_each_other_the_client_are_not_asked_without_end
         asked += 1
         return b"-MOVED 1 127.0.0.1:%d\r\n" % port
 
-    async with fake_server(respond) as uri, opened(f"{uri}?timeout=0.5") as driver:
+    async with fake_server(respond) as uri, opened(f"{uri}?timeout=30") as driver:
         port = int(uri.rpartition(":")[2])
         with pytest.raises(StoreUnreachableError, match="keep moving") as failure:
             await driver.run(INCREMENT, b"key", [b"key"], [])
