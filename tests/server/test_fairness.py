@@ -39,7 +39,7 @@ FLOODS = {
 }
 BYTES = 400_000
 # Seconds. A flood keeps this process busy, and what else the machine does comes on top.
-PATIENCE = 6 * GUARD
+PATIENCE = 2 * GUARD
 
 
 @contextlib.asynccontextmanager
