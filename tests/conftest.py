@@ -40,6 +40,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, [os.environ.get
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="whose event loops tests run on")
     parser.addoption("--memory-only", action="store_true", help="leave out what runs on a plain store in memory too")
+    parser.addoption("--share", default="1/1", help="of a test's many parameters, run every Nth, from the Kth on: K/N")
 
 
 # How the parameters of fixtures name the other ways to reach an engine, and variants of the store in memory.
@@ -49,6 +50,8 @@ _OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     memory_only = config.getoption("--memory-only")
     left_out = {item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))}
+    first, _, share = config.getoption("--share").partition("/")
+    left_out |= _of_other_shares([item for item in items if item not in left_out], int(first) - 1, int(share))
     config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
 
@@ -56,6 +59,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_another_way(item: pytest.Item) -> bool:
     parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
     return not _OTHER_WAYS.isdisjoint(parameters)
+
+
+# A test with no more parameters runs with all of them, whatever the share.
+_FEW = 3
+
+
+def _of_other_shares(items: list[pytest.Item], first: int, share: int) -> set[pytest.Item]:
+    """Return what is left to other shares. Models depend on the version of Python: their tests are never shared."""
+    functions: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if "/schema/" not in item.nodeid:
+            functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    many = (items for items in functions.values() if len(items) > _FEW)
+    return {item for items in many for number, item in enumerate(items) if number % share != first % share}
 
 
 def _takes_too_long(item: pytest.Item) -> bool:
