@@ -33,9 +33,9 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
 		$(PYTEST) tests/fuzz $(ARGS)
 
-debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
+debug: $(READY)  ## the tests of everything asynchronous, with a third of their parameters, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
-		-m "not slow or loop" $(ARGS)
+		-m "not slow or loop" --share=2/3 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)

@@ -24,19 +24,19 @@ from verdicts import counted, why_failed
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 # Stages of one step run beside each other, two at a time, in this order. A step begins when the one before it is done:
-# while environments are made, the metadata that tests look at is written.
+# while environments are made, the metadata that tests look at is written. `test` takes about as long as all the others.
 STEPS: Final = (
-    ("demo",),
-    ("types", "environments", "lint", "package", "fuzz"),
-    ("test", "versions", "debug"),
+    ("demo", "environments"),
+    ("test", "versions", "types", "fuzz", "package", "debug", "lint"),
 )
 
 # Their tests wait for a peer for so long, or judge times. The other stages take what these leave of the processors.
 FIRST_SERVED: Final = ("test", "fuzz")
 NICE: Final = ("nice", "-n", "5")
 
-# How often the process dies that writes to a file; `make test` kills less.
-ENVIRONMENT: Final = {"NDB_CRASHES": "50", "NDB_TESTS": "all", "NDB_FAST_ON": "OTHERS"} | os.environ
+# How often the process dies that writes to a file, where `make test` kills less, and half of what `make fuzz` sends.
+SIZES: Final = {"NDB_CRASHES": "50", "NDB_FUZZ_REQUESTS": "50000", "NDB_FUZZ_CONNECTIONS": "2500"}
+ENVIRONMENT: Final = {"NDB_TESTS": "all", "NDB_FAST_ON": "OTHERS"} | SIZES | os.environ
 
 LONGEST_LAST_WORDS: Final = 10.0
 """Seconds to wait for the output of a stage that is done: a process that it left behind may never close it."""

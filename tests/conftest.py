@@ -57,8 +57,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_another_way(item: pytest.Item) -> bool:
-    parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
-    return not _OTHER_WAYS.isdisjoint(parameters)
+    return bool(_other_ways(item))
+
+
+def _other_ways(item: pytest.Item) -> frozenset[str]:
+    return _OTHER_WAYS.intersection(re.split("-|, ", item.name.partition("[")[2].removesuffix("]")))
 
 
 # A test with no more parameters runs with all of them, whatever the share.
@@ -66,11 +69,14 @@ _FEW = 3
 
 
 def _of_other_shares(items: list[pytest.Item], first: int, share: int) -> set[pytest.Item]:
-    """Return what is left to other shares. Models depend on the version of Python: their tests are never shared."""
-    functions: dict[str, list[pytest.Item]] = {}
+    """Return what is left to other shares. Of each way to reach an engine, every share has some.
+
+    What a model is depends on the version of Python: the tests of `schema` are never shared.
+    """
+    functions: dict[tuple[str, frozenset[str]], list[pytest.Item]] = {}
     for item in items:
         if "/schema/" not in item.nodeid:
-            functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+            functions.setdefault((item.nodeid.partition("[")[0], _other_ways(item)), []).append(item)
     many = (items for items in functions.values() if len(items) > _FEW)
     return {item for items in many for number, item in enumerate(items) if number % share != first % share}
 
