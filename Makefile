@@ -23,7 +23,7 @@ shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with
 test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
 	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
 
-coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
+coverage: $(READY)  ## run all tests but those of `rest`, and fail unless they take 97 % of all branches; no part of `check`
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
 rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
@@ -66,7 +66,7 @@ pyright: $(READY)
 bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there is, and the asynchronous ones on uvloop
+versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14, measuring lines on one; the asynchronous ones on uvloop
 	@.ci/in-memory $(BIN)/python .ci/versions.py $(ARGS)
 
 environments: $(READY)  ## set up what `versions` runs the tests in
