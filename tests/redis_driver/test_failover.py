@@ -23,7 +23,7 @@ from tests.conftest import VirtualClock
 from tests.redis_clusters import Cluster
 from tests.redis_driver.conftest import opened
 from tests.redis_driver.scripts import GET, SET
-from tests.redis_driver.workload import Scripts, workload
+from tests.redis_driver.workload import TASKS, Scripts, workload
 from tests.redis_servers import RedisServer, Servers, valkey
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ KINDS = ["sessions", "scripts"] if "NDB_FAILOVERS" in os.environ else ["sessions
 # In ms. The cluster chooses a new master after that and about half a second.
 NODE_TIMEOUT = 1000
 # How much longer than the cluster needs to choose a new master an operation may take.
-ALLOWED = 2.0
+ALLOWED = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ async def test_a_lost_master_costs_its_callers_no_error_and_no_wrong_answer(
     assert load.wrong == []
     assert load.longest < promotion + ALLOWED
     # Replication is asynchronous: what was acknowledged in the last moments may be lost.
-    assert len(load.lost) <= 5
+    assert len(load.lost) <= TASKS
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
@@ -91,14 +91,14 @@ async def test_nothing_that_a_replica_confirmed_is_lost_with_the_master(
     master = cluster.next_master()
     uri = f"{cluster.uri}?wait_replicas=1&wait_timeout=0.5"
     async with workload(kind, uri) as load:
-        await asyncio.sleep(0.3)
-        before = load.operations
+        async with asyncio.timeout(60):
+            while load.operations <= 100:
+                await asyncio.sleep(0.05)
         cluster.kill(master) if how == "killed" else master.hang()
         await asyncio.to_thread(cluster.wait_promoted, master)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(settle, cluster, master)
         await asyncio.sleep(0.5)
-    assert before > 100
     assert load.lost == [], cluster.events()
     assert load.wrong == []
     # The new master has no replica until the old one is back.
