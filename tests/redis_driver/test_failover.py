@@ -91,9 +91,7 @@ async def test_nothing_that_a_replica_confirmed_is_lost_with_the_master(
     master = cluster.next_master()
     uri = f"{cluster.uri}?wait_replicas=1&wait_timeout=0.5"
     async with workload(kind, uri) as load:
-        async with asyncio.timeout(60):
-            while load.operations <= 100:
-                await asyncio.sleep(0.05)
+        await load.has_done(100)
         cluster.kill(master) if how == "killed" else master.hang()
         await asyncio.to_thread(cluster.wait_promoted, master)
         await asyncio.sleep(0.3)
@@ -153,7 +151,7 @@ async def test_slots_that_move_and_nodes_that_come_and_go_are_not_noticed(cluste
     assert load.errors == []
     assert load.wrong == []
     assert load.lost == [], cluster.events()
-    assert load.longest < 1.0
+    assert load.longest < ALLOWED
 
 
 @pytest.mark.parametrize("expired", [False, True])
