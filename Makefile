@@ -66,7 +66,7 @@ pyright: $(READY)
 bench: .venv/.ready-bench  ## measure against what people use today; NDB_URI=ws://... uses a server that is running
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14, measuring lines on one; the asynchronous ones on uvloop
+versions: $(READY)  ## the fast tests on each CPython of 3.11 to 3.14 that there is, and the asynchronous ones on uvloop
 	@.ci/in-memory $(BIN)/python .ci/versions.py $(ARGS)
 
 environments: $(READY)  ## set up what `versions` runs the tests in

@@ -9,10 +9,6 @@ uvloop alone, since it runs the whole suite anyway.
 Every fast test runs on every version. The parameters of a test that has many of them are shared out among the other
 versions: each runs on the version that runs this, and on one more. Tests of `schema` run with all parameters
 everywhere, since what a model is depends on the version of Python.
-
-The newest of the other versions measures which lines of the package its tests take, and fails below `AT_LEAST`. From
-3.12 on that costs nearly nothing, by `sys.monitoring`. Branches cost as much again as the tests: they are measured by
-`make coverage`, which CI leaves out.
 """
 
 from __future__ import annotations
@@ -44,10 +40,6 @@ ON_UVLOOP = (
 )
 # What is sent is the same to every loop: a third of the parameters tells whether a test passes on this one.
 ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", "--share=1/3", *ON_UVLOOP)
-AT_LEAST = 90
-"""Percent of all lines."""
-MEASURED = ("-m", "coverage", "run", "--rcfile=.ci/lines.ini")
-REPORT = ("-m", "coverage", "report", "--rcfile=.ci/lines.ini", f"--fail-under={AT_LEAST}")
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -58,7 +50,6 @@ class Run(NamedTuple):
     python: Path
     what: str
     arguments: tuple[str, ...]
-    is_measured: bool = False
 
 
 def main() -> int:
@@ -81,7 +72,7 @@ def due(version: str, python: Path, others: list[str]) -> Iterator[Run]:
     """Yield the runs that are due on a version. `others` are all versions but the one that runs this."""
     if version != THIS:
         share = f"--share={others.index(version) + 1}/{len(others)}"
-        yield Run(version, python, "its share of the fast part", (share, *FAST), is_measured=version == others[-1])
+        yield Run(version, python, "its share of the fast part", (share, *FAST))
         return
     yield Run(version, python, "the asynchronous part on uvloop", ASYNCHRONOUS)
     if os.environ.get("NDB_FAST_ON") != "OTHERS":
@@ -131,8 +122,6 @@ def _is_cpython(version: str) -> Callable[[Path], bool]:
 def environment(version: str) -> Path | None:
     """Return the Python of this version's environment, made anew where it is missing or old; None without the version.
 
-    It is old if what it is made from has changed.
-
     Raises:
         subprocess.CalledProcessError: it cannot be set up.
     """
@@ -141,8 +130,7 @@ def environment(version: str) -> Path | None:
         return None
     home = ROOT / f".venv-{version}"
     python, ready = home / "bin" / "python", home / ".ready"
-    made_from = max(path.stat().st_mtime for path in (ROOT / "pyproject.toml", Path(__file__)))
-    if ready.exists() and ready.stat().st_mtime >= made_from:
+    if ready.exists() and ready.stat().st_mtime >= (ROOT / "pyproject.toml").stat().st_mtime:
         return python
     say(f"CPython {version}: setting up {home.name} (once) ...")
     subprocess.run([interpreter, "-m", "venv", "--clear", "--without-pip", home], check=True)
@@ -152,7 +140,7 @@ def environment(version: str) -> Path | None:
         (packages,) = home.glob("lib/*/site-packages")
         (packages / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     else:
-        install(python, "--editable", f"{ROOT}[test,speed]", "coverage>=7.10")
+        install(python, "--editable", f"{ROOT}[test,speed]")
     ready.touch()
     return python
 
@@ -161,24 +149,11 @@ def passes(run: Run) -> bool:
     """Run tests in one process; tell whether they passed, and how long they took."""
     say(f"CPython {run.version}: {run.what}")
     begun = time.monotonic()
-    measured = MEASURED if run.is_measured else ()
-    pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *run.arguments)
-    status, written = outcome(str(run.python), "-W", "error", *measured, *pytest)
-    if run.is_measured:
-        too_few, report = outcome(str(run.python), *REPORT)
-        status, written = status or too_few, written + report
-    verdict = "FAILED" if status else "passed"
-    say(f"{written}CPython {run.version}: {run.what} {verdict} in {time.monotonic() - begun:.0f} s")
-    return status == 0
-
-
-def outcome(*command: str) -> tuple[int, str]:
-    """Run a command; return its status and what it wrote."""
-    environment = os.environ | {"COVERAGE_CORE": "sysmon"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return done.returncode, done.stdout
+    command = (str(run.python), "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", *run.arguments)
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    verdict = "passed" if done.returncode == 0 else "FAILED"
+    say(f"{done.stdout}CPython {run.version}: {run.what} {verdict} in {time.monotonic() - begun:.0f} s")
+    return done.returncode == 0
 
 
 def say(line: str) -> None:
