@@ -170,12 +170,17 @@ async def test_servers_that_send_each_other_the_client_are_not_asked_without_end
         asked += 1
         return b"-MOVED 1 127.0.0.1:%d\r\n" % port
 
-    async with fake_server(respond) as uri, opened(f"{uri}?timeout=2") as driver:
+    async with fake_server(respond) as uri, opened(f"{uri}?timeout=0.5") as driver:
         port = int(uri.rpartition(":")[2])
-        with pytest.raises(StoreUnreachableError, match="keep moving") as failure:
-            await driver.run(INCREMENT, b"key", [b"key"], [])
+        for _ in range(10):
+            before = asked
+            with pytest.raises(StoreUnreachableError) as failure:
+                await driver.run(INCREMENT, b"key", [b"key"], [])
+            assert asked - before < 20
+            if not failure.value.maybe_done:  # else time was up while an answer was due, as happens on a busy machine
+                break
+        assert "keep moving" in str(failure.value)
         assert not failure.value.maybe_done
-        assert asked < 40
 
 
 async def test_a_peer_that_does_not_speak_the_protocol_is_given_up() -> None:
