@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # while environments are made, the metadata that tests look at is written. `test` takes about as long as all the others.
 STEPS: Final = (
     ("demo", "environments"),
-    ("test", "versions", "types", "fuzz", "package", "debug", "lint"),
+    ("test", "versions", "types", "docs", "fuzz", "package", "debug", "lint"),
 )
 
 # Their tests wait for a peer for so long, or judge times. The other stages take what these leave of the processors.

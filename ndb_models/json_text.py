@@ -88,16 +88,19 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         found = {name: members[name] for name in names if name in members}
         return ObjectText(_encode(found), tuple(found))
 
-    def updated(self, members: Mapping[str, bytes]) -> ObjectText:
-        """Return the object with these members: in place of those with the same names, the others at the end."""
+    def updated(self, members: Mapping[str, bytes], texts: dict[str, msgspec.Raw] | None = None) -> ObjectText:
+        """Return the object with these members: in place of those with the same names, the others at the end.
+
+        `texts` are the members of this object, if it was split already. They are used up.
+        """
         old = self.known_names or self.names
-        texts = _split(self.text)
+        texts = _split(self.text) if texts is None else texts
         if type(members) is ObjectText:
             texts.update(_split(members.text))
         else:
             texts.update({name: msgspec.Raw(text) for name, text in members.items()})
         # A copy: the encoder's own result takes half as much memory again as its size, and a store keeps the text.
-        text = bytes(memoryview(_encode(texts)))
+        text = b"".join((_encode(texts), b""))
         return ObjectText(text, old if len(texts) == len(old) else _shared(tuple(texts)))
 
     @property
@@ -316,15 +319,21 @@ def _last_member(text: bytes, name: str) -> bytes | None:
 
     A large object is not split for one small member.
     """
-    start = b'"%b":' % name.encode()
-    found = before_last(text, b"," + start)
-    if found is None:
+    start = _start_of(name)
+    found = text.rfind(start)
+    if found <= 0:
         return None
     try:
-        _decode_any(found[1])
+        _decode_any(text[found + len(start) : -1])
     except msgspec.DecodeError:  # it was found in a nested object
         return None
-    return b"{%b%b}" % (start, found[1])
+    return b"{" + text[found + 1 :]
+
+
+@lru_cache(maxsize=256)
+def _start_of(name: str) -> bytes:
+    """Return the text before the value of a member that is not the first."""
+    return b',"%b":' % name.encode()
 
 
 def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:

@@ -25,7 +25,6 @@ transaction. For a store elsewhere, each verb returns an awaitable, and the func
 
 from __future__ import annotations
 
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
@@ -35,6 +34,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
+from ndb_models.stores.new_tokens import draw_token as draw_token
 from ndb_models.stores.records import SessionInfo as SessionInfo
 from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
@@ -182,31 +182,31 @@ class AwaitedVerbs(ABC):
         """Carry out work in one step. If it fails, nothing is changed, and it may be carried out again."""
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Do what `Verbs.set` does."""
+        """Work as `Verbs.set`."""
         written = _unshared(keys)
         await self.write(lambda verbs: verbs.set(scope, written))
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Do what `Verbs.add` does."""
+        """Work as `Verbs.add`."""
         written = _unshared(keys)
         await self.write(lambda verbs: verbs.add(scope, written))
 
     async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        """Do what `Verbs.get` does."""
+        """Work as `Verbs.get`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.get(scope, asked, most))
 
     async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        """Do what `Verbs.peek` does."""
+        """Work as `Verbs.peek`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.peek(scope, asked, most))
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        """Do what `Verbs.get_all` does."""
+        """Work as `Verbs.get_all`."""
         return await self.read(lambda verbs: verbs.get_all(scope))
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        """Do what `Verbs.remove` does."""
+        """Work as `Verbs.remove`."""
         removed = tuple(names)
         await self.write(lambda verbs: verbs.remove(scope, removed))
 
@@ -217,7 +217,7 @@ class AwaitedVerbs(ABC):
         removed: Iterable[str] = (),
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
-        """Do what `Verbs.change` does."""
+        """Work as `Verbs.change`."""
         written, gone, compared = _unshared(keys), tuple(removed), dict(expected)
         return await self.write(lambda verbs: verbs.change(scope, written, gone, compared))
 
@@ -226,46 +226,46 @@ class AwaitedVerbs(ABC):
         return await self.replace(scope, NO_KEYS)
 
     async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        """Do what `Verbs.replace` does."""
+        """Work as `Verbs.replace`."""
         written = _unshared(keys)
         return await self.write(lambda verbs: verbs.replace(scope, written))
 
     async def count(self, scope: Scope) -> int:
-        """Do what `Verbs.count` does."""
+        """Work as `Verbs.count`."""
         return await self.read(lambda verbs: verbs.count(scope))
 
     async def names(self, scope: Scope, most: int | None = None) -> list[str]:
-        """Do what `Verbs.names` does."""
+        """Work as `Verbs.names`."""
         return await self.read(lambda verbs: verbs.names(scope, most))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        """Do what `Verbs.contains` does."""
+        """Work as `Verbs.contains`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.contains(scope, asked))
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        """Do what `Verbs.create` does."""
+        """Work as `Verbs.create`."""
         written = _unshared(keys)
         return await self.write(lambda verbs: verbs.create(token, expiry, written))
 
     async def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
-        """Do what `Verbs.expire` does."""
+        """Work as `Verbs.expire`."""
         wanted = dict(swaps)
         return await self.write(lambda verbs: verbs.expire(token, expiry, restart=restart, swaps=wanted))
 
     async def end(self, token: SessionToken) -> bool:
-        """Do what `Verbs.end` does."""
+        """Work as `Verbs.end`."""
         return await self.write(lambda verbs: verbs.end(token))
 
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        """Do what `Verbs.exist` does."""
+        """Work as `Verbs.exist`."""
         asked = tuple(tokens)
         return await self.read(lambda verbs: verbs.exist(asked))
 
     async def info(self, token: SessionToken) -> SessionInfo:
-        """Do what `Verbs.info` does."""
+        """Work as `Verbs.info`."""
         return await self.read(lambda verbs: verbs.info(token))
 
 
@@ -280,7 +280,7 @@ class Store(AwaitedVerbs):
 
     @abstractmethod
     async def end_all(self) -> int:
-        """End all sessions; return how many there were. In a store elsewhere, others may create sessions meanwhile."""
+        """End all sessions; return how many there were. In a store elsewhere, others may create some meanwhile."""
 
     @abstractmethod
     async def totals(self) -> tuple[int, int]:
@@ -319,9 +319,14 @@ class Store(AwaitedVerbs):
         reading failed halfway.
         """
 
+    @property
+    def expired(self) -> int | None:
+        """How often this store object found a session expired since it was opened; None if it does not count."""
+        return None
+
     async def statistics(self) -> Statistics:
-        """Return the store's figures. A store that counts no more than `totals` need not override this."""
-        return Statistics(*await self.totals())
+        """Return the store's figures. A store that counts no more than these need not override this."""
+        return Statistics(*await self.totals(), self.expired)
 
     @abstractmethod
     async def sweep(self) -> None:
@@ -342,8 +347,3 @@ class Store(AwaitedVerbs):
 def _unshared(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return keys that the caller cannot change later."""
     return keys if type(keys) is ObjectText else dict(keys)
-
-
-def draw_token() -> SessionToken:
-    """Return an unpredictable token. No session has the token 0."""
-    return int.from_bytes(secrets.token_bytes(8)) or 1
