@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import ssl
 from pathlib import Path
@@ -183,26 +182,3 @@ async def test_tls_is_spoken_and_certificates_are_checked(key: bytes) -> None:
         trusting = Driver(parse_redis_uri(uri), tls=ssl.create_default_context(cafile=certificate))
         await trusting.open()
         await trusting.aclose()
-
-
-async def test_settings_that_lose_sessions_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    program = valkey()
-    assert program is not None
-    with Servers() as servers:
-        server = servers.start(program, "--maxmemory-policy", "allkeys-lru")
-        async with opened(server.uri):
-            pass
-        said = " ".join(record.message for record in caplog.records)
-        assert "maxmemory-policy" in said
-        assert "no replica" in said
-        assert "nothing to the disk" in said
-        assert str(server.port) in said
-        caplog.clear()
-        with server.link() as link:
-            link("CONFIG", "SET", "maxmemory-policy", "noeviction")
-            link("CONFIG", "SET", "appendonly", "yes")
-        servers.start_replica(server)
-        with caplog.at_level(logging.WARNING):
-            async with opened(server.uri):
-                pass
-        assert not caplog.records

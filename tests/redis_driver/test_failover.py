@@ -190,6 +190,76 @@ async def test_sessions_of_a_slot_on_its_way_can_be_used_all_the_time(
     assert found == [{**first, "a": b"2"}, {**first, "b": b"2"}, {"a": b"2"}, {"c": b"3"}]
 
 
+def tokens_of(slot: int) -> Iterator[int]:
+    """Yield the tokens of sessions in a slot."""
+    return (number for number in itertools.count(1) if slot_of(b"{%d}" % number) == slot)
+
+
+async def test_many_sessions_are_looked_at_together_while_their_slots_are_on_their_way(cluster: Cluster) -> None:
+    source, target = cluster.masters()[:2]
+    slots = cluster.slots_of(source)[20:23]
+    tokens = {slot: [*itertools.islice(tokens_of(slot), 6)] for slot in slots}
+    there = {slot: some[:4] for slot, some in tokens.items()}
+    prefix = token_hex(4)
+    async with RedisStore(parse_redis_uri(f"{cluster.uri}?timeout=1&prefix={prefix}")) as store:
+
+        async def check(*, moved: int) -> None:
+            """Look at sessions that are there, have been moved, and do not exist, in one request and in several."""
+            for slot in slots:
+                assert await store.exist(tokens[slot]) == there[slot]
+                assert await store.exist(there[slot][:moved]) == there[slot][:moved]  # all at the target
+                assert await store.exist(tokens[slot][4:]) == []
+            everything = [token for some in tokens.values() for token in some]
+            living = [token for some in there.values() for token in some]
+            assert sorted(await store.exist(everything)) == sorted(living)
+            records = await store.export(everything)
+            assert {record.token: dict(record.keys) for record in records} == {
+                token: {"a": b"%d" % token} for token in living
+            }
+            assert await store.totals() == (len(living), len(living))
+            page = await store.page("a", None, 100, 10**6)
+            assert page.values == {token: b"%d" % token for token in living}
+
+        for some in there.values():
+            for token in some:
+                await store.create(token, ExpirySettings(0), {"a": b"%d" % token})
+        await check(moved=0)
+        for slot in slots:
+            await asyncio.to_thread(cluster.begin_to_migrate, slot, source, target)
+        await check(moved=0)
+        for slot in slots:
+            keys = [b"%b:{%d}" % (prefix.encode(), token) for token in there[slot][:2]]
+            await asyncio.to_thread(cluster.move_keys, keys, source, target)
+        await check(moved=2)
+        for slot in slots:
+            await asyncio.to_thread(cluster.migrate, slot, source, target)
+        await check(moved=4)
+        for slot in slots:
+            await asyncio.to_thread(cluster.migrate, slot, target, source)
+        await check(moved=0)
+        await asyncio.to_thread(cluster.begin_to_migrate, slots[0], source, target)
+        assert await store.end_all() == 12
+        await asyncio.to_thread(cluster.migrate, slots[0], source, target)
+    await asyncio.to_thread(cluster.migrate, slots[0], target, source)
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+async def test_sessions_are_listed_while_a_master_is_replaced(cluster: Cluster, how: str) -> None:
+    async with RedisStore(parse_redis_uri(f"{cluster.uri}?prefix={token_hex(4)}")) as store:
+        await asyncio.gather(*(store.create(token, ExpirySettings(0), {"a": b"1"}) for token in range(1, 301)))
+        await asyncio.sleep(0.2)  # the replicas have them
+        master = cluster.next_master()
+        promoting = asyncio.ensure_future(asyncio.to_thread(cluster.wait_promoted, master))
+        cluster.kill(master) if how == "killed" else master.hang()
+        found = [await store.totals()]
+        while not promoting.done():
+            found.append(await store.totals())
+        found.append(await store.totals())
+        await asyncio.to_thread(settle, cluster, master)
+        await promoting
+    assert {*found} == {(300, 300)}
+
+
 async def test_a_shard_that_is_cut_off_and_comes_back_costs_time_and_nothing_else(cluster: Cluster) -> None:
     master = cluster.next_master()
     replica = cluster.replica_of(master)
@@ -206,6 +276,21 @@ async def test_a_shard_that_is_cut_off_and_comes_back_costs_time_and_nothing_els
     assert load.wrong == []
     assert load.lost == [], cluster.events()
     assert load.longest > 1.5
+
+
+async def test_a_master_that_has_lost_its_replica_is_warned_of_by_its_address(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    master = cluster.next_master()
+    replica = cluster.replica_of(master)
+    cluster.kill(replica)
+    cluster.wait_alone(master)
+    async with opened(cluster.uri):
+        pass
+    settle(cluster, replica)
+    warning = "it has no replica: if it fails, its sessions cannot be used, or are lost"
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{cluster.uri}: {warning} (127.0.0.1:{master.port})"]
 
 
 async def test_requests_fail_at_their_deadline_while_a_shard_is_away(cluster: Cluster) -> None:
