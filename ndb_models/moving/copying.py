@@ -27,13 +27,10 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class Copied:
-    """How much was copied so far.
+    """How much was copied so far: `keys` and `sessions`.
 
-    Attributes:
-        keys: the keys that were copied.
-        sessions: the sessions that were copied.
-        found: the entries that the target already had, where that can be known.
-        most_sessions: a number that the sessions of the source do not exceed; None if it is not known.
+    `found` counts the entries that the target already had, where that can be known. The sessions of the source do not
+    exceed `most_sessions`; None if no such number is known.
     """
 
     keys: int = 0
@@ -137,7 +134,7 @@ async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether a URI names a server."""
+    """Tell whether `uri` names a server, not a file or a data set."""
     return uri.lower().startswith(("ws://", "wss://"))
 
 

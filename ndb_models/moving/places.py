@@ -22,7 +22,7 @@ Lacking: TypeAlias = Callable[[Sequence[SessionToken]], Awaitable[Sequence[Sessi
 
 
 class Kinds(Flag):
-    """The kinds of data to copy."""
+    """The kinds of data to copy: `KEYS`, `SESSIONS`, or both with `|`."""
 
     KEYS = auto()
     SESSIONS = auto()
