@@ -31,12 +31,12 @@ ARROWS: Final = {
     "sync": "protocol schema client sessions index repository config",
     "moving": "protocol stores engine client",
     "conformance": "protocol client",
-    "doctor": "protocol stores client server",
+    "doctor": "protocol stores client server web",
     "bench": "client schema repository",
     "server": "protocol stores engine",
     "testing": "protocol schema client engine stores server",
     "web": "schema client repository config",
-    "cli": "bench client config conformance doctor schema schema_check moving server web",
+    "cli": "bench client repository index config conformance doctor schema schema_check moving server web stores",
     "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.

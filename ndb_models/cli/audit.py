@@ -2,71 +2,79 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import inspect
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+import typer
+
+from ndb_models.cli.commands import command
 from ndb_models.cli.exits import FAILED, MISUSED, complain
 from ndb_models.cli.importing import import_from_here, imported, looked_up, why
+from ndb_models.cli.output import JsonOption
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.redaction import quoted, shown
 
 if TYPE_CHECKING:
     from ndb_models.web.audited import AuditedSettings, Finding
 
-_EPILOG: Final = """\
-exit status:
-  0    no requirement is broken
-  1    a requirement is broken
-  2    called wrongly: no such module or application, or one without sessions
-  130  interrupted (Ctrl-C)
-
+_NOTES: Final = """\
 "ASVS 7.3.1" is a requirement of OWASP's Application Security Verification Standard 5.0, "NIST 5.1" a section of SP
 800-63B-4, and "sheet:" a section of OWASP's Session Management Cheat Sheet. docs/web_security.md lists them all.
 """
 
 _SPELLING: Final = "an application is named as MODULE:APP, such as myapp.main:app"
+_LEVELS: Final[Mapping[str, Literal[1, 2, 3]]] = {"1": 1, "2": 2, "3": 3}
 _ORDER: Final = ("broken", "advice", "accepted", "met")
 
 
-def add_audit_command(commands: Any) -> None:
-    """Add `audit` to the subcommands of a parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+def add_audit_command(tree: typer.Typer) -> None:
+    """Add `audit` to the tree of commands."""
+    command(
+        tree,
         "audit",
-        help="check the settings of an application's sessions by the rules of OWASP and NIST",
-        description="Imports an application, finds its sessions, and prints which requirements their settings meet.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("app", metavar="MODULE:APP", help="the application, such as myapp.main:app")
-    parser.add_argument("--factory", action="store_true", help="APP is a function that returns the application")
-    parser.add_argument(
-        "--aal", type=int, choices=(1, 2, 3), default=1, metavar="LEVEL",
-        help="the level of NIST SP 800-63B for lifetimes: 1, 2 or 3 (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--workers", metavar="N", help="processes that serve the application (default: WEB_CONCURRENCY, if it is set)"
-    )
-    parser.add_argument(
-        "--accept", action="append", default=[], metavar="RULE",
-        help="a rule that is broken for a documented reason; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run_audit)
+        "Imports an application, finds its sessions, and prints which requirements their settings meet.",
+        summary="check the settings of an application's sessions by the rules of OWASP and NIST",
+        done="no requirement is broken",
+        statuses=(
+            "1    a requirement is broken",
+            "2    called wrongly: no such module or application, or one without sessions",
+        ),
+        notes=_NOTES,
+    )(run_audit)
 
 
-def run_audit(options: argparse.Namespace) -> int:
+def run_audit(
+    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The application, such as myapp.main:app.")],
+    factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
+    aal: Annotated[
+        Literal["1", "2", "3"],
+        typer.Option("--aal", metavar="LEVEL", help="The level of NIST SP 800-63B for lifetimes: 1, 2 or 3."),
+    ] = "1",
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that serve the application (default: WEB_CONCURRENCY, if it is set).",
+        ),
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="RULE", help="A rule that is broken for a documented reason; repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
     """Print the findings for an application, and return the exit status."""
     import_from_here()
-    workers = _workers(options.workers)
+    processes = _workers(workers)
     with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the report is read by programs
-        app = _application(options.app, options.factory)
+        application = _application(app, factory)
     try:
         from ndb_models.web.audit import audit
         from ndb_models.web.auditing import settings_of
@@ -74,13 +82,14 @@ def run_audit(options: argparse.Namespace) -> int:
         if exc.name is None or exc.name.partition(".")[0] != "starlette":
             raise
         return complain("audit needs Starlette: pip install 'ndb_models[starlette]'", MISUSED)
-    all_settings = settings_of(app, options.app.partition(":")[2], workers=workers)
+    all_settings = settings_of(application, app.partition(":")[2], workers=processes)
     if not all_settings:
         raise InvalidArgumentError(
-            f"{shown(options.app)} has no SessionMiddleware: app.add_middleware(SessionMiddleware, sessions=sessions)"
+            f"{shown(app)} has no SessionMiddleware: app.add_middleware(SessionMiddleware, sessions=sessions)"
         )
-    found = [(each, audit(each, aal=options.aal, accept=options.accept)) for each in all_settings]
-    write = _as_json(options, found) if options.json else "\n".join(_as_text(found))
+    level = _LEVELS[aal]
+    found = [(each, audit(each, aal=level, accept=accept or ())) for each in all_settings]
+    write = _as_json(app, level, found) if as_json else "\n".join(_as_text(found))
     sys.stdout.write(f"{write}\n")
     return FAILED if _count(found)["broken"] else 0
 
@@ -168,7 +177,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield f"{'':29}{requirements}"
 
 
-def _as_json(options: argparse.Namespace, found: _Found) -> str:
+def _as_json(app: str, aal: int, found: _Found) -> str:
     listed = [
         {
             "place": settings.place,
@@ -178,5 +187,5 @@ def _as_json(options: argparse.Namespace, found: _Found) -> str:
         }
         for settings, findings in found
     ]
-    report = {"application": options.app, "aal": options.aal, "broken": _count(found)["broken"], "sessions": listed}
+    report = {"application": app, "aal": aal, "broken": _count(found)["broken"], "sessions": listed}
     return json.dumps(report, indent=2)

@@ -2,81 +2,61 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import signal
 import sys
-from typing import Any, Final
+from typing import Annotated, Final
 
+import typer
+
+from ndb_models.cli.commands import command
 from ndb_models.cli.exits import INTERRUPTED, complain
-from ndb_models.moving import backup
+from ndb_models.cli.progress import Progress
 
-_EPILOG: Final = """\
+_NOTES: Final = """\
 The backup is the store as it was at one moment; processes go on using the store meanwhile. It has mode 0600, has passed
 SQLite's integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing
 behind. To restore it, stop all processes that use the store and put the backup in the place of its file.
-
-exit status:
-  0    the backup is there
-  1    the store cannot be read or is damaged, or the backup cannot be written
-  2    called wrongly: there is no such store, or FILE is there already
-  130  interrupted (SIGINT or SIGTERM)
 """
 
 
-def add_backup_command(commands: Any) -> None:
-    """Add `backup` to the subcommands of a parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+def add_backup_command(tree: typer.Typer) -> None:
+    """Add `backup` to the tree of commands."""
+    command(
+        tree,
         "backup",
-        help="write a checked copy of a store in a file, while it is in use",
-        description="Write a checked copy of a store in a file, while it is in use.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--store", required=True, metavar="URI", help="the store: sqlite:///PATH")
-    parser.add_argument("--to", required=True, dest="file", metavar="FILE", help="where the backup goes")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
-    parser.set_defaults(run=run_backup)
+        "Write a checked copy of a store in a file, while it is in use.",
+        summary="write a checked copy of a store in a file, while it is in use",
+        done="the backup is there",
+        statuses=(
+            "1    the store cannot be read or is damaged, or the backup cannot be written",
+            "2    called wrongly: there is no such store, or FILE is there already",
+        ),
+        notes=_NOTES,
+    )(run_backup)
 
 
-def run_backup(options: argparse.Namespace) -> int:
+def run_backup(
+    store: Annotated[str, typer.Option("--store", metavar="URI", help="The store: sqlite:///PATH.")],
+    file: Annotated[str, typer.Option("--to", metavar="FILE", help="Where the backup goes.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+) -> int:
     """Write a backup and print its size; return the exit status."""
     try:
-        size = asyncio.run(_backup(options))
+        size = asyncio.run(_backup(store, file, overwrite))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return complain("interrupted; nothing was written", INTERRUPTED)
-    sys.stdout.write(f"{options.file}: {size} bytes, checked\n")
+    sys.stdout.write(f"{file}: {size} bytes, checked\n")
     return 0
 
 
-async def _backup(options: argparse.Namespace) -> int:
+async def _backup(store: str, file: str, overwrite: bool) -> int:
+    from ndb_models.moving import backup
+
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    progress = _Progress()
-    report = progress if sys.stderr.isatty() else None
-    try:
-        return await backup(options.store, options.file, overwrite=options.overwrite, report=report)
-    finally:
-        progress.end()
-
-
-class _Progress:
-    """Shows on one line of a terminal how much has been copied."""
-
-    def __init__(self) -> None:
-        self._percent = -1
-
-    def __call__(self, done: int, total: int) -> None:
-        percent = 100 * done // max(1, total)
-        if percent != self._percent:
-            self._percent = percent
-            sys.stderr.write(f"\rndb-models: {percent} % copied")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """End the line, if there is one."""
-        if self._percent >= 0:
-            sys.stderr.write("\n")
+    with Progress("pages copied") as progress:
+        return await backup(store, file, overwrite=overwrite, report=progress.show)

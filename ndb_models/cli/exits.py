@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import Any, Final
+from typing import Final
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -22,7 +21,12 @@ def complain(message: object, status: int) -> int:
     return status
 
 
-def exit_statuses(*more: str) -> dict[str, Any]:
-    """Return parser options that end the help with the meaning of the exit statuses."""
-    lines = ["exit status:", "  0    done", *(f"  {line}" for line in more), "  130  interrupted (Ctrl-C)"]
-    return {"epilog": "\n".join(lines), "formatter_class": argparse.RawDescriptionHelpFormatter}
+def exit_statuses(*more: str, done: str = "done") -> str:
+    """Return the meaning of the exit statuses, for the end of a help.
+
+    Args:
+        more: the lines of the statuses that a command has beside 0, 130 and 141, such as `FAILURE`.
+        done: the meaning of status 0.
+    """
+    always = ("130  interrupted (Ctrl-C)", "141  standard output has lost its reader")
+    return "\n".join(["exit status:", *(f"  {line}" for line in (f"0    {done}", *more, *always))])

@@ -2,6 +2,9 @@
 
 An error is one line on standard error. Exit statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
 interrupted, 141 standard output has lost its reader.
+
+`serve` and `health` need nothing beyond the package. All other commands are a tree of Typer, which is imported for them
+alone.
 """
 
 from __future__ import annotations
@@ -11,18 +14,22 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from ndb_models.cli.audit import add_audit_command
-from ndb_models.cli.backup import add_backup_command
-from ndb_models.cli.copying import add_copy_command
 from ndb_models.cli.exits import FAILED, FAILURE, INTERRUPTED, MISUSE, MISUSED, UNREAD, complain, exit_statuses
 from ndb_models.cli.parser import Parser
-from ndb_models.cli.schema import add_schema_commands
 from ndb_models.cli.serving import add_health_command, add_serve_command
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.server.running import discard_output
 from ndb_models.version import __version__
+
+PROGRAM: Final = "ndb-models"
+OF_SERVER: Final = ("serve", "health")
+"""The commands that need no extra."""
+
+_EXTRA: Final = "pip install 'ndb_models[cli]'"
+_OF_EXTRA: Final = ("rich", "typer")
+_ARGUMENTS_OF_NO_COMMAND: Final[Sequence[list[str]]] = ([], ["--help"], ["--version"])
 
 _Command: TypeAlias = Callable[[argparse.Namespace], int]
 
@@ -31,14 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted, 141 unread.
 
     Raises:
-        SystemExit: the help was shown (status 0), or the command line is wrong (2).
+        SystemExit: the help of `serve` or `health` was shown (status 0), or their command line is wrong (2).
     """
     _prepare_streams()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         try:
-            options = make_parser().parse_args(arguments)
-            command: _Command = options.run
-            return command(options)
+            return _run(given)
         except InvalidArgumentError as exc:
             return complain(exc, MISUSED)
         except NdbError as exc:
@@ -53,6 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as exc:
         discard_output()
         return complain(f"standard output cannot be written: {exc.strerror or exc}", FAILED)
+
+
+def _run(given: list[str]) -> int:
+    if given and given[0] in OF_SERVER:
+        return _run_without_extra(given)
+    try:
+        from ndb_models.cli.tree import run_tree
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in _OF_EXTRA:
+            raise
+        if given in _ARGUMENTS_OF_NO_COMMAND:
+            return _run_without_extra(given)
+        return complain(f"all commands but {' and '.join(OF_SERVER)} need the command line's extra: {_EXTRA}", MISUSED)
+    return run_tree(given)
+
+
+def _run_without_extra(given: list[str]) -> int:
+    options = make_parser().parse_args(given)
+    run: _Command = options.run
+    return run(options)
 
 
 def _prepare_streams() -> None:
@@ -74,18 +100,16 @@ def _prepare_streams() -> None:
 
 
 def make_parser() -> Parser:
-    """Return the parser of the command line."""
+    """Return the parser of `serve` and `health`."""
+    statuses = exit_statuses(FAILURE, MISUSE)
     parser = Parser(
-        prog="ndb-models",
-        description="A server that speaks NemesisDB's protocol, and tools for data and models.",
-        **exit_statuses(FAILURE, MISUSE),
+        prog=PROGRAM,
+        description="A server that speaks NemesisDB's protocol. Tools for data and models are in the extra 'cli'.",
+        epilog=f"{statuses}\n\nmore commands:\n  {_EXTRA}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"ndb-models {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_commands()
     add_serve_command(commands)
     add_health_command(commands)
-    add_copy_command(commands)
-    add_backup_command(commands)
-    add_schema_commands(commands)
-    add_audit_command(commands)
     return parser

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+import typer
+
+from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
 from ndb_models.errors import InvalidArgumentError, SchemaError
@@ -25,62 +27,58 @@ from ndb_models.schema_check.freezing import (
     written,
 )
 
-_EPILOG: Final = """\
-exit status:
-  0  nothing breaks: the models read what is stored, and old processes read what the models write
-  1  a model breaks one of these, was never frozen, or lacks a step of its upgrades (and with check --exact, a file
-     is not what freeze would write, or that of none of the models of these modules); with --one-way, old processes
-     do not count
-  2  called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written
-  130  interrupted (Ctrl-C)
-"""
+_BREAKS: Final = """\
+1    a model breaks one of these, was never frozen, or lacks a step of its upgrades (and with check --exact, a
+       file is not what freeze would write, or that of none of the models of these modules); with --one-way, old
+       processes do not count"""
+_STATUSES: Final = (
+    _BREAKS,
+    "2    called wrongly: no such model, a module that cannot be imported, a file that cannot be read or written",
+)
+_DONE: Final = "nothing breaks: the models read what is stored, and old processes read what the models write"
+
+ModelsArgument: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="MODULE[:NAME]...", help="All session models of a module, or one.")
+]
+_DirectoryOption: TypeAlias = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
+_OneWayOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--one-way", help="Old processes are stopped before new ones start: they need not read on."),
+]
 
 
-def add_schema_commands(commands: Any) -> None:
-    """Add `schema` to the subcommands of a parser."""
-    schema = commands.add_parser(
+def add_schema_commands(tree: typer.Typer) -> None:
+    """Add `schema` to the tree of commands."""
+    schema = group(
         "schema",
-        help="freeze the schemas of session models, and check them against that",
-        description="Freezes the schemas of session models in files, and checks the models against these files.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Freezes the schemas of session models in files, and checks the models against these files.",
+        parent=tree,
     )
-    actions = schema.add_subparsers(required=True, metavar="ACTION")
-    freeze = _add(
-        actions,
+    command(
+        schema,
         "freeze",
-        "write the schema of each model to a file, to be committed",
         "Writes the schema of each model to a file. Commit the files: `schema check` compares the models with them.",
-    )
-    freeze.add_argument("--force", action="store_true", help="freeze a breaking change without a new version too")
-    freeze.set_defaults(run=run_freeze)
-    check = _add(
-        actions,
+        summary="write the schema of each model to a file, to be committed",
+        done=_DONE,
+        statuses=_STATUSES,
+    )(run_freeze)
+    command(
+        schema,
         "check",
-        "compare the models with the files, in CI",
         "Compares the models with the files that `schema freeze` wrote, and lists the changes. Run it in CI: it fails"
         " if sessions that are stored could not be read any more.",
-    )
-    check.add_argument("--exact", action="store_true", help="fail where a file is not what freeze would write, too")
-    check.set_defaults(run=run_check)
+        summary="compare the models with the files, in CI",
+        done=_DONE,
+        statuses=_STATUSES,
+    )(run_check)
 
 
-def _add(actions: Any, name: str, what: str, description: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name,
-        help=what,
-        description=description,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("models", nargs="+", metavar="MODULE[:NAME]", help="all session models of a module, or one")
-    parser.add_argument(
-        "--dir", type=Path, default=Path("schemas"), metavar="DIR", help="where the files are (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--one-way", action="store_true", help="old processes are stopped before new ones start: they need not read on"
-    )
-    return parser
+class _Options(NamedTuple):
+    models: Sequence[str]
+    directory: Path
+    one_way: bool
+    force: bool = False
+    exact: bool = False
 
 
 class _Look(NamedTuple):
@@ -103,8 +101,8 @@ class _Look(NamedTuple):
         return self.gap is None and self.verdict.outcome.is_well and not self.breaks_old_code
 
 
-def _look(model: type[SessionModel], options: argparse.Namespace) -> _Look:
-    path = options.dir / file_name(model.session_options.schema)
+def _look(model: type[SessionModel], options: _Options) -> _Look:
+    path = options.directory / file_name(model.session_options.schema)
     text = path.read_bytes() if path.exists() else None
     with naming(str(path)):
         before = read_frozen(text) if text is not None else None
@@ -121,17 +119,29 @@ def _gap(model: type[SessionModel]) -> str | None:
     return None
 
 
-def run_check(options: argparse.Namespace) -> int:
+def run_check(
+    models: ModelsArgument,
+    directory: _DirectoryOption = Path("schemas"),
+    one_way: _OneWayOption = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Fail where a file is not what freeze would write, too.")
+    ] = False,
+) -> int:
     """Compare models with their files, and print breaking and compatible changes; return the exit status."""
-    return _run(options, _checked)
+    return _run(_Options(models, directory, one_way, exact=exact), _checked)
 
 
-def run_freeze(options: argparse.Namespace) -> int:
+def run_freeze(
+    models: ModelsArgument,
+    directory: _DirectoryOption = Path("schemas"),
+    one_way: _OneWayOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Freeze a breaking change without a new version too.")] = False,
+) -> int:
     """Write the files of models, and return the exit status. Breaking changes are written only with `--force`."""
-    return _run(options, _frozen)
+    return _run(_Options(models, directory, one_way, force=force), _frozen)
 
 
-def _run(options: argparse.Namespace, action: Any) -> int:
+def _run(options: _Options, action: Callable[[_Look, _Options], bool]) -> int:
     try:
         looks = [_look(model, options) for model in find_models(options.models)]
         done = [action(look, options) for look in looks]
@@ -142,14 +152,14 @@ def _run(options: argparse.Namespace, action: Any) -> int:
     orphans = _orphans(looks, options)
     for path in orphans:
         _say_orphan(path)
-    return 1 if not all(done) or (orphans and getattr(options, "exact", False)) else 0
+    return 1 if not all(done) or (orphans and options.exact) else 0
 
 
-def _orphans(looks: Iterable[_Look], options: argparse.Namespace) -> list[Path]:
+def _orphans(looks: Iterable[_Look], options: _Options) -> list[Path]:
     """Return the files in the directory that belong to no named model; an empty list if no whole module is named."""
     if all(":" in target for target in options.models):
         return []
-    return sorted(set(options.dir.glob("*.json")) - {look.path for look in looks})
+    return sorted(set(options.directory.glob("*.json")) - {look.path for look in looks})
 
 
 def _say_orphan(path: Path) -> None:
@@ -160,19 +170,19 @@ def _say_orphan(path: Path) -> None:
     )
 
 
-def _checked(look: _Look, options: argparse.Namespace) -> bool:
+def _checked(look: _Look, options: _Options) -> bool:
     stale = options.exact and not look.is_exact and look.is_well
     _say(look, "the file is not what freeze would write" if stale else None)
     return look.is_well and not stale
 
 
-def _frozen(look: _Look, options: argparse.Namespace) -> bool:
+def _frozen(look: _Look, options: _Options) -> bool:
     is_new = look.verdict.outcome is Outcome.NEW
     if look.gap is not None or not (look.is_well or is_new or options.force):
         _say(look, "not frozen")
         return False
     if not look.is_exact:
-        options.dir.mkdir(parents=True, exist_ok=True)
+        options.directory.mkdir(parents=True, exist_ok=True)
         look.path.write_text(written(look.now), encoding="utf-8", newline="\n")
     name, version = look.now.schema, look.now.version
     sys.stdout.write(f"{name}: version {version} {'is' if look.is_exact else 'was'} frozen in {look.path}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain, exit_statuses
 from ndb_models.cli.flags import add_flags
@@ -16,16 +16,20 @@ from ndb_models.server.running import run
 from ndb_models.server.setting_fields import Setting
 from ndb_models.server.settings import SETTINGS, Settings
 
+SERVE: Final = "run the server until it is told to stop (SIGINT or SIGTERM)"
+HEALTH: Final = "ask a server on this machine whether it is ready: status 0 or 1"
+
 
 def add_serve_command(commands: Any) -> None:
     """Add `serve` to the subcommands of a parser."""
     parser = commands.add_parser(
         "serve",
-        help="run the server until it is told to stop (SIGINT or SIGTERM)",
+        help=SERVE,
         description="Runs the server until SIGINT or SIGTERM. Every flag but --config is also a variable of the"
         " environment, and a key of the configuration file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command"
         " line goes first, then the environment, then the file.",
-        **exit_statuses(FAILURE, MISUSE),
+        epilog=exit_statuses(FAILURE, MISUSE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(parser, SETTINGS)
     parser.set_defaults(run=run_serve)
@@ -35,11 +39,12 @@ def add_health_command(commands: Any) -> None:
     """Add `health` to the subcommands of a parser."""
     parser = commands.add_parser(
         "health",
-        help="ask a server on this machine whether it is ready: status 0 or 1",
+        help=HEALTH,
         description="Asks /readyz of a server on this machine. It is found as serve would be started: by these flags,"
         " by the variables of the environment, and by the configuration file. Nothing is written if the server is"
         " ready.",
-        **exit_statuses("1    it is not ready, or not there; one line on standard error says why", MISUSE),
+        epilog=exit_statuses("1    it is not ready, or not there; one line on standard error says why", MISUSE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(parser, PROBED)
     parser.set_defaults(run=run_health)

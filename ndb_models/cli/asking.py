@@ -1,0 +1,32 @@
+"""Ask before something is lost."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from ndb_models.errors import InvalidArgumentError
+
+YesOption: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRunOption: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+_YES: Final = ("y", "yes")
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask a question on the terminal; return True if the answer is yes, or if `--yes` was given.
+
+    The question goes to standard error, so that standard output stays what programs read.
+
+    Raises:
+        InvalidArgumentError: there is no terminal to ask on.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InvalidArgumentError("this asks first, and standard input is no terminal: give --yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in _YES

@@ -1,0 +1,147 @@
+"""The frame of all commands but `serve` and `health`: one tree of Typer, with one-line errors.
+
+A module of a command makes its function one with `command`, and `tree` puts the groups together:
+
+    @command(tree, "audit", help="Check ...", statuses=(...))
+    def audit(app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="...")]) -> int | None: ...
+
+A function returns its exit status; None is 0. What it raises of this package's errors becomes one line on standard
+error, and status 2 for an `InvalidArgumentError`, 1 for any other. It imports what it needs when it runs: the tree is
+made for every command line.
+
+`store_access` has the flags that name a store, and opens it; `output` prints tables and JSON; `progress` is for long
+work; `masking` hides tokens and values; `asking` asks before something is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Final, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ndb_models.cli.corrections import missing_command, missing_value, see_help, unknown_command
+from ndb_models.cli.exits import FAILURE, MISUSE, exit_statuses
+from ndb_models.errors import InvalidArgumentError
+
+_Function = TypeVar("_Function", bound=Callable[..., int | None])
+
+# Tells the formatter of the help to leave the lines of a paragraph as they are.
+_AS_IT_IS: Final = "\b\n"
+_HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
+
+
+class Command(TyperCommand):
+    """A command whose flags never take another flag for their value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, and refuse a flag without its value, which the next flag would be taken for."""
+        if not ctx.resilient_parsing:
+            _require_values(self, ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as exc:
+            vars(exc)["ctx"] = ctx  # some have none, and their explanation needs it
+            raise
+
+
+class Group(TyperGroup):
+    """Commands under one name. An unknown one is answered with the one that was meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name, the command and the arguments for it."""
+        if not ctx.resilient_parsing and args[0] not in self.commands:
+            raise InvalidArgumentError(unknown_command(args[0], _visible(self, ctx)) + see_help(ctx.command_path))
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, and refuse a command line without a command."""
+        rest = super().parse_args(ctx, args)
+        if not (args or ctx.resilient_parsing):
+            raise InvalidArgumentError(missing_command(_visible(self, ctx)) + see_help(ctx.command_path))
+        return rest
+
+
+def _visible(group: TyperGroup, ctx: Any) -> list[str]:
+    return [name for name in group.list_commands(ctx) if not group.commands[name].hidden]
+
+
+def _require_values(command: TyperCommand, ctx: Any, args: Sequence[str]) -> None:
+    """Refuse a flag that needs a value and is followed by another flag of the command.
+
+    Raises:
+        InvalidArgumentError: there is such a flag.
+    """
+    options = [each for each in command.get_params(ctx) if each.param_type_name == "option"]
+    flags = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+    with_value = {
+        name: getattr(each, "metavar", None) or ""
+        for each in options
+        if not getattr(each, "is_flag", False)
+        for name in each.opts
+    }
+    for argument, following in pairwise(args):
+        if argument == "--":
+            return
+        if argument in with_value and following.partition("=")[0] in flags:
+            raise InvalidArgumentError(missing_value(argument, with_value[argument]) + see_help(ctx.command_path))
+
+
+def group(
+    name: str, what: str, *, parent: typer.Typer | None = None, kind: type[Group] = Group, completion: bool = False
+) -> typer.Typer:
+    """Return an empty group of commands.
+
+    Args:
+        name: its name on the command line.
+        what: one or two sentences on what its commands do.
+        parent: the group that it stands in; None for the root of the tree.
+        kind: the class of the group.
+        completion: whether it has the flags that install completion for a shell; for the root.
+    """
+    made = typer.Typer(
+        name=name,
+        cls=kind,
+        help=what,
+        epilog=_epilog((FAILURE, MISUSE), "", "done"),
+        add_completion=completion,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_HELP,
+    )
+    if parent is not None:
+        parent.add_typer(made)
+    return made
+
+
+def command(
+    commands: typer.Typer,
+    name: str,
+    what: str,
+    *,
+    summary: str | None = None,
+    statuses: Sequence[str] = (FAILURE, MISUSE),
+    done: str = "done",
+    notes: str = "",
+) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds a function to a group of commands.
+
+    Args:
+        commands: the group.
+        name: the name of the command.
+        what: sentences on what it does, for its own help.
+        summary: a few words on what it does, for the help of the group; without it, the first sentence of `what`.
+        statuses: the lines of its exit statuses beside 0, 130 and 141.
+        done: the meaning of status 0.
+        notes: more text for the end of its help, printed as it is.
+    """
+    return commands.command(
+        name, cls=Command, help=what, short_help=summary, epilog=_epilog(statuses, notes, done), context_settings=_HELP
+    )
+
+
+def _epilog(statuses: Sequence[str], notes: str, done: str) -> str:
+    parts = [exit_statuses(*statuses, done=done), *([notes.strip()] if notes else [])]
+    return "\n\n".join(_AS_IT_IS + part for text in parts for part in text.split("\n\n"))

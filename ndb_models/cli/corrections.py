@@ -1,0 +1,73 @@
+"""What is wrong with a command line, and its correction: the texts of the errors of both parsers.
+
+An error never repeats the text after an unknown flag: it may be a secret, and errors end up in logs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ndb_models.redaction import may_be_secret, quoted
+
+_SHOWN: Final = 40
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return `, did you mean X?` for the known name that is most like the given one; an empty text if none is."""
+    by_small_letters = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), by_small_letters, n=1, cutoff=0.6)
+    return f", did you mean {by_small_letters[close[0]]}?" if close else ""
+
+
+def unknown_flag(given: str, known: Iterable[str], *, before_command: bool = False) -> str:
+    """Return the error for a flag that does not exist, with the one that was meant."""
+    place = " before the command" if before_command else ""
+    if may_be_secret(given):
+        return f"there is no such flag{place}"
+    return f"there is no flag {given[:_SHOWN]}{place}{did_you_mean(given, known)}"
+
+
+def unknown_command(given: str, known: Sequence[str]) -> str:
+    """Return the error for a command that does not exist, with the one that was meant, or all."""
+    choices = ", ".join(known)
+    if may_be_secret(given):
+        return f"there is no such command, it is one of {choices}"
+    meant = did_you_mean(given, known) or f", it is one of {choices}"
+    return f"there is no command {given[:_SHOWN]!r}{meant}"
+
+
+def missing_command(known: Iterable[str]) -> str:
+    """Return the error for a command line without a command."""
+    return f"a command is missing, one of {', '.join(known)}"
+
+
+def missing_value(flag: str, metavar: str) -> str:
+    """Return the error for a flag without its value."""
+    return f"{flag} needs a value: {flag} {metavar or 'VALUE'}"
+
+
+def needless_value(flag: str) -> str:
+    """Return the error for a value of a flag that takes none."""
+    return f"{flag} takes no value: it is written alone"
+
+
+def not_a_choice(name: str, given: str, choices: Iterable[str]) -> str:
+    """Return the error for a value that is none of those that can be given."""
+    return f"{name}: {quoted(given, _SHOWN)} is not one of {', '.join(choices)}"
+
+
+def missing_arguments(names: Sequence[str]) -> str:
+    """Return the error for arguments and flags that must be given; each name with its placeholder."""
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+
+
+def needless_argument(*, takes_some: bool) -> str:
+    """Return the error for an argument too many. With `takes_some`, the command takes arguments beside its flags."""
+    return "it takes no more arguments" if takes_some else "it takes no argument beside its flags"
+
+
+def see_help(program: str) -> str:
+    """Return the end of an error: where to read on."""
+    return f" (see {program} --help)"

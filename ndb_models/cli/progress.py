@@ -1,0 +1,91 @@
+"""Progress of long work on standard error: a bar with the time left on a terminal, else one line a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_SECONDS_BETWEEN_LINES: Final = 1.0
+
+
+class Progress:
+    """Shows how far some work is, in a `with` block. Work that takes less than a second shows nothing.
+
+        with Progress("sessions exported") as progress:
+            progress.show(done, total)
+
+    Args:
+        what: what is counted, as it stands behind a number: `sessions exported`.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun = self._written = time.monotonic()
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, total: int | None = None, *, detail: str | None = None) -> None:
+        """Show a state. Call it as often as there is one.
+
+        Args:
+            done: how much is done.
+            total: how much there is to do; None where that is not known.
+            detail: the words for a line, in place of the numbers.
+        """
+        if sys.stderr.isatty():
+            self._show_bar(done, total)
+        else:
+            self._write_line(detail or self._described(done, total))
+
+    def _write_line(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._written >= _SECONDS_BETWEEN_LINES:
+            left = ""
+            self._written = now
+            sys.stderr.write(f"ndb-models: {text}{left}\n")
+
+    def _described(self, done: int, total: int | None) -> str:
+        if not total:
+            return f"{done} {self._what}"
+        seconds = (time.monotonic() - self._begun) * (total - done) / done if done else None
+        left = "" if seconds is None else f", {seconds:.0f} s left"
+        return f"{done} of {total} {self._what}, {100 * done // total} %{left}"
+
+    def _show_bar(self, done: int, total: int | None) -> None:
+        if self._bar is None:
+            if time.monotonic() - self._begun < _SECONDS_BETWEEN_LINES:
+                return
+            self._bar = self._started()
+        for task in self._bar.task_ids:
+            self._bar.update(task, completed=done, total=total)
+
+    def _started(self) -> Bar:
+        from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        from ndb_models.cli.output import console_for
+
+        columns = (
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        bar = Bar(*columns, console=console_for(sys.stderr), transient=True)
+        bar.start()
+        bar.add_task(self._what, total=None)
+        return bar

@@ -1,0 +1,138 @@
+"""`--store` and the flags of access: from a command line to an open client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import typer
+
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import naming
+
+if TYPE_CHECKING:
+    from ndb_models.client import NdbClient
+
+STORE_VARIABLE: Final = "NDB_STORE"
+
+StoreOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URI",
+        help="The store: sqlite:///PATH, redis://HOST, redis+cluster://HOST, or a server, ws://HOST:PORT/ or wss://"
+        f" ({STORE_VARIABLE}).",
+    ),
+]
+TokenFileOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="For a server: the file with its bearer token, a line data:TOKEN or admin:TOKEN (NDB_TOKEN_FILE; or the"
+        " token itself in NDB_TOKEN or NDB_ADMIN_TOKEN).",
+    ),
+]
+MaxPayloadOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--max-payload", metavar="N", help="For a server: its largest request in bytes (NDB_MAX_PAYLOAD)."),
+]
+
+
+class StoreAccess(NamedTuple):
+    """The store that a command line names, checked.
+
+    Attributes:
+        uri: its URI, which may hold a password.
+        source: the flag or the variable that it comes from, for errors.
+        token: the bearer token, for a server.
+        max_payload: the bytes of the largest request, for a server.
+        is_server: whether it is a server.
+    """
+
+    uri: str
+    source: str
+    token: str | None
+    max_payload: int | None
+    is_server: bool
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncGenerator[NdbClient]:
+        """Open a client of the store, and close it at the end of the block.
+
+        Raises:
+            InvalidArgumentError: the URI cannot be opened; names its source.
+            ConnectError, StoreError: there is no connection, or the store cannot be opened.
+        """
+        from ndb_models.client import NdbClient
+
+        with naming(self.source):
+            if self.is_server:
+                client = await NdbClient.connect(self.uri, token=self.token, max_payload=self.max_payload or 0)
+            else:
+                client = await NdbClient.connect(self.uri)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+def store_access(
+    store: str | None, token_file: str | None, max_payload: str | None, *, may_create: bool = False
+) -> StoreAccess:
+    """Return the store that the flags or the environment name.
+
+    Args:
+        store: the value of `--store`; None for the variable.
+        token_file: the value of `--token-file`.
+        max_payload: the value of `--max-payload`.
+        may_create: a file that does not exist is to be made. Otherwise it is an error.
+
+    Raises:
+        InvalidArgumentError: no store is named, or none that a command line can reach; an access flag is wrong, or is
+            given without a server. The error names the flag or the variable.
+    """
+    from ndb_models.server.configuration import OF_ACCESS, configure_access
+
+    uri, source = (store, "--store") if store is not None else (os.environ.get(STORE_VARIABLE), STORE_VARIABLE)
+    if not uri:
+        raise InvalidArgumentError(f"--store URI is missing: name the store, or set {STORE_VARIABLE}")
+    with naming(source):
+        is_server = _checked(uri, may_create=may_create)
+    given = {"token_file": token_file, "max_payload": max_payload}
+    if is_server:
+        access = configure_access(given, os.environ)
+        return StoreAccess(uri, source, access.token, access.max_payload, is_server)
+    for setting in OF_ACCESS:
+        if given[setting.name] is not None:
+            raise InvalidArgumentError(f"{setting.flag}: it is for a server, ws:// or wss://, and the store is none")
+    return StoreAccess(uri, source, None, None, is_server)
+
+
+def _checked(uri: str, *, may_create: bool) -> bool:
+    """Check a store's URI as far as that goes without opening it; return whether it names a server."""
+    from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
+
+    parsed = parse_uri(uri)
+    if isinstance(parsed, MemoryUri):
+        raise InvalidArgumentError(
+            "a store in memory lives in the process that uses it, and this one would be empty: name a file, a Redis or"
+            " the server that has it"
+        )
+    if urlsplit(uri).scheme == "sqlite":
+        from ndb_models.stores.sqlite.options import parse_sqlite_uri
+
+        path = Path(parse_sqlite_uri(uri).path)
+        if not may_create and not path.exists():
+            raise InvalidArgumentError(f"there is no file {path}")
+    return isinstance(parsed, WebSocketUri)
+
+
+def run_async(coroutine: Coroutine[Any, Any, int | None]) -> int:
+    """Run a command's coroutine in an event loop, and return its exit status; None is 0."""
+    return asyncio.run(coroutine) or 0

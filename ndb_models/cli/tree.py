@@ -1,0 +1,95 @@
+"""The tree of all commands. A new command gets a line in `make_tree`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Final
+
+import rich as rich  # commands import it later: without it, there is no tree
+import typer
+from typer.main import get_command
+
+from ndb_models.cli.commands import Group, group
+from ndb_models.cli.main import PROGRAM
+from ndb_models.cli.usage_errors import explained
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.version import __version__
+
+_COMPLETION: Final = "_NDB_MODELS_COMPLETE"
+_ORDER: Final = (
+    *("serve", "health", "info", "doctor"),
+    *("sessions", "keys", "config", "tokens", "copy", "backup"),
+    *("schema", "audit", "bench", "conformance"),
+)
+
+
+class Root(Group):
+    """The root of the tree, with its commands in the order of their help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands: those of servers and data first, those of models and tests last."""
+        return sorted(self.commands, key=_ORDER.index)
+
+
+def make_tree() -> typer.Typer:
+    """Return all commands. Their modules are imported here; what a command needs to run, it imports itself."""
+    from ndb_models.cli.audit import add_audit_command
+    from ndb_models.cli.backup import add_backup_command
+    from ndb_models.cli.copying import add_copy_command
+    from ndb_models.cli.schema import add_schema_commands
+    from ndb_models.cli.server_commands import add_server_commands
+
+    tree = group(PROGRAM, _WHAT, kind=Root, completion=True)
+    tree.callback(invoke_without_command=False)(_root)
+    add_server_commands(tree)
+    add_copy_command(tree)
+    add_backup_command(tree)
+    add_schema_commands(tree)
+    add_audit_command(tree)
+    return tree
+
+
+_WHAT: Final = "A server that speaks NemesisDB's protocol, and tools for sessions, keys and models."
+
+
+def _show_version(given: bool) -> None:
+    if given:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version, and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run_tree(arguments: list[str]) -> int:
+    """Run a command of the tree, and return its exit status.
+
+    Raises:
+        InvalidArgumentError: the command line is wrong.
+        NdbError: the command failed.
+    """
+    commands = get_command(make_tree())
+    instruction = os.environ.get(_COMPLETION)
+    if instruction:
+        return _complete(commands, instruction)
+    try:
+        # Not `commands.main()`: it would end the process itself where an output has lost its reader.
+        with commands.make_context(PROGRAM, arguments) as context:
+            status: int | None = commands.invoke(context)
+    except typer.Exit as exc:
+        return exc.exit_code
+    except typer.TyperException as exc:
+        raise InvalidArgumentError(explained(exc)) from None
+    return status or 0
+
+
+def _complete(commands: Any, instruction: str) -> int:
+    """Answer the script of a shell, which asks for what may follow on a command line."""
+    from typer.completion import shell_complete
+
+    return shell_complete(commands, {}, PROGRAM, _COMPLETION, instruction)
