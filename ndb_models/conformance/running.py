@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from ndb_models import clocks
 from ndb_models.conformance.answers import body_of, parts_of
 from ndb_models.conformance.conversation import NO_ANSWER, Conversation, Target, conversation
 from ndb_models.conformance.frames import FRAME_CHECKS, Surroundings
@@ -29,7 +29,7 @@ async def run_conformance(
     destructive: bool = False,
     max_payload: int | None = None,
     report: Callable[[int, int], None] = lambda _done, _of: None,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[object]] = clocks.sleep,
 ) -> ConformanceReport:
     """Run all cases against a server, and report how it answered.
 

@@ -53,7 +53,9 @@ async def certificate_of(host: str, port: int, patience: float) -> CertificateFa
     """Return the facts about the certificate of a server, as a client with the system's certificates sees it."""
     try:
         async with asyncio.timeout(patience):
-            _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context(), server_hostname=host)
+            _, writer = await asyncio.open_connection(
+                host, port, ssl=ssl.create_default_context(), server_hostname=host
+            )
     except ssl.SSLCertVerificationError as exc:
         return CertificateFacts(_NOT_VALID.get(exc.verify_code, f"the certificate is refused: {exc.verify_message}"))
     except (OSError, TimeoutError) as exc:

@@ -49,7 +49,9 @@ def address(facts: ConfigurationFacts) -> Iterator[Finding]:
 def insecure(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge a leave that is not needed."""
     if facts.is_insecure and facts.refused is None and (facts.is_loopback or (facts.is_secure and facts.token_bits)):
-        yield warning("insecure", "--insecure is set and not needed", "leave it out, so that a later mistake is refused")
+        yield warning(
+            "insecure", "--insecure is set and not needed", "leave it out, so that a later mistake is refused"
+        )
 
 
 def tokens(facts: ConfigurationFacts) -> Iterator[Finding]:
@@ -93,7 +95,9 @@ def memory(facts: ConfigurationFacts) -> Iterator[Finding]:
     if not facts.store.startswith("memory:") or facts.memory_left is None:
         return
     if facts.max_bytes == 0:
-        yield warning("memory", "the store may take any memory", "set --max-bytes: the system kills a process that takes all")
+        yield warning(
+            "memory", "the store may take any memory", "set --max-bytes: the system kills a process that takes all"
+        )
     elif facts.max_bytes is not None and facts.max_bytes > facts.memory_left:
         what = f"--max-bytes is {shown_bytes(facts.max_bytes)}, and {shown_bytes(facts.memory_left)} are left"
         yield problem("memory", what, "lower it, or give the process more memory")
@@ -104,7 +108,9 @@ def descriptors(facts: ConfigurationFacts) -> Iterator[Finding]:
     needed, most = facts.descriptors
     if needed > most:
         what = f"{needed:.0f} descriptors may be needed, and {most:.0f} can be opened: fewer clients are let in"
-        yield warning("descriptors", what, f"raise the limit (LimitNOFILE={needed:.0f} in systemd), or lower --max-connections")
+        yield warning(
+            "descriptors", what, f"raise the limit (LimitNOFILE={needed:.0f} in systemd), or lower --max-connections"
+        )
 
 
 def persist_path(facts: ConfigurationFacts) -> Iterator[Finding]:
@@ -122,7 +128,9 @@ def origins(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge the pages that may connect."""
     for origin in facts.allow_origins:
         if origin.startswith("http:") and "//localhost" not in origin and "//127." not in origin:
-            yield warning("origins", f"pages of {origin} may connect, and a network can alter them", "allow https:// only")
+            yield warning(
+                "origins", f"pages of {origin} may connect, and a network can alter them", "allow https:// only"
+            )
     if facts.allow_origins and not facts.token_bits:
         advice = "add --token-file: any page of that origin reaches all sessions"
         yield problem("origins", "pages may connect without a token", advice)
@@ -138,7 +146,9 @@ def guessing(facts: ConfigurationFacts) -> Iterator[Finding]:
 def logs(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge how much is logged."""
     if facts.log_level == "debug":
-        yield note("logs", "the log level is debug: each probe is a line", "use --log-level info or warning in production")
+        yield note(
+            "logs", "the log level is debug: each probe is a line", "use --log-level info or warning in production"
+        )
 
 
 RULES: Final[Sequence[Rule[ConfigurationFacts]]] = (

@@ -89,8 +89,8 @@ class SqliteFacts:
 class RedisServerFacts(NamedTuple):
     """One server of a Redis or Valkey.
 
-    `settings` are the fields of `INFO`, and `save` of `CONFIG`; empty if it does not tell. `skew` is by how many seconds
-    its clock is ahead of this one.
+    `settings` are the fields of `INFO`, and `save` of `CONFIG`; empty if it does not tell. `skew` is by how many
+    seconds its clock is ahead of this one.
     """
 
     name: str

@@ -48,8 +48,10 @@ def sqlite_facts(uri: SqliteUri) -> SqliteFacts:
 
 def _looked_into(path: Path) -> tuple[str | None, str, str | None]:
     """Return why a file is no store of ours, its journal mode, and the first fault in it."""
+    # Without a log no process has the file open. A connection that only reads would leave an empty log behind.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_PATIENCE)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_PATIENCE)) as connection:
             (owner,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if owner != APPLICATION_ID:
@@ -104,6 +106,6 @@ def _file_system(path: Path) -> str:
     except OSError:
         return ""
     real = os.path.realpath(path)
-    mounts = [line.split()[1:3] for line in lines if len(line.split()) > 2]  # noqa: PLR2004 - device, point, kind
+    mounts = [line.split()[1:3] for line in lines if len(line.split()) > 2]
     above = [(len(point), kind) for point, kind in mounts if real == point or real.startswith(f"{point.rstrip('/')}/")]
     return max(above, default=(0, ""))[1]

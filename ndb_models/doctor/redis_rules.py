@@ -41,7 +41,9 @@ def password(facts: RedisFacts) -> Iterator[Finding]:
     if facts.has_password or facts.unreachable is not None:
         return
     if all(map(is_loopback, facts.hosts)):
-        yield note("password", "every program on this machine may read all sessions", "set a user with a password (ACL)")
+        yield note(
+            "password", "every program on this machine may read all sessions", "set a user with a password (ACL)"
+        )
     else:
         advice = "set a user with a password (ACL), and name it in the URI: rediss://USER:PASSWORD@HOST"
         yield problem("password", "whoever reaches the server may read and end all sessions", advice)
@@ -51,7 +53,9 @@ def losses(facts: RedisFacts) -> Iterator[Finding]:
     """Judge settings that lose sessions: eviction, persistence, replicas."""
     for server in facts.servers:
         if not server.settings:
-            yield note("losses", f"{server.name} does not tell its settings", "look at its eviction and persistence yourself")
+            yield note(
+                "losses", f"{server.name} does not tell its settings", "look at its eviction and persistence yourself"
+            )
             continue
         threats = [text for is_threatened, text in THREATS if is_threatened(server.settings)]
         for text in threats:

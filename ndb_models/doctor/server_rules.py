@@ -62,7 +62,9 @@ def version(facts: ServerFacts) -> Iterator[Finding]:
         return
     found = _NEMESISDB.fullmatch(facts.version)
     if found is None:
-        yield warning("version", "the server does not tell its version", "use NemesisDB 0.7 to 0.8, or `ndb-models serve`")
+        yield warning(
+            "version", "the server does not tell its version", "use NemesisDB 0.7 to 0.8, or `ndb-models serve`"
+        )
     elif (int(found[1]), int(found[2])) not in _WITH_SESSIONS:
         advice = f"use a NemesisDB of {SUPPORTED}, or `ndb-models serve`"
         yield problem("version", f"NemesisDB {facts.version} has no sessions of this kind", advice)
@@ -81,7 +83,9 @@ def _own_version(served: str) -> Iterator[Finding]:
     if served == __version__:
         yield fine("version", f"ndb_models {served}, as here")
     elif served.isprintable():
-        yield note("version", f"the server is ndb_models {served[:20]}, and this is {__version__}", "update both together")
+        yield note(
+            "version", f"the server is ndb_models {served[:20]}, and this is {__version__}", "update both together"
+        )
 
 
 def clock(facts: ServerFacts) -> Iterator[Finding]:

@@ -25,7 +25,9 @@ def readable(facts: SqliteFacts) -> Iterator[Finding]:
         advice = "correct the path; the first use of the store creates the file"
         yield problem("reachable", f"there is no file {facts.path}", advice)
     elif facts.unreadable is not None:
-        yield problem("reachable", f"{facts.path}: {facts.unreadable}", "restore a backup, or correct the path or its rights")
+        yield problem(
+            "reachable", f"{facts.path}: {facts.unreadable}", "restore a backup, or correct the path or its rights"
+        )
     else:
         yield fine("reachable", f"{facts.path} is a store of {shown_bytes(facts.size)}")
 
@@ -90,7 +92,9 @@ def space(facts: SqliteFacts) -> Iterator[Finding]:
     if facts.free < _LEAST_FREE:
         yield problem("space", what, "make room: on a full disk no session can be created or changed")
     elif facts.free < needed:
-        yield warning("space", what, "make room: a backup needs as much as the file, and its log grows between checkpoints")
+        yield warning(
+            "space", what, "make room: a backup needs as much as the file, and its log grows between checkpoints"
+        )
     else:
         yield fine("space", what)
     if facts.log_size > _LARGE_LOG:
