@@ -12,6 +12,7 @@ from ndb_models.cli.output import JsonOption, Table, print_json, print_line
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.raising import naming
 
 if TYPE_CHECKING:
     from ndb_models.schema_check.sample_report import SampleReport
@@ -45,8 +46,12 @@ def run_sample(
     as_json: JsonOption = False,
 ) -> int:
     """Read live sessions, and report what would break; return the exit status."""
+    from ndb_models.repository.arguments import check_namespace
+
     if read_all and limit is not None:
         raise InvalidArgumentError("--all and --limit exclude each other: give one of them")
+    with naming("--namespace"):
+        check_namespace(namespace)
     found = find_models(models)
     access = store_access(store, token_file, max_payload)
 
