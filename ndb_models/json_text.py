@@ -97,7 +97,7 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         else:
             texts.update({name: msgspec.Raw(text) for name, text in members.items()})
         # A copy: the encoder's own result takes half as much memory again as its size, and a store keeps the text.
-        text = bytes(memoryview(_encode(texts)))
+        text = b"".join((_encode(texts), b""))
         return ObjectText(text, old if len(texts) == len(old) else _shared(tuple(texts)))
 
     @property
@@ -316,15 +316,21 @@ def _last_member(text: bytes, name: str) -> bytes | None:
 
     A large object is not split for one small member.
     """
-    start = b'"%b":' % name.encode()
-    found = before_last(text, b"," + start)
-    if found is None:
+    start = _start_of(name)
+    found = text.rfind(start)
+    if found <= 0:
         return None
     try:
-        _decode_any(found[1])
+        _decode_any(text[found + len(start) : -1])
     except msgspec.DecodeError:  # it was found in a nested object
         return None
-    return b"{%b%b}" % (start, found[1])
+    return b"{" + text[found + 1 :]
+
+
+@lru_cache(maxsize=256)
+def _start_of(name: str) -> bytes:
+    """Return the text before the value of a member that is not the first."""
+    return b',"%b":' % name.encode()
 
 
 def before_last(text: bytes, start: bytes) -> tuple[bytes, bytes] | None:

@@ -41,10 +41,11 @@ class ChangingVerbs(CoreVerbs[M]):
         session = await self.get(tkn)
         stored = known(session)
         changed, keys = self._codec.with_changes(session, changes)
+        found = self._codec.changes_since(changed, stored, keys)
         set_stored(changed, stored)
-        keys = self._codec.dump(changed) if keys is None else keys
-        await self._write_changes(changed, stored, keys)
-        await self._end_surplus(keys)
+        await self._write_changes(changed, stored, found)
+        if self._is_limited:
+            await self._finder.keep_newest(ObjectText(found.after))
         return changed
 
     def edit(self, tkn: SessionToken) -> AbstractAsyncContextManager[M]:
@@ -115,11 +116,6 @@ class ChangingVerbs(CoreVerbs[M]):
                 await pause(attempt)
         raise ConflictError(self._name, self._codec.names[0] if self._codec.names else "", attempts)
 
-    async def _end_surplus(self, keys: ObjectText) -> None:
-        """End the oldest sessions that have more than the allowed number beside them, by a value in these keys."""
-        if self._is_limited:
-            await self._finder.keep_newest(keys)
-
     async def _mutated(
         self, tkn: SessionToken, change: Callable[[M], Awaitable[None] | None], told: ToldChange[M] | None
     ) -> M | None:
@@ -147,5 +143,6 @@ class ChangingVerbs(CoreVerbs[M]):
             raise unsupported("mutate()", SH_CHANGE) from None
         if keys is None:
             return None
-        await self._end_surplus(keys)
+        if self._is_limited:
+            await self._finder.keep_newest(keys)
         return session

@@ -28,7 +28,7 @@ from ndb_models.repository.merged_saves import NULL, MergedSaves
 from ndb_models.repository.projecting import Projection
 from ndb_models.repository.stored_state import created
 from ndb_models.repository.telling import Telling, ToldChange
-from ndb_models.schema.changes import Changes
+from ndb_models.schema.changes import NO_NAMES, Changes
 from ndb_models.schema.codec import UNFIT, ModelCodec
 from ndb_models.schema.expiry import Expiry
 from ndb_models.schema.form import form_of
@@ -193,43 +193,43 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             raise InvalidArgumentError("expire() changes the expiry of a session that exists; create() makes a new one")
         if stored.unsure:
             stored = await self._merged_saves.settled(session)
-        keys = self._codec.dump(session)
-        await self._write_changes(session, stored, keys)
+        changes = self._codec.changes_since(session, stored)
+        await self._write_changes(session, stored, changes)
         if self._is_limited:
-            await self._finder.keep_newest(keys)
+            await self._finder.keep_newest(ObjectText(changes.after))
         return session
 
     async def _write_changes(
         self,
         session: M,
         stored: Stored,
-        keys: ObjectText,
+        changes: Changes,
         change: ToldChange[M] | None = None,
-        found: Changes | None = None,
     ) -> None:
-        """Write the changes of a model, whose keys are given, since its session was read or written as `stored`.
+        """Write the changes of a model since its session was read or written as `stored`.
 
-        Tells the hooks, if there are any: what was written is noted in `change`, which is None at the first call. The
-        changes may have been found already.
+        Tells the hooks, if there are any: what was written is noted in `change`, which is None at the first call.
         """
         if self._telling.changed and change is None:
-            await self._telling.carry_out(session, partial(self._write_changes, session, stored, keys))
+            await self._telling.carry_out(session, partial(self._write_changes, session, stored, changes))
             return
         if stored.deadline is not None:
             stored = await self._not_overdue(stored)
-        changes = found or self._codec.changes(session, keys, stored.keys, stored.unsure)
         changed, removed = changes.changed, changes.removed
-        if self._client.is_remote and self._alteration.is_due(keys.text):
-            await self._alteration.refuse_altered(keys, changed if stored.outdated is None else keys.names)
+        if self._client.is_remote:
+            after = ObjectText(changes.after)
+            written = changed if stored.outdated is None else after
+            if self._alteration.is_due(written.text):
+                await self._alteration.refuse_altered(after, written.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
-            tkn, outdated, after, sent = stored.tkn, stored.outdated, changes.after, stored.sent
-            sent = (after,) if not sent else sent if after in sent else (*sent, after)
-            under_way = Stored(tkn, stored.keys, stored.deadline, changes.names, stored.by_another, outdated, sent)
-            set_stored(session, under_way)
+            text, deadline, outdated, sent = stored.keys, stored.deadline, stored.outdated, stored.sent
+            sent = (changes.after,) if not sent else sent if changes.after in sent else (*sent, changes.after)
+            by_another, names = stored.by_another, changes.names
+            set_stored(session, Stored(stored.tkn, text, deadline, None, names, by_another, outdated, sent))
             if not self._merged_saves.uncompared.issuperset(changes.names):
                 compared = self._merged_saves.compared(session, changes.names)
-                if compared and await self._merged_saves.save(session, stored, keys, changes, compared, change):
+                if compared and await self._merged_saves.save(session, stored, changes, compared, change):
                     return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
@@ -245,7 +245,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         else:
             await self._upgrading.save(stored, changed, removed)
         by_another = stored.by_another and not changed
-        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, by_another=by_another))
+        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values, NO_NAMES, by_another))
         if change is not None:
             change.acknowledge(changes.names)
 
@@ -287,11 +287,14 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             session = None
         if session is None:
             session = codec.load(read.text, tkn)  # raises the error that says why
+        values, by_field = None, codec.by_field
+        if by_field is not None and len(session.__pydantic_fields_set__) == by_field.count:  # all fields are stored
+            values = by_field.values_of(session.__dict__)
         envelope = read.envelope
         if envelope is not None and read.is_common:
-            stored = Stored(tkn, read.text, envelope.deadline)
+            stored = Stored(tkn, read.text, envelope.deadline, values)
         else:
-            stored = Stored(tkn, read.text, read.deadline, by_another=read.is_by_another_form(self._by))
+            stored = Stored(tkn, read.text, read.deadline, values, by_another=read.is_by_another_form(self._by))
         set_stored(session, stored)
         return session
 

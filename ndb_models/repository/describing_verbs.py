@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import InvalidArgumentError, NotFreshError, UnsupportedError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.description import SessionDescription
 from ndb_models.repository.stored_state import known
+from ndb_models.schema.changes import NO_NAMES
 from ndb_models.schema.expiry import check_seconds, seconds_in
 from ndb_models.schema.model import SessionModel, stored_of
 from ndb_models.schema.tracking import login_time
@@ -18,8 +19,6 @@ from ndb_models.sessions.reading import LOOK, UPKEEP
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
-
-_NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class DescribingVerbs(CoreVerbs[M]):
@@ -98,7 +97,7 @@ class DescribingVerbs(CoreVerbs[M]):
         """
         stored = stored_of(self._checked(session))
         if stored is not None and not stored.unsure and self._codec.text_of(session) == stored.keys:
-            return _NO_NAMES
+            return NO_NAMES
         keys = self._codec.written(session)
         if stored is None:
             return frozenset(keys.names)

@@ -120,7 +120,6 @@ class MergedSaves(Generic[M]):
         self,
         session: M,
         stored: Stored,
-        keys: ObjectText,
         changes: Changes,
         compared: list[str],
         told: ToldChange[M] | None,
@@ -130,7 +129,6 @@ class MergedSaves(Generic[M]):
         Args:
             session: the model.
             stored: the stored state of its session as it was read or saved.
-            keys: the keys that the model is written as.
             changes: what changed since then.
             compared: the keys whose stored values are compared.
             told: notes what was written, if there are hooks to tell.
@@ -141,7 +139,7 @@ class MergedSaves(Generic[M]):
             try:
                 if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
                     await self._write(stored, changes, self._texts(changes, compared), told)
-                    set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
+                    set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values))
                     return True
             except UnsupportedError:
                 self._refuse_marked(compared)
@@ -149,10 +147,10 @@ class MergedSaves(Generic[M]):
             except ContestedError as exc:
                 written = exc.written
             except ConnectionLostError as exc:
-                if not (exc.maybe_done and self._may_repeat(stored, keys, changes.names)):
+                if not (exc.maybe_done and self._may_repeat(stored, changes.after, changes.names)):
                     raise
             async with MERGES.holding(self._client, stored.tkn):
-                await self._merge(session, stored, keys, changes.names - written, told)
+                await self._merge(session, stored, changes.after, changes.names - written, told)
             return True
         finally:
             waiting = self._under_way.pop(id(session), None)
@@ -168,12 +166,15 @@ class MergedSaves(Generic[M]):
         return _known(session)
 
     async def _merge(
-        self, session: M, stored: Stored, keys: ObjectText, names: frozenset[str], told: ToldChange[M] | None
+        self, session: M, stored: Stored, text: bytes, names: frozenset[str], told: ToldChange[M] | None
     ) -> None:
-        """Make the changes of a model to its session as it is stored by now, and bring the model up to date."""
+        """Make the changes of a model to its session as it is stored by now, and bring the model up to date.
+
+        The model is given as the text of its keys, too: it may change meanwhile.
+        """
         tkn, codec = stored.tkn, self._codec
-        base, mine = codec.load(stored.keys, tkn), codec.load(keys.text, tkn)
-        earlier = [codec.load(text, tkn) for text in stored.sent]
+        base, mine = codec.load(stored.keys, tkn), codec.load(text, tkn)
+        earlier = [codec.load(sent, tkn) for sent in stored.sent]
         losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
@@ -197,10 +198,10 @@ class MergedSaves(Generic[M]):
                 await pause(attempt)
             except ConnectionLostError as exc:
                 losses += 1
-                if losses == _LOSSES or not (exc.maybe_done and self._may_repeat(stored, keys, names)):
+                if losses == _LOSSES or not (exc.maybe_done and self._may_repeat(stored, text, names)):
                     raise
             else:
-                self._bring_up_to_date(session, mine, keys, theirs)
+                self._bring_up_to_date(session, mine, text, theirs)
                 set_stored(session, Stored(tkn, merged.text, now.deadline))
                 return
         raise ConflictError(self._name, min(names), ATTEMPTS)
@@ -246,9 +247,9 @@ class MergedSaves(Generic[M]):
         is_sent = is_same(value_of(theirs, name), value_of(sent, name))
         return is_sent and is_same(value_of(base, name), value_of(mine, name))
 
-    def _bring_up_to_date(self, session: M, mine: M, keys: ObjectText, merged: M) -> None:
+    def _bring_up_to_date(self, session: M, mine: M, text: bytes, merged: M) -> None:
         """Give a model the merged values, and make the changes to them that it has got meanwhile."""
-        pending = self._codec.changes(session, self._codec.written(session), keys.text).names
+        pending = self._codec.changes(session, self._codec.written(session), text).names
         if pending:
             set_values(merged, self._merger.merge(mine, session, merged, pending), pending)
         private = session.__pydantic_private__
@@ -264,16 +265,15 @@ class MergedSaves(Generic[M]):
             PayloadTooLargeError: one frame cannot hold the changes.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
-        keys = self._codec.dump(session)
-        changes = self._codec.changes(session, keys, stored.keys)
+        changes = self._codec.changes_since(session, stored)
         absent = dict.fromkeys((*self._codec.names, *changes.names))
         expected: dict[str, bytes | None] = {**absent, **split_members(stored.keys)}
         try:
             await self._write(stored, changes, expected, told, at_once=True)
         except ContestedError:
             return None
-        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline))
-        return keys
+        set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values))
+        return ObjectText(changes.after)
 
     async def _write(
         self,
@@ -312,12 +312,12 @@ class MergedSaves(Generic[M]):
         """Return the stored texts of keys; None for those that are not stored."""
         return {name: bytes(changes.before[name]) if name in changes.before else None for name in names}
 
-    def _may_repeat(self, stored: Stored, keys: ObjectText, names: Collection[str]) -> bool:
+    def _may_repeat(self, stored: Stored, after: bytes, names: Collection[str]) -> bool:
         """Tell whether changes may be made once more, when it is not known whether they were made.
 
         That is so if they make no difference where they were made: it is of a sum, and of what is appended to a list.
         """
-        base, mine = (self._codec.load(text, stored.tkn) for text in (stored.keys, keys.text))
+        base, mine = (self._codec.load(text, stored.tkn) for text in (stored.keys, after))
         return all(self._makes_no_difference_twice(base, mine, name) for name in names)
 
     def _makes_no_difference_twice(self, base: M, mine: M, name: str) -> bool:

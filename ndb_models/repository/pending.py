@@ -53,17 +53,15 @@ class DecidingRepository(Repository[M]):
         stored = known(self._checked(session))
         if stored.unsure or stored.outdated is not None:
             return PendingSave(self.unsaved(session), partial(self.save, session))
-        text = self._codec.text_of(session)
-        if text == stored.keys:
+        changes = self._codec.changes_since(session, stored)
+        if not changes.names:
             return None
-        keys = self._codec.dump(session, text)
-        changes = self._codec.changes(session, keys, stored.keys)
-        return PendingSave(changes.names, partial(self._save_pending, session, stored, keys, changes))
+        return PendingSave(changes.names, partial(self._save_pending, session, stored, changes))
 
-    async def _save_pending(self, session: M, stored: Stored, keys: ObjectText, changes: Changes) -> None:
+    async def _save_pending(self, session: M, stored: Stored, changes: Changes) -> None:
         if stored_of(session) is not stored:
             await self.save(session)
             return
-        await self._write_changes(session, stored, keys, None, changes)
+        await self._write_changes(session, stored, changes)
         if self._is_limited:
-            await self._finder.keep_newest(keys)
+            await self._finder.keep_newest(ObjectText(changes.after))

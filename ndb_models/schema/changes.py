@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel
 from pydantic_core import from_json
 
 from ndb_models.errors import ProtocolError
-from ndb_models.json_text import UNREADABLE, ObjectText, names_in, split_members
+from ndb_models.json_text import (
+    NO_KEYS,
+    UNREADABLE,
+    ObjectText,
+    join_raw_members,
+    names_in,
+    raw_members,
+    split_members,
+)
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.lossless import field_reader
+from ndb_models.schema.lossless_fields import field_reader
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
 
+B = TypeVar("B", bound=BaseModel)
+
+NO_NAMES: Final = frozenset[str]()
 NOTHING_BEFORE: Final[Mapping[str, msgspec.Raw]] = MappingProxyType({})
 
 
@@ -35,6 +46,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
         names: the names of both.
         after: the text of all keys afterwards.
         before: the stored texts of all keys, without those that are unknown. Empty if no key changed.
+        values: the values of the model, as `Stored.values`.
     """
 
     changed: ObjectText
@@ -42,6 +54,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     names: frozenset[str]
     after: bytes
     before: Mapping[str, msgspec.Raw] = NOTHING_BEFORE
+    values: tuple[object, ...] | None = None
 
 
 class FieldReaders(dict[str, Callable[[bytes], object] | None]):
@@ -54,6 +67,81 @@ class FieldReaders(dict[str, Callable[[bytes], object] | None]):
         if name not in self._model.__pydantic_fields__:  # an extra key: there is no end of their names
             return None
         return self.setdefault(name, field_reader(self._model, name))
+
+
+class TextChanges(Generic[B]):
+    """Finds the changes of models of one class by the text that a model is written as.
+
+    Args:
+        model: the class.
+        looked_up: the fields that other programs look for by their stored values. Such a field is written if it is not
+            stored, even at its default.
+        read: reads a model of the class.
+        write: writes a model of the class.
+    """
+
+    def __init__(
+        self,
+        model: type[B],
+        looked_up: Collection[str],
+        read: Callable[[bytes], B],
+        write: Callable[..., bytes],
+    ) -> None:
+        self._field_readers = FieldReaders(model)
+        self._looked_up = frozenset(looked_up)
+        self._read = read
+        self._write = write
+
+    def since(
+        self,
+        model: B,
+        keys: ObjectText,
+        before: bytes,
+        unsure: frozenset[str] = frozenset(),
+        values: tuple[object, ...] | None = None,
+    ) -> Changes:
+        """Return the changes of a model since it was read from the text `before`, or written as that text.
+
+        Args:
+            model: the model.
+            keys: the keys that it is written as now.
+            before: the text that is stored.
+            unsure: keys with unknown stored values. They are written, or removed, even if they did not change.
+            values: the values of the model, for the result.
+        """
+        if keys.text == before and not unsure:
+            return Changes(NO_KEYS, [], unsure, before, NOTHING_BEFORE, values)
+        now, stored = raw_members(keys.text), raw_members(before)
+        removed = [name for name in unsure if name not in now] if unsure else []
+        for name in unsure:
+            stored.pop(name, None)
+        changed: dict[str, msgspec.Raw] = {}
+        undecided = [name for name in stored if name not in now] if stored.keys() != now.keys() else []
+        is_all = True
+        for name, text in now.items():
+            was = stored.get(name)
+            if was == text:
+                continue
+            read = self._field_readers[name]
+            if was is None and (name in unsure or name in self._looked_up):
+                changed[name] = text
+            elif was is None or read is None:
+                undecided.append(name)
+            elif difference(model.__dict__[name], read(bytes(was)), OF_CHANGES) is not None:
+                changed[name] = text
+            else:
+                is_all = False
+        if undecided:
+            differing = {*changed_in_whole(model, keys, before, undecided, self._read, self._write)}
+            changed.update({name: now[name] for name in undecided if name in differing and name in now})
+            removed += [name for name in undecided if name in differing and name not in now]
+            is_all = is_all and differing.issuperset(undecided)
+        after = keys.text
+        if not is_all:
+            kept = {**stored, **changed}
+            after = join_raw_members({name: kept[name] for name in kept if name not in removed})
+        written = ObjectText(join_raw_members(changed), tuple(changed))
+        return Changes(written, removed, frozenset((*changed, *removed)), after, stored, values)
 
 
 def changed_in_whole(

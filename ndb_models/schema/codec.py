@@ -17,19 +17,19 @@ from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
-    NO_KEYS,
     ObjectText,
-    join_raw_members,
     names_in,
-    raw_members,
     split_members,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.changes import Changes, FieldReaders, FieldTexts, changed_in_whole, check_is_object, value_of
+from ndb_models.schema.changes import Changes, FieldTexts, TextChanges, check_is_object, value_of
 from ndb_models.schema.core_schemas import reader_of, writes_fields
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
+from ndb_models.schema.field_changes import FieldChanges
 from ndb_models.schema.field_values import FieldValues
 from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
+from ndb_models.schema.lossless_fields import LosslessFields
+from ndb_models.schema.model import Stored
 from ndb_models.schema.problems import (
     EXCLUDED,
     LEFT_OUT,
@@ -45,7 +45,7 @@ from ndb_models.schema.problems import (
     without_value,
     without_values,
 )
-from ndb_models.schema.secrets import writer_of
+from ndb_models.schema.secrets import serializer_of, writer_of
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
 from ndb_models.schema.value_kinds import drops_private, not_stored
 from ndb_models.types import SessionToken
@@ -79,6 +79,7 @@ class ModelCodec(Generic[B]):
         self.read: Callable[[bytes], B] = reader_of(model)
         """Reads the keys of a model, given as the text of an object. Raises the errors in `UNFIT`; see `load`."""
         self._write: Callable[..., bytes] = writer_of(model)
+        self._to_json = serializer_of(model).to_json
         self.names: tuple[str, ...] = tuple(
             name for name, field in model.__pydantic_fields__.items() if field.exclude is not True
         )
@@ -87,19 +88,24 @@ class ModelCodec(Generic[B]):
         self.open: bool = model.model_config.get("extra") == "allow"
         """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
-        self._field_readers = FieldReaders(model)
-        self._looked_up = frozenset(looked_up)
+        self._fields = LosslessFields(model) if self._comes_back is not None else None
+        self.by_field: FieldChanges | None = None
+        """Finds the changes of most models by their fields; None if that cannot be done, or would take longer."""
+        if self._fields is not None and not self.open and len(self._fields.mutable) <= len(self._fields.immutable):
+            self.by_field = FieldChanges(self._fields)
+        self.changes: Final = TextChanges(model, looked_up, self.read, self._write).since
+        """Finds changes by the whole text; see `TextChanges.since`."""
         self._rules = Rules(drops_private=drops_private(model))
 
-    def dump(self, model: B, text: bytes | None = None) -> ObjectText:
-        """Return a model's keys. `text` is what it is written as, if known.
+    def dump(self, model: B) -> ObjectText:
+        """Return a model's keys.
 
         Raises:
             UnstorableError: a value does not fit, is no JSON or would not come back the same; or a key is reserved, or
                 is no field of a class that is not `open`.
         """
         try:
-            text = text or self._write(model)
+            text = self._to_json(model, by_alias=False, round_trip=True, warnings=False)
             is_plain = self._comes_back is not None and self._comes_back(model.__dict__)
             if is_plain and (len(text) <= MOST_DIGITS or not has_long_number(text)):
                 extras = model.__pydantic_extra__
@@ -226,50 +232,26 @@ class ModelCodec(Generic[B]):
         except NOT_JSON as exc:
             raise_without_context(UnstorableError(self._name, [(name, NO_JSON) for name in names]), without_value(exc))
 
-    def changes(self, model: B, keys: ObjectText, before: bytes, unsure: frozenset[str] = frozenset()) -> Changes:
-        """Return the changes of a model since it was read from the text `before`, or written as that text.
-
-        A field that is looked up is written if it is not stored, even at its default: others look for its stored value.
+    def changes_since(self, model: B, stored: Stored, keys: ObjectText | None = None) -> Changes:
+        """Return the changes of a model since it was read or saved.
 
         Args:
             model: the model.
-            keys: the keys that it is written as now.
-            before: the text that is stored.
-            unsure: keys with unknown stored values. They are written, or removed, even if they did not change.
+            stored: what is known to be stored.
+            keys: the keys that the model is written as now, if known.
+
+        Raises:
+            UnstorableError: as `dump`.
         """
-        if keys.text == before and not unsure:
-            return Changes(NO_KEYS, [], unsure, before)
-        now, stored = raw_members(keys.text), raw_members(before)
-        removed = [name for name in unsure if name not in now] if unsure else []
-        for name in unsure:
-            stored.pop(name, None)
-        changed: dict[str, msgspec.Raw] = {}
-        undecided = [name for name in stored if name not in now] if stored.keys() != now.keys() else []
-        is_all = True
-        for name, text in now.items():
-            was = stored.get(name)
-            if was == text:
-                continue
-            read = self._field_readers[name]
-            if was is None and (name in unsure or name in self._looked_up):
-                changed[name] = text
-            elif was is None or read is None:
-                undecided.append(name)
-            elif difference(model.__dict__[name], read(bytes(was)), OF_CHANGES) is not None:
-                changed[name] = text
-            else:
-                is_all = False
-        if undecided:
-            differing = {*changed_in_whole(model, keys, before, undecided, self.read, self._write)}
-            changed.update({name: now[name] for name in undecided if name in differing and name in now})
-            removed += [name for name in undecided if name in differing and name not in now]
-            is_all = is_all and differing.issuperset(undecided)
-        after = keys.text
-        if not is_all:
-            kept = {**stored, **changed}
-            after = join_raw_members({name: kept[name] for name in kept if name not in removed})
-        written = ObjectText(join_raw_members(changed), tuple(changed))
-        return Changes(written, removed, frozenset((*changed, *removed)), after, stored)
+        if self.by_field is None:
+            return self.changes(model, keys or self.dump(model), stored.keys, stored.unsure)
+        if keys is None and stored.values is not None and not stored.unsure and stored.outdated is None:
+            found = self.by_field.since(model, stored.keys, stored.values)
+            if found is not None:
+                return found
+        return self.changes(
+            model, keys or self.dump(model), stored.keys, stored.unsure, self.by_field.values_of(model.__dict__)
+        )
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the stored fields with different values in two models, in the order of the class."""
@@ -284,8 +266,7 @@ class ModelCodec(Generic[B]):
     def with_changes(self, model: B, changes: Mapping[str, object]) -> tuple[B, ObjectText | None]:
         """Change fields of a model. Each is validated as in the constructor, then the whole.
 
-        The given model is used up. The keys of the result are returned with it, unless a validator of the whole made it
-        differ from what it was read from, so that it has to be dumped.
+        The given model is used up. The keys of the result are returned with it, if they are known and come back equal.
 
         Raises:
             InvalidArgumentError: a name is no field, and the class is not `open`.
@@ -294,14 +275,15 @@ class ModelCodec(Generic[B]):
         """
         values = self._validated(model, changes)
         fields = self._model.__pydantic_fields__
-        extra = {name: values.pop(name) for name in changes if name not in fields}
+        extra = {} if changes.keys() <= fields.keys() else {n: values.pop(n) for n in changes if n not in fields}
         if model.__pydantic_extra__ is not None:
             model.__pydantic_extra__.update(extra)
-        vars(model).update(values)
         model.__pydantic_fields_set__.update(changes)
-        if self._comes_back is not None:
-            keys = self.dump(model)
-            return self._as_read(model, keys, changes), keys
+        if self._fields is not None and not extra:
+            for name, value in values.items():
+                vars(model)[name] = self._fields[name].copied(value)
+            return model, None
+        vars(model).update(values)
         keys = self.written(model)
         # Reading validates the whole: fields that did not change are not coerced once more.
         read = self._read_back(model, keys)
@@ -311,19 +293,8 @@ class ModelCodec(Generic[B]):
             raise UnstorableError(self._name, lost)
         return read, None
 
-    def _as_read(self, model: B, keys: ObjectText, changed: Iterable[str]) -> B:
-        """Return a model with the changed fields as its keys read, so that it shares no value with the caller."""
-        texts = keys.raw
-        for name in changed:
-            read = self._field_readers[name]
-            if read is None or name not in texts:  # an extra key, or a field that is not stored
-                return self._read_back(model, keys)
-            vars(model)[name] = read(bytes(texts[name]))
-        return model
-
     def _validated(self, model: B, changes: Mapping[str, object]) -> dict[str, object]:
-        unknown = changes.keys() - self._model.__pydantic_fields__
-        if unknown and not self.open:
+        if not self.open and (unknown := changes.keys() - self._model.__pydantic_fields__):
             known = ", ".join(self._model.__pydantic_fields__)
             raise InvalidArgumentError(f"{self._name} has no field {min(unknown)!r}; it has {known}")
         values: dict[str, object] = {}
@@ -331,13 +302,21 @@ class ModelCodec(Generic[B]):
         cause: ValidationError | None = None
         for name, value in changes.items():
             try:
-                values[name] = self.fields.validated(model.__dict__, name, value)
+                values[name] = self._validated_alone(model, name, value)
             except ValidationError as exc:
                 problems += problems_of(exc)
                 cause = cause or exc
         if cause is not None:
             raise UnstorableError(self._name, problems) from without_values(cause)
         return values
+
+    def _validated_alone(self, model: B, name: str, value: object) -> object:
+        if self._fields is not None and name in self._model.__pydantic_fields__:
+            try:
+                return self._fields[name].validate(value)
+            except UNFIT:  # the errors of the whole name the field
+                pass
+        return self.fields.validated(model.__dict__, name, value)
 
     @cached_property
     def fields(self) -> FieldValues:

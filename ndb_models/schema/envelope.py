@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import msgspec
 
 from ndb_models.credentials import SecretDigests
-from ndb_models.json_text import UNREADABLE, ObjectText, and_last, before_last, join_members
+from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, and_last, before_last, join_members
 from ndb_models.types import JsonValue, SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -85,9 +85,8 @@ NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key with other contents."""
 
 _START: Final = b',"%b":' % RESERVED_KEY.encode()
+_NAMED: Final = len(_START)
 _CLOSING: Final = ord("}")
-# The length of the longest token, and of the braces after it.
-_LONGEST_END: Final = len(str(2**64 - 1)) + len("}}")
 
 
 def is_of_schema(reserved: JsonValue, schema: str) -> bool:
@@ -120,27 +119,32 @@ class CommonEnvelope:
 
     def append_to(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
         """Return a session's keys with the reserved one, as `with_envelope` does."""
-        end = b"}" if deadline is None else b',"deadline":%d}' % deadline
+        end = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
         names = keys.names
         if not names:
-            return keys.with_last(RESERVED_KEY, b"%b%d%b" % (self._opening, tkn, end))
+            return keys.with_last(RESERVED_KEY, self._opening + _encode(tkn) + end[:-1])
         if names is not self._names:
             self._names, self._all_names = names, and_last(names, RESERVED_KEY)
-        return ObjectText(b"%b%b%d%b}" % (keys.text[:-1], self._start, tkn, end), self._all_names)
+        return ObjectText(b"".join((keys.text[:-1], self._start, _encode(tkn), end)), self._all_names)
 
     def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
         """Return the same as `split_envelope` for keys as text; None if the reserved key is another one.
 
         The text without the key is an object only if the whole text was, so the caller has to read it as one.
         """
+        if self._is_untimed:
+            # Quicker than formatting the token.
+            last = self._start + _encode(tkn) + b"}}"
+            if text.endswith(last):
+                return text[: -len(last)] + b"}", self.envelope, last[_NAMED:-1]
+            if text[1:] == last[1:]:  # no other key was asked for
+                return NO_MEMBERS, self.envelope, last[_NAMED:-1]
         before, found, rest = text.rpartition(self._start)
         if not found:
             if not text.startswith(self._alone):
                 return None
-            before, rest = b"{", text[len(self._alone) :]  # no other key was asked for
+            before, rest = b"{", text[len(self._alone) :]
         reserved = self._opening + rest[:-1]
-        if len(rest) <= _LONGEST_END and rest == b"%d}}" % tkn:
-            return (before + b"}", self.envelope, reserved) if self._is_untimed else None
         try:
             envelope = _decode_once(reserved) if len(reserved) <= _USUAL_LENGTH else _decode(reserved)
         except UNREADABLE:

@@ -24,9 +24,9 @@ from ndb_models.schema.core_schemas import has_aliases
 Check = Callable[[Mapping[str, Any]], bool]
 """Tells whether a model's fields come back equal. False leaves the question open."""
 
-_Look = Callable[[Any], bool]
+Look = Callable[[Any], bool]
 
-_Definitions = Mapping[str, Any]
+Definitions = Mapping[str, Any]
 
 _KNOWN_ROWS: Final = 64
 
@@ -74,11 +74,14 @@ _FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
 _DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_factory", "default_factory_takes_data"})
 _MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
 _FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
-_EXTRAS: Final = frozenset({"extras_schema", "extras_keys_schema", "extra_behavior"})
+EXTRAS: Final = frozenset({"extras_schema", "extras_keys_schema", "extra_behavior"})
 _ANY_EXTRAS: Final = frozenset({"extra_behavior"})
 _CONFIG: Final = frozenset({"title", "hide_input_in_errors", "strict", "extra_fields_behavior"})
 
 _UTC_AS_READ: Final = TzInfo(0)
+
+IMMUTABLE: Final = frozenset[type]({str, int, bool, float, Decimal, UUID, date, datetime, type(None)})
+"""Types of values that cannot change."""
 
 
 def lossless_check(model: type[BaseModel]) -> Check | None:
@@ -104,36 +107,18 @@ def has_long_number(text: bytes) -> bool:
     return b"0" * MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
 
 
-def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object] | None:
-    """Return a function that reads a field from its own JSON, as the class reads it among the others.
-
-    None if no claim can be made, as for a field with a validator of its own, or a class with validators of the whole.
-    """
-    core_schema: Any = model.__pydantic_core_schema__
-    definitions: list[Any] = []
-    if core_schema["type"] == "definitions":
-        core_schema, definitions = core_schema["schema"], core_schema["definitions"]
-    fields = _fields_of(core_schema, _EXTRAS)
-    if fields is None or name not in fields:
-        return None
-    if _declared(fields[name], {each["ref"]: each for each in definitions}) is None:
-        return None
-    whole: Any = {"type": "definitions", "schema": fields[name]["schema"], "definitions": definitions}
-    return SchemaValidator(whole, core_schema.get("config")).validate_json
-
-
-def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = frozenset()) -> Check | None:
+def _check_of(model: Any, definitions: Definitions, extras: frozenset[str] = frozenset()) -> Check | None:
     """Return the check that the fields of a model, at every depth, come back; None if no claim can be made."""
-    fields = _fields_of(model, extras)
+    fields = fields_of(model, extras)
     if fields is None:
         return None
     names = tuple(fields)
     kinds: list[frozenset[type]] = []
     collections: list[tuple[str, frozenset[type]]] = []
-    looks: list[tuple[str, _Look]] = []
+    looks: list[tuple[str, Look]] = []
     is_narrowed = False
     for name, field in fields.items():
-        declared = _declared(field, definitions)
+        declared = declared_type(field, definitions)
         if declared is None:
             return None
         kinds.append(declared.kinds)
@@ -173,7 +158,7 @@ def _check_of(model: Any, definitions: _Definitions, extras: frozenset[str] = fr
     return check
 
 
-def _fields_of(model: Any, extras: frozenset[str] = frozenset()) -> Mapping[str, Any] | None:
+def fields_of(model: Any, extras: frozenset[str] = frozenset()) -> Mapping[str, Any] | None:
     """Return the fields of a model that consists of its fields alone; None for other models.
 
     A model with private attributes is another one: its core schema has a function that runs after its fields.
@@ -194,7 +179,7 @@ def _fields_of(model: Any, extras: frozenset[str] = frozenset()) -> Mapping[str,
     return inner["fields"]  # type: ignore[no-any-return]  # a dict, as a core schema has it
 
 
-class _Declared(NamedTuple):
+class Declared(NamedTuple):
     """The declared type of a value.
 
     Attributes:
@@ -205,12 +190,12 @@ class _Declared(NamedTuple):
     """
 
     kinds: frozenset[type]
-    look: _Look | None = None
+    look: Look | None = None
     is_narrowed: bool = False
     item_kinds: frozenset[type] | None = None
 
 
-def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
+def declared_type(field: Any, definitions: Definitions) -> Declared | None:
     """Return the type of a field, without its default; None if no claim is made."""
     inner = field["schema"]
     if not _FIELD.issuperset(field):
@@ -222,7 +207,7 @@ def _declared(field: Any, definitions: _Definitions) -> _Declared | None:
     return _type(inner, definitions)
 
 
-def _type(node: Any, definitions: _Definitions) -> _Declared | None:
+def _type(node: Any, definitions: Definitions) -> Declared | None:
     if node["type"] == "definition-ref" and _ALWAYS.issuperset(node.keys() - {"schema_ref"}):
         # Inside its own definition a type is not defined, so recursive types get no claim.
         others = {ref: each for ref, each in definitions.items() if ref != node["schema_ref"]}
@@ -230,7 +215,7 @@ def _type(node: Any, definitions: _Definitions) -> _Declared | None:
     kind = node["type"]
     if kind == "model":
         check = _check_of(node, definitions)
-        return None if check is None else _Declared(frozenset({node["cls"]}), _look_inside(check))
+        return None if check is None else Declared(frozenset({node["cls"]}), _look_inside(check))
     if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
         return None
     is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
@@ -240,10 +225,10 @@ def _type(node: Any, definitions: _Definitions) -> _Declared | None:
             return None if inner is None else inner._replace(kinds=inner.kinds | {type(None)})
         case "literal":
             are_texts = all(type(value) is str for value in node["expected"])
-            return _Declared(_TEXT, is_narrowed=True) if are_texts else None
+            return Declared(_TEXT, is_narrowed=True) if are_texts else None
         case "enum":
             written = all(type(member.value) is str for member in node["members"])
-            return _Declared(frozenset({node["cls"]})) if written else None
+            return Declared(frozenset({node["cls"]})) if written else None
         case "list" | "set" | "frozenset":
             item = _type(node.get("items_schema", _ANY), definitions)
             return None if item is None else _collection(_READ_AS[kind], item, is_narrowed or item.is_narrowed)
@@ -258,10 +243,10 @@ def _type(node: Any, definitions: _Definitions) -> _Declared | None:
                 return None
             return _by_text(value, is_narrowed or key.is_narrowed or value.is_narrowed)
         case _:
-            return _Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind), is_narrowed)
+            return Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind), is_narrowed)
 
 
-def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
+def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
     """Return the type of a collection with items of one type."""
     kinds = item.kinds
     look = _look_at_each(item.look)
@@ -269,10 +254,10 @@ def _collection(kind: type, item: _Declared, is_narrowed: bool) -> _Declared:
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return _Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None)
+    return Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None)
 
 
-def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:
+def _by_text(value: Declared, is_narrowed: bool) -> Declared:
     """Return the type of a dict with keys of text."""
     kinds = value.kinds
     look = _look_at_each(value.look)
@@ -286,10 +271,10 @@ def _by_text(value: _Declared, is_narrowed: bool) -> _Declared:
             return False
         return look is None or look(values.values())
 
-    return _Declared(frozenset({dict}), comes_back, is_narrowed)
+    return Declared(frozenset({dict}), comes_back, is_narrowed)
 
 
-def _look_at_each(look: _Look | None) -> _Look | None:
+def _look_at_each(look: Look | None) -> Look | None:
     if look is None:
         return None
 
@@ -299,7 +284,7 @@ def _look_at_each(look: _Look | None) -> _Look | None:
     return comes_back
 
 
-def _look_inside(check: Check) -> _Look:
+def _look_inside(check: Check) -> Look:
     return lambda model: check(model.__dict__)
 
 
@@ -326,7 +311,7 @@ _READ_AS: Final[Mapping[str, type]] = {
     "date": date,
     "datetime": datetime,
 }
-_LOOKS: Final[Mapping[str, _Look]] = {
+_LOOKS: Final[Mapping[str, Look]] = {
     "float": isfinite,
     "decimal": Decimal.is_finite,
     "datetime": _is_read_as_written,

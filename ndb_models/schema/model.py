@@ -67,6 +67,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     tkn: SessionToken
     keys: bytes
     deadline: int | None = None
+    # The values of the fields of immutable types then; see `FieldChanges`. None if all fields have to be compared.
+    values: tuple[object, ...] | None = None
     # Names with a last write that was not acknowledged: the values stored under them are unknown.
     unsure: frozenset[str] = frozenset()
     # True if another form of the class wrote the session last: the next write has to say so.

@@ -37,11 +37,11 @@ def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
         return keys
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
-    if keys.text == NO_MEMBERS:
-        return kept(written)
     names = keys.known_names or keys.names
     if type(written) is ObjectText and written.known_names == names:
         return written
+    if not names:
+        return kept(written)
     if len(keys.text) <= _BYTES and len(names) <= _MEMBERS:
         return keys.updated(written)
     return {**keys.split(), **parted(written)}

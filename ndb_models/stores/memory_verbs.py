@@ -101,8 +101,11 @@ class MemoryVerbs(SessionTable, Verbs):
                 self._end_by(scope, session, deadline)
             session.deadline = deadline
         keys = session.keys
-        if type(keys) is ObjectText and keys.known_names == names:
-            return keys
+        if type(keys) is ObjectText:
+            if keys.known_names == names:
+                return keys
+            if most is None or len(keys.text) <= most:
+                return keys.chosen(names)
         return _chosen(keys, names, most)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:

@@ -109,7 +109,7 @@ async def test_every_verb_that_gives_a_session_the_value_ends_the_oldest(
     assert await names(repo) == ["b", "c", "late"]
 
 
-async def test_a_creation_that_newer_ones_overtake_is_not_refused() -> None:
+async def test_a_creation_that_newer_ones_overtake_is_not_refused(clock: VirtualClock) -> None:
     engine = RecordingEngine(MemoryStore())
     async with (
         NdbServer(engine, ServerOptions(port=0)) as server,
@@ -117,11 +117,13 @@ async def test_a_creation_that_newer_ones_overtake_is_not_refused() -> None:
         NdbClient.connect(server.uri) as client,
     ):
         engine.hold("SH_SET")
-        overtaken = asyncio.create_task(Repository(slow, Device).create(Device(user=7, name="overtaken")))
+        old = Repository(slow, Device, clock=clock)
+        overtaken = asyncio.create_task(old.create(Device(user=7, name="overtaken")))
         await engine.waiting.wait()
         engine.hold()  # it still waits; others do not
-        repo = Repository(client, Device)
+        repo = Repository(client, Device, clock=clock)
         for name in "abcd":
+            clock.move(1)  # entries of one millisecond are in no order
             await repo.create(Device(user=7, name=name))
         engine.release()
         assert (await overtaken).name == "overtaken"

@@ -1,0 +1,189 @@
+"""A save looks at the fields that may have changed, and only at them. What it must not miss, and must not write."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionModel, UnstorableError
+
+
+class Kind(Enum):
+    GUEST = "guest"
+    USER = "user"
+
+
+class Address(BaseModel):
+    street: str = ""
+    lines: list[str] = []
+
+
+class Everything(SessionModel, schema="looked-at-everything"):
+    name: str = "billy"
+    age: int = 7
+    ratio: float = 0.5
+    price: Decimal = Decimal("1.50")
+    since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    kind: Kind = Kind.GUEST
+    nick: str | None = None
+    pair: tuple[int, ...] = (1, 2)
+    short: Annotated[str, Field(max_length=5)] = "abc"
+    roles: list[str] = []
+    marks: set[int] = set()
+    cart: dict[str, int] = {}
+    home: Address = Address()
+    homes: list[Address] = []
+
+
+class Twin(str):
+    """Equal to a str, and none."""
+
+
+async def saved(client: NdbClient) -> tuple[Repository[Everything], Everything]:
+    repo = Repository(client, Everything)
+    tkn = (await repo.save(Everything(roles=["a"], homes=[Address(lines=["x"])]))).tkn
+    return repo, await repo.get(tkn)
+
+
+CHANGES: list[tuple[str, Any]] = [
+    ("name", lambda s: setattr(s, "name", "".join(["bil", "ly2"]))),
+    ("age", lambda s: setattr(s, "age", 1000)),
+    ("ratio", lambda s: setattr(s, "ratio", -0.0)),
+    ("price", lambda s: setattr(s, "price", Decimal("1.500"))),
+    ("since", lambda s: setattr(s, "since", s.since + timedelta(microseconds=1))),
+    ("kind", lambda s: setattr(s, "kind", Kind.USER)),
+    ("nick", lambda s: setattr(s, "nick", "")),
+    ("pair", lambda s: setattr(s, "pair", (1, 2, 3))),
+    ("short", lambda s: setattr(s, "short", "abcd")),
+    ("roles", lambda s: s.roles.append("b")),
+    ("marks", lambda s: s.marks.add(7)),
+    ("cart", lambda s: s.cart.update(apple=1)),
+    ("home", lambda s: setattr(s.home, "street", "Elm")),
+    ("homes", lambda s: s.homes[0].lines.append("y")),
+    ("name", lambda s: s.__dict__.update(name="by the dict")),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), CHANGES)
+@pytest.mark.parametrize("how", ["read", "saved", "updated", "copied", "deep", "pickled"])
+async def test_each_kind_of_change_is_written_and_nothing_else(
+    client: NdbClient, name: str, change: Any, how: str
+) -> None:
+    repo, session = await saved(client)
+    match how:
+        case "saved":
+            await repo.save(session)
+        case "updated":
+            session = await repo.update(session.tkn, name="billy")
+        case "copied":
+            session = session.model_copy()
+        case "deep":
+            session = copy.deepcopy(session)
+        case "pickled":
+            session = pickle.loads(pickle.dumps(session))
+        case _:
+            pass
+    change(session)
+    assert repo.unsaved(session) == {name}
+    others: dict[str, Any] = {"name": "theirs", "age": 99}
+    others.pop(name, None)
+    await repo.update(session.tkn, **others)
+    await repo.save(session)
+    stored = await repo.get(session.tkn)
+    assert getattr(stored, name) == getattr(session, name)
+    assert str(getattr(stored, name)) == str(getattr(session, name))
+    assert {other: getattr(stored, other) for other in others} == others
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", Twin("billy")),
+        ("age", True),
+        ("age", 7.0),
+        ("ratio", 1),
+        ("ratio", float("nan")),
+        ("nick", 7),
+        ("short", "abcdef"),
+        ("roles", ("a",)),
+        ("roles", [Twin("a")]),
+        ("marks", frozenset()),
+        ("home", {"street": ""}),
+        ("name", "\ud800"),
+    ],
+)
+async def test_a_value_that_would_not_come_back_is_refused(client: NdbClient, name: str, value: Any) -> None:
+    repo, session = await saved(client)
+    before = await repo.raw(session.tkn)
+    session.__dict__[name] = value
+    with pytest.raises(UnstorableError, match=name):
+        await repo.save(session)
+    assert await repo.raw(session.tkn) == before
+
+
+async def test_a_time_keeps_its_offset(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    session.since = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    assert not repo.unsaved(session)  # the same moment
+    session.since += timedelta(seconds=1)
+    await repo.save(session)
+    assert (await repo.get(session.tkn)).since.utcoffset() == timedelta(hours=1)
+
+
+async def test_a_deleted_attribute_is_refused(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    del session.__dict__["age"]
+    with pytest.raises(UnstorableError, match="age"):
+        await repo.save(session)
+
+
+async def test_a_field_that_is_not_stored_yet_is_written_once_it_changes(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    await client.sh_rmv(["age", "roles"], session.tkn)
+    session = await repo.get(session.tkn)
+    session.name = "other"
+    await repo.save(session)
+    assert not {"age", "roles"} & {*await repo.raw(session.tkn)}
+    session.roles = ["z"]
+    session.age = 8
+    await repo.save(session)
+    assert (await repo.get(session.tkn)).model_dump() == session.model_dump()
+
+
+async def test_a_field_back_at_its_value_is_not_written(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    session.name = "".join(["bi", "lly"])
+    session.since = session.since.astimezone(UTC)
+    session.roles = [*session.roles]
+    assert not repo.unsaved(session)
+    await repo.update(session.tkn, name="theirs", roles=["theirs"])
+    await repo.save(session)
+    stored = await repo.get(session.tkn)
+    assert (stored.name, stored.roles) == ("theirs", ["theirs"])
+
+
+async def test_an_update_shares_no_value_with_its_caller(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    roles, home = ["x"], Address(lines=["1"])
+    updated = await repo.update(session.tkn, roles=roles, home=home)
+    roles.append("y")
+    home.lines.append("2")
+    assert (updated.roles, updated.home.lines) == (["x"], ["1"])
+    assert not repo.unsaved(updated)
+
+
+async def test_an_update_names_the_field_that_does_not_fit(client: NdbClient) -> None:
+    repo, session = await saved(client)
+    with pytest.raises(UnstorableError, match="short"):
+        await repo.update(session.tkn, short="too long")
+    with pytest.raises(UnstorableError, match="homes"):
+        await repo.update(session.tkn, homes=[{"lines": 7}])  # type: ignore[ndb-value]
+    with pytest.raises(InvalidArgumentError, match="nme"):
+        await repo.update(session.tkn, nme="x")  # type: ignore[ndb-field]
