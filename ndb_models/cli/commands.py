@@ -15,6 +15,7 @@ work; `masking` hides tokens and values; `asking` asks before something is lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeVar
@@ -30,11 +31,22 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 
 # Tells the formatter of the help to leave the lines of a paragraph as they are.
 _AS_IT_IS: Final = "\b\n"
+# A token or a public id that begins with a dash.
+_LIKE_A_TOKEN: Final = re.compile(r"-(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
+
+
+def _write_usage(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> None:
+    """Write the usage as the parser of `serve` does."""
+    formatter.write_usage(ctx.command_path, " ".join(command.collect_usage_pieces(ctx)), prefix="usage: ")
 
 
 class Command(TyperCommand):
     """A command whose flags never take another flag for their value."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Write the usage."""
+        _write_usage(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, and refuse a flag without its value, which the next flag would be taken for."""
@@ -47,8 +59,25 @@ class Command(TyperCommand):
             raise
 
 
+class TokenCommand(Command):
+    """A command whose arguments are tokens and public ids, which may begin with a dash."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; what looks like a token, and is no flag, is an argument."""
+        flags = {name for each in self.get_params(ctx) for name in each.opts}
+        tokens = [each for each in args if _LIKE_A_TOKEN.fullmatch(each) and each not in flags]
+        others = [each for each in args if each not in tokens]
+        if tokens and "--" not in others:
+            others.append("--")
+        return super().parse_args(ctx, [*others, *tokens])
+
+
 class Group(TyperGroup):
     """Commands under one name. An unknown one is answered with the one that was meant."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Write the usage."""
+        _write_usage(self, ctx, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the arguments for it."""
@@ -90,13 +119,20 @@ def _require_values(command: TyperCommand, ctx: Any, args: Sequence[str]) -> Non
 
 
 def group(
-    name: str, what: str, *, parent: typer.Typer | None = None, kind: type[Group] = Group, completion: bool = False
+    name: str,
+    what: str,
+    *,
+    summary: str | None = None,
+    parent: typer.Typer | None = None,
+    kind: type[Group] = Group,
+    completion: bool = False,
 ) -> typer.Typer:
     """Return an empty group of commands.
 
     Args:
         name: its name on the command line.
         what: one or two sentences on what its commands do.
+        summary: a few words on that, for the help of its parent.
         parent: the group that it stands in; None for the root of the tree.
         kind: the class of the group.
         completion: whether it has the flags that install completion for a shell; for the root.
@@ -105,6 +141,7 @@ def group(
         name=name,
         cls=kind,
         help=what,
+        short_help=summary,
         epilog=_epilog((FAILURE, MISUSE), "", "done"),
         add_completion=completion,
         rich_markup_mode=None,
@@ -125,6 +162,7 @@ def command(
     statuses: Sequence[str] = (FAILURE, MISUSE),
     done: str = "done",
     notes: str = "",
+    kind: type[Command] = Command,
 ) -> Callable[[_Function], _Function]:
     """Return a decorator that adds a function to a group of commands.
 
@@ -136,9 +174,10 @@ def command(
         statuses: the lines of its exit statuses beside 0, 130 and 141.
         done: the meaning of status 0.
         notes: more text for the end of its help, printed as it is.
+        kind: the class of the command.
     """
     return commands.command(
-        name, cls=Command, help=what, short_help=summary, epilog=_epilog(statuses, notes, done), context_settings=_HELP
+        name, cls=kind, help=what, short_help=summary, epilog=_epilog(statuses, notes, done), context_settings=_HELP
     )
 
 

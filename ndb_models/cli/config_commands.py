@@ -39,7 +39,10 @@ NamespaceOption: TypeAlias = Annotated[
 def add_config_commands(tree: typer.Typer) -> None:
     """Add `config` to the tree of commands."""
     config = group(
-        "config", "Checks, compares, shows and changes a configuration that is stored as shared keys.", parent=tree
+        "config",
+        "Checks, compares, shows and changes a configuration that is stored as shared keys.",
+        summary="check, compare, show and change a stored configuration",
+        parent=tree,
     )
     command(
         config,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Set
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from ndb_models.tokens import format_token
-from ndb_models.types import JsonValue, SessionToken
+from ndb_models.types import JsonValue, SessionToken, redact
 
 ShowTokensOption: TypeAlias = Annotated[
     bool, typer.Option("--show-tokens", help="Show tokens in full. Whoever has a token may open its session.")
@@ -20,7 +19,6 @@ ShowValuesOption: TypeAlias = Annotated[
 
 MASK: Final = "********"
 
-_SHOWN_OF_TOKEN: Final = 4
 _SECRET_WORDS: Final = """
     apikey auth authorization bearer cookie credential credentials csrf cvv hash jwt key nonce otp passphrase passwd
     password pin pwd salt secret secrets signature token tokens
@@ -29,38 +27,41 @@ _PERSONAL_WORDS: Final = """
     address birth birthdate birthday card dob email firstname iban ip lastname latitude login longitude mail mobile name
     passport phone postcode ssn street surname username zip
 """
-_MASKED_WORDS: Final = frozenset((_SECRET_WORDS + _PERSONAL_WORDS).split())
+_SECRET: Final = frozenset(_SECRET_WORDS.split())
+_MASKED: Final = _SECRET | frozenset(_PERSONAL_WORDS.split())
 _PARTS_OF_NAME: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def shown_token(tkn: SessionToken, *, full: bool) -> str:
-    """Return a token as text, as `format_token` writes it; only its beginning, unless in full."""
-    text = format_token(tkn)
-    return text if full else f"{text[:_SHOWN_OF_TOKEN]}…"
+    """Return a token as text: the number, or its last digits alone, as logs and errors show it."""
+    return str(tkn) if full else redact(tkn)
 
 
-def is_masked_name(name: str) -> bool:
-    """Return True if the name of a field says that its value is a secret or personal: `api_key`, `homeAddress`."""
-    return not _MASKED_WORDS.isdisjoint(part.lower() for part in _PARTS_OF_NAME.findall(name))
-
-
-def shown_value(name: str, value: JsonValue, *, full: bool, masked: Iterable[str] = ()) -> JsonValue:
-    """Return a value as a command shows it: masked, at any depth, where its name says that it is to be.
+def shown_value(name: str, value: JsonValue, *, full: bool) -> JsonValue:
+    """Return a value as a command shows it: masked, at any depth, where its name says that it is secret or personal.
 
     Args:
         name: the name of its field.
         value: the value.
         full: show everything.
-        masked: further names whose values are masked.
     """
-    if full:
+    return value if full else _shown(name, value, _MASKED)
+
+
+def secrets_masked(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return fields with their values, those masked whose name says that they are secret. Personal ones stay."""
+    return {name: _shown(name, value, _SECRET) for name, value in fields.items()}
+
+
+def _shown(name: str, value: JsonValue, words: Set[str]) -> JsonValue:
+    if value is None or isinstance(value, bool):
         return value
-    if value is not None and not isinstance(value, bool) and (is_masked_name(name) or name in masked):
+    if not words.isdisjoint(part.lower() for part in _PARTS_OF_NAME.findall(name)):
         return MASK
-    return _shown_inside(value)
+    return _shown_inside(value, words)
 
 
-def _shown_inside(value: JsonValue) -> JsonValue:
+def _shown_inside(value: JsonValue, words: Set[str]) -> JsonValue:
     if isinstance(value, dict):
-        return {name: shown_value(name, each, full=False) for name, each in value.items()}
-    return [_shown_inside(each) for each in value] if isinstance(value, list) else value
+        return {name: _shown(name, each, words) for name, each in value.items()}
+    return [_shown_inside(each, words) for each in value] if isinstance(value, list) else value

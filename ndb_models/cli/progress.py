@@ -7,10 +7,12 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from ndb_models.types import Clock
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-_SECONDS_BETWEEN_LINES: Final = 1.0
+_QUIET_SECONDS: Final = 1.0
 
 
 class Progress:
@@ -21,11 +23,13 @@ class Progress:
 
     Args:
         what: what is counted, as it stands behind a number: `sessions exported`.
+        clock: tells the time in seconds.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, clock: Clock = time.monotonic) -> None:
         self._what = what
-        self._begun = self._written = time.monotonic()
+        self._clock = clock
+        self._begun = self._written = clock()
         self._bar: Bar | None = None
 
     def __enter__(self) -> Self:
@@ -51,22 +55,21 @@ class Progress:
             self._write_line(detail or self._described(done, total))
 
     def _write_line(self, text: str) -> None:
-        now = time.monotonic()
-        if now - self._written >= _SECONDS_BETWEEN_LINES:
-            left = ""
+        now = self._clock()
+        if now - self._written >= _QUIET_SECONDS:
             self._written = now
-            sys.stderr.write(f"ndb-models: {text}{left}\n")
+            sys.stderr.write(f"ndb-models: {text}\n")
 
     def _described(self, done: int, total: int | None) -> str:
         if not total:
             return f"{done} {self._what}"
-        seconds = (time.monotonic() - self._begun) * (total - done) / done if done else None
+        seconds = (self._clock() - self._begun) * (total - done) / done if done else None
         left = "" if seconds is None else f", {seconds:.0f} s left"
         return f"{done} of {total} {self._what}, {100 * done // total} %{left}"
 
     def _show_bar(self, done: int, total: int | None) -> None:
         if self._bar is None:
-            if time.monotonic() - self._begun < _SECONDS_BETWEEN_LINES:
+            if self._clock() - self._begun < _QUIET_SECONDS:
                 return
             self._bar = self._started()
         for task in self._bar.task_ids:
@@ -85,7 +88,8 @@ class Progress:
             TaskProgressColumn(),
             TimeRemainingColumn(),
         )
-        bar = Bar(*columns, console=console_for(sys.stderr), transient=True)
+        console = console_for(sys.stderr)
+        bar = Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
         bar.start()
         bar.add_task(self._what, total=None)
         return bar

@@ -53,6 +53,7 @@ def add_schema_commands(tree: typer.Typer) -> None:
     schema = group(
         "schema",
         "Freezes the schemas of session models in files, and checks the models against the files, or against a store.",
+        summary="freeze the schemas of session models, and check them against that, or against stored sessions",
         parent=tree,
     )
     command(

@@ -40,12 +40,20 @@ def make_tree() -> typer.Typer:
     from ndb_models.cli.conforming import add_conformance_command
     from ndb_models.cli.copying import add_copy_command
     from ndb_models.cli.doctoring import add_doctor_command
+    from ndb_models.cli.info import add_info_command
+    from ndb_models.cli.keys import add_keys_commands
     from ndb_models.cli.schema import add_schema_commands
     from ndb_models.cli.server_commands import add_server_commands
+    from ndb_models.cli.sessions import add_sessions_commands
+    from ndb_models.cli.tokens import add_tokens_commands
 
     tree = group(PROGRAM, _WHAT, kind=Root, completion=True)
     tree.callback(invoke_without_command=False)(_root)
     add_server_commands(tree)
+    add_info_command(tree)
+    add_sessions_commands(tree)
+    add_keys_commands(tree)
+    add_tokens_commands(tree)
     add_copy_command(tree)
     add_backup_command(tree)
     add_schema_commands(tree)

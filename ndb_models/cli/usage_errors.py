@@ -78,22 +78,10 @@ def _bad_value(error: Any) -> str:
     kind = _NUMBERS.get(described.annotation)
     if kind is None:
         return f"{name}: {quoted(text)} cannot be used"
-    bounds = _bounds(error.param)
-    if isinstance(given, int | float) or _is_number(text):
-        return f"{name}: {quoted(str(given))} is not {bounds or f'a {kind}'}"
-    return f"{name}: {quoted(text)} is not a {kind}{f' {bounds}' if bounds else ''}"
+    return f"{name}: {quoted(str(given))} is not a {kind}{_bounds(error.param)}"
 
 
 def _bounds(parameter: Any) -> str:
     least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    if least is not None and most is not None:
-        return f"from {least} to {most}"
-    return f"{least} or more" if least is not None else ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    lower = "" if least is None else f" from {least:g}"
+    return lower if most is None else f"{lower} to {most:g}"

@@ -85,22 +85,3 @@ async def test_a_signal_leaves_nothing_behind(path: Path, target: Path, number: 
     assert (process.returncode, output) == (130, b"")
     assert errors == b"ndb-models: interrupted; nothing was written\n"
     assert list(target.parent.iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
-async def test_progress_is_shown_on_a_terminal(path: Path, target: Path) -> None:
-    import os
-    import pty
-
-    ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ndb_models", "backup", "--store", f"sqlite:///{path}", "--to", str(target)),
-        stderr=theirs,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    await asyncio.wait_for(process.communicate(), 30)
-    shown = os.read(ours, 1000)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 0
-    assert b"100 % copied\r\n" in shown

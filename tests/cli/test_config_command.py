@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Shell, do
-from tests.cli.running import shell as shell
-from tests.cli.running import store as store
+from tests.cli.shell import Shell, do
+from tests.cli.shell import shell as shell
+from tests.cli.shell import store as store
 
 CONFIG = """
     from datetime import date

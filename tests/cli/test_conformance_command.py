@@ -9,8 +9,8 @@ import pytest
 
 from ndb_models.engine import Engine
 from ndb_models.testing import RunningServer
-from tests.cli.running import Shell, do
-from tests.cli.running import shell as shell
+from tests.cli.shell import Shell, do
+from tests.cli.shell import shell as shell
 
 
 def test_our_server_conforms(shell: Shell) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Shell
-from tests.cli.running import shell as shell
-from tests.cli.running import store as store
+from tests.cli.shell import Shell
+from tests.cli.shell import shell as shell
+from tests.cli.shell import store as store
 
 TOKEN = "data-token-of-the-tests-0123456789"
 

@@ -94,6 +94,20 @@ def test_of_any_other_argument(kind: str, monkeypatch: pytest.MonkeyPatch, capsy
         ("backup", "--store", secret, "--to", "b.db"),
         ("schema", "check", secret),
         ("schema", "freeze", f"json:{secret}", "--dir", "."),
+        *((group, secret) for group in ("info", "sessions", "keys", "tokens")),
+        *((*command, f"--{secret}") for command in (("info",), ("sessions", "ls"), ("keys", "get"), ("tokens", "new"))),
+        ("info", "--store", secret),
+        ("info", "--store", "ws://127.0.0.1:1/", "--token-file", secret),
+        ("info", "--store", "ws://127.0.0.1:1/", "--max-payload", secret),
+        ("sessions", "ls", "--limit", secret),
+        ("sessions", "ls", "--store", "sqlite:///a.db", "--model", secret),
+        ("sessions", "ls", "--store", "sqlite:///a.db", "--where", secret.replace("=", ":")),
+        ("sessions", "show", secret, "--store", "sqlite:///a.db"),
+        ("sessions", "end", secret, "--store", "sqlite:///a.db", "--yes"),
+        ("sessions", "import", "a.db", "--existing", secret),
+        ("keys", "set", "a", secret, "--store", "sqlite:///a.db"),
+        ("keys", "watch", "a", "--every", secret),
+        ("tokens", "new", "--role", secret),
     ]
     for line in lines:
         assert not is_shown(said(capsys, *line)), [part.replace(secret, "SECRET") for part in line]

@@ -1,0 +1,91 @@
+"""The index without the models: what a tool can do that knows only the stored sessions.
+
+The name of a value follows from the schema, the field and the stored JSON. Which fields are looked up is not known, so
+every field of a session is tried: a field without `Lookup()` has no entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from ndb_models.client import NdbClient
+from ndb_models.errors import ResponseError
+from ndb_models.index.catalogue import Catalogue, EntrySet
+from ndb_models.index.entries import VACANT, IndexEntry, release
+from ndb_models.protocol.statuses import Status
+from ndb_models.schema.envelope import RESERVED_KEY, is_reserved, read_envelope
+from ndb_models.schema.lookup import digest, index_prefix
+from ndb_models.sessions.whole_sessions import read_all_keys
+from ndb_models.types import SessionToken
+
+
+async def listed_under(client: NdbClient, schema: str, field: str, texts: Iterable[bytes]) -> list[SessionToken] | None:
+    """Return the sessions that the index lists under a value; None if it does not know the value.
+
+    An entry is a hint: the sessions may have ended, or may have another value by now.
+
+    Args:
+        client: an open client.
+        schema: the name of the schema as it is stored, with its namespace.
+        field: the field.
+        texts: the value as JSON, in each way that it may be stored.
+    """
+    catalogue = Catalogue(client)
+    names = [index_prefix(schema, field) + digest(text) for text in texts]
+    known = await catalogue.tokens(names)
+    if not known:
+        return None
+    found: dict[SessionToken, None] = {}
+    for name in known:
+        entries = await catalogue.use(name, EntrySet.entries)
+        found.update((entry.tkn, None) for entry in entries or () if entry.tkn != VACANT)
+    return [*found]
+
+
+async def end_session(client: NdbClient, tkn: SessionToken) -> bool:
+    """End a session of any model or none, and remove what the index has of it. Return False if it has ended already.
+
+    Raises:
+        UnsupportedError: the server is a NemesisDB, which cannot read without extending. The session was not ended.
+    """
+    keys = await read_all_keys(client, tkn)
+    if keys is None:
+        return False
+    try:
+        await client.sh_end(tkn)
+    except ResponseError as exc:
+        if exc.status != Status.SESSION_NOT_EXIST:
+            raise
+        return False
+    envelope = read_envelope(keys.get(RESERVED_KEY, b""))
+    if envelope is not None:
+        await _forget_ended(client, envelope.schema, keys, tkn)
+    return True
+
+
+async def _forget_ended(client: NdbClient, schema: str, keys: Mapping[str, bytes], tkn: SessionToken) -> None:
+    """Remove the entries of a session that has ended, and give up its unique values. `keys` are its keys as they were.
+
+    The values that its class would have made of them are not known. Entries under those are found out by later readers.
+    """
+    catalogue = Catalogue(client)
+    names = [index_prefix(schema, name) + digest(text) for name, text in keys.items() if not is_reserved(name)]
+    for name in await catalogue.tokens(names) if names else ():
+        await catalogue.use(name, partial(_forget, tkn))
+
+
+async def _forget(tkn: SessionToken, listed: EntrySet) -> None:
+    """Remove the entries of a session from a set: those of a plain value, whose key is the token, and claims."""
+    entries = await listed.entries()
+    plain = [entry for entry in entries if _is_plain(entry)]
+    claims = [entry for entry in entries if not _is_plain(entry)]
+    await listed.remove(entry.key for entry in plain if entry.tkn == tkn)
+    given_up = release(claims, lambda claim: claim.tkn == tkn)
+    if given_up.vacate is not None:
+        await listed.put(given_up.vacate.vacated())
+    await listed.remove(given_up.remove)
+
+
+def _is_plain(entry: IndexEntry) -> bool:
+    return entry.key == str(entry.tkn)
