@@ -36,7 +36,8 @@ ARROWS: Final = {
     "server": "protocol stores engine",
     "testing": "protocol schema client engine stores server",
     "web": "schema client repository config",
-    "cli": "bench client sessions repository index config conformance doctor schema schema_check moving server web stores",
+    "cli": "bench client sessions repository index config conformance doctor schema schema_check moving server web"
+    " stores",
     "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.
