@@ -58,11 +58,13 @@ def run_sample(
     async def run() -> int:
         from ndb_models.schema_check.sampling import SampleProgress, sample_sessions
 
-        with Progress("sessions read") as progress:
+        with Progress("sessions") as progress:
 
             def show(state: SampleProgress) -> None:
-                detail = f"{state.listed} sessions listed, {state.judged} read"
-                progress.show(state.judged if state.to_judge else state.listed, state.to_judge, detail=detail)
+                if state.to_judge is None:
+                    progress.show(state.listed, state.sessions)
+                else:
+                    progress.show(state.judged, state.to_judge)
 
             async with access.opened() as client:
                 most = None if read_all else limit or 1000

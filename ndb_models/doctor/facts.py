@@ -64,7 +64,7 @@ class SqliteFacts:
         open_to: who besides its owner may read or change which of its files: path and users.
         folder_open_to: who besides its owner may change the folder; None for no one.
         synchronous: of the URI, "full" or "normal".
-        journal_mode: as SQLite tells it.
+        journal_mode: `wal`, or `delete` for any other.
         quick_check: the first fault that SQLite finds; None if it finds none, "" if it was not looked for.
         size: of the file.
         log_size: of the write-ahead log.

@@ -20,6 +20,9 @@ from ndb_models.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 _FILES: Final = ("", "-wal", "-shm")
 _MOUNTS: Final = Path("/proc/self/mounts")
 _PATIENCE: Final = 5.0
+_HEADER: Final = 100
+_WRITE_VERSION: Final = 18
+_WAL: Final = b"\x02\x02"
 _WRITABLE: Final = 0o022
 _STICKY: Final = 0o1000
 
@@ -58,13 +61,19 @@ def _looked_into(path: Path) -> tuple[str | None, str, str | None]:
                 return "it is a database of another program", "", ""
             if version > len(MIGRATIONS):
                 return "a newer version of this package wrote it", "", ""
-            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
             (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as exc:
         if isinstance(exc, sqlite3.OperationalError):
             return f"it cannot be opened: {exc}", "", ""
         return None, "", str(exc)
-    return None, str(mode), None if fault == "ok" else " ".join(str(fault).split())
+    return None, _journal_mode(path), None if fault == "ok" else " ".join(str(fault).split())
+
+
+def _journal_mode(path: Path) -> str:
+    """Return "wal", or "delete" for any other mode, by the file's header: https://sqlite.org/fileformat2.html."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    return "wal" if header[_WRITE_VERSION : _WRITE_VERSION + 2] == _WAL else "delete"
 
 
 def _opened(shown: str, path: Path) -> Iterator[tuple[str, str]]:

@@ -33,9 +33,17 @@ _TOGETHER: Final = MAX_LISTED // 8
 
 
 class SampleProgress(NamedTuple):
-    """How far a sample is: sessions listed, of any schema; sessions judged; and how many are to be judged, if known."""
+    """How far a sample is.
+
+    Attributes:
+        listed: sessions listed, of any schema.
+        sessions: all sessions, as there were at the beginning; None if that is not known.
+        judged: sessions judged.
+        to_judge: sessions to be judged; None while that is not known.
+    """
 
     listed: int
+    sessions: int | None
     judged: int
     to_judge: int | None
 
@@ -119,10 +127,13 @@ class _Sampling:
         self._clock = clock
         self._sampled = {each.report.schema: each for each in (_Sampled(model, limit, namespace) for model in models)}
         self._listed = 0
+        self._sessions: int | None = None
         self._judged = 0
         self._to_judge: int | None = None
 
     async def run(self) -> list[SampleReport]:
+        total = (await self._client.sh_info_all()).get("totalSessions")
+        self._sessions = total if isinstance(total, int) else None
         async for page in self._pages():
             for sampled, tkns in self._divided(page).items():
                 await self._judge_all(sampled, tkns)
@@ -136,7 +147,7 @@ class _Sampling:
         return [each.report for each in self._sampled.values()]
 
     def _told(self) -> None:
-        self._tell(SampleProgress(self._listed, self._judged, self._to_judge))
+        self._tell(SampleProgress(self._listed, self._sessions, self._judged, self._to_judge))
 
     async def _pages(self) -> AsyncIterator[dict[SessionToken, JsonValue]]:
         after = None
@@ -145,8 +156,8 @@ class _Sampling:
                 page = await self._client.sh_list(RESERVED_KEY, after, _TOGETHER)
             except UnsupportedError as exc:
                 raise UnsupportedError("schema sample", f"it lists the server's sessions, and {exc.why}") from exc
-            yield page.values
             self._listed += len(page.values)
+            yield page.values
             after = page.next
             if after is None:
                 return

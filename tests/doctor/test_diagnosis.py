@@ -58,7 +58,7 @@ async def test_a_file_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
         await client.kv_set({"a": 1})
     before = path.read_bytes()
     diagnosis = await diagnose_uri(f"sqlite:///{path}")
-    assert diagnosis.is_healthy()
+    assert diagnosis.is_healthy(strict=True), diagnosis.findings
     assert found(diagnosis, "integrity") == ["ok"]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -156,7 +156,7 @@ async def test_a_small_limit_draws_from_every_version(client: NdbClient) -> None
     told: list[SampleProgress] = []
     (report,) = await sample_sessions(client, [Renamed], limit=4, report=told.append)
     assert (report.live, report.looked_at, report.as_json()["upgraded"]) == (41, 4, 3)
-    assert told[-1] == SampleProgress(41, 4, 4)
+    assert told[-1] == SampleProgress(41, 41, 4, 4)
     (whole,) = await sample_sessions(client, [Renamed], limit=None)
     assert whole.looked_at == 41
 
