@@ -1,4 +1,4 @@
-"""Measure what a store does a second, with throw-away sessions of its own."""
+"""Measure a store's throughput and latency, with throw-away sessions."""
 
 from ndb_models.bench.latencies import Measured
 from ndb_models.bench.measuring import BenchReport, measure

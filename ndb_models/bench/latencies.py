@@ -15,7 +15,7 @@ PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured of one verb.
+    """The figures of one verb.
 
     Attributes:
         verb: its name.

@@ -32,7 +32,7 @@ _MOST_FAILURES: Final = 100
 
 
 class BenchSession(SessionModel, schema="ndb_models_bench", expiry=Expiry(idle=timedelta(minutes=10))):
-    """A session as a shop may have it, of some 300 bytes. What is left of a run that was killed ends by itself."""
+    """A session as a shop may have it, of some 300 bytes. Sessions that a killed run leaves expire by themselves."""
 
     username: str
     roles: list[str] = ["customer", "reviewer"]
@@ -43,7 +43,7 @@ class BenchSession(SessionModel, schema="ndb_models_bench", expiry=Expiry(idle=t
 
 @dataclass(slots=True)
 class BenchReport:
-    """What was measured.
+    """The figures of a run.
 
     Attributes:
         tasks: how many tasks worked at once.
@@ -72,7 +72,7 @@ async def measure(
     """Measure create, get, change (read, change one field, save) and end, on a store, with sessions of its own.
 
     This is load on the store, of as many requests as it can take. All sessions are ended at the end, also if this is
-    cancelled or fails. Nothing else is touched.
+    cancelled or fails. Other data is not touched.
 
     Args:
         client: an open client.
@@ -170,7 +170,7 @@ async def _together(work: Callable[[], Coroutine[Any, Any, None]], tasks: int) -
 
 
 class _Measuring:
-    """What is measured of one verb, by all tasks."""
+    """The figures of one verb, while all tasks do it."""
 
     def __init__(self) -> None:
         self.latencies = Latencies()

@@ -1,4 +1,4 @@
-"""`ndb-models bench`: what a store does a second, with sessions of its own."""
+"""`ndb-models bench`: a store's throughput and latency, measured with throw-away sessions."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _NOTES: Final = """\
 It creates sessions of some 300 bytes, reads them, changes them (reads, changes one field, saves), and ends them. All
-are ended at the end, also on Ctrl-C; what a killed run leaves expires within ten minutes. Other sessions are not
-touched, but all the load is real.
+are ended at the end, also on Ctrl-C; sessions that a killed run leaves expire within ten minutes. Other sessions are
+not touched, but all the load is real.
 """
 
 
@@ -32,9 +32,9 @@ def add_bench_command(tree: typer.Typer) -> None:
     command(
         tree,
         "bench",
-        "Measures what a store does a second, and how long it takes, with throw-away sessions of its own. Asks first:"
+        "Measures the throughput and the latency of a store with throw-away sessions. Asks first:"
         " it is load on the store.",
-        summary="measure what a store does a second",
+        summary="measure a store's throughput and latency",
         statuses=("1    the store failed, some requests did, or the answer was no", MISUSE),
         notes=_NOTES,
     )(run_bench)

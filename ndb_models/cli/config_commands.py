@@ -258,7 +258,7 @@ def _agreed(lines: Sequence[str], *, yes: bool, is_shown: bool) -> bool:
 
 
 def _read(value: str) -> str:
-    """Return a value; `-` stands for what is on standard input, without the end of its last line."""
+    """Return a value; `-` stands for the text on standard input, without the end of its last line."""
     return sys.stdin.read().removesuffix("\n") if value == "-" else value
 
 

@@ -1,4 +1,4 @@
-"""Configurations on the command line: the model that is named, values as texts and in files, and what is shown."""
+"""Configurations on the command line: the named model, values as texts and in files, and masked values."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def split_assignment(text: str) -> tuple[str, str]:
     """Return the field and the value of `FIELD=VALUE`.
 
     Raises:
-        InvalidArgumentError: it is no assignment. What it holds is not shown: it may be a secret.
+        InvalidArgumentError: it is no assignment. It is not shown, since it may hold a secret.
     """
     name, equals, value = text.partition("=")
     if not (equals and name):
@@ -127,7 +127,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         data = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError as exc:
         raise InvalidArgumentError(f"{shown(path)} cannot be read: {exc.strerror}") from exc
-    except (ValueError, RecursionError):  # what it says may quote the file
+    except (ValueError, RecursionError):  # the message may quote the file
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
         raise_without_context(InvalidArgumentError(f"{shown(path)} is not {kind} in UTF-8"))
     if not isinstance(data, dict):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ndb_models.conformance import ConformanceReport
 
 _NOTES: Final = """\
-It sends what was sent to NemesisDB 0.7.2, and compares the answers. "required" is what clients rely on; "oddities" are
-answers in which servers differ, so that none is wrong; "extensions" are the commands of this package's server, skipped
-where there are none. docs/protocol.md is the specification.
+It sends the requests that were sent to NemesisDB 0.7.2, and compares the answers. Clients rely on the "required"
+answers. In the "oddities" servers may differ. "extensions" are the commands of this package's server, and skipped on
+a server without them. docs/protocol.md is the specification.
 
 It writes keys under a prefix of its own, and sessions, and removes them. Data sets that it saves stay. Cases that would
 count or clear the data of others are skipped, unless the store is empty or may be cleared (--destructive).
@@ -37,7 +37,7 @@ def add_conformance_command(tree: typer.Typer) -> None:
         "Runs the conformance tests of NemesisDB's protocol against a server, and reports the first difference of each"
         " case. It writes to the server.",
         summary="test if a server speaks NemesisDB's protocol",
-        done="what is required conforms",
+        done="all required cases conform",
         statuses=(
             "1    a required case fails; or the server cannot be reached",
             "2    called wrongly; the line names the flag",

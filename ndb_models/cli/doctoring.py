@@ -1,4 +1,4 @@
-"""`ndb-models doctor`: look at a store, a server or a configuration, and say what is wrong and what to do."""
+"""`ndb-models doctor`: look at a store, a server or a configuration, and report faults with their remedies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_doctor_command(tree: typer.Typer) -> None:
         "Looks at a store, a server, or the configuration of a server: if it can be reached, who else can read it, what"
         " loses sessions, clocks, versions, space. Says what to do about each finding.",
         summary="look at a store, a server or a configuration, and say what is wrong",
-        done="nothing is wrong",
+        done="there is no problem",
         statuses=("1    there is a problem; with --strict, or a warning", "2    called wrongly: no such URI or file"),
         notes=_NOTES,
     )(run_doctor)

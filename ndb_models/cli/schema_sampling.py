@@ -1,4 +1,4 @@
-"""`ndb-models schema sample`: what the code at hand would make of the sessions that are stored."""
+"""`ndb-models schema sample`: read live sessions by the code at hand, before a deployment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLE_STATUSES: Final = (
 )
 SAMPLE_NOTES: Final = """\
 All sessions are listed, so their versions are counted exactly. Of each model, the sample is drawn at random, evenly
-from its stored versions. A sample may miss what few sessions have: --all reads all. Nothing is written, ended or
+from its stored versions. A sample may miss rare sessions: --all reads all. Nothing is written, ended or
 extended. For a server, the token is an admin's, since a list shows tokens.
 """
 

@@ -37,6 +37,6 @@ def close_code(answer: object) -> int | None:
 
 
 def status_alone(answer: Any) -> Any:
-    """Return an answer with nothing but its name and its status. Anything else is returned as it is."""
+    """Return an answer reduced to its name and its status. Anything else is returned as it is."""
     name, body = parts_of(answer)
     return {name: {"st": body["st"]}} if "st" in body else answer

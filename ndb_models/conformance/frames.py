@@ -1,4 +1,4 @@
-"""Checks of what a transcript cannot hold: frames, pipelining, limits, and time."""
+"""Checks that a transcript cannot hold: frames, pipelining, limits, and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOO_BIG: Final = 1009
 
 
 class Surroundings(NamedTuple):
-    """What a check needs: the server, the size of its largest request if that is known, and a wait."""
+    """The surroundings of a check: the server, the size of its largest request if that is known, and a wait."""
 
     target: Target
     max_payload: int | None

@@ -1,4 +1,4 @@
-"""Fill in the marks of a case, and compare answers apart from what differs from run to run. No I/O."""
+"""Fill in the marks of a case, and compare answers. Parts that differ from run to run do not count. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ndb_models.types import SessionToken
 _TOKEN: Final = re.compile(r"\$([TN])(\d+)")
 _SHARED_NAME: Final = re.compile(r'"\$K(?:[^"\\]|\\.)*"')
 _WITH_DURATION: Final = frozenset({"KV_SAVE_RSP", "SH_SAVE_RSP", "KV_LOAD_RSP", "SH_LOAD_RSP"})
-# What servers are free in: messages, their version, and if they keep data sets.
+# Members that each server chooses: messages, its version, and if it keeps data sets.
 _FREE: Final = frozenset({"m", "serverVersion", "persistEnabled"})
 _REMAINING: Final = "remaining"
 # Seconds that may pass between the creation of a session and the look at its timer.
@@ -61,11 +61,11 @@ class Marks:
         return sorted(str(json.loads(name)).replace("$K", self._prefix) for name in found)
 
     def matches(self, expected: Answer, answer: object) -> bool:
-        """Tell whether an answer is the expected one, apart from what servers are free in."""
+        """Tell whether an answer is the expected one. Members that each server chooses do not count."""
         return self._same(self.normalised(expected, ""), self.normalised(answer, ""))
 
     def normalised(self, value: object, name: str) -> Any:
-        """Return a value, called `name`, with marks for tokens and names, and without what servers are free in."""
+        """Return a value, called `name`, with marks for tokens and names, and without members that servers choose."""
         if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
             kept = {key: member for key, member in members.items() if not _is_free(key, name)}

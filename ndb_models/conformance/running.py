@@ -130,7 +130,7 @@ async def _asked(talk: Conversation, step: Step, sent: str) -> Any:
 
 
 def _way(step: Step, answer: object, marks: Marks) -> Outcome:
-    """Return which of the known answers this is; `FAILED` if it is none of them."""
+    """Return which of the known answers this is; `FAILED` for any other answer."""
     if marks.matches(step.recv, answer):
         return Outcome.AS_NEMESISDB
     if step.ours is not None and marks.matches(step.ours, answer):

@@ -23,8 +23,8 @@ Answer = Mapping[str, Any]
 class Section(StrEnum):
     """The parts of the tests.
 
-    `REQUIRED` is what clients rely on. `ODDITIES` are answers in which servers may differ. `EXTENSIONS` are the
-    commands beyond NemesisDB's.
+    Clients rely on the `REQUIRED` answers. Servers may differ in the `ODDITIES`. `EXTENSIONS` are the commands beyond
+    NemesisDB's.
     """
 
     REQUIRED = "required"
@@ -33,7 +33,7 @@ class Section(StrEnum):
 
 
 class Need(StrEnum):
-    """What a case needs: a store without the data of others; a persist path."""
+    """The needs of a case: a store without the data of others; a persist path."""
 
     EMPTY = "empty"
     PERSIST = "persist"

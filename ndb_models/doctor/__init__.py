@@ -1,4 +1,4 @@
-"""Look at a store, a server or a server's configuration, and report what is wrong or dangerous, with the remedy.
+"""Look at a store, a server or a server's configuration, and report dangers and faults, each with its remedy.
 
 Facts are gathered first, and nothing is changed. The rules then judge the facts without I/O.
 """

@@ -18,7 +18,7 @@ _NOT_VALID: Final = {10: "the certificate has expired", 9: "the certificate is n
 def certificate_in_files(certificate: Path, key: Path) -> CertificateFacts:
     """Return the facts about a certificate in a file, with its key in another.
 
-    The two are used for a handshake in memory: so whatever clients would refuse by time is refused here too.
+    Both are used for a handshake in memory. A certificate that clients would refuse by its dates is refused there too.
     """
     try:
         serving = server_context(certificate, key)

@@ -17,20 +17,20 @@ _SMALL_PAYLOAD: Final = 1024
 def startable(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge if `serve` would start."""
     if facts.refused is not None:
-        yield problem("configuration", facts.refused, "correct what the line names")
+        yield problem("configuration", facts.refused, "correct the setting that the line names")
     else:
         yield fine("configuration", "`ndb-models serve` would start with it")
 
 
 def warned(facts: ConfigurationFacts) -> Iterator[Finding]:
-    """Repeat what `serve` would log: unknown keys, and secrets that others can read."""
+    """Repeat the warnings of `serve`: unknown keys, and secrets that others can read."""
     for text in facts.warnings:
         what, _, advice = text.partition("; ")
         yield warning("configuration", what, advice or "correct or remove it")
 
 
 def address(facts: ConfigurationFacts) -> Iterator[Finding]:
-    """Judge who can reach the server, and what protects it."""
+    """Judge the address, and its protection."""
     if facts.refused is not None:
         return
     if facts.is_loopback:
@@ -41,7 +41,7 @@ def address(facts: ConfigurationFacts) -> Iterator[Finding]:
         advice = "add --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
         yield problem("address", f"tokens and sessions travel to {where} unencrypted", advice)
     if not facts.token_bits:
-        yield problem("address", f"whoever reaches {where} may read and end all sessions", "add --token-file")
+        yield problem("address", f"anyone that reaches {where} may read and end all sessions", "add --token-file")
     if facts.is_secure and facts.token_bits:
         yield fine("address", f"other machines reach {where} by TLS, and with a token")
 
@@ -114,7 +114,7 @@ def descriptors(facts: ConfigurationFacts) -> Iterator[Finding]:
 
 
 def persist_path(facts: ConfigurationFacts) -> Iterator[Finding]:
-    """Judge who may read the data sets."""
+    """Judge the mode of the folder of data sets."""
     if facts.persist_path is None:
         return
     path, users = facts.persist_path

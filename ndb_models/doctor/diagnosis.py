@@ -57,7 +57,7 @@ async def diagnose_uri(uri: str, *, token: str | None = None, clock: Clock = wal
         clock: the time in seconds.
 
     Raises:
-        InvalidArgumentError: the URI names no store, or what it needs is not installed.
+        InvalidArgumentError: the URI names no store, or an extra that it needs is not installed.
     """
     findings = [*common_rules.system(_system()), *await _of_uri(uri, token, clock)]
     return Diagnosis(store_settings(uri).shown, tuple(findings))
@@ -74,7 +74,7 @@ async def diagnose_configuration(
         clock: the time in seconds.
 
     Raises:
-        InvalidArgumentError: what the store needs is not installed.
+        InvalidArgumentError: an extra that the store needs is not installed.
     """
     facts, settings = await asyncio.to_thread(configuration_facts, given, environment)
     findings = [*common_rules.system(_system()), *_judged(configuration_rules.RULES, facts)]

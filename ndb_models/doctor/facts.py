@@ -16,7 +16,7 @@ class SystemFacts(NamedTuple):
 
 
 class CertificateFacts(NamedTuple):
-    """A certificate: what is wrong with it, or else the end of its validity (since 1970)."""
+    """A certificate: its fault, or else the end of its validity (since 1970)."""
 
     fault: str | None
     expires: float | None = None
@@ -61,8 +61,8 @@ class SqliteFacts:
         path: the file.
         exists: True if it is there.
         unreadable: why it cannot be read as a store; None if it can.
-        open_to: who besides its owner may read or change which of its files: path and users.
-        folder_open_to: who besides its owner may change the folder; None for no one.
+        open_to: the files that others than the owner may read or change: path and users.
+        folder_open_to: the users besides its owner that may change the folder; None for no others.
         synchronous: of the URI, "full" or "normal".
         journal_mode: `wal`, or `delete` for any other.
         quick_check: the first fault that SQLite finds; None if it finds none, "" if it was not looked for.
@@ -125,14 +125,14 @@ class ConfigurationFacts:
         is_insecure: True if it may listen without protection.
         token_bits: the most bits of randomness that each token can hold.
         admin_tokens: how many tokens are an admin's.
-        warnings: what `serve` would log at its start.
+        warnings: the warnings that `serve` would log at its start.
         certificate: None without one.
         store: the URI of the store, without credentials.
         max_payload: the largest request.
         max_bytes: the limit of a store in memory; None for the default, 0 for no limit.
         memory_left: the memory that is left; None if the system does not tell.
         descriptors: how many descriptors the server may need, and how many it may open.
-        persist_path: the directory of data sets, and who besides its owner can reach it; None without one.
+        persist_path: the directory of data sets, and the users besides its owner that reach it; None without one.
         allow_origins: the origins whose pages may connect.
         limits_guessing: True if clients that guess tokens are cut off.
         workers: the number of processes.

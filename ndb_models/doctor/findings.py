@@ -1,4 +1,4 @@
-"""What the doctor finds: a severity, what it is, and what to do."""
+"""The findings of the doctor: severity, fact and remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
         severity: how bad it is.
         rule: the name of the rule, such as `tls`.
         what: the fact, in words. Never a secret.
-        advice: what to do; empty where nothing is to be done.
+        advice: the remedy; empty where none is needed.
     """
 
     severity: Severity
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 Rule: TypeAlias = Callable[[F], Iterable[Finding]]
-"""Judges facts. Yields nothing if they do not bear on it."""
+"""Judges facts. Yields no finding if they do not bear on it."""
 
 
 def fine(rule: str, what: str) -> Finding:

@@ -19,7 +19,7 @@ _SECTIONS: Final = (b"server", b"memory")
 
 
 async def redis_facts(uri: RedisUri) -> RedisFacts:
-    """Return the facts about a store on a Redis or Valkey. Whatever a server does not tell is left out.
+    """Return the facts about a store on a Redis or Valkey. Facts that a server does not tell are left out.
 
     Raises:
         InvalidArgumentError: the extra `redis` is not installed.

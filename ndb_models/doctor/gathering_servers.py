@@ -22,7 +22,7 @@ _LONGEST_HEAD: Final = 16 * 1024
 
 
 async def server_facts(uri: WebSocketUri, token: str | None) -> ServerFacts:
-    """Return the facts about a server. Whatever cannot be found out is left at None."""
+    """Return the facts about a server. Unknown facts are None."""
     certificate = await certificate_of(uri.host, uri.port, _PATIENCE) if uri.secure else None
     options: OptionArguments = {"token": token, "open_timeout": _PATIENCE, "reconnect": False}
     unreachable, version, persists, latency = await _asked(uri.text, options)

@@ -84,7 +84,7 @@ def _opened(shown: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _folder_open_to(folder: Path) -> str | None:
-    """Return who besides its owner may replace files in a folder: those who may write, unless it is sticky."""
+    """Return the users besides its owner that may replace files in a folder. In a sticky folder there are none."""
     if sys.platform == "win32":
         return None
     with suppress(OSError):

@@ -37,7 +37,7 @@ def tls(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def password(facts: RedisFacts) -> Iterator[Finding]:
-    """Judge who gets in."""
+    """Judge the password."""
     if facts.has_password or facts.unreachable is not None:
         return
     if all(map(is_loopback, facts.hosts)):
@@ -46,7 +46,7 @@ def password(facts: RedisFacts) -> Iterator[Finding]:
         )
     else:
         advice = "set a user with a password (ACL), and name it in the URI: rediss://USER:PASSWORD@HOST"
-        yield problem("password", "whoever reaches the server may read and end all sessions", advice)
+        yield problem("password", "anyone that reaches the server may read and end all sessions", advice)
 
 
 def losses(facts: RedisFacts) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def failing_persistence(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def replication(facts: RedisFacts) -> Iterator[Finding]:
-    """Tell what a failover may lose."""
+    """Tell that a failover may lose writes."""
     if facts.wait_replicas or not any(_replicas(server) for server in facts.servers):
         return
     yield note(

@@ -41,7 +41,7 @@ def tls(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def token(facts: ServerFacts) -> Iterator[Finding]:
-    """Judge who gets in."""
+    """Judge if the server asks for a token."""
     if facts.open_without_token is None:
         return
     if not facts.open_without_token:
@@ -50,7 +50,7 @@ def token(facts: ServerFacts) -> Iterator[Finding]:
         yield note("token", "every program on this machine may use the server", "serve with --token-file")
     else:
         advice = "serve with --token-file: `ndb-models tokens new` makes a token"
-        yield problem("token", "whoever reaches the server may read and end all sessions", advice)
+        yield problem("token", "anyone that reaches the server may read and end all sessions", advice)
 
 
 def version(facts: ServerFacts) -> Iterator[Finding]:

@@ -33,11 +33,11 @@ def readable(facts: SqliteFacts) -> Iterator[Finding]:
 
 
 def modes(facts: SqliteFacts) -> Iterator[Finding]:
-    """Judge who may read the sessions on this machine."""
+    """Judge the modes of the files and their folder."""
     for path, users in facts.open_to:
         yield problem("modes", f"{path} is open to {users}", f"make it private with: chmod go-rwx {shlex.quote(path)}")
     if facts.folder_open_to is not None:
-        advice = "keep the file in a folder of mode 0700: whoever may write there can replace it"
+        advice = "keep the file in a folder of mode 0700: others that may write there can replace it"
         yield warning("modes", f"the folder of {facts.path} can be changed by {facts.folder_open_to}", advice)
     if facts.exists and not facts.open_to:
         yield fine("modes", "only its owner may read the file")
@@ -48,12 +48,12 @@ def integrity(facts: SqliteFacts) -> Iterator[Finding]:
     if facts.quick_check is None:
         yield fine("integrity", "SQLite's quick_check finds no fault")
     elif facts.quick_check:
-        advice = "stop what uses it, and restore a backup (docs/sqlite.md); `ndb-models backup` checks what it writes"
+        advice = "stop the processes that use it, and restore a backup that `ndb-models backup` made (docs/sqlite.md)"
         yield problem("integrity", f"the file is damaged: {facts.quick_check}", advice)
 
 
 def durability(facts: SqliteFacts) -> Iterator[Finding]:
-    """Judge what a power loss takes."""
+    """Judge the durability of writes."""
     if facts.journal_mode and facts.journal_mode != "wal":
         yield warning(
             "journal",

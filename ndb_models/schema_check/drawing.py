@@ -15,7 +15,7 @@ MAX_DRAWN: Final = 1_000_000
 
 
 class Drawing:
-    """Draws a sample from sessions that are offered one by one, whose number is not known beforehand.
+    """Draws a sample from sessions that are offered one by one. Their number is not known beforehand.
 
     Every session of a version has the same chance. The sample is divided evenly among the versions, so that a few
     sessions of an old version are not missed. A version with fewer sessions leaves its share to the others. Holds at

@@ -25,7 +25,7 @@ Problem = tuple[str, str]
 
 
 class Readability(Enum):
-    """What the code at hand makes of a stored session."""
+    """The outcome of reading a stored session by the code at hand."""
 
     READ = "it is read as it is"
     UPGRADED = "it is read, after an upgrade"
@@ -67,7 +67,7 @@ class StoredJudge:
         self._codec: ModelCodec[Any] = ModelCodec(model, lookups_of(model))
 
     def judge(self, tkn: SessionToken, whole: Read) -> Judged:
-        """Return what the code makes of a session that was read whole. Runs upgrades and validators; writes nothing.
+        """Return the outcome for a session that was read whole. Runs upgrades and validators, and does not write.
 
         Never raises: an error of the user's code is a problem of the session.
         """

@@ -15,14 +15,14 @@ _FURTHER: Final = ("(other fields)", f"further problems, beyond the first {_MOST
 
 @dataclass(slots=True)
 class SampleReport:
-    """What the code at hand makes of the stored sessions of one schema.
+    """The outcome of reading stored sessions of one schema by the code at hand.
 
     Attributes:
         schema: the name of the schema in the store.
         model: the name of the class.
         version: the version of the class.
-        versions: how many live sessions there are of each stored version. All are counted, whatever the sample.
-        incomplete: sessions whose creation is not finished. They are not judged.
+        versions: how many live sessions there are of each stored version, inside and outside of the sample.
+        incomplete: sessions with an unfinished creation. They are not judged.
         is_sample: True if not every session was to be read.
         gone: drawn sessions that had ended when they were to be read.
         outcomes: how many sessions were read as they are, upgraded, and so on. Those of newer and of too old versions

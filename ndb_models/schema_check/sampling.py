@@ -57,7 +57,7 @@ async def sample_sessions(
     report: Callable[[SampleProgress], None] = lambda _: None,
     clock: Clock = wall_clock,
 ) -> list[SampleReport]:
-    """Read live sessions of each model, and report what the code at hand makes of them.
+    """Read live sessions of each model, and report how the code at hand reads them.
 
     All sessions of the store are listed, by their reserved keys alone: so the stored versions are counted exactly. Of
     each model, `limit` sessions are then drawn at random, evenly from its stored versions, and read whole. Upgrades
