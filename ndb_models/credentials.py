@@ -101,13 +101,13 @@ class Credential(Uncopyable):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the secret, in base64url: 43 characters. Its session stores this. It opens nothing."""
+        """The SHA-256 of the secret, in base64url: 43 characters, which its session stores. It opens no session."""
         if not self._digest:
             self._digest = _spelled(hashlib.sha256(self._secret).digest())
         return self._digest
 
     def salted(self, salt: str) -> Credential:
-        """Return the credential of the same session whose secret is made of this one's and a salt."""
+        """Return a credential of the same session. Its secret is made of this one's and a salt."""
         return Credential(self.tkn, hmac.digest(self._secret, salt.encode(), "sha256"))
 
 
@@ -131,11 +131,11 @@ def draw_credential(tkn: SessionToken) -> Credential:
 
 
 class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a session stores of its secrets: the digest of the current one, and of the one before until its grace ends.
+    """The digests of secrets in a session: of the current one, and of the one before until its grace period ends.
 
     Without a former one, `former` is empty. Times are in milliseconds since 1970. `issued` is when the current one was
     made; 0 for one that an older release made. `salt` is there until a browser has shown the current secret: it makes
-    the current secret of the former one. Alone it opens nothing.
+    the current secret of the former one. Alone it does not open the session.
     """
 
     current: str
@@ -149,10 +149,10 @@ class SecretDigests(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def renewed(digests: SecretDigests | None, credential: Credential, grace: int, now: float) -> SecretDigests:
-    """Return what a session stores once it has a new credential. Its current secret becomes the former one.
+    """Return the digests of a session with a new credential. Its current secret becomes the former one.
 
     Args:
-        digests: what it stores by now; None for a session without a credential.
+        digests: those by now; None for a session without a credential.
         credential: the new credential.
         grace: how long the secret that is current by now still opens the session, in milliseconds.
         now: in milliseconds since 1970.
@@ -168,13 +168,13 @@ _SALT_BYTES: Final = 16
 def followed(
     digests: SecretDigests, shown: Credential, unseen: int, now: float
 ) -> tuple[SecretDigests, Credential] | None:
-    """Return what a session stores once its current credential is followed by a new one, and the new one.
+    """Let a new credential follow the current one. Return the new digests of the session, and the credential.
 
     The secret of the new one is made of the old one's and a salt, so every request that shows the old one can be told
     the new one. Return None if the credential is not the current one.
 
     Args:
-        digests: what the session stores by now.
+        digests: those of the session by now.
         shown: the credential that came with a request.
         unseen: how long the old one opens the session while no request shows the new one, in milliseconds.
         now: in milliseconds since 1970.
@@ -195,10 +195,10 @@ def follower_of(credential: Credential, digests: SecretDigests | None) -> Creden
 
 
 def seen(digests: SecretDigests, grace: int, now: float) -> SecretDigests:
-    """Return what a session stores once a request has shown its current secret: the former one has its grace period.
+    """Return the digests once a request has shown the current secret: the grace period of the former one begins.
 
     Args:
-        digests: what it stores by now.
+        digests: those by now.
         grace: how long the former secret still opens the session, in milliseconds.
         now: in milliseconds since 1970.
     """
@@ -206,7 +206,7 @@ def seen(digests: SecretDigests, grace: int, now: float) -> SecretDigests:
     return msgspec.structs.replace(digests, former_until=until, salt="")
 
 
-# No digest has such characters, so nothing is equal to it.
+# No digest has such characters, so no digest is equal to it.
 _NO_DIGEST: Final = "." * 43
 _NO_DIGESTS: Final = SecretDigests(_NO_DIGEST, _NO_DIGEST)
 
@@ -232,7 +232,7 @@ def opens(credential: Credential, digests: SecretDigests | None, now: float) -> 
 
     Args:
         credential: the credential. Its token must be the session's.
-        digests: what the session stores.
+        digests: those of the session.
         now: in milliseconds since 1970.
     """
     stored = digests or _NO_DIGESTS

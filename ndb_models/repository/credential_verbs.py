@@ -143,7 +143,9 @@ class CredentialVerbs(CoreVerbs[M]):
                 session = await self.get(tkn)
             elif self._is_usual(read, envelope):
                 session = self._codec.load(read.text, tkn)
-                set_stored(session, Stored(tkn, read.text, envelope.deadline))
+                by_field = self._codec.by_field
+                values = None if by_field is None else by_field.values_read(session)
+                set_stored(session, Stored(tkn, read.text, envelope.deadline, values))
             else:
                 read = await self._access.admitted(tkn, read)
                 session = await self._take(tkn, read)

@@ -96,8 +96,14 @@ class DescribingVerbs(CoreVerbs[M]):
             UnstorableError: a field cannot be written as JSON.
         """
         stored = stored_of(self._checked(session))
-        if stored is not None and not stored.unsure and self._codec.text_of(session) == stored.keys:
-            return NO_NAMES
+        if stored is not None and not stored.unsure:
+            by_field = self._codec.by_field
+            if by_field is not None and stored.values is not None and stored.outdated is None:
+                changes = by_field.since(session, stored.keys, stored.values)
+                if changes is not None:
+                    return changes.names
+            if self._codec.text_of(session) == stored.keys:
+                return NO_NAMES
         keys = self._codec.written(session)
         if stored is None:
             return frozenset(keys.names)

@@ -37,7 +37,7 @@ from ndb_models.types import SessionToken
 M = TypeVar("M", bound=SessionModel)
 
 ATTEMPTS: Final = 100
-"""The attempts at a change before it is given up. One of those who collide succeeds each time."""
+"""The attempts at a change before it is given up. Of those that collide, one succeeds each time."""
 
 # Lost connections that one save bears, if it may be repeated.
 _LOSSES: Final = 3
@@ -129,9 +129,9 @@ class MergedSaves(Generic[M]):
         Args:
             session: the model.
             stored: the stored state of its session as it was read or saved.
-            changes: what changed since then.
+            changes: its changes since then.
             compared: the keys whose stored values are compared.
-            told: notes what was written, if there are hooks to tell.
+            told: notes the written fields, if there are hooks to tell.
         """
         self._under_way[id(session)] = None
         try:

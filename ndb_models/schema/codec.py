@@ -243,15 +243,15 @@ class ModelCodec(Generic[B]):
         Raises:
             UnstorableError: as `dump`.
         """
-        if self.by_field is None:
+        by_field, values = self.by_field, stored.values
+        if by_field is None:
             return self.changes(model, keys or self.dump(model), stored.keys, stored.unsure)
-        if keys is None and stored.values is not None and not stored.unsure and stored.outdated is None:
-            found = self.by_field.since(model, stored.keys, stored.values)
+        if values is not None and keys is None and not stored.unsure and stored.outdated is None:
+            found = by_field.since(model, stored.keys, values)
             if found is not None:
                 return found
-        return self.changes(
-            model, keys or self.dump(model), stored.keys, stored.unsure, self.by_field.values_of(model.__dict__)
-        )
+        keys = keys or self.dump(model)
+        return self.changes(model, keys, stored.keys, stored.unsure, by_field.values_of(model.__dict__))
 
     def differing(self, one: B, other: B) -> tuple[str, ...]:
         """Return the stored fields with different values in two models, in the order of the class."""

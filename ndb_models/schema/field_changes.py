@@ -38,6 +38,10 @@ class FieldChanges:
         self.values_of: Callable[[Mapping[str, Any]], tuple[object, ...]] = _getter(fields.immutable)
         """Returns the values of the fields of immutable types, given all values by their names."""
 
+    def values_read(self, model: BaseModel) -> tuple[object, ...] | None:
+        """Return the values of a model that was just read, as `values_of`; None if not all its fields were stored."""
+        return self.values_of(model.__dict__) if len(model.__pydantic_fields_set__) == self.count else None
+
     def since(self, model: BaseModel, before: bytes, values: tuple[object, ...]) -> Changes | None:
         """Return the changes of a model since it was read from a text that has all its fields, or written as that text.
 

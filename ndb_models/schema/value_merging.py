@@ -1,8 +1,8 @@
-"""Merges two changes of one value: applies what one made of a base to what the other made of it.
+"""Merges two changes of one value: applies one change of a base to the result of another change.
 
 - Dicts are merged by key, models, dataclasses and named tuples by field, each value inside by its own type.
 - Sets are merged by the elements that were added and removed.
-- What was appended to a list, a tuple or a deque is appended to what the other made of it.
+- Items that one change appended to a list, a tuple or a deque are appended to the result of the other.
 - A mark may say how a value is merged, see `merge_marks`.
 - Everything else is a whole: the later write wins.
 
@@ -49,14 +49,14 @@ class NoSumFound(Exception):  # noqa: N818 - as above
 
 
 def merge_values(base: object, mine: object, theirs: object, rule: MergeRule) -> object:
-    """Return what becomes of `theirs` if the change from `base` to `mine` is made to it.
+    """Apply the change from `base` to `mine` to `theirs`, and return the result.
 
     The result shares no value with `mine` and `base`. It may share values with `theirs`.
 
     Args:
         base: the value that was read; `ABSENT` for none.
-        mine: what was made of it; `ABSENT` if it was removed.
-        theirs: what is stored by now; `ABSENT` for none.
+        mine: the changed value; `ABSENT` if it was removed.
+        theirs: the value that is stored by now; `ABSENT` for none.
         rule: how the value is merged.
 
     Raises:
@@ -232,7 +232,7 @@ def _typed(elements: Collection[Any]) -> ItemsView[Any, type]:
 
 
 def _sequences(base: Sequence[Any], mine: Sequence[Any], theirs: Sequence[Any], rule: MergeRule) -> object:
-    """Append what one of the two appended to what the other made of the base."""
+    """Append the items that one change appended to the result of the other."""
     if _begins_with(mine, base):
         return _extended(theirs, copied([*mine][len(base) :]))
     if _begins_with(theirs, base):
@@ -325,7 +325,7 @@ def _structure_of(kind: Any) -> _Structure | None:
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of a value that shares nothing with it, as far as it can be copied."""
+    """Return a copy of a value that shares no part with it, as far as it can be copied."""
     kind = type(value)
     if kind in EXACT or value is ABSENT:
         return value

@@ -1,4 +1,4 @@
-"""Writes to the sessions of a repository, and ends them: by token, whatever their schema.
+"""Writes to the sessions of a repository, and ends them: by token, of any schema.
 
 It knows keys; of a model it knows only the name.
 """
@@ -89,14 +89,14 @@ class SessionWriting:
         *,
         at_once: bool = False,
     ) -> Coroutine[Any, Any, None]:
-        """Do what `change` does, in one step, if the keys in `expected` have these values.
+        """Work as `change`, in one step, if the keys in `expected` have these values.
 
         Keys that one frame cannot hold are written in several, each with the conditions on its own keys; `at_once`
         refuses them instead.
 
         Raises:
             PayloadTooLargeError: one frame cannot hold them `at_once`, or a single one of them.
-            ContestedError: a key has another value. Its frame, and those after it, wrote nothing.
+            ContestedError: a key has another value. Neither its frame nor those after it were written.
             UnsupportedError: the server is a NemesisDB, which cannot compare.
         """
         limit = self._client.max_payload
@@ -160,7 +160,7 @@ class SessionWriting:
             raise await self._client.identified(self.refusal(command, tkn, answer))
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
-        """Return the error for a reply about a session whose status is not success."""
+        """Return the error for a failure status in a reply about a session."""
         if answer["st"] == Status.SESSION_NOT_EXIST:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})

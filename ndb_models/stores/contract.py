@@ -182,31 +182,31 @@ class AwaitedVerbs(ABC):
         """Carry out work in one step. If it fails, nothing is changed, and it may be carried out again."""
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Do what `Verbs.set` does."""
+        """Work as `Verbs.set`."""
         written = _unshared(keys)
         await self.write(lambda verbs: verbs.set(scope, written))
 
     async def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        """Do what `Verbs.add` does."""
+        """Work as `Verbs.add`."""
         written = _unshared(keys)
         await self.write(lambda verbs: verbs.add(scope, written))
 
     async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        """Do what `Verbs.get` does."""
+        """Work as `Verbs.get`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.get(scope, asked, most))
 
     async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        """Do what `Verbs.peek` does."""
+        """Work as `Verbs.peek`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.peek(scope, asked, most))
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
-        """Do what `Verbs.get_all` does."""
+        """Work as `Verbs.get_all`."""
         return await self.read(lambda verbs: verbs.get_all(scope))
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        """Do what `Verbs.remove` does."""
+        """Work as `Verbs.remove`."""
         removed = tuple(names)
         await self.write(lambda verbs: verbs.remove(scope, removed))
 
@@ -217,7 +217,7 @@ class AwaitedVerbs(ABC):
         removed: Iterable[str] = (),
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
-        """Do what `Verbs.change` does."""
+        """Work as `Verbs.change`."""
         written, gone, compared = _unshared(keys), tuple(removed), dict(expected)
         return await self.write(lambda verbs: verbs.change(scope, written, gone, compared))
 
@@ -226,46 +226,46 @@ class AwaitedVerbs(ABC):
         return await self.replace(scope, NO_KEYS)
 
     async def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
-        """Do what `Verbs.replace` does."""
+        """Work as `Verbs.replace`."""
         written = _unshared(keys)
         return await self.write(lambda verbs: verbs.replace(scope, written))
 
     async def count(self, scope: Scope) -> int:
-        """Do what `Verbs.count` does."""
+        """Work as `Verbs.count`."""
         return await self.read(lambda verbs: verbs.count(scope))
 
     async def names(self, scope: Scope, most: int | None = None) -> list[str]:
-        """Do what `Verbs.names` does."""
+        """Work as `Verbs.names`."""
         return await self.read(lambda verbs: verbs.names(scope, most))
 
     async def contains(self, scope: Scope, names: Iterable[str]) -> list[str]:
-        """Do what `Verbs.contains` does."""
+        """Work as `Verbs.contains`."""
         asked = tuple(names)
         return await self.read(lambda verbs: verbs.contains(scope, asked))
 
     async def create(self, token: SessionToken, expiry: ExpirySettings, keys: Mapping[str, bytes] = NO_KEYS) -> bool:
-        """Do what `Verbs.create` does."""
+        """Work as `Verbs.create`."""
         written = _unshared(keys)
         return await self.write(lambda verbs: verbs.create(token, expiry, written))
 
     async def expire(
         self, token: SessionToken, expiry: ExpirySettings, *, restart: bool = True, swaps: Swaps = NO_SWAPS
     ) -> bool:
-        """Do what `Verbs.expire` does."""
+        """Work as `Verbs.expire`."""
         wanted = dict(swaps)
         return await self.write(lambda verbs: verbs.expire(token, expiry, restart=restart, swaps=wanted))
 
     async def end(self, token: SessionToken) -> bool:
-        """Do what `Verbs.end` does."""
+        """Work as `Verbs.end`."""
         return await self.write(lambda verbs: verbs.end(token))
 
     async def exist(self, tokens: Iterable[SessionToken]) -> list[SessionToken]:
-        """Do what `Verbs.exist` does."""
+        """Work as `Verbs.exist`."""
         asked = tuple(tokens)
         return await self.read(lambda verbs: verbs.exist(asked))
 
     async def info(self, token: SessionToken) -> SessionInfo:
-        """Do what `Verbs.info` does."""
+        """Work as `Verbs.info`."""
         return await self.read(lambda verbs: verbs.info(token))
 
 
