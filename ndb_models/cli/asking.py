@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Generator
 from typing import Annotated, Final, TypeAlias
 
 import typer
@@ -29,4 +33,18 @@ def confirmed(question: str, *, yes: bool) -> bool:
         raise InvalidArgumentError("this asks first, and standard input is no terminal: give --yes")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in _YES
+    with _interruptible():
+        return sys.stdin.readline().strip().lower() in _YES
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C end the wait for an answer. An event loop's own handler would only cancel what runs after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

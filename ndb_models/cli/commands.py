@@ -31,8 +31,8 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 
 # Tells the formatter of the help to leave the lines of a paragraph as they are.
 _AS_IT_IS: Final = "\b\n"
-# A token or a public id that begins with a dash.
-_LIKE_A_TOKEN: Final = re.compile(r"-(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
+# A token or a public id that begins with a dash. No flag has capitals or digits, and hardly any of these has none.
+_LIKE_A_TOKEN: Final = re.compile(r"-(?=.*[A-Z0-9])(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
@@ -48,6 +48,22 @@ class Command(TyperCommand):
         """Write the usage."""
         _write_usage(self, ctx, formatter)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the placeholders of the usage: the flags first, then the arguments."""
+        arguments = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        named = [(_placeholder(each), each.required) for each in arguments]
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in named)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, and then the flags."""
+        parameters = self.get_params(ctx)
+        arguments = [(_placeholder(each), _help(each)) for each in parameters if each.param_type_name == "argument"]
+        records = [each.get_help_record(ctx) for each in parameters if each.param_type_name == "option"]
+        for title, rows in (("Arguments", arguments), ("Options", [each for each in records if each is not None])):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, and refuse a flag without its value, which the next flag would be taken for."""
         if not ctx.resilient_parsing:
@@ -57,6 +73,15 @@ class Command(TyperCommand):
         except typer.TyperException as exc:
             vars(exc)["ctx"] = ctx  # some have none, and their explanation needs it
             raise
+
+
+def _placeholder(argument: Any) -> str:
+    name = str(argument.metavar or argument.name.upper())
+    return name if argument.nargs == 1 else f"{name}..."
+
+
+def _help(parameter: Any) -> str:
+    return str(getattr(parameter, "help", None) or "")
 
 
 class TokenCommand(Command):
@@ -173,7 +198,7 @@ def command(
         summary: a few words on what it does, for the help of the group; without it, the first sentence of `what`.
         statuses: the lines of its exit statuses beside 0, 130 and 141.
         done: the meaning of status 0.
-        notes: more text for the end of its help, printed as it is.
+        notes: more text for the end of its help.
         kind: the class of the command.
     """
     return commands.command(
@@ -182,5 +207,5 @@ def command(
 
 
 def _epilog(statuses: Sequence[str], notes: str, done: str) -> str:
-    parts = [exit_statuses(*statuses, done=done), *([notes.strip()] if notes else [])]
-    return "\n\n".join(_AS_IT_IS + part for text in parts for part in text.split("\n\n"))
+    table = _AS_IT_IS + exit_statuses(*statuses, done=done)
+    return f"{table}\n\n{notes.strip()}" if notes else table

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ndb_models.errors import InvalidArgumentError
 from ndb_models.redaction import may_be_secret, quoted
 
 _SHOWN: Final = 40
@@ -71,3 +72,13 @@ def needless_argument(*, takes_some: bool) -> str:
 def see_help(program: str) -> str:
     """Return the end of an error: where to read on."""
     return f" (see {program} --help)"
+
+
+def require_from(flag: str, value: float | None, least: float) -> None:
+    """Refuse a number that is too small.
+
+    Raises:
+        InvalidArgumentError: it is less than `least`; names the flag.
+    """
+    if value is not None and not value >= least:
+        raise InvalidArgumentError(f"{flag}: {value:g} is too small, write a number from {least:g}")

@@ -12,6 +12,7 @@ import typer
 
 from ndb_models.cli.asking import YesOption, confirmed
 from ndb_models.cli.commands import command, group
+from ndb_models.cli.corrections import require_from
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain
 from ndb_models.cli.output import (
     JsonLinesOption,
@@ -29,8 +30,10 @@ from ndb_models.errors import InvalidArgumentError, UnavailableError
 from ndb_models.types import JsonValue
 
 _OF_INDEX: Final = "__ndb__:"
+# Seconds between two looks.
+_SHORTEST_PAUSE: Final = 0.05
 
-KeysArgument: TypeAlias = Annotated[list[str], typer.Argument(metavar="KEY...", help="Names of keys.")]
+KeysArgument: TypeAlias = Annotated[list[str], typer.Argument(metavar="KEY", help="Names of keys.")]
 
 
 def add_keys_commands(tree: typer.Typer) -> None:
@@ -198,18 +201,16 @@ def _counted(count: int) -> str:
 
 def run_watch(
     keys: KeysArgument,
-    every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.05, help="Seconds between two looks.")
-    ] = 1.0,
-    changes: Annotated[
-        int | None, typer.Option("--changes", metavar="N", min=1, help="End after so many lines.")
-    ] = None,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help="Seconds between two looks.")] = 1.0,
+    changes: Annotated[int | None, typer.Option("--changes", metavar="N", help="End after so many lines.")] = None,
     as_json: JsonLinesOption = False,
     store: StoreOption = None,
     token_file: TokenFileOption = None,
     max_payload: MaxPayloadOption = None,
 ) -> int:
     """Print the changes of keys until it is interrupted; return the exit status."""
+    require_from("--every", every, _SHORTEST_PAUSE)
+    require_from("--changes", changes, 1)
     access = store_access(store, token_file, max_payload)
 
     async def run() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -21,7 +23,14 @@ from ndb_models.cli.corrections import (
 _COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '?(.*?)'?,? .*?\(choose from (.*)\)", re.DOTALL)
 _NO_VALUE: Final = re.compile(r"argument (?:\S+/)?(--\S+): expected (?:one|at least one) argument")
 _NEEDLESS_VALUE: Final = re.compile(r"argument (?:\S+/)?(--\S+): ignored explicit argument", re.DOTALL)
+# Characters in a line of the help.
+_WIDEST: Final = 100
 _NO_COMMAND: Final = "the following arguments are required: COMMAND"
+
+
+def filled(text: str) -> str:
+    """Return a paragraph in lines as wide as the terminal, and no wider than is read with ease."""
+    return textwrap.fill(text, min(shutil.get_terminal_size().columns - 2, _WIDEST))
 
 
 class Parser(argparse.ArgumentParser):

@@ -39,7 +39,7 @@ _STATUSES: Final = (
 _DONE: Final = "nothing breaks: the models read what is stored, and old processes read what the models write"
 
 ModelsArgument: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="MODULE[:NAME]...", help="All session models of a module, or one.")
+    list[str], typer.Argument(metavar="MODULE[:NAME]", help="All session models of a module, or one.")
 ]
 _DirectoryOption: TypeAlias = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
 _OneWayOption: TypeAlias = Annotated[

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain, exit_statuses
 from ndb_models.cli.flags import add_flags
-from ndb_models.cli.parser import Parser
+from ndb_models.cli.parser import Parser, filled
 from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe, require_startable
 from ndb_models.server.health import why_not_ready
 from ndb_models.server.running import run
@@ -25,9 +25,11 @@ def add_serve_command(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
         help=SERVE,
-        description="Runs the server until SIGINT or SIGTERM. Every flag but --config is also a variable of the"
-        " environment, and a key of the configuration file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command"
-        " line goes first, then the environment, then the file.",
+        description=filled(
+            "Runs the server until SIGINT or SIGTERM. Every flag but --config is also a variable of the environment,"
+            " and a key of the configuration file: --max-payload, NDB_MAX_PAYLOAD, maxPayload. The command line goes"
+            " first, then the environment, then the file."
+        ),
         epilog=exit_statuses(FAILURE, MISUSE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,9 +42,10 @@ def add_health_command(commands: Any) -> None:
     parser = commands.add_parser(
         "health",
         help=HEALTH,
-        description="Asks /readyz of a server on this machine. It is found as serve would be started: by these flags,"
-        " by the variables of the environment, and by the configuration file. Nothing is written if the server is"
-        " ready.",
+        description=filled(
+            "Asks /readyz of a server on this machine. It is found as serve would be started: by these flags, by the"
+            " variables of the environment, and by the configuration file. Nothing is written if the server is ready."
+        ),
         epilog=exit_statuses("1    it is not ready, or not there; one line on standard error says why", MISUSE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -70,7 +70,7 @@ def add_end_command(sessions: typer.Typer) -> None:
 def run_end(
     tkns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TKN...]", help="Tokens or public ids; - reads them from standard input, one a line."),
+        typer.Argument(metavar="TKN", help="Tokens or public ids; - reads them from standard input, one a line."),
     ] = None,
     schema: SchemaOption = None,
     namespace: NamespaceOption = None,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 import typer
 
 from ndb_models.errors import InvalidArgumentError, NdbError
-from ndb_models.index.without_model import listed_under
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.lookup import digest
 from ndb_models.sessions.bulk import in_bulk
@@ -193,27 +192,16 @@ def _is_of(schema: str | None, reserved: JsonValue) -> bool:
 
 
 async def _by_values(client: NdbClient, selection: Selection) -> AsyncGenerator[list[Selected]]:
-    listed = await _listed(client, selection)
-    if listed is not None:
-        for start in range(0, len(listed), PAGE):
-            yield await _confirmed(client, selection, listed[start : start + PAGE])
-        return
+    """Yield the sessions whose stored keys have the values.
+
+    All sessions with the first key are looked at. The index would be quicker, and is not asked: without the class it is
+    not known whether the field is looked up, and since when.
+    """
     name = next(iter(selection.where))
     digests = {digest(text) for text in selection.where[name]}
     async for values in _listing(client, name):
         candidates = [tkn for tkn, value in values.items() if digest(json.dumps(value).encode()) in digests]
         yield await _confirmed(client, selection, candidates)
-
-
-async def _listed(client: NdbClient, selection: Selection) -> list[SessionToken] | None:
-    """Return the sessions that the index lists under one of the values; None if it knows none of them."""
-    if selection.schema is None:
-        return None
-    for name, texts in selection.where.items():
-        found = await listed_under(client, selection.schema, name, texts)
-        if found is not None:
-            return found
-    return None
 
 
 async def _confirmed(client: NdbClient, selection: Selection, candidates: Collection[SessionToken]) -> list[Selected]:

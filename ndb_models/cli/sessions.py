@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ndb_models.cli.commands import TokenCommand, command, group
+from ndb_models.cli.corrections import require_from
 from ndb_models.cli.exits import FAILED, MISUSE, complain
 from ndb_models.cli.masking import MASK, ShowTokensOption, ShowValuesOption, shown_value
 from ndb_models.cli.output import JsonLinesOption, JsonOption, Table, print_facts, print_json, print_json_line
@@ -78,7 +79,7 @@ def run_ls(
     namespace: NamespaceOption = None,
     where: WhereOption = None,
     model: ModelOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many sessions.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many sessions.")] = None,
     as_json: JsonLinesOption = False,
     show_tokens: ShowTokensOption = False,
     store: StoreOption = None,
@@ -86,6 +87,7 @@ def run_ls(
     max_payload: MaxPayloadOption = None,
 ) -> int:
     """List sessions; return the exit status."""
+    require_from("--limit", limit, 1)
     access = store_access(store, token_file, max_payload)
     selection = selection_of(schema, namespace, where, model)
 

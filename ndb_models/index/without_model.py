@@ -6,41 +6,18 @@ every field of a session is tried: a field without `Lookup()` has no entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from ndb_models.client import NdbClient
 from ndb_models.errors import ResponseError
 from ndb_models.index.catalogue import Catalogue, EntrySet
-from ndb_models.index.entries import VACANT, IndexEntry, release
+from ndb_models.index.entries import IndexEntry, release
 from ndb_models.protocol.statuses import Status
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved, read_envelope
 from ndb_models.schema.lookup import digest, index_prefix
 from ndb_models.sessions.whole_sessions import read_all_keys
 from ndb_models.types import SessionToken
-
-
-async def listed_under(client: NdbClient, schema: str, field: str, texts: Iterable[bytes]) -> list[SessionToken] | None:
-    """Return the sessions that the index lists under a value; None if it does not know the value.
-
-    An entry is a hint: the sessions may have ended, or may have another value by now.
-
-    Args:
-        client: an open client.
-        schema: the name of the schema as it is stored, with its namespace.
-        field: the field.
-        texts: the value as JSON, in each way that it may be stored.
-    """
-    catalogue = Catalogue(client)
-    names = [index_prefix(schema, field) + digest(text) for text in texts]
-    known = await catalogue.tokens(names)
-    if not known:
-        return None
-    found: dict[SessionToken, None] = {}
-    for name in known:
-        entries = await catalogue.use(name, EntrySet.entries)
-        found.update((entry.tkn, None) for entry in entries or () if entry.tkn != VACANT)
-    return [*found]
 
 
 async def end_session(client: NdbClient, tkn: SessionToken) -> bool:

@@ -37,7 +37,7 @@ class Timing(NamedTuple):
 async def read_timing(client: NdbClient, tkn: SessionToken) -> Timing | None:
     """Return how a session expires, by the server's timer alone; None if there is no such session."""
     try:
-        info: Mapping[str, Any] = await client.sh_info(tkn)
+        info: Any = await client.sh_info(tkn)
     except ResponseError as exc:
         if exc.status == Status.SESSION_NOT_EXIST:
             return None

@@ -52,7 +52,7 @@ def bounded() -> Iterator[None]:
     assert peak < BYTES, f"{peak / 1024 / 1024:.1f} MiB"
 
 
-@pytest.mark.parametrize("flags", [("--json",), (), ("--json", "--where", "user_id=7"), ("--json", "--schema", "many")])
+@pytest.mark.parametrize("flags", [("--json",), ("--json", "--where", "user_id=7")])
 def test_a_list_is_printed_while_it_is_read(uri: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     main(["sessions", "ls", "--limit", "1", "--store", uri])  # what is imported once is no part of it
     path = tmp_path / "list"
@@ -60,7 +60,7 @@ def test_a_list_is_printed_while_it_is_read(uri: str, flags: tuple[str, ...], tm
         assert main(["sessions", "ls", *flags, "--store", uri]) == 0
     with path.open() as printed:
         lines = sum(1 for _ in printed)
-    assert lines == (MANY // 100 if "--where" in flags else MANY + (not flags))
+    assert lines == (MANY // 100 if "--where" in flags else MANY)
 
 
 def test_an_export_is_written_while_it_is_read(uri: str, tmp_path: Path) -> None:

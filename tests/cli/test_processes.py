@@ -115,6 +115,8 @@ def test_a_name_that_the_terminal_cannot_show_is_no_traceback(tmp_path: Path) ->
 async def fill(store: Path) -> None:
     async with NdbClient.connect(f"sqlite:///{store}") as client:
         await client.kv_set({"a": 1})
+        session = await client.sh_create_session()
+        await client.sh_set({"user": 7, "__ndb__": {"schema": "a", "version": 1, "tkn": session.tkn}}, session.tkn)
 
 
 async def read(store: Path) -> Mapping[str, JsonValue]:
@@ -146,6 +148,42 @@ def test_an_interrupted_command_ends_with_status_130_and_says_nothing() -> None:
                 assert process.wait(GUARD) == 130
             assert process.stderr is not None
             assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_ctrl_c_at_a_question_is_status_130_and_nothing_is_done(tmp_path: Path) -> None:
+    import pty
+
+    store = tmp_path / "a.db"
+    asyncio.run(fill(store))
+    ours, theirs = pty.openpty()
+    removing = ("keys", "rm", "a", "--store", f"sqlite:///{store}")
+    with subprocess.Popen([*COMMAND, *removing], env=ENVIRONMENT, stdin=theirs, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        asked = process.stderr.read(len("Remove 1 key of "))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(GUARD) == 130
+    os.close(ours)
+    os.close(theirs)
+    assert asked == b"Remove 1 key of "
+    assert asyncio.run(read(store)) == {"a": 1}
+
+
+@pytest.mark.parametrize("command", ["sessions ls --where user=7", "keys get a", "keys ls --json", "sessions export"])
+def test_a_command_whose_reader_has_gone_is_status_141(command: str, tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    asyncio.run(fill(store))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    line = [*COMMAND, *command.split(), "--store", f"sqlite:///{store}"]
+    try:
+        done = subprocess.run(
+            line, env=ENVIRONMENT, stdout=write_end, stderr=subprocess.PIPE, timeout=GUARD, check=False
+        )
+    finally:
+        os.close(write_end)
+    assert done.returncode == 141
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_port_in_use_is_status_1_and_one_line_that_names_it() -> None:

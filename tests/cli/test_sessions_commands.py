@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ndb_models import NdbClient, Repository
+from ndb_models import JsonValue, NdbClient, Repository
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
 from ndb_models.stores.memory import MemoryStore
@@ -172,7 +172,7 @@ async def index_entries(place: Place) -> int:
     """Return how many entries of living sessions the index has."""
     names = [name for name in await place.client.kv_keys() if name.startswith("__ndb__:")]
     sets = await place.client.kv_get(names)
-    entries = []
+    entries: list[JsonValue] = []
     for tkn in sets.values():
         assert isinstance(tkn, int)
         entries += (await place.client.sh_get(await place.client.sh_keys(tkn), tkn)).values()
