@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ndb_models import InvalidArgumentError, NdbClient
 from ndb_models.doctor import Diagnosis, Severity, diagnose_configuration, diagnose_uri
@@ -19,7 +25,6 @@ from ndb_models.server.tokens import Role, Tokens
 from ndb_models.testing import RunningServer
 from tests.redis_uris import redis_uri
 
-TLS = Path(__file__).parent.parent / "server" / "tls"
 TOKEN = "data-token-of-the-tests-0123456789"
 
 
@@ -163,36 +168,56 @@ async def test_a_configuration_that_serve_refuses_is_a_problem() -> None:
     assert unreadable.counts[Severity.PROBLEM] == 1
 
 
-def certificate(folder: Path, *more: str) -> tuple[Path, Path]:
-    """Make a certificate and its key by the `openssl` of the system."""
-    made = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(made[0]), "-keyout",
-         str(made[1]), *more],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return made
+def certificate(folder: Path, *, begin: int, end: int) -> tuple[Path, Path]:
+    """Make a certificate, valid from and until so many days from now, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=begin))
+        .not_valid_after(now + timedelta(days=end))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    paths[1].chmod(0o600)
+    return paths
 
 
 def test_the_end_of_a_certificate_is_read_from_its_file(tmp_path: Path) -> None:
-    import time
-
-    facts = certificate_in_files(*certificate(tmp_path, "-days", "10"))
+    facts = certificate_in_files(*certificate(tmp_path, begin=-1, end=10))
     assert facts.fault is None
     assert facts.expires is not None
     assert 9 < (facts.expires - time.time()) / 86400 < 11
 
 
+@pytest.mark.parametrize(("begin", "end", "said"), [(-20, -10, "expired"), (10, 20, "not valid yet")])
+def test_a_certificate_at_the_wrong_time_is_a_fault(tmp_path: Path, begin: int, end: int, said: str) -> None:
+    assert said in (certificate_in_files(*certificate(tmp_path, begin=begin, end=end)).fault or "")
+
+
+async def test_a_configuration_whose_certificate_ends_soon_is_a_warning(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, begin=-1, end=10)
+    diagnosis = await diagnose_configuration({}, {"NDB_TLS_CERT": str(cert), "NDB_TLS_KEY": str(key)})
+    assert found(diagnosis, "certificate") == ["warning"]
+
+
 def test_files_that_are_no_pair_are_a_fault(tmp_path: Path) -> None:
-    one, _ = certificate(tmp_path, "-days", "10")
+    one, _ = certificate(tmp_path, begin=-1, end=10)
     (tmp_path / "other").mkdir()
-    _, other = certificate(tmp_path / "other", "-days", "10")
+    _, other = certificate(tmp_path / "other", begin=-1, end=10)
     assert certificate_in_files(one, other).fault is not None
 
 
 async def test_a_certificate_that_no_one_trusts_is_a_problem(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path, "-days", "10")
+    cert, key = certificate(tmp_path, begin=-1, end=10)
     options = ServerOptions(port=0, tls_cert=cert, tls_key=key, stop_timeout=0.1, close_timeout=0.1)
     with RunningServer(options=options) as server:
         diagnosis = await diagnose_uri(server.uri)
