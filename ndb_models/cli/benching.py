@@ -52,8 +52,11 @@ def run_bench(
     as_json: JsonOption = False,
 ) -> int:
     """Measure a store; return the exit status."""
+    from ndb_models.web.audited import store_settings
+
     access = store_access(store, token_file, max_payload, may_create=True)
-    question = f"This is as much load as the store takes, for {seconds:g} s, also if it is in production. Go on?"
+    shown = store_settings(access.uri).shown
+    question = f"This puts as much load on {shown} as it takes, for {seconds:g} s, also if it is in production. Go on?"
     if not confirmed(question, yes=yes):
         return complain("nothing was done", FAILED)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +37,8 @@ def find_config_model(target: str) -> type[BaseModel]:
     module_name, _, name = target.partition(":")
     if not name:
         raise InvalidArgumentError(_SPELLING)
-    module = imported(module_name, _SPELLING)
+    with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the output is read by programs
+        module = imported(module_name, _SPELLING)
     found = looked_up(module, name)
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise InvalidArgumentError(f"{module.__name__} has no model {quoted(name)}: {_SPELLING}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -52,7 +54,8 @@ def run_sample(
         raise InvalidArgumentError("--all and --limit exclude each other: give one of them")
     with naming("--namespace"):
         check_namespace(namespace)
-    found = find_models(models)
+    with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the report is read by programs
+        found = find_models(models)
     access = store_access(store, token_file, max_payload)
 
     async def run() -> int:
@@ -68,7 +71,8 @@ def run_sample(
 
             async with access.opened() as client:
                 most = None if read_all else limit or 1000
-                reports = await sample_sessions(client, found, limit=most, namespace=namespace, report=show)
+                with contextlib.redirect_stdout(sys.stderr):
+                    reports = await sample_sessions(client, found, limit=most, namespace=namespace, report=show)
         if as_json:
             print_json([report.as_json() for report in reports])
         else:

@@ -43,6 +43,12 @@ def test_a_configuration_that_fits_is_status_0(config: Shell, store: str) -> Non
     assert (ran.status, ran.out) == (0, f"{MODEL}: it fits\n")
 
 
+def test_a_model_that_prints_does_not_spoil_the_json(config: Shell, store: str) -> None:
+    config.write("app_config", "    print('hello')" + CONFIG)
+    ran = config.run("config", "check", MODEL, "--json")
+    assert (ran.json["fits"], "hello" in ran.err) == (True, True)
+
+
 def test_what_does_not_fit_is_listed_without_its_value(config: Shell, store: str) -> None:
     do(store, lambda client: client.kv_set({"app:workers": SECRET, "app:wrokers": 1}))
     ran = config.run("config", "check", MODEL, "--namespace", "app", "--json")

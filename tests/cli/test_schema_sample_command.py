@@ -83,6 +83,12 @@ def test_a_sample_says_how_it_was_drawn(shell: Shell, store: str) -> None:
     assert "3 read (all)" in shell.run("schema", "sample", "app_models", "--store", store, "--all").out
 
 
+def test_models_that_print_do_not_spoil_the_json(shell: Shell, store: str) -> None:
+    shell.write("app_models", "    print('hello')" + FITTING)
+    ran = shell.run("schema", "sample", "app_models", "--store", store, "--json")
+    assert (ran.status, ran.json[0]["schema"], "hello" in ran.err) == (0, "User", True)
+
+
 def test_an_empty_store_breaks_nothing(shell: Shell, store: str) -> None:
     shell.write("app_models", FITTING)
     ran = shell.run("schema", "sample", "app_models", "--store", store)
