@@ -8,8 +8,8 @@ from typing import Final
 
 from ndb_models.doctor.facts import ConfigurationFacts
 from ndb_models.doctor.findings import Finding, Rule, fine, note, problem, shown_bytes, warning
+from ndb_models.web.audit_surroundings import FEWEST_BITS
 
-_FEWEST_BITS: Final = 128
 _LARGE_PAYLOAD: Final = 64 * 1024 * 1024
 _SMALL_PAYLOAD: Final = 1024
 
@@ -56,7 +56,7 @@ def insecure(facts: ConfigurationFacts) -> Iterator[Finding]:
 
 def tokens(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge the strength of the tokens."""
-    weak = [bits for bits in facts.token_bits if bits < _FEWEST_BITS]
+    weak = [bits for bits in facts.token_bits if bits < FEWEST_BITS]
     if weak:
         what = f"{len(weak)} of {len(facts.token_bits)} tokens can hold no more than {max(weak)} bits of randomness"
         yield problem("tokens", what, "make them anew: `ndb-models tokens new`")

@@ -30,7 +30,7 @@ class ServerFacts:
         shown: its URI, without credentials.
         host: the host that the URI names.
         is_secure: True for `wss://`.
-        has_token: True if a token is given.
+        token_bits: the most bits of randomness that the given token can hold; None if no token is given.
         unreachable: why it cannot be used; None if it can.
         version: the version that it tells; "" if it tells none.
         persists: True if it has a persist path.
@@ -43,7 +43,7 @@ class ServerFacts:
     shown: str
     host: str
     is_secure: bool
-    has_token: bool = False
+    token_bits: int | None = None
     unreachable: str | None = None
     version: str = ""
     persists: bool | None = None

@@ -15,6 +15,7 @@ from ndb_models.client.uri import WebSocketUri
 from ndb_models.doctor.certificates import certificate_of
 from ndb_models.doctor.facts import ServerFacts
 from ndb_models.errors import ConnectError, NdbError
+from ndb_models.web.audited import most_bits
 
 _PATIENCE: Final = 5.0
 _TRIES: Final = 5
@@ -30,7 +31,7 @@ async def server_facts(uri: WebSocketUri, token: str | None) -> ServerFacts:
         shown=uri.shown,
         host=uri.host,
         is_secure=uri.secure,
-        has_token=token is not None,
+        token_bits=None if token is None else most_bits(token),
         unreachable=unreachable,
         version=version,
         persists=persists,

@@ -10,6 +10,7 @@ from ndb_models.doctor import common_rules
 from ndb_models.doctor.facts import ServerFacts
 from ndb_models.doctor.findings import Finding, Rule, fine, note, problem, warning
 from ndb_models.protocol.servers import OWN_SERVER, SUPPORTED
+from ndb_models.web.audit_surroundings import FEWEST_BITS
 from ndb_models.web.hosts import is_loopback
 
 _SLOW: Final = 0.05
@@ -42,6 +43,9 @@ def tls(facts: ServerFacts) -> Iterator[Finding]:
 
 def token(facts: ServerFacts) -> Iterator[Finding]:
     """Judge if the server asks for a token."""
+    if facts.token_bits is not None and facts.token_bits < FEWEST_BITS:
+        what = f"the token can hold no more than {facts.token_bits} bits of randomness"
+        yield problem("token", what, "make another: `ndb-models tokens new`")
     if facts.open_without_token is None:
         return
     if not facts.open_without_token:

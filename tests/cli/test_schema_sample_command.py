@@ -14,7 +14,7 @@ from tests.cli.shell import store as store
 from tests.nemesisdb import NemesisDbEngine
 
 
-class Stored(SessionModel, schema="User"):
+class Stored(SessionModel, schema="SampledByShell"):
     name: str
     age: int = 0
 
@@ -22,11 +22,11 @@ class Stored(SessionModel, schema="User"):
 FITTING = """
     from ndb_models import SessionModel
 
-    class User(SessionModel, version=2):
+    class SampledByShell(SessionModel, version=2):
         username: str
         age: int = 0
 
-    @User.upgrade(1)
+    @SampledByShell.upgrade(1)
     def renamed(keys):
         return {"username": keys["name"], "age": keys["age"]}
 """
@@ -34,7 +34,7 @@ BREAKING = """
     from ndb_models import SessionModel
     from pydantic import Field
 
-    class User(SessionModel):
+    class SampledByShell(SessionModel):
         name: str
         age: int = Field(default=18, ge=18)
 """
@@ -52,7 +52,7 @@ def test_sessions_that_the_code_reads_are_status_0(shell: Shell, store: str) -> 
     ran = shell.run("schema", "sample", "app_models", "--store", store)
     assert ran.status == 0
     assert ran.out.splitlines() == [
-        "User: nothing breaks",
+        "SampledByShell: nothing breaks",
         "  3 live sessions: 3 of version 1; the code has version 2",
         "  3 read (all), 3 of them after an upgrade",
     ]
@@ -61,15 +61,15 @@ def test_sessions_that_the_code_reads_are_status_0(shell: Shell, store: str) -> 
 def test_what_would_break_is_status_1_with_its_field_and_reason(shell: Shell, store: str) -> None:
     do(store, fill)
     shell.write("app_models", BREAKING)
-    ran = shell.run("schema", "sample", "app_models:User", "--store", store, "--json")
+    ran = shell.run("schema", "sample", "app_models:SampledByShell", "--store", store, "--json")
     assert ran.status == 1
     (report,) = ran.json
     assert (report["live"], report["read"], report["invalid"], report["broken"]) == (3, 3, 2, 2)
     assert report["problems"] == [
         {"version": 1, "field": "age", "reason": "Input should be greater than or equal to 18", "sessions": 2}
     ]
-    shown = shell.run("schema", "sample", "app_models:User", "--store", store)
-    assert "User: 2 sessions break" in shown.out
+    shown = shell.run("schema", "sample", "app_models:SampledByShell", "--store", store)
+    assert "SampledByShell: 2 sessions break" in shown.out
     assert "secretive" not in shown.out + shown.err + ran.out
 
 
@@ -86,13 +86,13 @@ def test_a_sample_says_how_it_was_drawn(shell: Shell, store: str) -> None:
 def test_models_that_print_do_not_spoil_the_json(shell: Shell, store: str) -> None:
     shell.write("app_models", "    print('hello')" + FITTING)
     ran = shell.run("schema", "sample", "app_models", "--store", store, "--json")
-    assert (ran.status, ran.json[0]["schema"], "hello" in ran.err) == (0, "User", True)
+    assert (ran.status, ran.json[0]["schema"], "hello" in ran.err) == (0, "SampledByShell", True)
 
 
 def test_an_empty_store_breaks_nothing(shell: Shell, store: str) -> None:
     shell.write("app_models", FITTING)
     ran = shell.run("schema", "sample", "app_models", "--store", store)
-    assert (ran.status, ran.out.splitlines()[0]) == (0, "User: there are no sessions")
+    assert (ran.status, ran.out.splitlines()[0]) == (0, "SampledByShell: there are no sessions")
 
 
 @pytest.mark.parametrize(

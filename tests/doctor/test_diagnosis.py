@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +23,7 @@ from ndb_models.doctor import Diagnosis, Severity, diagnose_configuration, diagn
 from ndb_models.doctor.certificates import certificate_in_files
 from ndb_models.server import ServerOptions
 from ndb_models.server.tokens import Role, Tokens
+from ndb_models.stores.redis.options import parse_redis_uri
 from ndb_models.testing import RunningServer
 from tests.redis_uris import redis_uri
 
@@ -223,3 +225,21 @@ async def test_a_certificate_that_no_one_trusts_is_a_problem(tmp_path: Path) -> 
         diagnosis = await diagnose_uri(server.uri)
     assert found(diagnosis, "certificate") == ["problem"]
     assert found(diagnosis, "reachable") == ["problem"]
+
+
+async def test_a_redis_that_tells_little_is_looked_at_as_far_as_it_goes() -> None:
+    uri = redis_uri("valkey")
+    parsed = parse_redis_uri(uri)
+    host, port = parsed.addresses[0]
+    admin = redis.Redis(host=host, port=port, username=parsed.user, password=parsed.password, decode_responses=True)
+    admin.acl_setuser("doctor", enabled=True, passwords=["+doctor"], keys=["*"], commands=["+@all", "-info", "-config"])
+    try:
+        limited = await diagnose_uri(f"redis://doctor:doctor@{host}:{port}/")
+        wrong = await diagnose_uri(f"redis://doctor:wrong-password@{host}:{port}/")
+    finally:
+        admin.acl_deluser("doctor")
+        admin.close()
+    assert found(limited, "reachable") == ["ok"]
+    assert found(limited, "losses") == ["note"]
+    assert found(wrong, "reachable") == ["problem"]
+    assert "wrong-password" not in json.dumps(wrong.as_json())

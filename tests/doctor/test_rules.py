@@ -22,7 +22,7 @@ GIB = 1024**3
 DAY = 86400
 
 SERVER = ServerFacts(
-    shown="wss://a.example.org/", host="a.example.org", is_secure=True, has_token=True, version="ndb_models/9.9.9",
+    shown="wss://a.example.org/", host="a.example.org", is_secure=True, token_bits=200, version="ndb_models/9.9.9",
     persists=True, skew=0.0, latency=0.001, open_without_token=False,
 )  # fmt: skip
 FILE = SqliteFacts(
@@ -71,6 +71,7 @@ def test_what_is_well_has_no_warning(rules: Any, facts: object) -> None:
         ({"is_secure": False}, "tls", "problem"),
         ({"open_without_token": True}, "token", "problem"),
         ({"open_without_token": True, "host": "127.0.0.1"}, "token", "note"),
+        ({"token_bits": 60}, "token", "problem"),
         ({"version": ""}, "version", "warning"),
         ({"version": "0.7.2"}, "version", "warning"),
         ({"version": "0.6.1"}, "version", "problem"),

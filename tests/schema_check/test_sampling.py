@@ -13,20 +13,23 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
-from ndb_models import Expiry, InvalidArgumentError, NdbClient, Repository, SchemaError, SessionModel
+from ndb_models import Expiry, InvalidArgumentError, NdbClient, Repository, ResponseError, SchemaError, SessionModel
+from ndb_models.client.sessions import SessionList
 from ndb_models.schema_check.drawing import Drawing, shares
 from ndb_models.schema_check.sampling import SampleProgress, sample_sessions
-from ndb_models.server import NdbServer
+from ndb_models.server import NdbServer, ServerOptions
+from ndb_models.server.tokens import Role, Tokens
 from ndb_models.testing import RunningServer
+from ndb_models.types import SessionToken
 from tests.redis_uris import redis_uri
 
 
-class Old(SessionModel, schema="User"):
+class Old(SessionModel, schema="Sampled"):
     name: str
     age: int = 0
 
 
-class Renamed(SessionModel, schema="User", version=2):
+class Renamed(SessionModel, schema="Sampled", version=2):
     username: str
     age: int = 0
 
@@ -36,7 +39,7 @@ def _renamed(keys: dict[str, Any]) -> dict[str, Any]:
     return {"username": keys["name"], "age": keys["age"]}
 
 
-class Stricter(SessionModel, schema="User"):
+class Stricter(SessionModel, schema="Sampled"):
     name: str
     age: int = 0
 
@@ -48,7 +51,7 @@ class Stricter(SessionModel, schema="User"):
         return age
 
 
-class Raising(SessionModel, schema="User"):
+class Raising(SessionModel, schema="Sampled"):
     name: str
     age: int = 0
 
@@ -134,13 +137,15 @@ async def test_sessions_of_newer_code_are_broken_and_those_of_another_schema_are
 
 
 async def test_a_shorter_expiry_is_told_and_a_longer_one_is_not(client: NdbClient) -> None:
-    class Hour(SessionModel, schema="Timed", expiry=Expiry(idle=timedelta(hours=1))):
+    class Hour(SessionModel, schema="SampledTimed", expiry=Expiry(idle=timedelta(hours=1))):
         name: str = ""
 
-    class Day(SessionModel, schema="Timed", expiry=Expiry(idle=timedelta(days=1))):
+    class Day(SessionModel, schema="SampledTimed", expiry=Expiry(idle=timedelta(days=1))):
         name: str = ""
 
-    class Ending(SessionModel, schema="Timed", expiry=Expiry(idle=timedelta(days=1), absolute=timedelta(days=7))):
+    class Ending(
+        SessionModel, schema="SampledTimed", expiry=Expiry(idle=timedelta(days=1), absolute=timedelta(days=7))
+    ):
         name: str = ""
 
     await Repository(client, Day).create(Day())
@@ -224,3 +229,60 @@ def test_every_session_has_the_same_chance() -> None:
 )
 def test_shares_fill_the_limit(available: dict[int, int], limit: int, expected: dict[int, int]) -> None:
     assert dict(shares(available, limit)) == expected
+
+
+class EndingClient(NdbClient):
+    """Ends every session right after it was listed, as another process may."""
+
+    async def sh_list(self, key: str, after: SessionToken | None = None, count: int = 256) -> SessionList:
+        page = await super().sh_list(key, after, count)
+        for tkn in page.values:
+            await self.sh_end(tkn)
+        return page
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+async def test_a_session_that_ends_before_it_is_read_is_gone_and_no_error(limit: int | None) -> None:
+    async with EndingClient("memory://") as client:
+        await Repository(client, Old).create(Old(name="n"))
+        (report,) = await sample_sessions(client, [Old], limit=limit)
+    assert (report.live, report.gone, report.looked_at, report.broken) == (1, 1, 0, 0)
+
+
+async def test_an_unfinished_creation_is_counted_by_itself(client: NdbClient) -> None:
+    tkn = (await client.sh_create_session()).tkn
+    await client.sh_set({"__ndb__": {"schema": "Sampled", "version": 1}}, tkn)
+    (report,) = await sample_sessions(client, [Old])
+    assert (report.live, report.incomplete) == (0, 1)
+
+
+async def test_a_version_that_is_no_longer_upgraded_is_broken(client: NdbClient) -> None:
+    class Forgetting(SessionModel, schema="Sampled", version=2, oldest=2):
+        name: str = ""
+
+    await Repository(client, Old).create(Old(name="n"))
+    (report,) = await sample_sessions(client, [Forgetting])
+    assert (report.broken, report.as_json()["older"]) == (1, 1)
+
+
+async def test_a_list_is_for_admins() -> None:
+    tokens = Tokens([(Role.DATA, "data-token-of-the-tests-0123456789")])
+    with RunningServer(options=ServerOptions(port=0, tokens=tokens, stop_timeout=0.1, close_timeout=0.1)) as server:
+        async with server.connect(token="data-token-of-the-tests-0123456789") as client:
+            with pytest.raises(ResponseError) as raised:
+                await sample_sessions(client, [Old])
+    assert raised.value.status == 14
+
+
+async def test_an_open_model_with_many_problems_has_a_bounded_report(client: NdbClient) -> None:
+    class Opened(SessionModel, schema="SampledOpen", extra="allow"):
+        name: str = ""
+
+    class Closed(SessionModel, schema="SampledOpen", extra="allow"):
+        __pydantic_extra__: dict[str, int]
+        name: str = ""
+
+    await Repository(client, Opened).create(Opened(name="n", **{f"extra{number}": "text" for number in range(300)}))
+    (report,) = await sample_sessions(client, [Closed])
+    assert report.broken == 1
+    assert len(report.problems) == 201
