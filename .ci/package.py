@@ -69,6 +69,7 @@ def require_whole_package(wheel: Path) -> None:
     """Compare the files of the package in the wheel with those of the repository, to the byte."""
     package = ROOT / "ndb_models"
     paths = [path for path in package.rglob("*") if path.suffix == ".py" or path.name == "py.typed"]
+    paths += (package / "dashboard" / "static").iterdir()
     paths.append(ROOT / PLUGIN)
     ours = {str(path.relative_to(ROOT)): path.read_bytes() for path in paths}
     with zipfile.ZipFile(wheel) as archive:

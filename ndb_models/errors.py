@@ -47,7 +47,7 @@
     |   Between the layers. Each is answered below the public methods, and stands in the module that raises it:
     |-- UnknownSessionError                        a store has no session of this token (stores.contract)
     |-- LimitError, TooLargeError                  a change exceeds a limit of a store, a read one of its caller
-    |-- RefusedError                               the parser or a handler refuses a request (engine.requests)
+    |-- RefusedError, CallRefusedError             a request or a call is refused (engine.requests, dashboard.refusals)
     |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
     |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
     |-- RequestLostError, ServerRefusedError       a Redis gives no reply, or cannot be used (stores.redis)

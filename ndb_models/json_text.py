@@ -88,10 +88,13 @@ class ObjectText(msgspec.Struct, Mapping[str, bytes], metaclass=_StructMapping, 
         found = {name: members[name] for name in names if name in members}
         return ObjectText(_encode(found), tuple(found))
 
-    def updated(self, members: Mapping[str, bytes]) -> ObjectText:
-        """Return the object with these members: in place of those with the same names, the others at the end."""
+    def updated(self, members: Mapping[str, bytes], texts: dict[str, msgspec.Raw] | None = None) -> ObjectText:
+        """Return the object with these members: in place of those with the same names, the others at the end.
+
+        `texts` are the members of this object, if it was split already. They are used up.
+        """
         old = self.known_names or self.names
-        texts = _split(self.text)
+        texts = _split(self.text) if texts is None else texts
         if type(members) is ObjectText:
             texts.update(_split(members.text))
         else:

@@ -22,6 +22,8 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.opening import open_store
+from tests.chromium import browser as browser
+from tests.chromium import chromium as chromium
 from tests.nemesisdb import NemesisDbEngine
 from tests.redis_uris import IS_COMPLETE, KINDS, redis_uri, started_by
 

@@ -33,7 +33,8 @@ ARROWS: Final = {
     "conformance": "protocol client",
     "doctor": "protocol stores client server web",
     "bench": "client schema repository",
-    "server": "protocol stores engine",
+    "dashboard": "protocol schema client index repository",
+    "server": "protocol stores engine dashboard",
     "testing": "protocol schema client engine stores server",
     "web": "schema client repository config",
     "cli": "bench client sessions repository index config conformance doctor schema schema_check moving server web"
@@ -44,6 +45,12 @@ ARROWS: Final = {
 ALONE: Final = {
     ("client", "engine"): {"client.elsewhere", "client.embedded", "client.in_process"},
     ("client", "stores"): {"client.elsewhere", "client.embedded", "client.in_process"},
+    ("dashboard", "client"): {"dashboard.application", "dashboard.client_source"},
+    ("dashboard", "index"): {"dashboard.searching"},
+    ("dashboard", "repository"): {"dashboard.application"},
+    # Without the application, which has a client: the server has its engine.
+    ("server", "dashboard"): {"server.engine_source", "server.status_page"},
+    ("dashboard", "dashboard.application"): {"dashboard"},
     ("stores.sqlite", "stores.memory"): set[str](),
     ("stores.redis", "stores.memory"): set[str](),
     ("stores.redis", "stores.sqlite"): set[str](),
@@ -59,7 +66,7 @@ MAX_MODULE_LINES: Final = 350
 MAX_BODY_LINES: Final = 50
 
 CONTRACTS: Final = frozenset(
-    {"AwaitedVerbs", "Forkable", "Source", "Store", "Target", "Topology", "Transport", "Verbs"}
+    {"AwaitedVerbs", "Forkable", "SessionSource", "Source", "Store", "Target", "Topology", "Transport", "Verbs"}
 )
 
 FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -114,6 +114,11 @@ class Engine(Uncopyable):
         self._verbs = store.verbs
         self._most = self._context.limits.answer
 
+    @property
+    def store(self) -> Store:
+        """The store, for those who look at sessions without a request."""
+        return self._store
+
     async def handle(self, frame: bytes, *, admin: bool = True) -> bytes:
         """Return the answer to the text frame of one request. Every frame has an answer.
 

@@ -16,7 +16,6 @@ empty set behind.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -25,7 +24,7 @@ import msgspec
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import NdbError, ProtocolError, ResponseError
-from ndb_models.index.entries import VACANT, IndexEntry, entries_in
+from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
 from ndb_models.json_text import UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, unreadable
@@ -185,7 +184,7 @@ class Catalogue:
             withdrawn: replaces the first entry, in the background, if the making is cut short.
             at: the token under the name, if it is known.
         """
-        keys = _numbered(name)
+        keys = numbered(name)
         while True:
             key = next(keys)
             tkn, at = at or (await self.tokens((key,))).get(key), None
@@ -248,12 +247,6 @@ class Catalogue:
         for key, new in sets.items():
             if named[key] != new.tkn:
                 await self._client.end_surely(new.tkn)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    """Yield the keys of a name's sets, the first set's first."""
-    yield name
-    yield from (f"{name}:{number}" for number in itertools.count(1))
 
 
 def name_of(key: str) -> str:

@@ -13,47 +13,14 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from ndb_models.index.session_state import GONE, UNFINISHED, SeenSession
-from ndb_models.json_text import ObjectText
-from ndb_models.protocol.commands import is_token
+from ndb_models.index.stored_entries import VACANT as VACANT
+from ndb_models.index.stored_entries import IndexEntry as IndexEntry
+from ndb_models.index.stored_entries import entries_in as entries_in
 from ndb_models.schema.lookup import LookupValue
-from ndb_models.types import JsonValue, SessionToken, redact
-
-VACANT: Final = 0
-"""The token of an entry that stands for no session. No server gives it out."""
+from ndb_models.types import SessionToken
 
 PENDING_SECONDS: Final = 120.0
 """Seconds after which the write that an entry was made for is done, or never will be."""
-
-
-class IndexEntry(NamedTuple):
-    """An index entry: its key, the session that it stands for, and the time it was made, in ms since 1970."""
-
-    key: str
-    tkn: SessionToken
-    made_at: int
-
-    @property
-    def as_keys(self) -> ObjectText:
-        """The entry as it is stored."""
-        return ObjectText(b'{"%b":[%d,%d]}' % (self.key.encode(), self.tkn, self.made_at), (self.key,))
-
-    def vacated(self) -> IndexEntry:
-        """Return the entry without its session."""
-        return self._replace(tkn=VACANT)
-
-    def __repr__(self) -> str:
-        return f"IndexEntry({redact(self.tkn)})"
-
-
-def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
-    """Return the entries that the keys of a set are, in the numeric order of their keys. Other keys are skipped."""
-    entries: list[IndexEntry] = []
-    for key, value in keys.items():
-        if isinstance(value, list) and len(value) == 2 and key.isdecimal() and key.isascii():
-            tkn, made_at = value
-            if isinstance(tkn, int) and isinstance(made_at, int) and is_token(tkn):
-                entries.append(IndexEntry(key, tkn, made_at))
-    return sorted(entries, key=lambda entry: int(entry.key))
 
 
 def is_pending(entry: IndexEntry, now: int) -> bool:

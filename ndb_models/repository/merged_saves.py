@@ -275,7 +275,7 @@ class MergedSaves(Generic[M]):
         set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values))
         return ObjectText(changes.after)
 
-    async def _write(
+    def _write(
         self,
         stored: Stored,
         changes: Changes,
@@ -283,13 +283,27 @@ class MergedSaves(Generic[M]):
         told: ToldChange[M] | None,
         *,
         at_once: bool = False,
-    ) -> None:
-        """Write changes if the keys are as expected; `at_once` refuses to write them in several frames.
+    ) -> Awaitable[None]:
+        """Return a write of the changes, made if the keys are as expected; `at_once` refuses to use several frames.
 
         Raises:
             PayloadTooLargeError: one frame cannot hold them `at_once`.
             ContestedError: they are not, or other code wrote the session in another version.
         """
+        if stored.by_another or self._verifies_version or told is not None or self._index is not None:
+            return self._write_and_note(stored, changes, expected, told, at_once=at_once)
+        return self._access.change_if(stored.tkn, changes.changed, changes.removed, expected, at_once=at_once)
+
+    async def _write_and_note(
+        self,
+        stored: Stored,
+        changes: Changes,
+        expected: Expected,
+        told: ToldChange[M] | None,
+        *,
+        at_once: bool,
+    ) -> None:
+        """Write changes as `_write`, where others wrote before, hooks are told, or values are looked up."""
         changed = changes.changed
         if stored.by_another or self._verifies_version:
             read = await self._access.read(stored.tkn, (), UPKEEP)

@@ -136,6 +136,14 @@ def _unfit(name: str, excluded: bool, types: list[Any]) -> str | None:
     return _UNKNOWN if any(part is Any for part in types) else None
 
 
+def types_within(annotation: Any) -> Iterator[Any]:
+    """Yield all parts of an annotation, and of the fields of classes in it, at every depth."""
+    seen: list[Any] = []
+    types = list(_types_in(annotation, seen))
+    yield from types
+    yield from _inside(types, seen)
+
+
 def _types_in(annotation: Any, seen: list[Any]) -> Iterator[Any]:
     """Yield all parts of an annotation, with the metadata of parts. `seen` stops at aliases of themselves."""
     if any(annotation is each for each in seen):

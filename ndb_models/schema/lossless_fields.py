@@ -98,8 +98,8 @@ class LosslessFields(dict[str, LosslessField]):
         parts = _parts_of(model)
         assert parts is not None
         self._parts = parts
-        self.immutable = tuple(name for name in parts.fields if _is_immutable(self._declared(name)))
-        self.mutable = tuple(name for name in parts.fields if name not in self.immutable)
+        self.immutable: tuple[str, ...] = tuple(name for name in parts.fields if _is_immutable(self._declared(name)))
+        self.mutable: tuple[str, ...] = tuple(name for name in parts.fields if name not in self.immutable)
 
     def _declared(self, name: str) -> Declared:
         declared = self._parts.declared(name)

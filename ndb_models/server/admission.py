@@ -1,9 +1,10 @@
 """Admission: every HTTP request to the port comes here before it may become a WebSocket.
 
-`/healthz` and `/readyz` answer everyone. `/metrics` needs an admin's token if tokens are in use. Any other request is a
-handshake, and these checks run in order: 503 while the server is not ready, 429 for too many handshakes from the
-address, 403 for an `Origin` that is not allowed, 401 without a known token, 503 if the server is full or short of
-descriptors, 429 if the address has too many clients.
+`/healthz` and `/readyz` answer everyone. `/metrics` needs an admin's token if tokens are in use. `/dashboard/` is the
+status page, if the server has one; it decides by itself who may see it. Any other request is a handshake, and these
+checks run in order: 503 while the server is not ready, 429 for too many handshakes from the address, 403 for an
+`Origin` that is not allowed, 401 without a known token, 503 if the server is full or short of descriptors, 429 if the
+address has too many clients.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from email.utils import formatdate
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -40,6 +41,18 @@ GENERATION_HEADER: Final = "NDB-Generation"
 _REALM: Final = 'Bearer realm="ndb_models"'
 
 
+PAGE: Final = "/dashboard"
+"""The path of the status page, if the server has one."""
+
+
+class Page(Protocol):
+    """Serves the status page."""
+
+    async def respond(self, request: Request, address: str, *, ready: bool) -> Response:
+        """Answer a request whose path is the page's, or below it."""
+        ...
+
+
 class Readiness(Enum):
     """The stages in the life of a server."""
 
@@ -61,6 +74,7 @@ class Admission:
     ) -> None:
         self.readiness = Readiness.LOADING
         self.tokens: Tokens | None = context.options.tokens
+        self.page: Page | None = None
         self._options = context.options
         self._engine = context.engine
         self._traffic = context.traffic
@@ -77,6 +91,10 @@ class Admission:
         # websockets before 17 has no `method`: it only lets GET come this far.
         method: str = getattr(request, "method", "GET")
         path = request.path.partition("?")[0]
+        if self.page is not None and (path == PAGE or path.startswith(f"{PAGE}/")):
+            self._registry.become_probe(connection)
+            is_ready = self.readiness is Readiness.READY
+            return await self.page.respond(request, connection.address, ready=is_ready)
         if path not in _ENDPOINTS:
             return self._handshake(connection, request)
         self._registry.become_probe(connection)

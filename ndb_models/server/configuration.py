@@ -72,13 +72,15 @@ def configure(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
 
 
 def require_startable(settings: Settings) -> None:
-    """Refuse an unsafe address and an unusable certificate before a server starts.
+    """Refuse an unsafe address, an unsafe status page and an unusable certificate before a server starts.
 
     Raises:
-        InvalidArgumentError: the address or the certificate is refused; names its source.
+        InvalidArgumentError: the address, the page or the certificate is refused; names its source.
     """
     with naming(settings.sources["host"]):
         settings.require_safe_address()
+    with naming(settings.sources["dashboard"]):
+        settings.require_safe_page()
     if settings.certificate is not None:
         with naming(settings.sources["tls_cert"]):
             server_context(*settings.certificate)
@@ -199,6 +201,8 @@ def _require_consistent(values: Mapping[str, Any], sources: Mapping[str, str]) -
     for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if values[one] is not None and values[other] is None:
             raise InvalidArgumentError(f"{sources[one]}: it needs --{other.replace('_', '-')} too: give both or none")
+    if values["dashboard_write"] and not values["dashboard"]:
+        raise InvalidArgumentError(f"{sources['dashboard_write']}: it is for the status page: give --dashboard too")
     if values["store"] != IN_MEMORY:
         for limit in ("max_sessions", "max_keys", "max_bytes"):
             if values[limit] is not None:

@@ -8,11 +8,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from websockets.http11 import Request
+
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.setting_fields import file, number, seconds, settings_of, switch, text
 from ndb_models.server.tokens import Tokens
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
+# Older releases of websockets have no field of this name, and take GET alone.
+_METHOD: Final = "method"
 _NO_ORIGIN: Final = "an origin is like https://app.example.org, in small letters, without a path"
 
 
@@ -72,6 +76,8 @@ class ServerOptions:
     close_timeout: float = seconds(10.0, "time in which a client has to end a closed connection")
     idle_timeout: float | None = seconds(None, "close connections without a request for so long")
     stop_timeout: float = seconds(10.0, "time to answer what was accepted when stopping", least=0)
+    dashboard: bool = switch("serve the status page at /dashboard/, for admins")
+    dashboard_write: bool = switch("let the status page end sessions")
     reuse_port: bool = False
 
     def __post_init__(self) -> None:
@@ -87,6 +93,8 @@ class ServerOptions:
             raise InvalidArgumentError("a certificate needs its key, and a key its certificate: give both or none")
         if not all(map(_ORIGIN.fullmatch, self.allow_origins)):
             raise InvalidArgumentError(_NO_ORIGIN)
+        if self.dashboard_write and not self.dashboard:
+            raise InvalidArgumentError("dashboard_write is for the status page: set dashboard too")
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:
@@ -114,6 +122,21 @@ class ServerOptions:
                 f"{self.host or 'every address'} can be reached from other machines, and there is no protection by"
                 f" {' and '.join(missing)}: add it, listen on 127.0.0.1, or say that it is meant (--insecure)"
             )
+
+    def require_safe_page(self) -> None:
+        """Refuse a status page that no one could log in to, or that other machines can reach without tokens.
+
+        Raises:
+            InvalidArgumentError: the page is refused.
+        """
+        if not self.dashboard:
+            return
+        if _METHOD not in Request.__dataclass_fields__:
+            raise InvalidArgumentError("the status page needs websockets 17 or later: pip install -U websockets")
+        if self.tokens is None and not _is_loopback(self.host):
+            raise InvalidArgumentError("the status page needs an admin's token beyond this machine (--token-file)")
+        if self.tokens is not None and not self.tokens.admins:
+            raise InvalidArgumentError("the status page is for admins, and no token is one's: add a line admin:TOKEN")
 
 
 _OPTIONS: Final = settings_of(fields(ServerOptions))

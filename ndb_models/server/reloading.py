@@ -9,15 +9,15 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.server.options import ServerOptions
 from ndb_models.server.settings import Settings
 
-_FIXED: Final = frozenset({"host", "port", "reuse_port", "stop_timeout"})
+_FIXED: Final = frozenset({"host", "port", "reuse_port", "stop_timeout", "dashboard", "dashboard_write"})
 _RELOADED: Final = ({each.name for each in fields(ServerOptions)} - _FIXED) | {"max_nesting", "token_file"}
 
 
 def merged(started: Settings, read: Settings, *, guarded: bool) -> Settings:
     """Combine new settings with those at the start, for a worker that reloads or starts late.
 
-    Address, port, store, data sets, logging, the number of workers and the engine's limits stay as they were at the
-    start. So does `stop_timeout`, since the parent waits by it.
+    Address, port, store, data sets, logging, the number of workers, the engine's limits and the status page stay as
+    they were at the start. So does `stop_timeout`, since the parent waits by it.
 
     Args:
         started: the settings at the start of the server.

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ndb_models.engine import Engine
 from ndb_models.errors import InvalidArgumentError, NdbError
@@ -32,6 +32,9 @@ from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.opening import open_store
 from ndb_models.version import __version__
+
+if TYPE_CHECKING:
+    from ndb_models.server.status_page import SharedPage
 
 # By number: at a crash, the fault handler writes without Python's own streams.
 _STANDARD_ERROR: Final = 2
@@ -56,12 +59,14 @@ class _Process:
         read: reads its settings again.
         generation: called at a SIGHUP; returns the generation that the signal asks for.
         tell: notifies systemd; in a worker a no-op, since the parent notifies.
+        page: what all workers share of the status page, if there is one.
     """
 
     state: WorkerState
     read: Reading
     generation: Callable[[], int]
     tell: Callable[[str], None]
+    page: SharedPage | None = None
     server: NdbServer | None = None
     reload_waits: bool = False
 
@@ -147,11 +152,12 @@ def _run_alone(settings: Settings, read: Reading) -> int:
     def read_anew() -> Settings:
         return merged(settings, read(), guarded=generations.guarded)
 
-    return _serve(settings, _Process(state, read_anew, generations.ask, tell_systemd))
+    return _serve(settings, _Process(state, read_anew, generations.ask, tell_systemd, _shared_page(settings)))
 
 
 def _run_workers(settings: Settings, read: Reading) -> int:
     generations = Generations(settings.workers)
+    page = _shared_page(settings)
     with hold_port(settings.host, settings.port) as held:
         started = replace(settings, port=held.getsockname()[1])
 
@@ -162,13 +168,21 @@ def _run_workers(settings: Settings, read: Reading) -> int:
             generation = generations.asked
             mine = read_anew()
             state.note_served(generation)
-            return _serve(mine, _Process(state, read_anew, lambda: generations.asked, lambda _: None))
+            return _serve(mine, _Process(state, read_anew, lambda: generations.asked, lambda _: None, page))
 
         def work(state: WorkerState) -> int:
             return _reporting(lambda: serve(state))
 
         stop_within = settings.stop_timeout + _TO_CLOSE
         return Supervisor(generations, work, stop_within=stop_within, report=_tell_systemd_stage).run()
+
+
+def _shared_page(settings: Settings) -> SharedPage | None:
+    if not settings.dashboard:
+        return None
+    from ndb_models.server.status_page import SharedPage
+
+    return SharedPage(settings.workers)
 
 
 def _serve(settings: Settings, process: _Process) -> int:
@@ -248,15 +262,26 @@ async def _serve_store(settings: Settings, store: Store, process: _Process, stop
     engine = Engine(store, persist_path=settings.persist_path, max_nesting=settings.max_nesting, limits=settings.engine)
     pass_over_program()
     prepare = _loading(settings, engine, state.generations)
-    server = NdbServer(engine, settings, prepare=prepare, state=state)
+    server = NdbServer(engine, settings, prepare=prepare, state=state, page=process.page)
     process.begin(server, settings)
     if await _is_done_before(asyncio.create_task(server.start()), stopping):
         _say(f"ndb-models {__version__} is ready on {server.uri}")
+        _say_page(server, state)
         state.note_ready()
         process.tell(READY)
         await stopping.wait()
         process.tell(STOPPING)
     await server.stop()
+
+
+def _say_page(server: NdbServer, state: WorkerState) -> None:
+    """Write where the status page is, and the token of this run if the server has no tokens. Neither is logged."""
+    if server.page_uri is None or state is not state.generations.workers[0]:
+        return
+    how = "log in with an admin's token"
+    if server.page_token is not None:
+        how = f"the server has no tokens, so log in with the one of this run: {server.page_token}"
+    _say(f"status page at {server.page_uri} ({how})")
 
 
 async def _is_done_before(task: asyncio.Task[Any], stopping: asyncio.Event) -> bool:

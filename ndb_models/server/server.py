@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -28,6 +28,9 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.server.tls import replace_certificate, server_context
 from ndb_models.server.tokens import Tokens
 from ndb_models.uncopyable import Uncopyable
+
+if TYPE_CHECKING:
+    from ndb_models.server.status_page import ServedPage, SharedPage
 
 __all__ = ["NdbServer", "ServerOptions"]
 
@@ -67,6 +70,7 @@ class NdbServer(Uncopyable):
         prepare: awaited once the server listens and before it is ready. Until then, handshakes and `/readyz` get HTTP
             status 503.
         state: the state of this worker, if several share a port.
+        page: what all workers share of the status page, if several share a port.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class NdbServer(Uncopyable):
         *,
         prepare: Callable[[], Awaitable[object]] | None = None,
         state: WorkerState | None = None,
+        page: SharedPage | None = None,
     ) -> None:
         self._engine = engine
         self._options = options or ServerOptions()
@@ -88,6 +93,10 @@ class NdbServer(Uncopyable):
             self._options, self._context.traffic
         )
         self._admission = Admission(self._context, self._state, self._registry)
+        self._page: ServedPage | None = None
+        if self._options.dashboard:
+            self._page = self._served_page(page)
+            self._admission.page = self._page
         self._acceptor: Acceptor | None = None
         self._port: int | None = None
         self._tls: ssl.SSLContext | None = None
@@ -105,6 +114,7 @@ class NdbServer(Uncopyable):
         """
         options = self._options
         options.require_safe_address()
+        options.require_safe_page()
         if self._certificate is not None:
             self._tls = server_context(*self._certificate)
         with listening_on(options.host, options.port):
@@ -115,6 +125,8 @@ class NdbServer(Uncopyable):
             listening, self._connect, free_descriptors=self._registry.free_descriptors, traffic=self._context.traffic
         )
         self._background.append(asyncio.create_task(self._sweep()))
+        if self._page is not None:
+            self._background.append(asyncio.create_task(self._page.run()))
         most = resident_limit()
         if most is not None:  # pragma: no branch - not every system tells
             watch = MemoryWatch(
@@ -132,6 +144,23 @@ class NdbServer(Uncopyable):
             raise
         self._admission.readiness = Readiness.READY
         _logger.info("ready", extra={"fields": {"uri": self.uri, "generation": self._state.served}})
+
+    def _served_page(self, shared: SharedPage | None) -> ServedPage:
+        # Loads the files of the page.
+        from ndb_models.server.status_page import ServedPage, SharedPage
+
+        shared = shared or SharedPage(len(self._state.generations.workers))
+        return ServedPage(self._context, self._state, shared, lambda: self._admission.tokens)
+
+    @property
+    def page_uri(self) -> str | None:
+        """The address of the status page; None if there is none."""
+        return None if self._page is None else f"http{self.uri.removeprefix('ws')}dashboard/"
+
+    @property
+    def page_token(self) -> str | None:
+        """The token that logs in to the status page during this run. None if the server has tokens, or no page."""
+        return None if self._page is None or self._admission.tokens is not None else self._page.code
 
     @property
     def port(self) -> int:

@@ -58,6 +58,11 @@ class Tokens:
     def __repr__(self) -> str:
         return f"<Tokens: {len(self)}>"
 
+    @property
+    def admins(self) -> tuple[bytes, ...]:
+        """The digests of the tokens for admins."""
+        return tuple(digest for digest, role in self._roles.items() if role is Role.ADMIN)
+
     def holds(self, grant: Grant) -> bool:
         """Return True if a connected client's token still opens the server with the same role."""
         return grant.digest is not None and self._roles.get(grant.digest) is grant.role

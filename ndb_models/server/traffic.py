@@ -48,6 +48,11 @@ class Histogram:
         self._counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of durations in each range: above one bound, and up to the next. The last has no upper bound."""
+        return tuple(self._counts)
+
     def cumulative(self) -> list[int]:
         """Return the number of durations up to each bound; the last item is the number in all."""
         sums: list[int] = []

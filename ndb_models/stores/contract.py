@@ -25,7 +25,6 @@ transaction. For a store elsewhere, each verb returns an awaitable, and the func
 
 from __future__ import annotations
 
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
@@ -35,6 +34,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
+from ndb_models.stores.new_tokens import draw_token as draw_token
 from ndb_models.stores.records import SessionInfo as SessionInfo
 from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
@@ -280,7 +280,7 @@ class Store(AwaitedVerbs):
 
     @abstractmethod
     async def end_all(self) -> int:
-        """End all sessions; return how many there were. In a store elsewhere, others may create sessions meanwhile."""
+        """End all sessions; return how many there were. In a store elsewhere, others may create some meanwhile."""
 
     @abstractmethod
     async def totals(self) -> tuple[int, int]:
@@ -319,9 +319,14 @@ class Store(AwaitedVerbs):
         reading failed halfway.
         """
 
+    @property
+    def expired(self) -> int | None:
+        """How often this store object found a session expired since it was opened; None if it does not count."""
+        return None
+
     async def statistics(self) -> Statistics:
-        """Return the store's figures. A store that counts no more than `totals` need not override this."""
-        return Statistics(*await self.totals())
+        """Return the store's figures. A store that counts no more than these need not override this."""
+        return Statistics(*await self.totals(), self.expired)
 
     @abstractmethod
     async def sweep(self) -> None:
@@ -342,8 +347,3 @@ class Store(AwaitedVerbs):
 def _unshared(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return keys that the caller cannot change later."""
     return keys if type(keys) is ObjectText else dict(keys)
-
-
-def draw_token() -> SessionToken:
-    """Return an unpredictable token. No session has the token 0."""
-    return int.from_bytes(secrets.token_bytes(8)) or 1

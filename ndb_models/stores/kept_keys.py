@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Final, TypeAlias
 
+from msgspec import Raw
+
 from ndb_models.expectations import Expected, as_expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText, raw_members
 from ndb_models.stores.contract import Swaps
@@ -31,8 +33,8 @@ def kept(keys: Mapping[str, bytes]) -> Kept:
     return dict(keys)
 
 
-def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
-    """Return keys with these written over them."""
+def updated(keys: Kept, written: Mapping[str, bytes], texts: dict[str, Raw] | None = None) -> Kept:
+    """Return keys with these written over them. `texts` are the members of a kept text, if it was split already."""
     if type(written) is not ObjectText and not written:  # `isinstance` would ask the abstract base classes
         return keys
     if type(keys) is not ObjectText:
@@ -43,20 +45,21 @@ def updated(keys: Kept, written: Mapping[str, bytes]) -> Kept:
     if not names:
         return kept(written)
     if len(keys.text) <= _BYTES and len(names) <= _MEMBERS:
-        return keys.updated(written)
+        return keys.updated(written, texts)
     return {**keys.split(), **parted(written)}
 
 
 def changed(keys: Kept, written: Mapping[str, bytes], removed: Collection[str], expected: Expected) -> Kept | None:
     """Return keys with some written and others removed; None if one of them is not as expected."""
-    there = raw_members(keys.text) if type(keys) is ObjectText else keys
+    texts = raw_members(keys.text) if type(keys) is ObjectText else None
+    there: Mapping[str, bytes | Raw] = keys if texts is None else texts
     for name, value in expected.items():
         text = there.get(name)
         if not as_expected(None if text is None else bytes(text), value):
             return None
     if removed:
-        keys = without(keys, frozenset(removed).difference(written))
-    return updated(keys, written)
+        return updated(without(keys, frozenset(removed).difference(written)), written)
+    return updated(keys, written, texts)
 
 
 def swapped(keys: Kept, swaps: Swaps) -> Kept | None:

@@ -44,6 +44,10 @@ class MemoryStore(Uncopyable, Store):
         self.verbs: Verbs | None = self._table
         self._order = TokenOrder()
 
+    @property
+    def expired(self) -> int:
+        return self._table.expired
+
     async def read(self, work: Callable[[Verbs], T]) -> T:
         return work(self._table)
 
@@ -91,7 +95,7 @@ class MemoryStore(Uncopyable, Store):
 
     async def statistics(self) -> Statistics:
         sessions, keys = await self.totals()
-        return Statistics(sessions, keys, self._table.expired, self._table.size)
+        return Statistics(sessions, keys, self.expired, self._table.size)
 
     async def export(self, tokens: Sequence[SessionToken] | None = None) -> list[SessionRecord]:
         turns = Turns(guard=self._guard)

@@ -1,12 +1,11 @@
-"""One headless Chromium for all tests, and the shop in each way to run it."""
+"""The shop in each way to run it, and people at browsers."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -14,15 +13,9 @@ import pytest_asyncio
 from tests.shop.serving import Process, Shop, server_on_file, shop_on_file
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, BrowserType
+    from playwright.async_api import Browser, BrowserContext
 
     from tests.shop.browsing import Person
-
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS: Final = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 class Deployment:
@@ -84,25 +77,6 @@ async def deployment(request: pytest.FixtureRequest, deploy: Deploy) -> Deployme
 async def shop(deploy: Deploy) -> Shop:
     """The shop in one process, with its sessions in a file."""
     return (await deploy("one process")).shop
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium() -> AsyncGenerator[BrowserType]:
-    """What starts Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        yield playwright.chromium
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(chromium: BrowserType) -> AsyncGenerator[Browser]:
-    """The one browser of all tests."""
-    browser = await chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-    yield browser
-    await browser.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

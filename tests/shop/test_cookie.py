@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from tests.chromium import ARGUMENTS, CHROMIUM
 from tests.shop.browsing import add
-from tests.shop.conftest import ARGUMENTS, CHROMIUM, Arrive
+from tests.shop.conftest import Arrive
 from tests.shop.serving import TLS, Shop, shop_on_file, site
 
 if TYPE_CHECKING:

@@ -265,6 +265,21 @@ class TestSweeping:
             assert look(path, "SELECT count(*) FROM session_key") == [(0,)]
             assert look(path, "SELECT count(*) FROM session WHERE due <= 1060") == [(0,)]
 
+    async def test_sessions_that_are_found_expired_are_counted(self, path: Path, clock: VirtualClock) -> None:
+        async with SqliteStore(path, clock=clock) as store:
+            assert store.expired == 0
+            await store.create(1, ExpirySettings(10, delete_session=True))
+            await store.create(2, ExpirySettings(10), {"a": b"1"})
+            await store.create(3, ExpirySettings(90, delete_session=True))
+            clock.move(11)
+            await store.sweep()
+            assert (store.expired, (await store.statistics()).expired) == (2, 2)
+            await store.sweep()
+            assert store.expired == 2
+            clock.move(90)
+            assert await store.end(3) is False
+            assert store.expired == 3
+
     async def test_creations_free_what_has_expired_without_anyone_asking(self, path: Path, clock: VirtualClock) -> None:
         async with SqliteStore(path, clock=clock) as store:
             await fill(store, range(100), ENDING)

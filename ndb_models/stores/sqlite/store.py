@@ -32,7 +32,7 @@ from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.opening import open_for_reading, open_for_writing
 from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.sweeping import give_back
-from ndb_models.stores.sqlite.tables import Tables
+from ndb_models.stores.sqlite.tables import ExpiryCount, Tables
 from ndb_models.stores.sqlite.worker import Worker, WorkerOptions
 from ndb_models.turns import finished
 from ndb_models.types import Clock, SessionToken
@@ -66,8 +66,10 @@ class SqliteStore(Uncopyable, Store):
         identity = FileIdentity(file, shown)
         extensions = Extensions(shown, options.extension_delay)
 
+        expired = ExpiryCount()
+
         def open_to_write() -> Tables:
-            return Tables(_opened(identity, shown, open_for_writing, lock_timeout), clock, extensions)
+            return Tables(_opened(identity, shown, open_for_writing, lock_timeout), clock, extensions, expired)
 
         writing = WorkerOptions(shown, "BEGIN IMMEDIATE", lock_timeout, options.synchronous.upper(), writes=True)
         self._writer: Final = Worker(open_to_write, identity, extensions, writing)
@@ -75,17 +77,22 @@ class SqliteStore(Uncopyable, Store):
 
         def open_to_read() -> Tables:
             written.result()
-            return Tables(_opened(identity, shown, open_for_reading, lock_timeout), clock, extensions)
+            return Tables(_opened(identity, shown, open_for_reading, lock_timeout), clock, extensions, expired)
 
         self._reader, self._scanner, self._counter = (
             Worker(open_to_read, identity, extensions, WorkerOptions(shown, "BEGIN", lock_timeout)) for _ in range(3)
         )
         self._writer.closes_after = (self._reader, self._scanner, self._counter)
         self._workers: Final = (*self._writer.closes_after, self._writer)
+        self._expired = expired
         self._identity = identity
         self._extensions = extensions
         self._path = shown
         self._started = self._left = False
+
+    @property
+    def expired(self) -> int:
+        return self._expired.number
 
     @property
     def is_lost(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
@@ -32,12 +33,22 @@ from ndb_models.types import Clock, SessionToken
 _CREATIONS_PER_SWEEP: Final = 16
 
 
-class Tables(ReadTables):
-    """The tables of one connection. Arguments are those of `ReadTables`."""
+@dataclass(slots=True)
+class ExpiryCount:
+    """How often sessions were found expired. One is counted again if its transaction is undone and repeated."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock, extensions: Extensions) -> None:
+    number: int = 0
+
+
+class Tables(ReadTables):
+    """The tables of one connection. Arguments are those of `ReadTables`, and the count of sessions found expired."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, clock: Clock, extensions: Extensions, expired: ExpiryCount
+    ) -> None:
         super().__init__(connection, clock, extensions)
         self._created = 0
+        self._expired = expired
         # The sessions that this transaction has brought up to date.
         self._settled: set[SessionToken] = set()
         self._ahead = TimersAhead()
@@ -180,9 +191,11 @@ class Tables(ReadTables):
         self._settled.add(token)
         session = current_session(token, row, now, self._extension(token, row[DEADLINE], now))
         if session is None:
+            self._expired.number += 1
             self._delete(token)
             return None
         if session.emptied:
+            self._expired.number += 1
             Keys(self.connection, token).clear()
             session.emptied = False
         if by_set_add and session.deadline is not None:
