@@ -5,9 +5,9 @@ A module of a command makes its function one with `command`, and `tree` puts the
     @command(tree, "audit", help="Check ...", statuses=(...))
     def audit(app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="...")]) -> int | None: ...
 
-A function returns its exit status; None is 0. What it raises of this package's errors becomes one line on standard
-error, and status 2 for an `InvalidArgumentError`, 1 for any other. It imports what it needs when it runs: the tree is
-made for every command line.
+A function returns its exit status; None is 0. An error of this package becomes one line on standard error, with status
+2 for an `InvalidArgumentError` and 1 for any other. Slow imports stand inside the function: the tree is made for every
+command line.
 
 `store_access` has the flags that name a store, and opens it; `output` prints tables and JSON; `progress` is for long
 work; `masking` hides tokens and values; `asking` asks before something is lost.
@@ -31,7 +31,7 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 
 # Tells the formatter of the help to leave the lines of a paragraph as they are.
 _AS_IT_IS: Final = "\b\n"
-# A token or a public id that begins with a dash. No flag has capitals or digits, and hardly any of these has none.
+# A token or a public id that begins with a dash. Flags have no capitals and no digits; nearly all tokens have some.
 _LIKE_A_TOKEN: Final = re.compile(r"-(?=.*[A-Z0-9])(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
 
@@ -42,7 +42,7 @@ def _write_usage(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -
 
 
 class Command(TyperCommand):
-    """A command whose flags never take another flag for their value."""
+    """A command. A flag never takes another flag for its value."""
 
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         """Write the usage."""
@@ -65,7 +65,7 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse, and refuse a flag without its value, which the next flag would be taken for."""
+        """Parse, and refuse a flag without its value: the next flag would be taken for the value."""
         if not ctx.resilient_parsing:
             _require_values(self, ctx, args)
         try:
@@ -85,10 +85,10 @@ def _help(parameter: Any) -> str:
 
 
 class TokenCommand(Command):
-    """A command whose arguments are tokens and public ids, which may begin with a dash."""
+    """A command that takes tokens and public ids. They may begin with a dash."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; what looks like a token, and is no flag, is an argument."""
+        """Parse. An unknown flag that looks like a token is an argument."""
         flags = {name for each in self.get_params(ctx) for name in each.opts}
         tokens = [each for each in args if _LIKE_A_TOKEN.fullmatch(each) and each not in flags]
         others = [each for each in args if each not in tokens]
@@ -145,29 +145,31 @@ def _require_values(command: TyperCommand, ctx: Any, args: Sequence[str]) -> Non
 
 def group(
     name: str,
-    what: str,
+    description: str,
     *,
     summary: str | None = None,
     parent: typer.Typer | None = None,
     kind: type[Group] = Group,
     completion: bool = False,
+    examples: str = "",
 ) -> typer.Typer:
     """Return an empty group of commands.
 
     Args:
         name: its name on the command line.
-        what: one or two sentences on what its commands do.
-        summary: a few words on that, for the help of its parent.
+        description: one or two sentences on its commands.
+        summary: a few words on them, for the help of its parent.
         parent: the group that it stands in; None for the root of the tree.
         kind: the class of the group.
         completion: whether it has the flags that install completion for a shell; for the root.
+        examples: lines for the end of its help.
     """
     made = typer.Typer(
         name=name,
         cls=kind,
-        help=what,
+        help=description,
         short_help=summary,
-        epilog=_epilog((FAILURE, MISUSE), "", "done"),
+        epilog=_epilog((FAILURE, MISUSE), _AS_IT_IS + examples if examples else "", "done"),
         add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -181,7 +183,7 @@ def group(
 def command(
     commands: typer.Typer,
     name: str,
-    what: str,
+    description: str,
     *,
     summary: str | None = None,
     statuses: Sequence[str] = (FAILURE, MISUSE),
@@ -194,15 +196,20 @@ def command(
     Args:
         commands: the group.
         name: the name of the command.
-        what: sentences on what it does, for its own help.
-        summary: a few words on what it does, for the help of the group; without it, the first sentence of `what`.
+        description: a few sentences, for its own help.
+        summary: a few words, for the help of the group; by default the first sentence of the description.
         statuses: the lines of its exit statuses beside 0, 130 and 141.
         done: the meaning of status 0.
         notes: more text for the end of its help.
         kind: the class of the command.
     """
     return commands.command(
-        name, cls=kind, help=what, short_help=summary, epilog=_epilog(statuses, notes, done), context_settings=_HELP
+        name,
+        cls=kind,
+        help=description,
+        short_help=summary,
+        epilog=_epilog(statuses, notes, done),
+        context_settings=_HELP,
     )
 
 

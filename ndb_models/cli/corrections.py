@@ -1,4 +1,4 @@
-"""What is wrong with a command line, and its correction: the texts of the errors of both parsers.
+"""Mistakes in a command line, with their corrections: the texts of the errors of both parsers.
 
 An error never repeats the text after an unknown flag: it may be a secret, and errors end up in logs.
 """
@@ -55,7 +55,7 @@ def needless_value(flag: str) -> str:
 
 
 def not_a_choice(name: str, given: str, choices: Iterable[str]) -> str:
-    """Return the error for a value that is none of those that can be given."""
+    """Return the error for a value outside a fixed choice."""
     return f"{name}: {quoted(given, _SHOWN)} is not one of {', '.join(choices)}"
 
 

@@ -1,4 +1,4 @@
-"""`ndb-models info`: what a store or a server is, what it holds, and what it can do."""
+"""`ndb-models info`: the version, contents and abilities of a store or a server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_info(
     token_file: TokenFileOption = None,
     max_payload: MaxPayloadOption = None,
 ) -> int:
-    """Show what a store is; return the exit status."""
+    """Show the facts; return the exit status."""
     access = store_access(store, token_file, max_payload)
 
     async def run() -> None:

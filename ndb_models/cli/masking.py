@@ -1,4 +1,4 @@
-"""What a command shows of tokens and values: as little as people need, unless they ask for more."""
+"""Tokens and values as commands show them: as little as people need, unless they ask for more."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def shown_value(name: str, value: JsonValue, *, full: bool) -> JsonValue:
 
 
 def secrets_masked(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return fields with their values, those masked whose name says that they are secret. Personal ones stay."""
+    """Return fields with their values. Values with a secret name are masked; personal ones stay."""
     return {name: _shown(name, value, _SECRET) for name, value in fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""What commands print: tables where people look, JSON where programs read. Colours appear on a terminal alone.
+"""The output of commands: tables for people, JSON for programs. Colours appear on a terminal alone.
 
 A list with `--json` is JSON lines, one object a line, so that it can be printed as it is read. Everything else with
 `--json` is one JSON document.
@@ -23,7 +23,7 @@ JsonLinesOption: TypeAlias = Annotated[
 
 # Where no one looks, no text is cut to the width of a terminal.
 _UNBOUNDED: Final = 100_000
-# Rows whose widths decide those of the columns.
+# The columns are as wide as in this many first rows.
 _ROWS_MEASURED: Final = 200
 
 

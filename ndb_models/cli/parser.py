@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         return super().add_argument(*names, **options)
 
     def add_commands(self) -> Any:
-        """Add the commands of the program; return what takes their parsers."""
+        """Add the commands of the program; return the action that adds their parsers."""
         commands = super().add_subparsers(required=True, metavar="COMMAND")
         self._commands = commands.choices
         return commands

@@ -22,12 +22,12 @@ class Progress:
             progress.show(done, total)
 
     Args:
-        what: what is counted, as it stands behind a number: `sessions exported`.
+        counted: the words behind a number: `sessions exported`.
         clock: tells the time in seconds.
     """
 
-    def __init__(self, what: str, clock: Clock = time.monotonic) -> None:
-        self._what = what
+    def __init__(self, counted: str, clock: Clock = time.monotonic) -> None:
+        self._counted = counted
         self._clock = clock
         self._begun = self._written = clock()
         self._bar: Bar | None = None
@@ -62,10 +62,10 @@ class Progress:
 
     def _described(self, done: int, total: int | None) -> str:
         if not total:
-            return f"{done} {self._what}"
+            return f"{done} {self._counted}"
         seconds = (self._clock() - self._begun) * (total - done) / done if done else None
         left = "" if seconds is None else f", {seconds:.0f} s left"
-        return f"{done} of {total} {self._what}, {100 * done // total} %{left}"
+        return f"{done} of {total} {self._counted}, {100 * done // total} %{left}"
 
     def _show_bar(self, done: int, total: int | None) -> None:
         if self._bar is None:
@@ -91,5 +91,5 @@ class Progress:
         console = console_for(sys.stderr)
         bar = Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
         bar.start()
-        bar.add_task(self._what, total=None)
+        bar.add_task(self._counted, total=None)
         return bar

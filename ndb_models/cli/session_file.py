@@ -83,7 +83,7 @@ def parsed_line(line: bytes, source: str, number: int) -> ExportedSession:
         number: the number of the line, from 1, for errors.
 
     Raises:
-        InvalidArgumentError: the line is no exported session. The message says what is wrong, and repeats no value.
+        InvalidArgumentError: the line is no exported session. The message gives the reason, and repeats no value.
     """
     try:
         read = _decode(line)

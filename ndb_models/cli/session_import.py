@@ -157,7 +157,7 @@ class Importing:
 
     Args:
         client: an open client of the store.
-        existing: what to do with a session whose token is in use.
+        existing: the treatment of a session if its token is in use.
         now: the time, for sessions that have expired since.
     """
 
@@ -170,7 +170,7 @@ class Importing:
         self.first_failure: NdbError | None = None
 
     async def require_none_existing(self, sessions: Iterator[ExportedSession]) -> None:
-        """Refuse a file with sessions whose tokens are in use.
+        """Refuse a file if tokens of its sessions are in use.
 
         Raises:
             InvalidArgumentError: there are such sessions.

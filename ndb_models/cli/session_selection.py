@@ -97,7 +97,7 @@ class Selection:
 def selection_of(
     schema: str | None, namespace: str | None, where: Sequence[str] | None, model: str | None
 ) -> Selection:
-    """Return what the flags of a command select.
+    """Return the selection that the flags of a command describe.
 
     Raises:
         InvalidArgumentError: a flag is wrong, or two do not go together; names the flag.
@@ -117,7 +117,7 @@ def selection_of(
 
 
 def imported_model(target: str) -> type[SessionModel]:
-    """Import the session model that `--model MODULE:NAME` names. What its module prints goes to standard error.
+    """Import the session model that `--model MODULE:NAME` names. Output of its module goes to standard error.
 
     Raises:
         InvalidArgumentError: there is no such module or model, or several.
@@ -192,7 +192,7 @@ def _is_of(schema: str | None, reserved: JsonValue) -> bool:
 
 
 async def _by_values(client: NdbClient, selection: Selection) -> AsyncGenerator[list[Selected]]:
-    """Yield the sessions whose stored keys have the values.
+    """Yield the sessions with these values in their stored keys.
 
     All sessions with the first key are looked at. The index would be quicker, and is not asked: without the class it is
     not known whether the field is looked up, and since when.

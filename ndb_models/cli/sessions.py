@@ -41,7 +41,7 @@ from ndb_models.types import JsonValue, SessionToken
 NO_SUCH_SESSION: Final = "there is no such session: it has ended or expired, or it never existed"
 
 _LONGEST_VALUE: Final = 400
-# What Pydantic writes for a secret.
+# Pydantic's text for a secret.
 _OF_PYDANTIC: Final = ("**********", "")
 
 

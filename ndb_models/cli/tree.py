@@ -32,7 +32,7 @@ class Root(Group):
 
 
 def make_tree() -> typer.Typer:
-    """Return all commands. Their modules are imported here; what a command needs to run, it imports itself."""
+    """Return all commands. Their modules are imported here, their slow dependencies when a command runs."""
     from ndb_models.cli.audit import add_audit_command
     from ndb_models.cli.backup import add_backup_command
     from ndb_models.cli.benching import add_bench_command
@@ -47,7 +47,7 @@ def make_tree() -> typer.Typer:
     from ndb_models.cli.sessions import add_sessions_commands
     from ndb_models.cli.tokens import add_tokens_commands
 
-    tree = group(PROGRAM, _WHAT, kind=Root, completion=True)
+    tree = group(PROGRAM, _WHAT, kind=Root, completion=True, examples=_EXAMPLES)
     tree.callback(invoke_without_command=False)(_root)
     add_server_commands(tree)
     add_info_command(tree)
@@ -65,6 +65,12 @@ def make_tree() -> typer.Typer:
     return tree
 
 
+_EXAMPLES: Final = """\
+examples:
+  export NDB_STORE=sqlite:///sessions.db     or --store URI with each command
+  ndb-models sessions ls --where user_id=7
+  ndb-models sessions end --where user_id=7
+"""
 _WHAT: Final = "A server that speaks NemesisDB's protocol, and tools for sessions, keys and models."
 
 
@@ -105,7 +111,7 @@ def run_tree(arguments: list[str]) -> int:
 
 
 def _complete(commands: Any, instruction: str) -> int:
-    """Answer the script of a shell, which asks for what may follow on a command line."""
+    """Answer the completion script of a shell."""
     from typer.completion import shell_complete
 
     return shell_complete(commands, {}, PROGRAM, _COMPLETION, instruction)

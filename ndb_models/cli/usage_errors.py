@@ -1,4 +1,4 @@
-"""From an error of Typer's parser to one line that says what to write."""
+"""From an error of Typer's parser to one line with the correction."""
 
 from __future__ import annotations
 

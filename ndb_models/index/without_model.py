@@ -1,4 +1,4 @@
-"""The index without the models: what a tool can do that knows only the stored sessions.
+"""The index without the models, for a tool that knows the stored sessions alone.
 
 The name of a value follows from the schema, the field and the stored JSON. Which fields are looked up is not known, so
 every field of a session is tried: a field without `Lookup()` has no entries.
@@ -21,12 +21,8 @@ from ndb_models.types import SessionToken
 
 
 async def end_session(client: NdbClient, tkn: SessionToken) -> bool:
-    """End a session of any model or none, and remove what the index has of it. Return False if it has ended already.
-
-    Raises:
-        UnsupportedError: the server is a NemesisDB, which cannot read without extending. The session was not ended.
-    """
-    keys = await read_all_keys(client, tkn)
+    """End a session of any model or none, and remove its index entries. Return False if it has ended already."""
+    keys = await read_all_keys(client, tkn, may_extend=True)
     if keys is None:
         return False
     try:
@@ -53,7 +49,7 @@ async def _forget_ended(client: NdbClient, schema: str, keys: Mapping[str, bytes
 
 
 async def _forget(tkn: SessionToken, listed: EntrySet) -> None:
-    """Remove the entries of a session from a set: those of a plain value, whose key is the token, and claims."""
+    """Remove the entries of a session from a set: plain ones, with the token as their key, and claims."""
     entries = await listed.entries()
     plain = [entry for entry in entries if _is_plain(entry)]
     claims = [entry for entry in entries if not _is_plain(entry)]

@@ -23,6 +23,7 @@ from ndb_models.types import ExpirySettings, SessionToken, settings_in
 
 _SH_PEEK: Final = COMMANDS["SH_PEEK"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_GET: Final = COMMANDS["SH_GET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
 
@@ -46,11 +47,16 @@ async def read_timing(client: NdbClient, tkn: SessionToken) -> Timing | None:
     return Timing(settings_in(told), None if told is None else int(told["remaining"]), int(info["keyCnt"]))
 
 
-async def read_all_keys(client: NdbClient, tkn: SessionToken) -> dict[str, bytes] | None:
-    """Return all keys of a session as JSON text; None if there is no such session. Never extends the expiry.
+async def read_all_keys(client: NdbClient, tkn: SessionToken, *, may_extend: bool = False) -> dict[str, bytes] | None:
+    """Return all keys of a session as JSON text; None if there is no such session. Extends no expiry.
+
+    Args:
+        client: an open client.
+        tkn: the token of the session.
+        may_extend: read from a NemesisDB too, where a read extends the expiry if the session says so.
 
     Raises:
-        UnsupportedError: the server is a NemesisDB, which cannot read without extending.
+        UnsupportedError: the server is a NemesisDB, and the read may not extend.
     """
     try:
         names = tuple(await client.sh_keys(tkn))
@@ -58,20 +64,20 @@ async def read_all_keys(client: NdbClient, tkn: SessionToken) -> dict[str, bytes
         if exc.status == Status.SESSION_NOT_EXIST:
             return None
         raise
-    return await peek(client, tkn, names)
+    return await peek(client, tkn, names, may_extend=may_extend)
 
 
-async def peek(client: NdbClient, tkn: SessionToken, names: tuple[str, ...]) -> dict[str, bytes] | None:
-    """Return some keys of a session as JSON text; None if there is no such session. Never extends the expiry.
-
-    Raises:
-        UnsupportedError: the server is a NemesisDB, which cannot read without extending.
-    """
+async def peek(
+    client: NdbClient, tkn: SessionToken, names: tuple[str, ...], *, may_extend: bool = False
+) -> dict[str, bytes] | None:
+    """Return some keys of a session. Otherwise as `read_all_keys`."""
     keys: dict[str, bytes] = {}
     for part in split_names(_SH_PEEK, names, None, client.max_payload):
         answer = await client.attempt(keys_read(_SH_PEEK, part, tkn))
         if answer is None:
-            raise unsupported("reading without extending", _SH_PEEK)
+            if not may_extend:
+                raise unsupported("reading without extending", _SH_PEEK)
+            answer = await client.perform(keys_read(_SH_GET, part, tkn))
         if answer["st"] == Status.SESSION_NOT_EXIST:
             return None
         if answer["st"] != OK_STATUS:

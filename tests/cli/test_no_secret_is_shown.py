@@ -103,7 +103,7 @@ def test_of_any_other_argument(kind: str, monkeypatch: pytest.MonkeyPatch, capsy
         ("sessions", "ls", "--store", "sqlite:///a.db", "--model", secret),
         ("sessions", "ls", "--store", "sqlite:///a.db", "--where", secret.replace("=", ":")),
         ("sessions", "show", secret, "--store", "sqlite:///a.db"),
-        ("sessions", "end", secret, "--store", "sqlite:///a.db", "--yes"),
+        ("sessions", "end", secret, "--store", "sqlite:///a.db"),
         ("sessions", "import", "a.db", "--existing", secret),
         ("keys", "set", "a", secret, "--store", "sqlite:///a.db"),
         ("keys", "watch", "a", "--every", secret),

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ndb_models import JsonValue
 from ndb_models.cli.masking import MASK, secrets_masked, shown_value
 from ndb_models.cli.output import Table, print_facts, print_line, printable
 
@@ -94,5 +95,10 @@ def test_other_names_do_not(name: str) -> None:
 
 
 def test_what_is_personal_stays_where_secrets_alone_are_masked() -> None:
-    given = {"email": "a@b.example", "profile": {"name": "Billy", "pin": "1234"}, "has_key": True, "key": None}
+    given: dict[str, JsonValue] = {
+        "email": "a@b.example",
+        "profile": {"name": "Billy", "pin": "1234"},
+        "has_key": True,
+        "key": None,
+    }
     assert secrets_masked(given) == {**given, "profile": {"name": "Billy", "pin": MASK}}
