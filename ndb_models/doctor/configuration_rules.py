@@ -143,6 +143,18 @@ def guessing(facts: ConfigurationFacts) -> Iterator[Finding]:
         yield note("guessing", "clients may name any number of tokens", advice)
 
 
+def dashboard(facts: ConfigurationFacts) -> Iterator[Finding]:
+    """Judge the status page."""
+    if not facts.has_dashboard or facts.refused is not None:
+        return
+    if not facts.token_bits:
+        page = "end sessions" if facts.writes_dashboard else "see sessions"
+        what = f"every program on this machine may {page} by the status page"
+        yield warning("dashboard", what, "add --token-file with a line admin:TOKEN")
+    elif facts.writes_dashboard:
+        yield note("dashboard", "the status page may end sessions", "leave out --dashboard-write if no one needs that")
+
+
 def logs(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge how much is logged."""
     if facts.log_level == "debug":
@@ -153,5 +165,5 @@ def logs(facts: ConfigurationFacts) -> Iterator[Finding]:
 
 RULES: Final[Sequence[Rule[ConfigurationFacts]]] = (
     startable, warned, address, insecure, tokens, store, payload, memory, descriptors, persist_path, origins, guessing,
-    logs,
+    dashboard, logs,
 )  # fmt: skip

@@ -135,6 +135,8 @@ class ConfigurationFacts:
         persist_path: the directory of data sets, and the users besides its owner that reach it; None without one.
         allow_origins: the origins whose pages may connect.
         limits_guessing: True if clients that guess tokens are cut off.
+        has_dashboard: True if the status page is served.
+        writes_dashboard: True if the status page may end sessions.
         workers: the number of processes.
         log_level: how much is logged.
     """
@@ -156,5 +158,7 @@ class ConfigurationFacts:
     persist_path: tuple[str, str | None] | None = None
     allow_origins: tuple[str, ...] = ()
     limits_guessing: bool = False
+    has_dashboard: bool = False
+    writes_dashboard: bool = False
     workers: int = 1
     log_level: str = "warning"

@@ -54,6 +54,8 @@ def configuration_facts(
             persist_path=None if path is None else (str(path), open_to(Path(path))),
             allow_origins=settings.allow_origins,
             limits_guessing=settings.miss_rate is not None or settings.miss_rate_per_address is not None,
+            has_dashboard=settings.dashboard,
+            writes_dashboard=settings.dashboard_write,
             workers=settings.workers,
             log_level=settings.log_level,
         ),

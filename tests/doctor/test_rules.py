@@ -170,6 +170,8 @@ def test_rules_of_redis(changes: dict[str, Any], rule: str, severity: str) -> No
         ({"allow_origins": ("https://shop.example.org",), "token_bits": ()}, "origins", "problem"),
         ({"limits_guessing": False}, "guessing", "note"),
         ({"log_level": "debug"}, "logs", "note"),
+        ({"has_dashboard": True, "writes_dashboard": True}, "dashboard", "note"),
+        ({"has_dashboard": True, "token_bits": (), "is_loopback": True}, "dashboard", "warning"),
     ],
 )
 def test_rules_of_configurations(changes: dict[str, Any], rule: str, severity: str) -> None:
