@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from ndb_models import clocks
 from ndb_models.conformance.answers import body_of, parts_of
 from ndb_models.conformance.conversation import NO_ANSWER, Conversation, Target, conversation
-from ndb_models.conformance.frames import FRAME_CHECKS, Surroundings
+from ndb_models.conformance.frames import FRAME_CHECKS, FrameCheck, Surroundings
 from ndb_models.conformance.marks import Marks, difference
 from ndb_models.conformance.report import ConformanceReport, Outcome, Result
 from ndb_models.conformance.steps import Answer, Case, Need, Section, Step, recorded_cases
+from ndb_models.errors import ConnectError
 from ndb_models.protocol.statuses import Status
 
 _CHOSEN: Final = 2
@@ -46,7 +48,8 @@ async def run_conformance(
         sleep: waits for sessions to expire.
 
     Raises:
-        ConnectError: the server cannot be reached, or refuses the handshake.
+        ConnectError: the server cannot be reached, or refuses the handshake. Once the run has begun, the cases that
+            it cannot be reached for have failed instead.
     """
     async with conversation(target) as talk:
         info = body_of(await talk.ask('{"SV_INFO":{}}'), "SV_INFO_RSP")
@@ -56,12 +59,19 @@ async def run_conformance(
     cases = recorded_cases()
     total = len(FRAME_CHECKS) + len(cases)
     for done, check in enumerate(FRAME_CHECKS, 1):
-        result.results.extend(await check(Surroundings(target, max_payload, sleep)))
+        result.results.extend(await _checked(check, Surroundings(target, max_payload, sleep)))
         report(done, total)
     for done, case in enumerate(cases, len(FRAME_CHECKS) + 1):
         result.results.append(await runner.run(case))
         report(done, total)
     return result
+
+
+async def _checked(check: FrameCheck, surroundings: Surroundings) -> list[Result]:
+    try:
+        return await check(surroundings)
+    except ConnectError as exc:
+        return [Result(Section.REQUIRED, check.__name__.replace("_", " "), Outcome.FAILED, (str(exc),))]
 
 
 class _Runner:
@@ -72,6 +82,13 @@ class _Runner:
         self._prefix = f"ndb-conformance-{secrets.token_hex(4)}:"
 
     async def run(self, case: Case) -> Result:
+        """Return the result of a case. A server that cannot be reached any more fails it."""
+        try:
+            return await self._prepared(case)
+        except ConnectError as exc:
+            return Result(case.section, case.case, Outcome.FAILED, (str(exc),))
+
+    async def _prepared(self, case: Case) -> Result:
         if Need.PERSIST in case.needs and not self._persists:
             return Result(case.section, case.case, Outcome.SKIPPED, (_NO_PERSISTENCE,))
         if Need.EMPTY in case.needs and not await self._is_alone():
@@ -115,6 +132,10 @@ class _Runner:
     async def _clean(self, case: Case, marks: Marks) -> None:
         """Remove the keys and sessions of a case. A data set stays: the protocol cannot remove it."""
         names = marks.shared_names(case)
+        with contextlib.suppress(ConnectError):
+            await self._remove(names, marks)
+
+    async def _remove(self, names: Sequence[str], marks: Marks) -> None:
         async with conversation(self._target) as talk:
             if names:
                 await talk.ask(json.dumps({"KV_RMV": {"keys": names}}))

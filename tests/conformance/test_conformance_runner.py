@@ -170,3 +170,50 @@ def test_the_report_is_json() -> None:
 def test_the_shipped_steps_are_those_of_the_transcripts() -> None:
     checked = subprocess.run([sys.executable, str(ROOT / ".ci/conformance_steps.py"), "--check"], check=False)
     assert checked.returncode == 0, "run .ci/conformance_steps.py, and commit the file"
+
+
+class Dying(Engine):
+    """Has its server stop at a request, as one that crashes."""
+
+    server: NdbServer
+
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+        if b"KV_ARR_APPEND" in frame:
+            self.stopping = asyncio.get_running_loop().create_task(self.server.stop())
+        return super().begin(frame, admin, *others)
+
+
+async def test_a_server_that_dies_fails_the_cases_from_there_on(clock: VirtualClock) -> None:
+    engine = Dying(MemoryStore(clock=clock))
+    async with served(engine) as server:
+        engine.server = server
+        report = await reported(server, clock)
+    await engine.stopping
+    outcomes = {each.case: each.outcome for each in report.results}
+    assert outcomes["kv update"] is Outcome.PASSED
+    assert outcomes["sh set then get"] is Outcome.FAILED
+    assert "cannot connect" in lines_of(report, "sh set then get")
+
+
+class Silent(Engine):
+    """Answers nothing to one command."""
+
+    async def _never(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    def begin(self, frame: bytes, admin: bool = True, *others: Any) -> bytes | Coroutine[Any, Any, bytes]:
+        return self._never() if b'"SH_SET"' in frame else super().begin(frame, admin, *others)
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for_without_end(clock: VirtualClock) -> None:
+    options = ServerOptions(port=0, max_payload=8192, stop_timeout=0.1, close_timeout=0.1)
+    async with served(Silent(MemoryStore(clock=clock)), options) as server:
+
+        async def sleep(seconds: float) -> None:
+            clock.move(seconds)
+
+        report = await run_conformance(Target(server.uri, patience=0.1), sleep=sleep)
+    assert not report.is_conforming
+    assert "no answer" in lines_of(report, "sh set then get")
+    assert "no answer" in lines_of(report, "128 requests that are sent together")
