@@ -139,7 +139,7 @@ def latencies(facts: RedisFacts) -> Iterator[Finding]:
     for server in facts.servers:
         if server.latency is not None and server.latency > _SLOW:
             advice = "each read of a session takes as long: run it nearer to the application"
-            yield warning("latency", f"{server.name}: a command takes {server.latency * 1000:.1f} ms", advice)
+            yield warning("latency", f"{server.name}: a command takes {server.latency * 1000:.2f} ms", advice)
 
 
 RULES: Final[Sequence[Rule[RedisFacts]]] = (

@@ -101,7 +101,7 @@ def latency(facts: ServerFacts) -> Iterator[Finding]:
     """Judge how long a request takes."""
     if facts.latency is None:
         return
-    what = f"a request takes {facts.latency * 1000:.1f} ms"
+    what = f"a request takes {facts.latency * 1000:.2f} ms"
     if facts.latency > _SLOW:
         yield warning("latency", what, "each read of a session takes as long: run the server nearer to the application")
     else:
