@@ -71,22 +71,22 @@ class Progress:
         if self._bar is None:
             if self._clock() - self._begun < _QUIET_SECONDS:
                 return
-            self._bar = self._started()
+            self._bar = self._started(total is not None)
+        said = f"{done} {self._counted}" if total is None else f"{done} of {total} {self._counted}"
         for task in self._bar.task_ids:
-            self._bar.update(task, completed=done, total=total)
+            self._bar.update(task, completed=done, total=total, description=said)
 
-    def _started(self) -> Bar:
-        from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    def _started(self, has_end: bool) -> Bar:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         from ndb_models.cli.output import console_for
 
+        words = TextColumn("{task.description}")
         columns = (
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
+            (words, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            if has_end
+            else (words, TimeElapsedColumn())
         )
         console = console_for(sys.stderr)
         bar = Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

@@ -91,12 +91,7 @@ def run_end(
 
     async def run() -> int:
         async with access.opened() as client:
-            found = array("Q")
-            for each in given:
-                found.append(await token_of(client, each))
-            if not given:
-                async for page in selected(client, selection):
-                    found.extend(each.tkn for each in page)
+            found = await _named(client, given) if given else await _selected(client, selection)
             if dry_run or not found:
                 return _say(Ended(), as_json, would=len(found))
             if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
@@ -113,6 +108,19 @@ def _require_one_way(
         raise InvalidArgumentError("--schema and --where select sessions, so give either these or tokens")
     if not (tkns or schema or where or model):
         raise InvalidArgumentError("no sessions are named: give their tokens, or --where, --schema or --model")
+
+
+async def _named(client: NdbClient, given: Sequence[str]) -> array[int]:
+    return array("Q", [await token_of(client, each) for each in given])
+
+
+async def _selected(client: NdbClient, selection: Selection) -> array[int]:
+    found = array("Q")
+    with Progress("sessions found") as progress:
+        async for page in selected(client, selection):
+            found.extend(each.tkn for each in page)
+            progress.show(len(found))
+    return found
 
 
 async def _end_all(client: NdbClient, selection: Selection, tkns: array[int]) -> Ended:

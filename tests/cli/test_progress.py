@@ -58,6 +58,18 @@ def test_a_terminal_shows_a_bar_which_goes_away(clock: VirtualClock, monkeypatch
         clock.move(1)
         progress.show(3, 4)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
-    assert "3/4 pages copied" in shown
+    assert "3 of 4 pages copied" in shown
     assert "75%" in shown
     assert terminal.getvalue().endswith("\x1b[2K")  # the line is erased
+
+
+def test_a_terminal_shows_the_number_alone_where_there_is_no_total(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress("sessions found", clock) as progress:
+        clock.move(1)
+        progress.show(300)
+    assert "300 sessions found" in terminal.getvalue()
+    assert "%" not in terminal.getvalue()
