@@ -19,7 +19,7 @@ from ndb_models.schema_check.drawing import Drawing, shares
 from ndb_models.schema_check.sampling import SampleProgress, sample_sessions
 from ndb_models.server import NdbServer, ServerOptions
 from ndb_models.server.tokens import Role, Tokens
-from ndb_models.testing import RunningServer
+from ndb_models.testing import MovableClock, RunningServer
 from ndb_models.types import SessionToken
 from tests.redis_uris import redis_uri
 
@@ -286,3 +286,18 @@ async def test_an_open_model_with_many_problems_has_a_bounded_report(client: Ndb
     (report,) = await sample_sessions(client, [Closed])
     assert report.broken == 1
     assert len(report.problems) == 201
+
+
+async def test_a_sample_extends_no_session() -> None:
+    class Idle(SessionModel, schema="SampledIdle", expiry=Expiry(idle=timedelta(seconds=100))):
+        name: str = ""
+
+    with MovableClock() as time:
+        async with NdbClient.connect("memory://") as client:
+            repository = Repository(client, Idle)
+            tkn = (await repository.create(Idle())).tkn
+            time.advance(60)
+            for limit in (None, 10):
+                (report,) = await sample_sessions(client, [Idle], limit=limit)
+                assert report.looked_at == 1
+            assert await repository.ttl(tkn) == 40
