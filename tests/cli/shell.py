@@ -83,7 +83,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             del sys.modules[name]
 
 
-@pytest.fixture(params=["sqlite", "ws", "redis"])
+@pytest.fixture(params=["sqlite", "ws", pytest.param("redis", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URI of an empty store of each kind that a command line reaches."""
     if request.param == "ws":

@@ -42,6 +42,7 @@ def test_it_asks_first(shell: Shell, store: str) -> None:
     assert "--yes" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_its_sessions(number: int) -> None:

@@ -13,6 +13,7 @@ from tests.cli.shell import Shell, do
 from tests.cli.shell import shell as shell
 
 
+@pytest.mark.slow
 def test_our_server_conforms(shell: Shell) -> None:
     with RunningServer() as server:
         do(server.uri, lambda client: client.kv_set({"mine": 1}))
@@ -32,6 +33,7 @@ class Wrong(Engine):
         return answer.replace(b'"st":26', b'"st":41') if isinstance(answer, bytes) else answer
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_otherwise_is_status_1_and_the_difference_is_shown(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

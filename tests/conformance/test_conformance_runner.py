@@ -56,7 +56,7 @@ def lines_of(report: ConformanceReport, case: str) -> str:
     return "\n".join(line for each in report.results if each.case == case for line in each.lines)
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", pytest.param("redis", marks=pytest.mark.slow)])
 async def test_our_server_passes_everything_on_each_store(kind: str, tmp_path: Path) -> None:
     uri = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/s.db"}.get(kind) or redis_uri()
     store = MemoryStore() if kind == "memory" else await open_store(uri)

@@ -121,6 +121,7 @@ async def test_a_database_of_another_program_is_said_to_be_one(tmp_path: Path) -
     assert "another program" in next(each.what for each in diagnosis.findings if each.rule == "reachable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["valkey", "cluster"])
 async def test_a_redis_is_looked_at(kind: str) -> None:
     diagnosis = await diagnose_uri(redis_uri(kind))
@@ -227,6 +228,7 @@ async def test_a_certificate_that_no_one_trusts_is_a_problem(tmp_path: Path) -> 
     assert found(diagnosis, "reachable") == ["problem"]
 
 
+@pytest.mark.slow
 async def test_a_redis_that_tells_little_is_looked_at_as_far_as_it_goes() -> None:
     uri = redis_uri("valkey")
     parsed = parse_redis_uri(uri)

@@ -61,7 +61,7 @@ class Raising(SessionModel, schema="Sampled"):
         return 100 // age
 
 
-@pytest.fixture(params=["memory", "sqlite", "ws", "redis"])
+@pytest.fixture(params=["memory", "sqlite", "ws", pytest.param("redis", marks=pytest.mark.slow)])
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NdbClient]:
     with contextlib.ExitStack() as stack:
         match request.param:
