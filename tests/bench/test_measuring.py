@@ -44,8 +44,10 @@ async def test_a_measurement_that_is_cancelled_ends_its_sessions(client: NdbClie
 
     task = asyncio.create_task(measure(client, seconds=30, tasks=4, report=lambda _: begun.set()))
     await begun.wait()
-    for _ in range(200):  # turns in which sessions are created
+    for _ in range(100_000):  # turns in which sessions are created
         await asyncio.sleep(0)
+        if await sessions(client):
+            break
     assert await sessions(client)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
