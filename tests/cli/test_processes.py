@@ -162,7 +162,10 @@ def test_ctrl_c_at_a_question_is_status_130_and_nothing_is_done(tmp_path: Path) 
         assert process.stderr is not None
         asked = process.stderr.read(len("Remove 1 key of "))
         process.send_signal(signal.SIGINT)
-        assert process.wait(GUARD) == 130
+        try:
+            assert process.wait(GUARD) == 130
+        finally:
+            process.kill()
     os.close(ours)
     os.close(theirs)
     assert asked == b"Remove 1 key of "
