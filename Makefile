@@ -11,8 +11,10 @@ PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
-.PHONY: demo shop test coverage rest fuzz debug serve cluster lint types mypy mypy-before pyright bench versions environments \
-	package check format clean
+SITE := NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs
+
+.PHONY: demo shop image test coverage rest fuzz debug serve cluster lint types mypy mypy-before pyright bench versions environments \
+	package docs docs-serve check format clean
 
 demo: $(READY)  ## run the quickstart on the embedded engine
 	@$(BIN)/python examples/quickstart.py
@@ -74,6 +76,19 @@ environments: $(READY)  ## set up what `versions` runs the tests in
 
 package: $(READY)  ## build the distributions, and run tests of the source against the wheel
 	@.ci/in-memory $(BIN)/python .ci/package.py
+
+# Not a part of `check`: as root, with mmdebstrap, buildah, umoci and runc.
+image: $(READY)  ## build the container image from packages of Debian into build/image.tar, and look through it
+	@mkdir -p build
+	@$(BIN)/python deploy/build_image.py build/image.tar
+	@NDB_IMAGE=$(CURDIR)/build/image.tar $(PYTEST) tests/test_image.py $(ARGS)
+
+docs: $(READY)  ## build the site of docs/ into build/site; a link, an anchor or a public name that is missing fails
+	@$(SITE) build $(ARGS)
+	@echo "build/site/index.html"
+
+docs-serve: $(READY)  ## show the site on http://127.0.0.1:8001/, and again at each change
+	@$(SITE) serve --dev-addr 127.0.0.1:8001 --watch ndb_models $(ARGS)
 
 check: $(READY)  ## all that CI runs, every test among it; .ci/check.py says in which order, and how long it takes
 	@$(BIN)/python .ci/check.py

@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # while environments are made, the metadata that tests look at is written.
 STEPS: Final = (
     ("demo",),
-    ("types", "environments", "lint", "package", "fuzz"),
+    ("types", "environments", "lint", "docs", "package", "fuzz"),
     ("test", "versions", "debug"),
 )
 

@@ -24,6 +24,7 @@ from benchmarks import (
     web,
 )
 from benchmarks.servers import allow_open_files, measured_server
+from benchmarks.surroundings import surroundings
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
     pinned = options.one_core and hasattr(os, "sched_setaffinity")
     if pinned:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # what is started from here inherits it
+    sys.stdout.write(surroundings())
     sys.stdout.write(
         f"{'All on one core' if pinned else 'On all cores'}; medians of {options.rounds} rounds, in turn\n"
     )

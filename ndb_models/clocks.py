@@ -48,8 +48,11 @@ _deferring: Final[dict[int, ReferenceType[Deferring]]] = {}
 class Deferring(Protocol):
     """Defers work by a short real time. A clock that is moved in between would miss it."""
 
+    def begin_deferred(self) -> None:
+        """Begin the work that callers in this thread have asked for, whose event loop stands still meanwhile."""
+
     async def flush_deferred(self) -> None:
-        """Do the deferred work now."""
+        """Do the deferred work now. Called in another thread."""
 
 
 def defers(each: Deferring) -> None:
@@ -67,12 +70,20 @@ def may_be_deferred() -> bool:
     return bool(_deferring)
 
 
+def begin_deferred() -> None:
+    """Begin all work of this process that callers in this thread have asked for, before a clock is moved."""
+    for each in _alive():
+        each.begin_deferred()
+
+
 async def flush_deferred() -> None:
     """Do all deferred work of this process, before a clock is moved."""
-    for reference in [*_deferring.values()]:
-        each = reference()
-        if each is not None:
-            await each.flush_deferred()
+    for each in _alive():
+        await each.flush_deferred()
+
+
+def _alive() -> list[Deferring]:
+    return [each for reference in [*_deferring.values()] if (each := reference()) is not None]
 
 
 def follow(times: Times) -> None:

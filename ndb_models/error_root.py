@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+
+ERRORS_PAGE: Final = "docs/errors.md"
+"""The page with a section for each error: a file of the sources. Once the site has a public address, put it here."""
+
+
+class _PageNote:
+    """The notes of an error, of which the first is the address of its section in the documentation.
+
+    Tracebacks show notes, and `str(error)` does not. The list is made when notes are read or added, and then it is the
+    error's own, so raising costs nothing. This is no data descriptor, so that later reads find the list in the error.
+    """
+
+    def __get__(self, error: NdbError | None, kind: type[NdbError]) -> list[str]:
+        notes = [f"See {ERRORS_PAGE}#{documented_class(kind).__name__.lower()}"]
+        if error is not None:
+            error.__dict__["__notes__"] = notes
+        return notes
 
 
 class NdbError(Exception):
-    """The root of all errors. Can be copied and pickled."""
+    """The root of all errors. Can be copied and pickled.
+
+    A traceback ends with the address of the error's section in the documentation, which is a note of the error.
+    """
+
+    __notes__ = _PageNote()  # pyright: ignore[reportAssignmentType]  # it gives a list[str]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
@@ -16,7 +41,18 @@ def _restore(kind: type[NdbError], args: tuple[object, ...], fields: dict[str, o
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(fields)
+    if "__notes__" in fields:  # A copy has a list of its own.
+        error.__dict__["__notes__"] = list(error.__notes__)
     return error
+
+
+def documented_class(kind: type[NdbError]) -> type[NdbError]:
+    """Return the class whose section describes an error: its own, or the nearest public one of this package."""
+    return next(
+        base
+        for base in kind.__mro__
+        if issubclass(base, NdbError) and base.__module__.startswith(_PACKAGE) and not base.__name__.startswith("_")
+    )
 
 
 def listed(problems: Sequence[tuple[str, str]]) -> str:

@@ -15,7 +15,7 @@ _PADDING: Final = "="
 
 
 def format_token(tkn: SessionToken) -> str:
-    """Return a token as text: 11 letters, digits, `-` and `_` (base64url of its 8 bytes).
+    """Return the token `tkn` as text: 11 letters, digits, `-` and `_` (base64url of its 8 bytes).
 
     Each token has one spelling. `parse_token` reads it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,7 +20,7 @@ from ndb_models.server.traffic import Ending, Refusal, Traffic
 from ndb_models.stores.contract import Statistics
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SERVER = (ROOT / "docs" / "server.md").read_text("utf-8")
 
 
@@ -78,7 +79,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading_that_there_is(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text("utf-8")):
         path, _, anchor = link.partition("#")
@@ -89,12 +90,27 @@ def test_every_link_leads_to_a_file_and_a_heading_that_there_is(page: Path) -> N
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_test_that_is_named_is_there() -> None:
+@pytest.mark.parametrize("page", ["server", "security", "web_security", "concepts/guarantees"])
+def test_every_test_that_is_named_is_there(page: str) -> None:
     """A name is a path, and behind it a function, in a class or not."""
-    named = re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)+)`", SERVER)
-    assert len(named) > 20
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)+)`", text)
+    assert len(named) > 10
     for path, name in named:
-        source = (Path(__file__).parent.parent / path).read_text("utf-8")
+        source = (ROOT / path).read_text("utf-8")
         *classes, function = name.split("::")[1:]
         assert re.search(rf"def {function}\(", source), f"{path} has no test {function}"
         assert all(f"class {each}:" in source for each in classes), f"{path} has no class {classes}"
+
+
+@pytest.mark.parametrize("drawing", sorted((ROOT / "docs" / "images").glob("*.svg")), ids=lambda drawing: drawing.stem)
+def test_a_drawing_loads_nothing_and_disturbs_nothing_else_on_its_page(drawing: Path) -> None:
+    text = drawing.read_text("utf-8")
+    ElementTree.fromstring(text)
+    assert "var(--diagram-ink" in text
+    assert not re.search(r"<(script|image|foreignObject|use)\b|@import|(href|src)=|\bclass=", text)
+    assert text.count("http") == 1, "the namespace alone"
+    # It is put into the page, among others: what it names has its own name before it, and no style is the page's.
+    assert all(name.startswith(f"{drawing.stem}-") for name in re.findall(r' id="([^"]+)"', text))
+    styled = re.findall(r"[^\s{}][^{}]*(?= \{)", "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL)))
+    assert styled in ([], ["@media (prefers-color-scheme: dark)", "svg:root"])

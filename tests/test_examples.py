@@ -18,9 +18,8 @@ from ndb_models.server import NdbServer
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-# That of tests is run by pytest: see tests/testing. That of a page is run by a server: see tests/web.
-ELSEWHERE = {ROOT / "examples" / name for name in ("test_my_app.py", "greeting.py")}
-EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - ELSEWHERE)
+# That of tests is run by pytest: see tests/testing. Those of the tutorial are run as its pages say: see tests/guides.
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {ROOT / "examples" / "test_my_app.py"})
 
 
 def run(*command: str) -> str:
@@ -52,17 +51,6 @@ def test_one_time_password_works_once_and_only_while_it_lives() -> None:
     printed = run("examples/one_time_password.py").splitlines()
     outcomes = [line.partition(":")[2].strip().partition(":")[0] for line in printed]
     assert outcomes == ["wrong code", "welcome, billy", "no such password", "no such password"]
-
-
-def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    ten_lines = re.search(r"```python\n(import asyncio.*?)```", readme, re.DOTALL)
-    expected = re.search(r"```text\n(.*?)```", readme, re.DOTALL)
-    assert ten_lines
-    assert expected
-    script = tmp_path / "ten_lines.py"
-    script.write_text(ten_lines[1], "utf-8")
-    assert run(str(script)) == expected[1]
 
 
 def test_the_web_application_of_the_readme_keeps_a_cart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

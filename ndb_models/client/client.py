@@ -44,6 +44,10 @@ class NdbClient(KeyCommands, SessionCommands, PeerCommands, NotAwaited):
       it is as new, and may be used in another event loop. `async with` closes it.
     - `NdbClient()` and `await client.open(uri)`, as in NemesisDB's own API.
 
+    `kv_*` commands are about keys that all clients share, `sh_*` commands about those of the session `tkn`. `keys` is a
+    mapping to write, or a sequence of names. A command that only succeeds or fails returns True. A refusal raises
+    `ResponseError`, with the status that the command names; an unknown session is status 100.
+
     Args:
         uri: as for `connect`.
         debug: log commands and sizes to standard error, never values or tokens.

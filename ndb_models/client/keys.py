@@ -83,7 +83,7 @@ class KeyCommands(Requester):
                 return await self._ask_names("KV_FIND", "keys", **body)
 
     async def kv_update(self, key: str, path: str, value: JsonInput) -> int:
-        """Replace all matches of a JSONPath in a key's value; return their number. An unknown key is status 22."""
+        """Replace all matches of `path`, a JSONPath, in a key's value; return how many. An unknown key is status 22."""
         return await self._ask("KV_UPDATE", "cnt", int, key=key, path=path, value=value)
 
     async def kv_arr_append(self, key: str, items: Sequence[JsonInput], name: str | None = None) -> bool:
@@ -97,7 +97,7 @@ class KeyCommands(Requester):
         return await self._done("KV_ARR_APPEND", **body)
 
     async def kv_save(self, name: str) -> bool:
-        """Save all keys to a data set of this name. The server must have a persist path (status 14).
+        """Save all keys to the data set `name`. The server must have a persist path (status 14).
 
         Raises:
             ValueError: the name is not one path segment, see `why_not_a_data_set`. The request was not sent.
@@ -105,7 +105,7 @@ class KeyCommands(Requester):
         return await self._done("KV_SAVE", name=checked_data_set(name))
 
     async def kv_load(self, name: str) -> int:
-        """Write the keys of a data set over existing ones; return how many. An unknown data set is status 142.
+        """Write the keys of the data set `name` over existing ones; return how many. An unknown one is status 142.
 
         Raises:
             ValueError: as `kv_save`.

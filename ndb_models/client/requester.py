@@ -77,7 +77,7 @@ class Requester(Uncopyable):
         self._forks = forks.count
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:
-        """Send a request and return the frame that answers it, also on a failure status.
+        """Send the request of an `exchange` and return the frame that answers it, also on a failure status.
 
         For layers that read and write frames themselves. Applications use the method of each command. Raises
         `NotConnectedError` if the client is not open, and the errors of `Transport.request`.

@@ -31,7 +31,7 @@ _ENDINGS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A new session: its token, which the repr never shows."""
+    """A new session: its token `tkn`, which the repr never shows."""
 
     tkn: SessionToken = field(repr=False)
 
@@ -66,7 +66,7 @@ class SessionCommands(Requester):
         extendOnSetAdd: bool = False,  # noqa: N803
         extendOnGet: bool = False,  # noqa: N803
     ) -> Session:
-        """Create a session without keys.
+        """Create a session without keys, and return it.
 
         Args:
             durationSeconds: seconds until it expires; 0 for never. Very long durations overflow in a NemesisDB, so it
@@ -87,7 +87,7 @@ class SessionCommands(Requester):
         return await self._create({"expiry": {**expiry, "duration": await self.duration_there(durationSeconds)}})
 
     async def duration_there(self, seconds: int) -> int:
-        """Return a duration that the server can keep. A NemesisDB gets at most `LONGEST_DURATION`."""
+        """Return a duration in seconds that the server can keep. A NemesisDB gets at most `LONGEST_DURATION`."""
         if seconds <= LONGEST_DURATION:
             return seconds
         # A NemesisDB does not know SH_PEEK. There is no session 0.
@@ -99,7 +99,7 @@ class SessionCommands(Requester):
         return Session(field_of(answer, "tkn", int))
 
     def ending_orphans(self, creation: C) -> C:
-        """Make a request that creates a session end it if its caller no longer waits for the token.
+        """Return `creation`, a request that creates a session, and end that session if its caller no longer waits.
 
         Otherwise the session would have no owner.
         """
@@ -112,11 +112,11 @@ class SessionCommands(Requester):
         return creation
 
     def end_soon(self, tkn: SessionToken) -> None:
-        """End a session in the background, for a caller that cannot wait. If it cannot be ended, it stays."""
+        """End the session `tkn` in the background, for a caller that cannot wait. If it cannot be ended, it stays."""
         self.in_background(self.end_surely(tkn))
 
     async def end_surely(self, tkn: SessionToken) -> None:
-        """End a session, which may have ended already. If the server is unavailable, the request is tried again.
+        """End the session `tkn`, which may have ended already. The request is tried again while the server is away.
 
         Raises the error of the last attempt.
         """
@@ -243,7 +243,7 @@ class SessionCommands(Requester):
         return await self._ask("SH_END_ALL", "cnt", int)
 
     async def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
-        """Return the given tokens that name a session, in the given order."""
+        """Return those of `tkns` that name a session, in the given order."""
         return await self._ask("SH_EXISTS", "exist", TOKENS, tkns=tkns)
 
     async def sh_list(self, key: str, after: SessionToken | None = None, count: int = 256) -> SessionList:
@@ -278,7 +278,7 @@ class SessionCommands(Requester):
         return await self._describe("SH_INFO_ALL")
 
     async def sh_save(self, name: str, tkns: Sequence[SessionToken] = ()) -> bool:
-        """Save all sessions, or only the sessions of the given tokens, to a data set of this name.
+        """Save all sessions, or only the sessions of `tkns`, to the data set `name`.
 
         The server must have a persist path (status 14).
 

@@ -148,7 +148,7 @@ class ConfigRepository(Uncopyable, NotEntered, Generic[C]):
         return config
 
     async def update(self, /, **changes: Any) -> C:
-        """Change fields, and return the resulting configuration.
+        """Apply `changes`, new values by the names of their fields, and return the resulting configuration.
 
         Each field validates its change, and the model's validators validate the whole. A named field is stored from
         then on, even at the model's default. A value that is stored already is not written again. Other fields are

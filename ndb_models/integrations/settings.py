@@ -126,7 +126,7 @@ class NdbSettingsSource(PydanticBaseSettingsSource):
         return found
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return a field's value as parsed JSON, or None if it is not stored; its input name; and False."""
+        """Return the value of `field_name` as parsed JSON, or None if it is not stored; its input name; and False."""
         text = self._texts.get(field_name)
         return from_json(text) if text is not None else None, self._input_name(field, field_name), False
 
@@ -209,7 +209,7 @@ async def load_settings(client: NdbClient, settings: type[S], /, *, namespace: s
         SchemaError: the class has no `NdbSettingsSource`, so stored values would be ignored.
         ValidationError: the sources together do not make settings. It names fields and reasons, never values, stored or
             other.
-        And as `NdbSettingsSource`.
+        NdbError: anything that `NdbSettingsSource` raises.
     """
     given: object = settings
     if not (isinstance(given, type) and issubclass(given, BaseSettings)):

@@ -26,7 +26,10 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class Copied:
-    """How much was copied so far. `found` counts the entries that the target already had, where that can be known."""
+    """How much was copied so far: `keys` and `sessions`.
+
+    `found` counts the entries that the target already had, where that can be known.
+    """
 
     keys: int = 0
     sessions: int = 0
@@ -119,7 +122,7 @@ async def _open_target(uri: str, connect: OptionArguments | None) -> Target:
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether a URI names a server."""
+    """Tell whether `uri` names a server, not a file or a data set."""
     return uri.lower().startswith(("ws://", "wss://"))
 
 

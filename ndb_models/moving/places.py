@@ -19,7 +19,7 @@ Keys: TypeAlias = Mapping[str, bytes]
 
 
 class Kinds(Flag):
-    """The kinds of data to copy."""
+    """The kinds of data to copy: `KEYS`, `SESSIONS`, or both with `|`."""
 
     KEYS = auto()
     SESSIONS = auto()

@@ -79,7 +79,7 @@ class DescribingVerbs(CoreVerbs[M]):
         return login is not None and self._lifetimes.now() - login <= seconds * 1000
 
     async def require_fresh(self, session: M | SessionToken, within: timedelta | float) -> None:
-        """Return if `is_fresh`, for a step-up before a sensitive action.
+        """Return if the session `is_fresh` within that time, for a step-up before a sensitive action.
 
         Raises:
             NotFreshError: the login is longer ago, or its time is not known. After the next login call `rotate`.

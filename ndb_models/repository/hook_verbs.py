@@ -42,7 +42,7 @@ class HookVerbs(CoreVerbs[M]):
     _watch: SessionWatch | None = None
 
     def on_created(self, hook: Callable[[M], R]) -> Callable[[M], R]:
-        """Call a function with each new session: the model that `create` or `save` returns. Returns the function.
+        """Call `hook` with each new session: the model that `create` or `save` returns. Returns the function.
 
             @repo.on_created
             async def audit(session: UserSession) -> None: ...
@@ -56,7 +56,7 @@ class HookVerbs(CoreVerbs[M]):
         return hook
 
     def on_changed(self, hook: Callable[[M, frozenset[str]], R]) -> Callable[[M, frozenset[str]], R]:
-        """Call a function with each changed session, and the names of the fields that this act changed.
+        """Call `hook` with each changed session, and the names of the fields that this act changed.
 
         The model is the one that the verb returns. Extending, renewing and upgrading a session is no change of fields.
         Otherwise as `on_created`.
@@ -65,7 +65,7 @@ class HookVerbs(CoreVerbs[M]):
         return hook
 
     def on_ended(self, hook: Callable[[SessionEnd], R]) -> Callable[[SessionEnd], R]:
-        """Call a function with the end of each session that this repository ends, or finds expired.
+        """Call `hook` with the end of each session that this repository ends, or finds expired. Returns the function.
 
         Otherwise as `on_created`. The end has the token and the reason, and no model: keep what you need by the token.
         The store keeps the idle time. So an end by it is told only if `ended` watches the session.

@@ -141,9 +141,6 @@ class MergedSaves(Generic[M]):
                     await self._write(stored, changes, self._texts(changes, compared), told)
                     set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values))
                     return True
-            except UnsupportedError:
-                self._refuse_marked(compared)
-                return False
             except ContestedError as exc:
                 written = exc.written
             except ConnectionLostError as exc:
@@ -152,6 +149,9 @@ class MergedSaves(Generic[M]):
             async with MERGES.holding(self._client, stored.tkn):
                 await self._merge(session, stored, changes.after, changes.names - written, told)
             return True
+        except UnsupportedError:
+            self._refuse_marked(compared)
+            return False
         finally:
             waiting = self._under_way.pop(id(session), None)
             if waiting is not None:

@@ -64,6 +64,10 @@ class Repository(
     - `NewerVersionError`, `OlderVersionError`: it is of a version of the model that this code does not take. `exists`,
       `delete`, `touch`, `ttl` and `raw` do not raise these, since they look into no fields.
 
+    Three arguments are shared by several methods. `extend=False` reads without keeping the session alive; a NemesisDB
+    raises `UnsupportedError`. `expiry` is the expiry of these sessions, in the place of their class's. `progress` is
+    called now and then with the number of models or tokens that are done.
+
     These errors leave everything as it was. A cancelled call may or may not have been carried out. A session whose
     creation is cancelled is ended again. A verb that is cancelled while it waits for hooks has done its act.
 
@@ -328,5 +332,5 @@ class Repository(
     async def delete_many(
         self, tkns: Iterable[SessionToken], *, progress: Progress | None = None
     ) -> list[bool | NdbError]:
-        """End sessions, as `delete`. Return in order for each whether there was one, or the error."""
+        """End the sessions `tkns`, as `delete`. Return in order for each whether there was one, or the error."""
         return await in_bulk(self.delete, tkns, progress)

@@ -20,7 +20,10 @@ EndReason: TypeAlias = Literal["deleted", "idle", "absolute", "replaced", "unkno
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """The end of a session: its token, the reason, and the token that replaces it, if any. The repr shows no token."""
+    """The end of a session: its token `tkn`, the `reason`, and the `successor` that replaces it, or None.
+
+    The repr shows no token.
+    """
 
     tkn: SessionToken = field(repr=False)
     reason: EndReason

@@ -67,7 +67,7 @@ def _checked(moment: datetime) -> datetime:
     if isinstance(moment.tzinfo, ZoneInfo) and moment.tzinfo.key:
         return moment
     if moment.tzinfo is UTC or (type(moment.tzinfo) is TzInfo and not moment.utcoffset()):
-        return moment.replace(tzinfo=_UTC)
+        return moment.replace(tzinfo=_zone("UTC"))
     raise PydanticCustomError("zone_missing", _NO_ZONE)
 
 
@@ -83,7 +83,7 @@ def _parsed(text: str) -> datetime:
     if found is None:
         if offset:
             raise PydanticCustomError("zoned_datetime_parsing", _NO_TEXT)
-        return moment.replace(tzinfo=_UTC)
+        return moment.replace(tzinfo=_zone("UTC"))
     return _at(moment, offset, _zone(found["key"]))
 
 
@@ -107,6 +107,3 @@ def _written(moment: datetime) -> str:
     checked = _checked(moment)
     assert isinstance(checked.tzinfo, ZoneInfo)
     return f"{checked.isoformat()}[{checked.tzinfo.key}]"
-
-
-_UTC: Final = ZoneInfo("UTC")

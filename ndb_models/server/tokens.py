@@ -64,11 +64,11 @@ class Tokens:
         return tuple(digest for digest, role in self._roles.items() if role is Role.ADMIN)
 
     def holds(self, grant: Grant) -> bool:
-        """Return True if a connected client's token still opens the server with the same role."""
+        """Return True if the token of a connected client's `grant` still opens the server with the same role."""
         return grant.digest is not None and self._roles.get(grant.digest) is grant.role
 
     def grant_of(self, authorization: str) -> Grant | None:
-        """Return the grant for an `Authorization` header's value; None if its token is unknown.
+        """Return the grant for `authorization`, the value of the header; None if its token is unknown.
 
         The time taken tells neither if the token is known nor how much of it is right.
         """

@@ -22,7 +22,8 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
     """A synchronous client: an `NdbClient` for programs without an event loop.
 
     Any number of threads may use it at once. The commands, their arguments, results and errors are those of
-    `NdbClient`. There are three ways to make a client:
+    `NdbClient`: `kv_*` for keys that all clients share, `sh_*` for the keys of the session `tkn`. A command that only
+    succeeds or fails returns True. There are three ways to make a client:
 
     - `with SyncClient.connect(uri) as client`: connects now, and raises if it cannot.
     - `SyncClient(uri)`: needs no server, so it can be made at module level. It connects at its first use. After `close`

@@ -47,7 +47,8 @@ class SyncRepository(
         session = repo.get(session.tkn)
 
     The verbs, their arguments, results and errors are those of `Repository`, which documents them together. Any number
-    of threads may use a repository at once. "Cancelled" means interrupted, for example by Ctrl-C.
+    of threads may use a repository at once. `extend=False` reads without keeping the session alive, and `expiry` is an
+    expiry in the place of the class's. "Cancelled" means interrupted, for example by Ctrl-C.
 
     A function that is given to a verb, such as the one of `mutate` or a `progress`, is called in the thread that made
     the call, and may make calls itself. Validators, steps of an upgrade and the clock are called in the client's own

@@ -18,7 +18,7 @@ from ndb_models.testing.loop_thread import LoopThread
 
 @contextmanager
 def open_client(uri: str) -> Generator[NdbClient]:
-    """Open a client that works on every event loop, also on several at once. The end of the block closes it.
+    """Yield a client that works on every event loop, also on several at once. The end of the block closes it.
 
     The client of a server runs on a loop in a thread of its own, and carries the requests of all other loops. So one
     block may hold all tests of a module or of a session. Applications use `NdbClient.connect`.

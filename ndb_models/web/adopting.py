@@ -88,7 +88,11 @@ class StarletteCookie:
         max_age: in seconds; None for cookies that hold for ever.
         to_model: makes a session of the content, or returns None for content that is not to be carried over. By
             default the keys are the fields; others are kept by a class with `extra="allow"`, and left out otherwise.
-        path, same_site, https_only, domain, partitioned: needed to remove the cookie from the browser.
+        path: as the four below, needed to remove the cookie from the browser.
+        same_site: its `SameSite`.
+        https_only: whether it is `Secure`.
+        domain: its `Domain`, if it has one.
+        partitioned: whether it is `Partitioned`.
 
     Raises:
         InvalidArgumentError: an argument is wrong.
@@ -160,7 +164,7 @@ class StarletteCookie:
         return (cookie.name, cookie.path, self._has_domain) == (self.cookie, self._path, False)
 
     def is_in(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether a request shows a cookie of this name, genuine or not."""
+        """Tell whether the `headers` of a request show a cookie of this name, genuine or not."""
         return bool(self._values_in(headers))
 
     def _values_in(self, headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

@@ -29,7 +29,7 @@ class RequestVerbs(UserSessions[M]):
     # Dependencies
 
     async def current(self, connection: HTTPConnection) -> M:
-        """Return the session of the request: `Annotated[UserSession, Depends(sessions.current)]`.
+        """Return the session of a request, its `connection`: `Annotated[UserSession, Depends(sessions.current)]`.
 
         Raises:
             NotLoggedInError: there is none: 401, unless the application answers it otherwise.
@@ -41,7 +41,9 @@ class RequestVerbs(UserSessions[M]):
         return session
 
     async def optional(self, connection: HTTPConnection) -> M | None:
-        """Return the session of the request, or None: `Annotated[UserSession | None, Depends(sessions.optional)]`.
+        """Return the session of the request, its `connection`, or None.
+
+        As a dependency: `Annotated[UserSession | None, Depends(sessions.optional)]`.
 
         Raises:
             SessionsUnavailableError: the store is away: 503.
@@ -53,10 +55,10 @@ class RequestVerbs(UserSessions[M]):
             raise SessionsUnavailableError(self.model.__name__) from exc
 
     async def logged_in(self, connection: HTTPConnection) -> M:
-        """Return the session of the request, if it has a user: `Annotated[UserSession, Depends(sessions.logged_in)]`.
+        """Return the session of a request, if it has a user: `Annotated[UserSession, Depends(sessions.logged_in)]`.
 
-        For applications whose visitors have sessions before they log in. The user is the first field with
-        `Principal()`; None is no user. Without such a field, this is `current`.
+        The request is the `connection`. This is for applications whose visitors have sessions before they log in. The
+        user is the first field with `Principal()`; None is no user. Without such a field, this is `current`.
 
         Raises:
             NotLoggedInError: there is no session, or it has no user: 401, unless the application answers it otherwise.
@@ -164,7 +166,7 @@ class RequestVerbs(UserSessions[M]):
         return await self.or_503(self.devices_of_visit(self.exchange_of(request).touched()))
 
     async def revoke(self, request: HTTPConnection, public_id: str) -> bool:
-        """End the session with a public id, if it is of the user of the request. Return False if there is none.
+        """End the session `public_id`, if it is of the user of the request. Return False if there is none.
 
         The request's own session can be revoked too, which logs out. Raises: as `devices` and `logout`.
         """
@@ -186,7 +188,7 @@ class RequestVerbs(UserSessions[M]):
         visit.renew()
 
     async def or_503(self, doing: Awaitable[T]) -> T:
-        """Await a verb; if the store is away, raise the error that is answered 503."""
+        """Await `doing`, a verb, and return its result. If the store is away, raise the error that is answered 503."""
         try:
             return await doing
         except UnavailableError as exc:
@@ -194,7 +196,7 @@ class RequestVerbs(UserSessions[M]):
             raise SessionsUnavailableError(self.model.__name__) from exc
 
     def exchange_of(self, connection: HTTPConnection) -> Exchange[M]:
-        """Return the exchange of a request.
+        """Return the exchange of a request, by its `connection`.
 
         Raises:
             InvalidArgumentError: the middleware does not stand around this application.
@@ -208,7 +210,7 @@ class RequestVerbs(UserSessions[M]):
         return exchange
 
     def refuse_cross_site(self, scope: Scope) -> None:
-        """Raise `CrossSiteError` if a page of another site makes this request, which is about to get a session."""
+        """Raise `CrossSiteError` if another site's page makes the request of `scope`, which would get a session."""
         reason = self.csrf.reason_to_refuse(scope)
         if reason is not None:
             raise CrossSiteError(self.model.__name__, reason)

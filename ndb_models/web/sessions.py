@@ -43,9 +43,6 @@ _CONNECT_WAIT: Final = 1.0
 _ATTEMPT_TIMEOUT: Final = 2.0
 _REQUEST_TIMEOUT: Final = 5.0
 
-# Seconds in which a store that is ready answers a probe.
-_PATIENCE: Final = 2.0
-
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
 _logger = logging.getLogger("ndb_models.web")
@@ -135,7 +132,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
         return visit.session
 
     def may_have_session(self, visit: RunningVisit[M]) -> bool:
-        """Return True if a request shows a cookie that may open a session."""
+        """Return True if the request of `visit` shows a cookie that may open a session."""
         return visit.is_shown or (self.adoption is not None and self.adoption.cookie.is_in(visit.headers))
 
     async def _open(self, visit: RunningVisit[M]) -> None:
@@ -161,7 +158,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             visit.max_age = await self._seconds_of_cookie(visit)
 
     async def login_visit(self, visit: RunningVisit[M], session: M, *, remember: bool | None) -> M:
-        """Log in: see `WebSessions.login`."""
+        """Log in the user of `visit`, and return the session: see `WebSessions.login`."""
         async with visit.turn:
             await self._open(visit)
             given: object = session
@@ -174,7 +171,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             return session
 
     async def logout_visit(self, visit: RunningVisit[M]) -> bool:
-        """Log out: see `WebSessions.logout`."""
+        """Log out the user of `visit`; return False without one: see `WebSessions.logout`."""
         async with visit.turn:
             await self._open(visit)
             ended = False
@@ -216,7 +213,7 @@ class VisitedSessions(Uncopyable, Generic[M]):
             raise
 
     async def undo(self, visit: RunningVisit[M], cause: BaseException | None = None) -> None:
-        """End the sessions that a request began.
+        """End the sessions that the request of `visit` began.
 
         That is waited for, unless the cause is a cancellation: it then goes on in the background.
         """
@@ -312,20 +309,10 @@ class VisitedSessions(Uncopyable, Generic[M]):
         return cookie_seconds(deadline=None, idle=await self.repo.ttl(session))
 
     def note_outage(self, error: UnavailableError) -> None:
-        """Log that the store is away, once until it answers again."""
+        """Log that the store is away, with the `error`, once until it answers again."""
         if not self._is_away:
             self._is_away = True
             _logger.warning("the store of %s is away, requests are answered 503: %s", self.model.__name__, error)
-
-    async def is_ready(self) -> bool:
-        """Return True if the store answers within two seconds."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self.client.sh_session_exists([0])
-        except (NdbError, TimeoutError) as exc:
-            _logger.debug("the store of %s is not ready: %s", self.model.__name__, exc)
-            return False
-        return True
 
     @property
     def grace(self) -> timedelta:

@@ -25,6 +25,7 @@ from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
 from ndb_models.web.csrf_gate import CsrfGate
 from ndb_models.web.http_errors import RETRY_AFTER
 from ndb_models.web.notices import CookieNotices
+from ndb_models.web.readiness import why_not_ready
 from ndb_models.web.request_verbs import RequestVerbs
 from ndb_models.web.viewed_class import ViewedClass, viewed_class
 from ndb_models.web.watching import bound
@@ -170,8 +171,9 @@ class WebSessions(RequestVerbs[M]):
         If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
         self.notices.announce()
-        if not await self.is_ready():
-            _logger.warning("the store of %s gives no answer at the start", self.model.__name__)
+        reason = await why_not_ready(self.client)
+        if reason is not None:
+            _logger.warning("the store of %s gives no answer at the start: %s", self.model.__name__, reason)
         try:
             yield
         finally:
@@ -180,11 +182,14 @@ class WebSessions(RequestVerbs[M]):
 
     async def ready(self) -> bool:
         """Return True if the store answers, within two seconds."""
-        return await self.is_ready()
+        reason = await why_not_ready(self.client)
+        if reason is not None:
+            _logger.debug("the store of %s is not ready: %s", self.model.__name__, reason)
+        return reason is None
 
     async def readyz(self, request: Request) -> Response:
         """Answer a probe: 200 if the store answers, else 503. `app.add_route("/readyz", sessions.readyz)`."""
-        if await self.is_ready():
+        if await self.ready():
             return PlainTextResponse("ready")
         return PlainTextResponse("the store is away", 503, {"Retry-After": str(RETRY_AFTER)})
 

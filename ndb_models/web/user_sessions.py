@@ -22,7 +22,7 @@ class UserSessions(VisitedSessions[M]):
     """
 
     async def devices_of_visit(self, visit: RunningVisit[M]) -> list[Device[M]]:
-        """Return the devices of the user; see `WebSessions.devices`."""
+        """Return the devices of the user of `visit`; see `WebSessions.devices`."""
         check_tracked(self.model, "devices()")
         current = await self.open_visit(visit)
         if current is None:
@@ -46,7 +46,7 @@ class UserSessions(VisitedSessions[M]):
             return None
 
     async def revoke_of_visit(self, visit: RunningVisit[M], public_id: str) -> bool:
-        """End one session of the user; see `WebSessions.revoke`."""
+        """End the session `public_id` of the user of `visit`; see `WebSessions.revoke`."""
         check_tracked(self.model, "revoke()")
         for device in await self.devices_of_visit(visit):
             if device.public_id is not None and device.public_id == public_id:
@@ -56,7 +56,7 @@ class UserSessions(VisitedSessions[M]):
         return False
 
     async def logout_others_of_visit(self, visit: RunningVisit[M]) -> int:
-        """End the other sessions of the user; see `WebSessions.logout_others`."""
+        """End the other sessions of the user of `visit`; see `WebSessions.logout_others`."""
         field = user_field(self.model)
         current = await self.open_visit(visit)
         user = None if current is None else getattr(current, field)
@@ -65,6 +65,6 @@ class UserSessions(VisitedSessions[M]):
         return await self.repo.end_all_for(but=current, **{field: user})
 
     async def logout_everywhere_of_visit(self, visit: RunningVisit[M]) -> int:
-        """End all sessions of the user; see `WebSessions.logout_everywhere`."""
+        """End all sessions of the user of `visit`; see `WebSessions.logout_everywhere`."""
         others = await self.logout_others_of_visit(visit)
         return others + await self.logout_visit(visit)

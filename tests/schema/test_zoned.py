@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -92,3 +94,25 @@ async def test_strict_classes_store_it() -> None:
         inner = (await Repository(client, Nesting).get(nested.tkn)).around.inner
         assert inner["a"] is not None
         assert (zone_and_fold(inner["a"]), inner["b"]) == (zone_and_fold(WHEN), None)
+
+
+WITHOUT_ZONES = """
+import sys, zoneinfo
+
+sys.modules["tzdata"] = None
+zoneinfo.reset_tzpath([])
+
+from pydantic import TypeAdapter, ValidationError
+from ndb_models import ZonedDatetime
+
+try:
+    TypeAdapter(ZonedDatetime).validate_json('"2026-10-25T02:30:00Z"')
+except ValidationError as error:
+    print(error.errors()[0]["msg"])
+"""
+
+
+def test_a_system_without_the_database_of_zones_says_so_when_a_zone_is_needed() -> None:
+    command = [sys.executable, "-c", WITHOUT_ZONES]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("its zone is not in the IANA database of this machine", "")

@@ -138,8 +138,8 @@ def test_attributes_of_a_client_are_there_too() -> None:
 
 def test_what_the_script_writes_is_what_is_committed() -> None:
     script = ROOT / ".ci" / "sync_verbs.py"
-    if not script.exists():
-        pytest.skip("the script is not here")
+    if not script.exists() or not (ROOT / "ndb_models").exists():
+        pytest.skip("the script, or the package beside it, is not here")
     package = Path(ndb_models.__file__).parent.parent
     for path, text in runpy.run_path(str(script))["generated"]().items():
         assert shape((package / path).read_text("utf-8")) == shape(text), f"run .ci/sync_verbs.py: {path}"

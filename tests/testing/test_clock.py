@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -85,6 +86,30 @@ async def test_reads_keep_a_session_alive_however_far_the_clock_moves_between_th
     assert (await sessions.update(session.tkn, user="sally")).user == "sally"
     time.advance(HALF_AN_HOUR)
     assert await sessions.get_or_none(session.tkn) is None
+
+
+@pytest.mark.parametrize("there", ["memory", "sqlite"], indirect=True)  # a server extends a moment later
+async def test_credentials_keep_a_session_alive_however_soon_the_clock_moves(
+    there: NdbClient, time: MovableClock
+) -> None:
+    sessions = Repository(there, Read)
+    credential = str(await sessions.issue(await sessions.save(Read())))
+    for _ in range(5):
+        time.advance(HALF_AN_HOUR - A_MOMENT)
+        assert await sessions.authenticate(credential) is not None
+    time.advance(HALF_AN_HOUR)
+    assert await sessions.authenticate(credential) is None
+
+
+async def test_credentials_keep_a_session_in_a_file_alive_in_the_loop_of_the_test(
+    tmp_path: Path, time: MovableClock
+) -> None:
+    async with NdbClient.connect(f"sqlite:///{tmp_path}/sessions.db") as client:
+        sessions = Repository(client, Read)
+        credential = str(await sessions.issue(await sessions.save(Read())))
+        for _ in range(5):
+            time.advance(HALF_AN_HOUR - A_MOMENT)
+            assert await sessions.authenticate(credential) is not None
 
 
 async def test_an_application_that_was_imported_before_the_clock_is_moved_too(time: MovableClock) -> None:

@@ -62,7 +62,7 @@ async def test_an_application_starts_without_its_store(server: RunningServer, ca
     await asyncio.to_thread(server.stop)
     sessions = WebSessions(server.uri, Shopper)
     async with sessions.lifespan(), Browser(shop(sessions)) as browser:
-        assert "gives no answer at the start" in caplog.text
+        assert f"gives no answer at the start: cannot connect to {server.uri}: Connection refused" in caplog.text
         assert (await browser.post("/login")).status_code == 503
         await asyncio.to_thread(server.start)
         for _ in range(100):

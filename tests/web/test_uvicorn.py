@@ -27,7 +27,7 @@ from ndb_models.web import SessionMiddleware, WebSessions
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLE = ROOT / "examples" / "greeting.py"
+EXAMPLE = ROOT / "examples" / "tutorial" / "greeting.py"
 
 
 @pytest.fixture

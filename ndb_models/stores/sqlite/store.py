@@ -120,9 +120,14 @@ class SqliteStore(Uncopyable, Store):
         for worker in self._workers:
             await asyncio.shield(asyncio.wrap_future(worker.opened))
 
+    def begin_deferred(self) -> None:
+        """Begin the reads that callers in this thread have asked for: they may extend sessions."""
+        self._reader.hand_over()
+
     async def flush_deferred(self) -> None:
         """Store the noted extensions now. If that fails, they are tried again as usual."""
         with contextlib.suppress(StoreError):
+            await self._reader.do(_nothing)  # after the reads that wait, which may extend
             await self._writer.do(_nothing, durable=False)
             while not (self._extensions.is_empty or self._extensions.failing):
                 await self._writer.do(_nothing, durable=False)
@@ -217,7 +222,7 @@ class SqliteStore(Uncopyable, Store):
 
 
 def _nothing(_tables: Tables) -> None:
-    """Do nothing. The transaction stores extensions."""
+    """Do nothing. A transaction of the writer stores extensions."""
 
 
 def _opened(

@@ -157,6 +157,11 @@ class Worker(Forkable):
         for request in requests:
             request.answer.set_exception(self._not_open())
 
+    def hand_over(self) -> None:
+        """Hand over the requests of the loop that runs in this thread, without waiting for the end of its turn."""
+        with contextlib.suppress(RuntimeError):  # no loop runs here, so it has no requests
+            self._hand_over(asyncio.get_running_loop())
+
     def wake(self) -> None:
         """Have the thread look for due extensions. Any thread may call this."""
         self._queue.put(_Signal.LOOK)
@@ -166,8 +171,7 @@ class Worker(Forkable):
         self._taking = False
         if self.is_inherited:  # `_ending` may be locked for ever here
             return
-        with contextlib.suppress(RuntimeError):  # no loop runs here, so it has no requests
-            self._hand_over(asyncio.get_running_loop())
+        self.hand_over()
         with self._ending:
             if not self._ended:
                 self._ended = True

@@ -63,7 +63,7 @@ class SyncConfigRepositoryVerbs(OfConfiguration[C]):
         return self._portal.call(lambda: self._asynchronous.save(config, replace_invalid=replace_invalid))
 
     def update(self, /, **changes: Any) -> C:
-        """Change fields, and return the resulting configuration.
+        """Apply `changes`, new values by the names of their fields, and return the resulting configuration.
 
         Each field validates its change, and the model's validators validate the whole. A named field is stored from
         then on, even at the model's default. A value that is stored already is not written again. Other fields are

@@ -36,7 +36,7 @@ class SyncDescribingVerbs(OfRepository[M]):
         return self._portal.call(lambda: self._asynchronous.is_fresh(session, within))
 
     def require_fresh(self, session: M | SessionToken, within: timedelta | float) -> None:
-        """Return if `is_fresh`, for a step-up before a sensitive action.
+        """Return if the session `is_fresh` within that time, for a step-up before a sensitive action.
 
         Raises:
             NotFreshError: the login is longer ago, or its time is not known. After the next login call `rotate`.

@@ -72,7 +72,7 @@ class SyncKeyCommands(OfClient):
         return self._portal.call(call)
 
     def kv_update(self, key: str, path: str, value: JsonInput) -> int:
-        """Replace all matches of a JSONPath in a key's value; return their number. An unknown key is status 22."""
+        """Replace all matches of `path`, a JSONPath, in a key's value; return how many. An unknown key is status 22."""
         return self._portal.call(lambda: self._asynchronous.kv_update(key, path, value))
 
     def kv_arr_append(self, key: str, items: Sequence[JsonInput], name: str | None = None) -> bool:
@@ -83,7 +83,7 @@ class SyncKeyCommands(OfClient):
         return self._portal.call(lambda: self._asynchronous.kv_arr_append(key, items, name))
 
     def kv_save(self, name: str) -> bool:
-        """Save all keys to a data set of this name. The server must have a persist path (status 14).
+        """Save all keys to the data set `name`. The server must have a persist path (status 14).
 
         Raises:
             ValueError: the name is not one path segment, see `why_not_a_data_set`. The request was not sent.
@@ -91,7 +91,7 @@ class SyncKeyCommands(OfClient):
         return self._portal.call(lambda: self._asynchronous.kv_save(name))
 
     def kv_load(self, name: str) -> int:
-        """Write the keys of a data set over existing ones; return how many. An unknown data set is status 142.
+        """Write the keys of the data set `name` over existing ones; return how many. An unknown one is status 142.
 
         Raises:
             ValueError: as `kv_save`.

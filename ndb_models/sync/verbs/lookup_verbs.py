@@ -81,7 +81,7 @@ class SyncLookupVerbs(OfRepository[M]):
     def reindex(
         self, tokens: Iterable[SessionToken] = (), *, exclusive: bool = False, progress: Progress | None = None
     ) -> Reindexed:
-        """Look at every session that the index lists. Remove false entries, and add missing ones.
+        """Look at every session that the index lists. Remove false entries, add missing ones, and return the numbers.
 
         Sessions that repositories of the class wrote are found without it. It frees the entries of expired sessions. It
         also adds sessions that the index does not know. The protocol cannot list sessions, so their tokens have to be

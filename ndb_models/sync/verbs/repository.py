@@ -159,6 +159,6 @@ class SyncRepositoryVerbs(OfRepository[M]):
         return self._portal.call(lambda: self._asynchronous.save_many(sessions, expiry=expiry, progress=told(progress)))
 
     def delete_many(self, tkns: Iterable[SessionToken], *, progress: Progress | None = None) -> list[bool | NdbError]:
-        """End sessions, as `delete`. Return in order for each whether there was one, or the error."""
+        """End the sessions `tkns`, as `delete`. Return in order for each whether there was one, or the error."""
         tkns = taken(tkns)
         return self._portal.call(lambda: self._asynchronous.delete_many(tkns, progress=told(progress)))

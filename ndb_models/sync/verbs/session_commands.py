@@ -19,7 +19,7 @@ class SyncSessionCommands(OfClient):
         extendOnSetAdd: bool = False,
         extendOnGet: bool = False,
     ) -> Session:
-        """Create a session without keys.
+        """Create a session without keys, and return it.
 
         Args:
             durationSeconds: seconds until it expires; 0 for never. Very long durations overflow in a NemesisDB, so it
@@ -41,11 +41,11 @@ class SyncSessionCommands(OfClient):
         )
 
     def duration_there(self, seconds: int) -> int:
-        """Return a duration that the server can keep. A NemesisDB gets at most `LONGEST_DURATION`."""
+        """Return a duration in seconds that the server can keep. A NemesisDB gets at most `LONGEST_DURATION`."""
         return self._portal.call(lambda: self._asynchronous.duration_there(seconds))
 
     def end_surely(self, tkn: SessionToken) -> None:
-        """End a session, which may have ended already. If the server is unavailable, the request is tried again.
+        """End the session `tkn`, which may have ended already. The request is tried again while the server is away.
 
         Raises the error of the last attempt.
         """
@@ -164,7 +164,7 @@ class SyncSessionCommands(OfClient):
         return self._portal.call(lambda: self._asynchronous.sh_end_all())
 
     def sh_session_exists(self, tkns: Sequence[SessionToken]) -> list[SessionToken]:
-        """Return the given tokens that name a session, in the given order."""
+        """Return those of `tkns` that name a session, in the given order."""
         return self._portal.call(lambda: self._asynchronous.sh_session_exists(tkns))
 
     def sh_list(self, key: str, after: SessionToken | None = None, count: int = 256) -> SessionList:
@@ -193,7 +193,7 @@ class SyncSessionCommands(OfClient):
         return self._portal.call(lambda: self._asynchronous.sh_info_all())
 
     def sh_save(self, name: str, tkns: Sequence[SessionToken] = ()) -> bool:
-        """Save all sessions, or only the sessions of the given tokens, to a data set of this name.
+        """Save all sessions, or only the sessions of `tkns`, to the data set `name`.
 
         The server must have a persist path (status 14).
 

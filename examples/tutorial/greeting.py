@@ -1,4 +1,4 @@
-"""A page that greets its user by name. Run it: uvicorn --app-dir examples greeting:app."""
+"""A page that greets its user by name. Run it: uvicorn greeting:app."""
 
 from typing import Annotated
 
