@@ -25,7 +25,7 @@ shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with
 test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
 	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
 
-coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
+coverage: $(READY)  ## run all tests but those of `rest`, and fail unless they take 97 % of all branches; no part of `check`
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
 rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
@@ -35,9 +35,9 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
 		$(PYTEST) tests/fuzz $(ARGS)
 
-debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
+debug: $(READY)  ## the tests of everything asynchronous, with a third of their parameters, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
-		-m "not slow or loop" $(ARGS)
+		-m "not slow or loop" --share=2/3 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)

@@ -1,4 +1,4 @@
-"""The root of all errors. `ndb_models.errors` draws the tree."""
+"""The root of all errors, and of those of an absent server or store. `ndb_models.errors` draws the tree."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ class NdbError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
+
+
+class UnavailableError(NdbError):
+    """The server or the store is unavailable. If `maybe_done` is True, a write may have been carried out all the same.
+
+    It is then unknown whether it was. If it is False, nothing is known to have been written.
+    """
+
+    maybe_done: bool = False
 
 
 def _restore(kind: type[NdbError], args: tuple[object, ...], fields: dict[str, object]) -> NdbError:

@@ -50,7 +50,8 @@
     |-- RefusedError, CallRefusedError             a request or a call is refused (engine.requests, dashboard.refusals)
     |-- PathError (ValueError)                     no JSONPath, or a search over its budget (engine.paths)
     |-- SnapshotError                              a data set cannot be written or read (engine.snapshots)
-    |-- RequestLostError, ServerRefusedError       a Redis gives no reply, or cannot be used (stores.redis)
+    |-- RequestLostError, ServerRefusedError,      a Redis gives no reply, or cannot be used, or has only some of the
+    |   DividedSlotError                           keys of a request (stores.redis)
     |-- MissingSetError                            a set of index entries has ended (index.catalogue)
     `-- BackupStoppedError                         the caller stopped a backup (stores.sqlite.backup)
 
@@ -65,6 +66,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ndb_models.error_root import NdbError as NdbError
+from ndb_models.error_root import UnavailableError as UnavailableError
 from ndb_models.error_root import listed
 from ndb_models.session_errors import (
     ForeignSessionError as ForeignSessionError,
@@ -81,6 +83,16 @@ from ndb_models.session_errors import (
     UpgradeError as UpgradeError,
     WrongSchemaError as WrongSchemaError,
 )
+from ndb_models.store_errors import (
+    StoreError as StoreError,
+    StoreFormatError as StoreFormatError,
+    StoreFullError as StoreFullError,
+    StoreLockedError as StoreLockedError,
+    StoreNotReplicatedError as StoreNotReplicatedError,
+    StoreReadOnlyError as StoreReadOnlyError,
+    StoreUnreachableError as StoreUnreachableError,
+    StoreVersionError as StoreVersionError,
+)
 from ndb_models.types import JsonValue
 
 NdbException = NdbError
@@ -88,10 +100,6 @@ NdbException = NdbError
 
 class InvalidArgumentError(NdbError, ValueError):
     """A call was wrong. It sent no request and changed no data."""
-
-
-class UnavailableError(NdbError):
-    """The server or the store is unavailable. If `maybe_done` is there and true, a write may have been carried out."""
 
 
 class NotConnectedError(UnavailableError, ConnectionError):
@@ -176,8 +184,13 @@ class ServerUnavailableError(ResponseError, UnavailableError):
     """The server answered that it is unavailable: it is loading, it is full, or its store failed.
 
     It is raised for the statuses 102, 103, 140 and 1000. The exception is 1000 from `kv_arr_append`, which raises a
-    plain `ResponseError`: the value is no array. Attributes: as of `ResponseError`.
+    plain `ResponseError`: the value is no array. Attributes: as of `ResponseError`; `maybe_done`, True if a server of
+    this package says that its store may have carried out the request.
     """
+
+    def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
+        super().__init__(command, rsp, meaning)
+        self.maybe_done = rsp.get("maybeDone") is True
 
 
 class UnsupportedServerError(ResponseError):
@@ -288,63 +301,3 @@ class StoredConfigError(NdbError):
             f"the stored configuration does not fit {model}: {text}; repair these keys with the raw client"
             " (kv_set, kv_rmv), or write over them with save(config, replace_invalid=True)"
         )
-
-
-class StoreError(UnavailableError):
-    """A store could not be opened, or failed a request. The cause says more.
-
-    Acknowledged writes stay. Attributes: `store`, its place; `reason`; `maybe_done`. The failed request has changed no
-    data if `maybe_done` is False, as it always is for a store in a file. If it is True, the request may have been
-    carried out.
-    """
-
-    def __init__(self, store: str, reason: str, maybe_done: bool = False) -> None:
-        self.store = store
-        self.reason = reason
-        self.maybe_done = maybe_done
-        super().__init__(f"{store}: {reason}" + ("; it may or may not have been carried out" if maybe_done else ""))
-
-
-class StoreFormatError(StoreError):
-    """The file is not a store of this package, or is damaged."""
-
-
-class StoreVersionError(StoreFormatError):
-    """A newer version of this package wrote it. Attributes: `found` and `known`, the versions of the schema."""
-
-    def __init__(self, store: str, found: int, known: int) -> None:
-        self.found = found
-        self.known = known
-        super().__init__(
-            store, f"a newer version of ndb_models wrote it (schema {found}, this one knows up to {known}): upgrade"
-        )
-
-
-class StoreReadOnlyError(StoreError):
-    """The store cannot be written to. Even reading sessions needs writes: timers and sweeping write."""
-
-
-class StoreLockedError(StoreError, TimeoutError):
-    """Others kept the store locked for longer than the limit. Trying again is safe."""
-
-
-class StoreUnreachableError(StoreError, TimeoutError):
-    """A store elsewhere did not answer in time, or the connection to it was lost at a write that cannot be repeated."""
-
-
-class StoreNotReplicatedError(StoreError):
-    """A write was carried out, and too few replicas confirmed it in time: a failover may lose it.
-
-    `maybe_done` is True. Attributes: `confirmed`, the number of replicas that did; `wanted`; those of `StoreError`.
-    """
-
-    def __init__(self, store: str, name: str, confirmed: int, wanted: int) -> None:
-        self.confirmed = confirmed
-        self.wanted = wanted
-        super().__init__(
-            store, f"{confirmed} of {wanted} replicas confirmed {name} in time: a failover may lose it", maybe_done=True
-        )
-
-
-class StoreFullError(StoreError):
-    """There is no room left. Reads work; writes work again once there is room."""

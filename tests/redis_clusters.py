@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,7 +14,7 @@ import hiredis
 from tests.redis_servers import Link, RedisServer, Servers
 
 _SLOTS: Final = 16384
-_SECONDS: Final = 20.0
+_SECONDS: Final = 60.0
 
 
 class NodeView(NamedTuple):
@@ -144,11 +144,23 @@ class Cluster:
     def migrate(self, slot: int, source: RedisServer, target: RedisServer, pause: float = 0.0) -> None:
         """Move a slot with its keys, a few at a time. Waits `pause` seconds after each group of keys."""
         self.begin_to_migrate(slot, source, target)
+        with source.link() as old:
+            while keys := old("CLUSTER", "GETKEYSINSLOT", slot, 20):
+                self.move_keys(keys, source, target)
+                time.sleep(pause)
+        self.end_migration(slot, source, target)
+
+    @staticmethod
+    def move_keys(keys: Sequence[str | bytes], source: RedisServer, target: RedisServer) -> None:
+        """Do the second step of `migrate` with some keys."""
+        with source.link() as old:
+            old("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+    @staticmethod
+    def end_migration(slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Do the last step of `migrate`: the slot is the target's."""
         with source.link() as old, target.link() as new:
             new_id = new("CLUSTER", "MYID")
-            while keys := old("CLUSTER", "GETKEYSINSLOT", slot, 20):
-                old("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-                time.sleep(pause)
             new("CLUSTER", "SETSLOT", slot, "NODE", new_id)
             with contextlib.suppress(hiredis.ReplyError):  # without its last slot, it may be a replica by now
                 old("CLUSTER", "SETSLOT", slot, "NODE", new_id)
@@ -193,6 +205,11 @@ class Cluster:
         """Wait until a replica has taken the place of a master that is down; return when, by `time.monotonic`."""
         self._until(lambda: len(self.masters()) == 3 and master not in self.masters(), seconds)
         return time.monotonic()
+
+    def wait_alone(self, master: RedisServer) -> None:
+        """Wait until a master has noticed that it has no replica any more."""
+        with master.link() as link:
+            self._until(lambda: "connected_slaves:0" in link("INFO", "replication"))
 
     def wait_whole(self, seconds: float = 30.0) -> None:
         """Wait until every node is up, sees the same masters, and every replica is in step with its master."""

@@ -1,4 +1,4 @@
-"""`ndb-models backup`: copies a store in a file while it is in use."""
+"""`ndb-models backup`: copies a store to a file while it is in use."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from ndb_models.cli.exits import INTERRUPTED, complain
 from ndb_models.cli.progress import Progress
 
 _NOTES: Final = """\
-The backup is the store as it was at one moment; processes go on using the store meanwhile. It has mode 0600, has passed
-SQLite's integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing
-behind. To restore it, stop all processes that use the store and put the backup in the place of its file.
+The backup is a SQLite file; processes go on using the store meanwhile. It has mode 0600, has passed SQLite's
+integrity_check and has reached the disk before it gets its name. What fails or is interrupted leaves nothing behind.
+
+A backup of sqlite:///PATH is the store as it was at one moment. To restore it, stop all processes that use the store
+and put the backup in the place of its file.
+
+A backup of redis://HOST has each live session whole, as it was at some moment of the backup. To restore it to an empty
+store: ndb-models copy --from sqlite:///FILE --to redis://HOST. Sessions that have expired since stay away; the timers
+of the others start afresh. A backup that was interrupted starts anew. To go on where it was cut short, make a copy
+instead: ndb-models copy --from redis://HOST --to sqlite:///FILE.
 """
 
 
@@ -26,8 +33,8 @@ def add_backup_command(tree: typer.Typer) -> None:
     command(
         tree,
         "backup",
-        "Write a checked copy of a store in a file, while it is in use.",
-        summary="write a checked copy of a store in a file, while it is in use",
+        "Write a checked copy of a store to a file, while it is in use.",
+        summary="write a checked copy of a store to a file, while it is in use",
         done="the backup is there",
         statuses=(
             "1    the store cannot be read or is damaged, or the backup cannot be written",
@@ -38,7 +45,7 @@ def add_backup_command(tree: typer.Typer) -> None:
 
 
 def run_backup(
-    store: Annotated[str, typer.Option("--store", metavar="URI", help="The store: sqlite:///PATH.")],
+    store: Annotated[str, typer.Option("--store", metavar="URI", help="The store: sqlite:///PATH or redis://HOST.")],
     file: Annotated[str, typer.Option("--to", metavar="FILE", help="Where the backup goes.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
 ) -> int:
@@ -58,5 +65,5 @@ async def _backup(store: str, file: str, overwrite: bool) -> int:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with Progress("pages copied") as progress:
+    with Progress("copied") as progress:
         return await backup(store, file, overwrite=overwrite, report=progress.show)

@@ -84,4 +84,5 @@ def _connect_options(target: str, given: dict[str, str | None]) -> OptionArgumen
 
 
 def _described(copied: Copied) -> str:
-    return f"keys copied: {copied.keys}; sessions copied: {copied.sessions}; there already: {copied.found}"
+    most = "" if copied.most_sessions is None else f" of at most {copied.most_sessions}"
+    return f"keys copied: {copied.keys}; sessions copied: {copied.sessions}{most}; there already: {copied.found}"

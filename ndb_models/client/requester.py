@@ -23,7 +23,7 @@ from ndb_models.errors import (
     UnsupportedServerError,
 )
 from ndb_models.json_text import ObjectText
-from ndb_models.protocol.commands import COMMANDS, Command
+from ndb_models.protocol.commands import COMMANDS, MAYBE_DONE, Command
 from ndb_models.protocol.data_sets import why_not_a_data_set
 from ndb_models.protocol.exchange import Call, Exchange
 from ndb_models.protocol.prepared import Prepared
@@ -274,7 +274,7 @@ def failure(command: Command, answer: Mapping[str, JsonValue]) -> ResponseError:
 
 def _said(answer: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the parts of an answer that describe a failure, without values and tokens."""
-    kinds = {"st": (int,), "m": (str, type(None)), "tkn": (type(None),)}
+    kinds = {"st": (int,), "m": (str, type(None)), "tkn": (type(None),), MAYBE_DONE: (bool,)}
     return {name: answer[name] for name, types in kinds.items() if name in answer and type(answer[name]) in types}
 
 

@@ -10,26 +10,21 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic
+from typing import Generic
 
 from ndb_models.config.access import C, ConfigAccess
 from ndb_models.errors import (
     ConfigProblem,
-    ConnectError,
-    ConnectionLostError,
     InvalidArgumentError,
-    ProtocolError,
-    RequestTimeoutError,
+    NotConnectedError,
     StoredConfigError,
+    UnavailableError,
 )
 from ndb_models.sessions.polling import Outage, check_interval
 from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 
 _logger = logging.getLogger(__name__)
-
-# Errors that may be over at the next look. A closed client and a refusal of the server are not.
-_PASSING: Final = (ConnectError, ConnectionLostError, ProtocolError, RequestTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
       good one stays. `on_invalid` is then called (or a warning is logged), once for each set of problems. When it fits
       again, that is a change if it differs from the last good one.
     - Another formatting of the same values is not a change. Nor is a key that is written with the value of its default.
-    - A lost connection, an absent server and an unreadable answer are logged, once, and waited out.
+    - A lost connection, an absent server or store, and an unreadable answer are logged, once, and waited out.
 
     The first step looks at once. Without `since` it only takes the stored configuration as the last good one. It raises
     `StoredConfigError` if that does not fit, since there is no good one then.
@@ -131,7 +126,9 @@ class ConfigWatch(Uncopyable, AsyncIterator[ConfigChange[C]]):
         """Return the stored texts, or None if the store gives no answer."""
         try:
             texts = await self._access.space.read()
-        except _PASSING as exc:
+        except NotConnectedError:  # the client was closed
+            raise
+        except UnavailableError as exc:
             self._outage.goes_on(exc)
             return None
         self._outage.is_over()

@@ -19,7 +19,7 @@ from ndb_models.engine.requests import RefusedError, Request, parse, parsing
 from ndb_models.engine.typed_requests import typed_request
 from ndb_models.errors import StoreError
 from ndb_models.json_text import ObjectText
-from ndb_models.protocol.commands import COMMANDS, TOKEN, UNKNOWN_COMMAND
+from ndb_models.protocol.commands import COMMANDS, MAYBE_DONE, TOKEN, UNKNOWN_COMMAND
 from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import Limit, LimitError, Statistics, Store, TooLargeError, UnknownSessionError
 from ndb_models.strict_json import MAX_NESTING
@@ -38,11 +38,12 @@ _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-def refusal(name: str, status: Status, message: str = "") -> bytes:
+def refusal(name: str, status: Status, message: str = "", *, maybe_done: bool = False) -> bytes:
     """Return the answer to a refused request. `name` is the name of the command, or `UNKNOWN_COMMAND`."""
     if name == UNKNOWN_COMMAND:
         return _encode({UNKNOWN_COMMAND: {"m": message, "st": status}})
-    return _encode({f"{name}_RSP": {"m": message, "st": status, TOKEN: None}})
+    further = {MAYBE_DONE: True} if maybe_done else {}
+    return _encode({f"{name}_RSP": {"m": message, "st": status, TOKEN: None, **further}})
 
 
 _FULL: Final[Mapping[Limit, Status]] = {
@@ -63,7 +64,7 @@ _TOO_MANY_MISSES: Final = "too many tokens of sessions that do not exist: the se
 
 
 class RefusedBody(dict[str, Any]):
-    """The body of the answer to a request that failed: the status `st`, and a message `m`."""
+    """The body of the answer to a request that failed: the status `st`, a message `m`, and `maybeDone` if so."""
 
 
 _NO_MEMORY: Final = "there is not enough memory for this request now"
@@ -187,7 +188,7 @@ class Engine(Uncopyable):
         if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         if type(body) is RefusedBody:
-            return self._refuse(command.name, body["st"], body["m"])
+            return self._refuse(command.name, body["st"], body["m"], maybe_done=MAYBE_DONE in body)
         keys, status = body.get("keys"), body["st"]
         if type(keys) is ObjectText:  # such an answer has only keys and a status
             answer = b'%b{"keys":%b,"st":%d}}' % (command.answer_start, keys.text, status)
@@ -199,9 +200,9 @@ class Engine(Uncopyable):
             self.answer_counts.note_refusal(command.name, status)
         return answer
 
-    def _refuse(self, name: str, status: Status, message: str = "") -> bytes:
+    def _refuse(self, name: str, status: Status, message: str = "", *, maybe_done: bool = False) -> bytes:
         self.answer_counts.note_refusal(name, status)
-        return refusal(name, status, message)
+        return refusal(name, status, message, maybe_done=maybe_done)
 
     def perform(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:
         """Carry out a request; return the body of its answer, or a coroutine for it if that takes waiting.
@@ -251,7 +252,10 @@ class Engine(Uncopyable):
             case LimitError():
                 return _refusal(_FULL[failure.limit], str(failure))
             case StoreError():
-                return _refusal(Status.UNKNOWN, self._reason(name, failure))
+                body = _refusal(Status.UNKNOWN, self._reason(name, failure))
+                if failure.maybe_done:
+                    body[MAYBE_DONE] = True
+                return body
             case MemoryError():
                 return _refusal(Status.UNKNOWN, _NO_MEMORY)
             case _:

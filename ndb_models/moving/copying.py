@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from ndb_models.moving.snapshots import SnapshotPlace, open_snapshots
 from ndb_models.moving.stores import StorePlace, open_redis, open_sqlite
 from ndb_models.raising import naming
 from ndb_models.stores.redis.options import SCHEMES
+from ndb_models.types import SessionToken
 
 _PLACES: Final = (
     "'sqlite:///PATH', 'redis://HOST', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to,"
@@ -26,14 +27,19 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class Copied:
-    """How much was copied so far: `keys` and `sessions`.
+    """How much was copied so far.
 
-    `found` counts the entries that the target already had, where that can be known.
+    Attributes:
+        keys: the keys that were copied.
+        sessions: the sessions that were copied.
+        found: the entries that the target already had, where that can be known.
+        most_sessions: a number that the sessions of the source do not exceed; None if it is not known.
     """
 
     keys: int = 0
     sessions: int = 0
     found: int = 0
+    most_sessions: int | None = field(default=None, compare=False)
 
 
 async def copy(
@@ -48,7 +54,8 @@ async def copy(
     """Copy from one URI to another; return the counts.
 
     Sessions keep their tokens, their settings and their keys; their timers start afresh. To resume a copy that was cut
-    short, call this again. A store or a server keeps the entries that it already has. A data set is written anew.
+    short, call this again. A store or a server keeps the entries that it already has, and such sessions are not read
+    again. A data set is written anew.
 
     Args:
         source: the URI of a place, see `_PLACES`.
@@ -95,7 +102,15 @@ async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[
             copied.found += 0 if new is None else len(keys) - new
             report(copied)
     if Kinds.SESSIONS in kinds:
-        async for records in source.sessions():
+        copied.most_sessions = await source.most_sessions()
+
+        async def lacking(tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
+            missing = await target.lacking(tokens)
+            copied.found += len(tokens) - len(missing)
+            report(copied)
+            return missing
+
+        async for records in source.sessions(lacking):
             created = await target.put_sessions(records)
             copied.sessions += created
             copied.found += len(records) - created

@@ -9,13 +9,16 @@ server keeps the entries that it already has, and a data set is written anew.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from enum import Flag, auto
 from typing import Protocol, TypeAlias
 
 from ndb_models.stores.contract import SessionRecord
+from ndb_models.types import SessionToken
 
 Keys: TypeAlias = Mapping[str, bytes]
+Lacking: TypeAlias = Callable[[Sequence[SessionToken]], Awaitable[Sequence[SessionToken]]]
+"""Returns the tokens, among these, of the sessions that a target lacks."""
 
 
 class Kinds(Flag):
@@ -33,8 +36,14 @@ class Source(Protocol):
     def keys(self) -> AsyncIterator[Keys]:
         """Yield the shared keys."""
 
-    def sessions(self) -> AsyncIterator[Sequence[SessionRecord]]:
-        """Yield the live sessions. Each is whole and as of one moment, but the moment is not the same for all."""
+    def sessions(self, lacking: Lacking) -> AsyncIterator[Sequence[SessionRecord]]:
+        """Yield the live sessions that are lacking. Each is whole and as of one moment, which is not the same for all.
+
+        Sessions that the target has are not read. So a copy that was cut short is soon where it was.
+        """
+
+    async def most_sessions(self) -> int | None:
+        """Return a number that the sessions do not exceed; None if that is not known without counting them."""
 
     async def aclose(self) -> None:
         """Close the place. Closing twice does no harm."""
@@ -48,6 +57,9 @@ class Target(Protocol):
 
     async def put_keys(self, keys: Keys) -> int | None:
         """Write the keys that the target lacks; return how many, or None where that cannot be known."""
+
+    async def lacking(self, tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
+        """Return the tokens, among these, of the sessions that the target lacks."""
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         """Create the sessions that the target lacks, with fresh timers; return how many."""

@@ -18,6 +18,7 @@ from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.prepared import Prepared, key_size
 from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import SessionRecord
+from ndb_models.types import SessionToken
 
 
 class ServerPlace(Target):
@@ -40,6 +41,9 @@ class ServerPlace(Target):
             answer: Any = await self._client.perform(Prepared(command, values=ObjectText.joined(part)))
             if answer["st"] != Status.OK:
                 raise failure(command, answer)
+
+    async def lacking(self, tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
+        raise InvalidArgumentError(self.refusal)
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         raise InvalidArgumentError(self.refusal)

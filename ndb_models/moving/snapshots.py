@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
 from ndb_models.errors import InvalidArgumentError, StoreError
-from ndb_models.moving.places import Keys, Kinds, Source, Target
+from ndb_models.moving.places import Keys, Kinds, Lacking, Source, Target
 from ndb_models.protocol.data_sets import why_not_a_data_set
 from ndb_models.stores.contract import SessionRecord
 from ndb_models.types import SessionToken
@@ -52,13 +52,17 @@ class SnapshotPlace(Source, Target):
         for start in range(0, len(items), _TOGETHER):
             yield dict(items[start : start + _TOGETHER])
 
-    async def sessions(self) -> AsyncIterator[Sequence[SessionRecord]]:
+    async def sessions(self, lacking: Lacking) -> AsyncIterator[Sequence[SessionRecord]]:
         try:
             records = await asyncio.to_thread(self._snapshots.load_sessions, self._names[Kind.SESSIONS])
         except SnapshotError as exc:
             raise self._failure(Kind.SESSIONS, exc) from exc
         for start in range(0, len(records), _TOGETHER):
-            yield records[start : start + _TOGETHER]
+            some = {record.token: record for record in records[start : start + _TOGETHER]}
+            yield [some[token] for token in await lacking([*some])]
+
+    async def most_sessions(self) -> int | None:
+        return None
 
     async def put_keys(self, keys: Keys) -> int:
         new = {name: text for name, text in keys.items() if name not in self._keys}
@@ -66,10 +70,13 @@ class SnapshotPlace(Source, Target):
         await asyncio.to_thread(self._wait, Kind.KEYS, list(keys_texts(new)))
         return len(new)
 
+    async def lacking(self, tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
+        return [token for token in tokens if token not in self._tokens]
+
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
-        new = [record for record in records if record.token not in self._tokens]
-        self._tokens.update(record.token for record in new)
-        await asyncio.to_thread(self._wait, Kind.SESSIONS, list(sessions_texts(new)))
+        new = {record.token: record for record in records if record.token not in self._tokens}
+        self._tokens.update(new)
+        await asyncio.to_thread(self._wait, Kind.SESSIONS, list(sessions_texts([*new.values()])))
         return len(new)
 
     def _wait(self, kind: Kind, texts: Sequence[bytes]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.moving.places import Keys, Kinds, Source, Target
+from ndb_models.moving.places import Keys, Kinds, Lacking, Source, Target
 from ndb_models.stores.contract import SHARED, SessionRecord, Store
 from ndb_models.stores.redis import redis_store
 from ndb_models.stores.redis.options import parse_redis_uri
 from ndb_models.stores.sqlite import SqliteStore
 from ndb_models.stores.sqlite.options import parse_sqlite_uri
+from ndb_models.types import SessionToken
 
 _SESSIONS_TOGETHER: Final = 256
 _KEYS_TOGETHER: Final = 256
@@ -25,28 +26,46 @@ class StorePlace(Source, Target):
 
     Args:
         store: the store, open.
-        sessions: yields its sessions in parts.
+        tokens: yields the tokens of its sessions in parts.
+        most_sessions: see `Source.most_sessions`; None if that is not known.
     """
 
     kinds: Kinds = Kinds.KEYS | Kinds.SESSIONS
     refusal: str = ""
 
-    def __init__(self, store: Store, sessions: Callable[[], AsyncIterator[Sequence[SessionRecord]]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: Callable[[], AsyncIterator[Sequence[SessionToken]]],
+        most_sessions: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._store = store
-        self._sessions = sessions
+        self._tokens = tokens
+        self._most_sessions = most_sessions
 
     async def keys(self) -> AsyncIterator[Keys]:
         names = await self._store.names(SHARED)
         for start in range(0, len(names), _KEYS_TOGETHER):
             yield await self._store.get(SHARED, names[start : start + _KEYS_TOGETHER])
 
-    def sessions(self) -> AsyncIterator[Sequence[SessionRecord]]:
-        return self._sessions()
+    async def sessions(self, lacking: Lacking) -> AsyncIterator[Sequence[SessionRecord]]:
+        async for tokens in self._tokens():
+            for start in range(0, len(tokens), _SESSIONS_TOGETHER):
+                wanted = await lacking(tokens[start : start + _SESSIONS_TOGETHER])
+                if wanted:
+                    yield await self._store.export(wanted)
+
+    async def most_sessions(self) -> int | None:
+        return None if self._most_sessions is None else await self._most_sessions()
 
     async def put_keys(self, keys: Keys) -> int:
         there = await self._store.contains(SHARED, keys)
         await self._store.add(SHARED, keys)
         return len(keys) - len(there)
+
+    async def lacking(self, tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
+        there = {*await self._store.exist(tokens)}
+        return [token for token in tokens if token not in there]
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         creations = (self._store.create(record.token, record.expiry, record.keys) for record in records)
@@ -78,13 +97,13 @@ async def open_sqlite(uri: str, *, is_source: bool) -> StorePlace:
         store.leave()
         raise
 
-    async def sessions() -> AsyncIterator[Sequence[SessionRecord]]:
+    async def tokens() -> AsyncIterator[Sequence[SessionToken]]:
         after = None
-        while tokens := await store.tokens(after, _SESSIONS_TOGETHER):
-            yield await store.export(tokens)
-            after = tokens[-1]
+        while some := await store.tokens(after, _SESSIONS_TOGETHER):
+            yield some
+            after = some[-1]
 
-    return StorePlace(store, sessions)
+    return StorePlace(store, tokens)
 
 
 async def open_redis(uri: str) -> StorePlace:
@@ -99,4 +118,4 @@ async def open_redis(uri: str) -> StorePlace:
         raise InvalidArgumentError(_NO_PERSIST_PATH)
     store = redis_store(parsed)
     await store.open()
-    return StorePlace(store, store.records)
+    return StorePlace(store, store.listed_tokens, store.most_sessions)

@@ -20,6 +20,8 @@ MAX_TOKEN: Final = 2**64 - 1
 MAX_LISTED: Final = 4096
 """The most sessions that one `SH_LIST` looks at."""
 TOKEN: Final = "tkn"
+MAYBE_DONE: Final = "maybeDone"
+"""In the answer of a server of this package to a failed request: the store may have carried it out all the same."""
 UNKNOWN_COMMAND: Final = "ERR"
 """The name of an answer if the server could not tell the command of the request."""
 

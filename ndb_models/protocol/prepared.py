@@ -14,7 +14,7 @@ import msgspec
 from ndb_models.errors import ProtocolError
 from ndb_models.expectations import Expected, told_by
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, has_constants, is_nested_deeper
-from ndb_models.protocol.commands import Command
+from ndb_models.protocol.commands import MAYBE_DONE, Command
 from ndb_models.protocol.statuses import OK_STATUS
 from ndb_models.raising import raise_without_context
 from ndb_models.strict_json import MAX_NESTING
@@ -27,6 +27,7 @@ class _Answer(msgspec.Struct):
     keys: msgspec.Raw = msgspec.Raw()
     m: str = ""
     done: bool = True
+    maybe_done: bool = msgspec.field(default=False, name=MAYBE_DONE)
 
 
 _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
@@ -206,7 +207,14 @@ class Prepared(msgspec.Struct):
             keys = NO_MEMBERS
         if keys[:1] != b"{":
             raise ProtocolError(f"the server's answer to {self.command.name} has keys that are no object")
-        return {"st": body.st, "tkn": body.tkn, "keys": ObjectText(keys), "m": body.m, "done": body.done}
+        return {
+            "st": body.st,
+            "tkn": body.tkn,
+            "keys": ObjectText(keys),
+            "m": body.m,
+            "done": body.done,
+            MAYBE_DONE: body.maybe_done,
+        }
 
 
 def key_size(name: str, text: bytes) -> int:

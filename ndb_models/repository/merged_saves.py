@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
-from ndb_models.errors import ConflictError, ConnectionLostError, StoredDataError, UnstorableError, UnsupportedError
+from ndb_models.errors import ConflictError, StoredDataError, UnavailableError, UnstorableError, UnsupportedError
 from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
@@ -39,7 +39,7 @@ M = TypeVar("M", bound=SessionModel)
 ATTEMPTS: Final = 100
 """The attempts at a change before it is given up. Of those that collide, one succeeds each time."""
 
-# Lost connections that one save bears, if it may be repeated.
+# Writes of unknown outcome that one save bears, if it may be repeated.
 _LOSSES: Final = 3
 
 # Seconds before the next attempt: chosen at random up to a bound that doubles from the first to the second.
@@ -134,6 +134,7 @@ class MergedSaves(Generic[M]):
             told: notes the written fields, if there are hooks to tell.
         """
         self._under_way[id(session)] = None
+        unknown: list[UnavailableError] = []
         try:
             written: frozenset[str] = frozenset()
             try:
@@ -143,15 +144,20 @@ class MergedSaves(Generic[M]):
                     return True
             except ContestedError as exc:
                 written = exc.written
-            except ConnectionLostError as exc:
+            except UnavailableError as exc:
                 if not (exc.maybe_done and self._may_repeat(stored, changes.after, changes.names)):
                     raise
+                unknown.append(exc)
             async with MERGES.holding(self._client, stored.tkn):
-                await self._merge(session, stored, changes.after, changes.names - written, told)
+                await self._merge(session, stored, changes.after, changes.names - written, told, unknown)
             return True
         except UnsupportedError:
             self._refuse_marked(compared)
             return False
+        except UnavailableError as exc:
+            if exc.maybe_done or not unknown:
+                raise
+            raise unknown[-1] from exc  # the store went away: what it did before is still unknown
         finally:
             waiting = self._under_way.pop(id(session), None)
             if waiting is not None:
@@ -166,16 +172,22 @@ class MergedSaves(Generic[M]):
         return _known(session)
 
     async def _merge(
-        self, session: M, stored: Stored, text: bytes, names: frozenset[str], told: ToldChange[M] | None
+        self,
+        session: M,
+        stored: Stored,
+        text: bytes,
+        names: frozenset[str],
+        told: ToldChange[M] | None,
+        unknown: list[UnavailableError],
     ) -> None:
         """Make the changes of a model to its session as it is stored by now, and bring the model up to date.
 
-        The model is given as the text of its keys, too: it may change meanwhile.
+        The model is given as the text of its keys, too: it may change meanwhile. Writes whose outcome is unknown are
+        added to `unknown`.
         """
         tkn, codec = stored.tkn, self._codec
         base, mine = codec.load(stored.keys, tkn), codec.load(text, tkn)
         earlier = [codec.load(sent, tkn) for sent in stored.sent]
-        losses = 0
         for attempt in range(1, ATTEMPTS):
             theirs = await self._read(tkn)
             now = _known(theirs)
@@ -196,10 +208,10 @@ class MergedSaves(Generic[M]):
             except ContestedError as exc:
                 names -= exc.written
                 await pause(attempt)
-            except ConnectionLostError as exc:
-                losses += 1
-                if losses == _LOSSES or not (exc.maybe_done and self._may_repeat(stored, text, names)):
+            except UnavailableError as exc:
+                if len(unknown) == _LOSSES or not (exc.maybe_done and self._may_repeat(stored, text, names)):
                     raise
+                unknown.append(exc)
             else:
                 self._bring_up_to_date(session, mine, text, theirs)
                 set_stored(session, Stored(tkn, merged.text, now.deadline))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from ndb_models.client import NdbClient
-from ndb_models.errors import ConnectionLostError
+from ndb_models.errors import UnavailableError
 from ndb_models.repository.hooks import Hook, HookCalls, is_in_hook
 from ndb_models.repository.session_end import EndReason, SessionEnd
 from ndb_models.schema.model import SessionModel
@@ -81,7 +81,7 @@ class ToldChange(Generic[M]):
             except ContestedError as exc:
                 self._take_place(exc.written)
                 raise
-            except ConnectionLostError as exc:
+            except UnavailableError as exc:
                 self.unconfirmed |= names if exc.maybe_done else frozenset()
                 raise
             self._take_place(names)

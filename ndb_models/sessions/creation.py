@@ -17,9 +17,17 @@ from typing import Final, Protocol
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.client.sessions import LONGEST_DURATION
-from ndb_models.errors import ConnectionLostError, NdbError, ProtocolError, RequestTimeoutError, SessionGoneError
+from ndb_models.errors import (
+    ConnectionLostError,
+    NdbError,
+    ProtocolError,
+    RequestTimeoutError,
+    SessionGoneError,
+    StoreUnreachableError,
+    UnavailableError,
+)
 from ndb_models.json_text import NO_KEYS, ObjectText
-from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, TOKEN, is_token
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, MAYBE_DONE, TOKEN, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, expiring
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import RESERVED_KEY, with_envelope, write_envelope
@@ -33,6 +41,9 @@ from ndb_models.types import SessionToken
 _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
+
+# Whoever gets one of these has waited for long already.
+_AWAY: Final = (ConnectionLostError, RequestTimeoutError, StoreUnreachableError)
 
 
 class Entries(Protocol):
@@ -101,11 +112,13 @@ class SessionCreation:
             try:
                 begun = client.begin(Prepared(_SH_NEW_SET, tkn, parameters, whole))
                 answer = begun if isinstance(begun, dict) else await begun
-            except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+            except (asyncio.CancelledError, UnavailableError):
                 client.end_soon(tkn)  # a caller that cancels, or lost the connection, is not kept waiting
                 raise
             if answer["st"] == OK_STATUS:
                 return tkn
+            if answer.get(MAYBE_DONE):
+                client.end_soon(tkn)
             if answer["st"] == Status.COMMAND_NOT_EXIST:
                 client.note_unknown(_SH_NEW_SET, connection)
             elif answer["st"] != Status.SESSION_NEW_FAIL:  # another session has this token
@@ -144,7 +157,7 @@ class SessionCreation:
                 await self._access.set(tkn, whole)
             elif not await self._access.commit(tkn, whole):
                 raise SessionGoneError(self._name, tkn)
-        except (asyncio.CancelledError, ConnectionLostError, RequestTimeoutError):
+        except (asyncio.CancelledError, *_AWAY):
             self._client.end_soon(tkn)
             raise
         except BaseException:
@@ -197,7 +210,7 @@ async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bo
     if not failed:
         return True
     for tkn, answer in zip(tokens, answers, strict=True):
-        if answer["st"] == OK_STATUS:
+        if answer["st"] == OK_STATUS or answer.get(MAYBE_DONE):
             client.end_soon(tkn)
     for answer in failed:
         if answer["st"] == Status.COMMAND_NOT_EXIST:

@@ -16,7 +16,7 @@ from ndb_models.client.requester import failure, unsupported
 from ndb_models.errors import InvalidArgumentError, NdbError, PayloadTooLargeError, ResponseError, SessionGoneError
 from ndb_models.expectations import Expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
-from ndb_models.protocol.commands import COMMANDS, Command, is_token
+from ndb_models.protocol.commands import COMMANDS, MAYBE_DONE, Command, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Conditions, Prepared
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
@@ -163,7 +163,7 @@ class SessionWriting:
         """Return the error for a failure status in a reply about a session."""
         if answer["st"] == Status.SESSION_NOT_EXIST:
             return SessionGoneError(self._name, tkn)
-        return failure(command, {name: answer[name] for name in ("st", "m") if name in answer})
+        return failure(command, {name: answer[name] for name in ("st", "m", MAYBE_DONE) if name in answer})
 
     async def end(self, tkn: SessionToken) -> bool:
         """End a session of any kind. Return False if there is none."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ndb_models import NdbClient
 from ndb_models.stores.contract import NEVER, SHARED
 from ndb_models.stores.sqlite import SqliteStore
+from tests.redis_uris import redis_uri
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +50,17 @@ async def test_it_says_where_the_backup_is_and_how_large(path: Path, target: Pat
     status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target))
     assert (status, errors) == (0, "")
     assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+
+
+async def test_a_store_on_redis_is_backed_up_too(target: Path) -> None:
+    async with NdbClient.connect(uri := redis_uri()) as client:
+        tkn = (await client.sh_create_session()).tkn
+        await client.sh_set({"a": 1}, tkn)
+    status, output, _ = await run("--store", uri, "--to", str(target))
+    assert status == 0
+    assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+    async with SqliteStore(target) as store:
+        assert await store.get_all(tkn) == {"a": b"1"}
 
 
 async def test_what_is_there_is_replaced_with_overwrite_alone(path: Path, target: Path) -> None:

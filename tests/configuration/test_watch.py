@@ -19,11 +19,13 @@ from ndb_models import (
     NotConnectedError,
     StoredConfigError,
 )
-from ndb_models.server import NdbServer
+from ndb_models.engine import Engine
+from ndb_models.server import NdbServer, ServerOptions
 from tests.configuration.models import App, Pool, Required
 from tests.configuration.stepping import Time, observed
 from tests.repository.recording import RecordingEngine
 from tests.server.plain_client import ask, plain
+from tests.stores.uncertain_store import UncertainClient, UncertainStore
 
 
 async def test_changes_by_a_repository_the_raw_client_and_a_plain_websocket_are_seen_in_order(
@@ -348,6 +350,23 @@ async def test_a_callback_that_fails_is_heard_and_the_watch_goes_on(
     await client.kv_set({"app:debug": True})
     time.move(1)
     assert (await anext(watch)).new == App(debug=True)
+
+
+@pytest.mark.parametrize("served", [False, True])
+async def test_a_store_that_is_away_is_waited_for(time: Time, caplog: pytest.LogCaptureFixture, served: bool) -> None:
+    store = UncertainStore()
+    async with (
+        NdbServer(Engine(store), ServerOptions(port=0)) as server,
+        NdbClient.connect(server.uri) if served else UncertainClient(store) as client,
+    ):
+        config = ConfigRepository(client, App, namespace="app")
+        async with observed(config.watch(App(), clock=time, sleep=time.sleep), time) as observer:
+            store.is_away = True
+            assert await observer.look() == await observer.look() == []
+            store.is_away = False
+            await config.update(debug=True)
+            assert [change.fields for change in await observer.look()] == [("debug",)]
+    assert caplog.text.count("the store gives no answer, the last good configuration is kept") == 1
 
 
 async def test_a_client_that_is_closed_ends_the_watch_with_an_error(

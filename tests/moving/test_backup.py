@@ -191,7 +191,7 @@ def _write(target: Path) -> None:
 
 class TestWhatCannotBeDone:
     @pytest.mark.parametrize(
-        "store", ["memory://", "ws://127.0.0.1:1/", "redis://x", "sessions.db", "", "sqlite://x", "//["]
+        "store", ["memory://", "ws://127.0.0.1:1/", "redis://", "sessions.db", "", "sqlite://x", "//["]
     )
     async def test_what_is_no_store_in_a_file(self, target: Path, store: str) -> None:
         with pytest.raises(InvalidArgumentError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,27 @@ async def test_what_was_cut_short_is_gone_on_with(source: str, tmp_path: Path) -
     copied = await copy(source, target, report=nothing)
     assert copied == Copied(0, len(SESSIONS) - len(there), len(KEYS) + len(there))
     assert await content(target) == (KEYS, SESSIONS)
+
+
+async def test_sessions_that_are_there_are_not_read_again(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"sqlite:///{tmp_path / 'target.db'}"
+    await copy(source, target, report=nothing)
+    async with SqliteStore(tmp_path / "target.db") as store:
+        await store.end(0)
+    export, read = SqliteStore.export, list[int]()
+
+    async def noting(store: SqliteStore, tokens: Sequence[int] | None = None) -> list[SessionRecord]:
+        read.extend(tokens or ())
+        return await export(store, tokens)
+
+    monkeypatch.setattr(SqliteStore, "export", noting)
+    counts: list[int] = []
+    copied = await copy(source, target, report=lambda copied: counts.append(copied.found))
+    assert copied == Copied(0, 1, len(KEYS) + len(SESSIONS) - 1)
+    assert read == [0]
+    assert len({*counts}) > 4  # progress is reported all the same
 
 
 async def test_what_is_there_is_left_alone(source: str, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Writes that count only once replicas have confirmed them.
 
-Writes that come while others wait go out together, with one WAIT behind them all.
+Writes that come while others wait go out together, with one WAIT behind them all. WAIT counts only the writes of its
+own connection. A script may find its work done, by an earlier attempt over another connection or by another client, and
+write nothing. So a small write goes along with each script: replicas that have it have all earlier writes too.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ import hiredis
 
 from ndb_models.stores.redis.connection import Connection, RequestLostError
 from ndb_models.stores.redis.packing import packed
+
+
+def written_along(slot_key: bytes) -> bytes:
+    """Return a command that always writes, in the slot of a key. Its own key lives for one millisecond."""
+    return packed(b"SET", slot_key + b":confirm", b"", b"PX", 1)
 
 
 class NotReplicatedError(RequestLostError):
@@ -29,19 +36,19 @@ class _Write(NamedTuple):
 
 
 class ConfirmedWrites:
-    """Sends writes over a connection that carries nothing else.
+    """Sends writes over a connection of their own.
 
     Args:
-        connection: the connection. WAIT counts the writes of its own connection only.
+        connection: the connection.
         replicas: the number of replicas that must confirm each write.
         timeout: the seconds that they get.
+        slice_seconds: the seconds of one WAIT at most. While a server waits, it gives no answer and may seem hung.
     """
 
     def __init__(self, connection: Connection, replicas: int, timeout: float, slice_seconds: float) -> None:
         self._connection = connection
         self._replicas = replicas
         self._timeout = timeout
-        # A server answers nothing while it waits: short waits, so that it does not seem hung.
         self._wait = packed(b"WAIT", replicas, max(1, int(slice_seconds * 1000)))
         self._loop = asyncio.get_running_loop()
         self._next: list[_Write] = []
@@ -59,7 +66,7 @@ class ConfirmedWrites:
         return future
 
     def _send(self) -> None:
-        # Whoever was cancelled meanwhile has sent nothing.
+        # Writes that were cancelled meanwhile are not sent.
         group = [write for write in self._next if not write.future.done()]
         self._next.clear()
         self._is_waiting = bool(group)
@@ -90,7 +97,7 @@ class ConfirmedWrites:
 
 
 def _outcome(future: asyncio.Future[Any]) -> Any:
-    """Return the result of a future, or what it raises. Replies come before the WAIT that was sent behind them."""
+    """Return the result of a future, or its error. Replies come before the WAIT that was sent behind them."""
     if not future.done():
         future.cancel()
         return RequestLostError("no answer in time", sent=True)

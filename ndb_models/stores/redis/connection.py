@@ -112,11 +112,15 @@ class Connection(asyncio.BufferedProtocol):
         get_reply = self._reader.gets
         try:
             self._reader.feed(bytes(self._incoming[:nbytes]))
+            unsent = len(self._outbox)
             while (reply := get_reply()) is not _NOT_YET:
+                if len(waiting) == unsent:
+                    self.drop("the server answered without being asked")
+                    return
                 future, _ = waiting.popleft()
                 if not future.done():
                     future.set_result(reply)
-        except (hiredis.ProtocolError, IndexError):
+        except hiredis.ProtocolError:
             self.drop("the server does not speak Redis' protocol")
 
     def eof_received(self) -> bool:
@@ -124,7 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits."""
+        """Fail the waiting requests."""
         self.drop("the server closed the connection" if exc is None else "the connection failed")
 
     def drop(self, reason: str) -> None:

@@ -16,18 +16,19 @@ import hiredis
 
 from ndb_models import forks
 from ndb_models.errors import StoreError, StoreNotReplicatedError, StoreUnreachableError
-from ndb_models.stores.redis.confirmed_writes import NotReplicatedError
+from ndb_models.stores.redis.confirmed_writes import NotReplicatedError, written_along
 from ndb_models.stores.redis.connection import RequestLostError
+from ndb_models.stores.redis.discovery import discovered
 from ndb_models.stores.redis.health import warn_of_losses
 from ndb_models.stores.redis.lanes import Lane, Link, pause_before
-from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, reason_of
+from ndb_models.stores.redis.opening import forgotten
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
-from ndb_models.stores.redis.requests import RedisRequest
+from ndb_models.stores.redis.requests import DividedSlotError, RedisRequest, run_of
 from ndb_models.stores.redis.script import Script
 from ndb_models.stores.redis.slot_map import Address, moved_to
-from ndb_models.stores.redis.topology import Cluster, Server, SingleServer, Topology
+from ndb_models.stores.redis.topology import Server, Topology
 from ndb_models.uncopyable import Uncopyable
 
 _ASKING: Final = packed("ASKING")
@@ -79,6 +80,7 @@ class Driver(Uncopyable):
         self._uri = uri
         self._tls = tls
         self._timeout = uri.options.timeout
+        self._marks = uri.options.wait_replicas > 0
         self._forks = forks.count
         self._topology: Topology | None = None
 
@@ -87,24 +89,13 @@ class Driver(Uncopyable):
 
         Raises:
             StoreError: no server can be used, or the server is part of a cluster and the URI names a single one, or the
-                reverse. Nothing is tried twice: the one who opens the store sees at once what is wrong.
+                reverse.
         """
         uri = self._uri
         self._loop = asyncio.get_running_loop()
-        opener = Opener(uri, (self._tls or self._default_tls()) if uri.tls else None)
-        if uri.is_cluster:
-            self._topology = cluster = Cluster(opener)
-            if reasons := await cluster.look():
-                raise StoreUnreachableError(uri.shown, "; ".join(dict.fromkeys(reasons)))
-        else:
-            self._topology = SingleServer(opener)
-            try:
-                connection, _ = await opener.open(Address(*uri.addresses[0]), ignored)
-            except LOST as exc:
-                raise StoreUnreachableError(uri.shown, reason_of(exc)) from exc
-            connection.drop("the store makes its own")
-            if b"cluster_enabled:1" in await self._info_of_cluster():
-                raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
+        self._topology = await discovered(uri, self._tls)
+        if not uri.is_cluster and b"cluster_enabled:1" in await self._info_of_cluster():
+            raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
         if warns:
             await warn_of_losses(uri.shown, await self.masters(), uri.options.attempt_timeout)
 
@@ -116,12 +107,6 @@ class Driver(Uncopyable):
         except StoreError:  # this user must not ask
             return b""
         return info
-
-    def _default_tls(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self._uri.options.tls_ca)
-        except OSError as exc:
-            raise StoreError(self._uri.shown, "the file of tls_ca cannot be read as certificates") from exc
 
     def run(
         self,
@@ -152,18 +137,24 @@ class Driver(Uncopyable):
             StoreNotReplicatedError: it was run, and too few replicas confirmed that.
             StoreError: the server refuses it, or it failed.
         """
-        frame = script.frame(keys if note is None else (*keys, note), args)
-        writes = script.writes
-        request = RedisRequest(
-            script.name, frame, slot_key, keys, idempotent=script.idempotent or not writes, writes=writes
-        )
-        request.script = script
-        request.args = args
-        if note is not None:
-            request.note = note
+        request = run_of(script, slot_key, keys, args, note)
         if node is not None:
             request.server = node.server
         return self._carry(request)
+
+    async def run_each(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> list[Any]:
+        """Run a script that looks at keys of one slot, each by itself; return its outcome for each. Raises as `run`.
+
+        The script runs once. Only while the slot is on its way, with some of the keys at one server and some at
+        another, does it run once for each key.
+        """
+        request = run_of(script, keys[0], keys, args)
+        request.is_divisible = len(keys) > 1
+        try:
+            outcomes: list[Any] = await self._carry(request)
+        except DividedSlotError:
+            outcomes = [outcome for (outcome,) in await asyncio.gather(*map(self._carry, request.divided()))]
+        return outcomes
 
     def command(
         self,
@@ -182,9 +173,8 @@ class Driver(Uncopyable):
             idempotent: it may be repeated if it may have been carried out.
             writes: replicas are waited for, if that is the store's option.
         """
-        request = RedisRequest(
-            parts[0].decode(), packed(*parts), slot_key or b"", (), idempotent=idempotent or not writes, writes=writes
-        )
+        frame = packed(*parts)
+        request = RedisRequest(parts[0].decode(), frame, slot_key or b"", idempotent or not writes, writes)
         if node is not None:
             request.server = node.server
         return self._carry(request)
@@ -224,11 +214,15 @@ class Driver(Uncopyable):
     async def _carry(self, request: RedisRequest) -> Any:
         """Bring a request to its end: the one road of all requests."""
         lane = self._lane(request)
-        request.deadline = self._loop.time() + self._timeout
+        if self._marks and request.writes and request.slot_key:
+            request.mark = written_along(request.slot_key)
+        request.deadline = request.deadline or self._loop.time() + self._timeout
         while True:
             link = None if lane is None else lane.link
             if link is None:
                 link = await self._link(request)
+            if request.mark is not None:
+                self._send_along(link, request, request.mark)
             if request.asked is not None:
                 link.request(_ASKING, request.deadline).add_done_callback(forgotten)
             try:
@@ -240,6 +234,13 @@ class Driver(Uncopyable):
                     return reply
                 await self._react(request, understood(str(reply)))
             lane = self._lane(request)
+
+    @staticmethod
+    def _send_along(link: Link, request: RedisRequest, frame: bytes) -> None:
+        """Send a command to the server of a request, and ignore its reply."""
+        frames = (frame,) if request.asked is None else (_ASKING, frame)
+        for each in frames:
+            link.request(each, request.deadline).add_done_callback(forgotten)
 
     def _lane(self, request: RedisRequest) -> Lane | None:
         topology = self._topology
@@ -306,6 +307,8 @@ class Driver(Uncopyable):
                     return
             case Reaction.ELSEWHERE:
                 self._require_open().demoted()
+            case Reaction.UNSTEADY if request.is_divisible:
+                raise DividedSlotError
             case Reaction.UNSTEADY if request.note is not None and not request.maybe_done:
                 request.leave_note_out()
                 return

@@ -12,6 +12,8 @@ from ndb_models.stores.redis.slot_map import info_fields
 
 _logger: Final = logging.getLogger("ndb_models.stores.redis")
 
+_UNKNOWN: Final = "unknown"
+
 
 class Asked(Protocol):
     """A server that can be asked; see `Node`."""
@@ -59,7 +61,7 @@ async def settings_of(server: Asked) -> dict[str, str]:
         _, save = await server.command(b"CONFIG", b"GET", b"save")
         settings["save"] = save.decode()
     except (StoreError, ValueError):  # services that are rented do not tell
-        settings["save"] = "unknown"
+        settings["save"] = _UNKNOWN
     return settings
 
 
@@ -71,6 +73,11 @@ def _forgets(info: Mapping[str, str]) -> bool:
     return info.get("aof_enabled") == "0" and info["save"] == ""
 
 
+def _forgets_the_latest(info: Mapping[str, str]) -> bool:
+    has_only_snapshots = info.get("aof_enabled") == "0" and info["save"] not in ("", _UNKNOWN)
+    return has_only_snapshots and _stands_alone(info)
+
+
 def _stands_alone(info: Mapping[str, str]) -> bool:
     return info.get("role") == "master" and info.get("connected_slaves") == "0"
 
@@ -78,6 +85,7 @@ def _stands_alone(info: Mapping[str, str]) -> bool:
 THREATS: Final[Sequence[tuple[Callable[[Mapping[str, str]], bool], str]]] = (
     (_evicts, "when its memory is full, it drops sessions that live; set maxmemory-policy to noeviction"),
     (_forgets, "it writes nothing to the disk: a restart loses all sessions; set appendonly to yes"),
+    (_forgets_the_latest, "a crash loses what was written since its last snapshot; set appendonly to yes"),
     (_stands_alone, "it has no replica: if it fails, its sessions cannot be used, or are lost"),
 )
 """Tests of the settings, each with what it threatens."""

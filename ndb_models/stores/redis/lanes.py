@@ -45,7 +45,7 @@ class Changes:
         return future
 
     def tell(self) -> None:
-        """Resume all who wait."""
+        """Resume all waiting tasks."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -60,7 +60,7 @@ class Lane:
         opener: opens connections.
         changes: told when a connection is there or lost.
         on_lost: called when a connection is lost.
-        confirms: it carries writes that replicas must confirm, and nothing else.
+        confirms: it carries only writes that replicas must confirm.
 
     Attributes:
         link: takes requests; None while there is no connection.
@@ -142,10 +142,14 @@ class Lane:
         if self._connection is not None:
             self._connection.drop("the server is no master any more")
 
-    async def close(self, patience: float = 0.0) -> None:
-        """Close the connection after the replies that are due, and make no other."""
+    def retire(self) -> None:
+        """Take no more requests. `close` must follow."""
         self.is_closed = True
         self.link = None
+
+    async def close(self, patience: float = 0.0) -> None:
+        """Close the connection after the replies that are due, and make no other."""
+        self.retire()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])

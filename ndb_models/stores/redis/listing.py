@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from array import array
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
+from ndb_models.errors import StoreUnreachableError
 from ndb_models.stores.listing import TokenOrder
 from ndb_models.stores.redis.driver import Driver, Node
 from ndb_models.stores.redis.key_names import KeyNames
@@ -21,6 +23,8 @@ from ndb_models.stores.redis.scripts import KEYS_IN_SLOTS
 from ndb_models.stores.redis.slot_map import SLOTS
 from ndb_models.turns import in_turns
 from ndb_models.types import SessionToken
+
+T = TypeVar("T")
 
 # The tokens that are read at a time on a cluster, about.
 _TOGETHER: Final = 4096
@@ -107,7 +111,7 @@ class SessionOrder:
         self._forgetting = asyncio.get_running_loop().call_later(_KEPT, self._kept.clear)
 
     def close(self) -> None:
-        """Free what is kept."""
+        """Free the kept parts."""
         self._kept.clear()
         if self._forgetting is not None:
             self._forgetting.cancel()
@@ -127,9 +131,27 @@ class SessionOrder:
         number = self._number
         if not self._is_cluster:
             return Part(number, 0, await self._all_of_one(), None)
-        end = min(slot + await self._slots_together(), SLOTS)
-        tokens = await self._in_slots(slot, end - 1)
+        end, tokens = await self._of_masters(partial(self._from_slot, slot))
         return Part(number, slot, sorted(tokens, key=self._place), end if end < SLOTS else None)
+
+    async def _of_masters(self, ask: Callable[[Sequence[Node]], Awaitable[T]]) -> T:
+        """Return the answer of all masters. If they or their slots are others by then, they are asked again.
+
+        Raises:
+            StoreUnreachableError: a master does not answer in time, and none has taken its place.
+        """
+        nodes = await self._driver.masters(anew=True)
+        while True:
+            answer: T | StoreUnreachableError
+            try:
+                answer = await ask(nodes)
+            except StoreUnreachableError as exc:
+                answer = exc
+            before, nodes = nodes, await self._driver.masters(anew=True)
+            if {node.name: [*node.slots] for node in nodes} == {node.name: [*node.slots] for node in before}:
+                if isinstance(answer, StoreUnreachableError):
+                    raise answer
+                return answer
 
     async def _all_of_one(self) -> array[int]:
         (node,) = await self._driver.masters()
@@ -145,25 +167,21 @@ class SessionOrder:
         following, keys = await node.command(b"SCAN", cursor, b"MATCH", self._names.pattern, b"COUNT", count)
         return following, [token for token in map(self._names.token_in, keys) if token is not None]
 
-    async def _slots_together(self) -> int:
-        sizes = [int(await node.command(b"DBSIZE")) for node in await self._driver.masters()]
-        return max(1, _TOGETHER * SLOTS // max(_TOGETHER, sum(sizes)))
+    async def keys_on_servers(self) -> int:
+        """Return the number of all keys on the servers, those of others too."""
+        return await self._of_masters(_sizes)
 
-    async def _in_slots(self, first: int, last: int) -> set[SessionToken]:
-        """Return the tokens in these slots.
+    async def _from_slot(self, first: int, nodes: Sequence[Node]) -> tuple[int, set[SessionToken]]:
+        """Return the tokens of some thousand sessions from a slot on, and the slot after the last of them.
 
-        A slot that is moving has keys on two nodes. They go only from its owner to the other: so what the owner has no
-        longer when it is asked, the other has when it is asked after that. If owners changed meanwhile, all are asked
-        again.
+        A slot that is moving has keys on two nodes. They go only from its owner to the other. The other is asked later,
+        so that it has the keys that the owner has no longer.
         """
-        nodes = await self._driver.masters(anew=True)
-        while True:
-            owned = {node: [*_within(node.slots, first, last)] for node in nodes}
-            tokens = await self._on_nodes(owned)
-            tokens |= await self._on_nodes({node: _outside(runs, first, last) for node, runs in owned.items()})
-            before, nodes = nodes, await self._driver.masters(anew=True)
-            if {node.name: [*node.slots] for node in nodes} == {node.name: [*node.slots] for node in before}:
-                return tokens
+        end = min(first + max(1, _TOGETHER * SLOTS // max(_TOGETHER, await _sizes(nodes))), SLOTS)
+        owned = {node: [*_within(node.slots, first, end - 1)] for node in nodes}
+        tokens = await self._on_nodes(owned)
+        tokens |= await self._on_nodes({node: _outside(runs, first, end - 1) for node, runs in owned.items()})
+        return end, tokens
 
     async def _on_nodes(self, runs: Mapping[Node, Iterable[tuple[int, int]]]) -> set[SessionToken]:
         asking = [
@@ -173,6 +191,11 @@ class SessionOrder:
         ]
         keys = [key for found in await asyncio.gather(*asking) for key in found]
         return {token for token in map(self._names.token_in, keys) if token is not None}
+
+
+async def _sizes(nodes: Sequence[Node]) -> int:
+    """Return the number of keys on some nodes."""
+    return sum(await asyncio.gather(*(node.command(b"DBSIZE") for node in nodes)))
 
 
 def _within(runs: Iterable[tuple[int, int]], first: int, last: int) -> Iterator[tuple[int, int]]:

@@ -5,10 +5,10 @@ UTF-8, holds the session's state: its settings, and when its time comes. Every s
 it does not exist, so that no write can bring a session back to life. Expiry is arithmetic on it. The server's own
 expiry of keys only frees the room of ended sessions.
 
-The first argument of a script tells the time: nothing for the server's own clock, "-" for the shared map, which knows
-no time, or the seconds on the caller's clock. A script returns nil if there is no session.
+The first argument of a script tells the time: an empty text for the server's own clock, "-" for the shared map, which
+knows no time, or the seconds on the caller's clock. A script returns nil if there is no session.
 
-A caller that lost the answer runs a script again. A script whose answer depends on what was there before gets a second
+A caller that lost the answer runs a script again. If the answer depends on the earlier state, the script gets a second
 key: it leaves its answer there for a while, and a second run returns it.
 
 A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
@@ -165,13 +165,13 @@ local function answered(answer)
 end
 """,
 }
-"""What scripts have in common, by name. A function calls none but those before it."""
+"""The functions that scripts share, by name. A function calls only earlier ones."""
 
 
 def script(name: str, body: str, *, writes: bool = False) -> Script:
     """Return a script of this body, behind the functions that it needs: a server makes them anew in each run.
 
-    `writes` is False if it only reads, but for what expiry writes.
+    `writes` is False if it only reads. Expiry may write all the same.
     """
     for function, text in reversed([*_FUNCTIONS.items()]):
         if re.search(rf"\b{function}\b", body):

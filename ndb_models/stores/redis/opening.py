@@ -53,11 +53,12 @@ class Opener:
         Args:
             address: the server's.
             on_lost: see `Connection`.
-            replaced: the connection before this one to the same server. What it sent and the server has not carried out
-                yet is not carried out any more: it could come after what is sent over the new one.
+            replaced: the connection before this one to the same server. Its requests that the server has not carried
+                out yet are dropped: they could come after requests over the new one.
 
         Raises:
             OSError, TimeoutError, RequestLostError: no connection could be made.
+            UnicodeError: a server named another one, and no host can have that name.
             ServerRefusedError: the server refuses the client, or is a replica.
         """
         loop = asyncio.get_running_loop()
@@ -129,13 +130,13 @@ def ignored(connection: Connection) -> None:
 
 
 def forgotten(future: asyncio.Future[Any]) -> None:
-    """Take note of what a future raises, so that asyncio does not complain if no one awaits it."""
+    """Take note of the error of a future, so that asyncio does not complain if no one awaits it."""
     if not future.cancelled():
         future.exception()
 
 
-LOST: Final = (OSError, TimeoutError, RequestLostError, ServerRefusedError)
-"""What `Opener.open` raises."""
+LOST: Final = (OSError, TimeoutError, RequestLostError, ServerRefusedError, UnicodeError)
+"""The errors of `Opener.open`."""
 
 
 def reason_of(failure: BaseException) -> str:
@@ -146,4 +147,6 @@ def reason_of(failure: BaseException) -> str:
         return f"TLS failed ({failure.reason or 'certificate'})"
     if isinstance(failure, TimeoutError):
         return "no answer"
+    if isinstance(failure, UnicodeError):
+        return "no host can have its name"
     return (isinstance(failure, OSError) and failure.strerror) or type(failure).__name__

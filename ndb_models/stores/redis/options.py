@@ -23,6 +23,8 @@ SCHEMES: Final[Mapping[str, tuple[bool, bool]]] = {
 _EXAMPLES: Final = "try 'redis://127.0.0.1:6379/0', or 'redis+cluster://host1:6379,host2:6379' for a cluster"
 _DEFAULT_PORT: Final = 6379
 _LARGEST_PORT: Final = 65535
+_MOST_DIGITS: Final = 10
+_HOST: Final = re.compile(r"[^\s\x00-\x1f\x7f]+")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _MOST_DATABASES: Final = 2**31
 _MOST_REPLICAS: Final = 100
@@ -34,8 +36,8 @@ class RedisOptions:
     """How a store uses its servers.
 
     Args:
-        prefix: how the names of its keys begin. Stores with different prefixes share servers and know nothing of each
-            other.
+        prefix: how the names of its keys begin. Stores with different prefixes share servers, and each sees only its
+            own keys.
         timeout: the seconds that a verb takes at most, repeated attempts among them. At most 30.
         attempt_timeout: the seconds without a byte from a server, while replies are due, after which it counts as hung.
             Its requests are then tried elsewhere, or again. Also for connecting.
@@ -104,8 +106,8 @@ class RedisUri:
 def parse_redis_uri(text: str) -> RedisUri:
     """Parse `redis://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS`, or `redis+cluster://HOST:PORT,HOST:PORT?OPTIONS`.
 
-    `rediss` and `rediss+cluster` speak TLS; `valkey` may stand for `redis` in each. What is special in a user or a
-    password is written with `%`.
+    `rediss` and `rediss+cluster` speak TLS; `valkey` may stand for `redis` in each. A special character in a user
+    or a password is written with `%`.
 
     Raises:
         InvalidArgumentError: it is no such URI, or has unknown options or invalid values. No message holds a secret.
@@ -121,16 +123,21 @@ def parse_redis_uri(text: str) -> RedisUri:
     tls, is_cluster = SCHEMES[parts.scheme]
     credentials, at, hosts = parts.netloc.rpartition("@")
     user, colon, password = credentials.partition(":")
+    if user and not colon:
+        raise InvalidArgumentError("the URI has a user and no password: 'redis://USER:PASSWORD@HOST', or 'USER:@HOST'")
     addresses = tuple(_address(host) for host in hosts.split(","))
     if len(addresses) > 1 and not is_cluster:
         raise InvalidArgumentError(f"{parts.scheme}:// names one server; for nodes use {parts.scheme}+cluster://")
     database = parts.path.strip("/")
     if is_cluster and database not in ("", "0"):
         raise InvalidArgumentError("a cluster has only the database 0")
-    if database and not (database.isascii() and database.isdigit() and int(database) < _MOST_DATABASES):
+    if database and not (_is_number(database) and int(database) < _MOST_DATABASES):
         raise InvalidArgumentError(f"a database is a number; {_EXAMPLES}")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     persist_path = given.pop(_PERSIST_PATH, None)
+    options = _read_options(given)
+    if options.tls_ca is not None and not tls:
+        raise InvalidArgumentError("tls_ca is for TLS, which 'rediss://' and 'rediss+cluster://' speak")
     return RedisUri(
         addresses=addresses,
         shown=f"{parts.scheme}://{hosts}{f'/{database}' if database else ''}",
@@ -139,7 +146,7 @@ def parse_redis_uri(text: str) -> RedisUri:
         user=unquote(user) if at and user else None,
         password=unquote(password) if at and colon else None,
         database=int(database or 0),
-        options=_read_options(given),
+        options=options,
         persist_path=persist_path and os.path.abspath(persist_path),  # noqa: PTH100 - a Path drops what it takes for needless
     )
 
@@ -147,9 +154,23 @@ def parse_redis_uri(text: str) -> RedisUri:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":") if ":" in text and not text.endswith("]") else (text, "", "")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port or str(_DEFAULT_PORT)).isdecimal() or int(port or _DEFAULT_PORT) > _LARGEST_PORT:
+    port = port or str(_DEFAULT_PORT)
+    if not _is_host(host) or not _is_number(port) or not 0 < int(port) <= _LARGEST_PORT:
         raise InvalidArgumentError(f"the URI names no host, or a wrong port; {_EXAMPLES}")
-    return host, int(port or _DEFAULT_PORT)
+    return host, int(port)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a name can be looked up, or is an address."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return _HOST.fullmatch(text) is not None
 
 
 _PERSIST_PATH: Final = "persist_path"

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from ndb_models.errors import InvalidArgumentError
 
-# What a URI has no word for. Leaving it out would mean another user, or less safety.
+# Settings that a URI cannot express. Leaving them out would mean another user, or less safety.
 _UNKNOWN: Final = ("credential_provider", "ssl_certfile", "ssl_keyfile", "ssl_ca_path", "ssl_ca_data", "path")
 _LITERALS: Final = frozenset({"none", "optional", 0, 1, "0", "1"})
 

@@ -1,4 +1,4 @@
-"""What the error replies of a server mean, as a table. No I/O.
+"""The meanings of a server's error replies, as a table. No I/O.
 
 The text of an error may hold keys and arguments. It is never shown, only its first word, the code.
 """
@@ -14,7 +14,7 @@ from ndb_models.errors import StoreError, StoreFullError
 
 
 class Reaction(Enum):
-    """What follows an error reply."""
+    """The reaction to an error reply."""
 
     LOAD = auto()
     """The server does not know the script: send its source. It was not run."""

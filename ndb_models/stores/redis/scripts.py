@@ -1,4 +1,4 @@
-"""The verbs of the contract in Lua. A server carries out each script as one step. See `lua` for what they share."""
+"""The verbs of the contract in Lua. A server carries out each script as one step. `lua` has their shared functions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The store on a Redis or Valkey.
 
-Each verb is one step. What goes through all sessions is not: it looks at each session in one step, at some moment
-between its begin and its end. A session that lives all the time is met once.
+Each verb is one step. A visit to all sessions is not: it looks at each session in one step, at some moment between its
+begin and its end. It meets a session that lives all the time once.
 """
 
 from __future__ import annotations
@@ -138,6 +138,14 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
                 batch = [_record(token, answer) for token, answer in zip(asked, found, strict=True) if answer]
                 if batch:
                     yield batch
+
+    def listed_tokens(self) -> AsyncIterator[list[SessionToken]]:
+        """Yield the tokens of all sessions, each once, in parts."""
+        return self._order.all()
+
+    async def most_sessions(self) -> int:
+        """Return a number that the sessions do not exceed: that of all keys that the servers have."""
+        return await self._order.keys_on_servers()
 
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:
         tokens, part = await self._order.after(after, count)

@@ -76,7 +76,7 @@ class Topology(ABC):
 
     @abstractmethod
     def look_soon(self) -> None:
-        """Look for the masters in the background, until nothing fails any more."""
+        """Look for the masters in the background, until all of them can be reached."""
 
     @abstractmethod
     def moved(self, key: bytes, address: Address) -> None:
@@ -127,7 +127,7 @@ class Cluster(Topology):
         self._looking: asyncio.Task[None] | None = None
         self._looks_again = False
         self._closed = False
-        # Servers that left the cluster, while they answer what they were asked.
+        # Servers that left the cluster, until they have answered their last requests.
         self._retiring: set[asyncio.Task[None]] = set()
 
     def master_of(self, key: bytes) -> Server | None:
@@ -228,14 +228,15 @@ class Cluster(Topology):
         if by_slot == self._by_slot:
             return
         self._by_slot = by_slot
-        self.changes.tell()
         gone = self._servers.keys() - set(slot_map.masters.values())
         for address in gone:
             server = self._servers.pop(address)
             for lane in server.lanes:
+                lane.retire()
                 retiring = asyncio.get_running_loop().create_task(lane.close(self._opener.uri.options.attempt_timeout))
                 self._retiring.add(retiring)
                 retiring.add_done_callback(self._retiring.discard)
+        self.changes.tell()
 
     async def close(self, patience: float) -> None:
         self._closed = True

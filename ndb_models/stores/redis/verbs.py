@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, as_expected
@@ -66,14 +66,12 @@ class RedisVerbs(AwaitedVerbs):
         self._run_numbers = itertools.count()
 
     def read(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
-        return self._done(work)
-
-    def write(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
-        return self._done(work)
-
-    def _done(self, work: Callable[[Verbs], T]) -> Awaitable[T]:
         # The methods of this class are those of `Verbs`, awaited; and the work is the call of one of them.
-        return cast("Awaitable[T]", work(cast("Verbs", self)))
+        call: Any = work
+        awaited: Awaitable[T] = call(self)
+        return awaited
+
+    write = read
 
     def _time(self) -> bytes:
         return lua.SERVER_CLOCK if self._clock is None else repr(self._clock()).encode()
@@ -159,7 +157,7 @@ class RedisVerbs(AwaitedVerbs):
         written = _parted(keys)
         gone = [name for name in removed if name not in written]
         digests = {name: text for name, text in expected.items() if type(text) is TextDigest}
-        if digests:  # servers have no such digests: what a text is by now is compared in the step instead
+        if digests:  # servers have no such digests: the step compares the texts themselves
             texts = await self.peek(scope, digests)
             if not all(as_expected(texts.get(name), digest) for name, digest in digests.items()):
                 return False
@@ -249,7 +247,7 @@ class RedisVerbs(AwaitedVerbs):
         async def run(group: Sequence[int]) -> None:
             keys = [self._names.session(tokens[index]) for index in group]
             async with room:
-                found = await self._driver.run(script, keys[0], keys, (self._time(), *args))
+                found = await self._driver.run_each(script, keys, (self._time(), *args))
             for index, outcome in zip(group, found, strict=True):
                 outcomes[index] = outcome
 
@@ -293,15 +291,19 @@ def utf8(names: Iterable[str]) -> list[bytes]:
     try:
         return [name.encode() for name in names]
     except UnicodeEncodeError:  # not as the cause: it holds the text
-        raise_without_context(
-            InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
-        )
+        raise_without_context(_no_utf8())
+
+
+def _no_utf8() -> InvalidArgumentError:
+    return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
 
 
 def _pairs(names: Iterable[str], keys: Mapping[str, bytes]) -> list[bytes]:
-    """Return names and values, one after the other."""
-    asked = list(names)
-    pairs: list[bytes] = [b""] * (2 * len(asked))
-    pairs[::2] = utf8(asked)
-    pairs[1::2] = [keys[name] for name in asked]
+    """Return names and values, one after the other. Raises as `utf8`."""
+    pairs: list[bytes] = []
+    try:
+        for name in names:
+            pairs += (name.encode(), keys[name])
+    except UnicodeEncodeError:
+        raise_without_context(_no_utf8())
     return pairs
