@@ -8,7 +8,6 @@ merged: such fields are not compared.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -20,6 +19,7 @@ from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
 from ndb_models.json_text import NO_KEYS, ObjectText, split_members
+from ndb_models.repository.attempts import ATTEMPTS, pause
 from ndb_models.repository.telling import ToldChange
 from ndb_models.schema.changes import Changes, set_values, value_of
 from ndb_models.schema.codec import ModelCodec
@@ -36,24 +36,11 @@ from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
 
-ATTEMPTS: Final = 100
-"""The attempts at a change before it is given up. Of those that collide, one succeeds each time."""
-
 # Writes of unknown outcome that one save bears, if it may be repeated.
 _LOSSES: Final = 3
 
-# Seconds before the next attempt: chosen at random up to a bound that doubles from the first to the second.
-_SHORTEST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.25
-
 NULL: Final = b"null"
 """The text of a removed field for the index: null is not looked up."""
-
-
-async def pause(attempts: int) -> None:
-    """Wait before the next attempt, longer after more of them. After the first there is no wait."""
-    if attempts > 1:
-        await asyncio.sleep(random.uniform(0, min(_SHORTEST_PAUSE * 2**attempts, _LONGEST_PAUSE)))
 
 
 class MergedSaves(Generic[M]):
