@@ -7,7 +7,8 @@ INSTALL := $(BIN)/python .ci/install.py $(BIN)/python
 # Tests start hundreds of processes, and each imports the package: compile it once.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
+# A test that hangs tells where, after five minutes.
+PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest -o faulthandler_timeout=300
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 

@@ -149,7 +149,8 @@ def passes(run: Run) -> bool:
     """Run tests in one process; tell whether they passed, and how long they took."""
     say(f"CPython {run.version}: {run.what}")
     begun = time.monotonic()
-    command = (str(run.python), "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", *run.arguments)
+    options = ("-q", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=300")  # a test that hangs tells where
+    command = (str(run.python), "-W", "error", "-m", "pytest", *options, *run.arguments)
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     verdict = "passed" if done.returncode == 0 else "FAILED"
     say(f"{done.stdout}CPython {run.version}: {run.what} {verdict} in {time.monotonic() - begun:.0f} s")

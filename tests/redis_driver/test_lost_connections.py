@@ -173,16 +173,14 @@ async def test_servers_that_send_each_other_the_client_are_not_asked_without_end
     async with fake_server(respond) as uri, opened(f"{uri}?timeout=0.5") as driver:
         port = int(uri.rpartition(":")[2])
         failures: list[StoreUnreachableError] = []
-        for _ in range(10):
-            before = asked
-            with pytest.raises(StoreUnreachableError) as failure:
+        while len(failures) < 10 and all(failure.maybe_done for failure in failures):
+            # On a busy machine time may be up while an answer is due. Then it may have been done.
+            with pytest.raises(StoreUnreachableError) as failed:
                 await driver.run(INCREMENT, b"key", [b"key"], [])
-            assert asked - before < 20
-            failures.append(failure.value)
-            if not failure.value.maybe_done:  # else time was up while an answer was due, as happens on a busy machine
-                break
+            failures.append(failed.value)
         assert "keep moving" in str(failures[-1])
         assert not failures[-1].maybe_done
+        assert asked < 20 * len(failures)
 
 
 async def test_a_peer_that_does_not_speak_the_protocol_is_given_up() -> None:
