@@ -7,7 +7,8 @@ INSTALL := $(BIN)/python .ci/install.py $(BIN)/python
 # Tests start hundreds of processes, and each imports the package: compile it once.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest
+# A test that hangs tells where, after five minutes.
+PYTEST := .ci/in-memory $(BIN)/python -W error -m pytest -o faulthandler_timeout=300
 # One process more than cores: many tests wait.
 IN_PARALLEL := -n 3 --dist worksteal
 
@@ -25,7 +26,7 @@ shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with
 test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
 	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
 
-coverage: $(READY)  ## run all tests, slow ones too, but those of `rest`, and fail unless they take 97 % of all branches
+coverage: $(READY)  ## run all tests but those of `rest`, and fail unless they take 97 % of all branches; no part of `check`
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
 rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
@@ -35,9 +36,9 @@ fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_F
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
 		$(PYTEST) tests/fuzz $(ARGS)
 
-debug: $(READY)  ## the tests of everything asynchronous that uvloop runs too, in asyncio's debug mode
+debug: $(READY)  ## the tests of everything asynchronous, with a third of their parameters, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \
-		-m "not slow or loop" $(ARGS)
+		-m "not slow or loop" --share=2/3 $(ARGS)
 
 serve: $(READY)  ## run the server on ws://127.0.0.1:1987/
 	@$(BIN)/ndb-models serve $(ARGS)

@@ -5,6 +5,10 @@ own, `.venv-3.x`, which is kept until pyproject.toml changes; `python .ci/versio
 no more. On the version that runs this, the asynchronous part runs on uvloop too. Two runs go on at a time, each in one
 process; what a run writes is shown when it is done. With `NDB_FAST_ON=OTHERS`, the version that runs this is tested on
 uvloop alone, since it runs the whole suite anyway.
+
+Every fast test runs on every version. The parameters of a test that has many of them are shared out among the other
+versions: each runs on the version that runs this, and on one more. Tests of `schema` run with all parameters
+everywhere, since what a model is depends on the version of Python.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ ON_UVLOOP = (
     "tests/protocol",
     "tests/redis_driver",
 )
-ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", *ON_UVLOOP)
+# What is sent is the same to every loop: a third of the parameters tells whether a test passes on this one.
+ASYNCHRONOUS = ("-m", "not slow or loop", "--loop=uvloop", "--share=1/3", *ON_UVLOOP)
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -52,7 +57,8 @@ def main() -> int:
     pythons = environments()
     if sys.argv[1:] == ["environments"]:
         return 0 if len(pythons) == len(VERSIONS) else 1
-    runs = [run for version, python in pythons.items() if python for run in due(version, python)]
+    others = sorted(version for version, python in pythons.items() if python and version != THIS)
+    runs = [run for version, python in pythons.items() if python for run in due(version, python, others)]
     with ThreadPoolExecutor(2) as pool:
         passed = list(pool.map(passes, runs))
     failed = [run.version for run, fine in zip(runs, passed, strict=True) if not fine]
@@ -62,13 +68,15 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def due(version: str, python: Path) -> Iterator[Run]:
-    """Yield the runs that are due on a version."""
-    if version == THIS:
-        yield Run(version, python, "the asynchronous part on uvloop", ASYNCHRONOUS)
-        if os.environ.get("NDB_FAST_ON") == "OTHERS":
-            return
-    yield Run(version, python, "the fast part", FAST)
+def due(version: str, python: Path, others: list[str]) -> Iterator[Run]:
+    """Yield the runs that are due on a version. `others` are all versions but the one that runs this."""
+    if version != THIS:
+        share = f"--share={others.index(version) + 1}/{len(others)}"
+        yield Run(version, python, "its share of the fast part", (share, *FAST))
+        return
+    yield Run(version, python, "the asynchronous part on uvloop", ASYNCHRONOUS)
+    if os.environ.get("NDB_FAST_ON") != "OTHERS":
+        yield Run(version, python, "the fast part", FAST)
 
 
 def environments() -> dict[str, Path | None]:
@@ -141,7 +149,8 @@ def passes(run: Run) -> bool:
     """Run tests in one process; tell whether they passed, and how long they took."""
     say(f"CPython {run.version}: {run.what}")
     begun = time.monotonic()
-    command = (str(run.python), "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", *run.arguments)
+    options = ("-q", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=300")  # a test that hangs tells where
+    command = (str(run.python), "-W", "error", "-m", "pytest", *options, *run.arguments)
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     verdict = "passed" if done.returncode == 0 else "FAILED"
     say(f"{done.stdout}CPython {run.version}: {run.what} {verdict} in {time.monotonic() - begun:.0f} s")

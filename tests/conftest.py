@@ -9,9 +9,9 @@ import logging
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -42,6 +42,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, [os.environ.get
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="whose event loops tests run on")
     parser.addoption("--memory-only", action="store_true", help="leave out what runs on a plain store in memory too")
+    parser.addoption("--share", default="1/1", help="of a test's many parameters, run every Nth, from the Kth on: K/N")
 
 
 # How the parameters of fixtures name the other ways to reach an engine, and variants of the store in memory.
@@ -51,13 +52,69 @@ _OTHER_WAYS = frozenset({"sqlite", "server", "served", "bounded memory", "shared
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     memory_only = config.getoption("--memory-only")
     left_out = {item for item in items if _takes_too_long(item) or (memory_only and _is_another_way(item))}
+    if not IS_COMPLETE:
+        left_out |= _repeated_on_other_ways(items)
+    first, _, share = config.getoption("--share").partition("/")
+    left_out |= _of_other_shares([item for item in items if item not in left_out], int(first) - 1, int(share))
     config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
 
 
 def _is_another_way(item: pytest.Item) -> bool:
-    parameters = re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
-    return not _OTHER_WAYS.isdisjoint(parameters)
+    return bool(_other_ways(item))
+
+
+def _other_ways(item: pytest.Item) -> frozenset[str]:
+    return _OTHER_WAYS.intersection(_parameters(item))
+
+
+def _parameters(item: pytest.Item) -> list[str]:
+    return re.split("-|, ", item.name.partition("[")[2].removesuffix("]"))
+
+
+# A test with no more parameters runs with all of them, whatever the share.
+_FEW = 3
+_Functions: TypeAlias = dict[tuple[str, frozenset[str]], list[pytest.Item]]
+
+
+def _by_function(items: Iterable[pytest.Item]) -> _Functions:
+    """Return the tests of each function on each way, in the order of their other parameters."""
+    functions: _Functions = {}
+    for item in items:
+        functions.setdefault((item.nodeid.partition("[")[0], _other_ways(item)), []).append(item)
+    return functions
+
+
+def _of_other_shares(items: list[pytest.Item], first: int, share: int) -> set[pytest.Item]:
+    """Return what is left to other shares. Of each way to reach an engine, every share has some.
+
+    What a model is depends on the version of Python: the tests of `schema` are never shared.
+    """
+    functions = _by_function(item for item in items if "/schema/" not in item.nodeid)
+    many = (items for items in functions.values() if len(items) > _FEW)
+    return {item for items in many for number, item in enumerate(items) if number % share != first % share}
+
+
+# Which third of the parameters goes each other way.
+_THIRDS = {"sqlite": 0, "server": 1, "redis": 2, "bounded memory": 1, "shared memory": 2, "served": 0}
+
+
+def _repeated_on_other_ways(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return tests that repeat in full, on another way, what runs on a store in memory.
+
+    Each test runs on every way, and each of its parameters in memory and on one way more. The contract of stores is
+    tested with all parameters on all.
+    """
+    functions = _by_function(item for item in items if "/stores/" not in item.nodeid)
+    in_memory = {
+        function for (function, ways), items in functions.items() if not ways and "memory" in _parameters(items[0])
+    }
+    repeated: set[pytest.Item] = set()
+    for (function, ways), each in functions.items():
+        if ways and function in in_memory and len(each) > _FEW:
+            third = sum(_THIRDS[way] for way in ways)
+            repeated.update(item for number, item in enumerate(each) if number % 3 != third % 3)
+    return repeated
 
 
 def _takes_too_long(item: pytest.Item) -> bool:

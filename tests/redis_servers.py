@@ -32,7 +32,7 @@ from ndb_models.stores.redis.packing import packed
 if TYPE_CHECKING:
     from tests.redis_clusters import Cluster
 
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0
 
 # Kills what is left and removes the folder once its standard input ends: once the process that started it does.
 _WATCHER: Final = """

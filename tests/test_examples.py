@@ -144,7 +144,7 @@ async def test_raw_client_example_runs_against_a_server(server: NdbServer) -> No
     process = await asyncio.create_subprocess_exec(
         sys.executable, "examples/raw_client.py", server.uri, cwd=ROOT, stdout=subprocess.PIPE
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    printed, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert b"{'fname': 'James'}" in printed
 

@@ -27,10 +27,13 @@ _PLACES: Final = (
 
 @dataclass(slots=True)
 class Copied:
-    """How much was copied so far: `keys` and `sessions`.
+    """How much was copied so far.
 
-    `found` counts the entries that the target already had, where that can be known. The sessions of the source do not
-    exceed `most_sessions`; None if no such number is known.
+    Attributes:
+        keys: the keys that were copied.
+        sessions: the sessions that were copied.
+        found: the entries that the target already had, where that can be known.
+        most_sessions: a number that the sessions of the source do not exceed; None if it is not known.
     """
 
     keys: int = 0

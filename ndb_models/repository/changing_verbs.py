@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import ConflictError, InvalidArgumentError, UnsupportedError
 from ndb_models.json_text import ObjectText
-from ndb_models.repository.change_attempts import ATTEMPTS, pause
+from ndb_models.repository.attempts import ATTEMPTS, pause
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.stored_state import known
 from ndb_models.repository.telling import ToldChange

@@ -19,7 +19,7 @@ from ndb_models.expectations import Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
 from ndb_models.json_text import NO_KEYS, ObjectText, split_members
-from ndb_models.repository.change_attempts import ATTEMPTS, pause
+from ndb_models.repository.attempts import ATTEMPTS, pause
 from ndb_models.repository.telling import ToldChange
 from ndb_models.schema.changes import Changes, set_values, value_of
 from ndb_models.schema.codec import ModelCodec

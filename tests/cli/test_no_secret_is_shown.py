@@ -105,7 +105,7 @@ def test_of_any_other_argument(kind: str, monkeypatch: pytest.MonkeyPatch, capsy
         ("sessions", "show", secret, "--store", "sqlite:///a.db"),
         ("sessions", "end", secret, "--store", "sqlite:///a.db"),
         ("sessions", "import", "a.db", "--existing", secret),
-        ("keys", "set", "a", secret, "--store", "sqlite:///a.db"),
+        ("keys", "set", "a", f"{secret} {secret}", "--store", "sqlite:///a.db"),
         ("keys", "watch", "a", "--every", secret),
         ("tokens", "new", "--role", secret),
     ]

@@ -62,7 +62,7 @@ async def abort_in_the_middle_of_a_frame(connection: ServerConnection) -> None:
     [abort, close_normally, go_away, fail_inside, abort_in_the_middle_of_an_answer, abort_in_the_middle_of_a_frame],
 )
 async def test_a_server_that_dies_in_the_middle_of_a_request_fails_it(script: Script) -> None:
-    async with scripted(script) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(script) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises(ConnectionLostError, match="may or may not") as lost:
             await client.kv_add({"a": 1})
     assert lost.value.maybe_done
@@ -71,7 +71,7 @@ async def test_a_server_that_dies_in_the_middle_of_a_request_fails_it(script: Sc
 
 
 async def test_a_server_that_dies_fails_all_that_is_in_flight() -> None:
-    async with scripted(first_then_honest(abort)) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(first_then_honest(abort)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         ends = await asyncio.gather(*(client.kv_add({"a": n}) for n in range(64)), return_exceptions=True)
     # What was not sent yet may have gone over another connection; what was sent may not be sent again.
     assert isinstance(ends[0], ConnectionLostError)
@@ -105,7 +105,7 @@ NOT_ANSWERS = [
 
 @pytest.mark.parametrize("text", NOT_ANSWERS, ids=lambda text: str(text)[:40])
 async def test_what_cannot_be_the_answer_is_an_error_of_ours(text: str) -> None:
-    async with scripted(answering(text)) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(answering(text)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises((ConnectionLostError, ProtocolError)):
             await client.kv_add({"a": 1})
 
@@ -117,7 +117,7 @@ async def test_an_answer_that_is_not_utf8_is_an_error_of_ours() -> None:
         connection.transport.write(b"".join(connection.protocol.data_to_send()))
         await connection.wait_closed()
 
-    async with scripted(script) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(script) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises((ConnectionLostError, ProtocolError)):
             await client.kv_add({"a": 1})
 
@@ -138,7 +138,7 @@ LACKING: dict[str, tuple[str, Callable[[NdbClient], Awaitable[object]]]] = {
 @pytest.mark.parametrize("case", LACKING)
 async def test_an_answer_without_what_it_must_hold_is_an_error_of_ours(case: str) -> None:
     text, call = LACKING[case]
-    async with scripted(answering(text)) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(answering(text)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises((ConnectionLostError, ProtocolError)):
             await call(client)
 
@@ -146,7 +146,7 @@ async def test_an_answer_without_what_it_must_hold_is_an_error_of_ours(case: str
 async def test_no_answer_in_time_is_a_timeout_that_says_for_what() -> None:
     async with (
         scripted(answer_nothing) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.05) as client,
     ):
         with pytest.raises(RequestTimeoutError, match=r"KV_ADD within 0\.05 s") as overdue:
@@ -167,7 +167,7 @@ async def test_a_late_answer_never_goes_to_a_later_request() -> None:
 
     async with (
         scripted(first_then_honest(script)) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.1) as client,
     ):
         ends = await asyncio.gather(client.sh_create_session(), return_exceptions=True)
@@ -193,7 +193,7 @@ async def test_an_answer_to_nothing_never_goes_to_a_later_request() -> None:
 
     async with (
         scripted(first_then_honest(script)) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.5) as client,
     ):
         await asyncio.gather(client.kv_set({"a": 1}), return_exceptions=True)
@@ -210,7 +210,7 @@ async def test_answers_in_the_wrong_order_are_errors_where_their_names_tell() ->
 
     async with (
         scripted(first_then_honest(script)) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.5) as client,
     ):
         got, count = await asyncio.gather(client.kv_get(("a",)), client.kv_count(), return_exceptions=True)
@@ -228,7 +228,7 @@ async def test_a_lost_answer_in_a_burst_shifts_nothing() -> None:
 
     async with (
         scripted(first_then_honest(lose_the_second_answer)) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.2) as client,
     ):
         await require_own_or_error(client, *(f"key{number}" for number in range(16)))
@@ -241,7 +241,7 @@ async def test_a_fragmented_answer_is_put_together() -> None:
             answer = honest_answer(request)
             await connection.send(answer[start : start + 3] for start in range(0, len(answer), 3))
 
-    async with scripted(script) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(script) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         assert await client.kv_get(("ä", "🎈")) == {"ä": own_value("ä"), "🎈": own_value("🎈")}
         answers = await asyncio.gather(*(client.kv_get((name,)) for name in "abc"))
         assert answers == [{name: own_value(name)} for name in "abc"]
@@ -256,12 +256,12 @@ async def test_a_ping_between_the_fragments_of_an_answer_does_no_harm() -> None:
             connection.protocol.send_continuation(answer[9:], fin=True)
             connection.transport.write(b"".join(connection.protocol.data_to_send()))
 
-    async with scripted(script) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(script) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         assert await client.kv_get(("a",)) == {"a": own_value("a")}
 
 
 async def test_a_client_opens_again_after_its_connection_was_lost() -> None:
-    async with scripted(first_then_honest(abort)) as uri, asyncio.timeout(2):
+    async with scripted(first_then_honest(abort)) as uri, asyncio.timeout(30):
         client = await NdbClient.connect(uri)
         with pytest.raises(ConnectionLostError):
             await client.kv_add({"a": 1})
@@ -272,6 +272,6 @@ async def test_a_client_opens_again_after_its_connection_was_lost() -> None:
 
 async def test_a_status_that_nobody_knows_is_a_refusal_that_shows_it() -> None:
     text = '{"KV_ADD_RSP":{"st":77,"m":"odd"}}'
-    async with scripted(answering(text)) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(answering(text)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises(NdbError, match="KV_ADD failed with status 77"):
             await client.kv_add({"a": 1})

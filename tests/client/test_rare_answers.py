@@ -19,7 +19,7 @@ from ndb_models.errors import ProtocolError, ResponseError, ServerUnavailableErr
 from tests.client.scripted_server import answering, honest_answer, scripted
 from tests.tcp_peers import accepted, tcp_server
 
-GUARD = 5
+GUARD = 60
 TOKEN = 16204359010587816757
 
 

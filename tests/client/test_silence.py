@@ -71,7 +71,7 @@ FAILING_ANSWERS = [
 
 @pytest.mark.parametrize("text", FAILING_ANSWERS, ids=range(len(FAILING_ANSWERS)))
 async def test_an_answer_that_is_none_is_not_shown(text: str) -> None:
-    async with scripted(answering(text)) as uri, asyncio.timeout(2), NdbClient.connect(uri) as client:
+    async with scripted(answering(text)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises(NdbError) as failed:
             await client.sh_add({"a": VALUE}, TOKEN)
     require_silent_error(failed.value)
@@ -80,7 +80,7 @@ async def test_an_answer_that_is_none_is_not_shown(text: str) -> None:
 async def test_what_was_not_answered_is_not_shown() -> None:
     async with (
         scripted(answer_nothing) as uri,
-        asyncio.timeout(2),
+        asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.05) as client,
     ):
         with pytest.raises((RequestTimeoutError, ConnectionLostError)) as overdue:

@@ -18,7 +18,7 @@ from ndb_models.stores.memory import MemoryStore
 from tests.conformance.websocket_cases import MAX_PAYLOAD, NORMAL, Case
 from tests.server.raw_connection import Opcode, RawConnection, frame, raw
 
-GUARD: Final = 10
+GUARD: Final = 60
 _BYTE_BY_BYTE: Final = 1200
 _END: Final = frame(NORMAL.to_bytes(2), opcode=Opcode.CLOSE)
 

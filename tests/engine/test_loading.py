@@ -266,7 +266,7 @@ async def test_a_load_that_is_cancelled_restores_all_or_none(persist_path: Path)
         store = MemoryStore()
         engine = Engine(store, persist_path=persist_path)
         loading = asyncio.create_task(engine.handle(b'{"SH_LOAD":{"name":"data_set"}}'))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await restored(store):
                 pass
             for _ in range(turns):

@@ -140,7 +140,7 @@ class Aside:
 
 
 @contextlib.asynccontextmanager
-async def undisturbed(uri: str, *, longest: float = 5.0) -> AsyncIterator[Aside]:
+async def undisturbed(uri: str, *, longest: float = 20.0) -> AsyncIterator[Aside]:
     """Save and get a session again and again while something else goes on; every answer must be right and in time."""
     aside = Aside()
 

@@ -10,7 +10,7 @@ from tests.guides.pages import ROOT
 from tests.guides.shell import Shell
 from tests.redis_uris import redis_uri
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 
 def test_two_workers_share_the_sessions_of_a_cluster(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from tests.guides.pages import GUIDES, ROOT, Block, blocks, commands, steps
 from tests.guides.shell import Shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 OTHERS = [guide for guide in GUIDES if guide.parent.name != "tutorial"]
 EXAMPLES = {path.name: path for folder in ("examples", "examples/tutorial") for path in (ROOT / folder).glob("*.py")}
@@ -31,6 +32,9 @@ def type_in(shell: Shell, block: Block) -> None:
     for command in commands(block):
         if command.line.startswith(("pip install", "python -m venv", ". ", "docker", "mkdir -p examples")):
             continue
+        program = command.line.split()[0]
+        if program in ("curl", "openssl") and shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
         status, printed = shell.run(command.line)
         if command.output.strip():
             assert_prints(command.output, printed)

@@ -39,7 +39,7 @@ def tell(process: Process, word: str) -> None:
 
 async def answer(process: Process) -> str:
     assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+    return (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
 
 
 @pytest.mark.parametrize("kinds", [("create", "create"), ("update", "create")], ids=" against ".join)
@@ -54,7 +54,7 @@ async def test_of_two_processes_exactly_one_wins_each_of_a_thousand_rounds(kinds
             outcomes[tuple([await answer(process) for process in processes])] += 1
         for process in processes:
             tell(process, "")
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
         assert outcomes[("won", "lost")] + outcomes[("lost", "won")] == rounds
         async with NdbClient.connect(server.uri) as client:
             assert (await client.kv_count()) == rounds
@@ -75,4 +75,4 @@ async def test_of_four_processes_on_a_file_one_wins_each_round_and_the_others_ar
         assert sorted([await answer(process) for process in processes]) == ["lost", "lost", "lost", "won"]
     for process in processes:
         tell(process, "")
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0

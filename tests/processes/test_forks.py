@@ -71,7 +71,7 @@ loop.run_until_complete(client.close())
 
 CLOSED: Final = """
 async def close_and_open():
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await client.close()
         await client.close()
         assert await client.open("memory://")
@@ -84,7 +84,7 @@ loop.run_until_complete(client.close())
 """
 
 CLOSED_IN_THE_SAME_LOOP: Final = """
-fork_and_run(lambda: loop.run_until_complete(asyncio.wait_for(client.close(), 1)))
+fork_and_run(lambda: loop.run_until_complete(asyncio.wait_for(client.close(), 30)))
 assert loop.run_until_complete(repo.get(user.tkn)) == user
 loop.run_until_complete(client.close())
 """
@@ -106,7 +106,7 @@ async def fork_while_it_opens():
     opening = asyncio.ensure_future(client.open(uri))
     await asyncio.sleep(0)
     async def close():
-        await asyncio.wait_for(client.close(), 1)
+        await asyncio.wait_for(client.close(), 30)
     from concurrent.futures import ThreadPoolExecutor
     with ThreadPoolExecutor() as pool:
         await asyncio.wrap_future(pool.submit(fork_and_run, lambda: asyncio.run(close())))

@@ -92,6 +92,7 @@ async def proxy_to(uri: str) -> AsyncIterator[tuple[Proxy, str]]:
 async def fake_server(respond: Respond) -> AsyncIterator[str]:
     """Run a server that answers as a function says; yield its URI. What the driver asks at first is answered by us."""
     tasks: set[asyncio.Task[None]] = set()
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
@@ -106,6 +107,7 @@ async def fake_server(respond: Respond) -> AsyncIterator[str]:
                     writer.write(reply)
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
         tasks.add(asyncio.create_task(serve(reader, writer)))
 
     async with await asyncio.start_server(begin, "127.0.0.1", 0) as server:
@@ -116,6 +118,9 @@ async def fake_server(respond: Respond) -> AsyncIterator[str]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            # A task that was cancelled before its first step has closed nothing, and the server would wait for that.
+            for writer in writers:
+                writer.transport.abort()
 
 
 _GREETING = {b"CLIENT": b"+OK\r\n", b"INFO": b"$0\r\n\r\n", b"CONFIG": b"*0\r\n", b"ROLE": b"*1\r\n$6\r\nmaster\r\n"}

@@ -46,6 +46,11 @@ class Workload(ABC):
         self.wrong: list[str] = []
         self.lost: list[str] = []
 
+    async def has_done(self, operations: int) -> None:
+        """Wait until more operations than these were answered."""
+        while self.operations <= operations:  # noqa: ASYNC110 - the tasks count, and tell nobody
+            await asyncio.sleep(PAUSE)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Workload]:
         """Run the tasks, and check what is stored at the end."""

@@ -104,7 +104,7 @@ def test_a_huge_text_is_answered_by_its_length_alone() -> None:
     huge = "A" * 100_000_000
     started = time.process_time()
     assert Credential.parse(huge) is None
-    assert time.process_time() - started < 0.01
+    assert time.process_time() - started < 0.05
 
 
 async def test_of_ten_thousand_wrong_texts_none_opens_a_session_and_none_raises() -> None:

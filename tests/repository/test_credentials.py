@@ -462,7 +462,7 @@ async def test_of_two_processes_that_renew_one_session_the_last_renewal_stays(ki
                 )
                 for _ in range(2)
             ]
-            outputs = [(await asyncio.wait_for(process.communicate(), 30))[0] for process in processes]
+            outputs = [(await asyncio.wait_for(process.communicate(), 60))[0] for process in processes]
             issued = [output.decode().split() for output in outputs]
             assert [len(texts) for texts in issued] == [20, 20]
             opened = [text for texts in issued for text in texts if await repo.authenticate(text) is not None]

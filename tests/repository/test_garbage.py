@@ -80,7 +80,7 @@ async def require_protocol_error(verb: str, client: NdbClient) -> None:
 @pytest.mark.parametrize("garbage", GARBAGE)
 async def test_keys_that_are_no_json_are_an_error_of_the_protocol(garbage: str, verb: str) -> None:
     answer = f'{{"SH_GET_RSP":{{"keys":{{{GARBAGE[garbage]},{ENVELOPE}}},"st":1}}}}'
-    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         await require_protocol_error(verb, client)
 
 
@@ -88,14 +88,14 @@ async def test_keys_that_are_no_json_are_an_error_of_the_protocol(garbage: str, 
 async def test_brackets_in_a_string_are_no_nesting(brackets: str) -> None:
     text = brackets[0] * 2000
     answer = f'{{"SH_GET_RSP":{{"keys":{{"text":"{text}",{ENVELOPE}}},"st":1}}}}'
-    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         assert (await Repository(client, Note).get(TKN)).text == text
 
 
 async def test_the_raw_client_refuses_an_answer_that_is_nested_too_deep() -> None:
     value = "[" * (MAX_NESTING - 2) + "]" * (MAX_NESTING - 2)
     answer = f'{{"KV_GET_RSP":{{"keys":{{"a":{value}}},"st":1}}}}'
-    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         with pytest.raises((ProtocolError, ConnectionLostError)):
             await client.kv_get(("a",))
 
@@ -105,14 +105,14 @@ async def test_the_raw_client_refuses_an_answer_that_is_nested_too_deep() -> Non
 async def test_nothing_before_a_comma_is_no_session_of_another_version_either(version: int, verb: str) -> None:
     envelope = f'"__ndb__":{{"schema":"Note","version":{version},"tkn":77,"deadline":99999999999999}}'
     answer = f'{{"SH_GET_RSP":{{"keys":{{,{envelope}}},"st":1}}}}'
-    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         await require_protocol_error(verb, client)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("answer", ['{"SH_GET_RSP":{"st":1}}', '{"SH_GET_RSP": {"st": 1}}'])
 async def test_success_without_keys_is_an_error_of_the_protocol(answer: str, verb: str) -> None:
-    async with scripted(answering(answer)) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(answering(answer)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         await require_protocol_error(verb, client)
 
 
@@ -129,7 +129,7 @@ async def test_text_that_is_not_utf8_is_an_error_of_the_protocol(place: str, ver
             connection.protocol.send_text(answer + b'"tkn":77}},"st":1}}')
             connection.transport.write(b"".join(connection.protocol.data_to_send()))
 
-    async with scripted(script) as uri, asyncio.timeout(5), NdbClient.connect(uri) as client:
+    async with scripted(script) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
         await require_protocol_error(verb, client)
 
 

@@ -110,7 +110,7 @@ async def test_a_verb_that_is_cancelled_during_a_hook_has_done_its_act_and_the_h
     with pytest.raises(asyncio.CancelledError):
         await saving
     gate.set()
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     assert (await repo.get(user.tkn)).username == "billy"
 
 
@@ -248,7 +248,7 @@ async def test_a_slow_hook_holds_up_its_own_session_only(client: NdbClient) -> N
             await gate.wait()
 
     waiting = asyncio.ensure_future(repo.update(slow.tkn, visits=1))
-    await asyncio.wait_for(repo.update(quick.tkn, visits=1), 5)
+    await asyncio.wait_for(repo.update(quick.tkn, visits=1), 60)
     assert not waiting.done()
     gate.set()
     await waiting

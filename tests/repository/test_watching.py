@@ -33,7 +33,7 @@ from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
 from tests.stores.conftest import STORES
 
-GUARD = 20
+GUARD = 60
 
 
 class Idle(SessionModel, schema="watched", expiry=Expiry(idle=60)):

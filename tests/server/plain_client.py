@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from ndb_models.server import NdbServer
 
-GUARD = 5
+GUARD = 60
 """Seconds after which a test that waits for what does not come has failed."""
 
 

@@ -39,7 +39,7 @@ FLOODS = {
 }
 BYTES = 400_000
 # Seconds. A flood keeps this process busy, and what else the machine does comes on top.
-PATIENCE = 6 * GUARD
+PATIENCE = 2 * GUARD
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +137,7 @@ async def test_a_server_stops_in_time_whatever_floods_it(kind: str) -> None:
         # The flood keeps this process busy: what other processes take of the machine does not count.
         started = time.process_time()
         await server.stop()
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 5
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

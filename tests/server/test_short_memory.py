@@ -22,7 +22,7 @@ from ndb_models.server.options import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import ask, plain
 
-GUARD = 60
+GUARD = 300
 MIB = 1024 * 1024
 LARGE = "x" * 500_000
 

@@ -33,6 +33,6 @@ async def test_a_failure_to_sweep_is_logged_and_tried_again(caplog: pytest.LogCa
     store = Unswept()
     with caplog.at_level(logging.ERROR):
         async with NdbServer(Engine(store), ServerOptions(port=0)) as server, NdbClient.connect(server.uri) as client:
-            await asyncio.wait_for(store.swept.wait(), 5)
+            await asyncio.wait_for(store.swept.wait(), 60)
             assert await client.kv_count() == 0
     assert "sweeping failed" in caplog.text

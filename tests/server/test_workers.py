@@ -14,7 +14,7 @@ import pytest
 
 from tests.server.plain_client import ask, plain
 
-GUARD = 20
+GUARD = 60
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forks"),

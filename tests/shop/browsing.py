@@ -8,9 +8,9 @@ from typing import Any, Final
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
 PASSWORDS: Final = {"billy": "apple", "ada": "lemon"}
-PATIENCE: Final = 10_000
+PATIENCE: Final = 60_000
 """Milliseconds until a page that does not come fails a test."""
-ENDS_WITHIN: Final = 4_000
+ENDS_WITHIN: Final = 30_000
 """Milliseconds until an open page knows that its session has ended: the store is asked each second."""
 
 

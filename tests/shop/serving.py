@@ -14,7 +14,7 @@ from typing import Final, Self
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TLS: Final = ROOT / "tests" / "transport" / "tls"
-LONGEST: Final = 20.0
+LONGEST: Final = 60.0
 """Seconds that a process may take to start or to stop."""
 
 

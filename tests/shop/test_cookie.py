@@ -60,9 +60,10 @@ async def test_a_script_cannot_overwrite_the_cookie(arrive: Arrive, shop: Shop) 
 async def test_the_cookie_of_a_remembered_login_lasts_as_long_as_the_session(arrive: Arrive, shop: Shop) -> None:
     billy = await arrive(shop)
     await billy.log_in(remember=True)
-    assert (await billy.cookie())["expires"] == pytest.approx(time.time() + YEAR, abs=120)
+    assert (await billy.cookie())["expires"] == pytest.approx(time.time() + YEAR, abs=600)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine: apt-get install chromium")
 async def test_closing_the_browser_ends_a_login_unless_it_is_remembered(
     chromium: BrowserType, shop: Shop, tmp_path: Path
 ) -> None:

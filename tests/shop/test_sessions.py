@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ndb_models import Credential
-from tests.shop.browsing import add, add_at_once, expect_away, expect_goodbye, expect_live
+from tests.shop.browsing import Person, add, add_at_once, expect_away, expect_goodbye, expect_live
 from tests.shop.conftest import Arrive, Deploy, Deployment
 from tests.shop.serving import Shop
 
@@ -17,16 +17,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_two_tabs_fill_one_cart_at_once_and_no_item_is_lost(arrive: Arrive, deployment: Deployment) -> None:
-    billy = await arrive(deployment.shop)
+    for _ in range(10):
+        workers = await fill_one_cart_from_two_tabs(await arrive(deployment.shop))
+        if workers == {""} or len(workers) == 2:
+            return
+    raise AssertionError("of two workers, one answered all requests ten times")
+
+
+async def fill_one_cart_from_two_tabs(billy: Person) -> set[str]:
+    """Fill the cart, and look at it; return which workers answered. Which takes a connection is up to the system."""
     await billy.log_in()
     one, other = await billy.open(), await billy.open()
-
     await asyncio.gather(
         add_at_once(one, *["apple"] * 10, *["pear"] * 10),
         add_at_once(other, *["apple"] * 10, *["plum"] * 10),
     )
     assert await billy.cart() == {"apple": 20, "pear": 10, "plum": 10}
-    assert len(billy.workers) == (1 if billy.workers == {""} else 2)
+    return billy.workers
 
 
 async def test_the_cart_outlives_the_login_and_the_cookie_does_not(arrive: Arrive, deployment: Deployment) -> None:

@@ -249,7 +249,7 @@ asyncio.run(main())
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-W", "ignore", "-u", "-c", program, stdout=asyncio.subprocess.PIPE
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
         assert b"forked" in output
 
 

@@ -199,7 +199,7 @@ async def test_a_disk_that_is_full_or_broken_fails_writes_and_nothing_else_until
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, log = await asyncio.wait_for(process.communicate(), 30)
+    output, log = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, log.decode()
     full = "there is no room left; nothing of this was written"
     broken = "the system failed to read or write it; nothing of this was written"

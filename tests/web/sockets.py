@@ -12,7 +12,7 @@ from ndb_models.testing import MovableClock
 Message: TypeAlias = dict[str, Any]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
-GUARD = 20
+GUARD = 60
 
 
 async def settle() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ndb_models.repository.change_attempts import ATTEMPTS
+from ndb_models.repository.attempts import ATTEMPTS
 from ndb_models.repository.changing_verbs import M
 from ndb_models.sync.calls import lent
 from ndb_models.sync.editing import SyncEditing

@@ -1,4 +1,4 @@
-"""Attempts at a change that collides with the changes of others: how many, and the pauses between them."""
+"""Attempts at a change that others may come before, and the pauses between them."""
 
 from __future__ import annotations
 
