@@ -20,7 +20,7 @@ ARROWS: Final = {
     "protocol": "",
     "stores": "",
     "schema": "",
-    "schema_check": "schema",
+    "schema_check": "protocol schema client sessions",
     "engine": "protocol stores",
     "client": "protocol engine stores",
     "sessions": "protocol schema client",
@@ -30,11 +30,15 @@ ARROWS: Final = {
     "integrations": "schema client config",
     "sync": "protocol schema client sessions index repository config",
     "moving": "protocol stores engine client",
+    "conformance": "protocol client",
+    "doctor": "protocol stores client server web",
+    "bench": "client schema repository",
     "dashboard": "protocol schema client index repository",
     "server": "protocol stores engine dashboard",
     "testing": "protocol schema client engine stores server",
     "web": "schema client repository config",
-    "cli": "client sessions repository index config schema schema_check moving server web stores",
+    "cli": "bench client sessions repository index config conformance doctor schema schema_check moving server web"
+    " stores",
     "mypy": "",
 }
 # The modules of a part that may import another, where not all of it may.
@@ -162,7 +166,7 @@ def test_what_one_module_may_import_its_neighbours_may_not() -> None:
 def test_the_protocol_does_no_io_and_websockets_stay_in_client_and_server() -> None:
     imported = [(name, other.partition(".")[0]) for name in MODULES for other in imports_of(name)]
     assert not [(name, other) for name, other in imported if is_within(name, "wire") and other in IO]
-    assert {folder_of(name) for name, other in imported if other == "websockets"} == {"client", "server"}
+    assert {folder_of(name) for name, other in imported if other == "websockets"} == {"client", "server", "conformance"}
 
 
 def test_a_default_clock_is_one_that_a_test_may_move() -> None:

@@ -70,5 +70,5 @@ async def _backup(store: str, file: str, overwrite: bool) -> int:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with Progress("copied") as progress:
+    with Progress("pages copied" if store.startswith("sqlite:") else "sessions copied") as progress:
         return await backup(store, file, overwrite=overwrite, report=progress.show)

@@ -1,4 +1,4 @@
-"""`ndb-models schema freeze` and `ndb-models schema check`: notice a change that needs a new version and has none."""
+"""`ndb-models schema freeze` and `schema check`: notice a change that needs a new version and has none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
+from ndb_models.cli.schema_sampling import SAMPLE_NOTES, SAMPLE_STATUSES, run_sample
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.raising import naming
 from ndb_models.schema.model import SessionModel
@@ -51,8 +52,8 @@ def add_schema_commands(tree: typer.Typer) -> None:
     """Add `schema` to the tree of commands."""
     schema = group(
         "schema",
-        "Freezes the schemas of session models in files, and checks the models against these files.",
-        summary="freeze the schemas of session models, and check them against that",
+        "Freezes the schemas of session models in files, and checks the models against the files, or against a store.",
+        summary="freeze the schemas of session models, and check them against that, or against stored sessions",
         parent=tree,
     )
     command(
@@ -72,6 +73,16 @@ def add_schema_commands(tree: typer.Typer) -> None:
         done=_DONE,
         statuses=_STATUSES,
     )(run_check)
+    command(
+        schema,
+        "sample",
+        "Reads live sessions of each model, runs the upgrades and the validation of the code at hand on them, and"
+        " reports what would break. Run it in CI before a deployment, on a copy of the store or on the store itself.",
+        summary="read live sessions by the code at hand, before a deployment",
+        done="nothing breaks",
+        statuses=SAMPLE_STATUSES,
+        notes=SAMPLE_NOTES,
+    )(run_sample)
 
 
 class _Options(NamedTuple):

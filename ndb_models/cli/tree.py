@@ -35,7 +35,11 @@ def make_tree() -> typer.Typer:
     """Return all commands. Their modules are imported here, their slow dependencies when a command runs."""
     from ndb_models.cli.audit import add_audit_command
     from ndb_models.cli.backup import add_backup_command
+    from ndb_models.cli.benching import add_bench_command
+    from ndb_models.cli.config_commands import add_config_commands
+    from ndb_models.cli.conforming import add_conformance_command
     from ndb_models.cli.copying import add_copy_command
+    from ndb_models.cli.doctoring import add_doctor_command
     from ndb_models.cli.info import add_info_command
     from ndb_models.cli.keys import add_keys_commands
     from ndb_models.cli.schema import add_schema_commands
@@ -54,6 +58,10 @@ def make_tree() -> typer.Typer:
     add_backup_command(tree)
     add_schema_commands(tree)
     add_audit_command(tree)
+    add_doctor_command(tree)
+    add_config_commands(tree)
+    add_bench_command(tree)
+    add_conformance_command(tree)
     return tree
 
 

@@ -78,7 +78,7 @@ def completed(line: str) -> list[str]:
 
 def test_commands_and_flags_are_completed_those_of_the_server_too() -> None:
     assert completed("ndb-models he") == ["health"]
-    assert completed("ndb-models schema ") == ["freeze", "check"]
+    assert completed("ndb-models schema ") == ["freeze", "check", "sample"]
     assert completed("ndb-models copy --fr") == ["--from"]
     assert completed("ndb-models serve --max-pay") == ["--max-payload"]
 

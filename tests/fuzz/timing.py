@@ -13,8 +13,8 @@ from typing import Any, Final
 from ndb_models.engine import Engine
 from ndb_models.stores.contract import Store
 
-LONGEST: Final = 0.1
-"""Seconds that a request may hold the event loop: twice what it may on a machine that has nothing else to do."""
+LONGEST: Final = 0.05
+"""Seconds that a request may hold the event loop."""
 
 
 class TimedEngine(Engine):

@@ -33,7 +33,7 @@ KINDS = ["sessions", "scripts"] if "NDB_FAILOVERS" in os.environ else ["sessions
 # In ms. The cluster chooses a new master after that and about half a second.
 NODE_TIMEOUT = 1000
 # How much longer than the cluster needs to choose a new master an operation may take.
-ALLOWED = 5.0
+ALLOWED = 2.0
 
 
 @pytest.fixture(scope="module")

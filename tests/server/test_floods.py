@@ -23,7 +23,7 @@ SECONDS = 0.1
 # A turn takes a millisecond or two of CPU time, and one large request more. The client waits for two turns at the most.
 TURN_AT_MOST = 0.02
 # Of time on a clock only the middle is judged: the machine may be busy.
-USUALLY_AT_MOST = 0.5
+USUALLY_AT_MOST = 0.05
 # Where there are few turns, one in which garbage is collected counts.
 TRIES = 4
 

@@ -1,4 +1,4 @@
-"""Forty thousand requests through a bad network to a bad server: nobody ever gets what is another's."""
+"""A hundred thousand requests through a bad network to a bad server: nobody ever gets what is another's."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.transport.faulty_server import FaultyServer
 pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 SEED: Final = 20_260_101
-REQUESTS: Final = 40_000
+REQUESTS: Final = 100_000
 TASKS: Final = 64
 # What times out in one connection keeps only its own tasks waiting.
 CLIENTS: Final = 8
 NAMES: Final = [f"key{number}" for number in range(500)]
 REQUEST_TIMEOUT: Final = 0.1
-AT_LEAST: Final = 80
+AT_LEAST: Final = 200
 LONGEST: Final = 300
 
 # Of all chunks of bytes, each way.
@@ -133,7 +133,7 @@ async def test_no_call_gets_anothers_answer_and_every_call_ends(capsys: pytest.C
         )
     assert load.begun == sum(load.ends.values()) >= REQUESTS
     # Nine tenths, but on a busy machine many more time out.
-    assert load.ends["right"] > REQUESTS * 0.1
+    assert load.ends["right"] > REQUESTS * 0.5
     assert all(faults[fault] >= AT_LEAST for fault in (*NETWORK, *SERVER)), faults
     gc.collect()
     await asyncio.sleep(0)

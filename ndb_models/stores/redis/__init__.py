@@ -18,8 +18,17 @@ def redis_store(uri: RedisUri) -> RedisStore:
     Raises:
         InvalidArgumentError: the package hiredis is missing.
     """
-    if importlib.util.find_spec("hiredis") is None:
-        raise InvalidArgumentError("a store on Redis or Valkey needs hiredis: pip install 'ndb_models[redis]'")
+    require_hiredis()
     from ndb_models.stores.redis.store import RedisStore  # it imports hiredis
 
     return RedisStore(uri)
+
+
+def require_hiredis() -> None:
+    """Check that the parser of the servers' protocol is installed.
+
+    Raises:
+        InvalidArgumentError: the package hiredis is missing.
+    """
+    if importlib.util.find_spec("hiredis") is None:
+        raise InvalidArgumentError("a store on Redis or Valkey needs hiredis: pip install 'ndb_models[redis]'")

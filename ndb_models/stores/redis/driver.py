@@ -84,8 +84,8 @@ class Driver(Uncopyable):
         self._forks = forks.count
         self._topology: Topology | None = None
 
-    async def open(self) -> None:
-        """Connect to the server, or to the cluster's masters, and warn of settings that lose sessions.
+    async def open(self, *, warns: bool = True) -> None:
+        """Connect to the server, or to the cluster's masters. With `warns`, warn of settings that lose sessions.
 
         Raises:
             StoreError: no server can be used, or the server is part of a cluster and the URI names a single one, or the
@@ -96,7 +96,8 @@ class Driver(Uncopyable):
         self._topology = await discovered(uri, self._tls)
         if not uri.is_cluster and b"cluster_enabled:1" in await self._info_of_cluster():
             raise StoreError(uri.shown, "the server is part of a cluster: use redis+cluster://")
-        await warn_of_losses(uri.shown, await self.masters(), uri.options.attempt_timeout)
+        if warns:
+            await warn_of_losses(uri.shown, await self.masters(), uri.options.attempt_timeout)
 
     async def _info_of_cluster(self) -> bytes:
         try:

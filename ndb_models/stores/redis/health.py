@@ -42,13 +42,18 @@ async def warn_of_losses(place: str, servers: Sequence[Asked], patience: float) 
 async def _threats(server: Asked, patience: float) -> list[str]:
     try:
         async with asyncio.timeout(patience):
-            info = await _settings(server)
+            info = await settings_of(server)
     except (StoreError, TimeoutError):
         return []
-    return [text for is_threatened, text in _THREATS if is_threatened(info)]
+    return [text for is_threatened, text in THREATS if is_threatened(info)]
 
 
-async def _settings(server: Asked) -> dict[str, str]:
+async def settings_of(server: Asked) -> dict[str, str]:
+    """Return the fields of `INFO` that tell of losses, and `save`: "unknown" if the server does not tell it.
+
+    Raises:
+        StoreError: the server does not answer, or not this.
+    """
     settings: dict[str, str] = {}
     for section in (b"memory", b"persistence", b"replication"):
         settings |= info_fields(await server.command(b"INFO", section))
@@ -77,9 +82,10 @@ def _stands_alone(info: Mapping[str, str]) -> bool:
     return info.get("role") == "master" and info.get("connected_slaves") == "0"
 
 
-_THREATS: Final[Sequence[tuple[Callable[[Mapping[str, str]], bool], str]]] = (
+THREATS: Final[Sequence[tuple[Callable[[Mapping[str, str]], bool], str]]] = (
     (_evicts, "when its memory is full, it drops sessions that live; set maxmemory-policy to noeviction"),
     (_forgets, "it writes nothing to the disk: a restart loses all sessions; set appendonly to yes"),
     (_forgets_the_latest, "a crash loses what was written since its last snapshot; set appendonly to yes"),
     (_stands_alone, "it has no replica: if it fails, its sessions cannot be used, or are lost"),
 )
+"""Tests of the settings, each with what it threatens."""
