@@ -56,8 +56,7 @@ def add_sessions_commands(tree: typer.Typer) -> None:
     command(
         sessions,
         "ls",
-        "Lists sessions, page by page, so that their number does not matter. A look extends no session. Tokens are"
-        " shortened.",
+        "Lists sessions, page by page, however many there are. A look extends no session. Tokens are shortened.",
         summary="list sessions",
     )(run_ls)
     command(
