@@ -13,6 +13,7 @@ import typer
 from ndb_models.cli.commands import command
 from ndb_models.cli.exits import INTERRUPTED, complain
 from ndb_models.cli.progress import Progress
+from ndb_models.cli.store_access import STORE_VARIABLE, named_store
 
 _NOTES: Final = """\
 The backup is a SQLite file; processes go on using the store meanwhile. It has mode 0600, has passed SQLite's
@@ -45,13 +46,17 @@ def add_backup_command(tree: typer.Typer) -> None:
 
 
 def run_backup(
-    store: Annotated[str, typer.Option("--store", metavar="URI", help="The store: sqlite:///PATH or redis://HOST.")],
     file: Annotated[str, typer.Option("--to", metavar="FILE", help="Where the backup goes.")],
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="URI", help=f"The store: sqlite:///PATH or redis://HOST ({STORE_VARIABLE})."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
 ) -> int:
     """Write a backup and print its size; return the exit status."""
+    uri, _ = named_store(store)
     try:
-        size = asyncio.run(_backup(store, file, overwrite))
+        size = asyncio.run(_backup(uri, file, overwrite))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return complain("interrupted; nothing was written", INTERRUPTED)
     sys.stdout.write(f"{file}: {size} bytes, checked\n")

@@ -17,9 +17,14 @@ _SHOWN: Final = 40
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return `, did you mean X?` for the known name that is most like the given one; an empty text if none is."""
-    by_small_letters = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), by_small_letters, n=1, cutoff=0.6)
-    return f", did you mean {by_small_letters[close[0]]}?" if close else ""
+    by_letters = {_letters(name): name for name in known}
+    close = difflib.get_close_matches(_letters(given), by_letters, n=1, cutoff=0.6)
+    return f", did you mean {by_letters[close[0]]}?" if close else ""
+
+
+def _letters(name: str) -> str:
+    """Return what is compared: the dashes of a flag make no two names alike."""
+    return name.lower().lstrip("-")
 
 
 def unknown_flag(given: str, known: Iterable[str], *, before_command: bool = False) -> str:

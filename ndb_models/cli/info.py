@@ -95,8 +95,8 @@ def _print(found: Mapping[str, Any]) -> None:
         {
             "store": found["uri"],
             "version": found["server"],
-            "sessions": f"{found['sessions']} with {found['keys_of_sessions']} keys",
-            "shared keys": found["shared_keys"],
+            "sessions": f"{found['sessions']} with {found['keys_of_sessions']} keys, the index included",
+            "shared keys": f"{found['shared_keys']}, the index included",
             "saves data sets": saves,
             **can,
         }

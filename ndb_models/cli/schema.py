@@ -220,8 +220,9 @@ _BREAKING_OLD_CODE: Final = "breaks old processes"
 
 def _found(verdict: Verdict) -> Iterator[tuple[int, str, str, str]]:
     """Yield each difference: its rank, its place, its effect, and its reason."""
+    breaking = "left to the upgrade" if verdict.outcome is Outcome.UPGRADED else "breaks reading of stored sessions"
     for each in verdict.differences:
-        what = "breaks reading of stored sessions" if each.breaking else "compatible"
+        what = breaking if each.breaking else "compatible"
         yield 0 if each.breaking else 2, each.place, what, each.reason
     for each in verdict.for_old_code:
         yield 1, each.place, "breaks old processes during the rollout", each.reason

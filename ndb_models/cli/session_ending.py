@@ -92,11 +92,14 @@ def run_end(
     async def run() -> int:
         async with access.opened() as client:
             found = await _named(client, given) if given else await _selected(client, selection)
-            if dry_run or not found:
+            gone = max(0, len(given) - len(found))
+            if dry_run:
                 return _say(Ended(), as_json, would=len(found))
+            if not found:
+                return _say(Ended(gone=gone), as_json, would=None if gone else 0)
             if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
                 return complain("no session was ended", FAILED)
-            return _say(await _end_all(client, selection, found), as_json)
+            return _say(await _end_all(client, selection, found, gone), as_json)
 
     return run_async(run())
 
@@ -111,7 +114,9 @@ def _require_one_way(
 
 
 async def _named(client: NdbClient, given: Sequence[str]) -> array[int]:
-    return array("Q", [await token_of(client, each) for each in given])
+    """Return the tokens of the sessions that are named; a public id that no session has leads to none."""
+    tokens = [await token_of(client, each) for each in given]
+    return array("Q", [each for each in tokens if each is not None])
 
 
 async def _selected(client: NdbClient, selection: Selection) -> array[int]:
@@ -123,9 +128,9 @@ async def _selected(client: NdbClient, selection: Selection) -> array[int]:
     return found
 
 
-async def _end_all(client: NdbClient, selection: Selection, tkns: array[int]) -> Ended:
+async def _end_all(client: NdbClient, selection: Selection, tkns: array[int], gone: int) -> Ended:
     work = partial(end_session, client) if selection.model is None else selection.repository(client).delete
-    outcome = Ended()
+    outcome = Ended(gone=gone)
     with Progress("sessions ended") as progress:
         for start in range(0, len(tkns), PAGE):
             outcome = outcome.and_then(await in_bulk(work, tkns[start : start + PAGE], None))

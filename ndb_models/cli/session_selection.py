@@ -276,13 +276,13 @@ def _has(session: SessionModel, where: Mapping[str, Sequence[bytes]]) -> bool:
     )
 
 
-async def token_of(client: NdbClient, given: str) -> SessionToken:
+async def token_of(client: NdbClient, given: str) -> SessionToken | None:
     """Return the token that an argument names: a token as a number or as text, or a public id.
 
-    A public id is searched for among all sessions.
+    A public id is searched for among all sessions. Returns None if no session has it.
 
     Raises:
-        InvalidArgumentError: it is neither, or no session has this public id.
+        InvalidArgumentError: it is neither.
     """
     tkn = parsed_token(given)
     if tkn is not None:
@@ -291,7 +291,7 @@ async def token_of(client: NdbClient, given: str) -> SessionToken:
         for found, reserved in listed.items():
             if isinstance(reserved, dict) and reserved.get("public_id") == given:
                 return found
-    raise InvalidArgumentError("TKN: no session has this public id")
+    return None
 
 
 def parsed_token(given: str) -> SessionToken | None:
@@ -303,6 +303,8 @@ def parsed_token(given: str) -> SessionToken | None:
     if given.isascii() and given.isdigit() and 0 < int(given[:21]) < _LARGEST:
         return int(given)
     tkn = parse_token(given)
+    if given.startswith("..."):
+        raise InvalidArgumentError("TKN: that is a shortened token: write the public id, or all of it (--show-tokens)")
     if tkn is None and not _PUBLIC_ID.fullmatch(given):
         raise InvalidArgumentError(
             "TKN: write a session's token, a number or 11 characters, or its public id, 22 characters"

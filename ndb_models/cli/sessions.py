@@ -56,8 +56,7 @@ def add_sessions_commands(tree: typer.Typer) -> None:
     command(
         sessions,
         "ls",
-        "Lists sessions, page by page, so that their number does not matter. A look extends no session. Tokens are"
-        " shortened.",
+        "Lists sessions, page by page, however many there are. A look extends no session. Tokens are shortened.",
         summary="list sessions",
     )(run_ls)
     command(
@@ -163,9 +162,11 @@ def run_show(
     async def run() -> int:
         async with access.opened() as client:
             token = await token_of(client, given)
-            keys = await read_all_keys(client, token)
-            facts = None if keys is None else await facts_of(client, token, _parsed(keys).get(RESERVED_KEY))
-            if keys is None or facts is None:
+            keys = None if token is None else await read_all_keys(client, token)
+            if token is None or keys is None:
+                return complain(NO_SUCH_SESSION, FAILED)
+            facts = await facts_of(client, token, _parsed(keys).get(RESERVED_KEY))
+            if facts is None:
                 return complain(NO_SUCH_SESSION, FAILED)
             fields, problem = await _fields(client, selection, token, keys, show_values=show_values)
         if as_json:

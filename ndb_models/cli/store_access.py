@@ -82,6 +82,18 @@ class StoreAccess(NamedTuple):
             await client.close()
 
 
+def named_store(store: str | None) -> tuple[str, str]:
+    """Return the URI of the store that the value of `--store` or else the variable names, and which of them does.
+
+    Raises:
+        InvalidArgumentError: neither does.
+    """
+    uri, source = (store, "--store") if store is not None else (os.environ.get(STORE_VARIABLE), STORE_VARIABLE)
+    if not uri:
+        raise InvalidArgumentError(f"--store URI is missing: name the store, or set {STORE_VARIABLE}")
+    return uri, source
+
+
 def store_access(
     store: str | None, token_file: str | None, max_payload: str | None, *, may_create: bool = False
 ) -> StoreAccess:
@@ -99,9 +111,7 @@ def store_access(
     """
     from ndb_models.server.configuration import OF_ACCESS, configure_access
 
-    uri, source = (store, "--store") if store is not None else (os.environ.get(STORE_VARIABLE), STORE_VARIABLE)
-    if not uri:
-        raise InvalidArgumentError(f"--store URI is missing: name the store, or set {STORE_VARIABLE}")
+    uri, source = named_store(store)
     with naming(source):
         is_server = _checked(uri, may_create=may_create)
     given = {"token_file": token_file, "max_payload": max_payload}

@@ -68,6 +68,7 @@ class ElsewhereUri:
 
 # An address in this form holds no credentials, so an error may show it.
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?")
+_FILE_NAME: Final = re.compile(r"\.(?:db|sqlite|sqlite3)$")
 _INSTEAD: Final = {
     "http": "a server is reached by ws://: 'ws://127.0.0.1:1987/'",
     "https": "a server with TLS is reached by wss://: 'wss://sessions.example.org/'",
@@ -89,6 +90,8 @@ def _advice(text: str, scheme: str) -> str:
     if "//" not in text and _HOST_AND_PORT.fullmatch(text) and (":" in text or text.rstrip("/") == "localhost"):
         address = text.rstrip("/")
         return f"the URI has no scheme; try 'ws://{address}{'' if ':' in address else ':1987'}/'"
+    if "://" not in text and _FILE_NAME.search(text):
+        return f"the URI has no scheme; {_INSTEAD['sqlite']}"
     said = f"the URI's scheme is {scheme!r}" if scheme and "://" in text else "the URI has no scheme"
     return f"{said}; try 'memory://', 'sqlite:///sessions.db', 'redis://127.0.0.1:6379', 'ws://127.0.0.1:1987/' or 'wss://...'"
 

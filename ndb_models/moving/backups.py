@@ -147,7 +147,9 @@ def _free_place(source: SqliteUri | None, file: str | os.PathLike[str], overwrit
 
 
 def _taken(target: Path) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{target} is there already: name another file, or ask for it to be overwritten")
+    return InvalidArgumentError(
+        f"{target} is there already: name another file, or replace it (--overwrite, overwrite=True)"
+    )
 
 
 def _back_up(

@@ -20,8 +20,8 @@ from ndb_models.stores.redis.options import SCHEMES
 from ndb_models.types import SessionToken
 
 _PLACES: Final = (
-    "'sqlite:///PATH', 'redis://HOST', 'snapshot:///DIR?sessions=NAME&keys=OTHER', or, for keys to be copied to,"
-    " 'ws://...'"
+    "'sqlite:///PATH', 'redis://HOST' and 'snapshot:///DIR?sessions=NAME&keys=OTHER'; shared keys alone are copied to"
+    " 'ws://...' too"
 )
 
 
@@ -122,8 +122,8 @@ async def _copy(source: Source, target: Target, kinds: Kinds, report: Callable[[
 async def _open_source(uri: str) -> Source:
     if is_server(uri):
         raise InvalidArgumentError(
-            "over ws:// sessions cannot be listed: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
-            " 'snapshot:///DIR?sessions=NAME&keys=OTHER'"
+            "nothing is copied from a server: save there (SH_SAVE, KV_SAVE), and copy from the data sets,"
+            " 'snapshot:///DIR?sessions=NAME&keys=OTHER'; 'sessions export' reads a server's sessions too"
         )
     return await _open_place(uri, is_source=True)
 

@@ -26,8 +26,8 @@ class ServerPlace(Target):
 
     kinds: Kinds = Kinds.KEYS
     refusal: str = (
-        "over ws:// they cannot be created under their tokens: copy them to a data set"
-        " ('snapshot:///DIR?sessions=NAME'), load it there (SH_LOAD), and copy with '--only keys'"
+        "bring them by 'sessions export' and 'sessions import', or, to a NemesisDB, in a data set"
+        " ('snapshot:///DIR?sessions=NAME') that it loads (SH_LOAD); and copy with '--only keys'"
     )
 
     def __init__(self, client: NdbClient) -> None:

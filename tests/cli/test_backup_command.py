@@ -52,6 +52,15 @@ async def test_it_says_where_the_backup_is_and_how_large(path: Path, target: Pat
     assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
 
 
+async def test_the_store_may_be_named_by_the_variable(
+    path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NDB_STORE", f"sqlite:///{path}")
+    status, output, errors = await run("--to", str(target))
+    assert (status, errors) == (0, "")
+    assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+
+
 async def test_a_store_on_redis_is_backed_up_too(target: Path) -> None:
     async with NdbClient.connect(uri := redis_uri()) as client:
         tkn = (await client.sh_create_session()).tkn

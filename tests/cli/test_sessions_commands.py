@@ -127,7 +127,7 @@ async def test_show_takes_a_token_in_each_form_and_a_public_id(place: Place, mon
 @pytest.mark.parametrize("given", ["-LMpoA6tVnxkQRboeAvXuw", "--MpoA6tVnxkQRboeAvXuw", "-eAvXuwAAA8"])
 async def test_a_token_and_a_public_id_may_begin_with_a_dash(place: Place, given: str) -> None:
     done = await place.run("sessions", "show", given)
-    assert done.status == (1 if len(given) == 11 else 2)
+    assert done.status == 1
     assert "session" in done.errors
     assert "flag" not in done.errors
 
@@ -141,8 +141,9 @@ async def test_show_says_why_a_session_is_none_of_the_model(place: Place) -> Non
     assert done.document["fields"]["user_id"] == "seven"
 
 
-async def test_show_of_a_session_that_has_ended_is_status_1_and_one_line(place: Place) -> None:
-    done = await place.run("sessions", "show", "12345")
+@pytest.mark.parametrize("given", ["12345", "A" * 22])
+async def test_show_of_a_session_that_has_ended_is_status_1_and_one_line(place: Place, given: str) -> None:
+    done = await place.run("sessions", "show", given)
     assert (done.status, done.output) == (1, "")
     assert done.errors == "ndb-models: there is no such session: it has ended or expired, or it never existed\n"
 
@@ -186,6 +187,20 @@ async def test_end_takes_tokens_and_says_which_had_ended(place: Place) -> None:
     assert done.document == {"ended": 2, "already_ended": 0, "failed": 0}
     done = await place.run("sessions", "end", *tkns, "--yes")
     assert done.output == "1 session ended, 2 had ended already\n"
+
+
+async def test_end_of_a_public_id_that_no_session_has_is_no_failure(place: Place) -> None:
+    saved = await place.fill()
+    done = await place.run("sessions", "end", "--yes", "A" * 22, "B" * 22)
+    assert (done.status, done.output, done.errors) == (0, "0 sessions ended, 2 had ended already\n", "")
+    done = await place.run("sessions", "end", "--yes", "A" * 22, format_token(saved[0].tkn))
+    assert (done.status, done.output) == (0, "1 session ended, 1 had ended already\n")
+
+
+async def test_a_shortened_token_is_refused_with_what_to_write_instead(place: Place) -> None:
+    done = await place.run("sessions", "show", "...1234")
+    assert done.status == 2
+    assert "--show-tokens" in done.errors
 
 
 async def test_end_leaves_a_session_of_another_model_alone(place: Place) -> None:
