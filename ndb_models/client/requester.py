@@ -97,7 +97,7 @@ class Requester(Uncopyable):
         if forks.count != self._forks:
             transport.refuse_fork()
         performing = transport.perform(prepared)
-        return _logged_values(prepared, performing) if _is_enabled_for(DEBUG) else performing
+        return _logged(prepared, performing) if _is_enabled_for(DEBUG) else performing
 
     async def perform(self, prepared: Prepared) -> dict[str, Any]:
         """Send a prepared request, wait for its answer, and return the body. See `begin`."""
@@ -230,9 +230,19 @@ async def _logged_frames(exchange: Exchange, requesting: Awaitable[bytes]) -> by
     return answer
 
 
-async def _logged_values(prepared: Prepared, performing: dict[str, Any] | Awaitable[dict[str, Any]]) -> dict[str, Any]:
+def _logged(
+    prepared: Prepared, performing: dict[str, Any] | Awaitable[dict[str, Any]]
+) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    """Log a request with its answer: at once if it is there, so that logging changes no order of events."""
+    if not isinstance(performing, dict):
+        return _logged_values(prepared, performing)
+    _log_values(prepared.command, prepared.values, performing.get("keys"))
+    return performing
+
+
+async def _logged_values(prepared: Prepared, performing: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     try:
-        answer = performing if isinstance(performing, dict) else await performing
+        answer = await performing
     except BaseException as exc:
         _log_failure(prepared.command, exc)
         raise

@@ -21,6 +21,7 @@ _SECOND: Final = 1_000_000_000
 # The clock starts at a multiple of this. Usual sums are then exact as floats: a session of 30 minutes ends after 30
 # minutes, without a rounding error.
 _GRAIN: Final = _SECOND // 8
+_PARTS: Final = 2**20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The last second of the year 9999, since 1970.
 _LATEST: Final = 253_402_300_799
@@ -114,7 +115,7 @@ class MovableClock:
         self._wake(self._moved)
 
     def _since_start(self) -> float:
-        return (self._monotonic + self._moved) / _SECOND
+        return _in_whole_parts(self._monotonic + self._moved)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait until the clock was advanced by so many seconds."""
@@ -158,6 +159,14 @@ class MovableClock:
 
     def __repr__(self) -> str:
         return f"<MovableClock at {self.now():%Y-%m-%d %H:%M:%S} UTC>"
+
+
+def _in_whole_parts(nanoseconds: int) -> float:
+    """Return seconds, rounded up to a part that a sum with whole seconds keeps exactly.
+
+    A session that is used now ends at such a sum. Rounded otherwise, that could be later than the time then told.
+    """
+    return -(-nanoseconds * _PARTS // _SECOND) / _PARTS
 
 
 def _rounded_up(nanoseconds: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,32 @@ async def test_credentials_keep_a_session_alive_however_soon_the_clock_moves(
         assert await sessions.authenticate(credential) is not None
     time.advance(HALF_AN_HOUR)
     assert await sessions.authenticate(credential) is None
+
+
+@pytest.mark.parametrize("uptime", [6_875, 7_000, 7_384, 2**20])
+async def test_a_session_ends_in_time_however_long_the_machine_has_run(
+    monkeypatch: pytest.MonkeyPatch, uptime: int
+) -> None:
+    monkeypatch.setattr("time.monotonic_ns", lambda: uptime * 1_000_000_000)
+    with MovableClock() as time:
+        async with NdbClient.connect("memory://") as client:
+            sessions = Repository(client, Read)
+            for _ in range(5):  # to a time just below a power of two, where floats become coarser
+                time.advance(HALF_AN_HOUR - A_MOMENT)
+            session = await sessions.save(Read())
+            time.advance(HALF_AN_HOUR)
+            assert await sessions.get_or_none(session.tkn) is None
+
+
+async def test_debug_logging_does_not_put_a_use_off(time: MovableClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "ndb_models")
+    async with NdbClient.connect("memory://") as client:
+        sessions = Repository(client, Read)
+        credential = str(await sessions.issue(await sessions.save(Read())))
+        time.advance(HALF_AN_HOUR - A_MOMENT)
+        assert await sessions.authenticate(credential) is not None
+        time.advance(HALF_AN_HOUR)
+        assert await sessions.authenticate(credential) is None
 
 
 async def test_credentials_keep_a_session_in_a_file_alive_in_the_loop_of_the_test(
