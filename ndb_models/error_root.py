@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
@@ -31,7 +31,7 @@ class NdbError(Exception):
     A traceback ends with the address of the error's section in the documentation, which is a note of the error.
     """
 
-    __notes__ = _PageNote()  # pyright: ignore[reportAssignmentType]  # it gives a list[str]
+    __notes__: list[str] = cast("Any", _PageNote())  # it gives a list[str]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)

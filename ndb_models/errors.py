@@ -190,7 +190,7 @@ class ServerUnavailableError(ResponseError, UnavailableError):
 
     def __init__(self, command: str, rsp: Mapping[str, JsonValue], meaning: str) -> None:
         super().__init__(command, rsp, meaning)
-        self.maybe_done = rsp.get("maybeDone") is True
+        self.maybe_done: bool = rsp.get("maybeDone") is True
 
 
 class UnsupportedServerError(ResponseError):

@@ -58,8 +58,8 @@ class Latencies:
 
     def __init__(self) -> None:
         self._buckets = array("Q", bytes(8 * _BUCKETS))
-        self.count = 0
-        self.longest = 0.0
+        self.count: int = 0
+        self.longest: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one latency."""

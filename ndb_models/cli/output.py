@@ -95,7 +95,7 @@ class Table:
         self._waiting: list[tuple[Sequence[str], str | None]] = []
         self._widths: list[int] | None = None
         self._console = console_for(sys.stdout)
-        self.rows = 0
+        self.rows: int = 0
 
     def add(self, *cells: str, style: str | None = None) -> None:
         """Add a row. It may be printed later, at the next `flush`. Control characters are escaped.

@@ -166,7 +166,7 @@ class Importing:
         self._existing = existing
         self._now = now
         self._tokens = array("Q")
-        self.done = Imported()
+        self.done: Imported = Imported()
         self.first_failure: NdbError | None = None
 
     async def require_none_existing(self, sessions: Iterator[ExportedSession]) -> None:

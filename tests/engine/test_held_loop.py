@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ async def test_no_frame_holds_the_loop_or_takes_much_memory(frames: list[bytes],
     before = (b'{"KV_CLEAR_SET":{"keys":{"a":[]}}}', b'{"SH_NEW_SET":{"tkn":5,"keys":{"b":1}}}')
     for frame in frames:
         held, answer = await usual_hold(engine, before, frame)
-        assert held < SECONDS, (frame[:40], answer[:80])
+        assert held < SECONDS, (frame[:40], answer[:80], threading.enumerate())
     taken, _ = await memory_taken(engine.handle(frames[0]))
     assert taken < MEBIBYTES
 

@@ -241,7 +241,7 @@ class TestAskingWhatTheServerIs:
         return sum(request.startswith(b'{"SV_INFO"') for request in host.requests)
 
     async def test_is_left_out_where_nothing_is_at_risk(self, host: Host) -> None:
-        class Plain(SessionModel):
+        class Plain(SessionModel, schema="unaltered-plain"):
             number: float = 1.5
             ids: list[int] = [10**17]
             names: dict[str, str] = {"b": "-0.5", "a": "1234567890"}

@@ -253,7 +253,7 @@ def test_a_wrong_time_to_track_is_refused_at_the_definition(track: Any) -> None:
 
 
 def test_a_subclass_inherits_it() -> None:
-    class Later(SessionModel, track=TRACK):
+    class Later(SessionModel, schema="tracked-later", track=TRACK):
         pass
 
     class Same(Later):

@@ -125,7 +125,7 @@ async def test_a_failing_upgrade_names_its_step(client: NdbClient) -> None:
 
 
 async def test_sessions_of_newer_code_are_broken_and_those_of_another_schema_are_not_counted(client: NdbClient) -> None:
-    class Other(SessionModel):
+    class Other(SessionModel, schema="sampled-other"):
         name: str = ""
 
     await Repository(client, Renamed).create(Renamed(username="new"))
@@ -173,7 +173,7 @@ async def test_a_namespace_has_sessions_of_its_own(client: NdbClient) -> None:
 
 
 async def test_a_large_session_is_read_in_parts(server: NdbServer) -> None:
-    class Large(SessionModel):
+    class Large(SessionModel, schema="sampled-large"):
         first: str
         second: str
 

@@ -66,7 +66,7 @@ async def test_a_session_takes_no_more_memory_after_it_was_edited_counted_or_loa
         tracemalloc.stop()
 
 
-class Visit(SessionModel, expiry=Expiry(idle=timedelta(minutes=30))):
+class Visit(SessionModel, schema="remembered-visit", expiry=Expiry(idle=timedelta(minutes=30))):
     username: str = "billy"
     email: str = "billy@example.org"
     visits: int = 1

@@ -89,7 +89,7 @@ async def test_dropped_answers_are_errors_and_the_next_request_works_and_then_no
     async with (
         asyncio.timeout(GUARD),
         Host(forgetful) as host,
-        NdbClient.connect(host.uri, request_timeout=1) as client,
+        NdbClient.connect(host.uri, request_timeout=4) as client,
     ):
         tkn = await large_session(host)
         await widen(client)
