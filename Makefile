@@ -14,6 +14,9 @@ IN_PARALLEL := -n 3 --dist worksteal
 
 SITE := NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs
 
+# Judges how long the event loop is held, so it runs in a process of its own, with `fuzz`.
+HELD := tests/engine/test_held_loop.py
+
 .PHONY: demo shop image test coverage rest fuzz debug serve cluster lint types mypy mypy-before pyright bench versions environments \
 	package docs docs-serve check format clean
 
@@ -24,17 +27,17 @@ shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with
 	@SHOP_DEVELOPMENT=1 $(BIN)/uvicorn --app-dir examples shop.app:app $(ARGS)
 
 test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
-	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz,-m "not slow") $(IN_PARALLEL) $(ARGS)
+	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz --ignore=$(HELD),-m "not slow") $(IN_PARALLEL) $(ARGS)
 
 coverage: $(READY)  ## run all tests but those of `rest`, and fail unless they take 97 % of all branches; no part of `check`
 	@$(BIN)/python .ci/coverage.py $(ARGS)
 
 rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
-	@$(PYTEST) --ignore=tests/fuzz -m unmeasured $(IN_PARALLEL) $(ARGS)
+	@$(PYTEST) --ignore=tests/fuzz --ignore=$(HELD) -m unmeasured $(IN_PARALLEL) $(ARGS)
 
-fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage; NDB_FUZZ_SEED=N is another run, =random any
+fuzz: $(READY)  ## 100,000 mutated requests, 5,000 connections of garbage, and the costliest requests there are; NDB_FUZZ_SEED=N is another run, =random any
 	@NDB_FUZZ_REQUESTS=$${NDB_FUZZ_REQUESTS:-100000} NDB_FUZZ_CONNECTIONS=$${NDB_FUZZ_CONNECTIONS:-5000} \
-		$(PYTEST) tests/fuzz $(ARGS)
+		$(PYTEST) tests/fuzz $(HELD) $(ARGS)
 
 debug: $(READY)  ## the tests of everything asynchronous, with a third of their parameters, in asyncio's debug mode
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) tests/client tests/server tests/transport tests/protocol \

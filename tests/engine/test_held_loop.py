@@ -1,6 +1,6 @@
 """No request holds the loop for long, or takes much memory, whatever is stored and whatever it is made of.
 
-The limit is 50 ms on a machine that has nothing else to do. Here it is three times as much, and the best of several
+The limit is 50 ms on a machine that has nothing else to do. Here it is twice as much, and the best of several
 tries is taken, but for requests that go through everything. Where the machine is busy, the limit grows with the time
 that a MiB of objects takes to be decoded: that takes 30 ms elsewhere.
 """
@@ -35,7 +35,7 @@ from tests.stores.watched_store import WatchedStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
-SECONDS = 0.15
+SECONDS = 0.1
 TRIES = 8
 ONCE = 0.15
 MEBIBYTES = 64

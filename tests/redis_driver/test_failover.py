@@ -23,7 +23,7 @@ from tests.conftest import VirtualClock
 from tests.redis_clusters import Cluster
 from tests.redis_driver.conftest import opened
 from tests.redis_driver.scripts import GET, SET
-from tests.redis_driver.workload import TASKS, Scripts, workload
+from tests.redis_driver.workload import Scripts, workload
 from tests.redis_servers import RedisServer, Servers, valkey
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ async def test_a_lost_master_costs_its_callers_no_error_and_no_wrong_answer(
     assert load.wrong == []
     assert load.longest < promotion + ALLOWED
     # Replication is asynchronous: what was acknowledged in the last moments may be lost.
-    assert len(load.lost) <= TASKS
+    assert len(load.lost) <= 5
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
@@ -151,7 +151,7 @@ async def test_slots_that_move_and_nodes_that_come_and_go_are_not_noticed(cluste
     assert load.errors == []
     assert load.wrong == []
     assert load.lost == [], cluster.events()
-    assert load.longest < ALLOWED
+    assert load.longest < 1.0
 
 
 @pytest.mark.parametrize("expired", [False, True])

@@ -132,8 +132,7 @@ async def test_no_call_gets_anothers_answer_and_every_call_ends(capsys: pytest.C
             f" {server.answered} requests at the server\n  ends: {dict(load.ends)}\n  faults: {dict(faults)}\n"
         )
     assert load.begun == sum(load.ends.values()) >= REQUESTS
-    # Nine tenths, but on a busy machine many more time out.
-    assert load.ends["right"] > REQUESTS * 0.5
+    assert load.ends["right"] > REQUESTS * 0.8
     assert all(faults[fault] >= AT_LEAST for fault in (*NETWORK, *SERVER)), faults
     gc.collect()
     await asyncio.sleep(0)
