@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.middleware import Middleware
 
 from ndb_models import Expiry, Lookup, NdbClient, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
+from ndb_models.web import Principal, WebSessions
 
 
 class ShopSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolute=timedelta(hours=24)), track=60):
@@ -31,11 +30,11 @@ sessions = WebSessions(
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    async with client, sessions.lifespan(app):
+    async with client:
         yield
 
 
-app = FastAPI(lifespan=lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(lifespan=lifespan, middleware=[sessions.middleware])
 app.add_route("/readyz", sessions.readyz)
 
 

@@ -33,6 +33,8 @@ class FieldChanges:
         self._fields = fields
         self._immutable = fields.immutable
         self._mutable = fields.mutable
+        # The text that was split last, and its members: a model is often looked at again, as after a save.
+        self._split: tuple[bytes, Mapping[str, msgspec.Raw]] = (b"", {})
         self.count: int = len(fields.immutable) + len(fields.mutable)
         """The number of fields."""
         self.values_of: Callable[[Mapping[str, Any]], tuple[object, ...]] = _getter(fields.immutable)
@@ -58,7 +60,10 @@ class FieldChanges:
             names = (*compress(self._immutable, map(is_not, now, values)), *self._mutable)
             if not names:
                 return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
-            stored = raw_members(before)
+            split = self._split
+            if split[0] is not before:
+                split = self._split = (before, raw_members(before))
+            stored = split[1]
             changed: dict[str, msgspec.Raw] = {}
             for name in names:
                 value, was = given[name], stored[name]
@@ -76,7 +81,9 @@ class FieldChanges:
         if not changed:
             return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
         written = ObjectText(join_raw_members(changed), tuple(changed))
-        after = join_raw_members({**stored, **changed})
+        members = {**stored, **changed}
+        after = join_raw_members(members)
+        self._split = (after, members)
         return Changes(written, [], frozenset(changed), after, stored, now)
 
 
