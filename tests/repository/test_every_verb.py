@@ -281,16 +281,11 @@ async def test_reading_is_one_request_and_asks_for_its_own_keys_only(
     assert (command, body) == ("SH_GET", {"tkn": user.tkn, "keys": [*names, RESERVED_KEY]})
 
 
-async def test_existing_and_touching_read_no_data(watched: Repository[User], engine: RecordingEngine) -> None:
+async def test_existing_reads_no_data(watched: Repository[User], engine: RecordingEngine) -> None:
     user = await watched.save(User(username="b"))
     engine.commands()
     await watched.exists(user.tkn)
     assert engine.requests() == [("SH_GET", {"tkn": user.tkn, "keys": [RESERVED_KEY]})]
-    await watched.touch(user.tkn)
-    assert engine.requests() == [
-        ("SH_GET", {"tkn": user.tkn, "keys": [RESERVED_KEY]}),
-        ("SH_ADD", {"tkn": user.tkn, "keys": {}}),
-    ]
 
 
 async def test_no_verb_logs_a_token_or_a_value(
