@@ -228,6 +228,7 @@ async def test_a_refused_refresh_leaves_the_model_as_it_is(users: Repository[Use
 HELD = {
     **dict.fromkeys(CHECKING, "SH_GET"),
     "rotate": "SH_PEEK",
+    "touch": "SH_CHANGE",
     "save changed": "SH_SET",
     "ttl": "SH_INFO",
     "raw": "SH_GET",
