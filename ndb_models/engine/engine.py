@@ -213,22 +213,29 @@ class Engine(Uncopyable):
         action = ACTIONS.get(request.command.name)
         try:
             if action is None:
-                handled = HANDLERS[request.command.name](self._context, request)
-                if isinstance(handled, dict):
-                    return handled
-                performing = self._answered(request, handled)
-                may_wait = self._verbs is None or request.command.may_take_long
-                return performing if may_wait else begun(performing)
+                return self._handle_other(request)
             if self._verbs is None:
-                carry_out = self._store.write if action.writes else self._store.read
-                carrying_out = carry_out(lambda verbs: action.verb(verbs, request, self._most))
-                return self._answered(request, carrying_out, action)
+                return self._answered(request, self._begin(action, request), action)
             result = action.verb(self._verbs, request, self._most)
-            if action.answer is None:  # as `Action.body`, without a call
-                return {action.member: result, "st": _OK} if action.member else OK
-            return action.body(request, result, self._most)
+            if action.answer is not None:  # as `Action.body`, without a call
+                return action.answer(request, result, self._most)
+            return {action.member: result, "st": _OK} if action.member else OK
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)
+
+    def _handle_other(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:
+        """Carry out a request that is not one verb of the store."""
+        handled = HANDLERS[request.command.name](self._context, request)
+        if isinstance(handled, dict):
+            return handled
+        performing = self._answered(request, handled)
+        may_wait = self._verbs is None or request.command.may_take_long
+        return performing if may_wait else begun(performing)
+
+    def _begin(self, action: Action, request: AnyRequest) -> Awaitable[Any]:
+        """Hand an action to a store that waits; return an awaitable for the verb's result."""
+        carry_out = self._store.write if action.writes else self._store.read
+        return carry_out(lambda verbs: action.verb(verbs, request, self._most))
 
     async def _answered(self, request: AnyRequest, performing: Awaitable[Any], action: Action | None = None) -> Body:
         """Return the body of the answer. It is awaited, or made by an action of a result that is awaited."""
