@@ -228,8 +228,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             by_another, names = stored.by_another, changes.names
             set_stored(session, Stored(stored.tkn, text, deadline, None, names, by_another, outdated, sent))
             if not self._merged_saves.uncompared.issuperset(changes.names):
-                compared = self._merged_saves.compared(session, changes.names)
-                if compared and await self._merged_saves.save(session, stored, changes, compared, change):
+                expected = self._merged_saves.expected(session, changes)
+                if expected and await self._merged_saves.save(session, stored, changes, expected, change):
                     return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:

@@ -54,7 +54,7 @@ class Merger(Generic[M]):
         """Fields whose stored value is never compared: the later write wins."""
         self._decided = self.compared | self.uncompared
 
-    def to_compare(self, model: M, names: Collection[str]) -> list[str]:
+    def to_compare(self, model: M, names: frozenset[str]) -> Collection[str]:
         """Return those of the changed fields and extras whose stored values have to be compared when written.
 
         Args:
@@ -62,7 +62,7 @@ class Merger(Generic[M]):
             names: the names of what changed.
         """
         if self._decided.issuperset(names):
-            return [name for name in names if name in self.compared]
+            return names & self.compared
         return [name for name in names if self.needs_compare(name, None, value_of(model, name))]
 
     def needs_compare(self, name: str, before: object, now: object) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
@@ -75,7 +75,7 @@ class Tables(ReadTables):
         """See `Verbs.change`."""
         visible = self._visible(scope)
         found = {} if visible is None else visible.read(tuple(expected))
-        if not all(as_expected(found.get(name), value) for name, value in expected.items()):
+        if not are_as_expected(found, expected):
             return False
         there = self._to_change(scope, by_set_add=True)
         there.remove([name for name in removed if name not in keys])
