@@ -119,7 +119,7 @@ def expiring(settings: ExpirySettings) -> Parameters:
     return Parameters(expiry=settings)
 
 
-class Conditions(msgspec.Struct):
+class Conditions(msgspec.Struct, gc=False):
     """The parameters of an `SH_CHANGE`: the values that keys must have, and the keys to remove.
 
     In this process nothing is encoded. In a frame, long texts are compared by their digests.

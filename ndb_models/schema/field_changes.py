@@ -57,35 +57,38 @@ class FieldChanges:
             now = self.values_of(given)
             looked_at: dict[str, object] = {}
             for name in compress(self._immutable, map(is_not, now, values)):
-                value, field = given[name], fields[name]
-                if not field.comes_back(value):
+                value, former, field = given[name], values[self._place_of[name]], fields[name]
+                if type(value) not in field.kinds or not (field.look is None or field.look(value)):
                     return None
-                if field.differs(value, values[self._place_of[name]]):
+                if (field.differs_if_unequal and value != former) or field.differs(value, former):
                     looked_at[name] = value
             for name in self._mutable:
-                value = looked_at[name] = given[name]
-                if not fields[name].comes_back(value):
+                value, field = given[name], fields[name]
+                if type(value) not in field.kinds or not (field.look is None or field.look(value)):
                     return None
+                looked_at[name] = value
             if not looked_at:
-                return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
+                return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
             text = fields.to_json(looked_at, by_alias=False, round_trip=True, warnings=False)
             if len(text) > MOST_DIGITS and has_long_number(text):
                 return None
             stored, changed = raw_members(before), raw_members(text)
             for name, value in looked_at.items():
-                was, field = stored[name], fields[name]
+                was = stored[name]
                 if changed[name] == was:
                     del changed[name]
-                elif not (field.is_immutable or field.differs(value, field.read(bytes(was)))):
-                    del changed[name]
+                elif name in self._mutable:
+                    field = fields[name]
+                    if not field.differs(value, field.read(bytes(was))):
+                        del changed[name]
         except (KeyError, *NOT_JSON):  # an attribute was deleted, a field is not stored
             return None
         if not changed:
-            return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
+            return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
         if len(changed) < len(looked_at):
             text = join_raw_members(changed)
         after = join_raw_members({**stored, **changed})
-        return Changes(ObjectText(text, tuple(changed)), [], frozenset(changed), after, stored, now)
+        return Changes(ObjectText(text, tuple(changed)), (), frozenset(changed), after, stored, now)
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from ndb_models.schema.lossless import EXTRAS, IMMUTABLE, Declared, Definitions, declared_type, fields_of
+from ndb_models.schema.lossless import EXTRAS, IMMUTABLE, Declared, Definitions, Look, declared_type, fields_of
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference
 
@@ -24,7 +24,8 @@ class LosslessField(NamedTuple):
         read: reads a value from its JSON.
         to_json: writes a value as the class does, called with `by_alias=False, round_trip=True, warnings=False`.
         validate: validates a value as the class does, but names no field in its errors.
-        comes_back: tells whether a value comes back equal. False leaves the question open.
+        kinds: the types of the values that may come back equal.
+        look: tells whether a value of such a type comes back equal, False leaves the question open. None if all do.
         is_immutable: true if a value that comes back cannot change.
         differs_if_unequal: true if values that are not equal by `==` differ. Values that are equal may differ, too.
     """
@@ -32,9 +33,14 @@ class LosslessField(NamedTuple):
     read: Callable[[bytes], object]
     to_json: Callable[..., bytes]
     validate: Callable[[object], object]
-    comes_back: Callable[[Any], bool]
+    kinds: frozenset[type]
+    look: Look | None
     is_immutable: bool
     differs_if_unequal: bool
+
+    def comes_back(self, value: object) -> bool:
+        """Tell whether a value comes back equal. False leaves the question open."""
+        return type(value) in self.kinds and (self.look is None or self.look(value))
 
     def differs(self, value: object, former: object) -> bool:
         """Tell whether two values that come back differ."""
@@ -130,27 +136,23 @@ class LosslessFields(dict[str, LosslessField]):
             validator.validate_json,
             SchemaSerializer(self._parts.alone(name), self._parts.config).to_json,
             validator.validate_python,
-            _check_of(declared, validator.isinstance_python if declared.is_narrowed else None),
+            declared.kinds,
+            _look_of(declared, validator.isinstance_python if declared.is_narrowed else None),
             name in self.immutable,
             not declared.is_of_classes,
         )
         return field
 
 
-def _check_of(declared: Declared, fits: Callable[..., bool] | None) -> Callable[[Any], bool]:
-    kinds, look, item_kinds = declared.kinds, declared.look, declared.item_kinds
-
-    if fits is None and type(None) not in kinds:  # the same as below with fewer questions
-        if item_kinds is not None:
-            return lambda value: type(value) in kinds and item_kinds.issuperset(map(type, value))
-        if look is not None:
-            return lambda value: type(value) in kinds and look(value)
-        return lambda value: type(value) in kinds
+def _look_of(declared: Declared, fits: Callable[..., bool] | None) -> Look | None:
+    look, item_kinds = declared.look, declared.item_kinds
+    if fits is None and type(None) not in declared.kinds:
+        return look if item_kinds is None else lambda items: item_kinds.issuperset(map(type, items))
+    if fits is None and look is None:
+        return None
 
     def comes_back(value: Any) -> bool:
-        if type(value) not in kinds or (fits is not None and not fits(value, strict=True)):
-            return False
-        return look is None or value is None or look(value)
+        return (fits is None or fits(value, strict=True)) and (look is None or value is None or look(value))
 
     return comes_back
 
