@@ -56,12 +56,14 @@ class FieldChanges:
         try:
             now = self.values_of(given)
             looked_at: dict[str, object] = {}
+            undecided = [*self._mutable]
             for name in compress(self._immutable, map(is_not, now, values)):
-                value, former, field = given[name], values[self._place_of[name]], fields[name]
+                value, field = given[name], fields[name]
                 if type(value) not in field.kinds or not (field.look is None or field.look(value)):
-                    return None
-                if (field.differs_if_unequal and value != former) or field.differs(value, former):
-                    looked_at[name] = value
+                    return None  # as `comes_back`, without a call
+                looked_at[name] = value
+                if not (field.differs_if_unequal and value != values[self._place_of[name]]):
+                    undecided.append(name)
             for name in self._mutable:
                 value, field = given[name], fields[name]
                 if type(value) not in field.kinds or not (field.look is None or field.look(value)):
@@ -73,14 +75,10 @@ class FieldChanges:
             if len(text) > MOST_DIGITS and has_long_number(text):
                 return None
             stored, changed = raw_members(before), raw_members(text)
-            for name, value in looked_at.items():
+            for name in undecided:
                 was = stored[name]
-                if changed[name] == was:
+                if changed[name] == was or not fields[name].differs(looked_at[name], bytes(was)):
                     del changed[name]
-                elif name in self._mutable:
-                    field = fields[name]
-                    if not field.differs(value, field.read(bytes(was))):
-                        del changed[name]
         except (KeyError, *NOT_JSON):  # an attribute was deleted, a field is not stored
             return None
         if not changed:

@@ -42,9 +42,10 @@ class LosslessField(NamedTuple):
         """Tell whether a value comes back equal. False leaves the question open."""
         return type(value) in self.kinds and (self.look is None or self.look(value))
 
-    def differs(self, value: object, former: object) -> bool:
-        """Tell whether two values that come back differ."""
-        return (self.differs_if_unequal and value != former) or difference(value, former, OF_CHANGES) is not None
+    def differs(self, value: object, text: bytes) -> bool:
+        """Tell whether a value that comes back differs from the value that a stored text reads as."""
+        stored = self.read(text)
+        return (self.differs_if_unequal and value != stored) or difference(value, stored, OF_CHANGES) is not None
 
     def copied(self, value: object) -> object:
         """Return an equal value that shares no part with this one; the value itself if it would not come back."""
