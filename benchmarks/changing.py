@@ -169,7 +169,11 @@ def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
     works: tuple[tuple[str, Callable[[NdbClient], Work], dict[str, Frames]], ...] = (
         ("sh_set and sh_get", raw, {"bare": raw_frames}),
         ("Get, change one field, save", one_field, {"bare": one_field_frames}),
-        ("Get, change six fields, save", six_fields, {"bare": six_fields_frames, "bare, uncompared": uncompared_frames}),
+        (
+            "Get, change six fields, save",
+            six_fields,
+            {"bare": six_fields_frames, "bare, uncompared": uncompared_frames},
+        ),
     )
     for title, work_of, frames in works:
         for manner, operations, depth in (("one at a time", few, 1), ("64 in flight", many, DEPTH)):

@@ -146,7 +146,7 @@ class Prepared(msgspec.Struct):
     Args:
         command: the row of the table.
         tkn: the session's token, for a command of a session.
-        body: the other parameters, without the values to store.
+        body: the other parameters, without the values to store: `Parameters`, or `Conditions`.
         values: the values to store, as a JSON object.
         frame: empty until `to_frame` makes it.
         on_orphan: takes an answer that came after its caller stopped waiting.
@@ -156,7 +156,7 @@ class Prepared(msgspec.Struct):
 
     command: Command
     tkn: SessionToken | None = None
-    body: Parameters | Conditions = NO_PARAMETERS
+    body: Any = NO_PARAMETERS
     values: Any = None
     frame: bytes = b""
     on_orphan: Callable[[bytes], None] | None = None
