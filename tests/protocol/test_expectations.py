@@ -11,7 +11,10 @@ TEXTS = st.integers(0, 200).map(lambda size: b'"%b"' % (b"x" * size)) | st.sampl
 NAMES = st.sampled_from("abc")
 
 
-@given(keys=st.dictionaries(NAMES, TEXTS), expected=st.dictionaries(NAMES, st.none() | TEXTS | TEXTS.map(TextDigest.of)))
+EXPECTED = st.dictionaries(NAMES, st.none() | TEXTS | TEXTS.map(TextDigest.of))
+
+
+@given(keys=st.dictionaries(NAMES, TEXTS), expected=EXPECTED)
 def test_a_request_tells_expectations_so_that_the_same_keys_fit(
     keys: dict[str, bytes], expected: dict[str, bytes | TextDigest | None]
 ) -> None:
