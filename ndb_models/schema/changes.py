@@ -6,7 +6,7 @@ order in which a set is written is no change, nor is the way other programs form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -50,7 +50,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     """
 
     changed: ObjectText
-    removed: list[str]
+    removed: Sequence[str]
     names: frozenset[str]
     after: bytes
     before: Mapping[str, msgspec.Raw] = NOTHING_BEFORE
@@ -110,7 +110,7 @@ class TextChanges(Generic[B]):
             values: the values of the model, for the result.
         """
         if keys.text == before and not unsure:
-            return Changes(NO_KEYS, [], unsure, before, NOTHING_BEFORE, values)
+            return Changes(NO_KEYS, (), unsure, before, NOTHING_BEFORE, values)
         now, stored = raw_members(keys.text), raw_members(before)
         removed = [name for name in unsure if name not in now] if unsure else []
         for name in unsure:

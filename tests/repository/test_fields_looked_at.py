@@ -13,6 +13,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionModel, UnstorableError
+from ndb_models.json_text import ObjectText, join_members
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.prepared import Prepared
 
 
 class Kind(Enum):
@@ -167,6 +170,59 @@ async def test_a_field_back_at_its_value_is_not_written(client: NdbClient) -> No
     await repo.save(session)
     stored = await repo.get(session.tkn)
     assert (stored.name, stored.roles) == ("theirs", ["theirs"])
+
+
+class Stubborn(Enum):
+    """Its members are never equal to anything."""
+
+    ONE = "one"
+    TWO = "two"
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return 7
+
+
+class Odd(SessionModel, schema="looked-at-odd"):
+    number: int = 1000
+    ratio: float = 1000.0
+    name: str = "é"
+    time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    which: Stubborn = Stubborn.ONE
+    others: list[Stubborn] = []
+    sums: dict[str, int] = {}
+
+
+async def test_equal_values_are_not_written_whatever_text_other_programs_stored(client: NdbClient) -> None:
+    repo = Repository(client, Odd)
+    tkn = (await repo.save(Odd(others=[Stubborn.TWO], sums={"a": 1, "b": 2}))).tkn
+    written = {
+        "number": b"1000.0",
+        "ratio": b"1e3",
+        "name": b'"\\u00e9"',
+        "time": b'"2026-01-01T00:00:00+00:00"',
+        "sums": b'{"b":2, "a":1}',
+        "others": b'["two" ]',
+    }
+    await client.perform(Prepared(COMMANDS["SH_SET"], tkn, values=ObjectText(join_members(written))))
+    session = await repo.get(tkn)
+    session.number = int("1000")
+    session.ratio = float("1000")
+    session.name = "".join(["e"]).replace("e", "é")
+    session.time = session.time.replace()
+    session.which = Stubborn("one")
+    session.others = [Stubborn.TWO]
+    session.sums = {"a": 1, "b": 2}
+    assert not repo.unsaved(session)
+    await repo.save(session)
+    assert {name: text.encode() for name, text in (await repo.raw(tkn)).items() if name in written} == written
+    session.which = Stubborn.TWO
+    session.ratio = -1000.0
+    session.others = [Stubborn.ONE]
+    session.sums = {"b": 2}
+    assert repo.unsaved(session) == {"which", "ratio", "others", "sums"}
 
 
 async def test_an_update_shares_no_value_with_its_caller(client: NdbClient) -> None:

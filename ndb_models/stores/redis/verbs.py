@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, as_expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, are_as_expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.raising import raise_without_context
 from ndb_models.stores.contract import (
@@ -159,7 +159,7 @@ class RedisVerbs(AwaitedVerbs):
         digests = {name: text for name, text in expected.items() if type(text) is TextDigest}
         if digests:  # servers have no such digests: the step compares the texts themselves
             texts = await self.peek(scope, digests)
-            if not all(as_expected(texts.get(name), digest) for name, digest in digests.items()):
+            if not are_as_expected(texts, digests):
                 return False
             expected = {**expected, **texts}
         groups = list(self._by_hash(scope, {**dict.fromkeys(gone), **dict.fromkeys(expected), **written}))
