@@ -131,7 +131,8 @@ async def test_a_value_that_raises_when_it_is_compared_is_told_by_its_text(clien
     assert (await repo.update(saved.tkn, seen=1)).seen == 1
     read.at = datetime(2026, 1, 1, tzinfo=Nowhere())
     await repo.save(read)
-    assert (await repo.get(saved.tkn)).at == datetime(2026, 1, 1, tzinfo=UTC)
+    read = await repo.get(saved.tkn)
+    assert read.at == datetime(2026, 1, 1, tzinfo=UTC)
     read.unlike = Detached(1)
     with pytest.raises(UnstorableError, match="unlike") as caught:
         await repo.save(read)
