@@ -269,7 +269,7 @@ def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> s
 
 
 def _dataclasses(one: object, other: object, pairs: _Pairs, rules: Rules) -> str | None:
-    ours, theirs = attributes(one, other)
+    ours, theirs = attributes(one, other, beside_fields=not rules.changes)
     return _mappings(with_defaults_as_read(type(one), ours, theirs), theirs, pairs, rules)
 
 

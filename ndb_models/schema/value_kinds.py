@@ -245,25 +245,27 @@ def is_equal(one: object, other: object) -> bool | None:
     return equal if type(equal) is bool else None
 
 
-def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
+def attributes(
+    one: object, other: object, *, beside_fields: bool = False
+) -> tuple[dict[str, object], dict[str, object]]:
     """Return the public attributes of two objects of one class; for dataclasses, the fields and any extras.
 
-    Values that a property has cached are left out.
+    Values that a property has cached are left out. With `beside_fields`, a dataclass has all its public attributes.
     """
-    names = dict.fromkeys((*_names(one), *_names(other)))
+    names = dict.fromkeys((*_names(one, beside_fields), *_names(other, beside_fields)))
     return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
 
 
-def _names(value: object) -> Iterator[str]:
+def _names(value: object, beside_fields: bool) -> Iterator[str]:
     kind = type(value)
     own: Any = getattr(value, "__dict__", ())
-    if not is_dataclass(kind):
+    if is_dataclass(kind):
+        yield from (field.name for field in fields(kind))
+        config: Any = getattr(kind, "__pydantic_config__", None) or {}
+        if config.get("extra") == "allow":
+            yield from own
+    if beside_fields or not is_dataclass(kind):
         yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
-        return
-    yield from (field.name for field in fields(kind))
-    config: Any = getattr(kind, "__pydantic_config__", None) or {}
-    if config.get("extra") == "allow":
-        yield from own
 
 
 def _slots(kind: type) -> Iterator[str]:
