@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionModel, UnstorableError
 
@@ -187,3 +187,21 @@ async def test_an_update_names_the_field_that_does_not_fit(client: NdbClient) ->
         await repo.update(session.tkn, homes=[{"lines": 7}])  # type: ignore[ndb-value]
     with pytest.raises(InvalidArgumentError, match="nme"):
         await repo.update(session.tkn, nme="x")  # type: ignore[ndb-field]
+
+
+async def test_a_pickle_is_read_by_a_class_with_its_fields_in_another_order(client: NdbClient) -> None:
+    def declared(*names: str) -> Any:
+        fields: dict[str, Any] = dict.fromkeys(names, (int, 0))
+        return create_model("Counts", __base__=SessionModel, __module__=__name__, **fields)
+
+    globals()["Counts"] = before = declared("one", "two")
+    repo: Repository[Any] = Repository(client, before)
+    session = await repo.get((await repo.save(before(one=0, two=1))).tkn)
+    text = pickle.dumps(session)
+    globals()["Counts"] = after = declared("two", "one")
+    session = pickle.loads(text)
+    session.one, session.two = 1, 0
+    repo = Repository(client, after)
+    await repo.save(session)
+    stored = await repo.get(session.tkn)
+    assert (stored.one, stored.two) == (1, 0)
