@@ -169,6 +169,44 @@ async def test_a_field_back_at_its_value_is_not_written(client: NdbClient) -> No
     assert (stored.name, stored.roles) == ("theirs", ["theirs"])
 
 
+class Group(BaseModel):
+    members: frozenset[str] = frozenset()
+
+
+class Sets(SessionModel, schema="looked-at-sets"):
+    """As many fields that cannot change as others, so each field is looked at by itself."""
+
+    seen: int = 0
+    name: str = ""
+    note: str = ""
+    roles: set[int] = set()
+    group: Group = Group()
+    groups: dict[str, list[set[str]]] = {}
+
+
+def reordered(items: Any) -> Any:
+    """Return an equal set that is written in another order."""
+    others = [type(items)([*items][shift:] + [*items][:shift]) for shift in range(len(items))]
+    return next(other for other in others if [*other] != [*items])
+
+
+async def test_a_set_in_another_order_is_not_written(client: NdbClient) -> None:
+    repo = Repository(client, Sets)
+    names = [f"name {number}" for number in range(200)]
+    group, groups = Group(members=frozenset(names)), {"a": [{*names}]}
+    saved = await repo.save(Sets(roles={8, 16, 0}, group=group, groups=groups))
+    session = await repo.get(saved.tkn)
+    session.roles = reordered(session.roles)
+    session.group = Group(members=reordered(session.group.members))
+    session.groups["a"][0] = reordered(session.groups["a"][0])
+    assert not repo.unsaved(session)
+    theirs = {"roles": {99}, "group": Group(), "groups": {"b": [{"c"}]}}
+    await repo.update(saved.tkn, **theirs)
+    session.seen = 1
+    await repo.save(session)
+    assert await repo.get(saved.tkn) == Sets(seen=1, **theirs)
+
+
 async def test_an_update_shares_no_value_with_its_caller(client: NdbClient) -> None:
     repo, session = await saved(client)
     roles, home = ["x"], Address(lines=["1"])
