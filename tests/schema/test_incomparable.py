@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from threading import Lock
 from typing import Annotated, Any
 
 import pytest
@@ -152,3 +153,12 @@ async def test_a_field_of_such_a_type_does_no_harm_while_it_holds_none(session: 
         repo = Repository(client, type(session))
         saved = await repo.save(session)
         assert await repo.get(saved.tkn) == session
+
+
+class Handle(SessionModel):
+    lock: Any = Field(default_factory=Lock, exclude=True)
+
+
+async def test_what_is_excluded_and_cannot_be_compared_is_told_the_way_out(client: NdbClient) -> None:
+    with pytest.raises(UnstorableError, match=r"lock: .*cannot be compared with its default; .* default None"):
+        await Repository(client, Handle).save(Handle())
