@@ -104,7 +104,7 @@ def is_whole_number_of(default: object, read: object) -> bool:
     return type(default) is int and type(read) in _TAKE_WHOLE_NUMBERS and default == read
 
 
-def with_defaults_as_read(kind: type[Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_defaults_as_read(kind: type, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the fields of a model or a dataclass, with whole-number defaults as read: 1.0 for `price: float = 1`.
 
     Args:
@@ -121,7 +121,7 @@ def with_defaults_as_read(kind: type[Any], ours: Mapping[str, Any], theirs: Mapp
 
 
 @lru_cache(maxsize=1024)
-def _defaults(kind: type[Any]) -> Mapping[str, object]:
+def _defaults(kind: type) -> Mapping[str, object]:
     """Return the defaults of the fields of a model or a dataclass, without factories."""
     declared: Any = getattr(kind, "__pydantic_fields__", None)
     if declared is None:

@@ -200,7 +200,7 @@ async def test_a_set_in_another_order_is_not_written(client: NdbClient) -> None:
     session.group = Group(members=reordered(session.group.members))
     session.groups["a"][0] = reordered(session.groups["a"][0])
     assert not repo.unsaved(session)
-    theirs = {"roles": {99}, "group": Group(), "groups": {"b": [{"c"}]}}
+    theirs: dict[str, Any] = {"roles": {99}, "group": Group(), "groups": {"b": [{"c"}]}}
     await repo.update(saved.tkn, **theirs)
     session.seen = 1
     await repo.save(session)
