@@ -192,9 +192,16 @@ class FieldTexts:
             return None
 
     def settles(self, reason: str | None, name: str, text: bytes | None) -> str | None:
-        """Return None if the reason is `UNDECIDED` and the field is written as this text too; else the reason."""
-        same = reason is UNDECIDED and text is not None and self.of(name) == text
-        return None if same else reason
+        """Return None if the reason is `UNDECIDED` and the field is written as this text too; else the reason.
+
+        The text of a field that is left out is None.
+        """
+        if reason is not UNDECIDED:
+            return reason
+        try:
+            return None if self._all.get(name) == text else reason
+        except NOT_JSON:
+            return reason
 
     @cached_property
     def _all(self) -> Mapping[str, bytes]:

@@ -299,7 +299,9 @@ def _look_inside(check: Check) -> Look:
 def _is_read_as_written(time: datetime) -> bool:
     """Tell whether a time surely keeps its zone and fold. Zones other than UTC have rules of their own, and seconds."""
     zone = time.tzinfo
-    return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
+    if zone is None:
+        return not time.fold
+    return zone is UTC or (type(zone) is TzInfo and zone == _UTC_AS_READ)
 
 
 _ANY: Final = {"type": "any"}

@@ -206,7 +206,10 @@ class SessionModel(BaseModel, metaclass=SessionMeta):
         return _with_stored(super().__deepcopy__(memo), copy.copy(stored_of(self)))
 
     def __getstate__(self) -> dict[Any, Any]:
-        return {**super().__getstate__(), "__ndb_stored__": stored_of(self)}
+        stored = stored_of(self)
+        if stored is not None and stored.values is not None:
+            stored = msgspec.structs.replace(stored, values=None)  # another form of the class may read them
+        return {**super().__getstate__(), "__ndb_stored__": stored}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__({name: part for name, part in state.items() if name != "__ndb_stored__"})

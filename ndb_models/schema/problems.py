@@ -20,6 +20,10 @@ NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (
 
 STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
 EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
+INCOMPARABLE: Final = (
+    "it is excluded, so it is not stored, and cannot be compared with its default; give its class an __eq__, or make"
+    " its default None"
+)
 LEFT_OUT: Final = (
     "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
     " that it is left out for, or write it always"

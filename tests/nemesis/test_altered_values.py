@@ -182,6 +182,35 @@ class TestSessions:
         assert (await Repository(nemesisdb_client, After).update(tkn, visits=1)).visits == 1
 
 
+class Plain(SessionModel, schema="altered-plain"):
+    """No field whose order counts, so the numbers alone are a reason to look."""
+
+    seen: int = 0
+    number: float = 0.0
+    items: list[int] = []
+
+
+@pytest.mark.parametrize(("field", "value"), [("seen", BEYOND), ("number", -0.0), ("items", [1, -BEYOND])])
+async def test_a_number_is_refused_by_every_verb_where_no_order_counts(
+    nemesisdb_client: NdbClient, field: str, value: Any
+) -> None:
+    repo = Repository(nemesisdb_client, Plain)
+    with pytest.raises(UnstorableError, match=field):
+        await repo.create(Plain(**{field: value}))
+    tkn = (await repo.save(Plain(seen=1, items=[1]))).tkn
+    before = await repo.raw(tkn)
+    for session in (await repo.get(tkn), (await repo.get(tkn)).model_copy(deep=True)):
+        setattr(session, field, value)
+        with pytest.raises(UnstorableError, match=field):
+            await repo.save(session)
+    with pytest.raises(UnstorableError, match=field):
+        await repo.update(tkn, **{field: value})
+    with pytest.raises(UnstorableError, match=field):
+        async with repo.edit(tkn) as session:
+            setattr(session, field, value)
+    assert await repo.raw(tkn) == before
+
+
 class Settings(BaseModel):
     either: int | str = 0
     number: float = 0.0

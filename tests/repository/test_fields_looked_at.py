@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from ndb_models import InvalidArgumentError, NdbClient, Repository, SessionModel, UnstorableError
 from ndb_models.json_text import ObjectText, join_members
@@ -225,6 +225,44 @@ async def test_equal_values_are_not_written_whatever_text_other_programs_stored(
     assert repo.unsaved(session) == {"which", "ratio", "others", "sums"}
 
 
+class Group(BaseModel):
+    members: frozenset[str] = frozenset()
+
+
+class Sets(SessionModel, schema="looked-at-sets"):
+    """As many fields that cannot change as others, so each field is looked at by itself."""
+
+    seen: int = 0
+    name: str = ""
+    note: str = ""
+    roles: set[int] = set()
+    group: Group = Group()
+    groups: dict[str, list[set[str]]] = {}
+
+
+def reordered(items: Any) -> Any:
+    """Return an equal set that is written in another order."""
+    others = [type(items)([*items][shift:] + [*items][:shift]) for shift in range(len(items))]
+    return next(other for other in others if [*other] != [*items])
+
+
+async def test_a_set_in_another_order_is_not_written(client: NdbClient) -> None:
+    repo = Repository(client, Sets)
+    names = [f"name {number}" for number in range(200)]
+    group, groups = Group(members=frozenset(names)), {"a": [{*names}]}
+    saved = await repo.save(Sets(roles={8, 16, 0}, group=group, groups=groups))
+    session = await repo.get(saved.tkn)
+    session.roles = reordered(session.roles)
+    session.group = Group(members=reordered(session.group.members))
+    session.groups["a"][0] = reordered(session.groups["a"][0])
+    assert not repo.unsaved(session)
+    theirs: dict[str, Any] = {"roles": {99}, "group": Group(), "groups": {"b": [{"c"}]}}
+    await repo.update(saved.tkn, **theirs)
+    session.seen = 1
+    await repo.save(session)
+    assert await repo.get(saved.tkn) == Sets(seen=1, **theirs)
+
+
 async def test_an_update_shares_no_value_with_its_caller(client: NdbClient) -> None:
     repo, session = await saved(client)
     roles, home = ["x"], Address(lines=["1"])
@@ -243,3 +281,21 @@ async def test_an_update_names_the_field_that_does_not_fit(client: NdbClient) ->
         await repo.update(session.tkn, homes=[{"lines": 7}])  # type: ignore[ndb-value]
     with pytest.raises(InvalidArgumentError, match="nme"):
         await repo.update(session.tkn, nme="x")  # type: ignore[ndb-field]
+
+
+async def test_a_pickle_is_read_by_a_class_with_its_fields_in_another_order(client: NdbClient) -> None:
+    def declared(*names: str) -> Any:
+        fields: dict[str, Any] = dict.fromkeys(names, (int, 0))
+        return create_model("Counts", __base__=SessionModel, __module__=__name__, **fields)
+
+    globals()["Counts"] = before = declared("one", "two")
+    repo: Repository[Any] = Repository(client, before)
+    session = await repo.get((await repo.save(before(one=0, two=1))).tkn)
+    text = pickle.dumps(session)
+    globals()["Counts"] = after = declared("two", "one")
+    session = pickle.loads(text)
+    session.one, session.two = 1, 0
+    repo = Repository(client, after)
+    await repo.save(session)
+    stored = await repo.get(session.tkn)
+    assert (stored.one, stored.two) == (1, 0)
