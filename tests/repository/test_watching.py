@@ -27,6 +27,7 @@ from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.configuration.stepping import Time
+from tests.free_ports import free_port
 from tests.repository.listening import Listener
 from tests.repository.models import Otp
 from tests.repository.recording import RecordingEngine
@@ -331,9 +332,9 @@ async def test_a_store_that_is_away_is_waited_out_without_a_false_end(
     time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore(clock=time)
-    server = NdbServer(RecordingEngine(store), ServerOptions(port=0))
+    port = free_port()
+    server = NdbServer(RecordingEngine(store), ServerOptions(port=port))
     await server.start()
-    port = server.port
     async with asyncio.timeout(GUARD), NdbClient.connect(server.uri, request_timeout=0.2) as client:
         repo = Repository(client, Idle, clock=time)
         session, other = await repo.save(Idle()), await repo.save(Idle())

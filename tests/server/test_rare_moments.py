@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import gc
 import json
 import os
 import socket
@@ -47,17 +49,16 @@ async def test_metrics_are_told_without_those_of_a_store_that_fails(tmp_path: Pa
 
 
 async def test_a_connection_that_is_gone_before_it_is_accepted_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    accept, failed = loop.sock_accept, 0
+    accept, failed = socket.socket.accept, 0
 
-    async def sock_accept(listening: socket.socket) -> Any:
+    def accept_later(listening: socket.socket) -> Any:
         nonlocal failed
         if not failed:
             failed += 1
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-        return await accept(listening)
+        return accept(listening)
 
-    monkeypatch.setattr(loop, "sock_accept", sock_accept)
+    monkeypatch.setattr(socket.socket, "accept", accept_later)
     async with (
         asyncio.timeout(GUARD),
         NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server,
@@ -65,6 +66,22 @@ async def test_a_connection_that_is_gone_before_it_is_accepted_costs_no_other(mo
     ):
         assert await client.kv_count() == 0
         assert failed == 1
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_comes_in_while_the_server_stops_is_closed(turns: int) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    async with asyncio.timeout(GUARD), NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
+        await asyncio.sleep(0)  # it waits for connections
+        with socket.create_connection(("127.0.0.1", server.port), timeout=GUARD) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.stop()
+            gc.collect()  # a socket that was left open warns
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+    assert complaints == []
 
 
 async def test_a_server_listens_on_an_address_of_ipv6() -> None:

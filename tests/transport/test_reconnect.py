@@ -14,6 +14,7 @@ from ndb_models.errors import ConnectError, ConnectionLostError, RequestTimeoutE
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.free_ports import free_port
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, deadly, honest, mute
 
@@ -65,7 +66,7 @@ class Caller:
 @pytest.mark.parametrize("way", ["stopped", "cut"])
 async def test_a_restart_goes_unnoticed_by_what_can_be_repeated_and_failures_tell_the_truth(way: str) -> None:
     store = MemoryStore()
-    server = server_on(0, store)
+    server = server_on(free_port(), store)
     await server.start()
     async with (
         asyncio.timeout(3 * GUARD),
