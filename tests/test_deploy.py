@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
 TOKEN = secrets.token_urlsafe(32)
-GUARD = 30
+GUARD = 60
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 UNIT = ROOT / "deploy" / "ndb-models.service"
 

@@ -37,7 +37,7 @@ async def test_a_watch_outlives_a_server_that_restarts_and_reports_what_changed_
     port = free_port()
     server = server_on(port, store)
     await server.start()
-    async with asyncio.timeout(3 * GUARD), NdbClient.connect(server.uri, request_timeout=0.2) as client:
+    async with asyncio.timeout(3 * GUARD), NdbClient.connect(server.uri, connect_wait=0.05) as client:
         config = ConfigRepository(client, App, namespace="app")
         async with observed(config.watch(clock=time, sleep=time.sleep), time) as observer:
             await server.stop()

@@ -108,8 +108,8 @@ class Shell:
         if program in self.servers:
             process, reader = self.servers.pop(program)
             process.terminate()
-            process.wait(20)
-            reader.join(20)
+            process.wait(60)
+            reader.join(60)
             assert process.stdout is not None
             process.stdout.close()
 

@@ -74,7 +74,7 @@ def stored(path: Path, token: int = TOKEN) -> tuple[float, float] | None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - a thread does it
             await asyncio.sleep(0.005)
 

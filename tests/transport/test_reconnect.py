@@ -193,7 +193,7 @@ async def test_a_timeout_after_a_repetition_says_that_the_first_may_have_been_ca
         asyncio.timeout(GUARD),
         Host(deadly) as host,
         ChaosProxy(host.port) as proxy,
-        NdbClient.connect(proxy.uri, request_timeout=0.3) as client,
+        NdbClient.connect(proxy.uri, request_timeout=1) as client,
     ):
         call = asyncio.create_task(client.kv_set({"a": 1}))
         proxy.up = False
@@ -312,7 +312,7 @@ async def test_a_swallowed_connection_is_given_up_after_a_request_was_overdue() 
         asyncio.timeout(GUARD),
         Host() as host,
         ChaosProxy(host.port) as proxy,
-        NdbClient.connect(proxy.uri, request_timeout=0.2) as client,
+        NdbClient.connect(proxy.uri, request_timeout=1) as client,
     ):
         proxy.swallow_all()
         with pytest.raises(RequestTimeoutError) as overdue:

@@ -470,7 +470,7 @@ async def test_a_store_that_is_away_is_no_end(
     port = free_port()
     server = NdbServer(engine, ServerOptions(port=port))
     await server.start()
-    async with asyncio.timeout(20), NdbClient.connect(server.uri, request_timeout=0.1) as client:
+    async with asyncio.timeout(60), NdbClient.connect(server.uri, connect_wait=0.05) as client:
         world = World(client)
         await world.log_in()
         socket = world.open()
