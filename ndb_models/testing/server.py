@@ -108,8 +108,8 @@ class RunningServer:
     def start(self) -> None:
         """Serve again after `stop`, on the same port and with the data as it was. Starting twice does no harm.
 
-        Raises as entering does; also `OSError` if another program has taken the port meanwhile. On Linux, a free port of
-        127.0.0.1 is never given away to programs that ask for any port.
+        Raises as entering does; also `OSError` if another program has taken the port meanwhile. Where the server chose
+        a free port, Linux gives it to no program that asks for any.
         """
         if self._server is None:
             self._server = self._thread.run(self._started())
