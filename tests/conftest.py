@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import logging
 import os
 import re
@@ -200,6 +201,19 @@ def _signals_stay_as_they_are() -> Iterator[None]:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+_FOLDERS = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder of the test alone.
+
+    Pytest's own looks through the folders of all tests before, thousands of them, to find a number for this one.
+    """
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}{next(_FOLDERS)}", numbered=False)
 
 
 @pytest.fixture(scope="session")
