@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import ssl
 import stat
 import subprocess
@@ -26,6 +25,7 @@ import pytest
 
 import ndb_models
 from ndb_models import NdbClient
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
@@ -147,12 +147,6 @@ def test_it_is_configured_to_run_without_rights(configuration: Any) -> None:
     assert (process["user"]["uid"], process["user"]["gid"]) == (USER, USER)
     assert process["args"] == ["/opt/ndb-models/bin/ndb-models", "serve"]
     assert not [variable for variable in process["env"] if re.search("TOKEN|SECRET|PASSWORD|PIP", variable)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def restricted(configuration: Any, bundle: Path, data: Path, port: int, token: str) -> Any:

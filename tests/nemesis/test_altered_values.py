@@ -16,6 +16,7 @@ from ndb_models import ConfigRepository, NdbClient, Repository, SessionModel, Un
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.free_ports import free_port
 from tests.nemesisdb import NemesisDbEngine
 from tests.reloading import in_place_of
 from tests.transport.servers import Host
@@ -299,8 +300,8 @@ class TestAskingWhatTheServerIs:
 
         from ndb_models.engine import Engine
 
-        first = await serving(lambda: Engine(MemoryStore()), 0)
-        port = first.port
+        port = free_port()
+        first = await serving(lambda: Engine(MemoryStore()), port)
         async with NdbClient.connect(first.uri) as client:
             repo = Repository(client, Everything)
             await repo.save(Everything(either=BEYOND))

@@ -23,7 +23,7 @@ from tests.server.plain_client import ask, plain
 
 pytestmark = pytest.mark.slow
 
-GUARD = 30
+GUARD = 60
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
 READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
