@@ -209,12 +209,17 @@ def _say(look: _Look, problem: str | None) -> None:
     lines += [f"  {what}: {place} {reason}" for _, place, what, reason in sorted(_found(look.verdict))]
     if look.gap is not None:
         lines.append(f"  {look.gap}")
+    if look.verdict.outcome is Outcome.UPGRADED and not look.one_way:
+        lines.append(f"  {_REFUSED_BY_OLD_CODE}")
     advice = _advice(look)
     if advice:
         lines.append(f"  {advice}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+_REFUSED_BY_OLD_CODE: Final = (
+    "old processes refuse sessions that new ones have written, with NewerVersionError; if none run then, say --one-way"
+)
 _BREAKING_OLD_CODE: Final = "breaks old processes"
 
 

@@ -26,7 +26,8 @@ SAMPLE_STATUSES: Final = (
 SAMPLE_NOTES: Final = """\
 All sessions are listed, so their versions are counted exactly. Of each model, the sample is drawn at random, evenly
 from its stored versions. A sample may miss rare sessions: --all reads all. Nothing is written, ended or
-extended. For a server, the token is an admin's, since a list shows tokens.
+extended. Whether old processes read what the code at hand writes, `schema check` tells. For a server, the token is
+an admin's, since a list shows tokens.
 """
 
 
@@ -105,6 +106,8 @@ def _print(report: SampleReport) -> None:
     ):
         if count:
             print_line(f"  {count} {what}")
+    if facts["upgraded"]:
+        print_line("  old processes refuse these sessions once new ones have written them: NewerVersionError")
     table = Table(("version", "field", "sessions", "reason"))
     for each in facts["problems"]:
         table.add(str(each["version"]), each["field"], str(each["sessions"]), each["reason"], style="red")

@@ -144,6 +144,8 @@ def test_a_breaking_change_with_a_version_and_its_upgrade_is_status_0(project: P
     assert status == 0
     assert said.splitlines()[0] == "User: upgraded"
     assert "breaks reading" not in said
+    assert "  old processes refuse sessions that new ones have written, with NewerVersionError" in said
+    assert "old processes" not in project.run("check", "app_models", "--one-way")[1]
     assert said.splitlines()[-1] == "  run `ndb-models schema freeze` again, and commit the file"
     assert project.run("check", "--exact", "app_models")[0] == 1
     assert project.run("freeze", "app_models") == (0, "User: version 2 was frozen in schemas/User.json\n")
