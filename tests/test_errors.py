@@ -105,6 +105,13 @@ def test_the_interpreter_shows_it_for_an_error_that_ends_a_program() -> None:
     assert done.stderr.endswith("\nExplained by: ndb-models explain SessionGoneError\n")
 
 
+def test_pytest_matches_the_end_of_a_message_line_by_line() -> None:
+    message = "User: it has no token yet: save it first"
+    with pytest.raises(errors.NotSavedError, match=r"(?m)save it first$") as caught:
+        raise errors.NotSavedError("User")
+    assert str(caught.value) == message
+
+
 def test_an_error_of_an_application_is_described_where_ours_is() -> None:
     class LoggedOutError(errors.SessionGoneError):
         pass
