@@ -34,6 +34,7 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 _AS_IT_IS: Final = "\b\n"
 # A token or a public id that begins with a dash. Flags have no capitals and no digits; nearly all tokens have some.
 _LIKE_A_TOKEN: Final = re.compile(r"-(?=.*[A-Z0-9])(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
+_MISUSE: Final = f"{MISUSE}\n       (or without a command: standard error has this help)"
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
@@ -171,7 +172,7 @@ def group(
         cls=kind,
         help=description,
         short_help=summary,
-        epilog=_epilog((FAILURE, MISUSE), _AS_IT_IS + examples if examples else "", "done"),
+        epilog=_epilog((FAILURE, _MISUSE), _AS_IT_IS + examples if examples else "", "done"),
         add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -88,9 +88,7 @@ def _print(report: SampleReport) -> None:
     facts = report.as_json()
     print_line(f"{report.schema}: {_verdict(report)}")
     versions = ", ".join(f"{count} of version {version}" for version, count in facts["versions"].items())
-    print_line(
-        f"  {report.live} live sessions{f': {versions}' if versions else ''}; the code has version {report.version}"
-    )
+    print_line(f"  {_live(report)}{f': {versions}' if versions else ''}; the code has version {report.version}")
     drawn = (
         "drawn at random, evenly from each version" if report.is_sample and report.looked_at < report.live else "all"
     )
@@ -114,7 +112,11 @@ def _print(report: SampleReport) -> None:
     table.flush()
 
 
+def _live(report: SampleReport) -> str:
+    return "1 live session" if report.live == 1 else f"{report.live} live sessions"
+
+
 def _verdict(report: SampleReport) -> str:
     if report.broken:
-        return f"{report.broken} sessions break"
+        return "1 session breaks" if report.broken == 1 else f"{report.broken} sessions break"
     return "nothing breaks" if report.live else "there are no sessions"
