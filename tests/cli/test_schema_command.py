@@ -152,6 +152,19 @@ def test_a_breaking_change_with_a_version_and_its_upgrade_is_status_0(project: P
     assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
 
 
+def test_programs_get_what_people_get(project: Project) -> None:
+    status, said = project.run("freeze", "app_models", "--json")
+    assert (status, json.loads(said)[0]["written"]) == (0, True)
+    project.write(FIRST.replace("name: str", "username: str"))
+    status, said = project.run("check", "app_models", "--json")
+    (found,) = json.loads(said)
+    assert (status, found["outcome"], found["model"], found["version"]) == (1, "breaking", "User", 1)
+    assert found["breaks_old_processes"] is True
+    assert {each["place"] for each in found["differences"]} == {"name", "username"}
+    assert "declare version=2" in found["advice"]
+    assert json.loads(project.run("freeze", "app_models", "--json")[1])[0]["written"] is False
+
+
 def test_a_gap_in_the_upgrades_is_status_1_and_not_frozen(project: Project) -> None:
     project.run("freeze", "app_models")
     project.write(UPGRADED.replace("version=2", "version=3"))
