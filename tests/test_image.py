@@ -148,10 +148,8 @@ def debian_packages(rootfs: Path) -> dict[str, str]:
     """Return the version of each package of Debian that is installed in the image."""
     status = (rootfs / "var/lib/dpkg/status").read_text("utf-8")
     installed = [entry for entry in status.split("\n\n") if "\nStatus: install ok installed" in entry]
-    return {
-        re.search(r"^Package: (\S+)$", entry, re.MULTILINE)[1]: re.search(r"^Version: (\S+)$", entry, re.MULTILINE)[1]  # type: ignore[index]
-        for entry in installed
-    }
+    named = re.compile(r"^Package: (\S+)\n(?:.*\n)*?Version: (\S+)$", re.MULTILINE)
+    return {found[1]: found[2] for found in map(named.search, installed) if found is not None}
 
 
 def test_no_security_update_of_debian_is_missing(rootfs: Path) -> None:
@@ -175,7 +173,8 @@ def test_no_security_update_of_debian_is_missing(rootfs: Path) -> None:
 
 
 def platform_of(root: Path) -> str:
-    return re.findall(r"^VERSION_CODENAME=(\S+)$", (root / "etc/os-release").read_text("utf-8"), re.MULTILINE)[0]
+    (name,) = re.findall(r"^VERSION_CODENAME=(\S+)$", (root / "etc/os-release").read_text("utf-8"), re.MULTILINE)
+    return str(name)
 
 
 # The first version without the weakness, of what the image may have. By hand, for want of a database that can be had
