@@ -18,7 +18,7 @@ from ndb_models.version import __version__
 
 _COMPLETION: Final = "_NDB_MODELS_COMPLETE"
 _ORDER: Final = (
-    *("serve", "health", "info", "doctor"),
+    *("serve", "health", "info", "doctor", "explain"),
     *("sessions", "keys", "config", "tokens", "copy", "backup"),
     *("schema", "audit", "bench", "conformance"),
 )

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ndb_models.command_purposes import described_request
 from ndb_models.engine.answer_counts import AnswerCounts
 from ndb_models.engine.beginning import begun
 from ndb_models.engine.context import DONE, OK, AnyRequest, Body, Context, EngineLimits, too_large
@@ -271,14 +272,14 @@ class Engine(Uncopyable):
             case MemoryError():
                 return _refusal(Status.UNKNOWN, _NO_MEMORY)
             case _:
-                _logger.error("%s failed", name, exc_info=failure)
+                _logger.error("%s failed", described_request(name), exc_info=failure)
                 return _refusal(Status.UNKNOWN)
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure and return the reason without the store's place, or raise it with `raise_store_errors`."""
         if self._raise_store_errors:
             raise failure
-        _logger.error("%s failed: %s", command, failure)
+        _logger.error("%s failed: %s", described_request(command), failure)
         return failure.reason
 
     async def load(self, name: str, directory: Path) -> tuple[int, int]:

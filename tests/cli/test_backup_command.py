@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
@@ -51,6 +52,12 @@ async def test_it_says_where_the_backup_is_and_how_large(path: Path, target: Pat
     status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target))
     assert (status, errors) == (0, "")
     assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+
+
+async def test_programs_are_told_the_same(path: Path, target: Path) -> None:
+    status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target), "--json")
+    assert (status, errors) == (0, "")
+    assert json.loads(output) == {"file": str(target), "bytes": target.stat().st_size}
 
 
 async def test_the_store_may_be_named_by_the_variable(

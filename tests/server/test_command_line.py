@@ -134,7 +134,6 @@ async def test_what_one_request_may_cost_can_be_set() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "a command is missing"),
         (("nothing",), "nothing"),
         (("serve", "--port", "many"), "--port"),
         (("serve", "--port", "65536"), "65536 is not between 0 and 65535"),
