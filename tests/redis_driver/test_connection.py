@@ -78,7 +78,7 @@ async def test_the_server_gets_the_first_of_many_requests_before_the_turn_that_m
     connection: Connection, wire: Wire
 ) -> None:
     deadline = asyncio.get_running_loop().time() + 10
-    at_once = []
+    at_once: list[int] = []
     for number in range(50):
         connection.request(b"%02d" % number, deadline).cancel()
         at_once.append(len(b"".join(wire.written)) // 2)
