@@ -10,9 +10,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ndb_models.command_purposes import described_request
 from ndb_models.engine.answer_counts import AnswerCounts
 from ndb_models.engine.beginning import begun
-from ndb_models.engine.context import OK, AnyRequest, Body, Context, EngineLimits, too_large
+from ndb_models.engine.context import DONE, OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session
 from ndb_models.engine.requests import RefusedError, Request, parse, parsing
@@ -185,6 +186,9 @@ class Engine(Uncopyable):
         if body is OK:
             self.answer_counts.succeeded[command.name] += 1
             return command.bare_success
+        if body is DONE:
+            self.answer_counts.succeeded[command.name] += 1
+            return command.done_success
         if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         if type(body) is RefusedBody:
@@ -219,6 +223,8 @@ class Engine(Uncopyable):
             result = action.verb(self._verbs, request, self._most)
             if action.answer is not None:  # as `Action.body`, without a call
                 return action.answer(request, result, self._most)
+            if result is True:
+                return DONE
             return {action.member: result, "st": _OK} if action.member else OK
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)
@@ -266,14 +272,14 @@ class Engine(Uncopyable):
             case MemoryError():
                 return _refusal(Status.UNKNOWN, _NO_MEMORY)
             case _:
-                _logger.error("%s failed", name, exc_info=failure)
+                _logger.error("%s failed", described_request(name), exc_info=failure)
                 return _refusal(Status.UNKNOWN)
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure and return the reason without the store's place, or raise it with `raise_store_errors`."""
         if self._raise_store_errors:
             raise failure
-        _logger.error("%s failed: %s", command, failure)
+        _logger.error("%s failed: %s", described_request(command), failure)
         return failure.reason
 
     async def load(self, name: str, directory: Path) -> tuple[int, int]:

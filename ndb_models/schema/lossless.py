@@ -187,12 +187,14 @@ class Declared(NamedTuple):
         look: tells whether a value of such a type comes back; None if all values do.
         is_narrowed: true if the field does not take all values of such types.
         item_kinds: the types of the items of a collection, if they are all that `look` looks at; None otherwise.
+        is_of_classes: true if a value, or a part of one, is an object of a class that may define its own `==`.
     """
 
     kinds: frozenset[type]
     look: Look | None = None
     is_narrowed: bool = False
     item_kinds: frozenset[type] | None = None
+    is_of_classes: bool = False
 
 
 def declared_type(field: Any, definitions: Definitions) -> Declared | None:
@@ -215,7 +217,7 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
     kind = node["type"]
     if kind == "model":
         check = _check_of(node, definitions)
-        return None if check is None else Declared(frozenset({node["cls"]}), _look_inside(check))
+        return None if check is None else Declared(frozenset({node["cls"]}), _look_inside(check), is_of_classes=True)
     if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
         return None
     is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
@@ -228,7 +230,7 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
             return Declared(_TEXT, is_narrowed=True) if are_texts else None
         case "enum":
             written = all(type(member.value) is str for member in node["members"])
-            return Declared(frozenset({node["cls"]})) if written else None
+            return Declared(frozenset({node["cls"]}), is_of_classes=True) if written else None
         case "list" | "set" | "frozenset":
             item = _type(node.get("items_schema", _ANY), definitions)
             return None if item is None else _collection(_READ_AS[kind], item, is_narrowed or item.is_narrowed)
@@ -254,7 +256,7 @@ def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None)
+    return Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None, item.is_of_classes)
 
 
 def _by_text(value: Declared, is_narrowed: bool) -> Declared:
@@ -265,13 +267,19 @@ def _by_text(value: Declared, is_narrowed: bool) -> Declared:
     def comes_back(values: Mapping[Any, Any]) -> bool:
         if not (_TEXT.issuperset(map(type, values)) and kinds.issuperset(map(type, values.values()))):
             return False
-        try:
-            "".join(values).encode()
-        except UnicodeError:  # a lone surrogate, which Pydantic writes as something else
-            return False
-        return look is None or look(values.values())
+        names = "".join(values)
+        return (names.isascii() or _is_unicode(names)) and (look is None or look(values.values()))
 
-    return Declared(frozenset({dict}), comes_back, is_narrowed)
+    return Declared(frozenset({dict}), comes_back, is_narrowed, is_of_classes=value.is_of_classes)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text has no lone surrogate, which Pydantic writes as something else."""
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _look_at_each(look: Look | None) -> Look | None:
@@ -291,7 +299,9 @@ def _look_inside(check: Check) -> Look:
 def _is_read_as_written(time: datetime) -> bool:
     """Tell whether a time surely keeps its zone and fold. Zones other than UTC have rules of their own, and seconds."""
     zone = time.tzinfo
-    return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
+    if zone is None:
+        return not time.fold
+    return zone is UTC or (type(zone) is TzInfo and zone == _UTC_AS_READ)
 
 
 _ANY: Final = {"type": "any"}

@@ -95,31 +95,38 @@ def not_stored(name: str, kind: type) -> str:
     )
 
 
-# Type checkers take `price: float = 1`, and Pydantic does not validate defaults.
+# Type checkers take `price: float = 1`, and neither Pydantic nor a dataclass validates defaults.
 _TAKE_WHOLE_NUMBERS: Final = (float, Decimal)
 
 
-def with_defaults_as_read(
-    kind: type[BaseModel], ours: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Return the fields of a model, with whole-number defaults as they are read: 1.0 for `price: float = 1`.
+def is_whole_number_of(default: object, read: object) -> bool:
+    """Tell whether a default is a whole number, and was read as a float or a Decimal of that value."""
+    return type(default) is int and type(read) in _TAKE_WHOLE_NUMBERS and default == read
+
+
+def with_defaults_as_read(kind: type, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a model or a dataclass, with whole-number defaults as read: 1.0 for `price: float = 1`.
 
     Args:
         kind: the class.
-        ours: the fields of the model that was given.
+        ours: the fields of the object that was given.
         theirs: the fields that were read.
     """
-    defaults = kind.__pydantic_fields__
     return {
         name: theirs[name]
-        if type(value) is int
-        and type(theirs.get(name)) in _TAKE_WHOLE_NUMBERS
-        and value == theirs[name]
-        and name in defaults
-        and defaults[name].default is value
+        if is_whole_number_of(value, theirs.get(name)) and _defaults(kind).get(name) is value
         else value
         for name, value in ours.items()
     }
+
+
+@lru_cache(maxsize=1024)
+def _defaults(kind: type) -> Mapping[str, object]:
+    """Return the defaults of the fields of a model or a dataclass, without factories."""
+    declared: Any = getattr(kind, "__pydantic_fields__", None)
+    if declared is None:
+        return {field.name: field.default for field in fields(kind)}
+    return {name: field.default for name, field in declared.items()}
 
 
 def floats(one: float, other: float, *, nan: bool) -> str | None:
@@ -238,25 +245,27 @@ def is_equal(one: object, other: object) -> bool | None:
     return equal if type(equal) is bool else None
 
 
-def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
+def attributes(
+    one: object, other: object, *, beside_fields: bool = False
+) -> tuple[dict[str, object], dict[str, object]]:
     """Return the public attributes of two objects of one class; for dataclasses, the fields and any extras.
 
-    Values that a property has cached are left out.
+    Values that a property has cached are left out. With `beside_fields`, a dataclass has all its public attributes.
     """
-    names = dict.fromkeys((*_names(one), *_names(other)))
+    names = dict.fromkeys((*_names(one, beside_fields), *_names(other, beside_fields)))
     return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
 
 
-def _names(value: object) -> Iterator[str]:
+def _names(value: object, beside_fields: bool) -> Iterator[str]:
     kind = type(value)
     own: Any = getattr(value, "__dict__", ())
-    if not is_dataclass(kind):
+    if is_dataclass(kind):
+        yield from (field.name for field in fields(kind))
+        config: Any = getattr(kind, "__pydantic_config__", None) or {}
+        if config.get("extra") == "allow":
+            yield from own
+    if beside_fields or not is_dataclass(kind):
         yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
-        return
-    yield from (field.name for field in fields(kind))
-    config: Any = getattr(kind, "__pydantic_config__", None) or {}
-    if config.get("extra") == "allow":
-        yield from own
 
 
 def _slots(kind: type) -> Iterator[str]:

@@ -339,7 +339,7 @@ class SessionAccess(SessionWriting):
         if seconds < 0:
             raise SessionExpiredError(self._name, tkn)
         if deadline is not None:
-            seconds = min(seconds, (deadline - self.lifetimes.now()) / 1000)
+            seconds = min(seconds, max(0.0, (deadline - self.lifetimes.now()) / 1000))
         return None if seconds == math.inf else seconds
 
 

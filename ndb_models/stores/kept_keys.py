@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
-from ndb_models.expectations import Expected, TextDigest, as_expected
+from ndb_models.expectations import Expected, TextDigest, are_as_expected
 from ndb_models.json_text import NO_MEMBERS, ObjectText, raw_members
 from ndb_models.stores.contract import Swaps
 
@@ -59,11 +59,8 @@ def changed(keys: Kept, written: Mapping[str, bytes], removed: Collection[str], 
         if _is_last(keys, name, value):
             return keys
     texts = raw_members(keys.text) if type(keys) is ObjectText else None
-    there: Mapping[str, bytes | Raw] = keys if texts is None else texts
-    for name, value in expected.items():
-        text = there.get(name)
-        if not as_expected(None if text is None else bytes(text), value):
-            return None
+    if not are_as_expected(keys if texts is None else texts, expected):
+        return None
     if removed:
         return updated(without(keys, frozenset(removed).difference(written)), written)
     return updated(keys, written, texts)

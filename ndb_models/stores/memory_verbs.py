@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -153,7 +153,7 @@ class MemoryVerbs(SessionTable, Verbs):
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
         if scope is None:
-            if not all(as_expected(self._shared.get(name), value) for name, value in expected.items()):
+            if not are_as_expected(self._shared, expected):
                 return False
             self._write_shared(parted(keys))
             self._remove_shared(frozenset(removed).difference(keys))
@@ -165,7 +165,9 @@ class MemoryVerbs(SessionTable, Verbs):
         new = changed(session.keys, keys, removed, expected)
         if new is None:
             return False
-        self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
+        if self._occupancy is not None:
+            self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
+        session.keys = new
         expiry = session.expiry
         if expiry.duration:
             deadline = deadline_after_use(expiry, expiry.extend_on_set_add, session.deadline, now)
