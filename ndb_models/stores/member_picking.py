@@ -34,7 +34,7 @@ class MemberPicker:
     def pick(self, keys: ObjectText, names: tuple[str, ...]) -> ObjectText:
         """Return an object of the named members, as `ObjectText.chosen` does."""
         reader = self._known.get(names, 0)
-        if type(reader) is not int:
+        if not isinstance(reader, int):
             return ObjectText(_encode(reader(keys.text)))
         if len(names) > 1:
             self._count(names, reader + 1)

@@ -24,8 +24,8 @@ VALUES = st.recursive(
 def pick_often(text: bytes, names: tuple[str, ...]) -> ObjectText:
     picker, keys = MemberPicker(), ObjectText(text)
     for _ in range(OFTEN):
-        picked = picker.pick(keys, names)
-    return picked
+        picker.pick(keys, names)
+    return picker.pick(keys, names)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.lists(NAMES, max_size=5))
