@@ -62,7 +62,11 @@ async def make(path: Path, sessions: int = 3, size: int = 10) -> None:
 def told_on_loop(event: asyncio.Event) -> Callable[[], None]:
     """Return what sets an event of this loop from another thread."""
     loop = asyncio.get_running_loop()
-    return lambda: loop.call_soon_threadsafe(event.set) and None
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    return tell
 
 
 class Hold:

@@ -457,11 +457,10 @@ async def test_death_takes_no_more_than_the_extensions_of_the_delay(tmp_path: Pa
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    for _ in range(15):
-        last = await process.stdout.readline()
+    lines = [await process.stdout.readline() for _ in range(15)]
     process.send_signal(signal.SIGKILL)
     output, _ = await process.communicate()
-    last_read = float((last + output).split()[-1])
+    last_read = float((lines[-1] + output).split()[-1])
     found = stored(path)
     assert found is not None
     assert found[0] > last_read + 1000 - 0.3 - 0.7
