@@ -8,7 +8,7 @@ Each comparison returns None if the values are the same, else the reason for a r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -112,21 +112,21 @@ def with_defaults_as_read(kind: type, ours: Mapping[str, Any], theirs: Mapping[s
         ours: the fields of the object that was given.
         theirs: the fields that were read.
     """
-    return {
+    read = {
         name: theirs[name]
-        if is_whole_number_of(value, theirs.get(name)) and _defaults(kind).get(name) is value
-        else value
-        for name, value in ours.items()
+        for name, default in _whole_numbers(kind).items()
+        if ours.get(name) is default and is_whole_number_of(default, theirs.get(name))
     }
+    return {**ours, **read} if read else ours
 
 
 @lru_cache(maxsize=1024)
-def _defaults(kind: type) -> Mapping[str, object]:
-    """Return the defaults of the fields of a model or a dataclass, without factories."""
+def _whole_numbers(kind: type) -> Mapping[str, int]:
+    """Return the defaults of a model or a dataclass that are whole numbers."""
     declared: Any = getattr(kind, "__pydantic_fields__", None)
     if declared is None:
-        return {field.name: field.default for field in fields(kind)}
-    return {name: field.default for name, field in declared.items()}
+        declared = {field.name: field for field in fields(kind)}
+    return {name: field.default for name, field in declared.items() if type(field.default) is int}
 
 
 def floats(one: float, other: float, *, nan: bool) -> str | None:
@@ -252,20 +252,33 @@ def attributes(
 
     Values that a property has cached are left out. With `beside_fields`, a dataclass has all its public attributes.
     """
+    kind = type(one)
+    if is_dataclass(kind):
+        ours, theirs = (getattr(each, "__dict__", None) for each in (one, other))
+        if ours is not None and theirs is not None and (*ours,) == (*theirs,) == _field_names(kind):
+            return ours, theirs
     names = dict.fromkeys((*_names(one, beside_fields), *_names(other, beside_fields)))
     return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
+
+
+@lru_cache(maxsize=1024)
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple([field.name for field in fields(kind)])
 
 
 def _names(value: object, beside_fields: bool) -> Iterator[str]:
     kind = type(value)
     own: Any = getattr(value, "__dict__", ())
+    declared: Sequence[str] = ()
     if is_dataclass(kind):
-        yield from (field.name for field in fields(kind))
+        declared = _field_names(kind)
+        yield from declared
         config: Any = getattr(kind, "__pydantic_config__", None) or {}
         if config.get("extra") == "allow":
             yield from own
     if beside_fields or not is_dataclass(kind):
-        yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
+        others = (name for name in (*_slots(kind), *own) if name not in declared)
+        yield from (name for name in others if not (name.startswith("_") or _cached(kind, name)))
 
 
 def _slots(kind: type) -> Iterator[str]:
