@@ -187,14 +187,15 @@ class Declared(NamedTuple):
         look: tells whether a value of such a type comes back; None if all values do.
         is_narrowed: true if the field does not take all values of such types.
         item_kinds: the types of the items of a collection, if they are all that `look` looks at; None otherwise.
-        is_of_classes: true if a value, or a part of one, is an object of a class that may define its own `==`.
+        differs_if_unequal: true if values that `!=` tells apart differ. False for Decimals, where `!=` may raise, and
+            for objects of classes that may define it.
     """
 
     kinds: frozenset[type]
     look: Look | None = None
     is_narrowed: bool = False
     item_kinds: frozenset[type] | None = None
-    is_of_classes: bool = False
+    differs_if_unequal: bool = True
 
 
 def declared_type(field: Any, definitions: Definitions) -> Declared | None:
@@ -217,7 +218,9 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
     kind = node["type"]
     if kind == "model":
         check = _check_of(node, definitions)
-        return None if check is None else Declared(frozenset({node["cls"]}), _look_inside(check), is_of_classes=True)
+        if check is None:
+            return None
+        return Declared(frozenset({node["cls"]}), _look_inside(check), differs_if_unequal=False)
     if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
         return None
     is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
@@ -230,7 +233,7 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
             return Declared(_TEXT, is_narrowed=True) if are_texts else None
         case "enum":
             written = all(type(member.value) is str for member in node["members"])
-            return Declared(frozenset({node["cls"]}), is_of_classes=True) if written else None
+            return Declared(frozenset({node["cls"]}), differs_if_unequal=False) if written else None
         case "list" | "set" | "frozenset":
             item = _type(node.get("items_schema", _ANY), definitions)
             return None if item is None else _collection(_READ_AS[kind], item, is_narrowed or item.is_narrowed)
@@ -245,7 +248,8 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
                 return None
             return _by_text(value, is_narrowed or key.is_narrowed or value.is_narrowed)
         case _:
-            return Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind), is_narrowed)
+            read_as = frozenset({_READ_AS[kind]})
+            return Declared(read_as, _LOOKS.get(kind), is_narrowed, differs_if_unequal=kind != "decimal")
 
 
 def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
@@ -256,7 +260,9 @@ def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None, item.is_of_classes)
+    return Declared(
+        frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None, item.differs_if_unequal
+    )
 
 
 def _by_text(value: Declared, is_narrowed: bool) -> Declared:
@@ -270,7 +276,7 @@ def _by_text(value: Declared, is_narrowed: bool) -> Declared:
         names = "".join(values)
         return (names.isascii() or _is_unicode(names)) and (look is None or look(values.values()))
 
-    return Declared(frozenset({dict}), comes_back, is_narrowed, is_of_classes=value.is_of_classes)
+    return Declared(frozenset({dict}), comes_back, is_narrowed, differs_if_unequal=value.differs_if_unequal)
 
 
 def _is_unicode(text: str) -> bool:

@@ -27,7 +27,7 @@ class LosslessField(NamedTuple):
         kinds: the types of the values that may come back equal.
         look: tells whether a value of such a type comes back equal, False leaves the question open. None if all do.
         is_immutable: true if a value that comes back cannot change.
-        differs_if_unequal: true if values that are not equal by `==` differ. Values that are equal may differ, too.
+        differs_if_unequal: true if values that `!=` tells apart differ. Values that it does not may differ, too.
     """
 
     read: Callable[[bytes], object]
@@ -140,7 +140,7 @@ class LosslessFields(dict[str, LosslessField]):
             declared.kinds,
             _look_of(declared, validator.isinstance_python if declared.is_narrowed else None),
             name in self.immutable,
-            not declared.is_of_classes,
+            declared.differs_if_unequal,
         )
         return field
 

@@ -263,6 +263,22 @@ async def test_a_set_in_another_order_is_not_written(client: NdbClient) -> None:
     assert await repo.get(saved.tkn) == Sets(seen=1, **theirs)
 
 
+class Numbers(SessionModel, schema="looked-at-numbers"):
+    one: Annotated[Decimal, Field(allow_inf_nan=True)] = Decimal(1)
+    name: str = ""
+    many: list[Annotated[Decimal, Field(allow_inf_nan=True)]] = []
+
+
+async def test_a_number_that_cannot_be_compared_is_replaced(client: NdbClient) -> None:
+    repo = Repository(client, Numbers)
+    tkn = (await repo.save(Numbers())).tkn
+    await client.sh_set({"one": "sNaN", "many": ["sNaN"]}, tkn)
+    session = await repo.get(tkn)
+    session.one, session.many = Decimal(2), [Decimal(3)]
+    await repo.save(session)
+    assert await repo.get(tkn) == Numbers(one=Decimal(2), many=[Decimal(3)])
+
+
 async def test_an_update_shares_no_value_with_its_caller(client: NdbClient) -> None:
     repo, session = await saved(client)
     roles, home = ["x"], Address(lines=["1"])
