@@ -79,7 +79,11 @@ def add_explain_command(commands: Any) -> None:
     )
     parser.add_argument("error", metavar="ERROR", nargs="?", help=ERROR_HELP)
     parser.add_argument("--json", dest="as_json", action="store_true", help=JSON_HELP)
-    parser.set_defaults(run=lambda options: run_explain(options.error, as_json=options.as_json))
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    return run_explain(options.error, as_json=options.as_json)
 
 
 def run_explain(error: str | None, *, as_json: bool) -> int:

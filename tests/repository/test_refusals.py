@@ -170,7 +170,7 @@ async def test_the_cause_keeps_the_kind_of_each_problem_and_no_value(client: Ndb
     await client.sh_set({"number": "canary"}, session.tkn)
     with pytest.raises(StoredDataError) as read:
         await repo.get(session.tkn)
-    session.__dict__["number"] = "canary"
+    object.__setattr__(session, "number", "canary")
     with pytest.raises(UnstorableError) as saved:
         await repo.save(session)
     for caught in (read.value, saved.value):
