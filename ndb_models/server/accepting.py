@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -81,7 +82,7 @@ class Acceptor:
         self._spare.refill()
         while True:
             try:
-                accepted, address = await loop.sock_accept(listening)
+                accepted, address = await _accept(listening)
             except OSError as exc:
                 await self._cope_with(exc)
                 continue
@@ -106,3 +107,33 @@ class Acceptor:
                 return
             self._free_descriptors()
         await asyncio.sleep(_PAUSE)
+
+
+async def _accept(listening: socket.socket) -> tuple[socket.socket, tuple[object, ...]]:
+    """Accept a connection. A cancellation never loses one: it stays with the system.
+
+    Raises:
+        OSError: the system has no room for a connection, or it has ended already.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its event loop cannot tell that a socket is readable
+        return await loop.sock_accept(listening)
+    while True:
+        try:
+            accepted, address = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            await _readable(listening)
+        else:
+            accepted.setblocking(False)
+            return accepted, address
+
+
+async def _readable(waited_for: socket.socket) -> None:
+    """Wait until a socket can be read from."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(waited_for, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(waited_for)

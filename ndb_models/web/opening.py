@@ -42,6 +42,7 @@ class OpenedVisits(Uncopyable, Generic[M]):
         short: the expiry of sessions without `remember=True`. Their cookies end with the browser.
         renew_every: the age at which a cookie is replaced by a new one.
         grace: the time for which a replaced cookie still works, for requests under way.
+        token: the bearer token of the server, if the store is the URI of one.
         adopt: cookies of another middleware. Their sessions are carried over.
         clock: tells the time in seconds since 1970.
     """
@@ -58,6 +59,7 @@ class OpenedVisits(Uncopyable, Generic[M]):
         renew_every: timedelta | float | None = None,
         grace: timedelta | float = GRACE,
         adopt: StarletteCookie | None = None,
+        token: str | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         given: object = store
@@ -65,10 +67,13 @@ class OpenedVisits(Uncopyable, Generic[M]):
             raise InvalidArgumentError(
                 "sessions are in a store: its URI, such as 'sqlite:///sessions.db', or an NdbClient"
             )
+        if token is not None and isinstance(given, NdbClient):
+            raise InvalidArgumentError("token= is for the URI of a server: give it to the NdbClient itself")
         self.owns_client: bool = isinstance(store, str)
         self.client: NdbClient = (
             NdbClient(
                 store,
+                token=token,
                 connect_wait=_CONNECT_WAIT,
                 attempt_timeout=_ATTEMPT_TIMEOUT,
                 request_timeout=_REQUEST_TIMEOUT,

@@ -70,6 +70,7 @@ class WebSessions(RequestVerbs[M]):
         trusted_origins: further origins that may make requests.
         request_session: True gives requests a `request.session`, and reads the session of each that shows a cookie.
             None, the default, is True for a class with `extra="allow"`.
+        token: the bearer token that the server of a URI asks for, as for `NdbClient`; None for no token. Never shown.
         adopt: cookies of Starlette's SessionMiddleware. Their sessions are carried over.
         clock: tells the time in seconds since 1970.
 
@@ -94,6 +95,7 @@ class WebSessions(RequestVerbs[M]):
         trusted_origins: Iterable[str] = (),
         request_session: bool | None = None,
         adopt: StarletteCookie | None = None,
+        token: str | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         check = CsrfCheck(csrf, trusted_origins)
@@ -105,6 +107,7 @@ class WebSessions(RequestVerbs[M]):
             renew_every=renew_every,
             grace=grace,
             adopt=adopt,
+            token=token,
             clock=clock,
         )
         _check_options(cookie, development, save_if)

@@ -51,7 +51,7 @@ async def written() -> None:
     """Wait for what clients do in the background."""
     tasks = [task for task in asyncio.all_tasks() if isinstance(task, UnattendedTask)]
     if tasks:
-        await asyncio.wait(tasks, timeout=10)
+        await asyncio.wait(tasks, timeout=60)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def greeting(tmp_path: Path) -> Iterator[str]:
             pytest.fail("".join(lines))
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_the_example_greets_each_browser_by_name(greeting: str) -> None:
@@ -114,7 +114,7 @@ async def address() -> AsyncIterator[str]:
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio"))
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not server.started:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         host, port = server.servers[0].sockets[0].getsockname()
