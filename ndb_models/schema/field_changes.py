@@ -11,6 +11,7 @@ from itertools import compress
 from operator import is_not, itemgetter
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from ndb_models.json_text import NO_KEYS, ObjectText, join_raw_members, raw_members
