@@ -30,7 +30,7 @@ SECONDS_A_ROUND: Final = 0.0002
 
 # After this much time in one turn, for all connections together, the others wait with their new input.
 _SECONDS_OF_ALL: Final = 0.004
-# A connection with turns of this many seconds does not answer its new input while a client with shorter ones is awaited.
+# A connection with turns of this many seconds leaves its new input alone while a client with shorter ones is awaited.
 _LONG: Final = 0.0001
 # All connections that are not open yet share the loop's time as this many clients.
 _OPENINGS: Final = 4

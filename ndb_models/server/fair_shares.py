@@ -11,8 +11,7 @@ conditions only:
 - The client has used less time than the connection that would go first, and its turns are much shorter.
 - It asked soon after its last answers, or it has not been waited for since its last answers.
 
-The client's account is charged for the wait as for work, from the second look at the input on: between two turns, the
-loop looks once anyway. So waiting never takes more time than the client's fair share,
+The client's account is charged for the wait as for work. So waiting never takes more time than the client's share,
 however many clients an attacker connects: each has the share that it would have with requests.
 """
 
@@ -27,8 +26,8 @@ PATIENCE: Final = 0.0003
 
 # The most seconds of its share that an account keeps for later, while it has nothing to do.
 _CREDIT: Final = 0.002
-# What a second costs an account that has worked more than `_IN_A_ROW` times without catching up. So a client that always
-# asks for more than it gets has a little less than one that waits for its answers.
+# What a second costs an account that has worked more than `_IN_A_ROW` times without catching up. Clients that flood have
+# a little less than clients that wait for their answers.
 _SURCHARGE: Final = 1.5
 _IN_A_ROW: Final = 4
 # A turn counts as long if it takes this many times the turn of the client that is waited for.
@@ -99,8 +98,6 @@ class FairShares(Generic[T]):
         self._wait: tuple[float, float, Account] | None = None
         # The account whose turn was the last to begin: since when, and `worked` at that time.
         self._turn: tuple[float, float, Account] | None = None
-        # The account for which the loop has taken one look at its input.
-        self._looked_for: Account | None = None
 
     @property
     def has_expected(self) -> bool:
@@ -147,7 +144,6 @@ class FairShares(Generic[T]):
         account.time_used = max(account.time_used, self.floor - _CREDIT)
         if self._expected.pop(account, None) is not None:
             account.misses = 0
-            self._looked_for = None
 
     def close(self, account: Account, heir: Account) -> None:
         """Forget an account. The heir takes over what it has used beyond the floor, so that leaving brings no gain."""
@@ -175,11 +171,8 @@ class FairShares(Generic[T]):
                 continue
             awaited = self._awaited_before(account)
             if awaited is not None:
-                if awaited is self._looked_for:
-                    self._wait = (now, self.worked, awaited)
-                self._looked_for = awaited
+                self._wait = (now, self.worked, awaited)
                 return None
-            self._looked_for = None
             heapq.heappop(self._waiting)
             self.floor = max(self.floor, asked)
             self._turn = (now, self.worked, account)
@@ -188,7 +181,7 @@ class FairShares(Generic[T]):
 
     def pause(self) -> None:
         """Note that the loop may idle from now on."""
-        self._turn = self._wait = self._looked_for = None
+        self._turn = self._wait = None
 
     def expect_nobody(self) -> None:
         """Expect nobody any more."""
