@@ -33,7 +33,7 @@ _SECONDS_OF_ALL: Final = 0.004
 # A connection with turns of this many seconds leaves its new input alone while a client with shorter ones is awaited.
 _LONG: Final = 0.0001
 # All connections that are not open yet share the loop's time as this many clients.
-_OPENINGS: Final = 4
+_OPENINGS: Final = 2
 # For this many seconds after the last turn, the requests of clients are watched for another that may come.
 _WATCHED: Final = 0.02
 

@@ -26,9 +26,9 @@ PATIENCE: Final = 0.0003
 
 # The most seconds of its share that an account keeps for later, while it has nothing to do.
 _CREDIT: Final = 0.002
-# What a second costs an account that has worked more than `_IN_A_ROW` times without catching up. Clients that flood have
-# a little less than clients that wait for their answers.
-_SURCHARGE: Final = 1.5
+# What a second costs a connection that has worked more than `_IN_A_ROW` times without catching up, if others have too.
+# Clients that flood together have a little less than one that waits for its answers.
+_SURCHARGE: Final = 5 / 3
 _IN_A_ROW: Final = 4
 # A turn counts as long if it takes this many times the turn of the client that is waited for.
 _MUCH_LONGER: Final = 3.0
@@ -92,6 +92,8 @@ class FairShares(Generic[T]):
         self._number = 0
         # The accounts that are expected to ask, oldest answer first, and `_waited` at that time.
         self._expected: dict[Account, float] = {}
+        # The connections that have worked more than `_IN_A_ROW` times without catching up.
+        self._flooding = 0
         # The seconds that the loop has waited in all.
         self._waited = 0.0
         # While the loop waits: since when, `worked` at that time, and for whom.
@@ -125,13 +127,15 @@ class FairShares(Generic[T]):
     def charge(self, account: Account, spent: float) -> None:
         """Charge an account for seconds of work."""
         account.in_a_row += 1
+        if account.in_a_row == _IN_A_ROW + 1:
+            self._flooding += account.weight == 1
         self._bill(account, spent)
         account.turn += (spent - account.turn) * _NEWEST
         self.worked += spent
 
     def expect(self, account: Account) -> None:
         """Note that all requests of an account are answered."""
-        account.in_a_row = 0
+        self._calm(account)
         if account.passes:
             account.passes -= 1
         else:
@@ -148,6 +152,7 @@ class FairShares(Generic[T]):
     def close(self, account: Account, heir: Account) -> None:
         """Forget an account. The heir takes over what it has used beyond the floor, so that leaving brings no gain."""
         self._expected.pop(account, None)
+        self._calm(account)
         heir.time_used = max(heir.time_used, self.floor)
         heir.time_used += max(0.0, account.time_used - max(self.floor, account.began_with)) / heir.weight
 
@@ -191,9 +196,14 @@ class FairShares(Generic[T]):
         """Return the seconds in which nobody worked since `worked`; a stall of the machine is nobody's fault."""
         return min(PATIENCE, max(0.0, seconds - (self.worked - worked)))
 
-    @staticmethod
-    def _bill(account: Account, seconds: float) -> None:
+    def _calm(self, account: Account) -> None:
+        """Note that an account has caught up, or has ended."""
         if account.in_a_row > _IN_A_ROW:
+            self._flooding -= account.weight == 1
+        account.in_a_row = 0
+
+    def _bill(self, account: Account, seconds: float) -> None:
+        if account.in_a_row > _IN_A_ROW and self._flooding > 1 and account.weight == 1:
             seconds *= _SURCHARGE
         account.time_used += seconds / account.weight
 

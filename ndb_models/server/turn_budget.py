@@ -195,7 +195,7 @@ class PacedConnection(WritingConnection):
             self._traffic.turns_used_up += 1
             self._ask()
             return
-        if rounds.watches and self._answering is None and self._is_open:
+        if rounds.watches and self._answering is None and self._is_open and not self._reader.has_begun:
             rounds.expect(self.account)
         if not self._reading or self._leaving or self._eof or self._inbox:
             self._settle()

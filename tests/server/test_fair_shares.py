@@ -96,14 +96,14 @@ def test_without_waiting_the_client_would_have_one_answer_for_each_long_turn() -
 @pytest.mark.parametrize("floods", [1, 2, 4, 16])
 @pytest.mark.parametrize("thinks", [SHORT, PATIENCE / 2, PATIENCE * 0.9])
 def test_clients_that_keep_the_loop_waiting_take_no_more_than_their_share(floods: int, thinks: float) -> None:
-    """Turns in a row cost a flood half as much again, so its share is at least two thirds of a fair one."""
+    """One that floods alone has a fair share. Of several each has at least three fifths of it."""
     attackers = [Client(SHORT, thinks=thinks) for _ in range(3)]
     victims = flooding(floods)
     simulation = Simulation(*attackers, *victims)
     simulation.run(0.4)
     fair = 0.4 / (3 + floods)
     for victim in victims:
-        assert victim.worked > fair / 1.5 * 0.9
+        assert victim.worked > fair * (1 if floods == 1 else 0.6) * 0.9
 
 
 def test_a_client_that_does_not_ask_soon_is_hardly_waited_for() -> None:
@@ -149,12 +149,12 @@ def test_a_long_pause_gives_no_right_to_catch_up() -> None:
     simulation.run(1.0)
     before = flood.worked
     simulation.run(0.1)
-    assert flood.worked - before > 0.1 / 2.5 - 10 * LONG
+    assert flood.worked - before > 0.1 / 2 - 10 * LONG
 
 
 def test_one_that_reconnects_all_the_time_has_no_more_than_the_group_of_new_connections() -> None:
     """What each connection has used before it leaves counts for those that come after it."""
-    openings = Account(weight=1)
+    openings = Account(weight=2)
     victim = Client(LONG)
     shares: FairShares[Client] = FairShares()
     shares.ask(victim)
@@ -176,7 +176,7 @@ def test_one_that_reconnects_all_the_time_has_no_more_than_the_group_of_new_conn
             shares.charge(connection, LONG)
         churned += 4 * LONG
         shares.close(connection, openings)
-    assert victim.worked > churned / 1.5 * 0.9
+    assert victim.worked > churned / 2 * 0.9
 
 
 def test_who_has_worked_since_it_asked_goes_behind() -> None:

@@ -216,8 +216,8 @@ async def test_who_comes_after_a_pause_goes_first_and_does_not_keep_others_waiti
     rounds.ask(Busy("c", rounds, SECONDS_A_ROUND, log, clock))
     await turns_of_the_loop(12)
     assert "c" in log[:2]
-    # The first turns in a row cost less than those of a connection that never catches up.
-    assert sorted(log[:9]) == list("aabbbcccc")
+    # The first turns in a row cost less than those of connections that never catch up.
+    assert 2 <= min(log[:9].count(name) for name in "ab") <= 3
 
 
 async def test_a_connection_whose_turn_fails_is_cut_and_others_go_on() -> None:
