@@ -80,7 +80,8 @@ class PacedConnection(WritingConnection):
         """Answer the input, as far as the budget of this turn allows."""
         if not self.has_shaken_hands:
             self._head.append(data)
-            if self._asked or self._rounds.must_wait(self.account):
+            self._sated = self._asked or self._rounds.must_wait(self.account)
+            if self._sated:
                 self._ask()
             else:
                 self._shake_hands()
@@ -127,6 +128,8 @@ class PacedConnection(WritingConnection):
         if self.connection_lost_waiter.done():
             return
         if self._head:
+            self._sated = False
+            self._settle()  # before the handshake, which pauses reading by itself
             self._shake_hands()
             return
         try:
@@ -239,8 +242,6 @@ class PacedConnection(WritingConnection):
     # As asyncio's protocols have it; websockets always returns None.
     def eof_received(self) -> bool | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Note that the client will send no more. Its earlier requests are answered first, except over TLS."""
-        if self._head:
-            self._shake_hands()
         if self._has_work() and self.transport.can_write_eof():  # TLS ends both directions at once
             self._eof = True
             return True
