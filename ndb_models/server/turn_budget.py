@@ -109,6 +109,8 @@ class PacedConnection(WritingConnection):
 
     def _begin_with(self, early: bytes) -> None:
         self.account = Account(parent=self._rounds.openings)
+        early += b"".join(self._head)
+        self._head.clear()
         if early:
             self._traffic.received += len(early)
             self._reader.add(early)
