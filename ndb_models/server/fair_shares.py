@@ -1,18 +1,16 @@
 """Decide which connection works next, and when the loop waits for one that is about to ask: without I/O.
 
-Each connection has an account of the time that it used. Whoever has used the least goes first (start-time fair
-queueing).
+Each connection has an account of its time. The account with the least time goes first (start-time fair queueing).
 
 A client that asks one request at a time has nothing waiting while its next request is on its way. A server that begins
 the long turn of another connection in that moment makes each request of this client wait for a whole turn. So the loop
-waits for such a client for a moment instead, as disk schedulers do (anticipatory scheduling). It waits under these
-conditions only:
+waits for this client for a moment instead, as disk schedulers do (anticipatory scheduling). There are two conditions:
 
-- The client has used less time than the connection that would go first, and its turns are much shorter.
-- It asked soon after its last answers, or it has not been waited for since its last answers.
+- The client has used less time than the next connection in the queue, and its turns are much shorter.
+- It asked soon after its last answers. Each wait in vain doubles the number of answers without a wait.
 
-The client's account is charged for the wait as for work. So waiting never takes more time than the client's share,
-however many clients an attacker connects: each has the share that it would have with requests.
+The client's account is charged for the wait as for work. So waiting takes no more time than
+the client's share. An attacker with many clients gains nothing: requests would bring each client the same share.
 """
 
 from __future__ import annotations
