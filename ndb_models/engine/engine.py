@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -154,7 +153,7 @@ class Engine(Uncopyable):
         await next_turn()  # several connections may have read a large frame
         try:
             request = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
-            await asyncio.sleep(0)  # carrying out the request may take a turn of its own
+            await next_turn()  # carrying out the request may take a turn of its own
         except (RefusedError, MemoryError) as exc:
             return self._refuse_unread(exc)
         answer = self._carry_out(request, admin, on_miss)

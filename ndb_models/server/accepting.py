@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from ndb_models.server.file_descriptors import SpareDescriptors
@@ -22,8 +22,6 @@ from ndb_models.server.traffic import Traffic
 _logger = logging.getLogger(__name__)
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# Connections accepted before the loop gets a turn: a flood of them must not keep clients waiting.
-_ACCEPTED_TOGETHER: Final = 8
 _PAUSE: Final = 0.005
 
 
@@ -41,6 +39,7 @@ class Acceptor:
     Args:
         listening: the sockets; `stop` closes them.
         connect: serves one connection.
+        turn: waits until the next connection may be accepted.
         free_descriptors: ends connections of little use; called when no descriptor is left.
         traffic: counts failures to accept.
     """
@@ -50,11 +49,13 @@ class Acceptor:
         listening: Sequence[socket.socket],
         connect: Connect,
         *,
+        turn: Callable[[], Awaitable[None]],
         free_descriptors: Callable[[], None],
         traffic: Traffic,
     ) -> None:
         self._listening = listening
         self._connect = connect
+        self._turn = turn
         self._free_descriptors = free_descriptors
         self._traffic = traffic
         self._spare = SpareDescriptors()
@@ -78,7 +79,6 @@ class Acceptor:
 
     async def _accept_from(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        together = 0
         self._spare.refill()
         while True:
             try:
@@ -87,13 +87,14 @@ class Acceptor:
                 await self._cope_with(exc)
                 continue
             peer = str(address[0]) if address else "?"
+            try:
+                await self._turn()
+            except asyncio.CancelledError:
+                accepted.close()
+                raise
             connecting = loop.create_task(self._connect(accepted, peer, only_probes=not self._spare.refill()))
             self._connections.add(connecting)
             connecting.add_done_callback(self._connections.discard)
-            together += 1
-            if together == _ACCEPTED_TOGETHER:
-                together = 0
-                await asyncio.sleep(0)
 
     async def _cope_with(self, failure: OSError) -> None:
         """Free a descriptor if none is left, or wait a moment. Any other failure concerns one connection only."""
