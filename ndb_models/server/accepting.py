@@ -22,6 +22,8 @@ from ndb_models.server.traffic import Traffic
 _logger = logging.getLogger(__name__)
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Connections accepted before the loop gets a turn, even if no other work waits: they must get to their handshakes.
+_ACCEPTED_TOGETHER: Final = 8
 _PAUSE: Final = 0.005
 
 
@@ -79,6 +81,7 @@ class Acceptor:
 
     async def _accept_from(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        together = 0
         self._spare.refill()
         while True:
             try:
@@ -95,6 +98,10 @@ class Acceptor:
             connecting = loop.create_task(self._connect(accepted, peer, only_probes=not self._spare.refill()))
             self._connections.add(connecting)
             connecting.add_done_callback(self._connections.discard)
+            together += 1
+            if together == _ACCEPTED_TOGETHER:
+                together = 0
+                await asyncio.sleep(0)
 
     async def _cope_with(self, failure: OSError) -> None:
         """Free a descriptor if none is left, or wait a moment. Any other failure concerns one connection only."""
