@@ -58,10 +58,10 @@ class Account:
         self.began_with: Final = self.time_used
         self.weight: Final = weight
         # The turns since all requests were answered.
-        self.in_a_row = 0
+        self.in_a_row: int = 0
         # Waits in vain, in a row; and the answers left after which nobody waits.
-        self.misses = 0
-        self.passes = 0
+        self.misses: int = 0
+        self.passes: int = 0
 
 
 class Turn(Protocol):
