@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 NOTE = "The files that this page names, such as `docs/server.md`, are in the source distribution."
@@ -24,6 +25,17 @@ def index_page(readme: str) -> str:
     """Return a README in which the path of a file stands in the place of a link to it, without its pictures."""
     title, _, rest = LINK.sub(r"\1 (`\2`)", PICTURE.sub("", readme)).partition("\n\n")
     return f"{title}\n\n{NOTE}\n\n{rest}"
+
+
+class BuildWithErrors(build_py):
+    """Puts the page of errors into the package of a wheel, for `ndb-models explain`."""
+
+    def run(self) -> None:
+        """Build, and copy the page; an editable install reads it where it is."""
+        super().run()
+        if not self.editable_mode:
+            page = Path(__file__).with_name("docs") / "errors.md"
+            self.copy_file(str(page), str(Path(self.build_lib) / "ndb_models" / page.name))
 
 
 class ReproducibleSdist(sdist):
@@ -71,5 +83,5 @@ os.umask(0o022)  # a wheel notes the modes of the files that are made for it
 setup(
     long_description=index_page(Path(__file__).with_name("README.md").read_text("utf-8")),
     long_description_content_type="text/markdown",
-    cmdclass={"sdist": ReproducibleSdist},
+    cmdclass={"build_py": BuildWithErrors, "sdist": ReproducibleSdist},
 )

@@ -1,5 +1,7 @@
 """Count the functions of this package that one request enters: on `memory://`, and on the client's side over `ws://`.
 
+Also those of one request of a browser to an application whose sessions are on `memory://`: `benchmarks.web` has it.
+
 Run `python -m benchmarks.calls` for the table alone, or with `--trace` for every function by name, in order. `make
 bench` prints the table too. To count another tree's functions, put it first in PYTHONPATH.
 
@@ -15,6 +17,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -23,6 +26,8 @@ import ndb_models
 from benchmarks.harness import loop_factories, table
 from benchmarks.repository import Measured, measured
 from benchmarks.servers import MeasuredServer, measured_server
+from benchmarks.web import Browser
+from benchmarks.web_sides import MODELS, ours
 from ndb_models import NdbClient, Repository
 
 _PACKAGE: Final = str(Path(ndb_models.__file__).parent)
@@ -80,8 +85,22 @@ async def count(uri: str) -> dict[str, list[Function]]:
         return {"save of one changed field": await functions_entered(save), "get": await functions_entered(get)}
 
 
+async def count_web(size: int) -> dict[str, list[Function]]:
+    """Return the functions that a browser's request enters, for a session of so many fields."""
+    async with ours("ours", "memory://").opened(size) as app:
+        browser = Browser(app)
+        await browser.login()
+        for _ in range(_WARM_UP):
+            await browser.request("GET", "/read")
+            await browser.request("POST", "/change")
+        return {
+            "read": await functions_entered(partial(browser.request, "GET", "/read")),
+            "change": await functions_entered(partial(browser.request, "POST", "/change")),
+        }
+
+
 def bench(server: MeasuredServer, *, trace: bool = False) -> None:
-    """Count, and print a table; with `trace`, also every function."""
+    """Count, and print tables; with `trace`, also every function."""
     counts = {"memory://": asyncio.run(count("memory://"))}
     for loop_name, factory in loop_factories().items():
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -94,8 +113,14 @@ def bench(server: MeasuredServer, *, trace: bool = False) -> None:
             for where, entered in counts.items()
         ],
     )
+    of_web = {f"memory://, {size} fields": asyncio.run(count_web(size)) for size in MODELS}
+    table(
+        "Functions of this package that one request of a browser enters",
+        ("where", "read", "change"),
+        [(where, str(len(entered["read"])), str(len(entered["change"]))) for where, entered in of_web.items()],
+    )
     if trace:
-        for where, requests in counts.items():
+        for where, requests in (counts | of_web).items():
             for name, entered in requests.items():
                 lines = [f"{'  ' * depth}{function}" for function, depth in entered]
                 sys.stdout.write("\n".join([f"\n{name}, {where}", *lines]) + "\n")

@@ -2,8 +2,9 @@
 
 - raw: `sh_set` of five keys, then `sh_get` of them.
 - one field: `Repository.get`, a change of one field of six, `save`.
-- six fields: the same with a change of every field.
+- six fields: the same with a change of every field. One is a list, so the save compares its stored text.
 - bare: the two frames of that, ready-made, over websockets, without parsing and validation. As many are in flight.
+- bare, uncompared: the same with an `SH_SET` in the place of the `SH_CHANGE` that compares the list.
 
 Run `python -m benchmarks.changing` for these tables alone.
 """
@@ -28,8 +29,8 @@ NAMES: Final = [*Measured.model_fields, "__ndb__"]
 
 Work = Callable[[int, int], Awaitable[object]]
 """Does the work of a number on the session of a token."""
-Frames = Callable[[int, int], list[str]]
-"""Returns the frames of that work."""
+Frames = Callable[[int, int, int], list[str]]
+"""Returns the frames of that work, given also the number of the work before it on the same session; 0 for none."""
 
 
 def _frame(command: str, **body: object) -> str:
@@ -46,22 +47,34 @@ def change_all(session: Measured, number: int) -> None:
     session.since = SINCE + timedelta(seconds=number)
 
 
-def raw_frames(number: int, tkn: int) -> list[str]:
+def raw_frames(number: int, tkn: int, _former: int) -> list[str]:
     """Set and get."""
     return [_frame("SH_SET", tkn=tkn, keys={**KEYS, "a": number}), _frame("SH_GET", tkn=tkn, keys=[*KEYS])]
 
 
-def one_field_frames(number: int, tkn: int) -> list[str]:
+def one_field_frames(number: int, tkn: int, _former: int) -> list[str]:
     """Get, and set one field."""
     return [_frame("SH_GET", tkn=tkn, keys=NAMES), _frame("SH_SET", tkn=tkn, keys={"visits": number})]
 
 
-def six_fields_frames(number: int, tkn: int) -> list[str]:
-    """Get, and set all fields."""
+def _changed_keys(number: int) -> dict[str, object]:
+    """Return the keys after the work of a number; 0 for a new session."""
     session = measured(0)
-    change_all(session, number)
-    keys = session.model_dump(mode="json")
-    return [_frame("SH_GET", tkn=tkn, keys=NAMES), _frame("SH_SET", tkn=tkn, keys=keys)]
+    if number:
+        change_all(session, number)
+    return session.model_dump(mode="json")
+
+
+def six_fields_frames(number: int, tkn: int, former: int) -> list[str]:
+    """Get, and set all fields if the list is as it was."""
+    roles = json.dumps(_changed_keys(former)["roles"], separators=(",", ":"))
+    change = _frame("SH_CHANGE", tkn=tkn, texts={"roles": roles}, keys=_changed_keys(number))
+    return [_frame("SH_GET", tkn=tkn, keys=NAMES), change]
+
+
+def uncompared_frames(number: int, tkn: int, _former: int) -> list[str]:
+    """Get, and set all fields."""
+    return [_frame("SH_GET", tkn=tkn, keys=NAMES), _frame("SH_SET", tkn=tkn, keys=_changed_keys(number))]
 
 
 def raw(client: NdbClient) -> Work:
@@ -128,22 +141,44 @@ def bare(frames_of: Frames, operations: int, depth: int) -> Callable[[str], Awai
     async def run(uri: str) -> float:
         async with NdbClient.connect(uri) as client:
             tokens = await _tokens(client, depth)
-        frames = [frame for number in range(operations) for frame in frames_of(number + 1, tokens[number % depth])]
-        return operations / await seconds_bare(uri, frames, depth)
+        numbers = range(1, operations + 1)
+        frames = [
+            frame
+            for number in numbers
+            for frame in frames_of(number, tokens[(number - 1) % depth], max(0, number - depth))
+        ]
+        seconds = await seconds_bare(uri, frames, depth)
+        if frames_of is not raw_frames:
+            await _require_changed(uri, tokens[(operations - 1) % depth], operations)
+        return operations / seconds
 
     return run
+
+
+async def _require_changed(uri: str, tkn: int, number: int) -> None:
+    """Check that the work of a number was done: an `SH_CHANGE` changes nothing if a key is not as expected."""
+    async with NdbClient.connect(uri) as client:
+        session = await Repository(client, Measured).get(tkn)
+    if session.visits != number:
+        raise SystemExit("the bare frames did not change the session")
 
 
 def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
     """Run all comparisons."""
     few, many = max(DEPTH, int(1_500 * scale)), max(DEPTH, int(6_400 * scale))
-    for title, work_of, frames_of in (
-        ("sh_set and sh_get", raw, raw_frames),
-        ("Get, change one field, save", one_field, one_field_frames),
-        ("Get, change six fields, save", six_fields, six_fields_frames),
-    ):
+    works: tuple[tuple[str, Callable[[NdbClient], Work], dict[str, Frames]], ...] = (
+        ("sh_set and sh_get", raw, {"bare": raw_frames}),
+        ("Get, change one field, save", one_field, {"bare": one_field_frames}),
+        (
+            "Get, change six fields, save",
+            six_fields,
+            {"bare": six_fields_frames, "bare, uncompared": uncompared_frames},
+        ),
+    )
+    for title, work_of, frames in works:
         for manner, operations, depth in (("one at a time", few, 1), ("64 in flight", many, DEPTH)):
-            sides = [Side("bare", bare(frames_of, operations, depth)), Side("ours", ours(work_of, operations, depth))]
+            sides = [Side(name, bare(frames_of, operations, depth)) for name, frames_of in frames.items()]
+            sides.append(Side("ours", ours(work_of, operations, depth)))
             compare(f"{title}, {manner}", sides, server.uri, 3 * rounds)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ from ndb_models.stores.opening import open_store
 
 CONNECTIONS: Final = 4
 _IN_FLIGHT: Final = 64
+_KINDS: Final = (*FLOODS, *FURTHER_FLOODS)
 _HEAD: Final = (
     "flood",
     "one at a time, 1/s",
@@ -124,13 +125,13 @@ async def _serve(port: int, folder: Path, store: str, *, tls: bool) -> None:
         await asyncio.Event().wait()
 
 
-def measure(loop: str, seconds: float, store: str, workers: int, *, tls: bool) -> None:
-    """Print the table of one loop."""
+def measure(loop: str, kinds: Sequence[str], seconds: float, store: str, workers: int, *, tls: bool) -> None:
+    """Print the table of one loop. Before each flood, the client is measured alone."""
     with fairness_server(loop, store, workers, tls=tls) as server:
-        alone = len(latencies(server.target, seconds)) / seconds
-        busy_alone = pipelined(server.target, seconds, _IN_FLIGHT)
         rows: list[tuple[str, ...]] = []
-        for kind in (*FLOODS, *FURTHER_FLOODS):
+        for kind in kinds:
+            alone = len(latencies(server.target, seconds)) / seconds
+            busy_alone = pipelined(server.target, seconds, _IN_FLIGHT)
             with flooding(server.target, kind, CONNECTIONS):
                 time.sleep(0.3)
                 server.turns()
@@ -142,8 +143,7 @@ def measure(loop: str, seconds: float, store: str, workers: int, *, tls: bool) -
             rates = (f"{rate:,.0f}", f"{rate / alone:.2f}", f"{busy:,.0f}", f"{busy / busy_alone:.2f}")
             rows.append((kind, *rates, *(f"{each * 1e3:.2f}" for each in times)))
     way = f"{loop}, {store}, {workers} worker(s), {'TLS' if tls else 'TCP'}"
-    alone_at = f"alone {alone:,.0f} and {busy_alone:,.0f} requests/s"
-    table(f"One client beside a flood on {CONNECTIONS} connections ({way}; {alone_at})", _HEAD, rows)
+    table(f"One client beside a flood on {CONNECTIONS} connections ({way})", _HEAD, rows)
 
 
 def main() -> None:
@@ -155,14 +155,16 @@ def main() -> None:
     parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS, help="the floods, instead of all")
+    parser.add_argument("--loop", choices=tuple(loop_factories()), help="one event loop, instead of all")
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     if options.serve is not None:
         with asyncio.Runner(loop_factory=loop_factories()[options.serve]) as runner:
             runner.run(_serve(options.port, options.folder, options.store, tls=options.tls))
         return
-    for loop in loop_factories():
-        measure(loop, options.seconds, options.store, options.workers, tls=options.tls)
+    for loop in loop_factories() if options.loop is None else (options.loop,):
+        measure(loop, options.kinds, options.seconds, options.store, options.workers, tls=options.tls)
 
 
 if __name__ == "__main__":

@@ -171,14 +171,21 @@ def flood(target: Target, kind: str, connections: int) -> None:
             frames = FLOODS.get(kind) or FURTHER_FLOODS[kind]
             threads.append(threading.Thread(target=_send, args=(connection, frames)))
             threads.append(threading.Thread(target=_read, args=(connection,)))
-    if hasattr(os, "nice"):
-        os.nice(10)  # on two cores, the other client must not wait for the system instead of the server
+    _give_way()
     for thread in threads:
         thread.start()
     sys.stdout.write("flooding\n")
     sys.stdout.flush()
     for thread in threads:
         thread.join()
+
+
+def _give_way() -> None:
+    """Let other processes go first: on two cores, the other client must not wait for the system but for the server."""
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        os.sched_setscheduler(0, os.sched_getscheduler(0), os.sched_param(1))
+    elif hasattr(os, "nice"):
+        os.nice(10)
 
 
 @contextlib.contextmanager

@@ -182,8 +182,9 @@ def bench(*, scale: float, rounds: int) -> None:
     """Measure all sides in all cases."""
     with tempfile.TemporaryDirectory() as directory, measured_server() as server, valkey_server() as redis:
         file, slices = f"sqlite:///{Path(directory, 'sessions.db')}", int(_SLICES * rounds * scale) or 1
+        normal = f"sqlite:///{Path(directory, 'normal.db')}?synchronous=normal"
         in_process = [BARE, COOKIE, ours("ours, memory", "memory://")]
-        stored = [ours("ours, sqlite", file), ours("ours, ws", server.uri)]
+        stored = [ours("ours, sqlite", file), ours("ours, sqlite, normal", normal), ours("ours, ws", server.uri)]
         if redis is not None:
             stored = [*rivals_on_redis(redis), *stored, ours("ours, redis", redis)]
         for loop_name, factory in loop_factories().items():

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 
 from ndb_models import Expiry, Lookup, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
+from ndb_models.web import Principal, WebSessions
 
 DAY = Expiry(idle=timedelta(hours=1), absolute=timedelta(hours=24))
 
@@ -30,8 +30,7 @@ class Shopper(SessionModel, expiry=DAY, schema="benchmark-shopper"):
 def shop(uri: str) -> FastAPI:
     """Return the application, with its sessions in the store at a URI."""
     sessions = WebSessions(uri, Shopper, development=True)
-    app = FastAPI(lifespan=sessions.lifespan)
-    app.add_middleware(SessionMiddleware, sessions=sessions)
+    app = FastAPI(middleware=[sessions.middleware])
     Session = Annotated[Shopper, Depends(sessions.current)]  # noqa: N806 - a type
 
     async def shown(session: Shopper, slow: float) -> Shopper:

@@ -7,7 +7,8 @@ and writes another, and `GET /untouched` does without it.
 - cookie: Starlette's `SessionMiddleware`, which keeps the session in a signed cookie.
 - starsessions: its middleware and its `RedisStore`. A session expires when idle.
 - Redis' kit: the sessions of `fastapi-redis-sdk`, as `FastAPIRedis(app).sessions()` sets them up.
-- ours: `SessionMiddleware` of `ndb_models.web`, on a store.
+- ours: `SessionMiddleware` of `ndb_models.web`, on a store. A file waits for the disk by default; with
+  `synchronous=normal` a change survives the process and not a power loss. The server for the others writes no disk.
 """
 
 from __future__ import annotations

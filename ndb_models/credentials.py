@@ -53,7 +53,7 @@ class Credential(Uncopyable):
         InvalidArgumentError: the token is no unsigned 64-bit integer, or the secret is not 32 bytes.
     """
 
-    __slots__ = ("_digest", "_secret", "tkn")
+    __slots__ = ("_digest", "_secret", "opened_at", "tkn")
 
     INSTEAD = "pass on its text, str(credential), and parse that"
 
@@ -67,6 +67,8 @@ class Credential(Uncopyable):
         """The token of the session."""
         self._secret: Final = secret
         self._digest = ""
+        self.opened_at: object = None
+        """Where it opened its session, when it was tried last; None if it did not, or never was."""
 
     @classmethod
     def parse(cls, text: str | None) -> Credential | None:

@@ -7,19 +7,19 @@ from typing import Any, Final, cast
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
-ERRORS_PAGE: Final = "docs/errors.md"
-"""The page with a section for each error: a file of the sources. Once the site has a public address, put it here."""
+EXPLAIN: Final = "ndb-models explain"
+"""The command that explains an error. It works wherever the package is installed, and without a network."""
 
 
-class _PageNote:
-    """The notes of an error, of which the first is the address of its section in the documentation.
+class _ExplainingNote:
+    """The notes of an error, of which the first is the command that explains it.
 
     Tracebacks show notes, and `str(error)` does not. The list is made when notes are read or added, and then it is the
     error's own, so raising costs nothing. This is no data descriptor, so that later reads find the list in the error.
     """
 
     def __get__(self, error: NdbError | None, kind: type[NdbError]) -> list[str]:
-        notes = [f"See {ERRORS_PAGE}#{documented_class(kind).__name__.lower()}"]
+        notes = [f"Explained by: {EXPLAIN} {documented_class(kind).__name__}"]
         if error is not None:
             error.__dict__["__notes__"] = notes
         return notes
@@ -28,10 +28,10 @@ class _PageNote:
 class NdbError(Exception):
     """The root of all errors. Can be copied and pickled.
 
-    A traceback ends with the address of the error's section in the documentation, which is a note of the error.
+    A traceback ends with the command that explains the error, which is a note of the error.
     """
 
-    __notes__: list[str] = cast("Any", _PageNote())  # it gives a list[str]
+    __notes__: list[str] = cast("Any", _ExplainingNote())  # it gives a list[str]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)

@@ -65,6 +65,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from ndb_models.command_purposes import described_request
 from ndb_models.error_root import NdbError as NdbError
 from ndb_models.error_root import UnavailableError as UnavailableError
 from ndb_models.error_root import listed
@@ -123,7 +124,7 @@ class ConnectionLostError(UnavailableError, ConnectionError):
     def __init__(self, command: str, *, maybe_done: bool, reason: str | None = None) -> None:
         self.command = command
         self.maybe_done = maybe_done
-        super().__init__(f"{reason or 'the connection was lost'}; {command} {_fate(maybe_done)}")
+        super().__init__(f"{reason or 'the connection was lost'}; {described_request(command)} {_fate(maybe_done)}")
 
 
 def _fate(maybe_done: bool) -> str:
@@ -138,7 +139,7 @@ class RequestTimeoutError(UnavailableError, TimeoutError):
         self.timeout = timeout
         self.maybe_done = maybe_done
         timeout_text = f"{timeout:g} s" + (f" ({reason})" if reason else "")
-        super().__init__(f"no answer to {command} within {timeout_text}; it {_fate(maybe_done)}")
+        super().__init__(f"no answer to {described_request(command)} within {timeout_text}; it {_fate(maybe_done)}")
 
 
 class PayloadTooLargeError(NdbError, ValueError):
@@ -154,7 +155,7 @@ class PayloadTooLargeError(NdbError, ValueError):
         self.largest: tuple[tuple[str, int], ...] = tuple(largest)
         keys = ", ".join(f"{name!r} ({count} bytes)" for name, count in largest)
         super().__init__(
-            f"{command} has {size} bytes, and the server takes {limit}"
+            f"{described_request(command)} has {size} bytes, and the server takes {limit}"
             + (f"; the largest keys are {keys}" if keys else "")
             + "; store less, write in several calls, or raise max_payload here and on the server"
         )
@@ -177,7 +178,7 @@ class ResponseError(NdbError):
         status = rsp.get("st")
         self.status: int = status if isinstance(status, int) else 0
         detail = rsp.get("m")
-        super().__init__(f"{command} failed with {meaning}" + (f" ({detail})" if detail else ""))
+        super().__init__(f"{described_request(command)} failed with {meaning}" + (f" ({detail})" if detail else ""))
 
 
 class ServerUnavailableError(ResponseError, UnavailableError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeAlias
@@ -27,42 +28,52 @@ Expected: TypeAlias = Mapping[str, bytes | TextDigest | None]
 NO_EXPECTATIONS: Final[Expected] = MappingProxyType({})
 
 
-def as_expected(text: bytes | None, expected: bytes | TextDigest | None) -> bool:
-    """Tell whether a key's text, None if it is missing, is the expected one."""
-    if type(expected) is TextDigest:
-        return text is not None and TextDigest.of(text) == expected
-    return text == expected
+def are_as_expected(keys: Mapping[str, bytes], expected: Expected) -> bool:
+    """Tell whether keys, given as bytes or views of them, have the expected values."""
+    for name, value in expected.items():
+        text = keys.get(name)
+        if text is None or value is None:
+            if text is not value:
+                return False
+        elif (TextDigest.of(text) if type(value) is TextDigest else bytes(text)) != value:
+            return False
+    return True
 
 
-_HEXADECIMAL: Final = frozenset("0123456789abcdef")
+_is_hexadecimal: Final = re.compile(f"[0-9a-f]{{{TextDigest.HEX_DIGITS}}}").fullmatch
 
 
 def is_digest(value: object) -> bool:
     """Tell whether a parsed JSON value is a digest, as hexadecimal digits."""
-    return isinstance(value, str) and len(value) == TextDigest.HEX_DIGITS and _HEXADECIMAL.issuperset(value)
+    return isinstance(value, str) and _is_hexadecimal(value) is not None
+
+
+# Bytes. To send a text as it is takes less time than to make a digest of it, and to check that.
+_LONG: Final = 64
 
 
 def told_by(expected: Expected) -> dict[str, Any]:
-    """Return the parameters of a request that tell these values. A text that is longer than its digest becomes one."""
-    texts: dict[str, str] = {}
-    digests: dict[str, str] = {}
+    """Return the parameters of a request that tell these values. A long text becomes a digest."""
+    told: dict[str, Any] = {}
     for name, text in expected.items():
-        if type(text) is TextDigest:
-            digests[name] = text.hex()
-        elif text is not None and len(text) > TextDigest.HEX_DIGITS:
-            digests[name] = TextDigest.of(text).hex()
-        elif text is not None:
-            texts[name] = text.decode()
-    absent = [name for name, text in expected.items() if text is None]
-    told = {"absent": absent, "digests": digests, "texts": texts}
-    return {name: value for name, value in told.items() if value}
+        if text is None:
+            told.setdefault("absent", []).append(name)
+        elif type(text) is TextDigest:
+            told.setdefault("digests", {})[name] = text.hex()
+        elif len(text) > _LONG:
+            told.setdefault("digests", {})[name] = TextDigest.of(text).hex()
+        else:
+            told.setdefault("texts", {})[name] = text.decode()
+    return told
 
 
 def expected_by(told: Mapping[str, Any]) -> Expected:
     """Return the values that such parameters tell. Of a key that is told twice, the text counts, else the digest."""
     expected: dict[str, bytes | TextDigest | None] = dict.fromkeys(told.get("absent") or ())
-    digests: Mapping[str, str] = told.get("digests") or {}
-    texts: Mapping[str, str] = told.get("texts") or {}
-    expected.update({name: TextDigest.fromhex(digits) for name, digits in digests.items()})
-    expected.update({name: text.encode() for name, text in texts.items()})
+    digests: Mapping[str, str] | None = told.get("digests")
+    if digests:
+        expected.update({name: TextDigest.fromhex(digits) for name, digits in digests.items()})
+    texts: Mapping[str, str] | None = told.get("texts")
+    if texts:
+        expected.update({name: text.encode() for name, text in texts.items()})
     return expected

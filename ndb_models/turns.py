@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -41,6 +42,9 @@ class LoopLock:
 
 # Held while work waits for its turn to begin; the others queue behind it.
 _queue: Final = LoopLock()
+
+turn_giver: Final[ContextVar[Callable[[], Awaitable[None]] | None]] = ContextVar("turn_giver", default=None)
+"""Waits for a turn in place of `next_turn`, for the tasks of whoever shares out the loop's turns by itself."""
 
 
 class Turns:
@@ -100,6 +104,10 @@ def finished(work: Work[T]) -> T:
 
 async def next_turn() -> None:
     """Wait for a turn, behind all earlier waiters. The turn is over when the caller next waits."""
+    wait = turn_giver.get()
+    if wait is not None:
+        await wait()
+        return
     async with _queue.here():
         await asyncio.sleep(0)  # everything else on the loop
 

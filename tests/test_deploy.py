@@ -10,7 +10,6 @@ import re
 import secrets
 import shlex
 import shutil
-import socket
 import ssl
 import stat
 import subprocess
@@ -25,13 +24,14 @@ from ndb_models import NdbClient
 from ndb_models.cli.main import make_parser
 from ndb_models.server.configuration import configure
 from ndb_models.server.settings import SETTINGS
+from tests.free_ports import free_port
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
 TOKEN = secrets.token_urlsafe(32)
-GUARD = 30
+GUARD = 60
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 UNIT = ROOT / "deploy" / "ndb-models.service"
 
@@ -112,12 +112,6 @@ def test_the_container_copies_what_there_is() -> None:
     assert all((ROOT / source).exists() for source in copied)
     # All that building the package reads: setup.py makes the page of an index from README.md.
     assert {"pyproject.toml", "setup.py", "README.md", "LICENSE", "ndb_models"} <= {*copied}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

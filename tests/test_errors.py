@@ -94,35 +94,42 @@ def test_an_error_is_of_the_group_that_says_what_to_do(error: NdbError) -> None:
 
 def test_a_traceback_says_where_the_error_is_described_and_the_message_does_not() -> None:
     error = errors.SessionGoneError("User", 12345678)
-    assert error.__notes__ == ["See docs/errors.md#sessiongoneerror"]
-    assert traceback.format_exception_only(error)[-1] == "See docs/errors.md#sessiongoneerror\n"
-    assert "docs" not in str(error)
+    assert error.__notes__ == ["Explained by: ndb-models explain SessionGoneError"]
+    assert traceback.format_exception_only(error)[-1] == "Explained by: ndb-models explain SessionGoneError\n"
+    assert "explain" not in str(error)
 
 
 def test_the_interpreter_shows_it_for_an_error_that_ends_a_program() -> None:
     program = "from ndb_models.errors import *; raise SessionGoneError('User', 1)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.endswith("\nSee docs/errors.md#sessiongoneerror\n")
+    assert done.stderr.endswith("\nExplained by: ndb-models explain SessionGoneError\n")
+
+
+def test_pytest_matches_the_end_of_a_message_line_by_line() -> None:
+    message = "User: it has no token yet: save it first"
+    with pytest.raises(errors.NotSavedError, match=r"(?m)save it first$") as caught:
+        raise errors.NotSavedError("User")
+    assert str(caught.value) == message
 
 
 def test_an_error_of_an_application_is_described_where_ours_is() -> None:
     class LoggedOutError(errors.SessionGoneError):
         pass
 
-    assert LoggedOutError("User", 1).__notes__ == ["See docs/errors.md#sessiongoneerror"]
-    assert LoggedOutError.__notes__ == ["See docs/errors.md#sessiongoneerror"]
+    assert LoggedOutError("User", 1).__notes__ == ["Explained by: ndb-models explain SessionGoneError"]
+    assert LoggedOutError.__notes__ == ["Explained by: ndb-models explain SessionGoneError"]
 
 
 def test_notes_that_are_added_are_those_of_one_error() -> None:
     error, other = NdbError("one"), NdbError("other")
     before = copy.copy(error)
     error.add_note("while testing")
-    assert error.__notes__ == ["See docs/errors.md#ndberror", "while testing"]
+    assert error.__notes__ == ["Explained by: ndb-models explain NdbError", "while testing"]
     for arrived in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         arrived.add_note("on the way")
         assert arrived.__notes__ == [*error.__notes__, "on the way"]
     for untouched in (other, before, NdbError("third")):
-        assert untouched.__notes__ == ["See docs/errors.md#ndberror"]
+        assert untouched.__notes__ == ["Explained by: ndb-models explain NdbError"]
 
 
 def test_an_error_holds_no_note_before_someone_reads_it() -> None:

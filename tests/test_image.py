@@ -14,18 +14,20 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import ssl
 import stat
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import ndb_models
 from ndb_models import NdbClient
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent
 TLS = ROOT / "tests" / "transport" / "tls"
@@ -142,17 +144,62 @@ def test_the_bill_of_materials_is_that_of_the_image(rootfs: Path) -> None:
     assert {purl.split("/")[2].split("@")[0] for purl in named if purl.startswith("pkg:deb/")} == packages
 
 
+def debian_packages(rootfs: Path) -> dict[str, str]:
+    """Return the version of each package of Debian that is installed in the image."""
+    status = (rootfs / "var/lib/dpkg/status").read_text("utf-8")
+    installed = [entry for entry in status.split("\n\n") if "\nStatus: install ok installed" in entry]
+    named = re.compile(r"^Package: (\S+)\n(?:.*\n)*?Version: (\S+)$", re.MULTILINE)
+    return {found[1]: found[2] for found in map(named.search, installed) if found is not None}
+
+
+def test_no_security_update_of_debian_is_missing(rootfs: Path) -> None:
+    """An image ages: run this again after `apt-get update`, on a machine of the image's suite.
+
+    Weaknesses that Debian has not fixed yet are not found: its security tracker knows them.
+    """
+    here, there = (platform_of(root) for root in (Path("/"), rootfs))
+    if here != there or shutil.which("apt-cache") is None:
+        pytest.skip(f"this machine is {here}, and has no lists of {there}")
+    packages = debian_packages(rootfs)
+    told = run("apt-cache", "policy", *packages, timeout=120)
+    offered = dict(re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (?!\(none\))(\S+)$", told, re.MULTILINE))
+    assert offered.keys() == packages.keys()
+    outdated = {
+        name: (version, offered[name])
+        for name, version in packages.items()
+        if subprocess.run(["dpkg", "--compare-versions", version, "lt", offered[name]], check=False).returncode == 0
+    }
+    assert outdated == {}
+
+
+def platform_of(root: Path) -> str:
+    (name,) = re.findall(r"^VERSION_CODENAME=(\S+)$", (root / "etc/os-release").read_text("utf-8"), re.MULTILINE)
+    return str(name)
+
+
+# The first version without the weakness, of what the image may have. By hand, for want of a database that can be had
+# without a network: a scanner with one knows more.
+FIXED = {
+    "pydantic": ("2.4.0", "CVE-2024-3772"),
+    "websockets": ("9.1", "CVE-2021-33880"),
+    "hiredis": ("2.1.0", "CVE-2021-32765"),
+}
+
+
+def test_no_package_of_python_is_of_a_version_with_a_known_weakness(rootfs: Path) -> None:
+    (site,) = rootfs.glob("opt/ndb-models/lib/python3*/site-packages")
+    installed = {found.metadata["Name"].lower(): found.version for found in distributions(path=[str(site)])}
+    assert {"pydantic", "websockets"} <= installed.keys()
+    for name, (fixed, weakness) in FIXED.items():
+        if name in installed:
+            assert Version(installed[name]) >= Version(fixed), weakness
+
+
 def test_it_is_configured_to_run_without_rights(configuration: Any) -> None:
     process = configuration["process"]
     assert (process["user"]["uid"], process["user"]["gid"]) == (USER, USER)
     assert process["args"] == ["/opt/ndb-models/bin/ndb-models", "serve"]
     assert not [variable for variable in process["env"] if re.search("TOKEN|SECRET|PASSWORD|PIP", variable)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def restricted(configuration: Any, bundle: Path, data: Path, port: int, token: str) -> Any:

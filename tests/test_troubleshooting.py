@@ -23,6 +23,7 @@ from ndb_models.engine import Engine
 from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.web import ChangedTooLateError, NotLoggedInError, SessionMiddleware, WebSessions
+from tests.free_ports import free_port
 from tests.nemesisdb import NemesisDbEngine
 from tests.web.browsers import Browser
 
@@ -91,12 +92,6 @@ def on_nemesisdb(heading: str) -> Callable[[Callable[[Repository[Visitor]], Awai
         PRODUCED[heading] = produce
 
     return register
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 @produces("The server is not there")

@@ -112,6 +112,22 @@ class Plain:
     _own: int = dataclasses.field(default=0, compare=False)
 
 
+@dataclasses.dataclass
+class Made:
+    """Keeps what it was made with, but in no field."""
+
+    name: str
+    source: dataclasses.InitVar[str] = ""
+
+    def __post_init__(self, source: str) -> None:
+        self.made_by = source
+        self.words = self.name.split()
+
+    @cached_property
+    def length(self) -> int:
+        return len(self.words)
+
+
 @dataclasses.dataclass(slots=True, frozen=True)
 class Slotted:
     name: str
@@ -227,6 +243,11 @@ def _tagged(text: str, note: str) -> Tagged:
     return tagged
 
 
+def _measured(made: Made) -> Made:
+    assert made.length
+    return made
+
+
 def _hit(name: str, hits: int) -> Plain:
     plain = Plain(name)
     plain.hits = hits
@@ -290,6 +311,7 @@ KEPT: dict[str, tuple[Any, Any]] = {
     "a named tuple": (Pair, Pair(1, True)),
     "a typed dict": (Movie, {"title": "M"}),
     "a dataclass": (Plain, Plain("x")),
+    "a dataclass that works something out": (Made, _measured(Made("a b"))),
     "a frozen dataclass with slots": (Slotted, Slotted("x", "note")),
     "dataclasses in a set": (set[Slotted], {Slotted("x", "a"), Slotted("y", "b")}),
     "a loose model": (Loose, Loose(name="x")),
@@ -347,6 +369,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a private attribute of a loose model": (Loose, _seen(Loose(), _seen=5), "'_seen' of Loose"),
     "private attributes in a dict": (dict[str, Loose], {"a": _seen(Loose(), _seen=5)}, 'private="drop"'),
     "private attributes that were filled": (list[Filling], [_seen(Filling(), _words=["a"])], "'_words' of Filling"),
+    "an attribute of a dataclass that is no field": (Made, Made("a b", "him"), "would not come back"),
     "a field that does not compare": (Plain, _hit("x", 5), "would not come back"),
     "an enum by a tuple": (Shade, Shade.DARK, ""),
     "an attribute of a text": (TaggedField, _tagged("x", "note"), "would not come back"),

@@ -38,7 +38,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ndb_models import ConfigRepository, Expiry, UnavailableError
-from ndb_models.web import LoginTooOldError, NotLoggedInError, SessionMiddleware, WebSessions
+from ndb_models.web import LoginTooOldError, NotLoggedInError, WebSessions
 
 from .catalogue import FRUIT, check_password
 from .devices import device_of
@@ -64,8 +64,7 @@ sessions = WebSessions(
 stored_flags = ConfigRepository(sessions.client, Flags, namespace="shop")
 templates = Jinja2Templates(HERE / "templates")
 
-app = FastAPI(title="Windfall", lifespan=sessions.lifespan, openapi_url=None)
-app.add_middleware(SessionMiddleware, sessions=sessions)
+app = FastAPI(title="Windfall", middleware=[sessions.middleware], openapi_url=None)
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 
 # Anyone with a cart or without; and a user who has logged in.

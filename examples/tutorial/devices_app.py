@@ -4,11 +4,10 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.middleware import Middleware
 from pydantic import BaseModel
 
 from ndb_models import Expiry, Lookup, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
+from ndb_models.web import Principal, WebSessions
 
 
 class UserSession(
@@ -29,7 +28,7 @@ class DeviceView(BaseModel):
 
 
 sessions = WebSessions("sqlite:///sessions.db", UserSession, development=True)
-app = FastAPI(lifespan=sessions.lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(middleware=[sessions.middleware])
 
 
 @app.post("/login")

@@ -1,12 +1,8 @@
 """A page that greets its user by name. Run it: uvicorn greeting:app."""
 
-from typing import Annotated
+from fastapi import FastAPI, Request
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.middleware import Middleware
-
-from ndb_models import SessionModel
-from ndb_models.web import SessionMiddleware, WebSessions
+from ndb_models.web import SessionModel, WebSessions
 
 
 class Visitor(SessionModel):
@@ -14,14 +10,10 @@ class Visitor(SessionModel):
 
 
 sessions = WebSessions("memory://", Visitor, development=True)
-app = FastAPI(lifespan=sessions.lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(middleware=[sessions.middleware])
 
 
-@app.post("/login")
-async def login(request: Request, name: str) -> None:
-    await sessions.login(request, Visitor(name=name))
-
-
-@app.get("/")
-async def greet(visitor: Annotated[Visitor, Depends(sessions.current)]) -> str:
+@app.api_route("/", methods=["GET", "POST"], include_in_schema=False)
+async def greet(request: Request, new: Visitor | None = None) -> str:
+    visitor = await sessions.login(request, new) if new else await sessions.current(request)
     return f"Hello, {visitor.name}!"

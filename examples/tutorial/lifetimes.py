@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.middleware import Middleware
 
 from ndb_models import Expiry, SessionModel
-from ndb_models.web import SessionMiddleware, WebSessions
+from ndb_models.web import WebSessions
 
 
 class Visitor(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolute=timedelta(days=7))):
@@ -16,7 +15,7 @@ class Visitor(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolute=t
 
 
 sessions = WebSessions("sqlite:///sessions.db", Visitor, development=True)
-app = FastAPI(lifespan=sessions.lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(middleware=[sessions.middleware])
 
 
 @app.post("/login")

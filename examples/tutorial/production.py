@@ -1,16 +1,13 @@
 """The shop in production: the environment says where its sessions live. Run it: uvicorn production:app."""
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.middleware import Middleware
 
-from ndb_models import Expiry, Lookup, NdbClient, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
+from ndb_models import Expiry, Lookup, SessionModel
+from ndb_models.web import Principal, WebSessions
 
 
 class ShopSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolute=timedelta(hours=24)), track=60):
@@ -19,23 +16,14 @@ class ShopSession(SessionModel, expiry=Expiry(idle=timedelta(minutes=30), absolu
     cart: dict[str, int] = {}
 
 
-client = NdbClient(
-    os.environ.get("SHOP_SESSIONS", "sqlite:///sessions.db"),
-    token=os.environ.get("SHOP_TOKEN"),
-    connect_wait=1,  # in an outage, answer 503 after a second
-)
 sessions = WebSessions(
-    client, ShopSession, renew_every=timedelta(hours=1), development="SHOP_DEVELOPMENT" in os.environ
+    os.environ.get("SHOP_SESSIONS", "sqlite:///sessions.db"),
+    ShopSession,
+    token=os.environ.get("SHOP_TOKEN"),
+    renew_every=timedelta(hours=1),
+    development="SHOP_DEVELOPMENT" in os.environ,
 )
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    async with client, sessions.lifespan(app):
-        yield
-
-
-app = FastAPI(lifespan=lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(middleware=[sessions.middleware])
 app.add_route("/readyz", sessions.readyz)
 
 

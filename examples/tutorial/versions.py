@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.middleware import Middleware
 
 from ndb_models import Expiry, JsonValue, Lookup, SessionModel
-from ndb_models.web import Principal, SessionMiddleware, WebSessions
+from ndb_models.web import Principal, WebSessions
 
 
 class UserSession(
@@ -29,7 +28,7 @@ def name_became_username(keys: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 sessions = WebSessions("sqlite:///sessions.db", UserSession, development=True)
-app = FastAPI(lifespan=sessions.lifespan, middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+app = FastAPI(middleware=[sessions.middleware])
 
 
 @app.post("/login")

@@ -12,6 +12,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.exits import INTERRUPTED, complain
+from ndb_models.cli.output import JsonOption, print_json
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.store_access import STORE_VARIABLE, named_store
 
@@ -52,6 +53,7 @@ def run_backup(
         typer.Option("--store", metavar="URI", help=f"The store: sqlite:///PATH or redis://HOST ({STORE_VARIABLE})."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Write a backup and print its size; return the exit status."""
     uri, _ = named_store(store)
@@ -59,7 +61,10 @@ def run_backup(
         size = asyncio.run(_backup(uri, file, overwrite))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return complain("interrupted; nothing was written", INTERRUPTED)
-    sys.stdout.write(f"{file}: {size} bytes, checked\n")
+    if as_json:
+        print_json({"file": file, "bytes": size})
+    else:
+        sys.stdout.write(f"{file}: {size} bytes, checked\n")
     return 0
 
 

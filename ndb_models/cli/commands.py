@@ -16,6 +16,7 @@ work; `masking` hides tokens and values; `asking` asks before something is lost.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeVar
@@ -23,8 +24,8 @@ from typing import Any, Final, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ndb_models.cli.corrections import missing_command, missing_value, see_help, unknown_command
-from ndb_models.cli.exits import FAILURE, MISUSE, exit_statuses
+from ndb_models.cli.corrections import missing_value, see_help, unknown_command
+from ndb_models.cli.exits import FAILURE, MISUSE, MISUSED, exit_statuses
 from ndb_models.errors import InvalidArgumentError
 
 _Function = TypeVar("_Function", bound=Callable[..., int | None])
@@ -33,6 +34,7 @@ _Function = TypeVar("_Function", bound=Callable[..., int | None])
 _AS_IT_IS: Final = "\b\n"
 # A token or a public id that begins with a dash. Flags have no capitals and no digits; nearly all tokens have some.
 _LIKE_A_TOKEN: Final = re.compile(r"-(?=.*[A-Z0-9])(?:[A-Za-z0-9_-]{10}|[A-Za-z0-9_-]{21})")
+_MISUSE: Final = f"{MISUSE}\n       (or without a command: standard error has this help)"
 _HELP: Final = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
@@ -111,10 +113,11 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse, and refuse a command line without a command."""
+        """Parse. Without any argument, write the help to standard error, and end with the status of a wrong call."""
         rest = super().parse_args(ctx, args)
         if not (args or ctx.resilient_parsing):
-            raise InvalidArgumentError(missing_command(_visible(self, ctx)) + see_help(ctx.command_path))
+            sys.stderr.write(f"{ctx.get_help()}\n")
+            raise typer.Exit(MISUSED)
         return rest
 
 
@@ -169,7 +172,7 @@ def group(
         cls=kind,
         help=description,
         short_help=summary,
-        epilog=_epilog((FAILURE, MISUSE), _AS_IT_IS + examples if examples else "", "done"),
+        epilog=_epilog((FAILURE, _MISUSE), _AS_IT_IS + examples if examples else "", "done"),
         add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -10,6 +10,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.exits import FAILED, FAILURE, complain
+from ndb_models.cli.output import JsonOption, print_json
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.store_access import MaxPayloadOption, TokenFileOption, run_async
 from ndb_models.errors import InvalidArgumentError
@@ -39,6 +40,7 @@ def run_copy(
         Literal["keys", "sessions"] | None,
         typer.Option("--only", metavar="KIND", help="Copy only the keys, or only the sessions (default: all)."),
     ] = None,
+    as_json: JsonOption = False,
     token_file: TokenFileOption = None,
     max_payload: MaxPayloadOption = None,
 ) -> int:
@@ -57,7 +59,10 @@ def run_copy(
                 names=("--from", "--to"),
                 connect=connect,
             )
-        sys.stdout.write(f"{_described(copied)}\n")
+        if as_json:
+            print_json({"keys": copied.keys, "sessions": copied.sessions, "there_already": copied.found})
+        else:
+            sys.stdout.write(f"{_described(copied)}\n")
 
     try:
         return run_async(run())

@@ -44,11 +44,6 @@ def unknown_command(given: str, known: Sequence[str]) -> str:
     return f"there is no command {given[:_SHOWN]!r}{meant}"
 
 
-def missing_command(known: Iterable[str]) -> str:
-    """Return the error for a command line without a command."""
-    return f"a command is missing, one of {', '.join(known)}"
-
-
 def missing_value(flag: str, metavar: str) -> str:
     """Return the error for a flag without its value."""
     return f"{flag} needs a value: {flag} {metavar or 'VALUE'}"
@@ -77,6 +72,12 @@ def needless_argument(*, takes_some: bool) -> str:
 def see_help(program: str) -> str:
     """Return the end of an error: where to read on."""
     return f" (see {program} --help)"
+
+
+def meant_field(given: str, known: Iterable[str]) -> str:
+    """Return the end of an error for a field that does not exist: the one that was meant, or all."""
+    names = sorted(known)
+    return did_you_mean(given, names) or (f"; there are {', '.join(names)}" if names else "")
 
 
 def require_from(flag: str, value: float | None, least: float) -> None:

@@ -131,6 +131,7 @@ def run_set(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value as JSON; - is standard input.")],
     as_text: Annotated[bool, typer.Option("--text", help="VALUE is a text, and is stored as a JSON string.")] = False,
     if_absent: Annotated[bool, typer.Option("--if-absent", help="Leave an existing key as it is.")] = False,
+    as_json: JsonOption = False,
     store: StoreOption = None,
     token_file: TokenFileOption = None,
     max_payload: MaxPayloadOption = None,
@@ -143,7 +144,10 @@ def run_set(
 
     async def run() -> None:
         async with access.opened() as client:
+            existed = as_json and bool(await client.kv_contains([key]))
             await (client.kv_add if if_absent else client.kv_set)({key: parsed})
+        if as_json:
+            print_json({"key": key, "existed": existed})
 
     return run_async(run())
 

@@ -3,8 +3,8 @@
 An error is one line on standard error. Exit statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
 interrupted, 141 standard output has lost its reader.
 
-`serve` and `health` need nothing beyond the package. All other commands are a tree of Typer, which is imported for them
-alone.
+`serve`, `health` and `explain` need nothing beyond the package. All other commands are a tree of Typer, which is
+imported for them alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from ndb_models.cli.exits import FAILED, FAILURE, INTERRUPTED, MISUSE, MISUSED, UNREAD, complain, exit_statuses
+from ndb_models.cli.explaining import add_explain_command
 from ndb_models.cli.parser import Parser
 from ndb_models.cli.serving import add_health_command, add_serve_command
 from ndb_models.errors import InvalidArgumentError, NdbError
@@ -24,7 +25,7 @@ from ndb_models.server.running import discard_output
 from ndb_models.version import __version__
 
 PROGRAM: Final = "ndb-models"
-OF_SERVER: Final = ("serve", "health")
+WITHOUT_EXTRA: Final = ("serve", "health", "explain")
 """The commands that need no extra."""
 
 _EXTRA: Final = "pip install 'ndb_models[cli]'"
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted, 141 unread.
 
     Raises:
-        SystemExit: the help of `serve` or `health` was shown (status 0), or their command line is wrong (2).
+        SystemExit: the help of a command of these was shown (status 0), or their command line is wrong (2).
     """
     _prepare_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    if given and given[0] in OF_SERVER:
+    if given and given[0] in WITHOUT_EXTRA:
         return _run_without_extra(given)
     try:
         from ndb_models.cli.tree import run_tree
@@ -71,7 +72,7 @@ def _run(given: list[str]) -> int:
             raise
         if given in _ARGUMENTS_OF_NO_COMMAND:
             return _run_without_extra(given)
-        return complain(f"all commands but {' and '.join(OF_SERVER)} need the command line's extra: {_EXTRA}", MISUSED)
+        return complain(f"all commands but {', '.join(WITHOUT_EXTRA)} need the command line's extra: {_EXTRA}", MISUSED)
     return run_tree(given)
 
 
@@ -100,7 +101,7 @@ def _prepare_streams() -> None:
 
 
 def make_parser() -> Parser:
-    """Return the parser of `serve` and `health`."""
+    """Return the parser of the commands that need no extra."""
     statuses = exit_statuses(FAILURE, MISUSE)
     parser = Parser(
         prog=PROGRAM,
@@ -112,4 +113,5 @@ def make_parser() -> Parser:
     commands = parser.add_commands()
     add_serve_command(commands)
     add_health_command(commands)
+    add_explain_command(commands)
     return parser

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from ndb_models.cli.corrections import (
-    missing_command,
     missing_value,
     needless_argument,
     needless_value,
@@ -72,12 +71,15 @@ class Parser(argparse.ArgumentParser):
         return options, left_over
 
     def error(self, message: str) -> NoReturn:
-        """Write one line to standard error, and end with status 2."""
+        """Write one line to standard error, or the help if there is no command, and end with status 2."""
         for pattern, explained in _EXPLAINED:
             found = pattern.match(message)
             if found is not None:
                 self._end(explained(found, self._flags))
-        self._end(missing_command(self._commands) if message == _NO_COMMAND else message)
+        if message == _NO_COMMAND:
+            self.print_help(sys.stderr)
+            self.exit(2)
+        self._end(message)
 
     def _end(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog.partition(' ')[0]}: {message}{see_help(self.prog)}\n")

@@ -12,7 +12,8 @@ from ndb_models.types import Clock
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-_QUIET_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 1.0
+"""Seconds before the first sign of progress, and between two lines of it."""
 
 
 class Progress:
@@ -56,7 +57,7 @@ class Progress:
 
     def _write_line(self, text: str) -> None:
         now = self._clock()
-        if now - self._written >= _QUIET_SECONDS:
+        if now - self._written >= QUIET_SECONDS:
             self._written = now
             sys.stderr.write(f"ndb-models: {text}\n")
 
@@ -69,7 +70,7 @@ class Progress:
 
     def _show_bar(self, done: int, total: int | None) -> None:
         if self._bar is None:
-            if self._clock() - self._begun < _QUIET_SECONDS:
+            if self._clock() - self._begun < QUIET_SECONDS:
                 return
             self._bar = self._started(total is not None)
         said = f"{done} {self._counted}" if total is None else f"{done} of {total} {self._counted}"

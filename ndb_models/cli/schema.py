@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import typer
@@ -13,14 +14,14 @@ import typer
 from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import INTERRUPTED, MISUSED, complain
 from ndb_models.cli.models import find_models
+from ndb_models.cli.output import JsonOption, print_json
+from ndb_models.cli.schema_findings import Look, as_json, lines_of
 from ndb_models.cli.schema_sampling import SAMPLE_NOTES, SAMPLE_STATUSES, run_sample
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.raising import naming
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema_check.freezing import (
-    Frozen,
     Outcome,
-    Verdict,
     file_name,
     frozen_of,
     judge,
@@ -89,38 +90,27 @@ class _Options(NamedTuple):
     models: Sequence[str]
     directory: Path
     one_way: bool
+    as_json: bool
     force: bool = False
     exact: bool = False
 
 
-class _Look(NamedTuple):
-    """A model, its file, and the comparison of the two."""
+class _Done(NamedTuple):
+    """The outcome of a command for one model: whether all is well, and what is said of it."""
 
-    model: type[SessionModel]
-    path: Path
-    now: Frozen
-    verdict: Verdict
-    gap: str | None
-    is_exact: bool
-    one_way: bool
-
-    @property
-    def breaks_old_code(self) -> bool:
-        return bool(self.verdict.for_old_code) and not self.one_way
-
-    @property
-    def is_well(self) -> bool:
-        return self.gap is None and self.verdict.outcome.is_well and not self.breaks_old_code
+    is_well: bool
+    lines: list[str]
+    report: dict[str, Any]
 
 
-def _look(model: type[SessionModel], options: _Options) -> _Look:
+def _look(model: type[SessionModel], options: _Options) -> Look:
     path = options.directory / file_name(model.session_options.schema)
     text = path.read_bytes() if path.exists() else None
     with naming(str(path)):
         before = read_frozen(text) if text is not None else None
         now = frozen_of(model, before)
         verdict = judge(before, now)
-    return _Look(model, path, now, verdict, _gap(model), text == written(now).encode(), options.one_way)
+    return Look(model, path, now, verdict, _gap(model), text == written(now).encode(), options.one_way)
 
 
 def _gap(model: type[SessionModel]) -> str | None:
@@ -138,9 +128,10 @@ def run_check(
     exact: Annotated[
         bool, typer.Option("--exact", help="Fail where a file is not what freeze would write, too.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Compare models with their files, and print breaking and compatible changes; return the exit status."""
-    return _run(_Options(models, directory, one_way, exact=exact), _checked)
+    return _run(_Options(models, directory, one_way, as_json, exact=exact), _checked)
 
 
 def run_freeze(
@@ -148,26 +139,33 @@ def run_freeze(
     directory: _DirectoryOption = Path("schemas"),
     one_way: _OneWayOption = False,
     force: Annotated[bool, typer.Option("--force", help="Freeze a breaking change without a new version too.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Write the files of models, and return the exit status. Breaking changes are written only with `--force`."""
-    return _run(_Options(models, directory, one_way, force=force), _frozen)
+    return _run(_Options(models, directory, one_way, as_json, force=force), _frozen)
 
 
-def _run(options: _Options, action: Callable[[_Look, _Options], bool]) -> int:
+def _run(options: _Options, action: Callable[[Look, _Options], _Done]) -> int:
     try:
-        looks = [_look(model, options) for model in find_models(options.models)]
+        with contextlib.redirect_stdout(sys.stderr):  # the user's code may print, and the report is read by programs
+            looks = [_look(model, options) for model in find_models(options.models)]
         done = [action(look, options) for look in looks]
     except (InvalidArgumentError, SchemaError, OSError) as exc:
         return complain(exc, MISUSED)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
     orphans = _orphans(looks, options)
-    for path in orphans:
-        _say_orphan(path)
-    return 1 if not all(done) or (orphans and options.exact) else 0
+    is_well = all(each.is_well for each in done) and not (orphans and options.exact)
+    if options.as_json:
+        print_json([*(each.report for each in done), *map(_orphan_report, orphans)])
+    else:
+        sys.stdout.writelines(f"{line}\n" for each in done for line in each.lines)
+        for path in orphans:
+            _say_orphan(path)
+    return 0 if is_well else 1
 
 
-def _orphans(looks: Iterable[_Look], options: _Options) -> list[Path]:
+def _orphans(looks: Iterable[Look], options: _Options) -> list[Path]:
     """Return the files in the directory that belong to no named model; an empty list if no whole module is named."""
     if all(":" in target for target in options.models):
         return []
@@ -182,70 +180,24 @@ def _say_orphan(path: Path) -> None:
     )
 
 
-def _checked(look: _Look, options: _Options) -> bool:
+def _orphan_report(path: Path) -> dict[str, object]:
+    return {"schema": unquote(path.stem), "model": None, "file": str(path), "outcome": "none of these models has it"}
+
+
+def _checked(look: Look, options: _Options) -> _Done:
     stale = options.exact and not look.is_exact and look.is_well
-    _say(look, "the file is not what freeze would write" if stale else None)
-    return look.is_well and not stale
+    problem = "the file is not what freeze would write" if stale else None
+    return _Done(look.is_well and not stale, lines_of(look, problem), as_json(look, problem))
 
 
-def _frozen(look: _Look, options: _Options) -> bool:
+def _frozen(look: Look, options: _Options) -> _Done:
     is_new = look.verdict.outcome is Outcome.NEW
     if look.gap is not None or not (look.is_well or is_new or options.force):
-        _say(look, "not frozen")
-        return False
+        problem = "not frozen"
+        return _Done(False, lines_of(look, problem), {**as_json(look, problem), "written": False})
     if not look.is_exact:
         options.directory.mkdir(parents=True, exist_ok=True)
         look.path.write_text(written(look.now), encoding="utf-8", newline="\n")
     name, version = look.now.schema, look.now.version
-    sys.stdout.write(f"{name}: version {version} {'is' if look.is_exact else 'was'} frozen in {look.path}\n")
-    return True
-
-
-def _say(look: _Look, problem: str | None) -> None:
-    outcome = look.verdict.outcome
-    is_of_old_code = outcome is Outcome.COMPATIBLE and look.breaks_old_code
-    found = _BREAKING_OLD_CODE if is_of_old_code else outcome.value
-    lines = [f"{look.now.schema}: {found}{f'; {problem}' if problem else ''}"]
-    lines += [f"  {what}: {place} {reason}" for _, place, what, reason in sorted(_found(look.verdict))]
-    if look.gap is not None:
-        lines.append(f"  {look.gap}")
-    advice = _advice(look)
-    if advice:
-        lines.append(f"  {advice}")
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-_BREAKING_OLD_CODE: Final = "breaks old processes"
-
-
-def _found(verdict: Verdict) -> Iterator[tuple[int, str, str, str]]:
-    """Yield each difference: its rank, its place, its effect, and its reason."""
-    breaking = "left to the upgrade" if verdict.outcome is Outcome.UPGRADED else "breaks reading of stored sessions"
-    for each in verdict.differences:
-        what = breaking if each.breaking else "compatible"
-        yield 0 if each.breaking else 2, each.place, what, each.reason
-    for each in verdict.for_old_code:
-        yield 1, each.place, "breaks old processes during the rollout", each.reason
-
-
-def _advice(look: _Look) -> str | None:
-    version = look.now.version
-    if look.verdict.outcome is Outcome.COMPATIBLE and look.breaks_old_code:
-        return (
-            "old processes would refuse what these models write: deploy code first that reads it and does not write it"
-            " yet; or stop the old processes first, and say --one-way; or declare a new version"
-        )
-    match look.verdict.outcome:
-        case Outcome.BREAKING:
-            return (
-                f"sessions that are stored would break: declare version={version + 1} and @{look.model.__name__}"
-                f".upgrade({version}), or make the change compatible"
-            )
-        case Outcome.DOWNGRADED:
-            return f"the file is of a later version than {version}: a version never goes back"
-        case Outcome.NEW:
-            return "run `ndb-models schema freeze`, and commit the file"
-        case Outcome.COMPATIBLE | Outcome.UPGRADED:
-            return "run `ndb-models schema freeze` again, and commit the file"
-        case Outcome.SAME:
-            return None if look.is_exact else "the file has another format: run `ndb-models schema freeze` again"
+    line = f"{name}: version {version} {'is' if look.is_exact else 'was'} frozen in {look.path}"
+    return _Done(True, [line], {**as_json(look, None), "advice": None, "written": not look.is_exact})

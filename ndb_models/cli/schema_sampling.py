@@ -26,7 +26,8 @@ SAMPLE_STATUSES: Final = (
 SAMPLE_NOTES: Final = """\
 All sessions are listed, so their versions are counted exactly. Of each model, the sample is drawn at random, evenly
 from its stored versions. A sample may miss rare sessions: --all reads all. Nothing is written, ended or
-extended. For a server, the token is an admin's, since a list shows tokens.
+extended. Whether old processes read what the code at hand writes, `schema check` tells. For a server, the token is
+an admin's, since a list shows tokens.
 """
 
 
@@ -87,9 +88,7 @@ def _print(report: SampleReport) -> None:
     facts = report.as_json()
     print_line(f"{report.schema}: {_verdict(report)}")
     versions = ", ".join(f"{count} of version {version}" for version, count in facts["versions"].items())
-    print_line(
-        f"  {report.live} live sessions{f': {versions}' if versions else ''}; the code has version {report.version}"
-    )
+    print_line(f"  {_live(report)}{f': {versions}' if versions else ''}; the code has version {report.version}")
     drawn = (
         "drawn at random, evenly from each version" if report.is_sample and report.looked_at < report.live else "all"
     )
@@ -105,13 +104,19 @@ def _print(report: SampleReport) -> None:
     ):
         if count:
             print_line(f"  {count} {what}")
+    if facts["upgraded"]:
+        print_line("  old processes refuse these sessions once new ones have written them: NewerVersionError")
     table = Table(("version", "field", "sessions", "reason"))
     for each in facts["problems"]:
         table.add(str(each["version"]), each["field"], str(each["sessions"]), each["reason"], style="red")
     table.flush()
 
 
+def _live(report: SampleReport) -> str:
+    return "1 live session" if report.live == 1 else f"{report.live} live sessions"
+
+
 def _verdict(report: SampleReport) -> str:
     if report.broken:
-        return f"{report.broken} sessions break"
+        return "1 session breaks" if report.broken == 1 else f"{report.broken} sessions break"
     return "nothing breaks" if report.live else "there are no sessions"

@@ -1,4 +1,4 @@
-"""`serve` and `health` in the tree of commands, for its help and for completion. `main` runs them without the tree."""
+"""The commands without the extra, in the tree of commands: for its help and completion. `main` runs them itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ndb_models.cli.commands import command
+from ndb_models.cli.exits import MISUSE
+from ndb_models.cli.explaining import ERROR_HELP, JSON_HELP, SUMMARY, run_explain
 from ndb_models.cli.main import PROGRAM
 from ndb_models.cli.serving import HEALTH, SERVE
 from ndb_models.errors import InvalidArgumentError
@@ -18,9 +20,17 @@ from ndb_models.server.settings import SETTINGS
 
 
 def add_server_commands(tree: typer.Typer) -> None:
-    """Add `serve` and `health`, with the flags that their own parser knows."""
+    """Add `serve`, `health` and `explain`, with the flags that their own parser knows."""
     command(tree, "serve", SERVE)(_with_flags(SETTINGS))
     command(tree, "health", HEALTH)(_with_flags(PROBED))
+    command(tree, "explain", SUMMARY, statuses=(MISUSE,))(_explain)
+
+
+def _explain(
+    error: Annotated[str | None, typer.Argument(metavar="ERROR", help=ERROR_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> int:
+    return run_explain(error, as_json=as_json)
 
 
 def _with_flags(settings: Iterable[Setting]) -> Callable[..., int | None]:

@@ -17,7 +17,7 @@ from ndb_models.server.setting_fields import Setting
 from ndb_models.server.settings import SETTINGS, Settings
 
 SERVE: Final = "run the server until it is told to stop (SIGINT or SIGTERM)"
-HEALTH: Final = "ask a server on this machine whether it is ready: status 0 or 1"
+HEALTH: Final = "ask a server on this machine whether it is ready"
 
 
 def add_serve_command(commands: Any) -> None:

@@ -28,6 +28,7 @@ from ndb_models.cli.session_selection import (
     token_of,
 )
 from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.index.without_model import end_session
@@ -92,6 +93,8 @@ def run_end(
     async def run() -> int:
         async with access.opened() as client:
             found = await _named(client, given) if given else await _selected(client, selection)
+            if not (given or found):
+                await hint_at_unknown_fields(client, selection)
             gone = max(0, len(given) - len(found))
             if dry_run:
                 return _say(Ended(), as_json, would=len(found))

@@ -29,6 +29,7 @@ from ndb_models.cli.session_selection import (
     selection_of,
 )
 from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import NdbError
 from ndb_models.schema.envelope import is_reserved
@@ -84,6 +85,8 @@ def run_export(
                         done += len(lines)
                         if to is not None or not sys.stdout.isatty():
                             progress.show(done)
+            if not done:
+                await hint_at_unknown_fields(client, selection)
             sys.stderr.write(f"{done} session{'' if done == 1 else 's'} exported\n")
 
     return run_async(run())

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
+from ndb_models.cli.corrections import meant_field
 from ndb_models.errors import InvalidArgumentError, NdbError
+from ndb_models.redaction import quoted
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.schema.lookup import digest
 from ndb_models.sessions.bulk import in_bulk
@@ -109,11 +111,25 @@ def selection_of(
         found = imported_model(model)
         from ndb_models.schema.registry import stored_schema_name
 
+        _require_fields(found, conditions)
         return Selection(stored_schema_name(found, namespace), conditions, found, namespace)
     if namespace is not None and schema is None:
         raise InvalidArgumentError("--namespace: it is for --schema or --model, so give one of them too")
     stored = schema if namespace is None or schema is None else f"{namespace}{NAMESPACE_END}{schema}"
     return Selection(stored, conditions, None, namespace)
+
+
+def _require_fields(model: type[SessionModel], names: Collection[str]) -> None:
+    """Refuse a field that a class does not have.
+
+    Raises:
+        InvalidArgumentError: there is one.
+    """
+    fields = model.model_fields
+    for name in names:
+        if name not in fields and model.model_config.get("extra") != "allow":
+            shown = f"{model.__qualname__} has no field {quoted(name, 40)}"
+            raise InvalidArgumentError(f"--where: {shown}{meant_field(name, fields)}")
 
 
 def imported_model(target: str) -> type[SessionModel]:

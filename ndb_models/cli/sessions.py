@@ -31,6 +31,7 @@ from ndb_models.cli.session_selection import (
     token_of,
 )
 from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import NdbError
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved
@@ -93,7 +94,11 @@ def run_ls(
     async def run() -> None:
         async with access.opened() as client:
             pages = described(client, selection, limit)
-            await (_print_lines(pages, show_tokens) if as_json else print_sessions(pages, show_tokens=show_tokens))
+            found = await (
+                _print_lines(pages, show_tokens) if as_json else print_sessions(pages, show_tokens=show_tokens)
+            )
+            if not found:
+                await hint_at_unknown_fields(client, selection)
 
     return run_async(run())
 
@@ -122,15 +127,19 @@ async def described(
                 return
 
 
-async def _print_lines(pages: AsyncGenerator[list[SessionFacts]], show_tokens: bool) -> None:
+async def _print_lines(pages: AsyncGenerator[list[SessionFacts]], show_tokens: bool) -> int:
+    """Print the facts of sessions as JSON lines, page by page; return how many there are."""
+    count = 0
     async for page in pages:
+        count += len(page)
         for facts in page:
             print_json_line(facts.as_json(show_tokens=show_tokens))
         sys.stdout.flush()
+    return count
 
 
-async def print_sessions(pages: AsyncGenerator[list[SessionFacts]], *, show_tokens: bool) -> None:
-    """Print the facts of sessions as a table, page by page."""
+async def print_sessions(pages: AsyncGenerator[list[SessionFacts]], *, show_tokens: bool) -> int:
+    """Print the facts of sessions as a table, page by page; return how many there are."""
     table = Table(COLUMNS)
     async for page in pages:
         for facts in page:
@@ -138,6 +147,7 @@ async def print_sessions(pages: AsyncGenerator[list[SessionFacts]], *, show_toke
         table.flush()
     if not table.rows:
         sys.stderr.write("no session\n")
+    return table.rows
 
 
 def run_show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Annotated, Any, Final
 
@@ -17,7 +18,7 @@ from ndb_models.version import __version__
 
 _COMPLETION: Final = "_NDB_MODELS_COMPLETE"
 _ORDER: Final = (
-    *("serve", "health", "info", "doctor"),
+    *("serve", "health", "info", "doctor", "explain"),
     *("sessions", "keys", "config", "tokens", "copy", "backup"),
     *("schema", "audit", "bench", "conformance"),
 )
@@ -95,7 +96,7 @@ def run_tree(arguments: list[str]) -> int:
         InvalidArgumentError: the command line is wrong.
         NdbError: the command failed.
     """
-    commands = get_command(make_tree())
+    commands = _commands()
     instruction = os.environ.get(_COMPLETION)
     if instruction:
         return _complete(commands, instruction)
@@ -108,6 +109,12 @@ def run_tree(arguments: list[str]) -> int:
     except typer.TyperException as exc:
         raise InvalidArgumentError(explained(exc)) from None
     return status or 0
+
+
+@functools.cache
+def _commands() -> Any:
+    """Return the commands as they are run. To make them takes longer than most of them, so they are kept."""
+    return get_command(make_tree())
 
 
 def _complete(commands: Any, instruction: str) -> int:

@@ -107,7 +107,7 @@ class Requester(Uncopyable):
     @property
     def connection_number(self) -> int:
         """The number of the connection for the next request."""
-        transport = self._transport_in_use
+        transport = self._transport or self._transport_in_use
         return transport.connections + (not transport.is_connected)
 
     def may_know(self, command: Command) -> bool:

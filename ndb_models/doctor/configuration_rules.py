@@ -139,7 +139,7 @@ def origins(facts: ConfigurationFacts) -> Iterator[Finding]:
 def guessing(facts: ConfigurationFacts) -> Iterator[Finding]:
     """Judge if guessing tokens is limited."""
     if facts.refused is None and not facts.is_loopback and not facts.limits_guessing:
-        advice = "set --miss-rate and --miss-rate-per-address: docs/server.md, Guessing"
+        advice = "set --miss-rate and --miss-rate-per-address: docs/server_attacks.md, Guessing"
         yield note("guessing", "clients may name any number of tokens", advice)
 
 

@@ -17,6 +17,9 @@ Body: TypeAlias = dict[str, Any]
 OK: Final[Body] = {"st": Status.OK}
 """The body of a bare success."""
 
+DONE: Final[Body] = {"done": True, "st": Status.OK}
+"""The body of the answer to a change that could have been refused, and was made."""
+
 
 _PATHS: Final = PathLimits()
 _ANSWER: Final = 8 * 1024 * 1024

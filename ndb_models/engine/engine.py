@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ndb_models.command_purposes import described_request
 from ndb_models.engine.answer_counts import AnswerCounts
 from ndb_models.engine.beginning import begun
-from ndb_models.engine.context import OK, AnyRequest, Body, Context, EngineLimits, too_large
+from ndb_models.engine.context import DONE, OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session
 from ndb_models.engine.requests import RefusedError, Request, parse, parsing
@@ -153,7 +153,7 @@ class Engine(Uncopyable):
         await next_turn()  # several connections may have read a large frame
         try:
             request = await in_turns(parsing(frame, self._max_nesting, self._context.limits.paths.containers))
-            await asyncio.sleep(0)  # carrying out the request may take a turn of its own
+            await next_turn()  # carrying out the request may take a turn of its own
         except (RefusedError, MemoryError) as exc:
             return self._refuse_unread(exc)
         answer = self._carry_out(request, admin, on_miss)
@@ -185,6 +185,9 @@ class Engine(Uncopyable):
         if body is OK:
             self.answer_counts.succeeded[command.name] += 1
             return command.bare_success
+        if body is DONE:
+            self.answer_counts.succeeded[command.name] += 1
+            return command.done_success
         if on_miss is not None and (misses := _misses(request, body)) and not on_miss(misses):
             return self._refuse(command.name, Status.COMMAND_DISABLED, _TOO_MANY_MISSES)
         if type(body) is RefusedBody:
@@ -213,22 +216,31 @@ class Engine(Uncopyable):
         action = ACTIONS.get(request.command.name)
         try:
             if action is None:
-                handled = HANDLERS[request.command.name](self._context, request)
-                if isinstance(handled, dict):
-                    return handled
-                performing = self._answered(request, handled)
-                may_wait = self._verbs is None or request.command.may_take_long
-                return performing if may_wait else begun(performing)
+                return self._handle_other(request)
             if self._verbs is None:
-                carry_out = self._store.write if action.writes else self._store.read
-                carrying_out = carry_out(lambda verbs: action.verb(verbs, request, self._most))
-                return self._answered(request, carrying_out, action)
+                return self._answered(request, self._begin(action, request), action)
             result = action.verb(self._verbs, request, self._most)
-            if action.answer is None:  # as `Action.body`, without a call
-                return {action.member: result, "st": _OK} if action.member else OK
-            return action.body(request, result, self._most)
+            if action.answer is not None:  # as `Action.body`, without a call
+                return action.answer(request, result, self._most)
+            if result is True:
+                return DONE
+            return {action.member: result, "st": _OK} if action.member else OK
         except Exception as exc:  # noqa: BLE001 - every failure is an answer
             return self._failed(request, exc)
+
+    def _handle_other(self, request: AnyRequest) -> Body | Coroutine[Any, Any, Body]:
+        """Carry out a request that is not one verb of the store."""
+        handled = HANDLERS[request.command.name](self._context, request)
+        if isinstance(handled, dict):
+            return handled
+        performing = self._answered(request, handled)
+        may_wait = self._verbs is None or request.command.may_take_long
+        return performing if may_wait else begun(performing)
+
+    def _begin(self, action: Action, request: AnyRequest) -> Awaitable[Any]:
+        """Hand an action to a store that waits; return an awaitable for the verb's result."""
+        carry_out = self._store.write if action.writes else self._store.read
+        return carry_out(lambda verbs: action.verb(verbs, request, self._most))
 
     async def _answered(self, request: AnyRequest, performing: Awaitable[Any], action: Action | None = None) -> Body:
         """Return the body of the answer. It is awaited, or made by an action of a result that is awaited."""
@@ -259,14 +271,14 @@ class Engine(Uncopyable):
             case MemoryError():
                 return _refusal(Status.UNKNOWN, _NO_MEMORY)
             case _:
-                _logger.error("%s failed", name, exc_info=failure)
+                _logger.error("%s failed", described_request(name), exc_info=failure)
                 return _refusal(Status.UNKNOWN)
 
     def _reason(self, command: str, failure: StoreError) -> str:
         """Log a failure and return the reason without the store's place, or raise it with `raise_store_errors`."""
         if self._raise_store_errors:
             raise failure
-        _logger.error("%s failed: %s", command, failure)
+        _logger.error("%s failed: %s", described_request(command), failure)
         return failure.reason
 
     async def load(self, name: str, directory: Path) -> tuple[int, int]:

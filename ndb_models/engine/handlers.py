@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ndb_models.engine.context import OK, AnyRequest, Body, Context, too_large
+from ndb_models.engine.context import DONE, OK, AnyRequest, Body, Context, too_large
 from ndb_models.engine.document_handlers import kv_arr_append, kv_find, kv_update
 from ndb_models.expectations import expected_by
 from ndb_models.protocol.commands import TOKEN, is_token
@@ -36,7 +36,7 @@ class Action:
 
     Args:
         verb: takes the verbs, the request and the most bytes that an answer may hold; returns the verb's result.
-        member: the name of the result in the answer.
+        member: the name of the result in the answer. A result of True is "done".
         answer: takes the request, the result and the most bytes, and returns the answer's body. Without it and
             `member`, the answer holds the status alone.
         writes: True if the verb may change keys.
@@ -51,6 +51,8 @@ class Action:
         """Return the body of the answer."""
         if self.answer is not None:
             return self.answer(request, result, most)
+        if result is True:
+            return DONE
         return {self.member: result, "st": OK_STATUS} if self.member else OK
 
 

@@ -56,6 +56,8 @@ def _fields(params: tuple[Param, ...], stored: str | None) -> list[tuple[str, An
             kind = _struct(param.name, _fields(param.inner, None))
         elif param.of_strings:
             kind = tuple[str, ...]
+        elif param.of_texts:
+            kind = dict[str, str]
         fields.append((param.name, kind) if param.required else (param.name, kind, None))
     return sorted(fields, key=len)  # fields with defaults come last
 

@@ -54,7 +54,7 @@ class ParamType(Enum):
 class Param:
     """A parameter: its name, its type, whether it is required, and the parameters inside it if it is an object.
 
-    `of_strings` marks an array in which only strings count.
+    `of_strings` marks an array in which only strings count, `of_texts` an object that holds strings alone.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Param:
     required: bool = True
     inner: tuple[Param, ...] = ()
     of_strings: bool = False
+    of_texts: bool = False
 
     def takes(self, value: object) -> bool:
         """Tell whether a parsed JSON value is of this type."""
@@ -153,6 +154,8 @@ def _reject_params(params: Sequence[Param], body: Mapping[str, object]) -> Rejec
         value = body[param.name]
         if not param.takes(value):
             return Status.VALUE_TYPE_INVALID, f"'{param.name}' must be of type {param.kind.shown}"
+        if param.of_texts and isinstance(value, dict) and not {str}.issuperset(map(type, value.values())):  # pyright: ignore[reportUnknownArgumentType]
+            return Status.VALUE_TYPE_INVALID, f"each of '{param.name}' must be a string"
         if param.inner and isinstance(value, dict):
             rejection = _reject_params(param.inner, value)  # pyright: ignore[reportUnknownArgumentType]
             if rejection is not None:
@@ -269,7 +272,7 @@ _OTHER_COMMANDS: Final = (
             Param("digests", ParamType.OBJECT, required=False),
             _KEYS_OBJECT,
             Param("remove", ParamType.ARRAY, required=False, of_strings=True),
-            Param("texts", ParamType.OBJECT, required=False),
+            Param("texts", ParamType.OBJECT, required=False, of_texts=True),
         ),
         (
             Check(
@@ -277,12 +280,6 @@ _OTHER_COMMANDS: Final = (
                 lambda digests: all(map(is_digest, digests.values())),
                 Status.VALUE_TYPE_INVALID,
                 f"each of 'digests' must be {TextDigest.HEX_DIGITS} hexadecimal digits",
-            ),
-            Check(
-                "texts",
-                lambda texts: {str}.issuperset(map(type, texts.values())),
-                Status.VALUE_TYPE_INVALID,
-                "each of 'texts' must be a string",
             ),
         ),
         of_session=True,

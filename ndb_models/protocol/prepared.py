@@ -88,10 +88,12 @@ class Parameters(dict[str, Any]):
     An `expiry` is given as `ExpirySettings`.
     """
 
-    __slots__ = ("known_text",)
+    __slots__ = ("asks_for_keys", "known_text")
 
     def __init__(self, **body: Any) -> None:
         super().__init__(body)
+        self.asks_for_keys: bool = "keys" in body
+        """True if the answer holds keys."""
         self.known_text: bytes | None = None
         """The text, once it was made. Use `text`, unless a call costs too much."""
 
@@ -99,12 +101,9 @@ class Parameters(dict[str, Any]):
     def text(self) -> bytes:
         """The same as members of a JSON object, each with a comma before it. Made once, when a frame needs it."""
         if self.known_text is None:
-            self.known_text = self._to_text()
+            expiry: ExpirySettings | None = self.get("expiry")
+            self.known_text = _members(self if expiry is None else {**self, "expiry": expiry_parameter(expiry)})
         return self.known_text
-
-    def _to_text(self) -> bytes:
-        expiry: ExpirySettings | None = self.get("expiry")
-        return _members(self if expiry is None else {**self, "expiry": expiry_parameter(expiry)})
 
 
 def _members(body: Mapping[str, Any]) -> bytes:
@@ -120,22 +119,25 @@ def expiring(settings: ExpirySettings) -> Parameters:
     return Parameters(expiry=settings)
 
 
-class Conditions(Parameters):
+class Conditions(msgspec.Struct, gc=False):
     """The parameters of an `SH_CHANGE`: the values that keys must have, and the keys to remove.
 
     In this process nothing is encoded. In a frame, long texts are compared by their digests.
     """
 
-    __slots__ = ("expected", "removed")
+    asks_for_keys: ClassVar[bool] = False
 
-    def __init__(self, expected: Expected, removed: Collection[str] = ()) -> None:
-        self.known_text: bytes | None = None
-        self.expected: Expected = expected
-        self.removed: Collection[str] = removed
+    expected: Expected
+    removed: Collection[str] = ()
+    known_text: bytes | None = None
 
-    def _to_text(self) -> bytes:
-        body = told_by(self.expected)
-        return _members({**body, "remove": [*self.removed]} if self.removed else body)
+    @property
+    def text(self) -> bytes:
+        """As `Parameters.text`."""
+        if self.known_text is None:
+            told = told_by(self.expected)
+            self.known_text = _members({**told, "remove": [*self.removed]} if self.removed else told)
+        return self.known_text
 
 
 class Prepared(msgspec.Struct):
@@ -144,7 +146,7 @@ class Prepared(msgspec.Struct):
     Args:
         command: the row of the table.
         tkn: the session's token, for a command of a session.
-        body: the other parameters, without the values to store.
+        body: the other parameters, without the values to store: `Parameters`, or `Conditions`.
         values: the values to store, as a JSON object.
         frame: empty until `to_frame` makes it.
         on_orphan: takes an answer that came after its caller stopped waiting.
@@ -154,7 +156,7 @@ class Prepared(msgspec.Struct):
 
     command: Command
     tkn: SessionToken | None = None
-    body: Parameters = NO_PARAMETERS
+    body: Any = NO_PARAMETERS
     values: Any = None
     frame: bytes = b""
     on_orphan: Callable[[bytes], None] | None = None
@@ -183,7 +185,7 @@ class Prepared(msgspec.Struct):
             ProtocolError: the frame cannot be read as an answer, is nested too deep, or has keys that are not an
                 object.
         """
-        asks_for_keys = "keys" in self.body
+        asks_for_keys = self.body.asks_for_keys
         if not asks_for_keys:
             if answer == self.command.bare_success:
                 return _SUCCESS

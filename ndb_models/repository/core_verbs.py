@@ -217,19 +217,18 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             stored = await self._not_overdue(stored)
         changed, removed = changes.changed, changes.removed
         if self._client.is_remote:
-            after = ObjectText(changes.after)
-            written = changed if stored.outdated is None else after
+            written = changed if stored.outdated is None else ObjectText(changes.after)
             if self._alteration.is_due(written.text):
-                await self._alteration.refuse_altered(after, written.names)
+                await self._alteration.refuse_altered(ObjectText(changes.after), written.names)
         if changes.names:
             # Until the reply comes, the stored values of these keys are unknown: the next save writes them in any case.
             text, deadline, outdated, sent = stored.keys, stored.deadline, stored.outdated, stored.sent
             sent = (changes.after,) if not sent else sent if changes.after in sent else (*sent, changes.after)
             by_another, names = stored.by_another, changes.names
             set_stored(session, Stored(stored.tkn, text, deadline, None, names, by_another, outdated, sent))
-            if not self._merged_saves.uncompared.issuperset(changes.names):
-                compared = self._merged_saves.compared(session, changes.names)
-                if compared and await self._merged_saves.save(session, stored, changes, compared, change):
+            if not names <= self._merged_saves.uncompared:
+                expected = self._merged_saves.expected(session, changes)
+                if expected and await self._merged_saves.save(session, stored, changes, expected, change):
                     return
         is_current = stored.outdated is None and not self._verifies_version and not (stored.by_another and changed)
         if self._index is not None:
@@ -265,7 +264,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session with this token.
 
-        A session that may live longer than its class allows is limited to that, see docs/repository.md.
+        A session that may live longer than its class allows is limited to that, see docs/session_expiry.md.
 
         Args:
             tkn: the token.

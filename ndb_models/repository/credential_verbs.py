@@ -6,10 +6,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar
 
-from ndb_models.credentials import Credential, follower_of
+from ndb_models.credentials import AS_CURRENT, Credential, follower_of
 from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
-from ndb_models.repository.opened import OpenedSession, counted
+from ndb_models.repository.opened import OpenedSession
 from ndb_models.repository.stored_state import known
 from ndb_models.schema.envelope import Envelope
 from ndb_models.schema.model import SessionModel, Stored, set_stored
@@ -111,9 +111,11 @@ class CredentialVerbs(CoreVerbs[M]):
 
         None is returned for a text that is malformed, or whose session has ended, expired, is of another model, has no
         credential, or has another secret. A malformed text costs no request, any other one read at most. A wrong secret
-        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`: the
-        extension is a request of its own, which is not waited for. (A NemesisDB extends on every read, also for a wrong
-        secret.) Of an open class, the right one costs the requests of `get` besides.
+        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`. The
+        first time, the extension is a request of its own, which is not waited for. From then on the read extends: if
+        the secret has been replaced meanwhile, it extends the session once more, and opens nothing. (A NemesisDB
+        extends on every read, also for a wrong secret.) Of an open class, the right one costs the requests of `get`
+        besides.
 
         Raises (for the right credential only):
             StoredDataError: the stored data does not fit the model.
@@ -127,34 +129,36 @@ class CredentialVerbs(CoreVerbs[M]):
 
         Args:
             text: the text of a credential.
-            extend: count as a read. False leaves it to the caller, who calls `use` of the result later.
+            extend: count as a read. False leaves that to the caller, who calls the result's `use` later, if it has one.
         """
         credential = Credential.parse(text)
         if credential is None:
             return None
-        tkn, names = credential.tkn, self._codec.names
-        at_once = not self._codec.open and self._access.is_one_read(names)
-        found = await self._credentials.opened_by(credential, names if at_once else ())
+        codec, access = self._codec, self._access
+        tkn, names = credential.tkn, codec.names
+        at_once = not codec.open and access.is_one_read(names)
+        found = await self._credentials.opened_by(credential, names if at_once else (), as_use=at_once)
         if found is None:
             return None
-        read, envelope, is_current = found
+        read, envelope, secrets, is_used = found
         try:
-            if not at_once:
-                session = await self.get(tkn)
-            elif self._is_usual(read, envelope):
-                session = self._codec.load(read.text, tkn)
-                by_field = self._codec.by_field
+            if at_once and self._is_usual(read, envelope):
+                session = codec.load(read.text, tkn)
+                by_field = codec.by_field
                 values = None if by_field is None else by_field.values_read(session)
                 set_stored(session, Stored(tkn, read.text, envelope.deadline, values))
-            else:
-                read = await self._access.admitted(tkn, read)
+            elif at_once:
+                read = await access.admitted(tkn, read)
                 session = await self._take(tkn, read)
+            else:
+                session = await self.get(tkn)
+                is_used = True
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
             return None
         finally:
-            if extend and at_once:
-                self._access.use(tkn, read)
-        secret = envelope.secret
+            if extend and at_once and not is_used:
+                access.use(tkn, read)
+        secret, is_current = envelope.secret, secrets is AS_CURRENT
         return OpenedSession(
             session,
             is_current,
@@ -164,7 +168,7 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.idle,
             envelope.absolute,
             envelope.own,
-            partial(self._access.use, tkn, read) if at_once else counted,
+            None if is_used or extend else partial(access.use, tkn, read),
         )
 
     def _is_usual(self, read: Read, envelope: Envelope) -> bool:

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
 from ndb_models.errors import ConflictError, StoredDataError, UnavailableError, UnstorableError, UnsupportedError
-from ndb_models.expectations import Expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.index.changing import change_indexed
 from ndb_models.index.index import Index
 from ndb_models.json_text import NO_KEYS, ObjectText, split_members
@@ -86,17 +86,23 @@ class MergedSaves(Generic[M]):
         self.uncompared: frozenset[str] = self._merger.uncompared
         """Fields whose stored value is never compared: the later write wins."""
 
-    def compared(self, session: M, names: Collection[str]) -> list[str]:
-        """Return those of the changed keys whose stored values are to be compared when they are written.
+    def expected(self, session: M, changes: Changes) -> Expected:
+        """Return the stored texts of the changed keys that are compared when they are written; None for missing keys.
 
         Raises:
             UnsupportedError: a changed field is marked, and the server is a NemesisDB, which cannot compare.
         """
-        compared = self._merger.to_compare(session, names)
-        if compared and not self._client.may_know(SH_CHANGE):
+        compared = self._merger.to_compare(session, changes.names)
+        if not compared:
+            return NO_EXPECTATIONS
+        if not self._client.may_know(SH_CHANGE):
             self._refuse_marked(compared)
-            return []
-        return compared
+            return NO_EXPECTATIONS
+        expected: dict[str, bytes | None] = {}
+        for name in compared:
+            before = changes.before.get(name)
+            expected[name] = None if before is None else bytes(before)
+        return expected
 
     def _refuse_marked(self, names: Collection[str]) -> None:
         marked = sorted(self._merger.marked.intersection(names))
@@ -108,7 +114,7 @@ class MergedSaves(Generic[M]):
         session: M,
         stored: Stored,
         changes: Changes,
-        compared: list[str],
+        expected: Expected,
         told: ToldChange[M] | None,
     ) -> bool:
         """Write the changes of a model, and note what is stored. Return False if the server cannot compare.
@@ -117,7 +123,7 @@ class MergedSaves(Generic[M]):
             session: the model.
             stored: the stored state of its session as it was read or saved.
             changes: its changes since then.
-            compared: the keys whose stored values are compared.
+            expected: the stored texts of the keys that are compared, as `expected` returned them.
             told: notes the written fields, if there are hooks to tell.
         """
         self._under_way[id(session)] = None
@@ -126,7 +132,7 @@ class MergedSaves(Generic[M]):
             written: frozenset[str] = frozenset()
             try:
                 if stored.outdated is None and changes.names.isdisjoint(stored.unsure):
-                    await self._write(stored, changes, self._texts(changes, compared), told)
+                    await self._write(stored, changes, expected, told)
                     set_stored(session, Stored(stored.tkn, changes.after, stored.deadline, changes.values))
                     return True
             except ContestedError as exc:
@@ -139,7 +145,7 @@ class MergedSaves(Generic[M]):
                 await self._merge(session, stored, changes.after, changes.names - written, told, unknown)
             return True
         except UnsupportedError:
-            self._refuse_marked(compared)
+            self._refuse_marked(expected)
             return False
         except UnavailableError as exc:
             if exc.maybe_done or not unknown:
@@ -189,7 +195,7 @@ class MergedSaves(Generic[M]):
             changes = codec.changes(theirs, merged, now.keys)
             try:
                 if changes.names:
-                    await self._write(now, changes, self._texts(changes, self.compared(theirs, changes.names)), told)
+                    await self._write(now, changes, self.expected(theirs, changes), told)
                 else:  # another attempt was successful, or others made the same change
                     await self._access.change(tkn, NO_KEYS, ())
             except ContestedError as exc:
@@ -319,11 +325,6 @@ class MergedSaves(Generic[M]):
         else:
             moved = {**changes.changed, **dict.fromkeys(changes.removed, NULL)}
             await change_indexed(self._index, stored, moved, write)
-
-    @staticmethod
-    def _texts(changes: Changes, names: Collection[str]) -> Expected:
-        """Return the stored texts of keys; None for those that are not stored."""
-        return {name: bytes(changes.before[name]) if name in changes.before else None for name in names}
 
     def _may_repeat(self, stored: Stored, after: bytes, names: Collection[str]) -> bool:
         """Tell whether changes may be made once more, when it is not known whether they were made.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from ndb_models.credentials import Credential
 from ndb_models.schema.model import SessionModel
@@ -11,11 +13,7 @@ from ndb_models.schema.model import SessionModel
 M = TypeVar("M", bound=SessionModel)
 
 
-def counted(_written: bool) -> None:
-    """Do nothing: the opening has counted as a read already."""
-
-
-class OpenedSession(NamedTuple, Generic[M]):
+class OpenedSession(msgspec.Struct, Generic[M], frozen=True):
     """A session that a credential opens.
 
     Attributes:
@@ -27,8 +25,8 @@ class OpenedSession(NamedTuple, Generic[M]):
         idle: the idle expiry of the session in seconds; None for none.
         absolute: the absolute expiry of the session in seconds; None for none.
         has_own_expiry: True if a call set its expiry, at creation or later; False if the class did.
-        use: lets the opening count as a read, if that was left to the caller. The argument says whether the session was
-            written since, and so extended. Sends a request at most, which is not waited for.
+        use: lets the opening count as a read, if that was left to the caller; None if it has counted. The argument says
+            whether the session was written since, and so extended. Sends a request at most, which is not waited for.
     """
 
     session: M
@@ -39,4 +37,4 @@ class OpenedSession(NamedTuple, Generic[M]):
     idle: int | None
     absolute: int | None
     has_own_expiry: bool
-    use: Callable[[bool], None] = counted
+    use: Callable[[bool], None] | None = None

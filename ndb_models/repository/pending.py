@@ -4,59 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import NamedTuple, TypeVar
 
 from ndb_models.json_text import ObjectText
 from ndb_models.repository.repository import Repository
-from ndb_models.repository.stored_state import known
 from ndb_models.schema.changes import Changes
 from ndb_models.schema.model import SessionModel, Stored, stored_of
 
 M = TypeVar("M", bound=SessionModel)
 
 
-class PendingSave:
+class PendingSave(NamedTuple):
     """The changes of one model that a save would write: see `DecidingRepository.pending`.
 
-    Args:
+    Attributes:
         names: the names of the changed fields.
-        save: writes the changes.
+        save: writes these changes, as `Repository.save` does. Later changes of the model stay unsaved. If the model was
+            saved meanwhile, all its changes are written.
     """
 
-    __slots__ = ("_save", "names")
-
-    def __init__(self, names: frozenset[str], save: Callable[[], Awaitable[object]]) -> None:
-        self.names: Final[frozenset[str]] = names
-        """The names of the changed fields."""
-        self._save = save
-
-    async def save(self) -> None:
-        """Write these changes, as `Repository.save` does. Later changes of the model stay unsaved.
-
-        If the model was saved meanwhile, all its changes are written.
-        """
-        await self._save()
+    names: frozenset[str]
+    save: Callable[[], Awaitable[None]]
 
 
 class DecidingRepository(Repository[M]):
     """A repository for programs that decide by the changes of a model what else they do."""
 
-    def pending(self, session: M) -> PendingSave | None:
+    def pending(self, session: M, stored: Stored) -> PendingSave | None:
         """Return the changes that a save of a model with a token would write now; None if there are none.
 
         Its `save()` writes them and does not look for changes again. Sends no request.
 
+        Args:
+            session: the model, of the class of this repository.
+            stored: its stored state; see `known`.
+
         Raises:
-            NotSavedError: the model has no token.
             UnstorableError: a value does not fit the model, or would not come back equal.
         """
-        stored = known(self._checked(session))
         if stored.unsure or stored.outdated is not None:
-            return PendingSave(self.unsaved(session), partial(self.save, session))
+            return PendingSave(self.unsaved(session), partial(self._save_all, session))
         changes = self._codec.changes_since(session, stored)
         if not changes.names:
             return None
         return PendingSave(changes.names, partial(self._save_pending, session, stored, changes))
+
+    async def _save_all(self, session: M) -> None:
+        await self.save(session)
 
     async def _save_pending(self, session: M, stored: Stored, changes: Changes) -> None:
         if stored_of(session) is not stored:

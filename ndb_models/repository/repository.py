@@ -19,7 +19,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.index.session_state import LIVING, SeenSession
-from ndb_models.json_text import NO_KEYS, ObjectText
+from ndb_models.json_text import ObjectText
 from ndb_models.repository.arguments import check_expiry
 from ndb_models.repository.changing_verbs import ChangingVerbs
 from ndb_models.repository.credential_verbs import CredentialVerbs
@@ -35,6 +35,7 @@ from ndb_models.schema.lifetime import Lifetime, carried_over, created_with, is_
 from ndb_models.schema.model import SessionModel, set_stored, stored_of, take_over
 from ndb_models.sessions.bulk import Progress, in_bulk
 from ndb_models.sessions.reading import LOOK, USE, Read, ReadEffect
+from ndb_models.sessions.touching import touch
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -162,8 +163,7 @@ class Repository(
 
     async def touch(self, tkn: SessionToken) -> None:
         """Extend the expiry: count as a read and as a write, without reading or writing any data."""
-        await self._access.read(tkn, ())
-        await self._access.change(tkn, NO_KEYS, ())
+        await touch(self._client, self._access, tkn)
 
     async def ttl(self, session: M | SessionToken) -> float | None:
         """Return the seconds that a session has left if it is not used, or None if it never ends.

@@ -6,7 +6,7 @@ order in which a set is written is no change, nor is the way other programs form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -50,7 +50,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     """
 
     changed: ObjectText
-    removed: list[str]
+    removed: Sequence[str]
     names: frozenset[str]
     after: bytes
     before: Mapping[str, msgspec.Raw] = NOTHING_BEFORE
@@ -110,7 +110,7 @@ class TextChanges(Generic[B]):
             values: the values of the model, for the result.
         """
         if keys.text == before and not unsure:
-            return Changes(NO_KEYS, [], unsure, before, NOTHING_BEFORE, values)
+            return Changes(NO_KEYS, (), unsure, before, NOTHING_BEFORE, values)
         now, stored = raw_members(keys.text), raw_members(before)
         removed = [name for name in unsure if name not in now] if unsure else []
         for name in unsure:
@@ -192,9 +192,16 @@ class FieldTexts:
             return None
 
     def settles(self, reason: str | None, name: str, text: bytes | None) -> str | None:
-        """Return None if the reason is `UNDECIDED` and the field is written as this text too; else the reason."""
-        same = reason is UNDECIDED and text is not None and self.of(name) == text
-        return None if same else reason
+        """Return None if the reason is `UNDECIDED` and the field is written as this text too; else the reason.
+
+        The text of a field that is left out is None.
+        """
+        if reason is not UNDECIDED:
+            return reason
+        try:
+            return None if self._all.get(name) == text else reason
+        except NOT_JSON:
+            return reason
 
     @cached_property
     def _all(self) -> Mapping[str, bytes]:

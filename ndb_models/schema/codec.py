@@ -32,6 +32,7 @@ from ndb_models.schema.lossless_fields import LosslessFields
 from ndb_models.schema.model import Stored
 from ndb_models.schema.problems import (
     EXCLUDED,
+    INCOMPARABLE,
     LEFT_OUT,
     NO_JSON,
     NOT_JSON,
@@ -47,7 +48,7 @@ from ndb_models.schema.problems import (
 )
 from ndb_models.schema.secrets import serializer_of, writer_of
 from ndb_models.schema.value_equality import OF_CHANGES, Rules, difference, lost_names
-from ndb_models.schema.value_kinds import drops_private, not_stored
+from ndb_models.schema.value_kinds import UNDECIDED, drops_private, not_stored
 from ndb_models.types import SessionToken
 
 B = TypeVar("B", bound=BaseModel)
@@ -192,13 +193,9 @@ class ModelCodec(Generic[B]):
             if reason is None:
                 continue
             if name in self._excluded:
-                yield name, EXCLUDED
-            elif name not in keys:
-                yield name, LEFT_OUT
-            else:
-                reason = again.settles(reason, name, keys[name])
-                if reason is not None:
-                    yield name, reason
+                yield name, INCOMPARABLE if reason is UNDECIDED else EXCLUDED
+            elif again.settles(reason, name, keys.get(name)) is not None:
+                yield name, reason if name in keys else LEFT_OUT
 
     def _lost_private(self, model: B, read: B) -> Iterator[tuple[str, str]]:
         if not self._rules.drops_private:

@@ -25,7 +25,7 @@ from ndb_models.raising import raise_without_context
 from ndb_models.schema.core_schemas import Fields, fields_of_model, walk
 from ndb_models.schema.secrets import revealing_serializer
 from ndb_models.schema.value_equality import Rules, difference
-from ndb_models.schema.value_kinds import UNDECIDED, drops_private
+from ndb_models.schema.value_kinds import UNDECIDED, drops_private, is_whole_number_of
 
 # MISSING is never written, and need not be. Older releases of Pydantic do not have it.
 _MISSING: Final[object] = getattr(pydantic_core, "MISSING", PydanticUndefined)
@@ -138,7 +138,7 @@ def _problem(node: Any, config: Mapping[str, Any], of: Fields, rules: Rules) -> 
         return _unfit(default, exc)
     except Exception:  # noqa: BLE001 - user functions may need the model around them
         return None
-    if _is_same(default, read, rules) or (type(default) is int and default == read):
+    if _is_same(default, read, rules) or is_whole_number_of(default, read):
         return None
     return _changed(default, read)
 

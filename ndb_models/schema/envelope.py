@@ -11,13 +11,12 @@ reserved key. The reserved key commits the upgrade: it records the prefix of the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 
 from ndb_models.credentials import SecretDigests
-from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, and_last, before_last, join_members
+from ndb_models.json_text import UNREADABLE, ObjectText, before_last, join_members
 from ndb_models.types import JsonValue, SessionToken
 
 RESERVED_KEY: Final = "__ndb__"
@@ -73,9 +72,6 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
-# The reserved key of a session is mostly what it was at the read before. At most 4 MB, for keys of usual length.
-_USUAL_LENGTH: Final = 512
-_decode_once = lru_cache(maxsize=4096)(_decode)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -84,76 +80,13 @@ _TRUE: Final = msgspec.Raw(b"true")
 NOT_OURS: Final = Envelope("", 1)
 """Stands for a reserved key with other contents."""
 
-_START: Final = b',"%b":' % RESERVED_KEY.encode()
-_NAMED: Final = len(_START)
-_CLOSING: Final = ord("}")
+RESERVED_START: Final = b',"%b":' % RESERVED_KEY.encode()
+"""The text before the value of the reserved key, if it is the last of several keys."""
 
 
 def is_of_schema(reserved: JsonValue, schema: str) -> bool:
     """Return True if a parsed reserved key may be that of a session of this schema. A read of the session decides."""
     return isinstance(reserved, dict) and reserved.get("schema") == schema
-
-
-class CommonEnvelope:
-    """The reserved key of nearly all sessions of a schema, as the end of the text of their keys.
-
-    Nearly all sessions are of the current version, expire as their class says, and were never written back. Their
-    reserved key is added without being encoded, and recognised without being decoded, up to the token.
-
-    Args:
-        envelope: the contents of the key, without the token.
-    """
-
-    __slots__ = ("_all_names", "_alone", "_is_untimed", "_names", "_opening", "_start", "envelope")
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope: Envelope = envelope
-        """The contents of the key, without the token."""
-        self._opening = b'%b,"tkn":' % _encode(envelope)[:-1]
-        self._start = _START + self._opening
-        self._alone = b"{" + self._start[1:]
-        self._is_untimed = envelope.absolute is None
-        # The latest names, mostly the class's; and the same names with the reserved key.
-        self._names: tuple[str, ...] = ()
-        self._all_names: tuple[str, ...] = (RESERVED_KEY,)
-
-    def append_to(self, keys: ObjectText, tkn: SessionToken, deadline: int | None = None) -> ObjectText:
-        """Return a session's keys with the reserved one, as `with_envelope` does."""
-        end = b"}}" if deadline is None else b',"deadline":%d}}' % deadline
-        names = keys.names
-        if not names:
-            return keys.with_last(RESERVED_KEY, self._opening + _encode(tkn) + end[:-1])
-        if names is not self._names:
-            self._names, self._all_names = names, and_last(names, RESERVED_KEY)
-        return ObjectText(b"".join((keys.text[:-1], self._start, _encode(tkn), end)), self._all_names)
-
-    def cut_from(self, text: bytes, tkn: SessionToken) -> tuple[bytes, Envelope, bytes] | None:
-        """Return the same as `split_envelope` for keys as text; None if the reserved key is another one.
-
-        The text without the key is an object only if the whole text was, so the caller has to read it as one.
-        """
-        if self._is_untimed:
-            # Quicker than formatting the token.
-            last = self._start + _encode(tkn) + b"}}"
-            if text.endswith(last):
-                return text[: -len(last)] + b"}", self.envelope, last[_NAMED:-1]
-            if text[1:] == last[1:]:  # no other key was asked for
-                return NO_MEMBERS, self.envelope, last[_NAMED:-1]
-        before, found, rest = text.rpartition(self._start)
-        if not found:
-            if not text.startswith(self._alone):
-                return None
-            before, rest = b"{", text[len(self._alone) :]
-        reserved = self._opening + rest[:-1]
-        try:
-            envelope = _decode_once(reserved) if len(reserved) <= _USUAL_LENGTH else _decode(reserved)
-        except UNREADABLE:
-            return None
-        if envelope.tkn != tkn or envelope.own or envelope.upgraded or text[-1] != _CLOSING:
-            return None
-        if (envelope.deadline is None) is not self._is_untimed:
-            return None
-        return before + b"}", envelope, reserved
 
 
 def write_envelope(envelope: Envelope) -> bytes:
@@ -178,7 +111,7 @@ def split_envelope(keys: ObjectText) -> tuple[bytes, Envelope | None, bytes]:
 
     Without a reserved key, these are None and an empty text. If the key is not ours, its contents are `NOT_OURS`.
     """
-    parts = before_last(keys.text, _START)
+    parts = before_last(keys.text, RESERVED_START)
     if parts is not None:
         rest, reserved = parts
         envelope = read_envelope(reserved)

@@ -19,7 +19,6 @@ from ndb_models.schema.changes import NO_NAMES, NOTHING_BEFORE, Changes
 from ndb_models.schema.lossless import MOST_DIGITS, has_long_number
 from ndb_models.schema.lossless_fields import LosslessFields
 from ndb_models.schema.problems import NOT_JSON
-from ndb_models.schema.value_equality import OF_CHANGES, difference
 
 
 class FieldChanges:
@@ -33,6 +32,9 @@ class FieldChanges:
         self._fields = fields
         self._immutable = fields.immutable
         self._mutable = fields.mutable
+        self._place_of = {name: place for place, name in enumerate(fields.immutable)}
+        # The text that was split last, and its members: a model is often looked at again, as after a save.
+        self._split: tuple[bytes, Mapping[str, msgspec.Raw]] = (b"", {})
         self.count: int = len(fields.immutable) + len(fields.mutable)
         """The number of fields."""
         self.values_of: Callable[[Mapping[str, Any]], tuple[object, ...]] = _getter(fields.immutable)
@@ -55,29 +57,43 @@ class FieldChanges:
         given, fields = model.__dict__, self._fields
         try:
             now = self.values_of(given)
-            names = (*compress(self._immutable, map(is_not, now, values)), *self._mutable)
-            if not names:
-                return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
-            stored = raw_members(before)
-            changed: dict[str, msgspec.Raw] = {}
-            for name in names:
-                value, was = given[name], stored[name]
-                read, to_json, _, comes_back, _ = fields[name]
-                if not comes_back(value):
+            looked_at: dict[str, object] = {}
+            undecided = [*self._mutable]
+            for name in compress(self._immutable, map(is_not, now, values)):
+                value, field = given[name], fields[name]
+                if type(value) not in field.kinds or not (field.look is None or field.look(value)):
+                    return None  # as `comes_back`, without a call
+                looked_at[name] = value
+                if not (field.differs_if_unequal and value != values[self._place_of[name]]):
+                    undecided.append(name)
+            for name in self._mutable:
+                value, field = given[name], fields[name]
+                if type(value) not in field.kinds or not (field.look is None or field.look(value)):
                     return None
-                text = to_json(value, by_alias=False, round_trip=True, warnings=False)
-                if len(text) > MOST_DIGITS and has_long_number(text):
-                    return None
-                member = msgspec.Raw(text)
-                if member != was and difference(value, read(bytes(was)), OF_CHANGES) is not None:
-                    changed[name] = member
+                looked_at[name] = value
+            if not looked_at:
+                return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
+            text = fields.to_json(looked_at, by_alias=False, round_trip=True, warnings=False)
+            if len(text) > MOST_DIGITS and has_long_number(text):
+                return None
+            split = self._split
+            if split[0] is not before:
+                split = self._split = (before, raw_members(before))
+            stored, changed = split[1], raw_members(text)
+            for name in undecided:
+                was = stored[name]
+                if changed[name] == was or not fields[name].differs(looked_at[name], bytes(was)):
+                    del changed[name]
         except (KeyError, *NOT_JSON):  # an attribute was deleted, a field is not stored
             return None
         if not changed:
-            return Changes(NO_KEYS, [], NO_NAMES, before, NOTHING_BEFORE, now)
-        written = ObjectText(join_raw_members(changed), tuple(changed))
-        after = join_raw_members({**stored, **changed})
-        return Changes(written, [], frozenset(changed), after, stored, now)
+            return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
+        if len(changed) < len(looked_at):
+            text = join_raw_members(changed)
+        members = {**stored, **changed}
+        after = join_raw_members(members)
+        self._split = (after, members)
+        return Changes(ObjectText(text, tuple(changed)), (), frozenset(changed), after, stored, now)
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:

@@ -187,12 +187,15 @@ class Declared(NamedTuple):
         look: tells whether a value of such a type comes back; None if all values do.
         is_narrowed: true if the field does not take all values of such types.
         item_kinds: the types of the items of a collection, if they are all that `look` looks at; None otherwise.
+        differs_if_unequal: true if values that `!=` tells apart differ. False for Decimals, where `!=` may raise, and
+            for objects of classes that may define it.
     """
 
     kinds: frozenset[type]
     look: Look | None = None
     is_narrowed: bool = False
     item_kinds: frozenset[type] | None = None
+    differs_if_unequal: bool = True
 
 
 def declared_type(field: Any, definitions: Definitions) -> Declared | None:
@@ -215,7 +218,9 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
     kind = node["type"]
     if kind == "model":
         check = _check_of(node, definitions)
-        return None if check is None else Declared(frozenset({node["cls"]}), _look_inside(check))
+        if check is None:
+            return None
+        return Declared(frozenset({node["cls"]}), _look_inside(check), differs_if_unequal=False)
     if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
         return None
     is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
@@ -228,7 +233,7 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
             return Declared(_TEXT, is_narrowed=True) if are_texts else None
         case "enum":
             written = all(type(member.value) is str for member in node["members"])
-            return Declared(frozenset({node["cls"]})) if written else None
+            return Declared(frozenset({node["cls"]}), differs_if_unequal=False) if written else None
         case "list" | "set" | "frozenset":
             item = _type(node.get("items_schema", _ANY), definitions)
             return None if item is None else _collection(_READ_AS[kind], item, is_narrowed or item.is_narrowed)
@@ -243,7 +248,8 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
                 return None
             return _by_text(value, is_narrowed or key.is_narrowed or value.is_narrowed)
         case _:
-            return Declared(frozenset({_READ_AS[kind]}), _LOOKS.get(kind), is_narrowed)
+            read_as = frozenset({_READ_AS[kind]})
+            return Declared(read_as, _LOOKS.get(kind), is_narrowed, differs_if_unequal=kind != "decimal")
 
 
 def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
@@ -254,7 +260,9 @@ def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
     def comes_back(values: Iterable[Any]) -> bool:
         return kinds.issuperset(map(type, values)) and (look is None or look(values))
 
-    return Declared(frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None)
+    return Declared(
+        frozenset({kind}), comes_back, is_narrowed, kinds if look is None else None, item.differs_if_unequal
+    )
 
 
 def _by_text(value: Declared, is_narrowed: bool) -> Declared:
@@ -265,13 +273,19 @@ def _by_text(value: Declared, is_narrowed: bool) -> Declared:
     def comes_back(values: Mapping[Any, Any]) -> bool:
         if not (_TEXT.issuperset(map(type, values)) and kinds.issuperset(map(type, values.values()))):
             return False
-        try:
-            "".join(values).encode()
-        except UnicodeError:  # a lone surrogate, which Pydantic writes as something else
-            return False
-        return look is None or look(values.values())
+        names = "".join(values)
+        return (names.isascii() or _is_unicode(names)) and (look is None or look(values.values()))
 
-    return Declared(frozenset({dict}), comes_back, is_narrowed)
+    return Declared(frozenset({dict}), comes_back, is_narrowed, differs_if_unequal=value.differs_if_unequal)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text has no lone surrogate, which Pydantic writes as something else."""
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _look_at_each(look: Look | None) -> Look | None:
@@ -291,7 +305,9 @@ def _look_inside(check: Check) -> Look:
 def _is_read_as_written(time: datetime) -> bool:
     """Tell whether a time surely keeps its zone and fold. Zones other than UTC have rules of their own, and seconds."""
     zone = time.tzinfo
-    return zone is UTC or zone == _UTC_AS_READ if zone is not None else not time.fold
+    if zone is None:
+        return not time.fold
+    return zone is UTC or (type(zone) is TzInfo and zone == _UTC_AS_READ)
 
 
 _ANY: Final = {"type": "any"}

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from ndb_models.schema.lossless import EXTRAS, IMMUTABLE, Declared, Definitions, declared_type, fields_of
+from ndb_models.schema.lossless import EXTRAS, IMMUTABLE, Declared, Definitions, Look, declared_type, fields_of
 from ndb_models.schema.problems import NOT_JSON
+from ndb_models.schema.value_equality import OF_CHANGES, difference
 
 # Collections that cannot change if their items cannot.
 _FIXED: Final = frozenset[type]({tuple, frozenset, type(None)})
@@ -23,15 +24,28 @@ class LosslessField(NamedTuple):
         read: reads a value from its JSON.
         to_json: writes a value as the class does, called with `by_alias=False, round_trip=True, warnings=False`.
         validate: validates a value as the class does, but names no field in its errors.
-        comes_back: tells whether a value comes back equal. False leaves the question open.
+        kinds: the types of the values that may come back equal.
+        look: tells whether a value of such a type comes back equal, False leaves the question open. None if all do.
         is_immutable: true if a value that comes back cannot change.
+        differs_if_unequal: true if values that `!=` tells apart differ. Values that it does not may differ, too.
     """
 
     read: Callable[[bytes], object]
     to_json: Callable[..., bytes]
     validate: Callable[[object], object]
-    comes_back: Callable[[Any], bool]
+    kinds: frozenset[type]
+    look: Look | None
     is_immutable: bool
+    differs_if_unequal: bool
+
+    def comes_back(self, value: object) -> bool:
+        """Tell whether a value comes back equal. False leaves the question open."""
+        return type(value) in self.kinds and (self.look is None or self.look(value))
+
+    def differs(self, value: object, text: bytes) -> bool:
+        """Tell whether a value that comes back differs from the value that a stored text reads as."""
+        stored = self.read(text)
+        return (self.differs_if_unequal and value != stored) or difference(value, stored, OF_CHANGES) is not None
 
     def copied(self, value: object) -> object:
         """Return an equal value that shares no part with this one; the value itself if it would not come back."""
@@ -53,6 +67,15 @@ class _Parts(NamedTuple):
     def declared(self, name: str) -> Declared | None:
         """Return the type of a field; None if no claim is made."""
         return declared_type(self.fields[name], self.definitions)
+
+    def of_some(self) -> Any:
+        """Return the core schema of dicts with values of some of the fields."""
+        fields = {
+            name: {"type": "typed-dict-field", "schema": field["schema"], "required": False}
+            for name, field in self.fields.items()
+        }
+        definitions = [*self.definitions.values()]
+        return {"type": "definitions", "schema": {"type": "typed-dict", "fields": fields}, "definitions": definitions}
 
     def alone(self, name: str) -> Any:
         """Return the core schema of the values of a field."""
@@ -100,6 +123,8 @@ class LosslessFields(dict[str, LosslessField]):
         self._parts = parts
         self.immutable: tuple[str, ...] = tuple(name for name in parts.fields if _is_immutable(self._declared(name)))
         self.mutable: tuple[str, ...] = tuple(name for name in parts.fields if name not in self.immutable)
+        self.to_json: Callable[..., bytes] = SchemaSerializer(parts.of_some(), parts.config).to_json
+        """Writes a dict with values of some of the fields as one object, called as `LosslessField.to_json`."""
 
     def _declared(self, name: str) -> Declared:
         declared = self._parts.declared(name)
@@ -112,22 +137,23 @@ class LosslessFields(dict[str, LosslessField]):
             validator.validate_json,
             SchemaSerializer(self._parts.alone(name), self._parts.config).to_json,
             validator.validate_python,
-            _check_of(declared, validator.isinstance_python if declared.is_narrowed else None),
+            declared.kinds,
+            _look_of(declared, validator.isinstance_python if declared.is_narrowed else None),
             name in self.immutable,
+            declared.differs_if_unequal,
         )
         return field
 
 
-def _check_of(declared: Declared, fits: Callable[..., bool] | None) -> Callable[[Any], bool]:
-    kinds, look, item_kinds = declared.kinds, declared.look, declared.item_kinds
-
-    if item_kinds is not None and fits is None and type(None) not in kinds:  # the same, without a call for the items
-        return lambda value: type(value) in kinds and item_kinds.issuperset(map(type, value))
+def _look_of(declared: Declared, fits: Callable[..., bool] | None) -> Look | None:
+    look, item_kinds = declared.look, declared.item_kinds
+    if fits is None and type(None) not in declared.kinds:
+        return look if item_kinds is None else lambda items: item_kinds.issuperset(map(type, items))
+    if fits is None and look is None:
+        return None
 
     def comes_back(value: Any) -> bool:
-        if type(value) not in kinds or (fits is not None and not fits(value, strict=True)):
-            return False
-        return look is None or value is None or look(value)
+        return (fits is None or fits(value, strict=True)) and (look is None or value is None or look(value))
 
     return comes_back
 

@@ -24,7 +24,7 @@ class Merge(Enum):
     keyword `merge=` says how unmarked fields are merged: `structure`, `later` or `conflict`.
 
     Attributes:
-        structure: by the structure of the value, see docs/repository.md. The later write wins for a scalar.
+        structure: by the structure of the value, see docs/concurrent_changes.md. The later write wins for a scalar.
         later: the later write wins for the whole value.
         add: what was added or subtracted is added to what is stored. For numbers and `timedelta`.
         max: the greater value wins. For types with an order.

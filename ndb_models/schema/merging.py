@@ -52,18 +52,18 @@ class Merger(Generic[M]):
         """Fields whose stored value is compared whenever they are written."""
         self.uncompared: frozenset[str] = frozenset(name for name, always in compared.items() if always is False)
         """Fields whose stored value is never compared: the later write wins."""
-        self._decided = self.compared | self.uncompared
 
-    def to_compare(self, model: M, names: Collection[str]) -> list[str]:
+    def to_compare(self, model: M, names: frozenset[str]) -> Collection[str]:
         """Return those of the changed fields and extras whose stored values have to be compared when written.
 
         Args:
             model: the model with its changes.
             names: the names of what changed.
         """
-        if self._decided.issuperset(names):
-            return [name for name in names if name in self.compared]
-        return [name for name in names if self.needs_compare(name, None, value_of(model, name))]
+        compared = names - self.uncompared
+        if compared <= self.compared:
+            return compared
+        return [name for name in compared if self.needs_compare(name, None, value_of(model, name))]
 
     def needs_compare(self, name: str, before: object, now: object) -> bool:
         """Tell whether the stored value of a field or an extra has to be compared when it is written.

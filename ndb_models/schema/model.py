@@ -111,7 +111,7 @@ class SessionModel(BaseModel, metaclass=SessionMeta):
             depth, would not come back as it is. `"drop"` leaves them out: a session that is read has them as a new
             model does. Use it for attributes that can be worked out again, such as a cache. Inherited.
         merge: how a change of a field is stored that another request has changed since it was read.
-            `Merge.structure`, the default, merges both changes by the structure of the value, see docs/repository.md.
+            `Merge.structure`, the default, merges by the structure of the value: docs/concurrent_changes.md.
             With `Merge.later` the later write wins. With `Merge.conflict` it raises `ConflictError`. It applies to
             fields without a `Merge` mark at any depth. Inherited.
 
@@ -206,7 +206,10 @@ class SessionModel(BaseModel, metaclass=SessionMeta):
         return _with_stored(super().__deepcopy__(memo), copy.copy(stored_of(self)))
 
     def __getstate__(self) -> dict[Any, Any]:
-        return {**super().__getstate__(), "__ndb_stored__": stored_of(self)}
+        stored = stored_of(self)
+        if stored is not None and stored.values is not None:
+            stored = msgspec.structs.replace(stored, values=None)  # another form of the class may read them
+        return {**super().__getstate__(), "__ndb_stored__": stored}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__({name: part for name, part in state.items() if name != "__ndb_stored__"})

@@ -20,6 +20,10 @@ NO_JSON: Final = "it cannot be written as JSON; assign what the field declares (
 
 STRANGE_KEYS: Final = "its serializer writes keys that are not its fields"
 EXCLUDED: Final = "it is excluded, so it is not stored; leave it at its default"
+INCOMPARABLE: Final = (
+    "it is excluded, so it is not stored, and cannot be compared with its default; give its class an __eq__, or make"
+    " its default None"
+)
 LEFT_OUT: Final = (
     "it has no value, or is left out when the model is written, and would not come back as it is; give it the default"
     " that it is left out for, or write it always"
@@ -38,6 +42,7 @@ _TELLTALE: Final[Mapping[str, str]] = {
     "uuid_parsing": "Input should be a valid UUID",
     "url_parsing": "Input should be a valid URL",
 }
+_NOT_SHOWN: Final = "refused"
 _UNSAID: Final = "a validator of the class refused it"
 # Kinds with messages that do not quote the value, apart from those above: Pydantic's and our own.
 _SHOWN: Final = frozenset({*get_args(ErrorType), "zone_missing", "zone_unknown", "zoned_datetime_parsing"})
@@ -70,24 +75,33 @@ def problems_of(error: ValidationError) -> Sequence[tuple[str, str]]:
     Parts of the location below the field are left out, since they may be data, such as the names in a dict. The
     messages of a user's validators are left out too, since they may quote the value.
     """
-    return [
-        (str(problem["loc"][0]) if problem["loc"] else WHOLE, _reason(problem))
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    return [(str(problem["loc"][0]) if problem["loc"] else WHOLE, _reason(problem)) for problem in _problems(error)]
+
+
+def _problems(error: ValidationError) -> Sequence[Any]:
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def _kind(problem: Any) -> Any:  # a literal text to type checkers, since it is meant to be one of a few
+    kind = str(problem["type"])
+    return kind if kind in _SHOWN else _NOT_SHOWN
 
 
 def without_values(error: ValidationError) -> ValidationError:
-    """Return the error without the values: a traceback should show no data of a session."""
+    """Return the error without the values: a traceback should show no data of a session.
+
+    Each problem keeps the type that Pydantic gives it, such as `int_parsing`; that of a user's validator is `refused`.
+    """
     problems: list[InitErrorDetails] = [
-        {"type": PydanticCustomError("stored_data", "{reason}", {"reason": reason}), "loc": (name,), "input": None}
-        for name, reason in problems_of(error)
+        {"type": PydanticCustomError(_kind(problem), "{reason}", {"reason": reason}), "loc": (name,), "input": None}
+        for problem, (name, reason) in zip(_problems(error), problems_of(error), strict=True)
     ]
     return ValidationError.from_exception_data(error.title, problems, hide_input=True)
 
 
 def refused(name: str) -> ValidationError:
     """Return the error for a field that a validator refuses, without the validator's own message."""
-    problem = InitErrorDetails(type=PydanticCustomError("refused", _UNSAID), loc=(name,), input=None)
+    problem = InitErrorDetails(type=PydanticCustomError(_NOT_SHOWN, _UNSAID), loc=(name,), input=None)
     return ValidationError.from_exception_data(name, [problem], hide_input=True)
 
 

@@ -115,7 +115,10 @@ def difference(one: Any, other: Any, rules: Rules) -> str | None:
         steps += 1
         if steps > _UNSUSPICIOUS and met.setdefault((id(one), id(other)), pair) is not pair:
             continue  # it holds itself
-        reason = (_known.get(kind) or _learn(kind))(one, other, pairs, rules)
+        try:
+            reason = (_known.get(kind) or _learn(kind))(one, other, pairs, rules)
+        except Exception:  # noqa: BLE001 - attributes, zones and containers of a user's class may raise any error
+            reason = UNDECIDED
         if reason is UNDECIDED:
             undecided = UNDECIDED
         elif reason is not None:
@@ -266,7 +269,8 @@ def _datetimes(one: datetime, other: datetime, pairs: _Pairs, rules: Rules) -> s
 
 
 def _dataclasses(one: object, other: object, pairs: _Pairs, rules: Rules) -> str | None:
-    return _mappings(*attributes(one, other), pairs, rules)
+    ours, theirs = attributes(one, other, beside_fields=not rules.changes)
+    return _mappings(with_defaults_as_read(type(one), ours, theirs), theirs, pairs, rules)
 
 
 def _by(compare: Callable[[Any, Any], str | None]) -> _Compare:

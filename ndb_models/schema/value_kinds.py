@@ -8,7 +8,7 @@ Each comparison returns None if the values are the same, else the reason for a r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -95,31 +95,38 @@ def not_stored(name: str, kind: type) -> str:
     )
 
 
-# Type checkers take `price: float = 1`, and Pydantic does not validate defaults.
+# Type checkers take `price: float = 1`, and neither Pydantic nor a dataclass validates defaults.
 _TAKE_WHOLE_NUMBERS: Final = (float, Decimal)
 
 
-def with_defaults_as_read(
-    kind: type[BaseModel], ours: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Return the fields of a model, with whole-number defaults as they are read: 1.0 for `price: float = 1`.
+def is_whole_number_of(default: object, read: object) -> bool:
+    """Tell whether a default is a whole number, and was read as a float or a Decimal of that value."""
+    return type(default) is int and type(read) in _TAKE_WHOLE_NUMBERS and default == read
+
+
+def with_defaults_as_read(kind: type, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a model or a dataclass, with whole-number defaults as read: 1.0 for `price: float = 1`.
 
     Args:
         kind: the class.
-        ours: the fields of the model that was given.
+        ours: the fields of the object that was given.
         theirs: the fields that were read.
     """
-    defaults = kind.__pydantic_fields__
-    return {
+    read = {
         name: theirs[name]
-        if type(value) is int
-        and type(theirs.get(name)) in _TAKE_WHOLE_NUMBERS
-        and value == theirs[name]
-        and name in defaults
-        and defaults[name].default is value
-        else value
-        for name, value in ours.items()
+        for name, default in _whole_numbers(kind).items()
+        if ours.get(name) is default and is_whole_number_of(default, theirs.get(name))
     }
+    return {**ours, **read} if read else ours
+
+
+@lru_cache(maxsize=1024)
+def _whole_numbers(kind: type) -> Mapping[str, int]:
+    """Return the defaults of a model or a dataclass that are whole numbers."""
+    declared: Any = getattr(kind, "__pydantic_fields__", None)
+    if declared is None:
+        declared = {field.name: field for field in fields(kind)}
+    return {name: field.default for name, field in declared.items() if type(field.default) is int}
 
 
 def floats(one: float, other: float, *, nan: bool) -> str | None:
@@ -238,25 +245,40 @@ def is_equal(one: object, other: object) -> bool | None:
     return equal if type(equal) is bool else None
 
 
-def attributes(one: object, other: object) -> tuple[dict[str, object], dict[str, object]]:
+def attributes(
+    one: object, other: object, *, beside_fields: bool = False
+) -> tuple[dict[str, object], dict[str, object]]:
     """Return the public attributes of two objects of one class; for dataclasses, the fields and any extras.
 
-    Values that a property has cached are left out.
+    Values that a property has cached are left out. With `beside_fields`, a dataclass has all its public attributes.
     """
-    names = dict.fromkeys((*_names(one), *_names(other)))
+    kind = type(one)
+    if is_dataclass(kind):
+        ours, theirs = (getattr(each, "__dict__", None) for each in (one, other))
+        if ours is not None and theirs is not None and (*ours,) == (*theirs,) == _field_names(kind):
+            return ours, theirs
+    names = dict.fromkeys((*_names(one, beside_fields), *_names(other, beside_fields)))
     return {name: getattr(one, name, ABSENT) for name in names}, {name: getattr(other, name, ABSENT) for name in names}
 
 
-def _names(value: object) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple([field.name for field in fields(kind)])
+
+
+def _names(value: object, beside_fields: bool) -> Iterator[str]:
     kind = type(value)
     own: Any = getattr(value, "__dict__", ())
-    if not is_dataclass(kind):
-        yield from (name for name in (*_slots(kind), *own) if not (name.startswith("_") or _cached(kind, name)))
-        return
-    yield from (field.name for field in fields(kind))
-    config: Any = getattr(kind, "__pydantic_config__", None) or {}
-    if config.get("extra") == "allow":
-        yield from own
+    declared: Sequence[str] = ()
+    if is_dataclass(kind):
+        declared = _field_names(kind)
+        yield from declared
+        config: Any = getattr(kind, "__pydantic_config__", None) or {}
+        if config.get("extra") == "allow":
+            yield from own
+    if beside_fields or not is_dataclass(kind):
+        others = (name for name in (*_slots(kind), *own) if name not in declared)
+        yield from (name for name in others if not (name.startswith("_") or _cached(kind, name)))
 
 
 def _slots(kind: type) -> Iterator[str]:

@@ -11,7 +11,8 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from ndb_models.server.file_descriptors import SpareDescriptors
@@ -21,7 +22,7 @@ from ndb_models.server.traffic import Traffic
 _logger = logging.getLogger(__name__)
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# Connections accepted before the loop gets a turn: a flood of them must not keep clients waiting.
+# Connections accepted before the loop gets a turn, even if no other work waits: they must get to their handshakes.
 _ACCEPTED_TOGETHER: Final = 8
 _PAUSE: Final = 0.005
 
@@ -40,6 +41,7 @@ class Acceptor:
     Args:
         listening: the sockets; `stop` closes them.
         connect: serves one connection.
+        turn: waits until the next connection may be accepted.
         free_descriptors: ends connections of little use; called when no descriptor is left.
         traffic: counts failures to accept.
     """
@@ -49,11 +51,13 @@ class Acceptor:
         listening: Sequence[socket.socket],
         connect: Connect,
         *,
+        turn: Callable[[], Awaitable[None]],
         free_descriptors: Callable[[], None],
         traffic: Traffic,
     ) -> None:
         self._listening = listening
         self._connect = connect
+        self._turn = turn
         self._free_descriptors = free_descriptors
         self._traffic = traffic
         self._spare = SpareDescriptors()
@@ -81,11 +85,16 @@ class Acceptor:
         self._spare.refill()
         while True:
             try:
-                accepted, address = await loop.sock_accept(listening)
+                accepted, address = await _accept(listening)
             except OSError as exc:
                 await self._cope_with(exc)
                 continue
             peer = str(address[0]) if address else "?"
+            try:
+                await self._turn()
+            except asyncio.CancelledError:
+                accepted.close()
+                raise
             connecting = loop.create_task(self._connect(accepted, peer, only_probes=not self._spare.refill()))
             self._connections.add(connecting)
             connecting.add_done_callback(self._connections.discard)
@@ -106,3 +115,33 @@ class Acceptor:
                 return
             self._free_descriptors()
         await asyncio.sleep(_PAUSE)
+
+
+async def _accept(listening: socket.socket) -> tuple[socket.socket, tuple[object, ...]]:
+    """Accept a connection. A cancellation never loses one: it stays with the system.
+
+    Raises:
+        OSError: the system has no room for a connection, or it has ended already.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its event loop cannot tell that a socket is readable
+        return await loop.sock_accept(listening)
+    while True:
+        try:
+            accepted, address = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            await _readable(listening)
+        else:
+            accepted.setblocking(False)
+            return accepted, address
+
+
+async def _readable(waited_for: socket.socket) -> None:
+    """Wait until a socket can be read from."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(waited_for, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(waited_for)

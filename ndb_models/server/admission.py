@@ -61,6 +61,9 @@ class Readiness(Enum):
     STOPPING = "stopping"
 
 
+_NO_PAGE: Final = "This server has no status page: start it with --dashboard.\n"
+
+
 class Admission:
     """Admits requests, or answers them. Serves websockets as its `process_request`."""
 
@@ -91,7 +94,11 @@ class Admission:
         # websockets before 17 has no `method`: it only lets GET come this far.
         method: str = getattr(request, "method", "GET")
         path = request.path.partition("?")[0]
-        if self.page is not None and (path == PAGE or path.startswith(f"{PAGE}/")):
+        is_of_page = path == PAGE or path.startswith(f"{PAGE}/")
+        if is_of_page and self.page is None and "Upgrade" not in request.headers:
+            self._registry.become_probe(connection)
+            return _answer(HTTPStatus.NOT_FOUND, _NO_PAGE)
+        if is_of_page and self.page is not None:
             self._registry.become_probe(connection)
             is_ready = self.readiness is Readiness.READY
             return await self.page.respond(request, connection.address, ready=is_ready)

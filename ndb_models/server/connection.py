@@ -16,10 +16,12 @@ from websockets.server import ServerProtocol
 from ndb_models.engine.engine import BINARY_FRAME, OnMiss
 from ndb_models.protocol.messages import is_utf8
 from ndb_models.server.context import ServerContext
+from ndb_models.server.fair_queue import charged
 from ndb_models.server.missed_tokens import TOO_MANY_MISSES
 from ndb_models.server.tokens import Grant
 from ndb_models.server.traffic import Ending
 from ndb_models.server.turn_budget import PacedConnection
+from ndb_models.turns import turn_giver
 
 
 class NdbServerConnection(PacedConnection):
@@ -74,9 +76,10 @@ class NdbServerConnection(PacedConnection):
             self._answering = self.loop.create_task(self._finish(answering))
 
     async def _finish(self, answering: Coroutine[Any, Any, bytes]) -> None:
+        turn_giver.set(self._turn)
         started = perf_counter()
         try:
-            answer = await answering
+            answer = await charged(answering, self._charge)
         finally:
             self._answering = None
             self._traffic.waits.note(perf_counter() - started)
@@ -86,6 +89,12 @@ class NdbServerConnection(PacedConnection):
             self._write()
         except MemoryError:
             self.free()
+
+    async def _turn(self) -> None:
+        await self._rounds.turn(self.account)
+
+    def _charge(self, spent: float) -> None:
+        self._rounds.charge(self.account, spent)
 
     def revoke(self) -> None:
         """Stop answering, and close the connection (code 1008)."""

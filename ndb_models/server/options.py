@@ -36,8 +36,8 @@ def _origin(text: str) -> str:
 class ServerOptions:
     """The address of a server, and the limits on its clients. Times in seconds, sizes in bytes.
 
-    Each field says what it means; docs/server.md says what a client meets at each limit. Limits are greater than 0,
-    and None means no limit. Rates are averages over ten seconds. IPv6 addresses count by their /64.
+    Each field says what it means; docs/server_limits.md says what a client meets at each limit. Limits are greater than
+    0, and None means no limit. Rates are averages over ten seconds. IPv6 addresses count by their /64.
 
     Args:
         tokens: the bearer tokens that open the server; None to let everyone do everything.

@@ -20,6 +20,7 @@ from ndb_models.server.admission import Admission, Readiness
 from ndb_models.server.connection import NdbServerConnection
 from ndb_models.server.connection_registry import ConnectionRegistry
 from ndb_models.server.context import ServerContext
+from ndb_models.server.fair_queue import charged
 from ndb_models.server.generations import Generations, WorkerState
 from ndb_models.server.listening import listen, listening_on
 from ndb_models.server.memory_limit import memory_used, resident_limit
@@ -121,8 +122,13 @@ class NdbServer(Uncopyable):
             listening = await listen(options.host, options.port, reuse_port=options.reuse_port)
         self._port = int(listening[0].getsockname()[1])
         _logger.info("listening", extra={"fields": {"uri": self.uri}})
+        rounds = self._context.rounds
         self._acceptor = Acceptor(
-            listening, self._connect, free_descriptors=self._registry.free_descriptors, traffic=self._context.traffic
+            listening,
+            self._connect,
+            turn=rounds.turn_of_openings,
+            free_descriptors=self._registry.free_descriptors,
+            traffic=self._context.traffic,
         )
         self._background.append(asyncio.create_task(self._sweep()))
         if self._page is not None:
@@ -242,14 +248,18 @@ class NdbServer(Uncopyable):
         connection = NdbServerConnection(protocol, self._context, peer=peer, only_probes=only_probes)
         self._registry.arrive(connection)
         try:
-            if await self._open(connection, accepted):
-                async with connection:
-                    await connection.stay()
+            rounds = self._context.rounds
+            await charged(self._serve(connection, accepted), rounds.charge_openings, rounds.turn_of_openings)
         except Exception:
             _websocket_logger.exception("a connection failed")
         finally:
             connection.hang_up()
             self._registry.leave(connection)
+
+    async def _serve(self, connection: NdbServerConnection, accepted: socket.socket) -> None:
+        if await self._open(connection, accepted):
+            async with connection:
+                await connection.stay()
 
     async def _open(self, connection: NdbServerConnection, accepted: socket.socket) -> bool:
         """Return True if the connection is open now. Otherwise it has been answered, or has failed by itself."""

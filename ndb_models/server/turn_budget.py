@@ -22,6 +22,7 @@ from ndb_models.protocol.pipeline import FENCE_EVERY, FEW
 from ndb_models.server.context import ServerContext
 from ndb_models.server.deadline import Deadline
 from ndb_models.server.fair_queue import BYTES_A_TURN, FRAMES_A_TURN, SECONDS_A_ROUND, SECONDS_AT_ONCE
+from ndb_models.server.fair_shares import Account
 from ndb_models.server.traffic import Ending
 from ndb_models.server.writing import WritingConnection
 
@@ -44,7 +45,9 @@ class PacedConnection(WritingConnection):
         super().__init__(protocol, context, peer=peer, only_probes=only_probes)
         options = self._options
         self._rounds = context.rounds
-        self.time_used: float = 0.0
+        self.account: Account = context.rounds.openings
+        # Bytes of the opening handshake that wait for a turn.
+        self._head: list[bytes] = []
         self._most_waiting = options.max_in_flight
         self._reader = FrameReader(masked=True, apply_mask=apply_mask, max_size=options.max_payload)
         self._assembler = MessageAssembler()
@@ -76,10 +79,17 @@ class PacedConnection(WritingConnection):
     def data_received(self, data: bytes) -> None:
         """Answer the input, as far as the budget of this turn allows."""
         if not self.has_shaken_hands:
-            super().data_received(data)
+            self._head.append(data)
+            self._sated = self._asked or self._rounds.must_wait(self.account)
+            if self._sated:
+                self._ask()
+            else:
+                self._shake_hands()
             return
         self._traffic.received += len(data)
-        if self._asked or self.time_used > self._rounds.limit:
+        rounds = self._rounds
+        must_wait = rounds.watches and rounds.arrived(self.account)
+        if must_wait or self._asked:
             self._reader.add(data)
             self._sated = self._asked or len(data) >= BYTES_A_TURN
             self._ask()
@@ -89,7 +99,18 @@ class PacedConnection(WritingConnection):
         except MemoryError:
             self.free()
 
+    def _shake_hands(self) -> None:
+        """Take the bytes of the opening handshake."""
+        started = perf_counter()
+        head = b"".join(self._head)
+        self._head.clear()
+        super().data_received(head)
+        self._rounds.charge_openings(perf_counter() - started)
+
     def _begin_with(self, early: bytes) -> None:
+        self.account = Account(parent=self._rounds.openings)
+        early += b"".join(self._head)
+        self._head.clear()
         if early:
             self._traffic.received += len(early)
             self._reader.add(early)
@@ -108,6 +129,11 @@ class PacedConnection(WritingConnection):
         self._asked = False
         if self.connection_lost_waiter.done():
             return
+        if self._head:
+            self._sated = False
+            self._settle()  # before the handshake, which pauses reading by itself
+            self._shake_hands()
+            return
         try:
             self._work()
         except MemoryError:
@@ -116,7 +142,7 @@ class PacedConnection(WritingConnection):
     def _go_on(self) -> None:
         """Process waiting input and messages now, or in a later turn if this one is used up."""
         self._take_last()
-        if self._asked or self.time_used > self._rounds.limit:
+        if self._asked or self._rounds.must_wait(self.account):
             self._ask()
         else:
             self._work()
@@ -159,7 +185,11 @@ class PacedConnection(WritingConnection):
         elif self._arrives_by.runs:
             self._arrives_by.stop()
         spent = perf_counter() - started
-        self.time_used += spent
+        rounds = self._rounds
+        if rounds.watches:
+            rounds.charge(self.account, spent)
+        else:
+            self.account.time_used += spent
         if data:
             self._traffic.batches.note(spent)
         if spent >= SECONDS_AT_ONCE:
@@ -169,7 +199,10 @@ class PacedConnection(WritingConnection):
         if self._sated or goes_on:
             self._traffic.turns_used_up += 1
             self._ask()
-        elif not self._reading or self._leaving or self._eof or self._inbox:
+            return
+        if rounds.watches and self._answering is None and self._is_open and not self._reader.has_begun:
+            rounds.expect(self.account)
+        if not self._reading or self._leaving or self._eof or self._inbox:
             self._settle()
 
     def _work_off(self, until: float) -> float:
@@ -309,4 +342,6 @@ class PacedConnection(WritingConnection):
         self._inbox.clear()
         self._last, self._eof = None, False
         self._settle()
+        if self.account is not self._rounds.openings:
+            self._rounds.close(self.account)
         super().connection_lost(exc)

@@ -27,7 +27,6 @@ from ndb_models.protocol.prepared import Parameters, Prepared
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import (
     RESERVED_KEY,
-    CommonEnvelope,
     Envelope,
     is_reserved,
     of_one_session,
@@ -35,9 +34,10 @@ from ndb_models.schema.envelope import (
     write_envelope,
 )
 from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
+from ndb_models.sessions.common_envelope import CommonEnvelope
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
+from ndb_models.sessions.read_requests import ReadRequests
 from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
-from ndb_models.sessions.splitting import split_names
 from ndb_models.sessions.use_recording import UseRecording
 from ndb_models.sessions.writing import SessionWriting, check_token, not_a_token
 from ndb_models.types import SessionToken
@@ -52,9 +52,6 @@ _NO_KEYS: Final = Parameters(keys=())
 # Reads of a session whose reserved key holds another token. An answer that went astray does not come twice, but keys
 # that were copied by hand do.
 _READS: Final = 2
-
-# Most programs read the fields of the class, those of some views, and the reserved key alone.
-_KNOWN_DIVISIONS: Final = 32
 
 # Others may upgrade a session while it is read in parts. An upgrade writes the reserved key twice at most.
 _PARTED_READS: Final = 3
@@ -94,10 +91,12 @@ class SessionAccess(SessionWriting):
             envelope_of(schema, version, None, lifetimes.of_class, by)
         )
         """The reserved key of most sessions."""
+        expiry = lifetimes.expiry
+        self.is_extended_by_writes: bool = track is None and (expiry is None or expiry.extends_on_write)
+        """True if a write does all that a use of a session does."""
         self._tracks = track is not None
         self.uses: UseRecording = UseRecording(client, lifetimes, track)
-        # The requests that a read of some names is divided into, by the names and the largest frame.
-        self._divided: dict[tuple[tuple[str, ...], int | None], Sequence[Parameters]] = {}
+        self._read_requests = ReadRequests(client.max_payload)
         self._foreign = foreign
         self.lifetimes: Lifetimes = lifetimes
 
@@ -121,11 +120,13 @@ class SessionAccess(SessionWriting):
         Of two reserved keys the first one stays. Returns True if the session is whole afterwards.
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
-        parts = self._divide((), self._client.max_payload)
+        parts = self._requests_for(())
         _, envelope, _ = split_envelope(await self._read_parts(tkn, parts, ReadEffect.UPKEEP))
         return envelope is not None and envelope.tkn == tkn
 
-    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE) -> Read:
+    async def read(
+        self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE, tries: int = _READS
+    ) -> Read:
         """Return the keys with these names, of a session that must be of this schema.
 
         Raises:
@@ -137,39 +138,39 @@ class SessionAccess(SessionWriting):
         if type(tkn) is not int or not 0 <= tkn <= MAX_TOKEN:  # as `is_token`, without a call
             raise not_a_token(tkn)
         client = self._client
-        limit = client.max_payload
-        parts = self._divided.get((names, limit)) or self._divide(names, limit)
-        for _ in range(_READS):
-            if len(parts) > 1:
-                keys = await self._read_parts(tkn, parts, reading)
-            elif reading is USE:
-                begun = client.begin(Prepared(_SH_GET, tkn, parts[0]))
-                answer = begun if isinstance(begun, dict) else await begun
-                if answer["st"] != OK_STATUS:
-                    raise await client.identified(self.refusal(_SH_GET, tkn, answer))
-                keys = answer["keys"]
-            else:
-                keys = await self._ask(tkn, parts[0], reading)
-            common = self.common_envelope.cut_from(keys.text, tkn)
-            if not names and (common is None or common[0] != NO_MEMBERS):
-                keys.split()  # no caller parses them later: check that they are an object
-            if common is not None:
-                read = Read(common[0], common[1], common[2], True)  # keyword arguments would take twice as long
-                deadline = common[1].deadline
-                if deadline is not None and not self.lifetimes.is_timely(deadline):
-                    read = await self._settled(tkn, read, reading)
-                if reading is USE and self._tracks:
-                    self.uses.note(tkn, read)
-                return read
-            found = judged(keys, tkn, self.schema, foreign=self._foreign)
-            if isinstance(found, Read):
-                is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
-                found = found if is_settled else await self._settled(tkn, found, reading)
-                if reading is USE:
-                    self.uses.note(tkn, found)
-                return found
-            if found is not Mismatch.OF_ANOTHER_TOKEN:
-                return await self._refuse(tkn, found, keys)
+        requests = self._read_requests
+        parts = requests[names] if client.max_payload == requests.limit else self._requests_for(names)
+        if len(parts) > 1:
+            keys = await self._read_parts(tkn, parts, reading)
+        elif reading is USE:
+            begun = client.begin(Prepared(_SH_GET, tkn, parts[0]))
+            answer = begun if isinstance(begun, dict) else await begun
+            if answer["st"] != OK_STATUS:
+                raise await client.identified(self.refusal(_SH_GET, tkn, answer))
+            keys = answer["keys"]
+        else:
+            keys = await self._ask(tkn, parts[0], reading)
+        read = self.common_envelope.read_from(keys.text, tkn)
+        if not names and (read is None or read.text != NO_MEMBERS):
+            keys.split()  # no caller parses them later: check that they are an object
+        if read is not None:
+            deadline = read.envelope.deadline if read.envelope is not None else None  # without a call
+            if deadline is not None and not self.lifetimes.is_timely(deadline):
+                read = await self._settled(tkn, read, reading)
+            if reading is USE and self._tracks:
+                self.uses.note(tkn, read)
+            return read
+        found = judged(keys, tkn, self.schema, foreign=self._foreign)
+        if isinstance(found, Read):
+            is_settled = found.envelope is None or self.lifetimes.is_settled(found.envelope)
+            found = found if is_settled else await self._settled(tkn, found, reading)
+            if reading is USE:
+                self.uses.note(tkn, found)
+            return found
+        if found is not Mismatch.OF_ANOTHER_TOKEN:
+            return await self._refuse(tkn, found, keys)
+        if tries > 1:
+            return await self.read(tkn, names, reading, tries - 1)
         raise ForeignSessionError(self._name, tkn)
 
     async def _refuse(self, tkn: SessionToken, verdict: Mismatch, keys: ObjectText) -> Read:
@@ -221,8 +222,7 @@ class SessionAccess(SessionWriting):
 
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
-        limit = self._client.max_payload
-        return limit is None or len(self._divided.get((names, limit)) or self._divide(names, limit)) == 1
+        return self._client.max_payload is None or len(self._requests_for(names)) == 1
 
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
@@ -233,13 +233,12 @@ class SessionAccess(SessionWriting):
         names = await self.of_session(tkn, self._client.sh_keys(tkn))
         return tuple([name for name in names if name != RESERVED_KEY])
 
-    def _divide(self, names: tuple[str, ...], limit: int | None) -> Sequence[Parameters]:
-        """Return the parameters of the reads that fetch these keys. Each read includes the reserved key."""
-        parts = [Parameters(keys=part) for part in split_names(_SH_GET, names, RESERVED_KEY, limit)]
-        if len(self._divided) >= _KNOWN_DIVISIONS:  # sessions of an open class may have any names
-            self._divided.clear()
-        self._divided[names, limit] = parts
-        return parts
+    def _requests_for(self, names: tuple[str, ...]) -> Sequence[Parameters]:
+        """Return the parameters of the requests that read these keys, in frames of the client's size."""
+        limit = self._client.max_payload
+        if limit != self._read_requests.limit:
+            self._read_requests = ReadRequests(limit)
+        return self._read_requests[names]
 
     async def _read_parts(
         self, tkn: SessionToken, parts: Sequence[Parameters], reading: ReadEffect, tries: int = _PARTED_READS
@@ -299,7 +298,7 @@ class SessionAccess(SessionWriting):
 
     async def raw(self, tkn: SessionToken, reading: ReadEffect) -> dict[str, bytes]:
         """Return all keys of a session of any kind, as their JSON text."""
-        parts = self._divide(await self._all_names(tkn), self._client.max_payload)
+        parts = self._requests_for(await self._all_names(tkn))
         return (await self._read_parts(tkn, parts, reading)).split()
 
     async def replace(
@@ -340,7 +339,7 @@ class SessionAccess(SessionWriting):
         if seconds < 0:
             raise SessionExpiredError(self._name, tkn)
         if deadline is not None:
-            seconds = min(seconds, (deadline - self.lifetimes.now()) / 1000)
+            seconds = min(seconds, max(0.0, (deadline - self.lifetimes.now()) / 1000))
         return None if seconds == math.inf else seconds
 
 

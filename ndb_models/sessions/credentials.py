@@ -9,9 +9,9 @@ import msgspec
 
 from ndb_models.client import NdbClient
 from ndb_models.credentials import (
-    AS_CURRENT,
     NOTHING,
     Credential,
+    Opens,
     SecretDigests,
     draw_credential,
     followed,
@@ -35,7 +35,7 @@ from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, re
 from ndb_models.schema.tracking import with_login
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.locks import RESERVED_KEYS
-from ndb_models.sessions.reading import UPKEEP, Read
+from ndb_models.sessions.reading import UPKEEP, USE, Read
 from ndb_models.sessions.writing import ContestedError
 from ndb_models.types import SessionToken
 
@@ -59,23 +59,32 @@ class SessionCredentials:
     def __init__(self, client: NdbClient, access: SessionAccess) -> None:
         self._client = client
         self._access = access
+        # What credentials hold that opened a session here: they outlive the client.
+        self._here = object()
 
-    async def opened_by(self, credential: Credential, names: tuple[str, ...]) -> tuple[Read, Envelope, bool] | None:
+    async def opened_by(
+        self, credential: Credential, names: tuple[str, ...], *, as_use: bool
+    ) -> tuple[Read, Envelope, Opens, bool] | None:
         """Return the keys with these names, of the session that a credential opens; None if it opens none.
 
-        With them, the session's reserved key, and True if the credential has the current secret of the session. This is
-        one read, which extends the expiry only where the server cannot read otherwise.
+        With them, the session's reserved key, the secret that the credential has, and whether the read was a use. This
+        is one read. It extends the expiry only where the server cannot read otherwise, or if `as_use` allows it and the
+        credential opened the session here before: it is wrong only if it was replaced since, and is then not believed
+        again.
         """
+        is_use = as_use and credential.opened_at is self._here
         read = envelope = None
         try:
-            read = await self._access.read(credential.tkn, names, UPKEEP)
+            read = await self._access.read(credential.tkn, names, USE if is_use else UPKEEP)
             envelope = read.envelope
         except _NO_SUCH:
             pass
         found = opens(credential, None if envelope is None else envelope.secret, self._access.lifetimes.now())
         if read is None or envelope is None or found is NOTHING:
+            credential.opened_at = None
             return None
-        return read, envelope, found is AS_CURRENT
+        credential.opened_at = self._here
+        return read, envelope, found, is_use
 
     async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:
         """Give a session a new credential, and return it. Counts as a write.

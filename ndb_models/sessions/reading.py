@@ -31,7 +31,7 @@ LOOK: Final = ReadEffect.LOOK
 UPKEEP: Final = ReadEffect.UPKEEP
 
 
-class Read(msgspec.Struct, frozen=True):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """The result of reading a session: the text of its keys without the reserved one, and the reserved key.
 
     `text` is not validated yet: a codec or `keys` finds out whether it is an object. `envelope` is the parsed reserved

@@ -9,7 +9,7 @@ from typing import Final
 from ndb_models.errors import PayloadTooLargeError
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import MAX_TOKEN, Command
-from ndb_models.protocol.prepared import Parameters, Prepared, key_size
+from ndb_models.protocol.prepared import Conditions, Parameters, Prepared, key_size
 
 # Upper bounds in bytes: a frame besides its keys, a name besides its characters, and a character.
 _FRAME: Final = 400
@@ -27,9 +27,9 @@ def fits(keys: ObjectText, max_payload: int) -> bool:
     return _FRAME + len(keys.text) <= max_payload
 
 
-def most_bytes(keys: ObjectText, parameters: Parameters) -> int:
-    """Return an upper bound of the size of a frame with these keys, the reserved one and these parameters."""
-    return _FRAME + len(keys.text) + len(parameters.text)
+def most_bytes(keys: ObjectText, conditions: Conditions) -> int:
+    """Return an upper bound of the size of a frame with these keys, the reserved one and these conditions."""
+    return _FRAME + len(keys.text) + len(conditions.text)
 
 
 def split_names(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -25,6 +25,7 @@ from ndb_models.stores.contract import (
 from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.freeing import free_later
 from ndb_models.stores.kept_keys import Kept, changed, chosen, kept, parted, swapped, updated, without
+from ndb_models.stores.member_picking import MemberPicker
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.session_table import SessionTable, StoredSession
 from ndb_models.types import Clock, SessionToken
@@ -42,6 +43,7 @@ class MemoryVerbs(SessionTable, Verbs):
     def __init__(self, limits: StoreLimits, clock: Clock) -> None:
         super().__init__(limits, clock)
         self._shared: dict[str, bytes] = {}
+        self._picker = MemberPicker()
 
     def _keep(self, session: StoredSession, keys: Kept, written: Mapping[str, bytes] | None = None) -> None:
         """Give a session other keys. Keys change only here, and by expiry.
@@ -89,7 +91,7 @@ class MemoryVerbs(SessionTable, Verbs):
 
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         if scope is None:
-            return _chosen(self._shared, names, most)
+            return self._chosen(self._shared, names, most)
         now = self._clock()
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
@@ -104,15 +106,28 @@ class MemoryVerbs(SessionTable, Verbs):
         if type(keys) is ObjectText:
             if keys.known_names == names:
                 return keys
-            if most is None or len(keys.text) <= most:
+            if len(names) == 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
                 return keys.chosen(names)
-        return _chosen(keys, names, most)
+        return self._chosen(keys, names, most)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         keys = self._kept(scope)
         if type(keys) is ObjectText and keys.known_names == names and (most is None or len(keys.text) <= most):
             return keys
-        return _chosen(keys, names, most)
+        return self._chosen(keys, names, most)
+
+    def _chosen(self, keys: Kept, names: tuple[str, ...], most: int | None) -> ObjectText:
+        """Return the keys with these names as one text.
+
+        Raises:
+            TooLargeError: they are several keys, and larger together than `most` bytes.
+        """
+        if type(keys) is ObjectText and (most is None or len(keys.text) <= most):
+            return self._picker.pick(keys, names)
+        found = chosen(parted(keys), names)
+        if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
+            raise TooLargeError(most)
+        return ObjectText.joined(found)
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
         return dict(parted(self._kept(scope)))
@@ -138,7 +153,7 @@ class MemoryVerbs(SessionTable, Verbs):
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
         if scope is None:
-            if not all(as_expected(self._shared.get(name), value) for name, value in expected.items()):
+            if not are_as_expected(self._shared, expected):
                 return False
             self._write_shared(parted(keys))
             self._remove_shared(frozenset(removed).difference(keys))
@@ -150,7 +165,9 @@ class MemoryVerbs(SessionTable, Verbs):
         new = changed(session.keys, keys, removed, expected)
         if new is None:
             return False
-        self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
+        if self._occupancy is not None:
+            self._keep(session, new, parted(keys) if type(new) is dict and not removed else None)
+        session.keys = new
         expiry = session.expiry
         if expiry.duration:
             deadline = deadline_after_use(expiry, expiry.extend_on_set_add, session.deadline, now)
@@ -257,17 +274,3 @@ class MemoryVerbs(SessionTable, Verbs):
         session = self._require(token)
         remaining = session.deadline - self._clock() if session.expiry.duration else None
         return SessionInfo(len(session.keys), session.expiry, remaining)
-
-
-def _chosen(keys: Kept, names: tuple[str, ...], most: int | None) -> ObjectText:
-    """Return the keys with these names as one text.
-
-    Raises:
-        TooLargeError: they are several keys, and larger together than `most` bytes.
-    """
-    if type(keys) is ObjectText and (most is None or len(keys.text) <= most):
-        return keys.chosen(names)
-    found = chosen(parted(keys), names)
-    if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
-        raise TooLargeError(most)
-    return ObjectText.joined(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -46,13 +48,15 @@ class RunningServer:
         self._memory = MemoryStore() if parse_store_uri(store) is None else None
         self._server: NdbServer | None = None
         self._uri: str | None = None
+        self._reserved: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self._thread.__enter__()
         try:
+            self._reserve_port()
             self.start()
         except BaseException:
-            self._thread.__exit__(None, None, None)
+            self._leave()
             raise
         return self
 
@@ -62,7 +66,21 @@ class RunningServer:
         try:
             self.stop()
         finally:
-            self._thread.__exit__(None, None, None)
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+        self._thread.__exit__(None, None, None)
+
+    def _reserve_port(self) -> None:
+        """Choose a free port. While the server is stopped, no program that asks for any free port gets this one."""
+        # Other systems do not let a server listen on a port that a socket of another program is bound to.
+        if self._options.port == 0 and self._options.host == "127.0.0.1" and sys.platform == "linux":
+            self._reserved = socket.socket()
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._reserved.bind((self._options.host, 0))  # it does not listen, so it does not disturb the server
+            self._options = replace(self._options, port=self._reserved.getsockname()[1])
 
     @property
     def uri(self) -> str:
@@ -90,7 +108,8 @@ class RunningServer:
     def start(self) -> None:
         """Serve again after `stop`, on the same port and with the data as it was. Starting twice does no harm.
 
-        Raises as entering does; also `OSError` if another program has taken the port meanwhile.
+        Raises as entering does; also `OSError` if another program has taken the port meanwhile. Where the server chose
+        a free port, Linux gives it to no program that asks for any.
         """
         if self._server is None:
             self._server = self._thread.run(self._started())

@@ -1,8 +1,7 @@
 """Typed sessions in web applications.
 
 sessions = WebSessions("sqlite:///sessions.db", UserSession)
-app = FastAPI(lifespan=sessions.lifespan)
-app.add_middleware(SessionMiddleware, sessions=sessions)
+app = FastAPI(middleware=[sessions.middleware])
 
 The names that need Starlette are imported when they are first asked for: they need the extra `starlette`.
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from ndb_models.schema import SessionModel
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.devices import Device
@@ -33,6 +33,7 @@ __all__ = [
     "NotLoggedInError",
     "Principal",
     "SessionMiddleware",
+    "SessionModel",
     "SessionsUnavailableError",
     "StarletteCookie",
     "WebSessions",

@@ -7,6 +7,12 @@ from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
 
+_VARY: Final = b"vary"
+_CACHE_CONTROL: Final = b"cache-control"
+
+_VARY_COOKIE: Final = (_VARY, b"Cookie")
+_PRIVATE: Final = (_CACHE_CONTROL, b"private")
+
 _SHARED: Final = (b"public", b"s-maxage")
 
 
@@ -23,23 +29,22 @@ def with_cookie_headers(
         set_cookie: the value of a `Set-Cookie` header; None for none.
         is_private: the answer depends on a session.
     """
-    result: Headers = []
-    vary = caching = False
-    for name, value in headers:
-        if name == b"vary":
-            vary = vary or any(part.strip().lower() in (b"cookie", b"*") for part in value.split(b","))
-        elif name == b"cache-control":
-            caching = True
-            if set_cookie is not None:
-                value = _without_sharing(value)
-        result.append((name, value))
-    if not vary:
-        result.append((b"vary", b"Cookie"))
-    if not caching and (is_private or set_cookie is not None):
-        result.append((b"cache-control", b"private"))
+    result: Headers = [*headers]
+    given = dict(result)
+    if _VARY not in given or not any(name == _VARY and _varies_by_cookie(value) for name, value in result):
+        result.append(_VARY_COOKIE)
+    if _CACHE_CONTROL not in given:
+        if is_private or set_cookie is not None:
+            result.append(_PRIVATE)
+    elif set_cookie is not None:
+        result = [(name, _without_sharing(value) if name == _CACHE_CONTROL else value) for name, value in result]
     if set_cookie is not None:
         result.append((b"set-cookie", set_cookie))
     return result
+
+
+def _varies_by_cookie(value: bytes) -> bool:
+    return any(part.strip().lower() in (b"cookie", b"*") for part in value.split(b","))
 
 
 def _without_sharing(value: bytes) -> bytes:

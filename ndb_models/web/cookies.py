@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.web.request_headers import COOKIE, headers_by_name
 
 SameSite = Literal["lax", "strict", "none"]
 
@@ -20,6 +22,10 @@ _SECURE_PREFIX: Final = "__Secure-"
 
 LONGEST: Final = 400 * 86400
 """Seconds that a browser keeps a cookie at most."""
+
+# Browsers send the same cookies with many requests. So many headers are kept parsed: at most 2 MB.
+_PARSED: Final = 2048
+_USUAL_LENGTH: Final = 512
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH: Final = re.compile(r"/[^;\x00-\x1f\x7f-\U0010ffff]*")
@@ -123,14 +129,22 @@ def shown_cookie(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> ShownCo
 
     The cookies may stand in several headers, as HTTP/2 sends them. The names of headers are in lower case.
     """
+    line = headers_by_name(headers).get(COOKIE)
+    if line is None or name not in line:
+        return NO_COOKIE
+    return _shown_again(line, name) if len(line) <= _USUAL_LENGTH else _shown(line, name)
+
+
+def _shown(line: bytes, name: bytes) -> ShownCookie:
     found: bytes | None = None
-    for header, line in headers:
-        if header == b"cookie" and name in line:
-            for pair in line.split(b";"):
-                key, equals, value = pair.partition(b"=")
-                if equals and key.strip(b" \t") == name:
-                    value = value.strip(b" \t")
-                    if found is not None and found != value:
-                        return ShownCookie(None, True)
-                    found = value
+    for pair in line.split(b";"):
+        key, equals, value = pair.partition(b"=")
+        if equals and key.strip(b" \t") == name:
+            value = value.strip(b" \t")
+            if found is not None and found != value:
+                return ShownCookie(None, True)
+            found = value
     return NO_COOKIE if found is None else ShownCookie(found.decode("latin-1"), True)
+
+
+_shown_again: Final = lru_cache(maxsize=_PARSED)(_shown)

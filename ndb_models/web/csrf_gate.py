@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -13,7 +14,9 @@ from ndb_models.types import SessionToken
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.cookies import shown_cookie
 from ndb_models.web.csrf import (
-    SAFE_METHODS,
+    ALLOWED,
+    NEEDS_TOKEN,
+    REFUSED,
     TOKEN_FIELD,
     TOKEN_HEADER,
     CsrfCheck,
@@ -23,14 +26,9 @@ from ndb_models.web.csrf import (
     reason_of_refusal,
 )
 from ndb_models.web.form_field import search_of
+from ndb_models.web.request_headers import headers_by_name
 
-_NAMES: Final = {
-    b"host": "host",
-    b"origin": "origin",
-    b"sec-fetch-site": "fetch_site",
-    b"content-type": "content_type",
-    TOKEN_HEADER.encode(): "token",
-}
+_TOKEN_HEADER: Final = TOKEN_HEADER.encode()
 
 _REFUSAL: Final = b"Refused: this request does not come from a page of this site"
 _NO_TOKEN: Final = (
@@ -55,31 +53,44 @@ class CsrfGate:
         self._cookie_name = cookie_name
         self._old = old
 
-    async def admitted(self, scope: Scope, receive: Receive) -> Receive | None:
+    def verdict(self, scope: Scope) -> CsrfVerdict:
+        """Judge a request by where it comes from, and by the cookies that it shows."""
+        check, method = self.check, scope.get("method")
+        if check.passes(method):  # before any work: most requests are such
+            return ALLOWED
+        headers = headers_by_name(scope["headers"])
+        if check.passes(method, _text(headers.get(b"sec-fetch-site"))):
+            return ALLOWED
+        verdict = check.verdict(_head(scope, headers))
+        if verdict is ALLOWED:
+            return ALLOWED
+        shown = shown_cookie(scope["headers"], self._cookie_name)
+        if self._old is not None and self._old.is_in(scope["headers"]):
+            return verdict
+        opens_nothing = not shown.is_shown or (verdict is NEEDS_TOKEN and Credential.parse(shown.text) is None)
+        return ALLOWED if opens_nothing else verdict
+
+    async def admitted(self, verdict: CsrfVerdict, scope: Scope, receive: Receive) -> Receive | None:
         """Return the callable by which the application receives the body, or None if the request is refused.
 
         If the body was searched for a token, the part that was read comes again, and then the rest.
+
+        Args:
+            verdict: the one on the request.
+            scope: the scope of the request.
+            receive: ASGI's `receive`.
         """
-        if self.check.mode is False or scope.get("method") in SAFE_METHODS:  # before any work: most requests are such
+        if verdict is ALLOWED:
             return receive
-        head, others = _read(scope)
-        verdict = self.check.verdict(head)
-        if verdict is CsrfVerdict.ALLOWED:
-            return receive
-        shown = shown_cookie(scope["headers"], self._cookie_name)
-        is_old_shown = self._old is not None and self._old.is_in(scope["headers"])
-        if not (shown.is_shown or is_old_shown):
-            return receive
-        if verdict is CsrfVerdict.REFUSED:
-            _log(scope, reason_of_refusal(head))
+        headers = headers_by_name(scope["headers"])
+        if verdict is REFUSED:
+            _log(scope, reason_of_refusal(_head(scope, headers)))
             return None
-        credential = Credential.parse(shown.text)
-        if credential is None and not is_old_shown:
-            return receive  # the cookie opens nothing
+        credential = Credential.parse(shown_cookie(scope["headers"], self._cookie_name).text)
         if credential is not None:
-            if is_csrf_token_of(credential.tkn, others.get("token")):
+            if is_csrf_token_of(credential.tkn, _text(headers.get(_TOKEN_HEADER))):
                 return receive
-            replay = await _with_token_in_form(credential.tkn, others.get("content_type", ""), receive)
+            replay = await _with_token_in_form(credential.tkn, _text(headers.get(b"content-type")) or "", receive)
             if replay is not None:
                 return replay
         _log(scope, _NO_TOKEN)
@@ -87,8 +98,8 @@ class CsrfGate:
 
     def reason_to_refuse(self, scope: Scope) -> str | None:
         """Return why this request may not begin a session, or None if it may: other sites may not log a browser in."""
-        head, _ = _read(scope)
-        return reason_of_refusal(head) if self.check.verdict(head) is CsrfVerdict.REFUSED else None
+        head = _head(scope, headers_by_name(scope["headers"]))
+        return reason_of_refusal(head) if self.check.verdict(head) is REFUSED else None
 
 
 async def refuse(scope: Scope, send: Send) -> None:
@@ -101,22 +112,19 @@ async def refuse(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REFUSAL})
 
 
-def _read(scope: Scope) -> tuple[RequestHead, dict[str, str]]:
-    """Return the head of a request, and the other headers that are needed here."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        known = _NAMES.get(name)
-        if known is not None:
-            text = value.decode("latin-1")
-            found[known] = f"{found[known]}, {text}" if known in found else text
-    head = RequestHead(
+def _head(scope: Scope, headers: Mapping[bytes, bytes]) -> RequestHead:
+    """Return the head of a request, given its scope and its headers by their names."""
+    return RequestHead(
         scope["method"] if scope["type"] == "http" else None,
         scope["scheme"],
-        found.get("host"),
-        found.get("origin"),
-        found.get("fetch_site"),
+        _text(headers.get(b"host")),
+        _text(headers.get(b"origin")),
+        _text(headers.get(b"sec-fetch-site")),
     )
-    return head, found
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _log(scope: Scope, reason: str) -> None:

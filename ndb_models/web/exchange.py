@@ -11,14 +11,16 @@ from ndb_models.errors import SessionGoneError, UnavailableError
 from ndb_models.schema import SessionModel
 from ndb_models.web.answers import with_cookie_headers
 from ndb_models.web.cookies import shown_cookie
+from ndb_models.web.csrf import CsrfVerdict
+from ndb_models.web.csrf_gate import refuse
 from ndb_models.web.dict_view import SessionView
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
 from ndb_models.web.hosts import is_loopback
 from ndb_models.web.http_errors import RETRY_AFTER, CrossSiteError
 from ndb_models.web.incoming import Incoming
 from ndb_models.web.running_visit import RunningVisit
-from ndb_models.web.viewed_class import REFUSED
-from ndb_models.web.visit import CookieChange
+from ndb_models.web.viewed_class import ViewedClass
+from ndb_models.web.visit import LEAVE, CookieChange
 
 if TYPE_CHECKING:
     from ndb_models.web.starlette import WebSessions
@@ -34,41 +36,48 @@ _ONLY_LOCAL: Final = b"WebSessions(development=True) serves localhost alone; lea
 class Exchange(Generic[M]):
     """One request and its answer."""
 
-    __slots__ = (
-        "_has_begun",
-        "_incoming",
-        "_is_streaming",
-        "_prepared",
-        "_scope",
-        "_send",
-        "_sessions",
-        "_view",
-        "failure",
-        "is_answered",
-        "visit",
-    )
+    # Defaults of the class: a request sets few of them.
+    has_begun: bool = False
+    """True once the answer has begun, or the visit was concluded without one."""
+    is_answered: bool = False
+    """True if the request was answered here, in place of the application."""
+    failure: BaseException | None = None
+    """The error of concluding the visit."""
+    visit: RunningVisit[M] | None = None
+    """The visit of the request, once the application has touched its session."""
+    _incoming: Incoming | None = None
+    _is_streaming = False
+    _prepared: RunningVisit[M] | None = None
+    _view: SessionView[M] | None = None
 
     def __init__(self, sessions: WebSessions[M], scope: Scope, send: Send) -> None:
         self._sessions = sessions
         self._scope = scope
         self._send = send
-        self._has_begun = False
-        self._incoming: Incoming | None = None
-        self._is_streaming = False
-        self._prepared: RunningVisit[M] | None = None
-        self._view: SessionView[M] | None = None
-        self.visit: RunningVisit[M] | None = None
-        self.failure: BaseException | None = None
-        """The error of concluding the visit."""
-        self.is_answered: bool = False
-        """True if the request was answered here, in place of the application."""
 
-    def listen(self, receive: Receive) -> Receive:
-        """Return what hands on the messages of a client. A WebSocket's tells if it has left."""
-        if self._scope["type"] != "websocket":
-            return receive
-        self._incoming = Incoming(receive)
-        return self._incoming.receive
+    async def admitted(self, verdict: CsrfVerdict, receive: Receive) -> Receive | None:
+        """Return the `receive` of the application; None if the request is refused, and was answered.
+
+        Args:
+            verdict: the one of the check against forged requests.
+            receive: ASGI's `receive`.
+        """
+        sessions, scope = self._sessions, self._scope
+        if sessions.development:
+            sessions.notices.announce()
+            if not self._is_local:
+                await self._refuse_host()
+                return None
+        admitted = await sessions.csrf.admitted(verdict, scope, receive)
+        if admitted is None:
+            await refuse(scope, self.send)
+            return None
+        if sessions.viewed is not None and not await self._show_session(sessions.viewed):
+            return None
+        if scope["type"] == "websocket":
+            self._incoming = Incoming(admitted)
+            return self._incoming.receive
+        return admitted
 
     def client_left(self) -> Awaitable[None]:
         """Return what waits until the client of a WebSocket has left; see `Incoming.left`."""
@@ -81,114 +90,110 @@ class Exchange(Generic[M]):
             self._incoming.close()
 
     @property
-    def is_local(self) -> bool:
+    def _is_local(self) -> bool:
         """True if the request is for this very machine, by its `Host` header."""
         hosts = [value for name, value in self._scope["headers"] if name == b"host"]
         return len(hosts) == 1 and is_loopback(hosts[0].decode("latin-1"))
 
-    async def refuse_host(self) -> None:
+    async def _refuse_host(self) -> None:
         """Answer a request for another host, in development."""
         if self._scope["type"] == "websocket":
             await self._send({"type": "websocket.close", "code": 1008})
             return
         await self._send_plain(400, _ONLY_LOCAL, [])
 
-    async def show_session(self) -> bool:
+    async def _show_session(self, viewed: ViewedClass[M]) -> bool:
         """Give the request its `request.session`. Return False if the store is away, and the request is answered."""
-        sessions, scope = self._sessions, self._scope
-        if sessions.viewed is None:
-            scope.setdefault("session", REFUSED)
-            return True
-        visit = self._prepare()
-        scope["session"] = self._view = SessionView(sessions.viewed, visit)
+        sessions, visit = self._sessions, self._prepare()
+        self._scope["session"] = self._view = SessionView(viewed, visit)
         if sessions.may_have_session(visit):
             try:
                 await sessions.open_visit(visit)
             except UnavailableError:
-                self._has_begun = True
+                self.has_begun = True
                 await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
                 return False
         return True
 
     def _prepare(self) -> RunningVisit[M]:
-        if self._prepared is None:
-            sessions, headers = self._sessions, self._scope["headers"]
-            shown = shown_cookie(headers, sessions.cookie_name)
-            # Once the answer has begun, no cookie can be set: an old one stays as it is.
-            self._prepared = RunningVisit(shown, sessions.rules, () if self._has_begun else headers)
-        return self._prepared
+        sessions, headers = self._sessions, self._scope["headers"]
+        shown = shown_cookie(headers, sessions.cookie_name)
+        prepared: RunningVisit[M] = RunningVisit(shown, sessions.rules)
+        if not self.has_begun:  # afterwards no cookie can be set: an old one stays as it is
+            prepared.headers = headers
+        self._prepared = prepared
+        return prepared
 
     def touched(self) -> RunningVisit[M]:
         """Return the visit of the request, for a use of its session."""
-        if self.visit is None:
-            self.visit = self._prepare()
-        return self.visit
+        visit = self.visit
+        if visit is None:
+            visit = self.visit = self._prepared or self._prepare()
+        return visit
 
-    def _used(self) -> RunningVisit[M] | None:
-        """Return the visit of the request if its session was used by now, or if the browser has to get a cookie."""
-        view, prepared = self._view, self._prepared
-        if view is not None and (view.accessed or (prepared is not None and prepared.adopted is not None)):
-            return self.touched()
-        return self.visit
+    def _used_by_view(self, view: SessionView[M]) -> RunningVisit[M] | None:
+        """Return the visit if `request.session` was used by now, or if the browser has to get a cookie."""
+        prepared = self._prepared
+        is_used = view.accessed or (prepared is not None and prepared.adopted is not None)
+        return self.touched() if is_used else None
 
     def before_answer(self, what: str) -> RunningVisit[M]:
         """Return the visit, for a use that sets a cookie."""
-        if self._has_begun:
+        if self.has_begun:
             raise AnswerBegunError(self._sessions.model.__name__, what)
         return self.touched()
 
-    async def send(self, message: Message) -> None:
-        """Send a message of the application. The visit is concluded before the first one."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Return what sends a message of the application. The visit is concluded before the first one."""
         kind = message["type"]
-        if self._has_begun:
+        if self.has_begun:
             if self.failure is not None:
                 raise self.failure
-            if kind == "http.response.body" and (visit := self._used()) is not None:
-                self._refuse_changes_in_stream(visit, is_last=not message.get("more_body", False))
-            await self._send(message)
-            return
+            if kind == "http.response.body":
+                if message.get("more_body"):
+                    self._is_streaming = True
+                elif self._is_streaming:  # its client is to notice that something failed
+                    self.refuse_late_changes()
+            return self._send(message)
         if kind not in _BEGINNINGS:
-            await self._send(message)
-            return
-        self._has_begun = True
-        visit = self._used()
-        if visit is None:
-            await self._send(message)
-            return
-        await self._conclude(visit, message.get("status", _BEGINNINGS[kind]))
+            return self._send(message)
+        self.has_begun = True
+        visit = self.visit
+        if visit is None and self._view is not None:
+            visit = self._used_by_view(self._view)
+        return self._send(message) if visit is None else self._begin(visit, message)
+
+    async def _begin(self, visit: RunningVisit[M], message: Message) -> None:
+        """Conclude the visit, and send the first message of the answer."""
+        kind, sessions = message["type"], self._sessions
+        try:
+            succeeded = sessions.save_if(message.get("status", _BEGINNINGS[kind]))
+            if self._view is not None:
+                await self._settle(self._view, visit, succeeded=succeeded)
+            await sessions.conclude(visit, succeeded=succeeded)
+        except BaseException as exc:
+            self.failure = exc
+            await self._answer_failure(visit, exc)
+            raise
         if kind != "websocket.close":
             message = {**message, "headers": self._with_headers(visit, message.get("headers", ()))}
         try:
             await self._send(message)
         except BaseException as exc:
-            await self._sessions.undo(visit, exc)
+            await sessions.undo(visit, exc)
             raise
 
-    def _refuse_changes_in_stream(self, visit: RunningVisit[M], *, is_last: bool) -> None:
-        """Refuse late changes before the end of a stream, so that its client notices that something failed."""
-        if not is_last:
-            self._is_streaming = True
-        elif self._is_streaming:
-            self._refuse_late_changes(visit)
-
-    async def _conclude(self, visit: RunningVisit[M], status: int) -> None:
-        try:
-            succeeded = self._sessions.save_if(status)
-            if self._view is not None:
-                await self._settle(self._view, visit, succeeded=succeeded)
-            await self._sessions.conclude(visit, succeeded=succeeded)
-        except BaseException as exc:
-            self.failure = exc
-            if isinstance(exc, UnavailableError):
-                await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
-            elif isinstance(exc, SessionGoneError):
-                await self._answer(visit, 401, b"Not logged in")
-            elif isinstance(exc, CrossSiteError):
-                await self._answer(visit, 403, exc.detail.encode())
-            elif visit.credential is not None and isinstance(exc, Exception):
-                await self._answer(visit, 500, b"Internal Server Error")
-                self.is_answered = False  # it is answered, and the error goes up all the same
-            raise
+    async def _answer_failure(self, visit: RunningVisit[M], failure: BaseException) -> None:
+        """Answer in place of the application, whose visit could not be concluded."""
+        if isinstance(failure, UnavailableError):
+            await self._answer(visit, 503, b"Try again later", (b"retry-after", b"%d" % RETRY_AFTER))
+        elif isinstance(failure, SessionGoneError):
+            await self._answer(visit, 401, b"Not logged in")
+        elif isinstance(failure, CrossSiteError):
+            await self._answer(visit, 403, failure.detail.encode())
+        elif visit.credential is not None and isinstance(failure, Exception):
+            await self._answer(visit, 500, b"Internal Server Error")
+            self.is_answered = False  # it is answered, and the error goes up all the same
 
     async def _settle(self, view: SessionView[M], visit: RunningVisit[M], *, succeeded: bool) -> None:
         """Carry out what the request did to `request.session`, so far as it is more than changing a model."""
@@ -208,7 +213,7 @@ class Exchange(Generic[M]):
 
         It is ended again if the request fails. Raises as `WebSessions.login`.
         """
-        if self._view is None or self._has_begun or not self._view.pending:
+        if self._view is None or self.has_begun or not self._view.pending:
             return None
         visit = self.touched()
         await self._settle(self._view, visit, succeeded=True)
@@ -227,22 +232,22 @@ class Exchange(Generic[M]):
         await self._send({"type": "http.response.body", "body": b"" if self._scope["method"] == "HEAD" else text})
 
     def _with_headers(self, visit: RunningVisit[M], headers: Any) -> list[tuple[bytes, bytes]]:
-        removing = self._removing_header(visit)
-        is_private = visit.is_shown or removing is not None
-        result = with_cookie_headers(headers, self._set_cookie(visit), is_private=is_private)
-        return result if removing is None else [*result, (b"set-cookie", removing)]
-
-    def _removing_header(self, visit: RunningVisit[M]) -> bytes | None:
-        """Return the header that removes the cookie of another middleware, if it is to go."""
-        adoption = self._sessions.adoption
-        if adoption is None or not visit.removes_old:
-            return None
-        is_ours = adoption.cookie.is_same_as(self._sessions.cookie)  # then ours takes its place
-        return None if is_ours else adoption.cookie.removing_header
-
-    def _set_cookie(self, visit: RunningVisit[M]) -> bytes | None:
         change = visit.cookie
-        if change is CookieChange.NONE or (change is CookieChange.CLEAR_IF_ALONE and not self._is_alone()):
+        set_cookie = None if change is LEAVE else self._set_cookie(visit, change)
+        if visit.removes_old and (removing := self._removing_header()) is not None:
+            return [*with_cookie_headers(headers, set_cookie, is_private=True), (b"set-cookie", removing)]
+        return with_cookie_headers(headers, set_cookie, is_private=visit.is_shown)
+
+    def _removing_header(self) -> bytes | None:
+        """Return the header that removes the cookie of another middleware, unless ours takes its place."""
+        adoption = self._sessions.adoption
+        if adoption is None or adoption.cookie.is_same_as(self._sessions.cookie):
+            return None
+        return adoption.cookie.removing_header
+
+    def _set_cookie(self, visit: RunningVisit[M], change: CookieChange) -> bytes | None:
+        """Return the header for a change of the cookie."""
+        if change is CookieChange.CLEAR_IF_ALONE and not self._is_alone():
             return None
         cookie = self._sessions.cookie
         if cookie.secure and self._scope["scheme"] in ("http", "ws"):
@@ -258,25 +263,21 @@ class Exchange(Generic[M]):
 
     async def fail(self, cause: BaseException | None = None) -> None:
         """End the sessions that the request began, unless its visit was concluded. `cause` is its error."""
-        if self.visit is not None and not self._has_begun:
-            self._has_begun = True
+        if self.visit is not None and not self.has_begun:
+            self.has_begun = True
             await self._sessions.undo(self.visit, cause)
 
-    async def end(self) -> None:
+    def refuse_late_changes(self) -> None:
         """Refuse changes that came too late to be stored.
 
         Raises:
             ChangedTooLateError: there are some.
         """
-        visit = self._used()
+        visit = self.visit
+        if visit is None and self._view is not None:
+            visit = self._used_by_view(self._view)
         if visit is None:
             return
-        if self._has_begun:
-            self._refuse_late_changes(visit)
-        else:
-            await self.fail()
-
-    def _refuse_late_changes(self, visit: RunningVisit[M]) -> None:
         changed = self._sessions.changed_since(visit)
         if self._view is not None:
             changed |= self._view.pending

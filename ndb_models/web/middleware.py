@@ -7,14 +7,16 @@ visit as the answer begins.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.web.csrf_gate import refuse
+from ndb_models.web.csrf import ALLOWED
 from ndb_models.web.exchange import SCOPE_KEY, Exchange, is_from
 from ndb_models.web.starlette import WebSessions
+from ndb_models.web.viewed_class import REFUSED
 
 
 class SessionMiddleware:
@@ -36,7 +38,7 @@ class SessionMiddleware:
         """Answer a request."""
         kind = scope["type"]
         if kind not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+            await (self._live if kind == "lifespan" else self.app)(scope, receive, send)
             return
         sessions = self.sessions
         exchange = Exchange(sessions, scope, send)
@@ -49,34 +51,46 @@ class SessionMiddleware:
         else:
             _refuse_same_name(sessions, others)
             others[sessions] = exchange
+        if sessions.viewed is None:
+            scope.setdefault("session", REFUSED)
         try:
-            await self._answer(exchange, scope, receive)
-        finally:
-            del others[sessions]  # the two hold each other, and would wait for the garbage collector
-
-    async def _answer(self, exchange: Exchange[Any], scope: Scope, receive: Receive) -> None:
-        sessions = self.sessions
-        if sessions.development:
-            sessions.notices.announce()
-            if not exchange.is_local:
-                await exchange.refuse_host()
-                return
-        admitted = await sessions.csrf.admitted(scope, receive)
-        if admitted is None:
-            await refuse(scope, exchange.send)
-            return
-        if not await exchange.show_session():
-            return
-        try:
-            await self.app(scope, exchange.listen(admitted), exchange.send)
+            verdict = sessions.csrf.verdict(scope)
+            if verdict is not ALLOWED or sessions.looks_first or kind == "websocket":
+                admitted = await exchange.admitted(verdict, receive)
+                if admitted is None:
+                    return
+                receive = admitted
+            await self.app(scope, receive, exchange.send)
+            if exchange.has_begun:
+                exchange.refuse_late_changes()
+            else:
+                await exchange.fail()
         except BaseException as exc:
             await exchange.fail(exc)
             if exchange.is_answered and is_from(exc, exchange.failure):
                 return
             raise
         finally:
-            exchange.stop_listening()
-        await exchange.end()
+            if kind == "websocket":
+                exchange.stop_listening()
+            del others[sessions]  # the two hold each other, and would wait for the garbage collector
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespan of the application, and that of the sessions around it.
+
+        It begins before the server is told that the application has started, and ends before the server is told that
+        it has stopped.
+        """
+        async with AsyncExitStack() as life:
+
+            async def noting(message: Message) -> None:
+                if message["type"] == "lifespan.startup.complete":
+                    await life.enter_async_context(self.sessions.lifespan())
+                elif message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                    await life.aclose()
+                await send(message)
+
+            await self.app(scope, receive, noting)
 
 
 def _refuse_same_name(sessions: WebSessions[Any], others: Iterable[WebSessions[Any]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -20,6 +20,8 @@ from ndb_models.web.user_sessions import UserSessions
 M = TypeVar("M", bound=SessionModel)
 T = TypeVar("T")
 
+_NO_EXCHANGES: Final[Mapping[object, Any]] = {}
+
 
 class RequestVerbs(UserSessions[M]):
     """The verbs of `WebSessions` on the session of a request."""
@@ -35,7 +37,11 @@ class RequestVerbs(UserSessions[M]):
             NotLoggedInError: there is none: 401, unless the application answers it otherwise.
             SessionsUnavailableError: the store is away: 503.
         """
-        session = await self.optional(connection)
+        visit = self.exchange_of(connection).touched()
+        try:  # as `optional`, which would be one more coroutine
+            session = visit.session if visit.is_known else await self.open_visit(visit)
+        except UnavailableError as exc:
+            raise SessionsUnavailableError(self.model.__name__) from exc
         if session is None:
             raise NotLoggedInError(self.model.__name__)
         return session
@@ -50,7 +56,7 @@ class RequestVerbs(UserSessions[M]):
         """
         visit = self.exchange_of(connection).touched()
         try:
-            return await self.open_visit(visit)
+            return visit.session if visit.is_known else await self.open_visit(visit)
         except UnavailableError as exc:
             raise SessionsUnavailableError(self.model.__name__) from exc
 
@@ -201,7 +207,7 @@ class RequestVerbs(UserSessions[M]):
         Raises:
             InvalidArgumentError: the middleware does not stand around this application.
         """
-        exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, {}).get(self)
+        exchange: Exchange[M] | None = connection.scope.get(SCOPE_KEY, _NO_EXCHANGES).get(self)
         if exchange is None:
             raise InvalidArgumentError(
                 "the request is over, or these sessions have no middleware here: app.add_middleware(SessionMiddleware,"

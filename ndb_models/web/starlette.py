@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
 
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket
@@ -43,8 +44,7 @@ class WebSessions(RequestVerbs[M]):
     """The typed sessions of a web application.
 
         sessions = WebSessions("sqlite:///sessions.db", UserSession)
-        app = FastAPI(lifespan=sessions.lifespan)
-        app.add_middleware(SessionMiddleware, sessions=sessions)
+        app = FastAPI(middleware=[sessions.middleware])
 
         @app.get("/")
         async def home(session: Annotated[UserSession, Depends(sessions.current)]) -> str: ...
@@ -54,7 +54,8 @@ class WebSessions(RequestVerbs[M]):
 
     Args:
         store: a URI, as for `NdbClient`, or a client, which stays yours to close. A client of a URI opens at its first
-            use, and `lifespan` closes it. It answers within seconds, also if the store is away or hangs.
+            use, and the middleware closes it with the application. It answers within seconds, also if the store is away
+            or hangs.
         model: the class of the sessions. Fields with `Principal()` name its user.
         namespace: as for `Repository`.
         cookie: the name and the attributes of the cookie; `__Host-session` by default.
@@ -69,6 +70,7 @@ class WebSessions(RequestVerbs[M]):
         trusted_origins: further origins that may make requests.
         request_session: True gives requests a `request.session`, and reads the session of each that shows a cookie.
             None, the default, is True for a class with `extra="allow"`.
+        token: the bearer token that the server of a URI asks for, as for `NdbClient`; None for no token. Never shown.
         adopt: cookies of Starlette's SessionMiddleware. Their sessions are carried over.
         clock: tells the time in seconds since 1970.
 
@@ -93,6 +95,7 @@ class WebSessions(RequestVerbs[M]):
         trusted_origins: Iterable[str] = (),
         request_session: bool | None = None,
         adopt: StarletteCookie | None = None,
+        token: str | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         check = CsrfCheck(csrf, trusted_origins)
@@ -104,6 +107,7 @@ class WebSessions(RequestVerbs[M]):
             renew_every=renew_every,
             grace=grace,
             adopt=adopt,
+            token=token,
             clock=clock,
         )
         _check_options(cookie, development, save_if)
@@ -114,7 +118,22 @@ class WebSessions(RequestVerbs[M]):
         self.save_if: Callable[[int], bool] = save_if
         self.csrf: CsrfGate = CsrfGate(check, self.cookie_name, adopt)
         self.viewed: ViewedClass[M] | None = viewed_class(model, request_session)
+        self.looks_first: bool = development or self.viewed is not None
+        """True if each request is looked at before the application gets it."""
         self.notices: CookieNotices = CookieNotices(in_development=development)
+        self._lives = 0
+
+    @property
+    def middleware(self) -> Middleware:
+        """The middleware of these sessions, for the list of an application.
+
+            app = FastAPI(middleware=[sessions.middleware])
+
+        `app.add_middleware(SessionMiddleware, sessions=sessions)` does the same.
+        """
+        from ndb_models.web.middleware import SessionMiddleware
+
+        return Middleware(SessionMiddleware, sessions=self)
 
     async def csrf_token(self, request: HTTPConnection) -> str:
         """Return a CSRF token of the session, for the field `csrf_token` of a form, or the header `X-CSRF-Token`.
@@ -165,20 +184,28 @@ class WebSessions(RequestVerbs[M]):
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
-        """Say at the start how things are, and close the client at the end: `FastAPI(lifespan=sessions.lifespan)`.
+        """Say at the start how things are, and close the client at the end. A client that was given is left open.
 
-        Inside of a lifespan of your own, `async with sessions.lifespan(app)`. A client that was given is left open.
+        The middleware does that around the application. Where the server knows no lifespan, or a lifespan of your own
+        uses the sessions to its end, `async with sessions.lifespan(app)`. The last one to end closes the client.
+
         If the store is away, the application starts all the same, and answers 503 until the store is there.
         """
+        self._lives += 1
+        try:
+            if self._lives == 1:
+                await self._begin()
+            yield
+        finally:
+            self._lives -= 1
+            if self.owns_client and not self._lives:
+                await self.client.close()
+
+    async def _begin(self) -> None:
         self.notices.announce()
         reason = await why_not_ready(self.client)
         if reason is not None:
             _logger.warning("the store of %s gives no answer at the start: %s", self.model.__name__, reason)
-        try:
-            yield
-        finally:
-            if self.owns_client:
-                await self.client.close()
 
     async def ready(self) -> bool:
         """Return True if the store answers, within two seconds."""

@@ -23,7 +23,8 @@ from ndb_models.web.cookies import LONGEST, ShownCookie
 
 M = TypeVar("M", bound=SessionModel)
 
-_NEVER: Final = float("inf")
+_ROLLING_AT_LATEST: Final = LONGEST / 2
+"""The age in seconds at which a cookie that lasts is replaced."""
 
 
 class Step(Enum):
@@ -46,6 +47,11 @@ class CookieChange(Enum):
     SET = "keep the new one"
     CLEAR = "remove it"
     CLEAR_IF_ALONE = "remove it, unless another answer may have brought a new one meanwhile"
+
+
+# Looking a member up in its enum takes several times as long.
+_SAVE: Final = (Step.SAVE,)
+LEAVE: Final = CookieChange.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,54 +82,35 @@ class Visit(Generic[M]):
         rules: the rules of the application.
     """
 
-    __slots__ = (
-        "_created",
-        "_is_lost",
-        "_is_remembered",
-        "_limits",
-        "_logs_in",
-        "_logs_out",
-        "_opened",
-        "_renews",
-        "_rules",
-        "adopted",
-        "credential",
-        "former",
-        "is_known",
-        "is_shown",
-        "keeps_cookie",
-        "saved_itself",
-        "session",
-        "text",
-    )
+    # Defaults of the class: a request sets few of them.
+    is_known: bool = False
+    """True once it is known whether the request has a session."""
+    session: M | None = None
+    """The session of the request by now."""
+    former: M | None = None
+    """The session that the cookie opened."""
+    credential: Credential | None = None
+    """The new credential for the browser, if there is one."""
+    adopted: Credential | None = None
+    """The credential of a session that was carried over from a cookie of another middleware."""
+    keeps_cookie: bool = False
+    """True if the cookie stays in the browser, though it opens no session here."""
+    saved_itself: frozenset[str] = frozenset()
+    """Marked fields that the application has changed and saved itself, in this request."""
+    _opened: OpenedSession[M] | None = None
+    _created: tuple[M, ...] = ()
+    _logs_in = False
+    _logs_out = False
+    _is_remembered = False
+    _limits = False
+    _renews = False
+    _is_lost = False
 
     def __init__(self, shown: ShownCookie, rules: VisitRules) -> None:
         self.text: str | None = shown.text
         """The text of the cookie to open the session with; None if there is none to read."""
         self.is_shown: bool = shown.is_shown
         self._rules = rules
-        self.is_known: bool = False
-        """True once it is known whether the request has a session."""
-        self.session: M | None = None
-        """The session of the request by now."""
-        self.former: M | None = None
-        """The session that the cookie opened."""
-        self.credential: Credential | None = None
-        """The new credential for the browser, if there is one."""
-        self.adopted: Credential | None = None
-        """The credential of a session that was carried over from a cookie of another middleware."""
-        self.keeps_cookie: bool = False
-        """True if the cookie stays in the browser, though it opens no session here."""
-        self.saved_itself: frozenset[str] = frozenset()
-        """Marked fields that the application has changed and saved itself, in this request."""
-        self._opened: OpenedSession[M] | None = None
-        self._created: list[M] = []
-        self._logs_in = False
-        self._logs_out = False
-        self._is_remembered = False
-        self._limits = False
-        self._renews = False
-        self._is_lost = False
 
     def opened(self, opened: OpenedSession[M] | None, *, keeps_cookie: bool = False) -> None:
         """Note the session that the cookie opens; None if it opens none.
@@ -158,7 +145,7 @@ class Visit(Generic[M]):
         self._logs_in = True
         self._is_remembered = remember
         if created:
-            self._created.append(session)
+            self._created = (*self._created, session)
             self._limits = False
         self.session = session
 
@@ -190,7 +177,7 @@ class Visit(Generic[M]):
     def log_out(self) -> None:
         """Leave the session, once all in `to_end` have been ended."""
         self.session = self.former = self._opened = self.credential = self.adopted = None
-        self._created = []
+        self._created = ()
         self._logs_in = self.keeps_cookie = False
         self._logs_out = True
 
@@ -214,20 +201,26 @@ class Visit(Generic[M]):
             changed: the fields of the session that a save would write.
             now: in milliseconds since 1970.
         """
-        save = (Step.SAVE,) if changed else ()
         if self.session is None:
             return ()
+        save = _SAVE if changed else ()
         if self._logs_in:
             return self._steps_of_login(save)
-        principal = self._rules.principal
-        if principal:
-            if principal[0] in changed or principal[0] in self.saved_itself:
-                return (Step.ISSUE, *save)  # the old cookie dies before the new user is stored
-            if not (changed.isdisjoint(principal) and self.saved_itself.isdisjoint(principal)):
-                return (Step.RENEW, *save)
+        if changed or self.saved_itself:
+            renewal = self._renewal_by_principal(changed)
+            if renewal is not None:
+                return (renewal, *save)
         if self._renews:
             return (Step.RENEW, *save)
-        return (*save, *self._steps_of_cookie(now))
+        return save + self._steps_of_cookie(now)
+
+    def _renewal_by_principal(self, changed: frozenset[str]) -> Step | None:
+        """Return the renewal that a change of marked fields asks for, before that change is stored."""
+        principal = self._rules.principal
+        marked = changed.union(self.saved_itself).intersection(principal)
+        if not marked:
+            return None
+        return Step.ISSUE if principal[0] in marked else Step.RENEW  # the cookie of another user dies at once
 
     def _steps_of_cookie(self, now: float) -> tuple[Step, ...]:
         opened = self._opened
@@ -235,9 +228,19 @@ class Visit(Generic[M]):
             return ()
         if opened.follower is not None:
             return (Step.SEND_AGAIN,)
-        if opened.is_current and not opened.is_seen:
+        if not opened.is_current:  # it is replaced already
+            return ()
+        if not opened.is_seen:
             return (Step.NOTE_SEEN,)
-        return (Step.ROLL,) if self._is_renewal_due(now) else ()
+        age = (now - opened.issued) / 1000
+        if age >= (_ROLLING_AT_LATEST if opened.idle is None else rolling_seconds(opened.idle)) and self._rolls(opened):
+            return (Step.ROLL,)
+        every = self._rules.renew_every
+        return () if every is None or age < every else (Step.ROLL,)
+
+    def _rolls(self, opened: OpenedSession[M]) -> bool:
+        """Return True if the cookie is replaced in time, so that it lives on in a browser that is used."""
+        return opened.absolute is None and not self.is_short
 
     @property
     def follower(self) -> Credential | None:
@@ -256,20 +259,6 @@ class Visit(Generic[M]):
             return (*limit, Step.ISSUE, *save, *end)
         return (*limit, *save, Step.ISSUE, *end)
 
-    def _is_renewal_due(self, now: float) -> bool:
-        """Return True if the cookie is to be replaced by age. One in its grace period is replaced already."""
-        opened, every = self._opened, self._rules.renew_every
-        if opened is None or not opened.is_current:
-            return False
-        age = (now - opened.issued) / 1000
-        return age >= min(_NEVER if every is None else every, self._rolling_age(opened))
-
-    def _rolling_age(self, opened: OpenedSession[M]) -> float:
-        """Return the age in seconds at which a cookie is replaced, so that it lives on in a browser that is used."""
-        if opened.absolute is not None or self.is_short:
-            return _NEVER
-        return LONGEST / 2 if opened.idle is None else rolling_seconds(opened.idle)
-
     def to_replace(self) -> list[M]:
         """Return the sessions that the login takes the place of."""
         session = self.session
@@ -281,7 +270,7 @@ class Visit(Generic[M]):
 
     def fail(self) -> list[M]:
         """Go back to the session before the login. Return the sessions to end again."""
-        created, self._created = self._created, []
+        created, self._created = [*self._created], ()
         if self._logs_in and not self._is_in_place:
             self.session, self.credential = self.former, self.adopted
         return created
@@ -299,11 +288,11 @@ class Visit(Generic[M]):
         if self.credential is not None:
             return CookieChange.SET
         if not self.is_known or self.session is not None or self.keeps_cookie:
-            return CookieChange.NONE
+            return LEAVE
         if self._logs_out:
             return CookieChange.CLEAR
         if not self.is_shown:
-            return CookieChange.NONE
+            return LEAVE
         # A cookie that opened something a moment ago was perhaps replaced by a login that ran at the same time.
         was_replaced = self._is_lost or Credential.parse(self.text) is not None
         return CookieChange.CLEAR_IF_ALONE if was_replaced else CookieChange.CLEAR
@@ -311,7 +300,7 @@ class Visit(Generic[M]):
 
 def rolling_seconds(idle: float) -> float:
     """Return the age at which the cookie of a session without an absolute end is replaced."""
-    return min(idle, LONGEST / 2)
+    return min(idle, _ROLLING_AT_LATEST)
 
 
 def cookie_seconds(*, deadline: float | None, idle: float | None) -> int:

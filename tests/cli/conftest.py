@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +23,13 @@ def _without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("NDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(autouse=True)
+def _work_is_quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep progress quiet, however slow the machine is: a command writes nothing but what it has to say."""
+    if request.path.name != "test_progress.py":
+        monkeypatch.setattr("ndb_models.cli.progress.QUIET_SECONDS", math.inf)
 
 
 @pytest.fixture(params=["sqlite", "server", pytest.param("redis", marks=pytest.mark.slow)])

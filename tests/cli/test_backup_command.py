@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ndb_models import NdbClient
-from ndb_models.stores.contract import NEVER, SHARED
+from ndb_models.stores.contract import SHARED
 from ndb_models.stores.sqlite import SqliteStore
+from tests.moving.held_backup import held_backup
 from tests.redis_uris import redis_uri
 
 pytestmark = pytest.mark.slow
@@ -50,6 +52,12 @@ async def test_it_says_where_the_backup_is_and_how_large(path: Path, target: Pat
     status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target))
     assert (status, errors) == (0, "")
     assert output == f"{target}: {target.stat().st_size} bytes, checked\n"
+
+
+async def test_programs_are_told_the_same(path: Path, target: Path) -> None:
+    status, output, errors = await run("--store", f"sqlite:///{path}", "--to", str(target), "--json")
+    assert (status, errors) == (0, "")
+    assert json.loads(output) == {"file": str(target), "bytes": target.stat().st_size}
 
 
 async def test_the_store_may_be_named_by_the_variable(
@@ -97,13 +105,10 @@ async def test_a_failure_is_status_1_and_one_line(path: Path, target: Path) -> N
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_leaves_nothing_behind(path: Path, target: Path, number: signal.Signals) -> None:
-    async with SqliteStore(path) as store:
-        await asyncio.gather(*(store.create(token, NEVER, {"a": b" " * 4000}) for token in range(10_000)))
-    process = await start("--store", f"sqlite:///{path}", "--to", str(target))
-    while not list(target.parent.iterdir()):  # noqa: ASYNC110 - another process does it
-        await asyncio.sleep(0.001)
-    process.send_signal(number)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    async with held_backup("--store", f"sqlite:///{path}", "--to", str(target)) as process:
+        assert list(target.parent.iterdir())
+        process.send_signal(number)
+        output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, output) == (130, b"")
     assert errors == b"ndb-models: interrupted; nothing was written\n"
     assert list(target.parent.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -95,6 +96,13 @@ async def test_a_key_that_the_server_would_not_take_is_named(
     errors = capsys.readouterr().err
     assert "512" in errors
     assert "xxx" not in errors
+
+
+async def test_programs_are_told_the_numbers(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await copied(source, f"sqlite:///{tmp_path / 'target.db'}", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.keys() == {"keys", "sessions", "there_already"}
+    assert told["keys"] > 0
 
 
 @pytest.mark.parametrize("flag", [("--max-payload", "2048"), ("--token-file", __file__)])

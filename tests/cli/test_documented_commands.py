@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from ndb_models.cli.commands import Group
 from ndb_models.cli.tree import make_tree
+from tests.cli.forking import forking
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cli.md").read_text("utf-8")
@@ -74,14 +75,12 @@ def settled(text: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     (model,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "shop.py").write_text(model, "utf-8")
     (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "ndb-models"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ndb_models "$@"\n')
-    command.chmod(0o755)
-    return tmp_path
+    with forking(tmp_path / "bin"):
+        yield tmp_path
 
 
 @pytest.mark.slow

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from ndb_models import __version__
 from ndb_models.cli.main import main
+from ndb_models.cli.tree import make_tree
 
 ROOT = Path(__file__).parents[2]
 GUARD = 60
@@ -53,6 +56,25 @@ def test_without_the_extra_the_server_s_commands_are_there(arguments: tuple[str,
     done = python(WITHOUT_EXTRA + RUN, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: ndb-models")
+
+
+# They say it by their status, or write lines of JSON in any case.
+WITHOUT_JSON = {"serve", "health", "sessions export"}
+
+
+def leaves(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from leaves(each, *names, name)
+        else:
+            yield " ".join((*names, name)), each
+
+
+def test_every_command_prints_json_for_programs() -> None:
+    commands = dict(leaves(get_command(make_tree())))
+    assert len(commands) > 20
+    without = {name for name, each in commands.items() if not any("--json" in one.opts for one in each.params)}
+    assert without == WITHOUT_JSON
 
 
 def test_without_the_extra_the_version_is_there() -> None:

@@ -86,6 +86,13 @@ async def test_an_existing_key_stays_if_it_is_told_to(place: Place) -> None:
     assert await place.client.kv_get(("a",)) == {"a": 1}
 
 
+async def test_programs_are_told_whether_a_key_was_there(place: Place) -> None:
+    for existed in (False, True):
+        assert (await place.run("keys", "set", "a", "1", "--json")).document == {"key": "a", "existed": existed}
+    assert (await place.run("keys", "set", "a", "2", "--json", "--if-absent")).document == {"key": "a", "existed": True}
+    assert await place.client.kv_get(["a"]) == {"a": 1}
+
+
 async def test_a_value_is_read_from_standard_input(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO('["from", "a", "pipe"]\n'))
     assert (await place.run("keys", "set", "a", "-")).status == 0

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 INHERITED = {k: v for k, v in os.environ.items() if not k.startswith("NDB_") and k != "PYTHONUNBUFFERED"}
 ENVIRONMENT = {**INHERITED, "PYTHONPATH": str(ROOT)}
 COMMAND = (sys.executable, "-W", "error", "-m", "ndb_models")
-GUARD = 30
+GUARD = 60
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

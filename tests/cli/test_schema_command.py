@@ -144,10 +144,25 @@ def test_a_breaking_change_with_a_version_and_its_upgrade_is_status_0(project: P
     assert status == 0
     assert said.splitlines()[0] == "User: upgraded"
     assert "breaks reading" not in said
+    assert "  old processes refuse sessions that new ones have written, with NewerVersionError" in said
+    assert "old processes" not in project.run("check", "app_models", "--one-way")[1]
     assert said.splitlines()[-1] == "  run `ndb-models schema freeze` again, and commit the file"
     assert project.run("check", "--exact", "app_models")[0] == 1
     assert project.run("freeze", "app_models") == (0, "User: version 2 was frozen in schemas/User.json\n")
     assert project.run("check", "--exact", "app_models") == (0, "User: unchanged\n")
+
+
+def test_programs_get_what_people_get(project: Project) -> None:
+    status, said = project.run("freeze", "app_models", "--json")
+    assert (status, json.loads(said)[0]["written"]) == (0, True)
+    project.write(FIRST.replace("name: str", "username: str"))
+    status, said = project.run("check", "app_models", "--json")
+    (found,) = json.loads(said)
+    assert (status, found["outcome"], found["model"], found["version"]) == (1, "breaking", "User", 1)
+    assert found["breaks_old_processes"] is True
+    assert {each["place"] for each in found["differences"]} == {"name", "username"}
+    assert "declare version=2" in found["advice"]
+    assert json.loads(project.run("freeze", "app_models", "--json")[1])[0]["written"] is False
 
 
 def test_a_gap_in_the_upgrades_is_status_1_and_not_frozen(project: Project) -> None:

@@ -55,6 +55,7 @@ def test_sessions_that_the_code_reads_are_status_0(shell: Shell, store: str) -> 
         "SampledByShell: nothing breaks",
         "  3 live sessions: 3 of version 1; the code has version 2",
         "  3 read (all), 3 of them after an upgrade",
+        "  old processes refuse these sessions once new ones have written them: NewerVersionError",
     ]
 
 

@@ -60,7 +60,6 @@ async def test_ls_prints_json_lines_with_all_facts(place: Place) -> None:
         (("--where", "user_id=9"), set()),
         (("--where", "user_id=9", "--schema", "cli-shopper"), set()),
         (("--where", "user_id=7", "--schema", "another"), set()),
-        (("--where", "unknown=7", "--schema", "cli-shopper"), set()),
         (("--schema", "cli-shopper"), {"phone", "laptop", "tablet"}),
         (("--model", MODEL), {"phone", "laptop", "tablet"}),
     ],
@@ -91,6 +90,31 @@ async def test_no_session_is_said_and_is_no_failure(place: Place) -> None:
     done = await place.run("sessions", "ls")
     assert done == (0, "", "no session\n")
     assert (await place.run("sessions", "ls", "--json")).output == ""
+
+
+@pytest.mark.parametrize("flags", [("--schema", "cli-shopper"), ()])
+@pytest.mark.parametrize(("field", "said"), [("userid", "did you mean user_id?"), ("x", "there are cart, ")])
+async def test_a_field_that_no_session_has_is_told_apart_from_a_value_that_none_has(
+    place: Place, flags: tuple[str, ...], field: str, said: str
+) -> None:
+    await place.fill()
+    for command in (("ls",), ("ls", "--json"), ("end", "--dry-run"), ("export",)):
+        done = await place.run("sessions", *command, "--where", f"{field}=7", *flags)
+        assert done.status == 0
+        assert f"--where: no session has a field '{field}'" in done.errors
+        assert said in done.errors
+        assert "no session has" not in (await place.run("sessions", *command, "--where", "user_id=9", *flags)).errors
+
+
+async def test_a_field_that_the_model_does_not_have_is_refused(place: Place) -> None:
+    done = await place.run("sessions", "ls", "--model", MODEL, "--where", "userid=7")
+    assert (done.status, done.output) == (2, "")
+    assert "Shopper has no field 'userid', did you mean user_id?" in done.errors
+    assert done.errors.count("\n") == 1
+
+
+async def test_an_empty_store_says_nothing_of_fields(place: Place) -> None:
+    assert await place.run("sessions", "ls", "--where", "userid=7") == (0, "", "no session\n")
 
 
 async def test_show_masks_secret_and_personal_values(place: Place) -> None:

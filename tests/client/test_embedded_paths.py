@@ -32,12 +32,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def threads() -> int:
-    """Count the threads of stores; one that has just closed its store may take a moment to end."""
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith("ndb_models")]
-    for thread in ours:
-        thread.join(timeout=0.05)
-    return sum(thread.is_alive() for thread in ours)
+def threads() -> set[threading.Thread]:
+    """Return the threads of stores."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("ndb_models")}
+
+
+def has_left_none(before: set[threading.Thread]) -> bool:
+    """Tell whether no thread is left that was not there before. One that closes its store may take a moment to end."""
+    for thread in threads() - before:
+        thread.join(30)
+    return threads() <= before
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///sessions.db", "sqlite:///./sub/../sessions.db"])
@@ -51,7 +55,7 @@ async def test_a_client_of_a_relative_path_is_closed_from_another_directory(
     monkeypatch.chdir(elsewhere)
     await client.kv_set({"a": 2})
     await client.close()
-    assert threads() == before
+    assert has_left_none(before)
     assert list(elsewhere.iterdir()) == []
     async with NdbClient.connect(f"sqlite:///{home / 'sessions.db'}") as client:
         assert await client.kv_get(("a",)) == {"a": 2}
@@ -98,7 +102,7 @@ async def test_a_link_that_is_moved_leaves_those_who_have_the_file_open_where_th
     async with NdbClient.connect(f"sqlite:///{link}/sessions.db") as other:
         assert await other.kv_count() == 0
     await client.close()
-    assert threads() == before
+    assert has_left_none(before)
     async with NdbClient.connect(f"sqlite:///{old}/sessions.db") as client:
         assert await client.kv_get(("a",)) == {"a": 2}
 
@@ -123,7 +127,7 @@ async def test_all_ways_to_write_a_path_lead_to_one_engine(home: Path, elsewhere
                 uri = f"sqlite:///{elsewhere}/link/sessions.db"
         alone = threads()
         async with NdbClient.connect(uri) as second:
-            assert threads() == alone
+            assert threads() <= alone
             await second.kv_set({"a": 1})
             assert await first.kv_get(("a",)) == {"a": 1}
         assert await first.kv_get(("a",)) == {"a": 1}
@@ -194,8 +198,8 @@ async def test_a_working_directory_that_is_gone_is_an_error_of_this_package(
 )
 async def test_a_uri_that_can_name_nothing_is_refused_at_once(home: Path, uri: str) -> None:
     before = threads()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises((InvalidArgumentError, ConnectError)):
             await NdbClient.connect(uri)
-    assert threads() == before
+    assert has_left_none(before)
     assert list(home.iterdir()) == []

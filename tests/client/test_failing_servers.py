@@ -149,7 +149,7 @@ async def test_no_answer_in_time_is_a_timeout_that_says_for_what() -> None:
         asyncio.timeout(30),
         NdbClient.connect(uri, request_timeout=0.05) as client,
     ):
-        with pytest.raises(RequestTimeoutError, match=r"KV_ADD within 0\.05 s") as overdue:
+        with pytest.raises(RequestTimeoutError, match=r"\(KV_ADD\) within 0\.05 s") as overdue:
             await client.kv_add({"a": 1})
     assert (overdue.value.command, overdue.value.timeout) == ("KV_ADD", 0.05)
     assert isinstance(overdue.value, TimeoutError)
@@ -273,5 +273,5 @@ async def test_a_client_opens_again_after_its_connection_was_lost() -> None:
 async def test_a_status_that_nobody_knows_is_a_refusal_that_shows_it() -> None:
     text = '{"KV_ADD_RSP":{"st":77,"m":"odd"}}'
     async with scripted(answering(text)) as uri, asyncio.timeout(30), NdbClient.connect(uri) as client:
-        with pytest.raises(NdbError, match="KV_ADD failed with status 77"):
+        with pytest.raises(NdbError, match=r"\(KV_ADD\) failed with status 77"):
             await client.kv_add({"a": 1})

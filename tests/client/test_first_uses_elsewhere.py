@@ -62,7 +62,7 @@ async def test_a_server_that_hangs_up_when_it_is_asked_what_it_is_is_an_error() 
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with NdbClient.connect(f"ws://127.0.0.1:{port}/") as client, asyncio.timeout(20):
+        async with NdbClient.connect(f"ws://127.0.0.1:{port}/") as client, asyncio.timeout(60):
             with pytest.raises((ConnectionLostError, UnstorableError)):  # as soon as its answer is believed
                 await Repository(client, Rated).save(Rated(ratio=-0.0))
 

@@ -182,7 +182,7 @@ async def test_server_info(client: NdbClient) -> None:
 
 
 async def test_a_refusal_says_what_was_refused_and_why(client: NdbClient) -> None:
-    with pytest.raises(ResponseError, match=r"KV_UPDATE .* 22 KEY_NOT_EXIST") as refused:
+    with pytest.raises(ResponseError, match=r"KV_UPDATE.* 22 KEY_NOT_EXIST") as refused:
         await client.kv_update("missing", "$", 1)
     assert refused.value.command == "KV_UPDATE"
     assert refused.value.status == 22

@@ -30,7 +30,7 @@ def engine() -> RecordingEngine:
 async def recorded(engine: RecordingEngine) -> AsyncIterator[NdbClient]:
     """A client of `engine`, through a server that takes no more than a NemesisDB does by default."""
     server = NdbServer(engine, ServerOptions(port=0, max_payload=1024))
-    async with asyncio.timeout(20), server, NdbClient.connect(server.uri, max_payload=1024) as client:
+    async with asyncio.timeout(60), server, NdbClient.connect(server.uri, max_payload=1024) as client:
         yield client
 
 

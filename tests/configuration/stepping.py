@@ -86,7 +86,7 @@ async def observed(watch: ConfigWatch[C], time: Time) -> AsyncIterator[Observer[
     """Consume a watch until the end of the block. It has looked once when the block begins."""
     observer = Observer(watch, time)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await observer.ready()
             yield observer
     finally:

@@ -400,7 +400,7 @@ async def test_secrets_are_not_shown_in_a_change(config: ConfigRepository[App], 
 
 
 async def test_by_default_it_looks_by_the_real_clock(config: ConfigRepository[App], client: NdbClient) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         watch = config.watch(App(), interval=0.01)
         await client.kv_set({"app:debug": True})
         assert (await anext(watch)).new == App(debug=True)

@@ -14,6 +14,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.configuration.models import App
 from tests.configuration.stepping import Time, observed
+from tests.free_ports import free_port
 from tests.transport.servers import GUARD, Host, Visit, honest
 
 
@@ -33,10 +34,10 @@ async def test_a_watch_outlives_a_server_that_restarts_and_reports_what_changed_
     time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore()
-    server = server_on(0, store)
+    port = free_port()
+    server = server_on(port, store)
     await server.start()
-    port = server.port
-    async with asyncio.timeout(3 * GUARD), NdbClient.connect(server.uri, request_timeout=0.2) as client:
+    async with asyncio.timeout(3 * GUARD), NdbClient.connect(server.uri, connect_wait=0.05) as client:
         config = ConfigRepository(client, App, namespace="app")
         async with observed(config.watch(clock=time, sleep=time.sleep), time) as observer:
             await server.stop()

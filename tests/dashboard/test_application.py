@@ -181,7 +181,7 @@ async def test_a_repository_ends_its_sessions_with_its_hooks_and_the_log_names_w
         (session,) = (await call(browser, "sessions", schema="DashboardVisitor"))["sessions"]
         with caplog.at_level(logging.WARNING):
             assert await call(browser, "end", id=session["id"]) == {"ended": True}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await ended.wait()
         assert not await repo.exists(visitor.tkn)
         assert await repo.find(user_id=7) == []

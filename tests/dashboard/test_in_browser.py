@@ -17,8 +17,8 @@ from ndb_models.dashboard.application import Scope
 from ndb_models.server import NdbServer
 from tests.dashboard.conftest import ADMIN, DATA, Visit
 from tests.dashboard.models import HOSTILE, Ticket, Visitor
+from tests.free_ports import free_port
 from tests.shop.browsing import Person
-from tests.shop.serving import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 

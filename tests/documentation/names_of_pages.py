@@ -36,9 +36,16 @@ NAMES: Final = {
     },
     "redis.md": {1: _A_REPOSITORY},
     "repository.md": {
-        1: f"{_A_REPOSITORY}{_A_REQUEST}",
-        4: "data = {'username': 'billy', 'email': 'b@example.com', 'roles': []}",
+        1: f"import logging\n{_A_REPOSITORY}{_A_REQUEST}",
+        2: "data = {'username': 'billy', 'email': 'b@example.com', 'roles': []}\ntkn = session.tkn",
     },
+    "verbs.md": {1: _A_REPOSITORY},
+    "repeated_and_cancelled.md": {1: f"import asyncio\n{_A_REPOSITORY}"},
+    "server_differences.md": {1: "from ndb_models import *"},
+    "concurrent_changes.md": {1: _A_REPOSITORY},
+    "knowing_sessions.md": {1: _A_REPOSITORY},
+    "session_expiry.md": {1: _A_REPOSITORY},
+    "stored_values.md": {1: _A_REPOSITORY},
     "sqlite.md": {1: _A_REPOSITORY},
     "web.md": {2: "session = await sessions.repo.save(UserSession())"},
     "websockets.md": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from types import TracebackType
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.guides.pages import ROOT
 from tests.redis_servers import Servers, valkey
 
@@ -30,18 +30,12 @@ READY = re.compile(r"running on|listening at|ready", re.IGNORECASE)
 WORKER_READY = re.compile("startup complete")
 
 
-def free_port() -> str:
-    """Return a port that no one listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
-
-
 class Shell:
     """Runs commands in a folder. A server runs until another one of its kind is started, or the shell is closed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = {port: free_port() for port in PORTS}
+        self.ports = {port: str(free_port()) for port in PORTS}
         self.redis: Servers | None = None
         self.servers: dict[str, tuple[subprocess.Popen[str], threading.Thread]] = {}
         self.environment = {
@@ -114,8 +108,8 @@ class Shell:
         if program in self.servers:
             process, reader = self.servers.pop(program)
             process.terminate()
-            process.wait(20)
-            reader.join(20)
+            process.wait(60)
+            reader.join(60)
             assert process.stdout is not None
             process.stdout.close()
 

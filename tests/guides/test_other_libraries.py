@@ -100,7 +100,7 @@ def in_two_threads(work: Callable[[str], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
 
 class TestFlaskSession:
@@ -125,7 +125,7 @@ class TestFlaskSession:
         @app.get("/at-once/<key>")
         def put_at_once(key: str) -> ResponseReturnValue:
             assert session
-            both.wait(20)
+            both.wait(60)
             session[key] = 1
             return "", 200
 
@@ -190,7 +190,7 @@ def nest(request):
 
 def at_once(request, key):
     request.session.get("user")
-    both.wait(20)
+    both.wait(60)
     request.session[key] = 1
     return HttpResponse()
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from ndb_models.errors import InvalidArgumentError, NdbError, StoreError, StoreF
 from ndb_models.moving import backup
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings
 from ndb_models.stores.sqlite import SqliteStore
+from ndb_models.stores.sqlite.backup import synchronise
 from tests.disk import build
+from tests.moving.held_backup import held_backup, held_copy
 
 
 class User(SessionModel, schema="backup-user"):
@@ -56,9 +59,47 @@ async def make(path: Path, sessions: int = 3, size: int = 10) -> None:
         await asyncio.gather(*(store.create(token, NEVER, {"b": b" " * size + b"2"}) for token in range(sessions)))
 
 
-def noting(told: list[int]) -> Callable[[int, int], None]:
-    """Return a report that notes how much is done."""
-    return lambda done, _total: told.append(done)
+def told_on_loop(event: asyncio.Event) -> Callable[[], None]:
+    """Return what sets an event of this loop from another thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    return tell
+
+
+class Hold:
+    """Holds the thread of a backup before it synchronises a path, until the backup was cancelled.
+
+    Args:
+        path: None for the first path.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._reached = asyncio.Event()
+        self._tell = told_on_loop(self._reached)
+        self._cancelled = threading.Event()
+
+    def before(self, act: Callable[[Path], None]) -> Callable[[Path], None]:
+        """Return the function that holds, and then acts."""
+
+        def hold(path: Path) -> None:
+            if self._path in (None, path):
+                self._tell()
+                assert self._cancelled.wait(60)
+            act(path)
+
+        return hold
+
+    async def cancel(self, going: asyncio.Task[int]) -> None:
+        """Cancel a backup while its thread is held, and wait for its end."""
+        await self._reached.wait()
+        going.cancel()
+        await asyncio.sleep(0)  # it is told
+        self._cancelled.set()
+        await asyncio.wait([going])
 
 
 def contents(path: Path) -> list[str]:
@@ -113,10 +154,10 @@ async def test_it_is_of_one_moment_though_others_write_all_the_time(path: Path, 
     names, padding = [f"key{number}" for number in range(300)], b" " * 5000
     async with SqliteStore(path) as store, SqliteStore(path) as reading:
         await store.set(SHARED, dict.fromkeys(names, b"100" + padding))
-        going = True
+        going, number, backups = True, 0, 0
 
-        async def write() -> int:
-            number = 0
+        async def write() -> None:
+            nonlocal number
             while going:
                 one, other = names[number % 300], names[(number * 7 + 1) % 300]
                 number += 1
@@ -127,15 +168,15 @@ async def test_it_is_of_one_moment_though_others_write_all_the_time(path: Path, 
                         other: b"%d" % (int(found[other]) + 1) + b" " * 5000,
                     }
                     await store.set(SHARED, moved)
-            return number
 
         writing = asyncio.create_task(write())
-        for _ in range(3):
+        while backups < 3 or number <= 10:
             await backup(uri(path), target, overwrite=True)
+            backups += 1
             async with SqliteStore(target) as copy:
                 assert sum(map(int, (await copy.get_all(SHARED)).values())) == 300 * 100
         going = False
-        assert await writing > 10
+        await writing
 
 
 class TestAFileThatIsThere:
@@ -160,10 +201,17 @@ class TestAFileThatIsThere:
         await backup(uri(path), target, overwrite=True)
         assert contents(target) == contents(path)
 
-    async def test_one_that_comes_while_the_backup_is_made_is_left_alone(self, path: Path, target: Path) -> None:
-        await make(path, 500, 4000)
+    async def test_one_that_comes_while_the_backup_is_made_is_left_alone(
+        self, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def write_meanwhile(whole: Path) -> None:  # the copy is whole then, and has no name yet
+            synchronise(whole)
+            target.write_text("precious")
+
+        await make(path)
+        monkeypatch.setattr("ndb_models.moving.backups.synchronise", write_meanwhile)
         with pytest.raises(InvalidArgumentError, match="there already"):
-            await backup(uri(path), target, report=lambda _done, _total: _write(target))
+            await backup(uri(path), target)
         assert target.read_text() == "precious"
         assert list(target.parent.iterdir()) == [target]
 
@@ -183,10 +231,6 @@ class TestAFileThatIsThere:
             with pytest.raises(InvalidArgumentError, match="is open"):
                 await backup(uri(path), target, overwrite=True)
             assert await store.names(SHARED) == ["precious"]
-
-
-def _write(target: Path) -> None:
-    target.write_text("precious")
 
 
 class TestWhatCannotBeDone:
@@ -233,32 +277,50 @@ class TestWhatCannotBeDone:
             await backup(uri(path), target)
         assert list(target.parent.iterdir()) == []
 
-    async def test_a_backup_that_is_cancelled_leaves_nothing(self, path: Path, target: Path) -> None:
-        await make(path, 2000, 4000)
-        cancelled = 0
-        for steps in range(0, 9, 2):
-            told: list[int] = []
-            going = asyncio.create_task(backup(uri(path), target, report=noting(told)))
-            while len(told) < steps and not going.done():  # noqa: ASYNC110 - a thread does it
-                await asyncio.sleep(0)
-            going.cancel()
-            await asyncio.wait([going])
-            cancelled += going.cancelled()
-            assert list(target.parent.iterdir()) == ([] if going.cancelled() else [target])
-            target.unlink(missing_ok=True)
-        assert cancelled
+    @pytest.mark.parametrize("pages_told", [1, 2, 4])
+    async def test_a_backup_that_is_cancelled_leaves_nothing(
+        self, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, pages_told: int
+    ) -> None:
+        copying = asyncio.Event()
+        monkeypatch.setattr("ndb_models.moving.backups.copy_file", held_copy(pages_told, told_on_loop(copying)))
+        await make(path, 1000, 4000)
+        going = asyncio.create_task(backup(uri(path), target))
+        await copying.wait()
+        assert list(target.parent.iterdir())
+        going.cancel()
+        await asyncio.wait([going])
+        assert going.cancelled()
+        assert list(target.parent.iterdir()) == []
+
+    async def test_a_backup_that_is_cancelled_before_it_gets_its_name_leaves_nothing(
+        self, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hold = Hold()
+        monkeypatch.setattr("ndb_models.moving.backups.synchronise", hold.before(synchronise))
+        await make(path)
+        going = asyncio.create_task(backup(uri(path), target))
+        await hold.cancel(going)
+        assert going.cancelled()
+        assert list(target.parent.iterdir()) == []
+
+    async def test_a_cancellation_has_no_effect_once_the_backup_has_its_name(
+        self, path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hold = Hold(target.parent)
+        monkeypatch.setattr("ndb_models.moving.backups.synchronise", hold.before(synchronise))
+        await make(path)
+        going = asyncio.create_task(backup(uri(path), target))
+        await hold.cancel(going)
+        assert going.result() == target.stat().st_size
+        assert list(target.parent.iterdir()) == [target]
 
     @pytest.mark.slow
     async def test_what_a_killed_process_left_goes_with_the_next_backup(self, path: Path, target: Path) -> None:
-        await make(path, 3000, 4000)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ndb_models", "backup", "--store", uri(path), "--to", str(target))
-        )
-        while not list(target.parent.iterdir()):  # noqa: ASYNC110 - another process does it
-            await asyncio.sleep(0.001)
-        process.kill()
-        await process.wait()
-        assert not target.exists()
+        await make(path, 500, 4000)
+        async with held_backup("--store", uri(path), "--to", str(target)) as process:
+            process.kill()
+        (left,) = target.parent.iterdir()
+        assert left.is_dir()
         await backup(uri(path), target)
         assert list(target.parent.iterdir()) == [target]
 

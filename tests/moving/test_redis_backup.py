@@ -75,10 +75,11 @@ async def test_what_fails_or_is_cancelled_leaves_nothing(store: str, target: Pat
 
     with pytest.raises(KeyError):
         await backup(store, target, report=stop)
-    started = asyncio.Event()
-    going = asyncio.create_task(backup(store, target, report=lambda _done, _total: started.set()))
-    await started.wait()
-    going.cancel()
+
+    def cancel(_done: int, _total: int) -> None:
+        going.cancel()
+
+    going = asyncio.create_task(backup(store, target, report=cancel))
     await asyncio.wait([going])
     assert going.cancelled()
     with pytest.raises(StoreError, match=r"redis://127\.0\.0\.1:1"):

@@ -16,6 +16,7 @@ from ndb_models import ConfigRepository, NdbClient, Repository, SessionModel, Un
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.free_ports import free_port
 from tests.nemesisdb import NemesisDbEngine
 from tests.reloading import in_place_of
 from tests.transport.servers import Host
@@ -182,6 +183,35 @@ class TestSessions:
         assert (await Repository(nemesisdb_client, After).update(tkn, visits=1)).visits == 1
 
 
+class Plain(SessionModel, schema="altered-plain"):
+    """No field whose order counts, so the numbers alone are a reason to look."""
+
+    seen: int = 0
+    number: float = 0.0
+    items: list[int] = []
+
+
+@pytest.mark.parametrize(("field", "value"), [("seen", BEYOND), ("number", -0.0), ("items", [1, -BEYOND])])
+async def test_a_number_is_refused_by_every_verb_where_no_order_counts(
+    nemesisdb_client: NdbClient, field: str, value: Any
+) -> None:
+    repo = Repository(nemesisdb_client, Plain)
+    with pytest.raises(UnstorableError, match=field):
+        await repo.create(Plain(**{field: value}))
+    tkn = (await repo.save(Plain(seen=1, items=[1]))).tkn
+    before = await repo.raw(tkn)
+    for session in (await repo.get(tkn), (await repo.get(tkn)).model_copy(deep=True)):
+        setattr(session, field, value)
+        with pytest.raises(UnstorableError, match=field):
+            await repo.save(session)
+    with pytest.raises(UnstorableError, match=field):
+        await repo.update(tkn, **{field: value})
+    with pytest.raises(UnstorableError, match=field):
+        async with repo.edit(tkn) as session:
+            setattr(session, field, value)
+    assert await repo.raw(tkn) == before
+
+
 class Settings(BaseModel):
     either: int | str = 0
     number: float = 0.0
@@ -270,8 +300,8 @@ class TestAskingWhatTheServerIs:
 
         from ndb_models.engine import Engine
 
-        first = await serving(lambda: Engine(MemoryStore()), 0)
-        port = first.port
+        port = free_port()
+        first = await serving(lambda: Engine(MemoryStore()), port)
         async with NdbClient.connect(first.uri) as client:
             repo = Repository(client, Everything)
             await repo.save(Everything(either=BEYOND))

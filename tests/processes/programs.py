@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import Final, NamedTuple
 
-GUARD: Final = 30
+GUARD: Final = 60
 
 
 class Outcome(NamedTuple):
@@ -32,5 +32,6 @@ async def run_program(program: str, *args: str, options: tuple[str, ...] = (), g
         output, complaint = await asyncio.wait_for(process.communicate(), guard)
     except TimeoutError:
         process.kill()
+        await process.communicate()
         raise
     return Outcome(process.returncode, output.decode(), complaint.decode())

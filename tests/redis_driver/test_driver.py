@@ -139,7 +139,7 @@ async def test_one_reachable_node_of_those_named_is_enough(redis_servers: Shared
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 async def test_opening_fails_at_once_where_no_server_is(scheme: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(28):
         with pytest.raises(StoreUnreachableError, match=r"127\.0\.0\.1:1"):
             async with opened(f"{scheme}://user:secret@127.0.0.1:1?timeout=30"):
                 pass

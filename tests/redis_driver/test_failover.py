@@ -245,9 +245,10 @@ async def test_many_sessions_are_looked_at_together_while_their_slots_are_on_the
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
 async def test_sessions_are_listed_while_a_master_is_replaced(cluster: Cluster, how: str) -> None:
-    async with RedisStore(parse_redis_uri(f"{cluster.uri}?prefix={token_hex(4)}")) as store:
+    uri = f"{cluster.uri}?prefix={token_hex(4)}"
+    async with RedisStore(parse_redis_uri(f"{uri}&wait_replicas=1&wait_timeout=30")) as store:  # the replicas have them
         await asyncio.gather(*(store.create(token, ExpirySettings(0), {"a": b"1"}) for token in range(1, 301)))
-        await asyncio.sleep(0.2)  # the replicas have them
+    async with RedisStore(parse_redis_uri(uri)) as store:
         master = cluster.next_master()
         promoting = asyncio.ensure_future(asyncio.to_thread(cluster.wait_promoted, master))
         cluster.kill(master) if how == "killed" else master.hang()
@@ -297,8 +298,9 @@ async def test_requests_fail_at_their_deadline_while_a_shard_is_away(cluster: Cl
     master = cluster.next_master()
     replica = cluster.replica_of(master)
     slot_keys = [b"{away%d}" % number for number in range(30)]
-    async with opened(f"{cluster.uri}?timeout=0.8&attempt_timeout=0.3") as driver:
+    async with opened(cluster.uri) as driver:
         await asyncio.gather(*(driver.run(SET, key, [key], [b"x"]) for key in slot_keys))
+    async with opened(f"{cluster.uri}?timeout=0.8&attempt_timeout=0.3") as driver:
         for node in (master, replica):
             node.hang()
         started = time.monotonic()

@@ -207,6 +207,52 @@ async def test_only_the_right_secret_extends_the_session(
     assert (await timer(on_store, session.tkn) or {})["remaining"] == 60
 
 
+async def test_a_credential_that_was_right_is_read_and_counted_by_one_request(
+    timed: NdbClient, engine: RecordingEngine, clock: VirtualClock
+) -> None:
+    repo = Repository(timed, Idle, clock=clock)
+    session = await repo.save(Idle(note="n"))
+    credential = await repo.issue(session)
+    for expected in (["SH_PEEK", "SH_GET"], ["SH_GET"], ["SH_GET"]):
+        asked(engine)
+        clock.move(20)
+        assert await repo.authenticate(str(credential)) == session
+        await extended(timed)
+        assert asked(engine)[: len(expected)] == expected
+        assert (await timer(timed, session.tkn) or {})["remaining"] == 60
+
+
+async def test_a_credential_that_was_replaced_extends_the_session_once_more_at_most(
+    on_store: NdbClient, clock: VirtualClock
+) -> None:
+    repo = Repository(on_store, Idle, clock=clock)
+    session = await repo.save(Idle(note="n"))
+    old = await repo.issue(session)
+    assert await repo.authenticate(str(old)) == session
+    await extended(on_store)
+    await repo.issue(session)
+    clock.move(20)
+    assert await repo.authenticate(str(old)) is None
+    for _ in range(3):
+        clock.move(10)
+        assert await repo.authenticate(str(old)) is None
+        await extended(on_store)
+    assert (await timer(on_store, session.tkn) or {})["remaining"] == 30
+
+
+async def test_a_credential_that_was_right_elsewhere_is_first_looked_at(
+    timed: NdbClient, engine: RecordingEngine, clock: VirtualClock
+) -> None:
+    repo, other = (Repository(timed, Idle, namespace=name, clock=clock) for name in (None, "elsewhere"))
+    credential = await repo.issue(await repo.save(Idle(note="n")))
+    for _ in range(2):
+        assert await repo.authenticate(str(credential)) is not None
+    await extended(timed)
+    asked(engine)
+    assert await other.authenticate(str(credential)) is None
+    assert asked(engine) == ["SH_PEEK"]
+
+
 async def test_where_reads_do_not_extend_one_request_is_sent(
     timed: NdbClient, engine: RecordingEngine, clock: VirtualClock
 ) -> None:
@@ -237,6 +283,8 @@ async def test_what_is_wrong_costs_one_read_and_what_is_malformed_none(
     await extended(timed)
     assert asked(engine)[:5] == ["SH_PEEK", "SH_GET", "SH_PEEK", "SH_KEYS", "SH_GET"]
     clock.move(60)
+    assert await watched.authenticate(str(credential)) is None
+    assert asked(engine) == ["SH_GET"]  # it was right a moment ago
     assert await watched.authenticate(str(credential)) is None
     assert asked(engine) == ["SH_PEEK"]
 

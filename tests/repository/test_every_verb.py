@@ -228,6 +228,7 @@ async def test_a_refused_refresh_leaves_the_model_as_it_is(users: Repository[Use
 HELD = {
     **dict.fromkeys(CHECKING, "SH_GET"),
     "rotate": "SH_PEEK",
+    "touch": "SH_CHANGE",
     "save changed": "SH_SET",
     "ttl": "SH_INFO",
     "raw": "SH_GET",
@@ -281,16 +282,11 @@ async def test_reading_is_one_request_and_asks_for_its_own_keys_only(
     assert (command, body) == ("SH_GET", {"tkn": user.tkn, "keys": [*names, RESERVED_KEY]})
 
 
-async def test_existing_and_touching_read_no_data(watched: Repository[User], engine: RecordingEngine) -> None:
+async def test_existing_reads_no_data(watched: Repository[User], engine: RecordingEngine) -> None:
     user = await watched.save(User(username="b"))
     engine.commands()
     await watched.exists(user.tkn)
     assert engine.requests() == [("SH_GET", {"tkn": user.tkn, "keys": [RESERVED_KEY]})]
-    await watched.touch(user.tkn)
-    assert engine.requests() == [
-        ("SH_GET", {"tkn": user.tkn, "keys": [RESERVED_KEY]}),
-        ("SH_ADD", {"tkn": user.tkn, "keys": {}}),
-    ]
 
 
 async def test_no_verb_logs_a_token_or_a_value(

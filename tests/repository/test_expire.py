@@ -176,6 +176,22 @@ async def test_a_session_that_has_expired_and_was_not_swept_has_expired(clock: V
                 await repo.ttl(session)
 
 
+@pytest.mark.parametrize("expiry", [Expiry(absolute=60), Expiry(idle=60, absolute=120)])
+async def test_a_session_that_ends_while_its_time_is_asked_for_has_none_left(
+    client: NdbClient, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, expiry: Expiry
+) -> None:
+    repo = Repository(client, User, clock=clock)
+    user = await repo.create(User(username="b"), expiry=expiry)
+    asked = client.sh_info
+
+    async def slowly(tkn: int) -> Any:
+        clock.move(1000)
+        return await asked(tkn)
+
+    monkeypatch.setattr(client, "sh_info", slowly)
+    assert await repo.ttl(user) == 0
+
+
 LONGEST = [Expiry(idle=timedelta.max), Expiry(absolute=timedelta.max), Expiry(idle=10**10, absolute=timedelta.max)]
 
 

@@ -163,7 +163,7 @@ async def test_hooks_may_use_the_repository_without_end_or_deadlock(client: NdbC
         await repo.update(session.tkn, label=f"{session.label}+")
 
     session = await repo.save(Counter(count=1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await repo.update(session.tkn, label="begin")
         assert [await told.get() for _ in range(4)] == ["first", "second", "second", "first"]
         repo.on_ended(lambda _: None)
@@ -182,7 +182,7 @@ async def test_hooks_of_two_sessions_that_change_each_other_do_not_wait_for_each
         await repo.update((two if session.tkn == one.tkn else one).tkn, label="changed by a hook")
         done.append(session.tkn)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(repo.update(one.tkn, count=1), repo.update(two.tkn, count=1))
     assert sorted(done) == sorted((one.tkn, two.tkn))
 
@@ -202,7 +202,7 @@ async def test_hooks_may_use_what_a_verb_has_locked(on_store: EngineClient, cloc
     clock.move(50)
     await on_store.sh_set({}, session.tkn)
     clock.move(50)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(NdbError):
             await repo.renew(session)
         assert [await told.get() for _ in range(2)] == ["absolute", "renewed in vain"]
@@ -231,7 +231,7 @@ async def test_a_mutation_that_changes_another_session_does_not_wait_for_a_hook_
             await gate.wait()
             await repo.mutate(one.tkn, lambda session: count_under_the_lock("hook", session))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         begin = asyncio.ensure_future(repo.update(two.tkn, label="begin"))
         await repo.mutate(one.tkn, lambda session: count_under_the_lock("mutation", session))
         await begin

@@ -6,7 +6,7 @@ import logging
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, model_serializer
+from pydantic import BaseModel, Field, PlainSerializer, PlainValidator, model_serializer
 from pydantic_core import MISSING
 
 from ndb_models import (
@@ -127,6 +127,39 @@ async def test_a_field_comes_and_goes(client: NdbClient, model: Any, nothing: An
     await saved(nothing, 2)
     (again,) = await repo.get_many([session.tkn])
     assert again == await repo.get(session.tkn)
+
+
+class Weight:
+    """Cannot be compared."""
+
+    def __init__(self, grams: int) -> None:
+        self._grams = grams
+
+    @staticmethod
+    def given(weight: Any) -> Weight:
+        return weight if isinstance(weight, Weight) else Weight(weight)
+
+    def grams(self) -> int:
+        return self._grams
+
+
+class Weighed(SessionModel):
+    a: Annotated[Any, PlainValidator(Weight.given), PlainSerializer(Weight.grams)] = Field(
+        default_factory=lambda: Weight(0), exclude_if=lambda weight: weight.grams() == 0
+    )
+    b: int = 0
+
+
+async def test_a_field_of_a_type_that_cannot_be_compared_comes_and_goes(client: NdbClient) -> None:
+    repo = Repository(client, Weighed)
+    session = await repo.save(Weighed())
+    for grams in (0, 5, 0, 7):
+        session.a, session.b = Weight(grams), grams + 1
+        await repo.save(session)
+        assert ("a" in await repo.raw(session.tkn)) == (grams > 0)
+        session = await repo.get(session.tkn)
+        assert (session.a.grams(), session.b) == (grams, grams + 1)
+        assert not repo.unsaved(session)
 
 
 async def test_a_view_shows_what_was_left_out_as_its_default(client: NdbClient) -> None:

@@ -374,6 +374,25 @@ async def test_parallel_additions_through_several_clients_all_survive(uri: str, 
         assert stored.count == sum(range(additions))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("clients", [1, 4, 16])
+async def test_a_thousand_parallel_additions_all_survive(clients: int) -> None:
+    await test_parallel_additions_through_several_clients_all_survive("memory://", clients, 1000)
+
+
+async def test_a_storm_of_saves_of_one_field_ends_after_few_tries(engine: RecordingEngine, timed: NdbClient) -> None:
+    repo = Repository(timed, Shop)
+    shop = await repo.save(Shop())
+    models = [await repo.get(shop.tkn) for _ in range(64)]
+    engine.requests()
+    for number, model in enumerate(models):
+        model.cart[f"{number}"] = number
+    await asyncio.gather(*map(repo.save, models))
+    tries = engine.commands().count("SH_CHANGE")
+    assert (await repo.get(shop.tkn)).cart == {f"{number}": number for number in range(64)}
+    assert tries == 64 + 63  # all but the first meet another, and then take turns
+
+
 OTHER_PROCESS: Final = """
 import asyncio, sys
 from tests.repository.test_merged_saves import Shop

@@ -18,6 +18,7 @@ from ndb_models import (
     SessionError,
     SessionModel,
     StoredDataError,
+    UnstorableError,
     WrongSchemaError,
 )
 from ndb_models.schema.envelope import RESERVED_KEY
@@ -161,6 +162,22 @@ async def test_stored_data_that_does_not_fit_is_named_and_not_shown(
         assert "canary" not in str(caught.value)
         assert str(tkn) not in str(caught.value)
         assert isinstance(caught.value.__cause__, ValidationError)
+
+
+async def test_the_cause_keeps_the_kind_of_each_problem_and_no_value(client: NdbClient) -> None:
+    repo = Repository(client, Exacting)
+    session = await repo.save(Exacting())
+    await client.sh_set({"number": "canary"}, session.tkn)
+    with pytest.raises(StoredDataError) as read:
+        await repo.get(session.tkn)
+    object.__setattr__(session, "number", "canary")
+    with pytest.raises(UnstorableError) as saved:
+        await repo.save(session)
+    for caught in (read.value, saved.value):
+        assert isinstance(caught.__cause__, ValidationError)
+        (problem,) = caught.__cause__.errors()
+        assert problem["type"] == "int_parsing"
+        assert "canary" not in repr(problem)
 
 
 async def test_every_field_that_does_not_fit_is_named(users: Repository[User], client: NdbClient) -> None:

@@ -48,10 +48,15 @@ def at(seconds: float) -> datetime:
 
 
 async def written() -> None:
-    """Wait for what clients do in the background."""
-    tasks = [task for task in asyncio.all_tasks() if isinstance(task, UnattendedTask)]
+    """Wait for what clients write in the background. A connection's keepalive goes on."""
+    tasks = [task for task in asyncio.all_tasks() if isinstance(task, UnattendedTask) and not keeps_alive(task)]
     if tasks:
-        await asyncio.wait(tasks, timeout=10)
+        _, unwritten = await asyncio.wait(tasks, timeout=60)
+        assert not unwritten
+
+
+def keeps_alive(task: UnattendedTask[Any]) -> bool:
+    return getattr(task.get_coro(), "__name__", "") == "keepalive"
 
 
 @pytest.fixture

@@ -7,13 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, IntFlag, StrEnum
+from fractions import Fraction
 from threading import Lock
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, Field, SecretBytes, SecretStr, field_serializer, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretBytes,
+    SecretStr,
+    field_serializer,
+    model_serializer,
+)
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
 from ndb_models import NdbClient, Repository, SchemaError, SessionModel, UnstorableError
@@ -26,6 +37,18 @@ class Colour(Enum):
 
 class Shade(StrEnum):
     DARK = "dark"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Right(IntFlag):
+    READ = 1
+
+
+class Flagged(BaseModel):
+    flag: bool = 0  # type: ignore[assignment]  # the fault
 
 
 class Tagged(BaseModel):
@@ -106,6 +129,13 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "None for a list": (list[int], None, r"declare it as `\.\.\. \| None`"),
     "a bool for a float": (float, True, "as float"),
     "a bool for an int": (int, True, "as int"),
+    "a number for a bool": (bool, 0, "of type int, and would come back from the store as bool"),
+    "a number for a bool or None": (bool | None, 1, "as bool"),
+    "a number for a member of an enum of numbers": (Level, 1, "as Level"),
+    "a number for a flag": (Right, 1, "as Right"),
+    "a number for a fraction": (Fraction, 1, "as Fraction"),
+    "a number for a size": (ByteSize, 1024, "as ByteSize"),
+    "a number for a bool in a model": (Flagged, ..., "a default inside of its type: its default is of type int"),
     "a text for a number": (int, "1", "as int"),
     "a text for a moment": (datetime, "2026-01-01", "as datetime"),
     "a text for an id": (UUID, str(UUID(int=1)), "as UUID"),
@@ -226,6 +256,29 @@ async def test_a_whole_number_is_taken_as_what_its_field_declares(client: NdbCli
     assert type(saved.field) in (float, Decimal)
     assert await repo.get(saved.tkn) == saved
     assert repr(await repo.get(saved.tkn)) == repr(saved)
+
+
+@dataclass
+class Rates:
+    net: float = 1
+    tax: Decimal = 0  # type: ignore[assignment]  # as people write it
+
+
+@pydantic_dataclass
+class CheckedRates:
+    net: float = 1
+    tax: Decimal | None = Field(default=0)  # type: ignore[assignment]  # as people write it
+
+
+@pytest.mark.parametrize("kind", [Rates, CheckedRates])
+async def test_a_whole_number_is_taken_as_what_a_field_of_a_dataclass_declares(client: NdbClient, kind: Any) -> None:
+    model: Any = declare({"rates": list[kind]})
+    repo: Repository[SessionModel] = Repository(client, model)
+    read: Any = await repo.get((await repo.save(model(rates=[kind()]))).tkn)
+    assert repr(read.rates) == repr([kind(net=1.0, tax=Decimal(0))])
+    read.rates[0].net = 2
+    with pytest.raises(UnstorableError, match="rates"):
+        await repo.save(read)
 
 
 def containing_itself(kind: str) -> Any:

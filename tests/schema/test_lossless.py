@@ -138,6 +138,7 @@ VALUES: Final = st.one_of(
             datetime(1880, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")),
             datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")),
             datetime(2026, 1, 1, tzinfo=timezone(timedelta(seconds=30))),
+            datetime(2026, 1, 1, tzinfo=timezone(timedelta(microseconds=5))),
             datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))),
             READ_ELSEWHERE,
             Stamp(2026, 1, 1, tzinfo=UTC),

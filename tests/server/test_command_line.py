@@ -23,7 +23,7 @@ from tests.server.plain_client import ask, plain
 
 pytestmark = pytest.mark.slow
 
-GUARD = 30
+GUARD = 60
 """Seconds: starting an interpreter takes its time on a busy machine."""
 
 READY = re.compile(r"ndb-models \S+ is ready on (wss?://127\.0\.0\.1:(\d+)/)\n")
@@ -134,7 +134,6 @@ async def test_what_one_request_may_cost_can_be_set() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "a command is missing"),
         (("nothing",), "nothing"),
         (("serve", "--port", "many"), "--port"),
         (("serve", "--port", "65536"), "65536 is not between 0 and 65535"),

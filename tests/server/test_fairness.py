@@ -14,7 +14,8 @@ import pytest
 
 from ndb_models.engine import Engine
 from ndb_models.server import NdbServer
-from ndb_models.server.fair_queue import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds
+from ndb_models.server.fair_queue import FRAMES_A_TURN, SECONDS_A_ROUND, Rounds, charged
+from ndb_models.server.fair_shares import Account
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from tests.server.plain_client import GUARD, ask, plain
@@ -69,8 +70,8 @@ async def test_a_flood_that_came_first_is_not_answered_first(kind: str) -> None:
             before = counted[0]
             await other.send(request)
             assert (await other.receive())[0] == Opcode.TEXT
-            # A few turns of the loop go by, and in each the flood has its budget.
-            assert counted[0] - before <= 20 * FRAMES_A_TURN
+            # A few turns of the loop go by, and in each the flood has its budget. The network hands over many at once.
+            assert counted[0] - before <= 40 * FRAMES_A_TURN
         reading.cancel()
 
 
@@ -81,9 +82,10 @@ async def test_all_of_a_flood_is_answered_in_order(kind: str) -> None:
         await flooding.open()
         flooding.writer.write(FLOODS[kind] * count + frame(b'{"KV_COUNT":{}}') + frame(b"\x03\xe8", opcode=8))
         received = await flooding.until_closed()
+    answers = [message for opcode, message in received.messages if opcode != Opcode.PING]  # the server's own
     assert received.code == 1000
-    assert len(received.messages) == count + 1
-    assert b"KV_COUNT_RSP" in received.messages[-1][1]
+    assert len(answers) == count + 1
+    assert b"KV_COUNT_RSP" in answers[-1]
 
 
 async def test_no_more_is_read_from_a_flood_than_fits_into_a_few_reads() -> None:
@@ -177,7 +179,7 @@ class Busy:
     """A connection that always has more to do."""
 
     def __init__(self, name: str, rounds: Rounds, cost: float, log: list[str], clock: list[float]) -> None:
-        self.time_used = 0.0
+        self.account = Account()
         self.is_cut = False
         self.fails = False
         self._name, self._rounds, self._cost, self._log, self._clock = name, rounds, cost, log, clock
@@ -185,7 +187,7 @@ class Busy:
     def take_turn(self) -> None:
         self._log.append(self._name)
         self._clock[0] += self._cost
-        self.time_used += self._cost
+        self._rounds.charge(self.account, self._cost)
         if self.fails:
             raise ValueError
         self._rounds.ask(self)
@@ -215,7 +217,8 @@ async def test_who_comes_after_a_pause_goes_first_and_does_not_keep_others_waiti
     rounds.ask(Busy("c", rounds, SECONDS_A_ROUND, log, clock))
     await turns_of_the_loop(12)
     assert "c" in log[:2]
-    assert sorted(log[:9]) == list("aaabbbccc")
+    # The first turns in a row cost less than those of connections that never catch up.
+    assert 2 <= min(log[:9].count(name) for name in "ab") <= 3
 
 
 async def test_a_connection_whose_turn_fails_is_cut_and_others_go_on() -> None:
@@ -230,3 +233,122 @@ async def test_a_connection_whose_turn_fails_is_cut_and_others_go_on() -> None:
     assert log.count("good") > 3
     assert bad.is_cut
     assert log.count("bad") == 1
+
+
+async def test_a_step_of_a_task_waits_for_its_turn_and_one_that_was_cancelled_holds_up_nobody() -> None:
+    clock = [0.0]
+    log: list[str] = []
+    rounds = Rounds(lambda: clock[0])
+    account = Account()
+
+    async def step(name: str) -> None:
+        await rounds.turn(account)
+        log.append(name)
+
+    cancelled, kept = asyncio.create_task(step("cancelled")), asyncio.create_task(step("kept"))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await turns_of_the_loop(20)
+    assert kept.done()
+    assert log == ["kept"]
+
+
+async def test_while_a_small_client_is_awaited_a_flood_waits_and_its_requests_are_answered_at_once() -> None:
+    clock = [0.0]
+    log: list[str] = []
+    rounds = Rounds(lambda: clock[0])
+    small = Account()
+    flood = Busy("flood", rounds, SECONDS_A_ROUND * 10, log, clock)
+    rounds.ask(flood)
+    await turns_of_the_loop(5)
+    rounds.arrived(small)
+    rounds.charge(small, SECONDS_A_ROUND / 100)
+    rounds.expect(small)
+    log.clear()
+    await turns_of_the_loop(20)  # the clock stands still: the loop waits
+    assert log == []
+    assert not rounds.arrived(small)
+    await turns_of_the_loop(5)
+    assert "flood" in log
+
+
+async def test_all_steps_of_a_coroutine_are_charged_and_its_outcome_is_returned() -> None:
+    clock = [0.0]
+    spent: list[float] = []
+    turns: list[str] = []
+
+    async def work(future: asyncio.Future[int]) -> int:
+        clock[0] += 1
+        outcome = await future
+        clock[0] += 2
+        return outcome
+
+    async def turn() -> None:
+        turns.append("turn")
+
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_result, 7)
+    assert await charged(work(future), spent.append, turn, lambda: clock[0]) == 7
+    assert spent == [1, 2]
+    assert turns == ["turn"]
+
+
+async def test_a_charged_coroutine_that_is_cancelled_can_clean_up() -> None:
+    log: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            log.append("cleaned")
+            raise
+
+    async def carry_out() -> None:
+        await charged(work(), lambda _: None)
+
+    task = asyncio.create_task(carry_out())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert log == ["cleaned"]
+
+
+async def test_a_large_request_waits_for_turns_like_other_requests() -> None:
+    """Each step of a large request is a turn of its connection: another client is answered between any two."""
+    large = frame(json.dumps({"KV_SET": {"keys": {"a": [[0]] * 30_000}}}).encode())
+    async with serving() as server, raw(server.port) as flooding, plain(server) as other:
+        await flooding.open()
+        flooding.writer.write(large * 5)
+        await ask(other, "SV_INFO")
+        answered = 0
+        reading = asyncio.create_task(flooding.receive())
+        while not reading.done():
+            await ask(other, "SV_INFO")
+            answered += 1
+    assert answered >= 3
+
+
+async def test_handshakes_go_on_beside_clients_that_always_have_requests_waiting() -> None:
+    async with serving() as server, raw(server.port) as flooding:
+        await flooding.open()
+        reading = asyncio.create_task(count_messages(flooding, [0]))
+        flooding.writer.write(FLOODS["get"] * 50_000)
+        for _ in range(5):
+            async with plain(server) as newcomer:
+                await ask(newcomer, "SV_INFO")
+        reading.cancel()
+
+
+async def test_a_client_that_ends_its_side_with_its_handshake_is_answered() -> None:
+    async with serving() as server, raw(server.port) as flooding:
+        await flooding.open()
+        reading = asyncio.create_task(count_messages(flooding, [0]))
+        flooding.writer.write(FLOODS["get"] * 50_000)
+        for _ in range(10):
+            async with raw(server.port) as probe:
+                probe.writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                probe.writer.write_eof()
+                assert b"200 OK" in await probe.rest()
+        reading.cancel()

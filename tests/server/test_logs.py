@@ -75,7 +75,12 @@ async def test_no_line_holds_a_value_a_key_or_a_token_of_any_kind(log: io.String
     text = log.getvalue()
     for canary in (value, name, bearer, wrong, str(tkn)):
         assert canary not in text
-    assert {"handshake refused", "SH_COUNT failed", "ready", "stopped"} <= set(events(log))
+    assert {
+        "handshake refused",
+        "the request to count the keys of a session (SH_COUNT) failed",
+        "ready",
+        "stopped",
+    } <= set(events(log))
 
 
 async def test_an_unexpected_failure_is_logged_with_its_types_and_places_alone(log: io.StringIO) -> None:
@@ -85,7 +90,7 @@ async def test_an_unexpected_failure_is_logged_with_its_types_and_places_alone(l
     record = json.loads(line)
     assert (record["level"], record["event"], record["error"]) == (
         "error",
-        "KV_COUNT failed",
+        "the request to count the shared keys (KV_COUNT) failed",
         "RuntimeError from KeyError",
     )
     assert re.fullmatch(r"test_logs\.py:\d+ before", record["at"][-1])

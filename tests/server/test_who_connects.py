@@ -101,7 +101,7 @@ async def test_a_silent_connection_does_not_hold_up_stopping() -> None:
 
 
 async def test_a_client_that_asks_nothing_for_too_long_is_sent_away() -> None:
-    async with serving(idle_timeout=0.2) as server, plain(server) as websocket:
+    async with serving(idle_timeout=0.5) as server, plain(server) as websocket:
         await ask(websocket, "KV_COUNT")
         await websocket.wait_closed()
         assert (websocket.close_code, websocket.close_reason) == (1001, "idle")

@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from tests.free_ports import free_port
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 TLS: Final = ROOT / "tests" / "transport" / "tls"
 LONGEST: Final = 60.0
 """Seconds that a process may take to start or to stop."""
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Process:

@@ -73,11 +73,11 @@ async def sweep(path: str, seconds: str) -> None:
 
 
 async def read_until_killed(path: str, delay: str) -> None:
-    """Read every tenth of a second, and say so."""
+    """Read every tenth of a second, and say when."""
     async with SqliteStore(path, SqliteOptions(extension_delay=float(delay))) as store:
         while True:
             await store.get(TOKEN, ["a"])
-            os.write(1, b"read\n")
+            os.write(1, b"%f\n" % time.time())
             await asyncio.sleep(0.1)
 
 

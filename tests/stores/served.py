@@ -16,7 +16,7 @@ import msgspec
 
 from ndb_models import NdbClient
 from ndb_models.engine.snapshots import Kind, Snapshots, sessions_texts
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected, told_by
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected, told_by
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.prepared import Prepared
@@ -117,7 +117,7 @@ class ServedStore(Store):
             return bool((await self._ask("SH_CHANGE", scope, keys=_raw(keys), **told))["done"])
         async with self._changing:  # the protocol has no such command for shared keys
             there = await self.get_all(scope)
-            if not all(as_expected(there.get(name), value) for name, value in expected.items()):
+            if not are_as_expected(there, expected):
                 return False
             kept = {name: text for name, text in there.items() if name not in gone}
             await self.replace(scope, {**kept, **keys})

@@ -102,6 +102,26 @@ class TestAMapOfKeys:
         assert not await store.change(scope, {"a": b"2"}, expected={"a": b"1.00"})
         assert await store.change(scope, {"a": b"1.0"}, expected={"a": b"1.0"})
 
+    @pytest.mark.parametrize(
+        ("value", "fits"),
+        [
+            (b'{"x":0,"b":{"y":5}}', True),
+            (b'{"x":0,"b":{"y":5}', False),
+            (b'{"y":5}', False),
+            (b'{"y":5}}', False),
+            (b'"other"', False),
+            (TextDigest.of(b'{"x":0,"b":{"y":5}}'), True),
+            (TextDigest.of(b"1"), False),
+            (None, False),
+        ],
+    )
+    async def test_change_of_nothing_compares_a_whole_value(
+        self, store: Store, scope: Scope, value: bytes | TextDigest | None, fits: bool
+    ) -> None:
+        await store.set(scope, ObjectText.joined({"a": b"1", "b": b'{"x":0,"b":{"y":5}}'}))
+        assert await store.change(scope, {}, (), {"b": value}) is fits
+        assert await store.get_all(scope) == {"a": b"1", "b": b'{"x":0,"b":{"y":5}}'}
+
     async def test_change_writes_and_removes_in_one_step_or_leaves_all(self, store: Store, scope: Scope) -> None:
         await store.set(scope, {"a": b"1", "b": b"2", "c": b"3"})
         before = await store.get_all(scope)

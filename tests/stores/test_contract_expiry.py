@@ -254,6 +254,29 @@ class TestExtending:
         await store.get(TOKEN, ["missing"])
         assert await remaining(store) == 60
 
+    async def test_a_change_that_is_not_made_extends_nothing(
+        self, store: Store, clock: VirtualClock, create: Create, delete_session: bool
+    ) -> None:
+        await create(ExpirySettings(60, delete_session, extend_on_set_add=True, extend_on_get=True))
+        clock.move(50)
+        assert not await store.change(TOKEN, {"a": b"2"}, expected={"a": b"2"})
+        assert await remaining(store) == 10
+        assert await store.change(TOKEN, {"a": b"2"}, expected={"a": b"1"})
+        assert await remaining(store) == 60
+
+    async def test_a_change_expects_nothing_of_keys_that_have_expired(
+        self, store: Store, clock: VirtualClock, create: Create, delete_session: bool
+    ) -> None:
+        await create(ExpirySettings(60, delete_session, extend_on_set_add=True))
+        clock.move(60)
+        if delete_session:
+            with pytest.raises(UnknownSessionError):
+                await store.change(TOKEN, {"a": b"2"}, expected={"a": b"2"})
+        else:
+            assert not await store.change(TOKEN, {"a": b"2"}, expected={"a": b"1"})
+            assert await store.change(TOKEN, {"b": b"2"}, expected={"a": None})
+            assert await store.get_all(TOKEN) == {"b": b"2"}
+
     async def test_sweeping_between_changes_nothing(
         self, store: Store, clock: VirtualClock, create: Create, delete_session: bool
     ) -> None:

@@ -136,7 +136,7 @@ async def test_only_those_are_read_that_are_asked_for_each_once(filled: Store) -
 async def test_sessions_are_counted_while_all_are_read(filled: Store) -> None:
     reader = Reader(filled)
     await reader.begun()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await filled.totals() == (NUMBER, NUMBER)
         counted = await filled.statistics()
     assert (counted.sessions, counted.keys) == (NUMBER, NUMBER)

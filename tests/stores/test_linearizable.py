@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import random
-import socket
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models import ConnectionLostError, NdbClient, UnavailableError
+from tests.free_ports import free_port
 from tests.stores.linearizable import Operation, is_linearizable
 
 FIELDS = ("a", "b", "c")
@@ -133,8 +133,7 @@ async def serve(port: int, path: Path) -> asyncio.subprocess.Process:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 async def test_histories_over_a_server_that_is_killed_are_linearizable(tmp_path: Path, seed: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await serve(port, tmp_path / "sessions.db")
     try:
         uri = f"ws://127.0.0.1:{port}/"

@@ -203,7 +203,8 @@ async def test_a_disk_that_is_full_or_broken_fails_writes_and_nothing_else_until
     assert process.returncode == 0, log.decode()
     full = "there is no room left; nothing of this was written"
     broken = "the system failed to read or write it; nothing of this was written"
-    meaning = "KV_SET failed with status 1000 UNKNOWN: the server could not carry out the request"
+    failed = "the request to write shared keys (KV_SET) failed"
+    meaning = f"{failed} with status 1000 UNKNOWN: the server could not carry out the request"
     assert output.decode().splitlines() == [
         *[f"StoreFullError: {full}"] * 3,
         f"{meaning} ({full})",
@@ -211,7 +212,7 @@ async def test_a_disk_that_is_full_or_broken_fails_writes_and_nothing_else_until
         f"{meaning} ({broken})",
         "['before', 'last']",
     ]
-    assert [line.partition(":")[0] for line in log.decode().splitlines()] == ["KV_SET failed", "KV_SET failed"]
+    assert [line.partition(":")[0] for line in log.decode().splitlines()] == [failed, failed]
 
 
 class TestMigrations:

@@ -186,7 +186,7 @@ class TestLosingTheFile:
 
 async def asked(port: int) -> tuple[int, str]:
     def ask() -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/readyz")
         response = connection.getresponse()
         found = response.status, response.read().decode()

@@ -35,12 +35,12 @@ def running(engine: Engine) -> Iterator[str]:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         thread = threading.Thread(target=runner.run, args=(serve(),))
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         try:
             yield started[0]
         finally:
             loop.call_soon_threadsafe(stopping.set)
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.fixture

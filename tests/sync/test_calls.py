@@ -114,7 +114,7 @@ def test_a_mutation_within_one_of_the_same_session_does_not_wait_for_its_lock(
         session.visits += 1
 
     with ThreadPoolExecutor(1) as pool:
-        changed = pool.submit(repo.mutate, billy, outer).result(20)
+        changed = pool.submit(repo.mutate, billy, outer).result(60)
     assert changed.visits == 1
     assert len(changed.roles) == 2
 

@@ -73,7 +73,7 @@ def use():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     assert seen == [user] * 8
     repo.update(user.tkn, name="james")
     fork_and_run(lambda: repo.get(user.tkn))

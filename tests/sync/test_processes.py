@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from typing import Final
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.processes.programs import GUARD, run_program
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -58,8 +58,7 @@ class Browser:
 @asynccontextmanager
 async def gunicorn(uri: str, *options: str) -> AsyncIterator[str]:
     """Run the example on gunicorn; yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = free_port()
     command = ("-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", str(ROOT), *options)
     environment = {**os.environ, "NDB_URI": uri}
     process = await asyncio.create_subprocess_exec(

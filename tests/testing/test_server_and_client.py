@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,21 @@ async def test_an_outage_is_a_stop_and_a_start_and_loses_nothing(tmp_path: Path)
             server.start()
             server.start()
             assert await notes.get(note.tkn) == note
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot keep a port")
+def test_the_port_stays_its_own_while_it_is_stopped() -> None:
+    with RunningServer() as server:
+        port = int(server.uri.rstrip("/").rpartition(":")[2])
+        server.stop()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        server.start()
+        socket.create_connection(("127.0.0.1", port)).close()
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_a_client_that_a_test_left_open_does_not_hold_up_its_end() -> None:

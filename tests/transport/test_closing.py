@@ -49,20 +49,20 @@ async def test_a_request_handed_to_a_connection_that_was_lost_is_overdue_in_its_
     )
     loop = asyncio.get_running_loop()
 
-    def count(connection: NdbConnection) -> Awaitable[bytes]:
+    def count(connection: NdbConnection, seconds: float) -> Awaitable[bytes]:
         exchange = Prepared(COMMANDS["KV_COUNT"]).to_frame()
-        attempt = Attempt(exchange, loop.time() + 0.1, future=loop.create_future())
+        attempt = Attempt(exchange, loop.time() + seconds, future=loop.create_future())
         connection.submit(attempt)
         return attempt.future
 
     async with asyncio.timeout(GUARD), Host() as host:
         connection = await connect(host.uri, create_connection=made, compression=None, proxy=None)
         assert isinstance(connection, NdbConnection)
-        assert (await count(connection)).startswith(b'{"KV_COUNT_RSP":')
+        assert (await count(connection, GUARD)).startswith(b'{"KV_COUNT_RSP":')
         connection.transport.abort()
         await connection.wait_closed()
         with pytest.raises(RequestTimeoutError) as caught:
-            await count(connection)
+            await count(connection, 0.1)
         assert not caught.value.maybe_done
 
 

@@ -14,6 +14,7 @@ from ndb_models.errors import ConnectError, ConnectionLostError, RequestTimeoutE
 from ndb_models.server import NdbServer
 from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
+from tests.free_ports import free_port
 from tests.transport.chaos import ChaosProxy
 from tests.transport.servers import GUARD, Host, Visit, deadly, honest, mute
 
@@ -65,7 +66,7 @@ class Caller:
 @pytest.mark.parametrize("way", ["stopped", "cut"])
 async def test_a_restart_goes_unnoticed_by_what_can_be_repeated_and_failures_tell_the_truth(way: str) -> None:
     store = MemoryStore()
-    server = server_on(0, store)
+    server = server_on(free_port(), store)
     await server.start()
     async with (
         asyncio.timeout(3 * GUARD),
@@ -192,7 +193,7 @@ async def test_a_timeout_after_a_repetition_says_that_the_first_may_have_been_ca
         asyncio.timeout(GUARD),
         Host(deadly) as host,
         ChaosProxy(host.port) as proxy,
-        NdbClient.connect(proxy.uri, request_timeout=0.3) as client,
+        NdbClient.connect(proxy.uri, request_timeout=1) as client,
     ):
         call = asyncio.create_task(client.kv_set({"a": 1}))
         proxy.up = False
@@ -311,7 +312,7 @@ async def test_a_swallowed_connection_is_given_up_after_a_request_was_overdue() 
         asyncio.timeout(GUARD),
         Host() as host,
         ChaosProxy(host.port) as proxy,
-        NdbClient.connect(proxy.uri, request_timeout=0.2) as client,
+        NdbClient.connect(proxy.uri, request_timeout=1) as client,
     ):
         proxy.swallow_all()
         with pytest.raises(RequestTimeoutError) as overdue:

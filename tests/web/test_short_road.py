@@ -61,6 +61,24 @@ async def test_a_request_that_only_reads_restarts_the_idle_time_by_a_request_of_
         assert await asked(engine, watched) == ["SH_PEEK", "SH_GET"]
 
 
+async def test_later_requests_with_the_cookie_read_and_restart_the_idle_time_at_once(
+    engine: RecordingEngine, watched: NdbClient
+) -> None:
+    sessions = WebSessions(watched, Shopper)
+    async with Browser(shop(sessions)) as browser:
+        await browser.post("/login")
+        await browser.get("/cart")
+        await asked(engine, watched)
+        for method, path, expected in (
+            ("GET", "/cart", ["SH_GET"]),
+            ("POST", "/add?item=apple", ["SH_GET", "SH_CHANGE"]),
+            ("GET", "/cart", ["SH_GET"]),
+        ):
+            engine.frames.clear()
+            assert (await browser.request(method, path)).status_code == 200
+            assert await asked(engine, watched) == expected
+
+
 async def test_a_request_that_fails_restarts_the_idle_time_too(engine: RecordingEngine, watched: NdbClient) -> None:
     sessions = WebSessions(watched, Shopper)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from ndb_models import Expiry, NdbClient
-from ndb_models.server import NdbServer
+from ndb_models.engine import Engine
+from ndb_models.errors import InvalidArgumentError
+from ndb_models.server import NdbServer, Role, ServerOptions, Tokens
+from ndb_models.stores.memory import MemoryStore
 from ndb_models.web import WebSessions
 from tests.web.applications import Shopper, shop
 from tests.web.browsers import Browser, browsers, max_age
@@ -31,6 +34,25 @@ async def sessions(store: NdbClient | str) -> AsyncIterator[WebSessions[Shopper]
     async with sessions.lifespan():
         yield sessions
     await sessions.client.close()
+
+
+async def test_a_server_gets_the_bearer_token_of_its_clients() -> None:
+    bearer = "d" * 43
+    tokens = Tokens([(Role.DATA, bearer)])
+    async with NdbServer(Engine(MemoryStore()), ServerOptions(port=0, tokens=tokens)) as server:
+        sessions = WebSessions(server.uri, Shopper, token=bearer)
+        async with sessions.lifespan(), Browser(shop(sessions)) as browser:
+            await browser.post("/login")
+            assert (await browser.get("/whoami")).json() == 7
+        assert bearer not in repr(sessions) + repr(sessions.client)
+        without = WebSessions(server.uri, Shopper)
+        async with without.lifespan():
+            assert not await without.ready()
+
+
+def test_a_client_has_its_token_itself() -> None:
+    with pytest.raises(InvalidArgumentError, match="token= is for the URI of a server"):
+        WebSessions(NdbClient("ws://127.0.0.1:1/"), Shopper, token="d" * 43)
 
 
 async def test_a_day_in_a_shop(sessions: WebSessions[Shopper]) -> None:

@@ -19,6 +19,7 @@ from ndb_models.server.server import ServerOptions
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.testing import MovableClock
 from ndb_models.web import ChangedTooLateError, SessionMiddleware, WebSessions
+from tests.free_ports import free_port
 from tests.repository.recording import RecordingEngine
 from tests.repository.session_world import EngineClient
 from tests.web.sockets import Socket, settle, until
@@ -466,10 +467,10 @@ async def test_on_every_store_an_end_elsewhere_closes_the_socket_and_renewing_do
 async def test_a_store_that_is_away_is_no_end(
     clock: MovableClock, engine: RecordingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = NdbServer(engine, ServerOptions(port=0))
+    port = free_port()
+    server = NdbServer(engine, ServerOptions(port=port))
     await server.start()
-    port = server.port
-    async with asyncio.timeout(20), NdbClient.connect(server.uri, request_timeout=0.1) as client:
+    async with asyncio.timeout(60), NdbClient.connect(server.uri, connect_wait=0.05) as client:
         world = World(client)
         await world.log_in()
         socket = world.open()

@@ -1,8 +1,8 @@
 """One connection to a server, with the requests that wait on it.
 
-A server answers in the order of the requests. Requests of one turn of the event loop share one write. A request whose
-caller was cancelled, or is out of time, keeps its place, and its reply is dropped. Any anomaly closes the connection
-and fails all its requests.
+A server answers in the order of the requests. Requests of one turn of the event loop share a few writes: small enough
+that the server works on the first of them while the turn makes the others. A request whose caller was cancelled, or is
+out of time, keeps its place, and its reply is dropped. Any anomaly closes the connection and fails all its requests.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _READ_AT_ONCE: Final = 64 * 1024
 # A look that is later than this, in seconds, was held up by the loop. Replies may have come in that are not read yet.
 _HELD_UP: Final = 0.05
 _NOT_YET: Final = object()
+# The requests of one write. Larger ones save little more, and the server is idle meanwhile.
+_LARGEST_BURST: Final = 16
 
 
 class RequestLostError(NdbError):
@@ -85,12 +87,16 @@ class Connection(asyncio.BufferedProtocol):
             if not outbox:
                 loop.call_soon(self._send)
             outbox.append(frame)
+            # The server must not run out of work while this turn goes on.
+            unsent = len(outbox)
+            if unsent >= _LARGEST_BURST or 1 < unsent >= len(waiting) - unsent:
+                self._send()
         if self._watch is None or deadline < self._looks_at:
             self._watch_until(min(deadline, loop.time() + self._silence))
         return future
 
     def _send(self) -> None:
-        """Write all that was requested in this turn of the loop."""
+        """Write all that was requested and is not sent."""
         frames = b"".join(self._outbox)
         self._outbox.clear()
         if frames and self.usable and self._transport is not None:
@@ -99,6 +105,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take requests from now on."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are of classes of their own
+        # Older releases of uvloop send at once only what exceeds this, and the rest at the end of the turn.
+        self._transport.set_write_buffer_limits(high=0)
         self.usable = True
 
     def get_buffer(self, sizehint: int) -> memoryview:

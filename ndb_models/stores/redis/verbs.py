@@ -9,11 +9,14 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, as_expected
-from ndb_models.json_text import NO_MEMBERS, ObjectText
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, are_as_expected
+from ndb_models.json_text import NO_MEMBERS, ObjectText, join_raw_members
 from ndb_models.raising import raise_without_context
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -44,6 +47,9 @@ _MOST_ARGUMENTS: Final = 1_000_000
 # The sessions that one script looks at, and the scripts that run at a time for one verb.
 _SESSIONS_TOGETHER: Final = 256
 _SCRIPTS_TOGETHER: Final = 32
+# The names of one read that are kept encoded for the next such read, and how many such reads are.
+_FEW_NAMES: Final = 64
+_READS_KEPT: Final = 256
 
 
 class RedisVerbs(AwaitedVerbs):
@@ -98,15 +104,17 @@ class RedisVerbs(AwaitedVerbs):
         """Return the keys of the hashes that make up a map."""
         return self._names.shared if scope is None else (self._names.session(scope),)
 
-    def _by_hash(self, scope: Scope, names: Iterable[str]) -> Iterable[tuple[bytes, list[str]]]:
+    def _by_hash(self, scope: Scope, names: Collection[str]) -> Collection[tuple[bytes, Collection[str]]]:
         """Group the names of keys by the hashes that hold them. Of no names, return one empty group."""
-        hashes = self._hashes(scope)
+        if scope is not None:
+            return ((self._names.session(scope), names),)
+        hashes = self._names.shared
         if len(hashes) == 1:
-            return ((hashes[0], list(names)),)
+            return ((hashes[0], names),)
         groups: dict[bytes, list[str]] = {}
         for name in names:
             groups.setdefault(self._names.bucket_of(name), []).append(name)
-        return groups.items() or ((hashes[0], []),)
+        return groups.items() or ((hashes[0], ()),)
 
     async def set(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
         written = _parted(keys)
@@ -125,17 +133,21 @@ class RedisVerbs(AwaitedVerbs):
         return await self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
-        found: dict[str, bytes] = {}
         limit = b"" if most is None else b"%d" % most
-        for key, asked in self._by_hash(scope, dict.fromkeys(names)):
-            answer = await self._ask(scripts.GET, scope, key, (use, limit, *utf8(asked)))
+        found: dict[str, msgspec.Raw] = {}
+        groups = self._by_hash(scope, names)
+        for key, group in groups:
+            asked, encoded = _once_each(tuple(group))
+            answer = await self._ask(scripts.GET, scope, key, (use, limit, *encoded))
             if answer == 0:
                 assert most is not None
                 raise TooLargeError(most)
-            found.update({name: value for name, value in zip(asked, answer[1:], strict=True) if value is not None})
-        if len(self._hashes(scope)) > 1:
+            for name, value in zip(asked, answer[1:], strict=True):
+                if value is not None:
+                    found[name] = msgspec.Raw(value)
+        if len(groups) > 1:
             found = {name: found[name] for name in names if name in found}
-        return ObjectText.joined(found)
+        return ObjectText(join_raw_members(found), tuple(found))
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -144,7 +156,7 @@ class RedisVerbs(AwaitedVerbs):
         return found
 
     async def remove(self, scope: Scope, names: Iterable[str]) -> None:
-        for key, removed in self._by_hash(scope, names):
+        for key, removed in self._by_hash(scope, tuple(names)):
             await self._ask(scripts.REMOVE, scope, key, utf8(removed))
 
     async def change(
@@ -159,7 +171,7 @@ class RedisVerbs(AwaitedVerbs):
         digests = {name: text for name, text in expected.items() if type(text) is TextDigest}
         if digests:  # servers have no such digests: the step compares the texts themselves
             texts = await self.peek(scope, digests)
-            if not all(as_expected(texts.get(name), digest) for name, digest in digests.items()):
+            if not are_as_expected(texts, digests):
                 return False
             expected = {**expected, **texts}
         groups = list(self._by_hash(scope, {**dict.fromkeys(gone), **dict.fromkeys(expected), **written}))
@@ -292,6 +304,20 @@ def utf8(names: Iterable[str]) -> list[bytes]:
         return [name.encode() for name in names]
     except UnicodeEncodeError:  # not as the cause: it holds the text
         raise_without_context(_no_utf8())
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """Return the different names, as they are and as servers take them. Raises as `utf8`."""
+    return _kept_once_each(names) if len(names) <= _FEW_NAMES else _found_once_each(names)
+
+
+def _found_once_each(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    different = tuple(dict.fromkeys(names))
+    return different, tuple(utf8(different))
+
+
+# The sessions of a class are read by the same names again and again.
+_kept_once_each: Final = lru_cache(_READS_KEPT)(_found_once_each)
 
 
 def _no_utf8() -> InvalidArgumentError:

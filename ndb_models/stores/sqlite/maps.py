@@ -74,10 +74,11 @@ class Keys:
         for part in _parts(names, _LONGEST_LIST):
             select = _select(self._is_session, "key, value", _length(part))
             rows = self._connection.execute(select, self._list(part))
+            if most is None:
+                found.update(rows)
+                continue
             while some := dict(rows.fetchmany(_ROWS)):
                 found.update(some)
-                if most is None:
-                    continue
                 size += sum(map(len, some)) + sum(map(len, some.values()))
                 if size > most and len(found) > 1:
                     rows.close()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ndb_models.expectations import NO_EXPECTATIONS, Expected, as_expected
+from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
@@ -73,14 +73,17 @@ class Tables(ReadTables):
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
         """See `Verbs.change`."""
-        visible = self._visible(scope)
-        found = {} if visible is None else visible.read(tuple(expected))
-        if not all(as_expected(found.get(name), value) for name, value in expected.items()):
-            return False
-        there = self._to_change(scope, by_set_add=True)
-        there.remove([name for name in removed if name not in keys])
-        there.write(keys, over=True)
-        return True
+        session = None if scope is None else self._current(scope)
+        if scope is not None and session is None:
+            raise UnknownSessionError
+        there = Keys(self.connection, scope)
+        is_made = not expected or are_as_expected(there.read(tuple(expected)), expected)
+        if session is not None:
+            self._store(session, by_set_add=is_made)
+        if is_made:
+            there.remove([name for name in removed if name not in keys])
+            there.write(keys, over=True)
+        return is_made
 
     def replace(self, scope: Scope, keys: Mapping[str, bytes]) -> int:
         """See `Verbs.replace`."""
@@ -183,6 +186,13 @@ class Tables(ReadTables):
 
     def _settle(self, token: SessionToken, *, by_set_add: bool = False) -> CurrentSession | None:
         """Store a session's current state in the tables, and return it; None if the session does not exist."""
+        session = self._current(token)
+        if session is not None:
+            self._store(session, by_set_add=by_set_add)
+        return session
+
+    def _current(self, token: SessionToken) -> CurrentSession | None:
+        """Return a session as it is now, for `_store`; None if it does not exist. Data that has expired is removed."""
         row = self._row(token)
         if row is None:
             return None
@@ -198,16 +208,17 @@ class Tables(ReadTables):
             self._expired.number += 1
             Keys(self.connection, token).clear()
             session.emptied = False
-        if by_set_add and session.deadline is not None:
-            session.deadline = deadline_after_use(
-                session.expiry, session.expiry.extend_on_set_add, session.deadline, now
-            )
-        if session.deadline != session.stored:
-            self._store_deadline(session)
         return session
 
-    def _store_deadline(self, session: CurrentSession) -> None:
-        """Store a session's deadline, and keep its `due` no later than that."""
+    def _store(self, session: CurrentSession, *, by_set_add: bool) -> None:
+        """Store the state of a session in the tables. `by_set_add` extends it first, if its settings say so."""
+        if by_set_add and session.deadline is not None:
+            session.deadline = deadline_after_use(
+                session.expiry, session.expiry.extend_on_set_add, session.deadline, self._clock()
+            )
+        if session.deadline == session.stored:
+            return
+        # Its `due` is no later than its deadline.
         deadline, token = session.deadline, signed(session.token)
         if deadline is not None and session.due is not None and session.due <= deadline:
             self.connection.execute("UPDATE session SET deadline = ? WHERE tkn = ?", (deadline, token))

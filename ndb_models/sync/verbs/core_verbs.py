@@ -55,7 +55,7 @@ class SyncCoreVerbs(OfRepository[M]):
     def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session with this token.
 
-        A session that may live longer than its class allows is limited to that, see docs/repository.md.
+        A session that may live longer than its class allows is limited to that, see docs/session_expiry.md.
 
         Args:
             tkn: the token.

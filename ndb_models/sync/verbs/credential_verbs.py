@@ -89,9 +89,11 @@ class SyncCredentialVerbs(OfRepository[M]):
 
         None is returned for a text that is malformed, or whose session has ended, expired, is of another model, has no
         credential, or has another secret. A malformed text costs no request, any other one read at most. A wrong secret
-        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`: the
-        extension is a request of its own, which is not waited for. (A NemesisDB extends on every read, also for a wrong
-        secret.) Of an open class, the right one costs the requests of `get` besides.
+        does not extend the session, and is compared in constant time. The right one counts as a read, as by `get`. The
+        first time, the extension is a request of its own, which is not waited for. From then on the read extends: if
+        the secret has been replaced meanwhile, it extends the session once more, and opens nothing. (A NemesisDB
+        extends on every read, also for a wrong secret.) Of an open class, the right one costs the requests of `get`
+        besides.
 
         Raises (for the right credential only):
             StoredDataError: the stored data does not fit the model.
@@ -104,6 +106,6 @@ class SyncCredentialVerbs(OfRepository[M]):
 
         Args:
             text: the text of a credential.
-            extend: count as a read. False leaves it to the caller, who calls `use` of the result later.
+            extend: count as a read. False leaves that to the caller, who calls the result's `use` later, if it has one.
         """
         return self._portal.call(lambda: self._asynchronous.opened_by(text, extend=extend))
