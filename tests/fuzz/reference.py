@@ -188,6 +188,8 @@ def _status_of(params: tuple[Param, ...], body: Mapping[str, Any]) -> int | None
         value = body[param.name]
         if not _fits(param.kind, value):
             return 41
+        if param.of_texts and not all(isinstance(text, str) for text in dict(value).values()):
+            return 41
         status = _status_of(param.inner, dict(value)) if param.inner else None
         if status is not None:
             return status
