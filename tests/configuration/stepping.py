@@ -44,9 +44,9 @@ class Time:
             if until <= self.now and not waking.done():
                 waking.set_result(None)
 
-    async def asleep(self) -> None:
-        """Wait until somebody sleeps."""
-        while not any(not waking.done() for _, waking in self._sleepers):
+    async def asleep(self, number: int = 1) -> None:
+        """Wait until so many sleep at the same time."""
+        while sum(not waking.done() for _, waking in self._sleepers) < number:
             self._news.clear()
             await self._news.wait()
 
