@@ -48,7 +48,7 @@ def add_config_commands(tree: typer.Typer) -> None:
         config,
         "check",
         "Reads a stored configuration, and lists what does not fit the model of the code at hand. Run it before a"
-        " deployment. Unknown keys in the namespace are listed, and no error.",
+        " deployment. Unknown keys in the namespace are listed, but are no error.",
         summary="list what does not fit the model of the code at hand",
         done="it fits",
         statuses=(
@@ -74,9 +74,9 @@ def add_config_commands(tree: typer.Typer) -> None:
     command(
         config,
         "set",
-        "Changes fields of a stored configuration, after validating the whole by the model, and asking. A value is JSON"
-        " if the field takes it so, else a string. FIELD=- reads the value from standard input, so that a secret is"
-        " in no list of processes.",
+        "Changes fields of a stored configuration. It validates the whole configuration first, and asks. A value is"
+        " read as JSON if that fits the field, else as a string. FIELD=- reads the value from standard input: a secret"
+        " on the command line would show in the list of processes.",
         summary="change fields, validated by the model",
         statuses=(_UNREADABLE, _MISUSE),
     )(run_set)
@@ -194,39 +194,49 @@ def run_set(
     as_json: JsonOption = False,
 ) -> int:
     """Change fields after asking; return the exit status."""
-    from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields, split_assignment
+    from ndb_models.cli.config_values import ConfigTexts, find_config_model, split_assignment
 
     texts = ConfigTexts(find_config_model(model))
     given = {name: _read(value) for name, value in map(split_assignment, values)}
 
     async def change(repository: ConfigRepository[Any], client: NdbClient) -> int:
-        current, before = await _before(repository, client, texts, namespace)
-        new = texts.changed(before, given)
-        changed = given if current is None else {*given, *texts.differing(current, new)}
-        names = [name for name in texts.names if name in changed]
-        left = {} if current is None else dict(shown_fields(current, names, full=show_values))
-        right = dict(shown_fields(new, names, full=show_values))
-        lines = [f"{name}: {_text(left.get(name))} -> {_text(right.get(name))}" for name in names]
-        if not as_json:
-            for line in lines:
-                print_line(line)
+        current, stored = await _stored_config(repository, client, texts, namespace)
+        new = texts.changed(stored, given)
+        changes = _changes(texts, current, new, given, full=show_values)
+        lines = [f"{each['field']}: {_text(each['before'])} -> {_text(each['after'])}" for each in changes]
+        for line in lines if not as_json else ():
+            print_line(line)
         is_done = not dry_run and _agreed(lines, yes=yes, is_shown=not as_json)
         if is_done and current is None:
             await repository.save(new)
         elif is_done:
             await repository.update(**{name: getattr(new, name) for name in given})
         if as_json:
-            changes = [{"field": name, "before": left.get(name), "after": right.get(name)} for name in names]
             print_json({"model": model, "done": is_done, "changes": changes})
         return 0 if is_done or dry_run else complain("nothing was changed", FAILED)
 
     return _with_repository(change, model, store, namespace, token_file, max_payload)
 
 
-async def _before(
+def _changes(
+    texts: ConfigTexts, current: BaseModel | None, new: BaseModel, given: Mapping[str, str], *, full: bool
+) -> list[dict[str, JsonValue]]:
+    """Return the given fields and those that a validator changed with them, with their values before and after."""
+    from ndb_models.cli.config_values import shown_fields
+
+    changed = given.keys() if current is None else {*given, *texts.differing(current, new)}
+    names = [name for name in texts.names if name in changed]
+    before = {} if current is None else dict(shown_fields(current, names, full=full))
+    after = dict(shown_fields(new, names, full=full))
+    return [{"field": name, "before": before.get(name), "after": after.get(name)} for name in names]
+
+
+async def _stored_config(
     repository: ConfigRepository[Any], client: NdbClient, texts: ConfigTexts, namespace: str | None
 ) -> tuple[BaseModel | None, Mapping[str, bytes]]:
-    """Return the stored configuration, and its fields as texts. It is None if required fields are not stored yet.
+    """Return the stored configuration and its fields as texts.
+
+    The configuration is None if required fields are not stored yet.
 
     Raises:
         StoredConfigError: a stored value does not fit.
@@ -252,13 +262,14 @@ async def _stored(client: NdbClient, names: Sequence[str], namespace: str | None
 
 
 def _agreed(lines: Sequence[str], *, yes: bool, is_shown: bool) -> bool:
+    """Ask about changes. The question names those that are not shown yet."""
     sys.stdout.flush()
-    what = "" if is_shown else f" ({'; '.join(lines)})"
-    return confirmed(f"Store {'this' if len(lines) == 1 else 'these'}?{what}", yes=yes)
+    listed = "" if is_shown else f" ({'; '.join(lines)})"
+    return confirmed(f"Store {'this' if len(lines) == 1 else 'these'}?{listed}", yes=yes)
 
 
 def _read(value: str) -> str:
-    """Return a value; `-` stands for the text on standard input, without the end of its last line."""
+    """Return a value from the command line. For `-`, read standard input, without its last line break."""
     return sys.stdin.read().removesuffix("\n") if value == "-" else value
 
 

@@ -15,7 +15,7 @@ RULE_NAMES: Final = tuple(rule.name for rule in RULES)
 
 
 def audit(settings: AuditedSettings, *, aal: Aal = 1, accept: Collection[str] = ()) -> list[Finding]:
-    """Judge settings by each requirement that they decide.
+    """Judge settings by each requirement that depends on them.
 
     Args:
         settings: of one middleware, and the application around it.
