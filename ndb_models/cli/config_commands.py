@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -15,7 +15,7 @@ from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import FAILED, complain
 from ndb_models.cli.masking import ShowValuesOption
 from ndb_models.cli.output import JsonOption, Table, print_json, print_line
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -82,16 +82,14 @@ def add_config_commands(tree: typer.Typer) -> None:
     )(run_set)
 
 
+@on_store
 def run_check(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Unknown keys are an error, too.")] = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """List the problems of a stored configuration; return the exit status."""
+) -> Work:
+    """List the problems of a stored configuration."""
 
     async def check(repository: ConfigRepository[Any], _: NdbClient) -> int:
         problems = await repository.check()
@@ -107,23 +105,21 @@ def run_check(
             print_line(f"{model}: {'it fits' if not bad else f'{len(bad)} problems'}")
         return FAILED if bad else 0
 
-    return _with_repository(check, model, store, namespace, token_file, max_payload)
+    return _with_repository(check, model, namespace)
 
 
+@on_store
 def run_diff(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="FILE", help="A JSON or TOML file to compare with (default: defaults)."),
     ] = None,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Print the fields that differ; return the exit status."""
+) -> Work:
+    """Print the fields that differ."""
     from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields
 
     texts = ConfigTexts(find_config_model(model))
@@ -148,19 +144,17 @@ def run_diff(
                 print_line(f"{model}: no difference")
         return FAILED if names else 0
 
-    return _with_repository(diff, model, store, namespace, token_file, max_payload)
+    return _with_repository(diff, model, namespace)
 
 
+@on_store
 def run_show(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Print a configuration; return the exit status."""
+) -> Work:
+    """Print a configuration."""
     from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields
 
     names = ConfigTexts(find_config_model(model)).names
@@ -178,22 +172,20 @@ def run_show(
         table.flush()
         return 0
 
-    return _with_repository(show, model, store, namespace, token_file, max_payload)
+    return _with_repository(show, model, namespace)
 
 
+@on_store
 def run_set(
     model: ModelArgument,
     values: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="The fields, and their new values.")],
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Change fields after asking; return the exit status."""
+) -> Work:
+    """Change fields after asking."""
     from ndb_models.cli.config_values import ConfigTexts, find_config_model, split_assignment
 
     texts = ConfigTexts(find_config_model(model))
@@ -215,7 +207,7 @@ def run_set(
             print_json({"model": model, "done": is_done, "changes": changes})
         return 0 if is_done or dry_run else complain("nothing was changed", FAILED)
 
-    return _with_repository(change, model, store, namespace, token_file, max_payload)
+    return _with_repository(change, model, namespace)
 
 
 def _changes(
@@ -278,18 +270,11 @@ def _text(value: object) -> str:
 
 
 def _with_repository(
-    action: Any, model: str, store: str | None, namespace: str | None, token_file: str | None, max_payload: str | None
-) -> int:
-    """Open the store, call a coroutine function with the repository of a model, and return its exit status."""
+    action: Callable[[ConfigRepository[Any], NdbClient], Coroutine[Any, Any, int]], model: str, namespace: str | None
+) -> Work:
+    """Return the work of a coroutine function that takes the repository of a model and the client."""
     from ndb_models.cli.config_values import find_config_model
     from ndb_models.config import ConfigRepository
 
-    found: type[BaseModel] = find_config_model(model)
-    access = store_access(store, token_file, max_payload)
-
-    async def run() -> int:
-        async with access.opened() as client:
-            status: int = await action(ConfigRepository(client, found, namespace=namespace), client)
-            return status
-
-    return run_async(run())
+    found = find_config_model(model)
+    return lambda client: action(ConfigRepository(client, found, namespace=namespace), client)

@@ -27,7 +27,7 @@ from ndb_models.cli.session_selection import (
     selection_of,
     token_of,
 )
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import InvalidArgumentError, NdbError
@@ -68,6 +68,7 @@ def add_end_command(sessions: typer.Typer) -> None:
     )(run_end)
 
 
+@on_store
 def run_end(
     tkns: Annotated[
         list[str] | None,
@@ -80,31 +81,26 @@ def run_end(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """End sessions; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """End sessions."""
     selection = selection_of(schema, namespace, where, model)
     _require_one_way(tkns, schema, where, model)
     given = given_tokens(tkns or ())
 
-    async def run() -> int:
-        async with access.opened() as client:
-            found = await _named(client, given) if given else await _selected(client, selection)
-            if not (given or found):
-                await hint_at_unknown_fields(client, selection)
-            gone = max(0, len(given) - len(found))
-            if dry_run:
-                return _say(Ended(), as_json, would=len(found))
-            if not found:
-                return _say(Ended(gone=gone), as_json, would=None if gone else 0)
-            if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
-                return complain("no session was ended", FAILED)
-            return _say(await _end_all(client, selection, found, gone), as_json)
+    async def run(client: NdbClient) -> int:
+        found = await _named(client, given) if given else await _selected(client, selection)
+        if not (given or found):
+            await hint_at_unknown_fields(client, selection)
+        gone = max(0, len(given) - len(found))
+        if dry_run:
+            return _say(Ended(), as_json, would=len(found))
+        if not found:
+            return _say(Ended(gone=gone), as_json, would=None if gone else 0)
+        if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
+            return complain("no session was ended", FAILED)
+        return _say(await _end_all(client, selection, found, gone), as_json)
 
-    return run_async(run())
+    return run
 
 
 def _require_one_way(

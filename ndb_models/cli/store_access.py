@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import typer
 
+from ndb_models.cli.commands import with_parameters
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.raising import naming
 
@@ -41,6 +43,10 @@ TokenFileOption: TypeAlias = Annotated[
 MaxPayloadOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--max-payload", metavar="N", help="For a server: its largest request in bytes (NDB_MAX_PAYLOAD)."),
+]
+_PARAMETERS: Final = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    for name, annotation in (("store", StoreOption), ("token_file", TokenFileOption), ("max_payload", MaxPayloadOption))
 ]
 
 
@@ -141,6 +147,31 @@ def _checked(uri: str, *, may_create: bool) -> bool:
         if not may_create and not path.exists():
             raise InvalidArgumentError(f"there is no file {path}")
     return isinstance(parsed, WebSocketUri)
+
+
+Work: TypeAlias = Callable[[Any], Coroutine[Any, Any, int | None]]
+"""The work of a command on an open client. It returns the exit status; None is 0."""
+
+
+def on_store(prepare: Callable[..., Work]) -> Callable[..., int]:
+    """Return a command with `--store` and the flags of access, which opens the store and does its work.
+
+    Args:
+        prepare: takes the other arguments of the command, checks them and returns the work. It runs before the store
+            is opened.
+    """
+
+    def run(store: str | None, token_file: str | None, max_payload: str | None, **others: Any) -> int:
+        access = store_access(store, token_file, max_payload)
+        work = prepare(**others)
+
+        async def opened() -> int | None:
+            async with access.opened() as client:
+                return await work(client)
+
+        return run_async(opened())
+
+    return with_parameters(run, [*inspect.signature(prepare, eval_str=True).parameters.values(), *_PARAMETERS])
 
 
 def run_async(coroutine: Coroutine[Any, Any, int | None]) -> int:
