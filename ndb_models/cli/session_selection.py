@@ -83,11 +83,6 @@ class Selection:
     model: type[SessionModel] | None = None
     namespace: str | None = None
 
-    @property
-    def is_of_all(self) -> bool:
-        """True if it names all sessions of the store."""
-        return self.schema is None and not self.where
-
     def repository(self, client: NdbClient) -> Repository[Any]:
         """Return a repository of the model. There must be one."""
         from ndb_models import Repository

@@ -34,11 +34,11 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
-from ndb_models.stores.new_tokens import draw_token as draw_token
 from ndb_models.stores.records import SessionInfo as SessionInfo
 from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
 from ndb_models.stores.records import Statistics as Statistics
+from ndb_models.tokens import draw_token as draw_token
 from ndb_models.types import NEVER as NEVER
 from ndb_models.types import ExpirySettings as ExpirySettings
 from ndb_models.types import SessionToken
