@@ -14,7 +14,7 @@ from ndb_models.cli.asking import DryRunOption, YesOption, confirmed
 from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import FAILED, complain
 from ndb_models.cli.masking import ShowValuesOption
-from ndb_models.cli.output import JsonOption, Table, print_json, print_line
+from ndb_models.cli.output import JsonOption, Table, counted, print_json, print_line
 from ndb_models.cli.store_access import Work, on_store
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run_check(
             for problem in problems:
                 table.add(problem.key, problem.kind, problem.reason, style="red" if problem in bad else "yellow")
             table.flush()
-            print_line(f"{model}: {'it fits' if not bad else f'{len(bad)} problems'}")
+            print_line(f"{model}: {'it fits' if not bad else counted(len(bad), 'problem')}")
         return FAILED if bad else 0
 
     return _with_repository(check, model, namespace)

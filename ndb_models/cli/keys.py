@@ -17,6 +17,7 @@ from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain
 from ndb_models.cli.output import (
     JsonLinesOption,
     JsonOption,
+    counted,
     print_json,
     print_json_line,
     print_line,
@@ -183,21 +184,17 @@ def run_rm(
 
     async def run(client: NdbClient) -> int:
         there = await client.kv_contains(keys)
-        if there and not confirmed(f"Remove {_counted(len(there))} of {client.uri}?", yes=yes):
+        if there and not confirmed(f"Remove {counted(len(there), 'key')} of {client.uri}?", yes=yes):
             return complain("no key was removed", FAILED)
         if there:
             await client.kv_rmv(there)
         if as_json:
             print_json({"removed": len(there)})
         else:
-            sys.stdout.write(f"{_counted(len(there))} removed\n")
+            sys.stdout.write(f"{counted(len(there), 'key')} removed\n")
         return 0
 
     return run
-
-
-def _counted(count: int) -> str:
-    return "1 key" if count == 1 else f"{count} keys"
 
 
 @on_store

@@ -13,7 +13,7 @@ import typer
 from ndb_models.cli.asking import DryRunOption, YesOption, confirmed
 from ndb_models.cli.commands import TokenCommand, command
 from ndb_models.cli.exits import FAILED, MISUSE, complain
-from ndb_models.cli.output import JsonOption, print_json
+from ndb_models.cli.output import JsonOption, counted, print_json
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.session_selection import (
     PAGE,
@@ -96,7 +96,7 @@ def run_end(
             return _say(Ended(), as_json, would=len(found))
         if not found:
             return _say(Ended(gone=gone), as_json, would=None if gone else 0)
-        if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
+        if not confirmed(f"End {counted(len(found), 'session')} of {client.uri}?", yes=yes):
             return complain("no session was ended", FAILED)
         return _say(await _end_all(client, selection, found, gone), as_json)
 
@@ -142,14 +142,10 @@ def _say(outcome: Ended, as_json: bool, *, would: int | None = None) -> int:
         told = {"ended": outcome.ended, "already_ended": outcome.gone, "failed": outcome.failed}
         print_json(told if would is None else {**told, "would_end": would})
     elif would is not None:
-        sys.stdout.write(f"{_sessions(would)} would be ended\n" if would else "no session to end\n")
+        sys.stdout.write(f"{counted(would, 'session')} would be ended\n" if would else "no session to end\n")
     else:
         more = f", {outcome.gone} had ended already" if outcome.gone else ""
-        sys.stdout.write(f"{_sessions(outcome.ended)} ended{more}\n")
+        sys.stdout.write(f"{counted(outcome.ended, 'session')} ended{more}\n")
     if outcome.failed:
-        return complain(f"{_sessions(outcome.failed)} could not be ended: {outcome.first_failure}", FAILED)
+        return complain(f"{counted(outcome.failed, 'session')} could not be ended: {outcome.first_failure}", FAILED)
     return 0
-
-
-def _sessions(count: int) -> str:
-    return "1 session" if count == 1 else f"{count} sessions"

@@ -14,6 +14,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.masking import secrets_masked
+from ndb_models.cli.output import counted
 from ndb_models.cli.private_output import private_output
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.session_facts import SessionFacts, facts_of, moment
@@ -83,7 +84,7 @@ def run_export(
                         progress.show(done)
         if not done:
             await hint_at_unknown_fields(client, selection)
-        sys.stderr.write(f"{done} session{'' if done == 1 else 's'} exported\n")
+        sys.stderr.write(f"{counted(done, 'session')} exported\n")
 
     return run
 

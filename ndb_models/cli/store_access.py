@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import os
+import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
@@ -177,3 +178,11 @@ def on_store(prepare: Callable[..., Work]) -> Callable[..., int]:
 def run_async(coroutine: Coroutine[Any, Any, int | None]) -> int:
     """Run a command's coroutine in an event loop, and return its exit status; None is 0."""
     return asyncio.run(coroutine) or 0
+
+
+def cancel_on_sigterm() -> None:
+    """Let SIGTERM cancel the running task, as Ctrl-C does, so that a command can clean up."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

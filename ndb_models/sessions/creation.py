@@ -42,7 +42,7 @@ _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
-# Whoever gets one of these has waited for long already.
+# A caller that gets one of these has waited long already.
 _AWAY: Final = (ConnectionLostError, RequestTimeoutError, StoreUnreachableError)
 
 
