@@ -51,4 +51,4 @@ def parse_token(text: str | None) -> SessionToken | None:
 
 def draw_token() -> SessionToken:
     """Return an unpredictable token. No session has the token 0."""
-    return int.from_bytes(secrets.token_bytes(8)) or 1
+    return int.from_bytes(secrets.token_bytes(_BYTES)) or 1

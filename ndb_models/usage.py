@@ -43,7 +43,7 @@ class NotAsynchronous:
 
 
 class NotAwaited(NotSynchronous):
-    """An object that is never awaited either."""
+    """An object that is entered with `async with`, but never with `with`, and never awaited."""
 
     __slots__ = ()
 

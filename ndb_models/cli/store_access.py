@@ -90,10 +90,10 @@ class StoreAccess(NamedTuple):
 
 
 def named_store(store: str | None) -> tuple[str, str]:
-    """Return the URI of the store that the value of `--store` or else the variable names, and which of them does.
+    """Return the URI of the store, and its source: `--store` if it is given, else the variable.
 
     Raises:
-        InvalidArgumentError: neither does.
+        InvalidArgumentError: neither is given.
     """
     uri, source = (store, "--store") if store is not None else (os.environ.get(STORE_VARIABLE), STORE_VARIABLE)
     if not uri:
@@ -110,11 +110,11 @@ def store_access(
         store: the value of `--store`; None for the variable.
         token_file: the value of `--token-file`.
         max_payload: the value of `--max-payload`.
-        may_create: a file that does not exist is to be made. Otherwise it is an error.
+        may_create: a missing file will be created. Otherwise it is an error.
 
     Raises:
-        InvalidArgumentError: no store is named, or none that a command line can reach; an access flag is wrong, or is
-            given without a server. The error names the flag or the variable.
+        InvalidArgumentError: no store is named, or a command cannot reach it; an access flag is wrong, or the store is
+            no server. The error names the flag or the variable.
     """
     from ndb_models.server.configuration import OF_ACCESS, configure_access
 
@@ -132,7 +132,7 @@ def store_access(
 
 
 def _checked(uri: str, *, may_create: bool) -> bool:
-    """Check a store's URI as far as that goes without opening it; return whether it names a server."""
+    """Check a store's URI without opening the store. Return True if it names a server."""
     from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
 
     parsed = parse_uri(uri)

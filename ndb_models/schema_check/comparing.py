@@ -21,9 +21,9 @@ from ndb_models.schema.json_schema import (
     JsonSchema,
     as_schema,
     kinds,
+    limiting_keywords,
     overlap,
     resolved,
-    says,
     shown,
     values_of,
 )
@@ -89,7 +89,7 @@ class _Comparison:
     def _alternatives(self, schema: Any, root: JsonSchema) -> list[JsonSchema]:
         schema = resolved(as_schema(schema), root)
         for keyword in ("anyOf", "oneOf"):
-            if says(schema) == frozenset({keyword}):
+            if limiting_keywords(schema) == frozenset({keyword}):
                 inner = [each for part in schema[keyword] for each in self._alternatives(part, root)]
                 return [_read_as(schema, each) for each in inner] if READS in schema else inner
         return [schema]
@@ -117,11 +117,11 @@ class _Comparison:
     def _single(self, old: JsonSchema, new: JsonSchema, place: str, top: bool) -> None:
         for breaking, reason in readings(old, new):
             self._add(place, breaking, reason)
-        if old == NOTHING or (not says(old) and not says(new)):
+        if old == NOTHING or (not limiting_keywords(old) and not limiting_keywords(new)):
             return
-        if not says(new):
+        if not limiting_keywords(new):
             self._add(place, False, "takes any value now")
-        elif not says(old):
+        elif not limiting_keywords(old):
             self._add(place, True, f"took any value, and is {shown(new)} now")
         elif values_of(old) is not None or values_of(new) is not None:
             self._enumerations(old, new, place)
@@ -135,7 +135,7 @@ class _Comparison:
     def _enumerations(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
         before, after = values_of(old), values_of(new)
         if after is None:
-            fits = kinds(old) <= kinds(new) and says(new) <= {"type"}
+            fits = kinds(old) <= kinds(new) and limiting_keywords(new) <= {"type"}
             self._add(place, not fits, f"took certain values only, and is {shown(new)} now")
         elif before is None:
             self._add(place, True, "takes certain values only now")

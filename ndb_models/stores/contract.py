@@ -38,7 +38,6 @@ from ndb_models.stores.records import SessionInfo as SessionInfo
 from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
 from ndb_models.stores.records import Statistics as Statistics
-from ndb_models.tokens import draw_token as draw_token
 from ndb_models.types import NEVER as NEVER
 from ndb_models.types import ExpirySettings as ExpirySettings
 from ndb_models.types import SessionToken
