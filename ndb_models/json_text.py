@@ -209,9 +209,12 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
     return members_of(text)
 
 
+_N, _I = b"NI"
+
+
 def has_constants(text: bytes) -> bool:
     """Tell whether a text may hold a NaN or an infinity. They are no JSON, but some libraries write and read them."""
-    if b"N" not in text and b"I" not in text:  # takes a tenth of the time of a search for words
+    if _N not in text and _I not in text:  # bytes given as numbers are found fastest
         return False
     return b"NaN" in text or b"Infinity" in text
 

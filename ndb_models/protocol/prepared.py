@@ -136,7 +136,9 @@ class Conditions(msgspec.Struct, gc=False):
         """As `Parameters.text`."""
         if self.known_text is None:
             told = told_by(self.expected)
-            self.known_text = _members({**told, "remove": [*self.removed]} if self.removed else told)
+            if self.removed:
+                told["remove"] = [*self.removed]
+            self.known_text = b"," + _encode(told)[1:-1] if told else b""
         return self.known_text
 
 
@@ -199,7 +201,7 @@ class Prepared(msgspec.Struct):
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
             if not has_constants(text):  # NaN and the like are not JSON, but a later reader may accept them
-                return {"st": OK_STATUS, "keys": ReceivedKeys(text, command=self.command.name)}
+                return {"st": OK_STATUS, "keys": ReceivedKeys(text, None, None, self.command.name)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError):
