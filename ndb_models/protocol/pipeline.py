@@ -61,7 +61,7 @@ class Request(msgspec.Struct, eq=False):
             request now. An abandoned or cancelled request keeps its place if it was sent, so that its answer cannot
             become another's.
         alone: it must be in flight with no other, since the server may cut the connection over it.
-        patience: multiplies the time that its answer may take before the connection counts as frozen.
+        silence_factor: multiplies the time that its answer may take before the connection counts as frozen.
     """
 
     exchange: Exchange
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, eq=False):
     answer: bytes = b""
     is_abandoned: bool = False
     alone: bool = False
-    patience: int = 1
+    silence_factor: int = 1
 
 
 R = TypeVar("R", bound=Request)
