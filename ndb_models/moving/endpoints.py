@@ -1,4 +1,4 @@
-"""The interfaces of what is copied: sources and targets.
+"""The interfaces of the sources and targets of a copy.
 
 Sessions and keys are read and written in parts, so that memory does not grow with their number. Copying twice does no
 harm: a store or a server keeps the entries that it already has, and a data set is written anew.
