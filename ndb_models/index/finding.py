@@ -1,7 +1,7 @@
 """Finds sessions by their values, and corrects the index where it lists sessions wrongly.
 
 An index entry is a hint; the session decides. So every session is looked at before it is returned or ended. A false
-entry is removed once it cannot become true any more, see `entries`. If its session is an unfinished creation, the
+entry is removed once it cannot become true any more, see `index.entries`. If its session is an unfinished creation, the
 creation is ended first, so that it can never be finished.
 """
 
