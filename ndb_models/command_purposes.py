@@ -1,6 +1,6 @@
-"""What each command of the protocol is for, in the words of an error message.
+"""The purpose of each command of the protocol, in the words of an error message.
 
-A user of a repository knows its verbs, and not the commands that they send.
+A user of a repository knows its verbs, but not the commands that they send.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The root of all errors, and of those of an absent server or store. `ndb_models.errors` draws the tree."""
+"""The root of all errors, and that of errors for an unavailable store or server. `ndb_models.errors` has the tree."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EXPLAIN: Final = "ndb-models explain"
 class _ExplainingNote:
     """The notes of an error, of which the first is the command that explains it.
 
-    Tracebacks show notes, and `str(error)` does not. The list is made when notes are read or added, and then it is the
-    error's own, so raising costs nothing. This is no data descriptor, so that later reads find the list in the error.
+    Tracebacks show notes, and `str(error)` does not. The list is made when notes are first read or added, so raising an
+    error takes no time for it. It is kept in the error: since this is no data descriptor, later reads find it there.
     """
 
     def __get__(self, error: NdbError | None, kind: type[NdbError]) -> list[str]:
@@ -38,9 +38,10 @@ class NdbError(Exception):
 
 
 class UnavailableError(NdbError):
-    """The server or the store is unavailable. If `maybe_done` is True, a write may have been carried out all the same.
+    """The server or the store is unavailable.
 
-    It is then unknown whether it was. If it is False, nothing is known to have been written.
+    If `maybe_done` is True, a write may have been carried out all the same. If it is False, no
+    write is known to have been carried out.
     """
 
     maybe_done: bool = False
@@ -56,7 +57,7 @@ def _restore(kind: type[NdbError], args: tuple[object, ...], fields: dict[str, o
 
 
 def documented_class(kind: type[NdbError]) -> type[NdbError]:
-    """Return the class whose section describes an error: its own, or the nearest public one of this package."""
+    """Return the class with the section on an error: its own, or the nearest public one of this package."""
     return next(
         base
         for base in kind.__mro__

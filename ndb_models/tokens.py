@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
@@ -46,3 +47,8 @@ def parse_token(text: str | None) -> SessionToken | None:
         return None
     tkn = int.from_bytes(decoded)
     return tkn if len(decoded) == _BYTES and format_token(tkn) == given else None
+
+
+def draw_token() -> SessionToken:
+    """Return an unpredictable token. No session has the token 0."""
+    return int.from_bytes(secrets.token_bytes(_BYTES)) or 1

@@ -92,16 +92,6 @@ class Turns:
         return None
 
 
-def finished(work: Work[T]) -> T:
-    """Carry out work at once, for a caller that has a thread for it. Return its outcome."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            outcome: T = done.value
-            return outcome
-
-
 async def next_turn() -> None:
     """Wait for a turn, behind all earlier waiters. The turn is over when the caller next waits."""
     wait = turn_giver.get()

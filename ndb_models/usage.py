@@ -43,7 +43,7 @@ class NotAsynchronous:
 
 
 class NotAwaited(NotSynchronous):
-    """An object that is never awaited either."""
+    """An object that is entered with `async with`, but never with `with`, and never awaited."""
 
     __slots__ = ()
 
@@ -53,15 +53,7 @@ class NotAwaited(NotSynchronous):
             raise InvalidArgumentError(self.USAGE)
 
 
-class NotEntered(NotAwaited):
-    """An object that is never entered with `async with` either: it needs no opening and no closing."""
+class NotEntered(NotSynchronous, NotAsynchronous):
+    """An object that needs no opening and no closing: it is never entered with either statement, nor awaited."""
 
     __slots__ = ()
-
-    if not TYPE_CHECKING:
-
-        async def __aenter__(self):
-            raise InvalidArgumentError(self.USAGE)
-
-        async def __aexit__(self, *_):
-            raise InvalidArgumentError(self.USAGE)

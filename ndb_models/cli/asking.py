@@ -1,4 +1,4 @@
-"""Ask before something is lost."""
+"""Ask before data is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _YES: Final = ("y", "yes")
 def confirmed(question: str, *, yes: bool) -> bool:
     """Ask a question on the terminal; return True if the answer is yes, or if `--yes` was given.
 
-    The question goes to standard error, so that standard output stays what programs read.
+    The question goes to standard error: standard output is for programs.
 
     Raises:
         InvalidArgumentError: there is no terminal to ask on.
@@ -39,7 +39,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 @contextlib.contextmanager
 def _interruptible() -> Generator[None]:
-    """Let Ctrl-C end the wait for an answer. An event loop's own handler would only cancel what runs after it."""
+    """Let Ctrl-C end the wait for an answer. An event loop's own handler would act only after the answer."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import sys
 from typing import Annotated, Final
 
@@ -14,7 +12,7 @@ from ndb_models.cli.commands import command
 from ndb_models.cli.exits import INTERRUPTED, complain
 from ndb_models.cli.output import JsonOption, print_json
 from ndb_models.cli.progress import Progress
-from ndb_models.cli.store_access import STORE_VARIABLE, named_store
+from ndb_models.cli.store_access import STORE_VARIABLE, cancel_on_sigterm, named_store
 
 _NOTES: Final = """\
 The backup is a SQLite file; processes go on using the store meanwhile. It has mode 0600, has passed SQLite's
@@ -71,9 +69,6 @@ def run_backup(
 async def _backup(store: str, file: str, overwrite: bool) -> int:
     from ndb_models.moving import backup
 
-    task = asyncio.current_task()
-    assert task is not None
-    with contextlib.suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     with Progress("pages copied" if store.startswith("sqlite:") else "sessions copied") as progress:
         return await backup(store, file, overwrite=overwrite, report=progress.show)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,7 +12,14 @@ from ndb_models.cli.asking import YesOption, confirmed
 from ndb_models.cli.commands import command
 from ndb_models.cli.exits import FAILED, INTERRUPTED, MISUSE, complain
 from ndb_models.cli.output import JsonOption, Table, print_json, print_line
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import (
+    MaxPayloadOption,
+    StoreOption,
+    TokenFileOption,
+    cancel_on_sigterm,
+    run_async,
+    store_access,
+)
 
 if TYPE_CHECKING:
     from ndb_models.bench import BenchReport
@@ -78,10 +83,7 @@ def run_bench(
 async def _measured(client: NdbClient, seconds: float, tasks: int) -> BenchReport:
     from ndb_models.bench import measure
 
-    task = asyncio.current_task()
-    assert task is not None
-    with contextlib.suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
 
     def tell(verb: str) -> None:
         if sys.stderr.isatty():

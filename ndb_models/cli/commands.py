@@ -1,6 +1,6 @@
 """The frame of all commands but `serve` and `health`: one tree of Typer, with one-line errors.
 
-A module of a command makes its function one with `command`, and `tree` puts the groups together:
+A module adds its functions as commands with `command`, and `tree` puts the groups together:
 
     @command(tree, "audit", help="Check ...", statuses=(...))
     def audit(app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="...")]) -> int | None: ...
@@ -9,12 +9,13 @@ A function returns its exit status; None is 0. An error of this package becomes 
 2 for an `InvalidArgumentError` and 1 for any other. Slow imports stand inside the function: the tree is made for every
 command line.
 
-`store_access` has the flags that name a store, and opens it; `output` prints tables and JSON; `progress` is for long
-work; `masking` hides tokens and values; `asking` asks before something is lost.
+`store_access` has the flags that name a store, and `on_store` opens it for a command; `output` prints tables and JSON;
+`progress` is for long work; `masking` hides tokens and values; `asking` asks before data is lost.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -214,6 +215,13 @@ def command(
         epilog=_epilog(statuses, notes, done),
         context_settings=_HELP,
     )
+
+
+def with_parameters(function: _Function, parameters: Sequence[inspect.Parameter]) -> _Function:
+    """Give a function the parameters that Typer reads from its signature, and return it."""
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # a function may have one
+    function.__annotations__ = {each.name: each.annotation for each in parameters}
+    return function
 
 
 def _epilog(statuses: Sequence[str], notes: str, done: str) -> str:

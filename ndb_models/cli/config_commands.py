@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -14,8 +14,8 @@ from ndb_models.cli.asking import DryRunOption, YesOption, confirmed
 from ndb_models.cli.commands import command, group
 from ndb_models.cli.exits import FAILED, complain
 from ndb_models.cli.masking import ShowValuesOption
-from ndb_models.cli.output import JsonOption, Table, print_json, print_line
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.output import JsonOption, Table, counted, print_json, print_line
+from ndb_models.cli.store_access import Work, on_store
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -48,7 +48,7 @@ def add_config_commands(tree: typer.Typer) -> None:
         config,
         "check",
         "Reads a stored configuration, and lists what does not fit the model of the code at hand. Run it before a"
-        " deployment. Unknown keys in the namespace are listed, and no error.",
+        " deployment. Unknown keys in the namespace are listed, but are no error.",
         summary="list what does not fit the model of the code at hand",
         done="it fits",
         statuses=(
@@ -74,24 +74,22 @@ def add_config_commands(tree: typer.Typer) -> None:
     command(
         config,
         "set",
-        "Changes fields of a stored configuration, after validating the whole by the model, and asking. A value is JSON"
-        " if the field takes it so, else a string. FIELD=- reads the value from standard input, so that a secret is"
-        " in no list of processes.",
+        "Changes fields of a stored configuration. It validates the whole configuration first, and asks. A value is"
+        " read as JSON if that fits the field, else as a string. FIELD=- reads the value from standard input: a secret"
+        " on the command line would show in the list of processes.",
         summary="change fields, validated by the model",
         statuses=(_UNREADABLE, _MISUSE),
     )(run_set)
 
 
+@on_store
 def run_check(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Unknown keys are an error, too.")] = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """List the problems of a stored configuration; return the exit status."""
+) -> Work:
+    """List the problems of a stored configuration."""
 
     async def check(repository: ConfigRepository[Any], _: NdbClient) -> int:
         problems = await repository.check()
@@ -104,26 +102,24 @@ def run_check(
             for problem in problems:
                 table.add(problem.key, problem.kind, problem.reason, style="red" if problem in bad else "yellow")
             table.flush()
-            print_line(f"{model}: {'it fits' if not bad else f'{len(bad)} problems'}")
+            print_line(f"{model}: {'it fits' if not bad else counted(len(bad), 'problem')}")
         return FAILED if bad else 0
 
-    return _with_repository(check, model, store, namespace, token_file, max_payload)
+    return _with_repository(check, model, namespace)
 
 
+@on_store
 def run_diff(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="FILE", help="A JSON or TOML file to compare with (default: defaults)."),
     ] = None,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Print the fields that differ; return the exit status."""
+) -> Work:
+    """Print the fields that differ."""
     from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields
 
     texts = ConfigTexts(find_config_model(model))
@@ -148,19 +144,17 @@ def run_diff(
                 print_line(f"{model}: no difference")
         return FAILED if names else 0
 
-    return _with_repository(diff, model, store, namespace, token_file, max_payload)
+    return _with_repository(diff, model, namespace)
 
 
+@on_store
 def run_show(
     model: ModelArgument,
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Print a configuration; return the exit status."""
+) -> Work:
+    """Print a configuration."""
     from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields
 
     names = ConfigTexts(find_config_model(model)).names
@@ -178,55 +172,63 @@ def run_show(
         table.flush()
         return 0
 
-    return _with_repository(show, model, store, namespace, token_file, max_payload)
+    return _with_repository(show, model, namespace)
 
 
+@on_store
 def run_set(
     model: ModelArgument,
     values: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="The fields, and their new values.")],
-    store: StoreOption = None,
     namespace: NamespaceOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     show_values: ShowValuesOption = False,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Change fields after asking; return the exit status."""
-    from ndb_models.cli.config_values import ConfigTexts, find_config_model, shown_fields, split_assignment
+) -> Work:
+    """Change fields after asking."""
+    from ndb_models.cli.config_values import ConfigTexts, find_config_model, split_assignment
 
     texts = ConfigTexts(find_config_model(model))
     given = {name: _read(value) for name, value in map(split_assignment, values)}
 
     async def change(repository: ConfigRepository[Any], client: NdbClient) -> int:
-        current, before = await _before(repository, client, texts, namespace)
-        new = texts.changed(before, given)
-        changed = given if current is None else {*given, *texts.differing(current, new)}
-        names = [name for name in texts.names if name in changed]
-        left = {} if current is None else dict(shown_fields(current, names, full=show_values))
-        right = dict(shown_fields(new, names, full=show_values))
-        lines = [f"{name}: {_text(left.get(name))} -> {_text(right.get(name))}" for name in names]
-        if not as_json:
-            for line in lines:
-                print_line(line)
+        current, stored = await _stored_config(repository, client, texts, namespace)
+        new = texts.changed(stored, given)
+        changes = _changes(texts, current, new, given, full=show_values)
+        lines = [f"{each['field']}: {_text(each['before'])} -> {_text(each['after'])}" for each in changes]
+        for line in lines if not as_json else ():
+            print_line(line)
         is_done = not dry_run and _agreed(lines, yes=yes, is_shown=not as_json)
         if is_done and current is None:
             await repository.save(new)
         elif is_done:
             await repository.update(**{name: getattr(new, name) for name in given})
         if as_json:
-            changes = [{"field": name, "before": left.get(name), "after": right.get(name)} for name in names]
             print_json({"model": model, "done": is_done, "changes": changes})
         return 0 if is_done or dry_run else complain("nothing was changed", FAILED)
 
-    return _with_repository(change, model, store, namespace, token_file, max_payload)
+    return _with_repository(change, model, namespace)
 
 
-async def _before(
+def _changes(
+    texts: ConfigTexts, current: BaseModel | None, new: BaseModel, given: Mapping[str, str], *, full: bool
+) -> list[dict[str, JsonValue]]:
+    """Return the given fields and those that a validator changed with them, with their values before and after."""
+    from ndb_models.cli.config_values import shown_fields
+
+    changed = given.keys() if current is None else {*given, *texts.differing(current, new)}
+    names = [name for name in texts.names if name in changed]
+    before = {} if current is None else dict(shown_fields(current, names, full=full))
+    after = dict(shown_fields(new, names, full=full))
+    return [{"field": name, "before": before.get(name), "after": after.get(name)} for name in names]
+
+
+async def _stored_config(
     repository: ConfigRepository[Any], client: NdbClient, texts: ConfigTexts, namespace: str | None
 ) -> tuple[BaseModel | None, Mapping[str, bytes]]:
-    """Return the stored configuration, and its fields as texts. It is None if required fields are not stored yet.
+    """Return the stored configuration and its fields as texts.
+
+    The configuration is None if required fields are not stored yet.
 
     Raises:
         StoredConfigError: a stored value does not fit.
@@ -252,13 +254,14 @@ async def _stored(client: NdbClient, names: Sequence[str], namespace: str | None
 
 
 def _agreed(lines: Sequence[str], *, yes: bool, is_shown: bool) -> bool:
+    """Ask about changes. The question names those that are not shown yet."""
     sys.stdout.flush()
-    what = "" if is_shown else f" ({'; '.join(lines)})"
-    return confirmed(f"Store {'this' if len(lines) == 1 else 'these'}?{what}", yes=yes)
+    listed = "" if is_shown else f" ({'; '.join(lines)})"
+    return confirmed(f"Store {'this' if len(lines) == 1 else 'these'}?{listed}", yes=yes)
 
 
 def _read(value: str) -> str:
-    """Return a value; `-` stands for the text on standard input, without the end of its last line."""
+    """Return a value from the command line. For `-`, read standard input, without its last line break."""
     return sys.stdin.read().removesuffix("\n") if value == "-" else value
 
 
@@ -267,18 +270,11 @@ def _text(value: object) -> str:
 
 
 def _with_repository(
-    action: Any, model: str, store: str | None, namespace: str | None, token_file: str | None, max_payload: str | None
-) -> int:
-    """Open the store, call a coroutine function with the repository of a model, and return its exit status."""
+    action: Callable[[ConfigRepository[Any], NdbClient], Coroutine[Any, Any, int]], model: str, namespace: str | None
+) -> Work:
+    """Return the work of a coroutine function that takes the repository of a model and the client."""
     from ndb_models.cli.config_values import find_config_model
     from ndb_models.config import ConfigRepository
 
-    found: type[BaseModel] = find_config_model(model)
-    access = store_access(store, token_file, max_payload)
-
-    async def run() -> int:
-        async with access.opened() as client:
-            status: int = await action(ConfigRepository(client, found, namespace=namespace), client)
-            return status
-
-    return run_async(run())
+    found = find_config_model(model)
+    return lambda client: action(ConfigRepository(client, found, namespace=namespace), client)

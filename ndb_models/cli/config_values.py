@@ -65,7 +65,7 @@ class ConfigTexts:
         self._codec: ModelCodec[Any] = ModelCodec(model)
 
     def changed(self, before: Mapping[str, bytes], given: Mapping[str, str]) -> BaseModel:
-        """Return a configuration with other values for some fields: JSON if the field takes it so, else a string.
+        """Return a configuration with other values for some fields: JSON if that fits the field, else a string.
 
         Args:
             before: the texts of the configuration before.

@@ -6,8 +6,8 @@ An error never repeats the text after an unknown flag: it may be a secret, and e
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.redaction import may_be_secret, quoted
@@ -80,11 +80,16 @@ def meant_field(given: str, known: Iterable[str]) -> str:
     return did_you_mean(given, names) or (f"; there are {', '.join(names)}" if names else "")
 
 
-def require_from(flag: str, value: float | None, least: float) -> None:
-    """Refuse a number that is too small.
+def at_least(flag: str, least: float) -> Callable[[Any], Any]:
+    """Return a function for Typer that takes the value of a flag, and returns it.
 
     Raises:
-        InvalidArgumentError: it is less than `least`; names the flag.
+        InvalidArgumentError: from that function: the value is less than `least`. It names the flag.
     """
-    if value is not None and not value >= least:
-        raise InvalidArgumentError(f"{flag}: {value:g} is too small, write a number from {least:g}")
+
+    def checked(value: Any) -> Any:
+        if value is not None and not value >= least:
+            raise InvalidArgumentError(f"{flag}: {value:g} is too small, write a number from {least:g}")
+        return value
+
+    return checked

@@ -9,7 +9,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.output import JsonOption, print_facts, print_json
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.client import NdbClient
 from ndb_models.errors import ResponseError, UnsupportedError
 from ndb_models.version import __version__
@@ -37,24 +37,20 @@ def add_info_command(tree: typer.Typer) -> None:
     )(run_info)
 
 
+@on_store
 def run_info(
     as_json: JsonOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Show the facts; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Show the facts."""
 
-    async def run() -> None:
-        async with access.opened() as client:
-            found = await _found(client)
+    async def run(client: NdbClient) -> None:
+        found = await _found(client)
         if as_json:
             print_json(found)
         else:
             _print(found)
 
-    return run_async(run())
+    return run
 
 
 async def _found(client: NdbClient) -> dict[str, object]:

@@ -12,18 +12,19 @@ import typer
 
 from ndb_models.cli.asking import YesOption, confirmed
 from ndb_models.cli.commands import command, group
-from ndb_models.cli.corrections import require_from
+from ndb_models.cli.corrections import at_least
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain
 from ndb_models.cli.output import (
     JsonLinesOption,
     JsonOption,
+    counted,
     print_json,
     print_json_line,
     print_line,
     printable,
 )
 from ndb_models.cli.session_facts import moment
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, UnavailableError
@@ -34,6 +35,19 @@ _OF_INDEX: Final = "__ndb__:"
 _SHORTEST_PAUSE: Final = 0.05
 
 KeysArgument: TypeAlias = Annotated[list[str], typer.Argument(metavar="KEY", help="Names of keys.")]
+EveryOption: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--every",
+        metavar="SECONDS",
+        help="Seconds between two looks.",
+        callback=at_least("--every", _SHORTEST_PAUSE),
+    ),
+]
+ChangesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--changes", metavar="N", help="End after so many lines.", callback=at_least("--changes", 1)),
+]
 
 
 def add_keys_commands(tree: typer.Typer) -> None:
@@ -76,20 +90,16 @@ def add_keys_commands(tree: typer.Typer) -> None:
     )(run_watch)
 
 
+@on_store
 def run_ls(
     prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only names that begin so.")] = "",
     with_index: Annotated[bool, typer.Option("--index", help="Also the keys of the index of sessions.")] = False,
     as_json: JsonLinesOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """List the names of keys; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """List the names of keys."""
 
-    async def run() -> None:
-        async with access.opened() as client:
-            names = await client.kv_keys()
+    async def run(client: NdbClient) -> None:
+        names = await client.kv_keys()
         for name in sorted(names):
             if name.startswith(prefix) and (with_index or not name.startswith(_OF_INDEX)):
                 if as_json:
@@ -97,22 +107,18 @@ def run_ls(
                 else:
                     print_line(name)
 
-    return run_async(run())
+    return run
 
 
+@on_store
 def run_get(
     keys: KeysArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object by key, for one key too.")] = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Print the values of keys; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Print the values of keys."""
 
-    async def run() -> int:
-        async with access.opened() as client:
-            found = await client.kv_get(keys)
+    async def run(client: NdbClient) -> int:
+        found = await client.kv_get(keys)
         if as_json or len(keys) > 1:
             print_json(found)
         elif found:
@@ -123,33 +129,29 @@ def run_get(
             return complain(said, FAILED)
         return 0
 
-    return run_async(run())
+    return run
 
 
+@on_store
 def run_set(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The name of the key.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value as JSON; - is standard input.")],
     as_text: Annotated[bool, typer.Option("--text", help="VALUE is a text, and is stored as a JSON string.")] = False,
     if_absent: Annotated[bool, typer.Option("--if-absent", help="Leave an existing key as it is.")] = False,
     as_json: JsonOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Write a key; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Write a key."""
     _refuse_index([key])
     given = sys.stdin.read() if value == "-" else value
     parsed = given if as_text else _parsed(given)
 
-    async def run() -> None:
-        async with access.opened() as client:
-            existed = as_json and bool(await client.kv_contains([key]))
-            await (client.kv_add if if_absent else client.kv_set)({key: parsed})
+    async def run(client: NdbClient) -> None:
+        existed = as_json and bool(await client.kv_contains([key]))
+        await (client.kv_add if if_absent else client.kv_set)({key: parsed})
         if as_json:
             print_json({"key": key, "existed": existed})
 
-    return run_async(run())
+    return run
 
 
 def _parsed(text: str) -> JsonValue:
@@ -171,62 +173,48 @@ def _refuse_index(keys: Sequence[str]) -> None:
         raise InvalidArgumentError(f"KEY: names that begin with {_OF_INDEX} belong to the index of sessions")
 
 
+@on_store
 def run_rm(
     keys: KeysArgument,
     yes: YesOption = False,
     as_json: JsonOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Remove keys; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Remove keys."""
     _refuse_index(keys)
 
-    async def run() -> int:
-        async with access.opened() as client:
-            there = await client.kv_contains(keys)
-            if there and not confirmed(f"Remove {_counted(len(there))} of {client.uri}?", yes=yes):
-                return complain("no key was removed", FAILED)
-            if there:
-                await client.kv_rmv(there)
+    async def run(client: NdbClient) -> int:
+        there = await client.kv_contains(keys)
+        if there and not confirmed(f"Remove {counted(len(there), 'key')} of {client.uri}?", yes=yes):
+            return complain("no key was removed", FAILED)
+        if there:
+            await client.kv_rmv(there)
         if as_json:
             print_json({"removed": len(there)})
         else:
-            sys.stdout.write(f"{_counted(len(there))} removed\n")
+            sys.stdout.write(f"{counted(len(there), 'key')} removed\n")
         return 0
 
-    return run_async(run())
+    return run
 
 
-def _counted(count: int) -> str:
-    return "1 key" if count == 1 else f"{count} keys"
-
-
+@on_store
 def run_watch(
     keys: KeysArgument,
-    every: Annotated[float, typer.Option("--every", metavar="SECONDS", help="Seconds between two looks.")] = 1.0,
-    changes: Annotated[int | None, typer.Option("--changes", metavar="N", help="End after so many lines.")] = None,
+    every: EveryOption = 1.0,
+    changes: ChangesOption = None,
     as_json: JsonLinesOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Print the changes of keys until it is interrupted; return the exit status."""
-    require_from("--every", every, _SHORTEST_PAUSE)
-    require_from("--changes", changes, 1)
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Print the changes of keys until it is interrupted."""
 
-    async def run() -> None:
+    async def run(client: NdbClient) -> None:
         printed = 0
-        async with access.opened() as client:
-            async for key, value, is_there in _changes(client, keys, every):
-                _print_change(key, value, is_there, as_json)
-                printed += 1
-                if printed == changes:
-                    return
+        async for key, value, is_there in _changes(client, keys, every):
+            _print_change(key, value, is_there, as_json)
+            printed += 1
+            if printed == changes:
+                return
 
-    return run_async(run())
+    return run
 
 
 async def _changes(client: NdbClient, keys: Sequence[str], every: float) -> AsyncGenerator[tuple[str, JsonValue, bool]]:

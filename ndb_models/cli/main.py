@@ -1,10 +1,10 @@
 """The command line `ndb-models`, with all its subcommands.
 
 An error is one line on standard error. Exit statuses: 0 done, 1 failed, 2 called or configured wrongly, 130
-interrupted, 141 standard output has lost its reader.
+interrupted, 141 the reader of standard output has gone.
 
-`serve`, `health` and `explain` need nothing beyond the package. All other commands are a tree of Typer, which is
-imported for them alone.
+`serve`, `health` and `explain` need nothing beyond the package. The other commands are built with Typer, which is
+imported only for them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted, 141 unread.
 
     Raises:
-        SystemExit: the help of a command of these was shown (status 0), or their command line is wrong (2).
+        SystemExit: of `serve`, `health` and `explain` alone: the help was shown (status 0), or the call is wrong (2).
     """
     _prepare_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -85,7 +85,7 @@ def _run_without_extra(given: list[str]) -> int:
 def _prepare_streams() -> None:
     """Open the standard streams that a caller has closed, and let standard output take any text.
 
-    Otherwise the next file to be opened would get the number of a missing stream, and terminal output in it.
+    If a stream stayed closed, the next file to be opened would get its number, and would receive terminal output.
     """
     for number in range(3):
         try:

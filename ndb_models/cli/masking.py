@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from ndb_models.secret_names import has_secret_form, is_secret_name, words_of
 from ndb_models.types import JsonValue, SessionToken, redact
 
 ShowTokensOption: TypeAlias = Annotated[
@@ -19,17 +19,13 @@ ShowValuesOption: TypeAlias = Annotated[
 
 MASK: Final = "********"
 
-_SECRET_WORDS: Final = """
-    apikey auth authorization bearer cookie credential credentials csrf cvv hash jwt key nonce otp passphrase passwd
-    password pin pwd salt secret secrets signature token tokens
-"""
-_PERSONAL_WORDS: Final = """
-    address birth birthdate birthday card dob email firstname iban ip lastname latitude login longitude mail mobile name
-    passport phone postcode ssn street surname username zip
-"""
-_SECRET: Final = frozenset(_SECRET_WORDS.split())
-_MASKED: Final = _SECRET | frozenset(_PERSONAL_WORDS.split())
-_PARTS_OF_NAME: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# Beside those of `secret_names`. Commands rather mask too much: their output ends up in tickets and chats.
+_SECRETS: Final = frozenset({"auth", "hash", "key"})
+_PERSONAL: Final = frozenset(
+    {"address", "birth", "birthdate", "birthday", "card", "dob", "email", "firstname", "iban", "ip", "lastname"}
+    | {"latitude", "login", "longitude", "mail", "mobile", "name", "passport", "phone", "postcode", "ssn", "street"}
+    | {"surname", "username", "zip"}
+)
 
 
 def shown_token(tkn: SessionToken, *, full: bool) -> str:
@@ -45,18 +41,19 @@ def shown_value(name: str, value: JsonValue, *, full: bool) -> JsonValue:
         value: the value.
         full: show everything.
     """
-    return value if full else _shown(name, value, _MASKED)
+    return value if full else _shown(name, value, _PERSONAL)
 
 
 def secrets_masked(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return fields with their values. Values with a secret name are masked; personal ones stay."""
-    return {name: _shown(name, value, _SECRET) for name, value in fields.items()}
+    return {name: _shown(name, value, frozenset()) for name, value in fields.items()}
 
 
 def _shown(name: str, value: JsonValue, words: Set[str]) -> JsonValue:
+    """Return a value with secrets masked, and values whose names hold one of the words."""
     if value is None or isinstance(value, bool):
         return value
-    if not words.isdisjoint(part.lower() for part in _PARTS_OF_NAME.findall(name)):
+    if is_secret_name(name) or not (_SECRETS | words).isdisjoint(words_of(name)):
         return MASK
     return _shown_inside(value, words)
 
@@ -64,4 +61,6 @@ def _shown(name: str, value: JsonValue, words: Set[str]) -> JsonValue:
 def _shown_inside(value: JsonValue, words: Set[str]) -> JsonValue:
     if isinstance(value, dict):
         return {name: _shown(name, each, words) for name, each in value.items()}
-    return [_shown_inside(each, words) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_shown_inside(each, words) for each in value]
+    return MASK if has_secret_form(value) else value

@@ -60,6 +60,11 @@ def print_line(text: str) -> None:
     sys.stdout.write(f"{printable(text)}\n")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words: `1 session`, `2 sessions`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def print_json(value: object) -> None:
     """Print one JSON document."""
     sys.stdout.write(f"{json.dumps(value, indent=2)}\n")

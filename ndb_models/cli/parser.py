@@ -1,4 +1,4 @@
-"""The parser of `serve` and `health`, with one-line errors. It is the standard library's: they need no extra."""
+"""The parser of the commands that need no extra: the standard library's, with one-line errors."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ndb_models.cli.corrections import (
 _COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '?(.*?)'?,? .*?\(choose from (.*)\)", re.DOTALL)
 _NO_VALUE: Final = re.compile(r"argument (?:\S+/)?(--\S+): expected (?:one|at least one) argument")
 _NEEDLESS_VALUE: Final = re.compile(r"argument (?:\S+/)?(--\S+): ignored explicit argument", re.DOTALL)
-# Characters in a line of the help.
+# The most characters in a line of the help: longer lines are hard to read.
 _WIDEST: Final = 100
 _NO_COMMAND: Final = "the following arguments are required: COMMAND"
 
 
 def filled(text: str) -> str:
-    """Return a paragraph in lines as wide as the terminal, and no wider than is read with ease."""
+    """Return a paragraph in lines that fit the terminal and are easy to read."""
     return textwrap.fill(text, min(shutil.get_terminal_size().columns - 2, _WIDEST))
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of a program or of one of its commands. It takes an abbreviated flag for an unknown one."""
+    """The parser of a program or of one of its commands. An abbreviated flag is an unknown flag."""
 
     def __init__(self, **options: Any) -> None:
         self._flags: dict[str, str] = {"--help": ""}

@@ -1,4 +1,4 @@
-"""What `ndb-models schema check` and `freeze` found of a model, as lines for people and as JSON for programs."""
+"""The findings of `ndb-models schema check` and `freeze` on a model, as lines for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Look(NamedTuple):
 
 
 def lines_of(look: Look, problem: str | None) -> list[str]:
-    """Return what is said of a model; `problem` is what the command adds to it."""
+    """Return the lines on a model. `problem` is a remark of the command."""
     outcome = look.verdict.outcome
     is_of_old_code = outcome is Outcome.COMPATIBLE and look.breaks_old_code
     found = _BREAKING_OLD_CODE if is_of_old_code else outcome.value

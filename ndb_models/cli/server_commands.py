@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ndb_models.cli.commands import command
+from ndb_models.cli.commands import command, with_parameters
 from ndb_models.cli.exits import MISUSE
 from ndb_models.cli.explaining import ERROR_HELP, JSON_HELP, SUMMARY, run_explain
 from ndb_models.cli.main import PROGRAM
@@ -40,9 +40,7 @@ def _with_flags(settings: Iterable[Setting]) -> Callable[..., int | None]:
         raise InvalidArgumentError(f"write this command first, behind {PROGRAM} itself")
 
     flags = [_parameter("config", "--config", is_switch=False), *map(_of_setting, settings)]
-    run.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]  # a function may have one
-    run.__annotations__ = {each.name: each.annotation for each in flags}
-    return run
+    return with_parameters(run, flags)
 
 
 def _of_setting(setting: Setting) -> inspect.Parameter:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ndb_models.cli.exits import FAILED, FAILURE, MISUSE, complain, exit_statuses
-from ndb_models.cli.flags import add_flags
 from ndb_models.cli.parser import Parser, filled
 from ndb_models.server.configuration import CONFIG_VARIABLE, PROBED, configure, configure_probe, require_startable
 from ndb_models.server.health import why_not_ready
@@ -54,8 +53,18 @@ def add_health_command(commands: Any) -> None:
 
 
 def _add_settings(parser: Parser, settings: Sequence[Setting]) -> None:
+    """Add the flag of each setting. Values stay texts until all sources are combined: see `configure`."""
     parser.add_argument("--config", metavar="FILE", help=f"NemesisDB's configuration file ({CONFIG_VARIABLE})")
-    add_flags(parser, settings)
+    for setting in settings:
+        if setting.is_switch:
+            parser.add_argument(setting.flag, action="store_true", default=None, help=setting.meaning)
+        else:
+            parser.add_argument(
+                setting.flag,
+                metavar=setting.metavar,
+                action="append" if setting.many else "store",
+                help=setting.meaning + _default(setting),
+            )
 
 
 def run_serve(options: argparse.Namespace) -> int:
@@ -74,3 +83,9 @@ def run_health(options: argparse.Namespace) -> int:
     host, port, secure = configure_probe(vars(options), os.environ)
     reason = why_not_ready(host, port, secure=secure)
     return 0 if reason is None else complain(reason, FAILED)
+
+
+def _default(setting: Setting) -> str:
+    if setting.many:
+        return "; may be repeated"
+    return "" if setting.default is None else f" (default: {setting.default})"

@@ -13,7 +13,7 @@ import typer
 from ndb_models.cli.asking import DryRunOption, YesOption, confirmed
 from ndb_models.cli.commands import TokenCommand, command
 from ndb_models.cli.exits import FAILED, MISUSE, complain
-from ndb_models.cli.output import JsonOption, print_json
+from ndb_models.cli.output import JsonOption, counted, print_json
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.session_selection import (
     PAGE,
@@ -27,7 +27,7 @@ from ndb_models.cli.session_selection import (
     selection_of,
     token_of,
 )
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import InvalidArgumentError, NdbError
@@ -68,6 +68,7 @@ def add_end_command(sessions: typer.Typer) -> None:
     )(run_end)
 
 
+@on_store
 def run_end(
     tkns: Annotated[
         list[str] | None,
@@ -80,31 +81,26 @@ def run_end(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """End sessions; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """End sessions."""
     selection = selection_of(schema, namespace, where, model)
     _require_one_way(tkns, schema, where, model)
     given = given_tokens(tkns or ())
 
-    async def run() -> int:
-        async with access.opened() as client:
-            found = await _named(client, given) if given else await _selected(client, selection)
-            if not (given or found):
-                await hint_at_unknown_fields(client, selection)
-            gone = max(0, len(given) - len(found))
-            if dry_run:
-                return _say(Ended(), as_json, would=len(found))
-            if not found:
-                return _say(Ended(gone=gone), as_json, would=None if gone else 0)
-            if not confirmed(f"End {_sessions(len(found))} of {client.uri}?", yes=yes):
-                return complain("no session was ended", FAILED)
-            return _say(await _end_all(client, selection, found, gone), as_json)
+    async def run(client: NdbClient) -> int:
+        found = await _named(client, given) if given else await _selected(client, selection)
+        if not (given or found):
+            await hint_at_unknown_fields(client, selection)
+        gone = max(0, len(given) - len(found))
+        if dry_run:
+            return _say(Ended(), as_json, would=len(found))
+        if not found:
+            return _say(Ended(gone=gone), as_json, would=None if gone else 0)
+        if not confirmed(f"End {counted(len(found), 'session')} of {client.uri}?", yes=yes):
+            return complain("no session was ended", FAILED)
+        return _say(await _end_all(client, selection, found, gone), as_json)
 
-    return run_async(run())
+    return run
 
 
 def _require_one_way(
@@ -146,14 +142,10 @@ def _say(outcome: Ended, as_json: bool, *, would: int | None = None) -> int:
         told = {"ended": outcome.ended, "already_ended": outcome.gone, "failed": outcome.failed}
         print_json(told if would is None else {**told, "would_end": would})
     elif would is not None:
-        sys.stdout.write(f"{_sessions(would)} would be ended\n" if would else "no session to end\n")
+        sys.stdout.write(f"{counted(would, 'session')} would be ended\n" if would else "no session to end\n")
     else:
         more = f", {outcome.gone} had ended already" if outcome.gone else ""
-        sys.stdout.write(f"{_sessions(outcome.ended)} ended{more}\n")
+        sys.stdout.write(f"{counted(outcome.ended, 'session')} ended{more}\n")
     if outcome.failed:
-        return complain(f"{_sessions(outcome.failed)} could not be ended: {outcome.first_failure}", FAILED)
+        return complain(f"{counted(outcome.failed, 'session')} could not be ended: {outcome.first_failure}", FAILED)
     return 0
-
-
-def _sessions(count: int) -> str:
-    return "1 session" if count == 1 else f"{count} sessions"

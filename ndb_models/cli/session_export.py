@@ -14,6 +14,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.masking import secrets_masked
+from ndb_models.cli.output import counted
 from ndb_models.cli.private_output import private_output
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.session_facts import SessionFacts, facts_of, moment
@@ -28,7 +29,7 @@ from ndb_models.cli.session_selection import (
     selected,
     selection_of,
 )
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import NdbError
@@ -54,6 +55,7 @@ def add_export_command(sessions: typer.Typer) -> None:
     )(run_export)
 
 
+@on_store
 def run_export(
     schema: SchemaOption = None,
     namespace: NamespaceOption = None,
@@ -67,29 +69,24 @@ def run_export(
     data_only: Annotated[
         bool, typer.Option("--data-only", help="Only fields and times: no tokens, and secret values masked.")
     ] = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Export sessions; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Export sessions."""
     selection = selection_of(schema, namespace, where, model)
 
-    async def run() -> None:
-        async with access.opened() as client:
-            with _output(to, overwrite) as file:
-                done = 0
-                with Progress("sessions exported") as progress:
-                    async for lines in _exported(client, selection, data_only):
-                        file.writelines(lines)
-                        done += len(lines)
-                        if to is not None or not sys.stdout.isatty():
-                            progress.show(done)
-            if not done:
-                await hint_at_unknown_fields(client, selection)
-            sys.stderr.write(f"{done} session{'' if done == 1 else 's'} exported\n")
+    async def run(client: NdbClient) -> None:
+        with _output(to, overwrite) as file:
+            done = 0
+            with Progress("sessions exported") as progress:
+                async for lines in _exported(client, selection, data_only):
+                    file.writelines(lines)
+                    done += len(lines)
+                    if to is not None or not sys.stdout.isatty():
+                        progress.show(done)
+        if not done:
+            await hint_at_unknown_fields(client, selection)
+        sys.stderr.write(f"{counted(done, 'session')} exported\n")
 
-    return run_async(run())
+    return run
 
 
 @contextlib.contextmanager

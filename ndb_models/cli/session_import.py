@@ -18,7 +18,7 @@ import typer
 
 from ndb_models.cli.commands import command
 from ndb_models.cli.exits import FAILED, MISUSE, complain
-from ndb_models.cli.output import JsonOption, print_json
+from ndb_models.cli.output import JsonOption, counted, print_json
 from ndb_models.cli.progress import Progress
 from ndb_models.cli.session_file import ExportedSession, parsed_line
 from ndb_models.cli.session_selection import PAGE, ModelOption, NamespaceOption, Selection, selection_of
@@ -237,12 +237,8 @@ def _say(done: Imported, failure: NdbError | None, as_json: bool, *, would: int 
     if as_json:
         print_json(counts if would is None else {**counts, "would_import": would})
     elif would is not None:
-        sys.stdout.write(f"{_counted(would)} would be imported\n")
+        sys.stdout.write(f"{counted(would, 'session')} would be imported\n")
     else:
         told = (f"{count} {outcome}" for outcome, count in counts.items() if count or outcome == "created")
         sys.stdout.write(f"{', '.join(told)}\n")
-    return complain(f"{_counted(done.failed)} could not be imported: {failure}", FAILED) if done.failed else 0
-
-
-def _counted(count: int) -> str:
-    return "1 session" if count == 1 else f"{count} sessions"
+    return complain(f"{counted(done.failed, 'session')} could not be imported: {failure}", FAILED) if done.failed else 0

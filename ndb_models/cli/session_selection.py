@@ -39,8 +39,8 @@ WhereOption: TypeAlias = Annotated[
     typer.Option(
         "--where",
         metavar="FIELD=VALUE",
-        help="Sessions whose field has this value; may be repeated, then all must hold. VALUE is JSON or a text: 7"
-        " finds the number and the text, '\"7\"' the text alone.",
+        help="Sessions whose field has this value. May be repeated: then a session must have all values. VALUE is JSON"
+        " or a text: 7 finds the number and the text, '\"7\"' only the text.",
     ),
 ]
 ModelOption: TypeAlias = Annotated[
@@ -48,7 +48,7 @@ ModelOption: TypeAlias = Annotated[
     typer.Option(
         "--model",
         metavar="MODULE:NAME",
-        help="The session model, where its code is at hand: upgrades and defaults count, and its lookups are used.",
+        help="The session model, if its code is at hand. Upgrades and defaults then count, and lookups are used.",
     ),
 ]
 
@@ -82,11 +82,6 @@ class Selection:
     where: Mapping[str, Sequence[bytes]] = field(default_factory=dict[str, Sequence[bytes]])
     model: type[SessionModel] | None = None
     namespace: str | None = None
-
-    @property
-    def is_of_all(self) -> bool:
-        """Whether it names all sessions of the store."""
-        return self.schema is None and not self.where
 
     def repository(self, client: NdbClient) -> Repository[Any]:
         """Return a repository of the model. There must be one."""
@@ -210,8 +205,8 @@ def _is_of(schema: str | None, reserved: JsonValue) -> bool:
 async def _by_values(client: NdbClient, selection: Selection) -> AsyncGenerator[list[Selected]]:
     """Yield the sessions with these values in their stored keys.
 
-    All sessions with the first key are looked at. The index would be quicker, and is not asked: without the class it is
-    not known whether the field is looked up, and since when.
+    This reads every session that has the first key. The index would be quicker, but only the class tells whether, and
+    since when, it lists the field.
     """
     name = next(iter(selection.where))
     digests = {digest(text) for text in selection.where[name]}
@@ -221,7 +216,7 @@ async def _by_values(client: NdbClient, selection: Selection) -> AsyncGenerator[
 
 
 async def _confirmed(client: NdbClient, selection: Selection, candidates: Collection[SessionToken]) -> list[Selected]:
-    """Return those of some sessions that have all the values."""
+    """Return the candidates that have all the values."""
     found = await in_bulk(partial(_confirm, client, selection), candidates, None)
     return [each for each in map(_raised, found) if each is not None]
 
@@ -264,7 +259,7 @@ async def _by_model(client: NdbClient, selection: Selection) -> AsyncGenerator[l
 
 
 async def _found(repository: Repository[Any], where: Mapping[str, Sequence[bytes]]) -> list[SessionToken]:
-    """Return the sessions that a repository finds under values, each given in the ways that it may be meant."""
+    """Return the sessions that a repository finds by values. Each value is looked up in every way it may be meant."""
     refused: InvalidArgumentError | None = None
     found: dict[SessionToken, None] = {}
     answered = False
@@ -311,7 +306,7 @@ async def token_of(client: NdbClient, given: str) -> SessionToken | None:
 
 
 def parsed_token(given: str) -> SessionToken | None:
-    """Return the token that an argument is; None if it is a public id.
+    """Return an argument as a token; None if it is a public id.
 
     Raises:
         InvalidArgumentError: it is neither.
@@ -329,7 +324,7 @@ def parsed_token(given: str) -> SessionToken | None:
 
 
 def given_tokens(arguments: Sequence[str]) -> list[str]:
-    """Return the tokens and public ids that a command line names; `-` stands for one a line of standard input.
+    """Return the tokens and public ids that a command line names. For `-`, read them from standard input, one a line.
 
     Raises:
         InvalidArgumentError: one of them is neither.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ndb_models.cli.commands import TokenCommand, command, group
-from ndb_models.cli.corrections import require_from
+from ndb_models.cli.corrections import at_least
 from ndb_models.cli.exits import FAILED, MISUSE, complain
 from ndb_models.cli.masking import MASK, ShowTokensOption, ShowValuesOption, shown_value
 from ndb_models.cli.output import JsonLinesOption, JsonOption, Table, print_facts, print_json, print_json_line
@@ -30,7 +30,7 @@ from ndb_models.cli.session_selection import (
     selection_of,
     token_of,
 )
-from ndb_models.cli.store_access import MaxPayloadOption, StoreOption, TokenFileOption, run_async, store_access
+from ndb_models.cli.store_access import Work, on_store
 from ndb_models.cli.unknown_fields import hint_at_unknown_fields
 from ndb_models.client import NdbClient
 from ndb_models.errors import NdbError
@@ -74,33 +74,29 @@ def add_sessions_commands(tree: typer.Typer) -> None:
     add_import_command(sessions)
 
 
+@on_store
 def run_ls(
     schema: SchemaOption = None,
     namespace: NamespaceOption = None,
     where: WhereOption = None,
     model: ModelOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many sessions.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", help="At most so many sessions.", callback=at_least("--limit", 1)),
+    ] = None,
     as_json: JsonLinesOption = False,
     show_tokens: ShowTokensOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """List sessions; return the exit status."""
-    require_from("--limit", limit, 1)
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """List sessions."""
     selection = selection_of(schema, namespace, where, model)
 
-    async def run() -> None:
-        async with access.opened() as client:
-            pages = described(client, selection, limit)
-            found = await (
-                _print_lines(pages, show_tokens) if as_json else print_sessions(pages, show_tokens=show_tokens)
-            )
-            if not found:
-                await hint_at_unknown_fields(client, selection)
+    async def run(client: NdbClient) -> None:
+        pages = described(client, selection, limit)
+        found = await (_print_lines(pages, show_tokens) if as_json else print_sessions(pages, show_tokens=show_tokens))
+        if not found:
+            await hint_at_unknown_fields(client, selection)
 
-    return run_async(run())
+    return run
 
 
 async def described(
@@ -150,6 +146,7 @@ async def print_sessions(pages: AsyncGenerator[list[SessionFacts]], *, show_toke
     return table.rows
 
 
+@on_store
 def run_show(
     tkn: Annotated[
         str, typer.Argument(metavar="TKN", help="The token, or the public id; - reads it from standard input.")
@@ -159,33 +156,28 @@ def run_show(
     as_json: JsonOption = False,
     show_tokens: ShowTokensOption = False,
     show_values: ShowValuesOption = False,
-    store: StoreOption = None,
-    token_file: TokenFileOption = None,
-    max_payload: MaxPayloadOption = None,
-) -> int:
-    """Show a session; return the exit status."""
-    access = store_access(store, token_file, max_payload)
+) -> Work:
+    """Show a session."""
     selection = selection_of(None, namespace, None, model)
     given = sys.stdin.readline().strip() if tkn == "-" else tkn
     parsed_token(given)  # a wrong one needs no connection to be refused
 
-    async def run() -> int:
-        async with access.opened() as client:
-            token = await token_of(client, given)
-            keys = None if token is None else await read_all_keys(client, token)
-            if token is None or keys is None:
-                return complain(NO_SUCH_SESSION, FAILED)
-            facts = await facts_of(client, token, _parsed(keys).get(RESERVED_KEY))
-            if facts is None:
-                return complain(NO_SUCH_SESSION, FAILED)
-            fields, problem = await _fields(client, selection, token, keys, show_values=show_values)
+    async def run(client: NdbClient) -> int:
+        token = await token_of(client, given)
+        keys = None if token is None else await read_all_keys(client, token)
+        if token is None or keys is None:
+            return complain(NO_SUCH_SESSION, FAILED)
+        facts = await facts_of(client, token, _parsed(keys).get(RESERVED_KEY))
+        if facts is None:
+            return complain(NO_SUCH_SESSION, FAILED)
+        fields, problem = await _fields(client, selection, token, keys, show_values=show_values)
         if as_json:
             print_json({**facts.as_json(show_tokens=show_tokens), "problem": problem, "fields": fields})
         else:
             _print_session(facts, fields, problem, show_tokens=show_tokens)
         return 0
 
-    return run_async(run())
+    return run
 
 
 def _parsed(keys: Mapping[str, bytes]) -> dict[str, JsonValue]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
-from collections.abc import AsyncGenerator, Coroutine
+import signal
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import typer
 
+from ndb_models.cli.commands import with_parameters
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.raising import naming
 
@@ -41,6 +44,10 @@ TokenFileOption: TypeAlias = Annotated[
 MaxPayloadOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--max-payload", metavar="N", help="For a server: its largest request in bytes (NDB_MAX_PAYLOAD)."),
+]
+_PARAMETERS: Final = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    for name, annotation in (("store", StoreOption), ("token_file", TokenFileOption), ("max_payload", MaxPayloadOption))
 ]
 
 
@@ -83,10 +90,10 @@ class StoreAccess(NamedTuple):
 
 
 def named_store(store: str | None) -> tuple[str, str]:
-    """Return the URI of the store that the value of `--store` or else the variable names, and which of them does.
+    """Return the URI of the store, and its source: `--store` if it is given, else the variable.
 
     Raises:
-        InvalidArgumentError: neither does.
+        InvalidArgumentError: neither is given.
     """
     uri, source = (store, "--store") if store is not None else (os.environ.get(STORE_VARIABLE), STORE_VARIABLE)
     if not uri:
@@ -103,11 +110,11 @@ def store_access(
         store: the value of `--store`; None for the variable.
         token_file: the value of `--token-file`.
         max_payload: the value of `--max-payload`.
-        may_create: a file that does not exist is to be made. Otherwise it is an error.
+        may_create: a missing file will be created. Otherwise it is an error.
 
     Raises:
-        InvalidArgumentError: no store is named, or none that a command line can reach; an access flag is wrong, or is
-            given without a server. The error names the flag or the variable.
+        InvalidArgumentError: no store is named, or a command cannot reach it; an access flag is wrong, or the store is
+            no server. The error names the flag or the variable.
     """
     from ndb_models.server.configuration import OF_ACCESS, configure_access
 
@@ -125,7 +132,7 @@ def store_access(
 
 
 def _checked(uri: str, *, may_create: bool) -> bool:
-    """Check a store's URI as far as that goes without opening it; return whether it names a server."""
+    """Check a store's URI without opening the store. Return True if it names a server."""
     from ndb_models.client.uri import MemoryUri, WebSocketUri, parse_uri
 
     parsed = parse_uri(uri)
@@ -143,6 +150,39 @@ def _checked(uri: str, *, may_create: bool) -> bool:
     return isinstance(parsed, WebSocketUri)
 
 
+Work: TypeAlias = Callable[[Any], Coroutine[Any, Any, int | None]]
+"""The work of a command on an open client. It returns the exit status; None is 0."""
+
+
+def on_store(prepare: Callable[..., Work]) -> Callable[..., int]:
+    """Return a command with `--store` and the flags of access, which opens the store and does its work.
+
+    Args:
+        prepare: takes the other arguments of the command, checks them and returns the work. It runs before the store
+            is opened.
+    """
+
+    def run(store: str | None, token_file: str | None, max_payload: str | None, **others: Any) -> int:
+        access = store_access(store, token_file, max_payload)
+        work = prepare(**others)
+
+        async def opened() -> int | None:
+            async with access.opened() as client:
+                return await work(client)
+
+        return run_async(opened())
+
+    return with_parameters(run, [*inspect.signature(prepare, eval_str=True).parameters.values(), *_PARAMETERS])
+
+
 def run_async(coroutine: Coroutine[Any, Any, int | None]) -> int:
     """Run a command's coroutine in an event loop, and return its exit status; None is 0."""
     return asyncio.run(coroutine) or 0
+
+
+def cancel_on_sigterm() -> None:
+    """Let SIGTERM cancel the running task, as Ctrl-C does, so that a command can clean up."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -6,7 +6,7 @@ import functools
 import os
 from typing import Annotated, Any, Final
 
-import rich as rich  # commands import it later: without it, there is no tree
+import rich as rich  # commands need it later: fail here if it is not installed
 import typer
 from typer.main import get_command
 
@@ -101,7 +101,7 @@ def run_tree(arguments: list[str]) -> int:
     if instruction:
         return _complete(commands, instruction)
     try:
-        # Not `commands.main()`: it would end the process itself where an output has lost its reader.
+        # Not `commands.main()`: it would end the process itself when the reader of an output has gone.
         with commands.make_context(PROGRAM, arguments) as context:
             status: int | None = commands.invoke(context)
     except typer.Exit as exc:
@@ -113,7 +113,7 @@ def run_tree(arguments: list[str]) -> int:
 
 @functools.cache
 def _commands() -> Any:
-    """Return the commands as they are run. To make them takes longer than most of them, so they are kept."""
+    """Return the commands, ready to run. They are kept: making them takes longer than running most of them."""
     return get_command(make_tree())
 
 

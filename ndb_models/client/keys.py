@@ -12,7 +12,7 @@ from ndb_models.types import JsonInput, JsonValue
 class KeyCommands(Requester):
     """Commands on the shared keys.
 
-    Values are sent as they are given. A NemesisDB returns some of them changed, see `wire.altered`.
+    Values are sent as they are given. A NemesisDB returns some of them changed, see `protocol.altered`.
 
     All methods raise `ResponseError` if the server refuses the request, `InvalidArgumentError` for values that JSON
     cannot hold, and the connection errors of `Requester.request`.

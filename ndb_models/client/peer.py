@@ -82,7 +82,7 @@ class PeerCommands(Requester):
         return transport.is_connected and transport.connections == self._version_on
 
     async def keeps_values(self) -> bool:
-        """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `wire.altered`.
+        """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `protocol.altered`.
 
         An engine in this process is not asked. A server is asked as by `server_version`.
 

@@ -52,7 +52,7 @@ class SessionList:
 class SessionCommands(Requester):
     """Commands on sessions.
 
-    Values are sent as they are given. A NemesisDB returns some of them changed, see `wire.altered`.
+    Values are sent as they are given. A NemesisDB returns some of them changed, see `protocol.altered`.
 
     All methods raise `ResponseError` if the server refuses the request. Its status is 100 if the session has ended, has
     expired or never existed. They also raise `InvalidArgumentError` for values that JSON cannot hold, and the

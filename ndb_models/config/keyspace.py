@@ -42,7 +42,8 @@ class KeySpace:
 
     Raises:
         InvalidArgumentError: the namespace is invalid.
-        SchemaError: in a namespace, the name of a field would read as a namespace and a name.
+        SchemaError: there is a namespace, and a field's name contains the separator: its key would read as one of a
+            namespace below.
     """
 
     def __init__(self, client: NdbClient, model: str, names: Sequence[str], namespace: str | None) -> None:
@@ -101,7 +102,7 @@ class KeySpace:
     async def unknown(self) -> list[str]:
         """Return the keys in the namespace that belong to no field, sorted.
 
-        Keys of a namespace below it are not in it. Without a namespace no key is unknown: any program may own it.
+        Keys of a namespace below this one do not count. Without a namespace no key is unknown: any program may own it.
         """
         if not self._prefix:
             return []

@@ -33,7 +33,7 @@ class Result:
 
 @dataclass(slots=True)
 class ConformanceReport:
-    """The results of all cases, in their order. `server` is the version that the server tells of itself."""
+    """The results of all cases, in their order. `server` is the version that the server reports."""
 
     server: str
     results: list[Result] = field(default_factory=list[Result])

@@ -12,7 +12,7 @@ from ndb_models import clocks
 from ndb_models.conformance.answers import body_of, parts_of
 from ndb_models.conformance.conversation import NO_ANSWER, Conversation, Target, conversation
 from ndb_models.conformance.frames import FRAME_CHECKS, FrameCheck, Surroundings
-from ndb_models.conformance.marks import Marks, difference
+from ndb_models.conformance.placeholders import Placeholders, difference
 from ndb_models.conformance.report import ConformanceReport, Outcome, Result
 from ndb_models.conformance.steps import Answer, Case, Need, Section, Step, recorded_cases
 from ndb_models.errors import ConnectError
@@ -93,15 +93,15 @@ class _Runner:
             return Result(case.section, case.case, Outcome.SKIPPED, (_NO_PERSISTENCE,))
         if Need.EMPTY in case.needs and not await self._is_alone():
             return Result(case.section, case.case, Outcome.SKIPPED, (_NOT_ALONE,))
-        marks = Marks(
+        placeholders = Placeholders(
             self._prefix,
             f"ndb-conformance-{secrets.token_hex(8)}",
             tuple(secrets.randbits(64) for _ in range(_CHOSEN)),
         )
         try:
-            return await self._run(case, marks)
+            return await self._run(case, placeholders)
         finally:
-            await self._clean(case, marks)
+            await self._clean(case, placeholders)
 
     async def _is_alone(self) -> bool:
         """Return True if the store holds no data. Clear it first, if that is allowed."""
@@ -113,33 +113,33 @@ class _Runner:
             sessions = body_of(await talk.ask('{"SH_INFO_ALL":{}}'), "SH_INFO_ALL_RSP")
         return keys.get("cnt") == 0 and sessions.get("totalSessions") == 0
 
-    async def _run(self, case: Case, marks: Marks) -> Result:
+    async def _run(self, case: Case, placeholders: Placeholders) -> Result:
         ways: set[Outcome] = set()
         async with conversation(self._target) as talk:
             for number, step in enumerate(case.steps, 1):
-                sent = marks.fill(step.send)
+                sent = placeholders.fill(step.send)
                 answer = None if sent is None else await _asked(talk, step, sent)
-                marks.note(answer)
-                way = _way(step, answer, marks)
+                placeholders.note(answer)
+                way = _way(step, answer, placeholders)
                 if way is Outcome.FAILED:
-                    return _differing(case, marks, number, step, answer)
+                    return _differing(case, placeholders, number, step, answer)
                 ways.add(way)
         if case.section is not Section.ODDITIES:
             return Result(case.section, case.case, Outcome.PASSED)
         known = Outcome.AS_NDB_MODELS if Outcome.AS_NDB_MODELS in ways else Outcome.AS_NEMESISDB
         return Result(case.section, case.case, known)
 
-    async def _clean(self, case: Case, marks: Marks) -> None:
+    async def _clean(self, case: Case, placeholders: Placeholders) -> None:
         """Remove the keys and sessions of a case. A data set stays: the protocol cannot remove it."""
-        names = marks.shared_names(case)
+        names = placeholders.shared_names(case)
         with contextlib.suppress(ConnectError):
-            await self._remove(names, marks)
+            await self._remove(names, placeholders)
 
-    async def _remove(self, names: Sequence[str], marks: Marks) -> None:
+    async def _remove(self, names: Sequence[str], placeholders: Placeholders) -> None:
         async with conversation(self._target) as talk:
             if names:
                 await talk.ask(json.dumps({"KV_RMV": {"keys": names}}))
-            for tkn in marks.tokens:
+            for tkn in placeholders.tokens:
                 await talk.ask(json.dumps({"SH_END": {"tkn": tkn}}))
 
 
@@ -150,16 +150,16 @@ async def _asked(talk: Conversation, step: Step, sent: str) -> Any:
     return await talk.ask(sent)
 
 
-def _way(step: Step, answer: object, marks: Marks) -> Outcome:
+def _way(step: Step, answer: object, placeholders: Placeholders) -> Outcome:
     """Return which of the known answers this is; `FAILED` for any other answer."""
-    if marks.matches(step.recv, answer):
+    if placeholders.matches(step.recv, answer):
         return Outcome.AS_NEMESISDB
-    if step.ours is not None and marks.matches(step.ours, answer):
+    if step.ours is not None and placeholders.matches(step.ours, answer):
         return Outcome.AS_NDB_MODELS
     return Outcome.FAILED
 
 
-def _differing(case: Case, marks: Marks, number: int, step: Step, answer: object) -> Result:
+def _differing(case: Case, placeholders: Placeholders, number: int, step: Step, answer: object) -> Result:
     """Return the result of a case with an answer that is not among the known ones."""
     status = parts_of(answer)[1].get("st")
     if status == Status.COMMAND_DISABLED:
@@ -169,4 +169,4 @@ def _differing(case: Case, marks: Marks, number: int, step: Step, answer: object
     outcome = Outcome.OTHERWISE if case.section is Section.ODDITIES else Outcome.FAILED
     expected: Answer = step.recv
     shown = NO_ANSWER if answer is None else answer
-    return Result(case.section, case.case, outcome, tuple(difference(marks, number, step.send, expected, shown)))
+    return Result(case.section, case.case, outcome, tuple(difference(placeholders, number, step.send, expected, shown)))

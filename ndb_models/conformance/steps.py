@@ -2,7 +2,7 @@
 
 A case is a conversation on a connection of its own. In a frame, `$T1` stands for the first token that the server gave
 out in this case, `$N1` for a token that the client chooses, `$K` for the prefix of shared keys, and `$NAME` for the
-name of a data set. Answers hold the same marks.
+name of a data set. Answers hold the same placeholders.
 """
 
 from __future__ import annotations

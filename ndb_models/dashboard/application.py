@@ -42,8 +42,8 @@ class Dashboard:
 
         app.mount("/sessions", Dashboard(repo, allow=is_admin))
 
-    The application decides who is an admin: every request is shown to `allow`, and none gets by it. An error that
-    `allow` raises is the application's, and shows nothing.
+    The application decides who is an admin: `allow` judges every request. If it raises an error, the application gets
+    that error, and no page is shown.
 
     Args:
         store: the sessions to show. A repository, or several of one client: the sessions of their models. A client: all

@@ -59,18 +59,13 @@ class ClientSource(SessionSource):
         info = await _unless_gone(self._client.sh_info(tkn))
         if info is None:
             return None
-        count, timer = info.get("keyCnt"), info.get("expiry")
-        key_count = count if isinstance(count, int) else 0
-        if not isinstance(timer, dict):
-            return SessionFacts(key_count, None, 0, deletes=False, extends_on_write=False, extends_on_read=False)
-        expiry, remaining = settings_in(timer), timer.get("remaining")
+        count, told = info.get("keyCnt"), info.get("expiry")
+        timer = told if isinstance(told, dict) else {}
+        remaining = timer.get("remaining")
         return SessionFacts(
-            key_count,
+            count if isinstance(count, int) else 0,
             remaining if isinstance(remaining, (int, float)) else None,
-            expiry.duration,
-            expiry.delete_session,
-            expiry.extend_on_set_add,
-            expiry.extend_on_get,
+            settings_in(timer),
         )
 
     async def shared(self, name: str) -> JsonValue:

@@ -105,12 +105,13 @@ def _remaining(envelope: Envelope, facts: SessionFacts, now: float) -> float | N
 
 
 def _expiry(envelope: Envelope, facts: SessionFacts) -> dict[str, Any]:
-    uses = [use for use, extends in (("reads", facts.extends_on_read), ("writes", facts.extends_on_write)) if extends]
+    timer = facts.expiry
+    uses = [use for use, extends in (("reads", timer.extend_on_get), ("writes", timer.extend_on_set_add)) if extends]
     return {
-        "idle": facts.duration or None,
+        "idle": timer.duration or None,
         "absolute": envelope.absolute,
         "extendedBy": uses,
-        "ends": facts.deletes,
+        "ends": timer.delete_session,
         "own": envelope.own,
     }
 

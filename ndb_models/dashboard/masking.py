@@ -1,18 +1,16 @@
 """Which values the page may show. No I/O.
 
 Every value is hidden until someone asks for it. A secret stays hidden even then: by its type where the model is known,
-by its name, or by its form. This looks at every depth of a value. A name is split into words: `apiKey` and `api_key`
-are the same.
+by its name, or by its form. This looks at every depth of a value.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection
-from itertools import pairwise
 from typing import Final, NamedTuple
 
+from ndb_models.secret_names import has_secret_form, is_secret_name
 from ndb_models.types import JsonValue
 
 HIDDEN: Final = "••••••"
@@ -20,23 +18,6 @@ HIDDEN: Final = "••••••"
 
 MOST_CHARACTERS: Final = 4000
 """The most characters of one value that are shown."""
-
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_PLURAL: Final = re.compile(r"(?<=[^s])s$")
-_SECRETS: Final = frozenset(
-    {"apikey", "authorization", "bearer", "cookie", "credential", "csrf", "cvc", "cvv", "jwt", "mnemonic", "nonce"}
-    | {"otp", "passcode", "passphrase", "passwd", "password", "pin", "pwd", "salt", "secret", "signature", "token"}
-    | {"totp", "xsrf"}
-)
-_KEYS: Final = ("access", "api", "auth", "encryption", "private", "secret", "session", "shared", "signing")
-_CODES: Final = ("access", "auth", "backup", "login", "recovery", "security", "verification")
-_PAIRS: Final = frozenset(
-    {(word, "key") for word in _KEYS}
-    | {(word, "code") for word in _CODES}
-    | {(word, "phrase") for word in ("pass", "recovery", "seed")}
-)
-# A signed token of JSON (JWT), and a private key in PEM.
-_FORM: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 class ShownValue(NamedTuple):
@@ -53,15 +34,9 @@ class ShownValue(NamedTuple):
     is_cut: bool
 
 
-def is_secret_name(name: str) -> bool:
-    """Tell whether a field or a member of this name holds a secret."""
-    words = [_PLURAL.sub("", word.lower()) for word in _WORD.findall(name)]
-    return any(word in _SECRETS for word in words) or any(pair in _PAIRS for pair in pairwise(words))
-
-
 def is_secret(name: str, value: JsonValue, secrets: Collection[str] = ()) -> bool:
     """Tell whether a field is a secret as a whole. `secrets` are the fields that are secrets by their types."""
-    return name in secrets or is_secret_name(name) or _has_secret_form(value)
+    return name in secrets or is_secret_name(name) or has_secret_form(value)
 
 
 def shown(value: JsonValue) -> ShownValue:
@@ -75,11 +50,7 @@ def _masked(value: JsonValue) -> JsonValue:
         return {name: HIDDEN if is_secret(name, part) else _masked(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_masked(part) for part in value]
-    return HIDDEN if _has_secret_form(value) else value
-
-
-def _has_secret_form(value: JsonValue) -> bool:
-    return isinstance(value, str) and _FORM.match(value) is not None
+    return HIDDEN if has_secret_form(value) else value
 
 
 def _kind(value: JsonValue) -> str:

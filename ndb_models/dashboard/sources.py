@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from ndb_models.schema.envelope import RESERVED_KEY as RESERVED_KEY
-from ndb_models.types import JsonValue, SessionToken
+from ndb_models.types import ExpirySettings, JsonValue, SessionToken
 
 MOST_NAMES: Final = 200
 """The most keys of one session that the page reads."""
@@ -32,18 +32,12 @@ class SessionFacts(NamedTuple):
     Attributes:
         key_count: the number of its keys, the reserved one included.
         remaining: the time until its timer runs out; None if it has none.
-        duration: the time that its timer starts with; 0 for none.
-        deletes: True if it ends then. Otherwise it loses its keys.
-        extends_on_write: True if writes start the timer anew.
-        extends_on_read: True if reads start the timer anew.
+        expiry: the settings of its timer.
     """
 
     key_count: int
     remaining: float | None
-    duration: int
-    deletes: bool
-    extends_on_write: bool
-    extends_on_read: bool
+    expiry: ExpirySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ async def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> T:
 
 @types.coroutine
 def _rest(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Wait for what the coroutine waits for, and go on with it, to its end."""
+    """Wait for the awaitable that the coroutine waits for, and run the coroutine to its end."""
     try:
         while True:
             try:

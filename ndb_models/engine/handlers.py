@@ -1,7 +1,8 @@
 """How each command is carried out.
 
-Most commands are one verb of the store, and an answer made of its result: an `Action`. The others are handlers, which
-may wait: for several verbs, for turns of long work, for data sets. If it need not wait, it returns the body itself.
+Most commands are an `Action`: one verb of the store, and an answer made of its result. The others are handlers. A
+handler may wait for several verbs, for turns of long work, or for data sets. If it need not wait, it returns the body
+itself.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _MAP_ACTIONS: Final[Mapping[str, Action]] = {
     "CLEAR_SET": Action(lambda verbs, request, _: verbs.replace(request.tkn, request.values), "cnt", writes=True),
     "COUNT": Action(lambda verbs, request, _: verbs.count(request.tkn), "cnt"),
     "CONTAINS": Action(lambda verbs, request, _: verbs.contains(request.tkn, request.body["keys"]), "contains"),
-    # One name more than an answer has room for: if it comes, the answer is too large.
+    # Asks for one name more than an answer has room for: if the store has it, the answer would be too large.
     "KEYS": Action(lambda verbs, request, most: verbs.names(request.tkn, most // _SHORTEST_NAME + 1), answer=_names),
 }
 
@@ -116,7 +117,7 @@ def _info(request: AnyRequest, info: SessionInfo, _most: int) -> Body:
             "duration": info.expiry.duration,
             "extendOnGet": info.expiry.extend_on_get,
             "extendOnSetAdd": info.expiry.extend_on_set_add,
-            # A floating-point number, which may round the longest durations up.
+            # A float rounds the longest durations up.
             "remaining": min(int(info.remaining), info.expiry.duration),
         }
         if info.expiry.touch_every:

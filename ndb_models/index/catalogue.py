@@ -30,9 +30,10 @@ from ndb_models.protocol.commands import COMMANDS, is_token
 from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
-from ndb_models.sessions.creation import create_together, draw_token
+from ndb_models.sessions.creation import create_together
 from ndb_models.sessions.keys_read import keys_read
 from ndb_models.sessions.splitting import split_by_size, split_names
+from ndb_models.tokens import draw_token
 from ndb_models.types import JsonValue, SessionToken
 
 T = TypeVar("T")

@@ -29,7 +29,7 @@ def is_pending(entry: IndexEntry, now: int) -> bool:
 
 
 class Fate(Enum):
-    """What to do with an entry, once its session was looked at."""
+    """The decision on an entry after its session was read."""
 
     KEEP = "it is true, or may become true"
     REMOVE = "it is false, and stays so"

@@ -1,7 +1,7 @@
 """Finds sessions by their values, and corrects the index where it lists sessions wrongly.
 
 An index entry is a hint; the session decides. So every session is looked at before it is returned or ended. A false
-entry is removed once it cannot become true any more, see `entry_rules`. If its session is an unfinished creation, the
+entry is removed once it cannot become true any more, see `index.entries`. If its session is an unfinished creation, the
 creation is ended first, so that it can never be finished.
 """
 
@@ -149,7 +149,7 @@ class Finder(Generic[M]):
         return sum(await self._rounds(values, partial(self._end, values), but))
 
     async def keep_newest(self, keys: Mapping[str, bytes]) -> None:
-        """End the oldest sessions that have more than the allowed number of sessions beside them, by one of these keys.
+        """End the oldest sessions beyond the limit of each value in these keys.
 
         A session that is being created does not count yet: its own creation calls this once it is whole.
         """
@@ -191,9 +191,9 @@ class Finder(Generic[M]):
         With `most`, only for as many sessions as needed for that many results other than None; `newest` begins with
         those listed last.
 
-        `work` returns how a session was seen if its entries may be false, and its result. A session may be gone
-        otherwise than by `work`, which returns True after ending one. It may then have a new token, which was listed
-        before the old session ended. So the lists are read again, and sessions that are new in them are looked at too.
+        `work` returns how a session was seen if its entries may be false, and its result, which is True if it ended the
+        session. A session that ended in another way may have a new token, which was listed before the old session
+        ended. So the lists are read again, and `work` gets the sessions that are new in them too.
         """
         done = {*but}
         results: list[R] = []

@@ -35,7 +35,7 @@ class IndexEntry(NamedTuple):
 
 
 def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
-    """Return the entries that the keys of a set are, in the numeric order of their keys. Other keys are skipped."""
+    """Return the entries in the keys of a set, in the numeric order of the keys. Other keys are skipped."""
     entries: list[IndexEntry] = []
     for key, value in keys.items():
         if isinstance(value, list) and len(value) == 2 and key.isdecimal() and key.isascii():
@@ -46,6 +46,6 @@ def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
 
 
 def numbered(name: str) -> Iterator[str]:
-    """Yield the shared keys of a name's entry sets, the first set's first. Another set follows one that is gone."""
+    """Yield the shared keys of a name's entry sets, in order. If a set is gone, the next one takes its place."""
     yield name
     yield from (f"{name}:{number}" for number in itertools.count(1))

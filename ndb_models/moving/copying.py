@@ -33,7 +33,7 @@ class Copied:
         keys: the keys that were copied.
         sessions: the sessions that were copied.
         found: the entries that the target already had, where that can be known.
-        most_sessions: a number that the sessions of the source do not exceed; None if it is not known.
+        most_sessions: an upper bound on the number of sessions of the source; None if it is not known.
     """
 
     keys: int = 0
@@ -67,9 +67,9 @@ async def copy(
             and for other targets.
 
     Raises:
-        InvalidArgumentError: a URI names no place, `connect` is given for another target than a server, or the target
-            cannot take the source's kinds. Then no data was copied. Also if a server would alter the value of a key:
-            then the keys copied before stay.
+        InvalidArgumentError: a URI names no place, `connect` is given and the target is no server, or the target cannot
+            take the source's kinds: no data was copied. Or a server would alter the value of a key: the keys copied
+            before stay.
         NdbError: a place failed.
     """
     async with contextlib.AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
-"""The interfaces of what is copied: sources and targets.
+"""The interfaces of the sources and targets of a copy.
 
-Sessions and keys come and go in parts, so that their number does not matter. Copying twice does no harm: a store or a
-server keeps the entries that it already has, and a data set is written anew.
+Sessions and keys are read and written in parts, so that memory does not grow with their number. Copying twice does no
+harm: a store or a server keeps the entries that it already has, and a data set is written anew.
 """
 
 # A protocol's methods have no bodies.
@@ -18,7 +18,7 @@ from ndb_models.types import SessionToken
 
 Keys: TypeAlias = Mapping[str, bytes]
 Lacking: TypeAlias = Callable[[Sequence[SessionToken]], Awaitable[Sequence[SessionToken]]]
-"""Returns the tokens, among these, of the sessions that a target lacks."""
+"""Takes tokens, and returns those whose sessions the target does not have."""
 
 
 class Kinds(Flag):
@@ -37,13 +37,13 @@ class Source(Protocol):
         """Yield the shared keys."""
 
     def sessions(self, lacking: Lacking) -> AsyncIterator[Sequence[SessionRecord]]:
-        """Yield the live sessions that are lacking. Each is whole and as of one moment, which is not the same for all.
+        """Yield the live sessions that the target lacks. A session is whole, as of one moment; sessions differ in it.
 
-        Sessions that the target has are not read. So a copy that was cut short is soon where it was.
+        Sessions that the target has are not read. So a copy that was cut short catches up quickly when it runs again.
         """
 
     async def most_sessions(self) -> int | None:
-        """Return a number that the sessions do not exceed; None if that is not known without counting them."""
+        """Return an upper bound on the number of sessions; None if only counting them would tell."""
 
     async def aclose(self) -> None:
         """Close the place. Closing twice does no harm."""
@@ -59,7 +59,7 @@ class Target(Protocol):
         """Write the keys that the target lacks; return how many, or None where that cannot be known."""
 
     async def lacking(self, tokens: Sequence[SessionToken]) -> Sequence[SessionToken]:
-        """Return the tokens, among these, of the sessions that the target lacks."""
+        """Return those of the tokens whose sessions the target lacks."""
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> int:
         """Create the sessions that the target lacks, with fresh timers; return how many."""

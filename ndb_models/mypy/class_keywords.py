@@ -1,8 +1,8 @@
 """Checks the class keywords of session models: `class UserSession(SessionModel, expirey=...)`.
 
-mypy checks no keywords of a class that has a metaclass of its own, as Pydantic's models have. So the class gets a
-decorator that exists for mypy alone: a call with the same keywords, which mypy infers the types of, and the plugin
-checks.
+mypy does not check the keywords of a class with a metaclass, and Pydantic's models have one. So the plugin gives the
+class a decorator that only mypy sees: a call with the same keywords. mypy infers their types, and the plugin checks
+them.
 """
 
 from __future__ import annotations

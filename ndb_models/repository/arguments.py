@@ -29,7 +29,7 @@ def check_arguments(client: object, model: object, on_invalid: object) -> None:
     """Refuse wrong arguments of a repository.
 
     Raises:
-        InvalidArgumentError: says what is right.
+        InvalidArgumentError: one is wrong. The message shows a right one.
     """
     if not isinstance(client, NdbClient):
         raise InvalidArgumentError(

@@ -138,7 +138,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
 
         Args:
             session: the model.
-            expiry: an expiry for this session alone. It replaces the class's expiry, also if that changes later.
+            expiry: an expiry for this session alone. It replaces the class's expiry, even if the class changes later.
 
         Raises:
             UnstorableError: a value does not fit the model, or would not come back equal.
@@ -165,8 +165,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     async def save(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model, and return it. The errors below are raised before any field is written.
 
-        A model without a token becomes a new session, as by `create`. If it is saved again before that is done, it may
-        become two sessions: it has the token of one, and a copy with the token of the other is returned.
+        A model without a token becomes a new session, as by `create`. Two saves of it at the same time may make two
+        sessions: the model has the token of one, and a copy with the token of the other is returned.
 
         Of a model with a token, only the fields that changed since it was read or saved are written. If none changed,
         this only finds out whether the session lives. Either way it counts as a write. A session that has ended stays
@@ -264,7 +264,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
     async def get(self, tkn: SessionToken, *, extend: bool = True) -> M:
         """Return the session with this token.
 
-        A session that may live longer than its class allows is limited to that, see docs/session_expiry.md.
+        If the session may live longer than its class allows, it gets the class's limit, see docs/session_expiry.md.
 
         Args:
             tkn: the token.

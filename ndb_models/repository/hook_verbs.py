@@ -1,4 +1,4 @@
-"""The verbs that tell of what happens to sessions: hooks on a repository's own acts, and waiting for an end."""
+"""The verbs that report events of sessions: hooks on a repository's own acts, and waiting for an end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HookVerbs(CoreVerbs[M]):
     """The verbs of a `Repository` for hooks and watches.
 
     A hook is a function, or an asynchronous one, that is called after an act of this repository: after the server has
-    acknowledged the act, and before the verb returns. `docs/hooks.md` says which verb tells what.
+    acknowledged the act, and before the verb returns. `docs/hooks.md` lists the acts of each verb.
 
     Hooks run in the order of their registration. An act is told once to each. The acts on one session are told in
     order, also if many tasks act on it. A verb waits for the hooks of its acts, and is as slow as they are. If it is

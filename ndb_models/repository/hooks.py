@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
 
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.schema.versions import takes
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Hook:
             raise InvalidArgumentError(f"{kind} takes a function: @repo.{kind}, or repo.{kind}(function)")
         if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
             raise InvalidArgumentError(f"a function with yield cannot be a hook; write {kind} without it")
-        if not _takes(given, len(_ARGUMENTS[kind])):
+        if not takes(given, len(_ARGUMENTS[kind])):
             raise InvalidArgumentError(f"a hook of {kind} takes ({', '.join(_ARGUMENTS[kind])})")
 
     def begin(self, arguments: tuple[Any, ...]) -> Awaitable[object] | None:
@@ -116,14 +117,3 @@ class HookCalls:
 def is_in_hook() -> bool:
     """Return True if a hook, or a task that it started, is running this."""
     return bool(_RUNNING.get())
-
-
-def _takes(function: Callable[..., object], count: int) -> bool:
-    """Return True if a function takes so many positional arguments, as far as can be told."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:  # some functions written in C have no signature
-        return True
-    return True

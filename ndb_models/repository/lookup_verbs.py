@@ -29,7 +29,7 @@ class LookupVerbs(Generic[M]):
 
     A session has the values that the class makes of it, upgraded and with defaults. A session that other clients wrote,
     or that was written before the field or its `Lookup()` existed, is found after `reindex(tokens)` was given its
-    token. By a unique value that another session has, it is not found; that clash is among the `problems`.
+    token. If another session has its unique value already, it stays unfound, and is among the `problems` of `reindex`.
     """
 
     _finder: Finder[M]
@@ -43,17 +43,17 @@ class LookupVerbs(Generic[M]):
         order: Literal["oldest", "newest"] = "oldest",
         **values: Any,
     ) -> list[M]:
-        """Return the sessions that have all these values, in the order in which they took them, to the millisecond.
+        """Return the sessions that have all these values, ordered by the millisecond in which they took them.
 
-        Every session is looked at, and returned only if it has the values then. A session that has ended, has changed,
-        or is still being created is not returned. With a unique field there is at most one.
+        Every listed session is read, and returned only if it still has the values. A session that has ended, has
+        changed, or is still being created is not returned. With a unique field there is at most one.
 
         Args:
             unnamed: refused, since values are given by name.
             extend: count as a read of the returned sessions, which extends their expiry where reads do. False leaves
-                the expiry alone. (A NemesisDB extends the other sessions that are looked at, too.)
-            limit: the most sessions to return. Further ones are not looked at.
-            order: `"newest"` returns those first that took the values last.
+                the expiry alone. (A NemesisDB also extends sessions that are read and not returned.)
+            limit: the most sessions to return. Further ones are not read.
+            order: `"newest"` begins with the session that took the values last.
             values: by field.
 
         Raises:
@@ -111,13 +111,13 @@ class LookupVerbs(Generic[M]):
     async def reindex(
         self, tokens: Iterable[SessionToken] = (), *, exclusive: bool = False, progress: Progress | None = None
     ) -> Reindexed:
-        """Look at every session that the index lists. Remove false entries, add missing ones, and return the numbers.
+        """Read every session that the index lists. Remove false entries, add missing ones, and return the numbers.
 
         Sessions that repositories of the class wrote are found without it. It frees the entries of expired sessions. It
         also adds sessions that the index does not know. The protocol cannot list sessions, so their tokens have to be
-        given. A session is listed under its stored values, and under those that the class makes of it. A look extends
-        no session, except on a NemesisDB, which has no such read. Sessions may be used meanwhile. If it is cut short,
-        it can be begun anew.
+        given. A session is listed under its stored values, and under those that the class makes of it. Reading extends
+        no session, except on a NemesisDB, which cannot read without extending. Sessions may be used meanwhile. If it is
+        cut short, call it again.
 
         Args:
             tokens: tokens of sessions that the index may not know.

@@ -1,4 +1,4 @@
-"""What a save would write, found out before, for those who decide by it whether to save and what else to do."""
+"""Finds the changes that a save would write, for programs that decide by them whether to save."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PendingSave(NamedTuple):
 
 
 class DecidingRepository(Repository[M]):
-    """A repository for programs that decide by the changes of a model what else they do."""
+    """A repository that also tells the changes of a model before they are saved."""
 
     def pending(self, session: M, stored: Stored) -> PendingSave | None:
         """Return the changes that a save of a model with a token would write now; None if there are none.

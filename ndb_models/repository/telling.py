@@ -1,8 +1,8 @@
 """Telling hooks of acts: each act once, and those of one session in the order in which they were acknowledged.
 
 An act gets its place in the order when the server has acknowledged it. Hooks that have to be awaited run in tasks of
-their own, so an act is told even if its verb is cancelled meanwhile. A verb waits for the hooks of its acts, unless
-that would be to wait for itself: if a hook calls it, or if it holds a lock of its session.
+their own, so an act is told even if its verb is cancelled meanwhile. A verb waits for the hooks of its acts. It does
+not where that would be a deadlock: if a hook called it, or if it holds a lock of its session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ M = TypeVar("M", bound=SessionModel)
 T = TypeVar("T")
 
 Begun: TypeAlias = asyncio.Task[None] | None
-"""The telling of an act that has begun, None if it is over already."""
+"""The task that calls the hooks of an act, or None if they are done already."""
 
 _NO_HOOKS: Final[tuple[Hook, ...]] = ()
 
@@ -56,7 +56,8 @@ class ToldChange(Generic[M]):
         session: the model.
         names: the fields that were changed, as far as writes were acknowledged.
         unconfirmed: the fields of writes whose answers were lost. If the verb succeeds, they were changed.
-        place: its place in the order, from the first acknowledged write on. None if it is told at once after that.
+        place: its place in the order, taken with the first acknowledged write. None before, and for a verb that tells
+            of the change right after its only write.
     """
 
     __slots__ = ("_telling", "names", "place", "session", "unconfirmed")
@@ -89,7 +90,7 @@ class ToldChange(Generic[M]):
         return noted
 
     def _take_place(self, names: Iterable[str]) -> None:
-        """Note that these fields were changed, by a verb that has more to do before the change is told."""
+        """Note that these fields were changed, and take the place: the verb has more to do before it tells of them."""
         self.acknowledge(names)
         if self.names and self.place is None and self.session is not None:
             self.place = self._telling.next_place(self.session.tkn)
@@ -136,7 +137,8 @@ class Telling(Generic[M]):
     async def tell_overdue(self, tkn: SessionToken) -> None:
         """Tell of a session that a verb has found past its deadline, and has ended.
 
-        Waits for the hooks, unless another act on the session is still being told: that may be the verb's own.
+        Waits for the hooks, unless hooks of another act on the session still run. That act may be the verb's own, and
+        waiting would be a deadlock.
         """
         is_alone = self._told_last(tkn) is None
         begun = self.begin_ended(tkn, "absolute")
@@ -146,7 +148,7 @@ class Telling(Generic[M]):
     async def carry_out(self, session: M | None, work: Callable[[ToldChange[M]], Awaitable[T]]) -> T:
         """Do the work of a verb that changes a session, tell of the change, and return the result of the work.
 
-        If the work fails or is cancelled, what was acknowledged is told, and not waited for.
+        If the work fails or is cancelled, the hooks still learn of the acknowledged changes, but are not waited for.
         """
         change = ToldChange(self, session)
         try:
@@ -165,7 +167,7 @@ class Telling(Generic[M]):
         return self._begin(session.tkn, self.changed, (session, change.names), change.place)
 
     async def wait(self, begun: Begun) -> None:
-        """Wait until an act has been told, unless that would be to wait for itself. If cancelled, it is told anyway."""
+        """Wait for the hooks of an act, unless that would be a deadlock. They go on if the waiting is cancelled."""
         if begun is not None and not is_in_hook() and not is_under_lock():
             await asyncio.shield(begun)
 
@@ -186,7 +188,7 @@ class Telling(Generic[M]):
     def _begin(
         self, tkn: SessionToken, hooks: tuple[Hook, ...], arguments: tuple[Any, ...], place: Place | None = None
     ) -> Begun:
-        """Call hooks at once as far as they are synchronous, and the others in a task, which is returned."""
+        """Call the synchronous hooks at once. Return a task for the others, or None if there are none."""
         calls = HookCalls(hooks, arguments)
         before = place.before if place is not None else self._told_last(tkn)
         if before is None or before.done():

@@ -68,7 +68,7 @@ class _Waiter:
 
 
 class _Watched:
-    """A session that is watched, and what is known of its end. Times are in milliseconds since 1970."""
+    """A session that is watched, and the known facts about its end. Times are in milliseconds since 1970."""
 
     def __init__(self, tkn: SessionToken, deadline: int | None) -> None:
         self.tkn = tkn
@@ -134,7 +134,7 @@ class SessionWatch:
                 await poll.stop()
 
     def note(self, end: SessionEnd) -> None:
-        """Give an end to all who wait for it."""
+        """Give an end to all callers that wait for it."""
         for poll in self._polls.values():
             poll.note(end)
 

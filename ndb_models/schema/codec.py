@@ -123,7 +123,7 @@ class ModelCodec(Generic[B]):
         return keys
 
     def written(self, model: B, text: bytes | None = None) -> ObjectText:
-        """Return a model's keys, without a check that they come back. `text` is what it is written as, if known."""
+        """Return a model's keys, without a check that they come back. `text` is the model's JSON, if known."""
         try:
             text = text or self._write(model)
             names = names_in(text)
@@ -136,7 +136,7 @@ class ModelCodec(Generic[B]):
         return keys
 
     def text_of(self, model: B) -> bytes | None:
-        """Return what a model is written as, without any check; None if that fails."""
+        """Return the JSON of a model, without any check; None if it cannot be written."""
         try:
             return self._write(model)
         except NOT_JSON:

@@ -52,7 +52,7 @@ class FieldChanges:
         Args:
             model: the model.
             before: the text that is stored.
-            values: what `values_of` returned then.
+            values: the earlier result of `values_of`.
         """
         given, fields = model.__dict__, self._fields
         try:

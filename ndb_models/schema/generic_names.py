@@ -1,8 +1,8 @@
-"""The names of generic schemas, such as `login.box[int]`. Each argument has one spelling, however it is written.
+"""The names of generic schemas, such as `login.box[int]`. A type has one spelling, however the code writes it.
 
-`list[int]` and `List[int]` are one, as are `int | None`, `Optional[int]` and `None | int`. Classes of the standard
-library and of Pydantic have their bare names. All others have the name of their module too: two classes `Token` in two
-modules are two arguments. Metadata in `Annotated` is left out.
+`list[int]` and `List[int]` have the same spelling, and so have `int | None`, `Optional[int]` and `None | int`. Classes
+of the standard library and of Pydantic are spelled by their bare names. Others have the name of their module in front,
+which tells two classes `Token` in two modules apart. Metadata in `Annotated` is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def generic_identity(arguments: tuple[Any, ...], module: str) -> tuple[str, ...]
 
 
 class _Spelling:
-    """Spells types. Metadata has no lasting spelling; its repr and its code tell it apart."""
+    """Spells types. With `metadata`, the spelling includes its repr and its code, which later versions may change."""
 
     def __init__(self, module: str, *, metadata: bool = False) -> None:
         self._module = module

@@ -61,13 +61,13 @@ def resolved(schema: JsonSchema, root: JsonSchema) -> JsonSchema:
                 raise InvalidArgumentError(f"the schema defines {name!r} as itself")
             seen.add(name)
             schema = as_schema(root["$defs"][name])
-        elif len(inner) == 1 and says(schema) == frozenset({"allOf"}):
+        elif len(inner) == 1 and limiting_keywords(schema) == frozenset({"allOf"}):
             schema = inner[0]
         else:
             return schema
 
 
-def says(schema: JsonSchema) -> frozenset[str]:
+def limiting_keywords(schema: JsonSchema) -> frozenset[str]:
     """Return the keywords of a schema that limit the values that fit."""
     return SAYING.intersection(schema)
 

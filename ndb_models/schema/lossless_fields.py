@@ -1,4 +1,4 @@
-"""The fields of a class of which `lossless_check` makes a claim, each by itself: read, written and checked."""
+"""Reads, writes and checks single fields of a class, if `lossless_check` makes a claim for the class."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LosslessField(NamedTuple):
         to_json: writes a value as the class does, called with `by_alias=False, round_trip=True, warnings=False`.
         validate: validates a value as the class does, but names no field in its errors.
         kinds: the types of the values that may come back equal.
-        look: tells whether a value of such a type comes back equal, False leaves the question open. None if all do.
+        look: tells whether a value of such a type comes back equal; False leaves the question open. None if all do.
         is_immutable: true if a value that comes back cannot change.
         differs_if_unequal: true if values that `!=` tells apart differ. Values that it does not may differ, too.
     """
@@ -58,7 +58,7 @@ class LosslessField(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """The core schema of a class: that of its fields, what they refer to, and the configuration."""
+    """The core schema of a class: the schema of its fields, the definitions they refer to, and the configuration."""
 
     fields: Mapping[str, Any]
     definitions: Definitions
@@ -110,10 +110,10 @@ def field_reader(model: type[BaseModel], name: str) -> Callable[[bytes], object]
 
 
 class LosslessFields(dict[str, LosslessField]):
-    """The fields of a class of which `lossless_check` makes a claim. Each is made when it is first asked for.
+    """The fields of a class for which `lossless_check` makes a claim. Each is made when it is first asked for.
 
     Attributes:
-        immutable: the names of those with values that cannot change.
+        immutable: the names of the fields with values that cannot change.
         mutable: the names of the others.
     """
 

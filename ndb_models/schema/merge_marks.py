@@ -26,7 +26,7 @@ class Merge(Enum):
     Attributes:
         structure: by the structure of the value, see docs/concurrent_changes.md. The later write wins for a scalar.
         later: the later write wins for the whole value.
-        add: what was added or subtracted is added to what is stored. For numbers and `timedelta`.
+        add: the difference is added to the stored value. For numbers and `timedelta`.
         max: the greater value wins. For types with an order.
         min: the lesser value wins. For types with an order.
         conflict: the later write raises `ConflictError`.

@@ -152,7 +152,7 @@ def _marked(kind: Any) -> Mapping[str, tuple[MergeRule, bool]]:
 
 
 def default_of(kind: type[Any], default: Merge = Merge.structure) -> Merge:
-    """Return what the class keyword `merge=` of a class says; the given default for a class that is no session."""
+    """Return the value of the class keyword `merge=`; the given default for a class that is no session."""
     options: Any = getattr(kind, "session_options", None)  # by name: the module of session models imports this one
     said: Merge = default if options is None else options.merge
     return said
@@ -234,7 +234,7 @@ def _marks_in(rule: MergeRule) -> Iterator[Merge]:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """Yield the parts that an annotation is written of, and what an alias stands for."""
+    """Yield the parts of an annotation. The part of an alias is its target."""
     yield from get_args(annotation)
     aliased = _aliased(annotation)
     if aliased is not None:
@@ -242,7 +242,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _aliased(annotation: Any) -> Any:
-    """Return what a `type` statement or a NewType stands for; None for other annotations."""
+    """Return the target of a `type` statement or a NewType; None for other annotations."""
     origin = get_origin(annotation)
     alias = origin if hasattr(origin, "__value__") else annotation
     if not hasattr(alias, "__value__"):
@@ -286,7 +286,7 @@ def _members(annotation: Any, marks: list[Any], aliases: tuple[Any, ...]) -> Ite
 
 
 def _inner_rule(members: list[Any], around: tuple[Any, ...]) -> MergeRule:
-    """Return the rule without a mark of its own, of a value that has one of these types."""
+    """Return the rule of an unmarked value with one of these types."""
     rules: list[MergeRule] = []
     for member in members:
         origin = get_origin(member) or member

@@ -58,7 +58,7 @@ class Merger(Generic[M]):
 
         Args:
             model: the model with its changes.
-            names: the names of what changed.
+            names: the names of the changed fields and extras.
         """
         compared = names - self.uncompared
         if compared <= self.compared:

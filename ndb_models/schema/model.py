@@ -110,7 +110,7 @@ class SessionModel(BaseModel, metaclass=SessionMeta):
         private: private attributes are not stored. `"refuse"`, the default, refuses a model if one of them, at any
             depth, would not come back as it is. `"drop"` leaves them out: a session that is read has them as a new
             model does. Use it for attributes that can be worked out again, such as a cache. Inherited.
-        merge: how a change of a field is stored that another request has changed since it was read.
+        merge: how to store the change of a field if another request has changed the field since it was read.
             `Merge.structure`, the default, merges by the structure of the value: docs/concurrent_changes.md.
             With `Merge.later` the later write wins. With `Merge.conflict` it raises `ConflictError`. It applies to
             fields without a `Merge` mark at any depth. Inherited.

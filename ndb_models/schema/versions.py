@@ -92,7 +92,7 @@ class Upgrades:
             raise SchemaError(self._model, None, f"upgrade({version}) is given to a function: put it above a `def`")
         if inspect.iscoroutinefunction(step) or inspect.iscoroutinefunction(getattr(step, "__call__", None)):  # noqa: B004  # needs the method itself
             raise SchemaError(self._model, None, f"upgrade({version}) is a plain function: nothing awaits it")
-        if not _takes_one(step):
+        if not takes(step, 1):
             raise SchemaError(self._model, None, f"upgrade({version}) is called with the keys alone: def step(keys)")
         self._steps[version] = cast("UpgradeStep", step)
 
@@ -125,12 +125,13 @@ class Upgrades:
         return {name: keys[name] if text == before.get(name) else text for name, text in after.items()}
 
 
-def _takes_one(step: Callable[..., object]) -> bool:
+def takes(function: Callable[..., object], count: int) -> bool:
+    """Return True if a function takes so many positional arguments, or has no signature, as some written in C."""
     try:
-        inspect.signature(step).bind(None)
+        inspect.signature(function).bind(*range(count))
     except TypeError:  # its parameters do not fit
         return False
-    except ValueError:  # functions written in C may have no signature
+    except ValueError:
         return True
     return True
 

@@ -57,9 +57,6 @@ _JSON_KINDS: Final[Mapping[str, frozenset[str]]] = {
 _ANYTHING: Final = frozenset({"text", "number", "bool", "null", "array", "object"})
 
 
-_NONE_NODE: Final = {"type": "none"}
-
-
 class Reading:
     """Compares how a view reads with how a model writes."""
 

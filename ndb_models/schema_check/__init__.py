@@ -1,1 +1,1 @@
-"""Checks that a changed model reads what is stored: freezing its schema, and comparing it with a frozen one."""
+"""Checks that a changed model reads stored sessions: freezes its schema, and compares it with a frozen one."""

@@ -7,6 +7,7 @@ are not compared.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -20,9 +21,9 @@ from ndb_models.schema.json_schema import (
     JsonSchema,
     as_schema,
     kinds,
+    limiting_keywords,
     overlap,
     resolved,
-    says,
     shown,
     values_of,
 )
@@ -88,7 +89,7 @@ class _Comparison:
     def _alternatives(self, schema: Any, root: JsonSchema) -> list[JsonSchema]:
         schema = resolved(as_schema(schema), root)
         for keyword in ("anyOf", "oneOf"):
-            if says(schema) == frozenset({keyword}):
+            if limiting_keywords(schema) == frozenset({keyword}):
                 inner = [each for part in schema[keyword] for each in self._alternatives(part, root)]
                 return [_read_as(schema, each) for each in inner] if READS in schema else inner
         return [schema]
@@ -116,11 +117,11 @@ class _Comparison:
     def _single(self, old: JsonSchema, new: JsonSchema, place: str, top: bool) -> None:
         for breaking, reason in readings(old, new):
             self._add(place, breaking, reason)
-        if old == NOTHING or (not says(old) and not says(new)):
+        if old == NOTHING or (not limiting_keywords(old) and not limiting_keywords(new)):
             return
-        if not says(new):
+        if not limiting_keywords(new):
             self._add(place, False, "takes any value now")
-        elif not says(old):
+        elif not limiting_keywords(old):
             self._add(place, True, f"took any value, and is {shown(new)} now")
         elif values_of(old) is not None or values_of(new) is not None:
             self._enumerations(old, new, place)
@@ -134,7 +135,7 @@ class _Comparison:
     def _enumerations(self, old: JsonSchema, new: JsonSchema, place: str) -> None:
         before, after = values_of(old), values_of(new)
         if after is None:
-            fits = kinds(old) <= kinds(new) and says(new) <= {"type"}
+            fits = kinds(old) <= kinds(new) and limiting_keywords(new) <= {"type"}
             self._add(place, not fits, f"took certain values only, and is {shown(new)} now")
         elif before is None:
             self._add(place, True, "takes certain values only now")
@@ -238,3 +239,41 @@ def _read_as(union: JsonSchema, alternative: JsonSchema) -> JsonSchema:
 def _item(schema: JsonSchema, position: int) -> Any:
     prefix = schema.get("prefixItems", ())
     return prefix[position] if position < len(prefix) else schema.get("items", True)
+
+
+# The reasons that `compare` gives, and their wording for old code that reads the sessions of new code.
+_WORDS: Final = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"no longer takes (.+)", r"old code does not take \1"),
+        (r"what was (.+) may be read as another .+", r"old code may read \1 as another alternative of its type"),
+        (r"took any value, and is (.+) now", r"takes any value now, and was \1"),
+        (r"took certain values only, and is (.+) now", r"takes certain values only now, and was \1"),
+        (r"takes certain values only now", r"old code takes certain values only"),
+        (r"was (.+), and is (.+) now", r"is \1 now, and was \2"),
+        (r"is required now, and may be .+", r"is required by old code, and may be left out now"),
+        (r"is new and has no default: .+", r"is required by old code, and no longer written"),
+        (r"is gone, and what is stored .+", r"is new, and old code refuses names that it does not know"),
+        (r"other names are refused now, and .+", r"old code refuses other names, which may be written now"),
+        (r"(.+) has changed, or is gone", r"\1 in old code has changed, or is new there"),
+        (r"has another default now, .+", r"has another default in old code, which stands for what is left out now"),
+        (r"(.+) now", r"\1 in old code"),
+        (r"(.+)", r"\1"),
+    )
+]
+_NOT_READ: Final = "what is stored beyond the fields is not read any more"
+
+
+def broken_for_old_code(old: JsonSchema, new: JsonSchema) -> list[Difference]:
+    """Return the values of new code that old code cannot read, or reads as other values.
+
+    This compares the schemas in reverse, and rewords the reasons. Keys that old code does not read at all do not count:
+    they stay as they are stored.
+    """
+    found = compare(new, old, writes_all=True)
+    return [each._replace(reason=_said(each.reason)) for each in found if each.breaking and each.reason != _NOT_READ]
+
+
+def _said(reason: str) -> str:
+    pattern, words = next((pattern, words) for pattern, words in _WORDS if pattern.fullmatch(reason))
+    return pattern.sub(words, reason, count=1)

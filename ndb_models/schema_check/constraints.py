@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS, JsonSchema, says, shown
+from ndb_models.schema.json_schema import KEYS, LEFT_OUT, READS, JsonSchema, limiting_keywords, shown
 
 Found: TypeAlias = list[tuple[bool, str]]
 """Changes: for each, whether it is breaking, and the reason in words."""
@@ -99,7 +99,7 @@ _KNOWN: Final = frozenset(
 
 
 def _others(old: JsonSchema, new: JsonSchema) -> Found:
-    unknown = (says(old) | says(new)) - _KNOWN
+    unknown = (limiting_keywords(old) | limiting_keywords(new)) - _KNOWN
     return [(True, f"{name} has changed") for name in sorted(unknown) if old.get(name) != new.get(name)]
 
 

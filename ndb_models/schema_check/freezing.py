@@ -20,10 +20,9 @@ from ndb_models.errors import InvalidArgumentError
 from ndb_models.schema.json_schema import ABSENT, DEFAULTS, JsonSchema
 from ndb_models.schema.model import SessionModel
 from ndb_models.schema.stored_schema import OF_NAMES, VALUES, stored_schema_of
-from ndb_models.schema_check.comparing import Difference, compare, compare_field
+from ndb_models.schema_check.comparing import Difference, broken_for_old_code, compare, compare_field
 from ndb_models.schema_check.field_paths import fields_by_path
 from ndb_models.schema_check.frozen_expiry import FrozenExpiry, compare_expiry, frozen_expiry
-from ndb_models.schema_check.old_code import broken_for_old_code
 from ndb_models.schema_check.shape import check_shape
 
 

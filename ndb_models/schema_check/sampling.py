@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from ndb_models.client import NdbClient
-from ndb_models.client.requester import failure
 from ndb_models.client.sessions import MAX_LISTED
 from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, NdbError, ResponseError, UnsupportedError
 from ndb_models.json_text import ObjectText
-from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
-from ndb_models.protocol.statuses import OK_STATUS, Status
+from ndb_models.protocol.statuses import Status
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope
 from ndb_models.schema.lifetime import Timer, exceeds
 from ndb_models.schema.model import SessionModel
@@ -23,10 +20,8 @@ from ndb_models.schema_check.judging_stored import Judged, StoredJudge, is_short
 from ndb_models.schema_check.sample_report import SampleReport
 from ndb_models.sessions.bulk import in_bulk
 from ndb_models.sessions.reading import Mismatch, Read, judged
-from ndb_models.sessions.splitting import split_names
+from ndb_models.sessions.whole_sessions import read_all_keys
 from ndb_models.types import Clock, JsonValue, SessionToken
-
-_SH_PEEK: Final = COMMANDS["SH_PEEK"]
 
 # Sessions that are listed, or read, between two reports of the progress.
 _TOGETHER: Final = MAX_LISTED // 8
@@ -205,24 +200,9 @@ class _Sampling:
 
     async def _look(self, tkn: SessionToken, schema: str) -> Read | None:
         """Return all keys of a session without extending it; None if it has ended or become another's."""
-        try:
-            names = tuple(name for name in await self._client.sh_keys(tkn) if name != RESERVED_KEY)
-            keys: dict[str, bytes] = {}
-            for part in split_names(_SH_PEEK, names, RESERVED_KEY, self._client.max_payload):
-                keys |= await self._peek(tkn, part)
-        except ResponseError as exc:
-            _pass_over_ended(exc)
-            return None
-        found = judged(ObjectText.joined(keys), tkn, schema, foreign=False)
+        keys = await read_all_keys(self._client, tkn)
+        found = None if keys is None else judged(ObjectText.joined(keys), tkn, schema, foreign=False)
         return None if isinstance(found, Mismatch) else found
-
-    async def _peek(self, tkn: SessionToken, names: tuple[str, ...]) -> Mapping[str, bytes]:
-        answer: Any = await self._client.perform(Prepared(_SH_PEEK, tkn, Parameters(keys=names)))
-        if answer["st"] != OK_STATUS:
-            raise failure(_SH_PEEK, answer)
-        with reading_answer(_SH_PEEK):
-            keys: Mapping[str, bytes] = answer["keys"].split()
-        return keys
 
     async def _is_shortened(self, tkn: SessionToken, envelope: Envelope, sampled: _Sampled) -> bool:
         expiry, now = sampled.options.expiry, self._clock() * 1000
@@ -231,12 +211,7 @@ class _Sampling:
         try:
             info = await self._client.sh_info(tkn)
         except ResponseError as exc:
-            _pass_over_ended(exc)
-            return False
+            if exc.status == Status.SESSION_NOT_EXIST:
+                return False
+            raise
         return is_shortened(envelope, Timer.told(info), expiry, now)
-
-
-def _pass_over_ended(error: ResponseError) -> None:
-    """Return if an error says that the session has ended; else raise it."""
-    if error.status != Status.SESSION_NOT_EXIST:
-        raise error

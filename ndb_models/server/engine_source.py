@@ -63,15 +63,7 @@ class EngineSource(SessionSource):
             info = await self._store.info(tkn)
         except UnknownSessionError:
             return None
-        expiry = info.expiry
-        return SessionFacts(
-            info.key_count,
-            info.remaining,
-            expiry.duration,
-            expiry.delete_session,
-            expiry.extend_on_set_add,
-            expiry.extend_on_get,
-        )
+        return SessionFacts(info.key_count, info.remaining, info.expiry)
 
     async def shared(self, name: str) -> JsonValue:
         return parsed((await self._store.peek(SHARED, (name,))).split())[0].get(name)

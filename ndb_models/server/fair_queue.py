@@ -1,8 +1,8 @@
 """Fair sharing of the event loop's turns: no connection holds up another for long.
 
 A connection answers its input at once, within its budget. Work beyond the budget waits here for later turns of the
-loop: waiting input, the turns of long requests, and connections that are not open yet. `FairShares` decides who goes
-first, and when nobody does because a client is about to ask.
+loop: waiting input, the turns of long requests, and connections that are not open yet. `FairShares` decides their
+order, and when the loop waits instead because a client is about to ask.
 """
 
 from __future__ import annotations

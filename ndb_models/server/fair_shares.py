@@ -1,16 +1,16 @@
-"""Decide which connection works next, and when the loop waits for one that is about to ask: without I/O.
+"""Decide which connection works next, and when to wait for a connection that is about to ask. No I/O.
 
 Each connection has an account of its time. The account with the least time goes first (start-time fair queueing).
 
-A client that asks one request at a time has nothing waiting while its next request is on its way. A server that begins
-the long turn of another connection in that moment makes each request of this client wait for a whole turn. So the loop
-waits for this client for a moment instead, as disk schedulers do (anticipatory scheduling). There are two conditions:
+A client that asks one request at a time has no request in the queue while its next one is on its way. If the server
+began the long turn of another connection in that moment, each request of this client would wait for a whole turn. So
+the loop waits a moment for this client instead, as disk schedulers do (anticipatory scheduling). Two conditions apply:
 
 - The client has used less time than the next connection in the queue, and its turns are much shorter.
 - It asked soon after its last answers. Each wait in vain doubles the number of answers without a wait.
 
-The client's account is charged for the wait as for work. So waiting takes no more time than
-the client's share. An attacker with many clients gains nothing: requests would bring each client the same share.
+The client's account is charged for the wait as for work. So waiting takes no more time than the client's share. An
+attacker with many clients gains no time by it: requests would bring each client the same share.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Final, Generic, Protocol, TypeVar
 LONGEST_WAIT: Final = 0.0003
 """How many seconds the loop waits for one request, at most."""
 
-# The most seconds of its share that an account keeps for later, while it has nothing to do.
+# The most seconds of its share that an idle account keeps for later.
 _CREDIT: Final = 0.002
-# What a second costs a connection that has worked more than `_IN_A_ROW` times without catching up, if others have too.
-# Clients that flood together have a little less than one that waits for its answers.
+# The charge for a second of work, for a connection that has worked more than `_IN_A_ROW` times without catching up, if
+# others have too. So clients that flood together get a little less than a client that waits for its answers.
 _SURCHARGE: Final = 5 / 3
 _IN_A_ROW: Final = 4
 # A turn counts as long if it takes this many times the turn of the client that is waited for.
@@ -59,13 +59,13 @@ class Account:
         self.weight: Final = weight
         # The turns since all requests were answered.
         self.in_a_row: int = 0
-        # Waits in vain, in a row; and the answers left after which nobody waits.
+        # The number of waits in vain, in a row, and the number of answers after which the loop does not wait.
         self.misses: int = 0
         self.passes: int = 0
 
 
 class Turn(Protocol):
-    """What waits for a turn."""
+    """An object that waits for a turn."""
 
     account: Account
     """The account that the turn is charged to."""
@@ -94,9 +94,9 @@ class FairShares(Generic[T]):
         self._flooding = 0
         # The seconds that the loop has waited in all.
         self._waited = 0.0
-        # While the loop waits: since when, `worked` at that time, and for whom.
+        # While the loop waits: the time of its beginning, `worked` at that time, and the account.
         self._wait: tuple[float, float, Account] | None = None
-        # The account whose turn was the last to begin: since when, and `worked` at that time.
+        # The account of the last turn that began, the time of its beginning, and `worked` at that time.
         self._turn: tuple[float, float, Account] | None = None
 
     @property
@@ -148,7 +148,7 @@ class FairShares(Generic[T]):
             account.misses = 0
 
     def close(self, account: Account, heir: Account) -> None:
-        """Forget an account. The heir takes over what it has used beyond the floor, so that leaving brings no gain."""
+        """Forget an account. The heir takes over its time beyond the floor, so that leaving brings no gain."""
         self._expected.pop(account, None)
         self._calm(account)
         heir.time_used = max(heir.time_used, self.floor)
@@ -187,11 +187,11 @@ class FairShares(Generic[T]):
         self._turn = self._wait = None
 
     def expect_nobody(self) -> None:
-        """Expect nobody any more."""
+        """Stop expecting requests."""
         self._expected.clear()
 
     def _left_of(self, seconds: float, worked: float) -> float:
-        """Return the seconds in which nobody worked since `worked`; a stall of the machine is nobody's fault."""
+        """Return the idle seconds since `worked`, without a stall of the machine, which no account pays for."""
         return min(LONGEST_WAIT, max(0.0, seconds - (self.worked - worked)))
 
     def _calm(self, account: Account) -> None:

@@ -68,7 +68,7 @@ class ServerOptions:
     )
     max_connections_per_address: int | None = number(None, "most clients of one address at a time", most=1_000_000)
     handshake_rate_per_address: float | None = number(None, "most handshakes of one address a second", most=1_000_000)
-    miss_rate: float | None = number(None, "most tokens of no session that a client may name a second")
+    miss_rate: float | None = number(None, "most wrong tokens a second from one client")
     miss_rate_per_address: float | None = number(None, "the same for all clients of an address")
     max_in_flight: int = number(64, "most requests of a client that wait before no more are read", most=1_000_000)
     open_timeout: float = seconds(10.0, "time for a client's handshake")

@@ -1,1 +1,1 @@
-"""A typed session's keys: creating, reading, changing and ending it, and what is made of a read."""
+"""The keys of typed sessions: creating, reading, changing and ending sessions, and judging what was read."""

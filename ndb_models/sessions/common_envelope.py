@@ -17,7 +17,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _NAMED: Final = len(RESERVED_START)
 _CLOSING: Final = ord("}")
 
-# The reserved key of a session is mostly what it was at the read before. At most 4 MB, for keys of usual length.
+# Most reads find the reserved key of the read before. This keeps at most 4 MB, for keys of usual length.
 _USUAL_LENGTH: Final = 512
 _read_once = lru_cache(maxsize=4096)(read_envelope)
 

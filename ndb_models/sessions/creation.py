@@ -1,6 +1,6 @@
 """Creates sessions: by one request if the server has it and one frame holds the keys, otherwise in parts.
 
-However a creation is cut short, it leaves no session behind that could pass for a whole one.
+If a creation is cut short at any point, it leaves no session behind that looks whole.
 """
 
 # A protocol's methods have no bodies.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -36,13 +35,14 @@ from ndb_models.schema.lifetime import Lifetime, envelope_of
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.bulk import perform_together
 from ndb_models.sessions.splitting import fits, split_by_size
+from ndb_models.tokens import draw_token
 from ndb_models.types import SessionToken
 
 _SH_NEW: Final = COMMANDS["SH_NEW"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
-# Whoever gets one of these has waited for long already.
+# A caller that gets one of these has waited long already.
 _AWAY: Final = (ConnectionLostError, RequestTimeoutError, StoreUnreachableError)
 
 
@@ -190,8 +190,8 @@ class SessionCreation:
 async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bool:
     """Create sessions, by `SH_NEW_SET` requests that are sent at once. Return True if they were created.
 
-    Return False if the server does not know such requests, has no room, or has a session of one of the tokens. Then,
-    and if this is cut short, none of these sessions is left.
+    Return False if the server does not know such requests, has no room, or has a session of one of the tokens. In this
+    case, and if this is cut short, no new session is left.
 
     Raises:
         ResponseError: the server refuses a request.
@@ -218,8 +218,3 @@ async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bo
         elif answer["st"] != Status.SESSION_NEW_FAIL:
             raise failure(_SH_NEW_SET, answer)
     return False
-
-
-def draw_token() -> SessionToken:
-    """Return an unpredictable token."""
-    return int.from_bytes(os.urandom(8)) or 1  # no session has the token 0

@@ -1,4 +1,4 @@
-"""A read of keys that do not prove whose they are."""
+"""A read of keys that hold no token, so that their names alone can show a wrong answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ndb_models.types import SessionToken
 
 
 class _KeysRead(Prepared):
-    """A read whose answer is recognised by the names of its keys: it holds only keys that were asked for."""
+    """A read that checks the names in its answer: only keys that were asked for may be there."""
 
     is_checked: ClassVar[bool] = True
 
@@ -27,5 +27,5 @@ class _KeysRead(Prepared):
 
 
 def keys_read(command: Command, names: tuple[str, ...], tkn: SessionToken | None = None) -> Prepared:
-    """Return a read whose answer is recognised by the names of its keys: it holds only keys that were asked for."""
+    """Return a read that checks the names in its answer: only keys that were asked for may be there."""
     return _KeysRead(command, tkn, Parameters(keys=names))

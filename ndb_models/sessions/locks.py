@@ -1,4 +1,4 @@
-"""Locks of this process, one a session: its tasks take turns at what they would otherwise do over and over."""
+"""Locks of this process, one for each session: its tasks take turns, or they would make each other try again."""
 
 from __future__ import annotations
 

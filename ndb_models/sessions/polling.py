@@ -1,4 +1,4 @@
-"""What watches of a configuration and of sessions share: how often they look, and what they log of an outage."""
+"""Shared by the watches of configurations and of sessions: the check of their interval, and their log of an outage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check_interval(name: str, given: object) -> None:
     """Refuse a time between two looks that is no positive number of seconds.
 
     Raises:
-        InvalidArgumentError: it is not. `name` is how the message calls it.
+        InvalidArgumentError: it is not. The message calls it `name`.
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < math.inf:
         raise InvalidArgumentError(f"{name} is a positive number of seconds")
@@ -23,8 +23,8 @@ class Outage:
 
     Args:
         logger: the logger.
-        name: what is watched, for the messages.
-        meanwhile: what holds until the store answers again.
+        name: the name of the watched object, for the messages.
+        meanwhile: the state until the store answers again, in words.
     """
 
     def __init__(self, logger: logging.Logger, name: str, meanwhile: str) -> None:

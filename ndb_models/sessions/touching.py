@@ -16,9 +16,9 @@ from ndb_models.types import SessionToken
 async def touch(client: NdbClient, access: SessionAccess, tkn: SessionToken) -> None:
     """Let a session count as read and as written. Raises as `SessionAccess.read`.
 
-    For most sessions one request does: a write of nothing, on the condition that the reserved key is that of most
-    sessions of the class. It is followed by a read and a write if the key is another one, if writes do not extend as
-    reads do, if the server cannot compare, or if it is not known whether the request was carried out.
+    For most sessions one request is enough: an empty write, on the condition that the reserved key is the one that most
+    sessions of the class have. A read and a write follow if the key is another one, if writes do not extend as reads
+    do, if the server cannot compare, or if the outcome of the first request is unknown.
     """
     check_token(tkn)
     reserved = access.common_envelope.text_for(tkn) if access.is_extended_by_writes else None

@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
 
 def own_keys(whole: Read) -> dict[str, bytes]:
-    """Return the keys that count, of a session that was read whole. Staged keys replace others of the same name."""
+    """Return the effective keys of a session that was read whole. Staged keys replace others of the same name."""
     staged = _staged(whole)
     keys = {name: text for name, text in whole.keys.items() if not is_reserved(name)}
     return {name: text for name, text in {**keys, **staged}.items() if text != REMOVED}

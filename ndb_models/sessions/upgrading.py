@@ -90,7 +90,7 @@ class Upgrading:
         return self._run(tkn, await self._whole(tkn, seen.reserved))
 
     async def as_stored(self, tkn: SessionToken) -> Read:
-        """Return all keys of a session that count, in the version that it is stored in.
+        """Return the effective keys of a session, in the version that it is stored in.
 
         Raises:
             NewerVersionError, OlderVersionError: as each of them documents.
@@ -104,7 +104,7 @@ class Upgrading:
         return whole.with_keys(own_keys(whole))
 
     async def counted(self, tkn: SessionToken, seen: Read) -> Read:
-        """Return the keys of a session that count, in any version: all keys, if it is not the class's version.
+        """Return the effective keys of a session of any version. Only for the class's own version, `seen` is enough.
 
         Args:
             tkn: the token of the session.
@@ -116,7 +116,7 @@ class Upgrading:
         return whole.with_keys(own_keys(whole))
 
     def made(self, tkn: SessionToken, counted: Read, names: tuple[str, ...]) -> Mapping[str, bytes] | None:
-        """Return the texts of these fields in a session's model, or None if there can be no model.
+        """Return the texts of these fields in the model of a session; None if its keys do not make a model.
 
         A field that is not stored has its default, unless the default differs each time.
         """
@@ -175,7 +175,7 @@ class Upgrading:
     async def _write_over(
         self, tkn: SessionToken, keys: Mapping[str, bytes], removed: Sequence[str], reserved: bytes
     ) -> bool:
-        """Write keys with the reserved one in one frame, and remove others, if that is still as it was read.
+        """Write keys, the reserved key among them, and remove others, in one frame, unless that key was changed since.
 
         Return False if one frame does not hold them, or the server cannot compare.
 
@@ -233,7 +233,7 @@ class Upgrading:
             await self._access.remove(tkn, plan.removals)
 
     def signed(self, read: Read, changed: Mapping[str, bytes]) -> ObjectText:
-        """Return the keys to write. If another form of the class wrote last, the reserved key is among them."""
+        """Return the keys to write. If another form of the class wrote last, this includes the reserved key."""
         if not changed or not read.is_by_another_form(self._access.by):
             return ObjectText.joined(changed)
         return ObjectText.joined({**changed, RESERVED_KEY: signed_by(read.reserved, self._access.by)})

@@ -19,8 +19,8 @@ from ndb_models.types import SessionToken
 class UseRecording:
     """Records uses in the background, at most once in `every` seconds for a session.
 
-    A record is a compare-and-set of the reserved key. If another process changes the key first, it stays as that left
-    it, and the next use is due again. A NemesisDB has no such request, and nothing is recorded there.
+    A record is a compare-and-set of the reserved key. If another process changes the key first, its change stays, and
+    the next use is recorded instead. A NemesisDB has no such request, so uses are not recorded there.
 
     Args:
         client: an open client.
@@ -34,7 +34,7 @@ class UseRecording:
         self._clock = lifetimes.clock
         self._every: Final = None if every is None else every * 1000
         self._under_way: set[SessionToken] = set()
-        # After a failure nothing is recorded until then, in milliseconds since 1970.
+        # No use is recorded before this time, in milliseconds since 1970: recording has failed.
         self._resumes_at = -math.inf
 
     def note(self, tkn: SessionToken, read: Read) -> None:

@@ -97,7 +97,7 @@ async def create_whole(client: NdbClient, tkn: SessionToken, expiry: ExpirySetti
         PayloadTooLargeError: a key does not fit into a request. There is no session then.
     """
     limit = client.max_payload
-    # The reserved key is written last: it is what makes the session whole.
+    # The reserved key is written last: with it, the session is whole.
     ordered = sorted(keys.items(), key=lambda item: item[0] == RESERVED_KEY)
     first, *more = [dict(ordered)] if limit is None else split_by_size("session", _SH_SET, ordered, limit // 2)
     parameters = expiring(expiry) if expiry.duration else NO_PARAMETERS

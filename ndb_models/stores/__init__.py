@@ -1,1 +1,1 @@
-"""Where keys live: one contract, and its stores. No store knows the wire. Memory and SQLite are independent."""
+"""Where keys live: one contract, and its stores. No store knows the protocol. None knows another."""

@@ -34,7 +34,6 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from ndb_models.errors import NdbError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected
 from ndb_models.json_text import ObjectText
-from ndb_models.stores.new_tokens import draw_token as draw_token
 from ndb_models.stores.records import SessionInfo as SessionInfo
 from ndb_models.stores.records import SessionPage as SessionPage
 from ndb_models.stores.records import SessionRecord as SessionRecord
@@ -150,8 +149,8 @@ class Verbs(Protocol):
     ) -> bool:
         """Change how a session expires, and swap values of its keys, if every value is still the old one.
 
-        A value that is the new one already will do as well, so that this may be repeated. If a key has any other
-        value, return False and leave the session unchanged. `restart` starts the timer. Without it, the session ends
+        A key may also have its new value already, so that this may be repeated. If a key has any other value, return
+        False and leave the session unchanged. `restart` starts the timer. Without it, the session ends
         when it would have ended, or `expiry.duration` seconds from now if that is sooner; never later. A duration of 0
         removes the timer, with or without `restart`.
         """
@@ -305,7 +304,7 @@ class Store(AwaitedVerbs):
             name: the name of the key. Sessions without it are passed over.
             after: a token that an earlier page ended with; None to begin.
             count: how many sessions are looked at.
-            most: bytes. The page ends early where its values would be larger together. A single value may be.
+            most: bytes. The page ends before its values exceed this together. A single value may exceed it.
         """
 
     @abstractmethod

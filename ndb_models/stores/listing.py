@@ -55,7 +55,7 @@ class TokenOrder:
     def __init__(self) -> None:
         self.tokens: array[int] | None = None
         self._begun = 0
-        # The number of the listing whose beginning `tokens` is as of.
+        # The number of the listing at whose beginning `tokens` was made.
         self._number = 0
         # When the latest page was read, on the store's clock.
         self._used = 0.0

@@ -1,7 +1,7 @@
 """The store in memory: dictionaries, and a heap of the times when sessions expire.
 
-Each verb is one step, so that it is atomic among the tasks of one event loop. What goes through all sessions takes
-turns with everything else on the loop. Threads share a `SharedMemoryStore`.
+Each verb is one step, so that it is atomic among the tasks of one event loop. Work on all sessions is done in short
+turns, between which the loop runs other tasks. Threads share a `SharedMemoryStore`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from ndb_models.stores.contract import (
     Swaps,
     TooLargeError,
     Verbs,
-    draw_token,
 )
 from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.freeing import free_later
@@ -28,6 +27,7 @@ from ndb_models.stores.kept_keys import Kept, changed, chosen, kept, parted, swa
 from ndb_models.stores.member_picking import MemberPicker
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.session_table import SessionTable, StoredSession
+from ndb_models.tokens import draw_token
 from ndb_models.types import Clock, SessionToken
 
 # More unused keys than this are freed in turns.

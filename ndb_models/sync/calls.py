@@ -59,7 +59,7 @@ class LoopCall(Generic[T]):
         self._at_start = contextvars.copy_context()
         self._forks = forks.count
         self._task: asyncio.Task[None] | None = None
-        # What the waiting thread has to do; None at the end.
+        # Functions for the waiting thread to call; None at the end.
         self._for_caller: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         # Functions that were asked for and not called yet. Once the waiting thread has left, other threads call them.
         self._asked: dict[object, Callable[[], None]] = {}
@@ -136,7 +136,7 @@ class LoopCall(Generic[T]):
             self._task.cancel()
 
     def tell(self, function: Callable[[], object]) -> None:
-        """From the task: have a function called in the waiting thread, and go on. What it raises ends the call."""
+        """From the task: have a function called in the waiting thread, and go on. If it raises, the call ends."""
 
         def call() -> None:
             function()
@@ -180,7 +180,7 @@ class LoopCall(Generic[T]):
         return outcome.pop()
 
     def _hand_over(self) -> None:
-        """Have other threads call what was asked for, for tasks that go on after the call."""
+        """Have other threads call the functions that are still wanted, for tasks that go on after the call."""
         for answer in tuple(self._asked.values()):
             with contextlib.suppress(NotConnectedError):  # the client is closed, and its tasks with it
                 self._enter(partial(self._loop.run_in_executor, None, answer))

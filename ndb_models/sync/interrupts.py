@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
-# What `signal.signal` and `signal.getsignal` call. Those make enums besides, which takes longer than a request.
+# `signal.signal` and `signal.getsignal` call these, and also make enums, which takes longer than a request.
 _signal: Final = import_module("_signal")
 _set_handler: Final[Callable[[int, Handler], object]] = _signal.signal
 _get_handler: Final[Callable[[int], object]] = _signal.getsignal

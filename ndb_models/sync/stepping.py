@@ -1,4 +1,4 @@
-"""Goes through an asynchronous generator, synchronously."""
+"""Iterates over an asynchronous generator in a synchronous program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def stepping(portal: Portal, begin: Callable[[], AsyncGenerator[T]]) -> Generator[T]:
-    """Yield what an asynchronous generator yields. It is ahead by what it yields within a millisecond."""
+    """Yield the items of an asynchronous generator. It runs ahead of the caller by up to a millisecond."""
     steps = begin()
     is_over = False
     error: Exception | None = None
@@ -27,7 +27,7 @@ def stepping(portal: Portal, begin: Callable[[], AsyncGenerator[T]]) -> Generato
                 found.append(each)
                 if perf_counter() >= ends:
                     return found
-        except Exception as exc:  # noqa: BLE001 - raised after what was found before it
+        except Exception as exc:  # noqa: BLE001 - raised after the items before it
             error = exc
         is_over = True
         return found

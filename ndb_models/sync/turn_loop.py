@@ -23,15 +23,15 @@ class TurnLoop(asyncio.SelectorEventLoop):
     """An event loop with a turn, which one thread has at a time.
 
     The thread that runs the loop has the turn, except while it waits for events. Meanwhile another thread may take the
-    turn, and do what a callback of the loop may do. So a coroutine that never waits is done in the thread that needs
-    its outcome. To have another thread do it takes two switches of threads, which can be slower than a request.
+    turn, and do the same as a callback of the loop. So a coroutine that never waits runs in the thread that needs its
+    outcome. Running it in another thread takes two switches of threads, which can be slower than a request.
     """
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         # An entry for each thread that waits for the turn.
         self._waiting: deque[None] = deque()
-        # What is ready to run in the turn of a calling thread; None while no calling thread has the turn.
+        # The callbacks to run in the turn of a calling thread; None while no calling thread has the turn.
         self._ready_here: deque[_Ready] | None = None
         self._timer_was_set = False
         super().__init__(_TurnSelector(self._turn, self._waiting))
@@ -48,7 +48,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
             runner.run(main())
 
     def take_turn(self, begin: Callable[[], object]) -> bool:
-        """In a thread without a running loop: wait for the turn, call `begin`, and run what gets ready by it.
+        """In a thread without a running loop: wait for the turn, call `begin`, and run the callbacks that this causes.
 
         A turn lasts a millisecond. Returns False if something is left for the thread that runs the loop.
         """

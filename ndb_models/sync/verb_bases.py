@@ -1,4 +1,4 @@
-"""What the synchronous verbs stand on: an asynchronous object, and the portal to its event loop."""
+"""The bases of the synchronous verbs: an asynchronous object, and the portal to its event loop."""
 
 from __future__ import annotations
 

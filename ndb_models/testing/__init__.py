@@ -1,6 +1,6 @@
-"""What tests of applications with sessions need: docs/testing.md.
+"""Helps to test applications with sessions: docs/testing.md.
 
-`pytest` finds the fixtures by itself. What stands behind them is here, for fixtures of your own and for other runners.
+`pytest` finds the fixtures by itself. This package has their parts, for fixtures of your own and for other runners.
 """
 
 from ndb_models.testing.client import open_client

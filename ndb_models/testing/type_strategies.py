@@ -134,7 +134,7 @@ class TypeStrategies:
         return self._once(model, lambda: self._instances(model))
 
     def _once(self, kind: Any, make: Callable[[], SearchStrategy[Any]]) -> SearchStrategy[Any]:
-        """Return the strategy of a type. What refers to the type while it is being made gets a deferred strategy."""
+        """Return the strategy of a type. While it is being made, references to the type get a deferred strategy."""
         if kind not in self._made:
             made: list[SearchStrategy[Any]] = []
             self._made[kind] = st.deferred(lambda: made[0] if made else st.nothing())

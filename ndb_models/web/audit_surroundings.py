@@ -60,7 +60,7 @@ def debug(given: AuditedSettings, _: Aal) -> Judged:
 
 
 def other_sessions(given: AuditedSettings, _: Aal) -> Judged | None:
-    """Judge other sessions beside."""
+    """Judge the sessions that other middleware keeps in signed cookies, or under the same cookie."""
     if not given.signed_cookies:
         return None
     return advised(

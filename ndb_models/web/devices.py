@@ -26,7 +26,7 @@ class Device(Generic[M]):
         created: when it was created; None if that is not known.
         used: when it was used last, at most `track` seconds too early; None if that is not known.
         expires: when it ends if it is not used; None if it never ends.
-        session: its model. Changes of it are not stored.
+        session: its model. Changes to it are not stored.
     """
 
     public_id: str | None

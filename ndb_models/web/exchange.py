@@ -80,7 +80,7 @@ class Exchange(Generic[M]):
         return admitted
 
     def client_left(self) -> Awaitable[None]:
-        """Return what waits until the client of a WebSocket has left; see `Incoming.left`."""
+        """Wait until the client of a WebSocket has left; see `Incoming.left`."""
         assert self._incoming is not None
         return self._incoming.left()
 
@@ -144,7 +144,7 @@ class Exchange(Generic[M]):
         return self.touched()
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Return what sends a message of the application. The visit is concluded before the first one."""
+        """Send a message of the application. The visit is concluded before the first one."""
         kind = message["type"]
         if self.has_begun:
             if self.failure is not None:
@@ -196,7 +196,7 @@ class Exchange(Generic[M]):
             self.is_answered = False  # it is answered, and the error goes up all the same
 
     async def _settle(self, view: SessionView[M], visit: RunningVisit[M], *, succeeded: bool) -> None:
-        """Carry out what the request did to `request.session`, so far as it is more than changing a model."""
+        """Carry out the acts of the request on `request.session` that are more than changes of a model."""
         if not succeeded:
             view.drop()
             return

@@ -1,4 +1,4 @@
-"""What the client of a WebSocket sends, and whether it has left. No framework."""
+"""The messages of the client of a WebSocket, and whether it has left. No framework."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DISCONNECT: Final = "websocket.disconnect"
 
 
 class Incoming:
-    """The messages of a client. Beside the program, a watch may look for the client's leave.
+    """The messages of a client. They are read by the program, and by a watch that waits until the client leaves.
 
-    The watch reads one message ahead, which the program gets when it asks for it. Of further messages the watch learns
-    only then: memory stays bounded.
+    The watch reads one message ahead and keeps it for the program. It reads the next one only when the program has
+    taken that one, so memory stays bounded.
 
     Args:
         receive: ASGI's `receive` of the connection.
@@ -49,9 +49,9 @@ class Incoming:
         return message
 
     def left(self) -> Awaitable[None]:
-        """Return what waits until the client has left, one at a time.
+        """Wait until the client has left. Only one caller may wait at a time.
 
-        If the program asks for messages from now on, it sees that itself, and this waits for ever.
+        If the program asks for messages from now on, it sees the client leave itself, and this waits for ever.
         """
         self._is_watched, self._is_listening = True, False
         return self._watch()

@@ -17,7 +17,6 @@ from ndb_models.types import Clock
 from ndb_models.uncopyable import Uncopyable
 from ndb_models.web.adopting import StarletteCookie
 from ndb_models.web.adoption import Adoption
-from ndb_models.web.arguments import checked_seconds, checked_short
 from ndb_models.web.principal import principals_of
 from ndb_models.web.running_visit import RunningVisit
 from ndb_models.web.visit import VisitRules, cookie_seconds
@@ -89,8 +88,8 @@ class OpenedVisits(Uncopyable, Generic[M]):
         self._grace = checked_grace(grace)
         self.rules: VisitRules = VisitRules(
             principal=principals_of(model),
-            renew_every=checked_seconds("renew_every", renew_every),
-            short=checked_short(short),
+            renew_every=_checked_seconds("renew_every", renew_every),
+            short=_checked_short(short),
         )
         self.adoption: Adoption[M] | None = (
             None if adopt is None else Adoption(self.client, self.repo, model, adopt, namespace=namespace, clock=clock)
@@ -193,3 +192,29 @@ def session_of(visit: RunningVisit[M]) -> M:
     session = visit.session
     assert session is not None
     return session
+
+
+def _checked_seconds(name: str, time: timedelta | float | None) -> float | None:
+    """Return a time in seconds; None for None.
+
+    Raises:
+        InvalidArgumentError: it is no time, or not positive.
+    """
+    given: object = time.total_seconds() if isinstance(time, timedelta) else time
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
+        raise InvalidArgumentError(f"{name}= is a timedelta or a number of seconds, and more than 0")
+    return float(given)
+
+
+def _checked_short(short: Expiry | None) -> Expiry | None:
+    """Return the expiry of short logins, or None.
+
+    Raises:
+        InvalidArgumentError: it is no `Expiry`.
+    """
+    given: object = short
+    if not isinstance(given, (Expiry, type(None))):
+        raise InvalidArgumentError("short= is an Expiry: WebSessions(..., short=Expiry(idle=1800))")
+    return short

@@ -30,11 +30,11 @@ _logger = logging.getLogger("ndb_models.web")
 
 
 class VisitedSessions(OpenedVisits[M]):
-    """The sessions of one class that browsers hold cookies of. Arguments: as `OpenedVisits`."""
+    """The sessions of one class that cookies open. Arguments: as `OpenedVisits`."""
 
     @cached_property
     def _carry_out(self) -> Mapping[Step, Callable[[RunningVisit[M]], Awaitable[None]]]:
-        """What carries out each step."""
+        """The function for each step."""
         return {
             Step.LIMIT: self._limit,
             Step.ISSUE: self._issue,
@@ -145,7 +145,7 @@ class VisitedSessions(OpenedVisits[M]):
 
     @staticmethod
     async def _quietly(upkeep: Awaitable[None]) -> None:
-        """Look after a cookie. If that fails, the request has succeeded all the same."""
+        """Await the upkeep of a cookie. The request succeeds even if this fails."""
         try:
             await upkeep
         except NdbError as exc:
@@ -163,6 +163,6 @@ class VisitedSessions(OpenedVisits[M]):
 
 
 def _differing(before: bytes, after: bytes, names: Sequence[str]) -> frozenset[str]:
-    """Return those of some keys that differ in two texts."""
+    """Return the names whose values differ between two texts."""
     one, other = split_members(before), split_members(after)
     return frozenset(name for name in names if one.get(name) != other.get(name))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -16,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from ndb_models.client import NdbClient
 from ndb_models.clocks import wall_clock
-from ndb_models.errors import InvalidArgumentError
+from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.repository.credential_verbs import GRACE
 from ndb_models.schema import Expiry, SessionModel
 from ndb_models.types import Clock
@@ -25,8 +26,6 @@ from ndb_models.web.cookies import CookieSettings
 from ndb_models.web.csrf import CsrfCheck, CsrfMode, draw_csrf_token
 from ndb_models.web.csrf_gate import CsrfGate
 from ndb_models.web.http_errors import RETRY_AFTER
-from ndb_models.web.notices import CookieNotices
-from ndb_models.web.readiness import why_not_ready
 from ndb_models.web.request_verbs import RequestVerbs
 from ndb_models.web.viewed_class import ViewedClass, viewed_class
 from ndb_models.web.watching import bound
@@ -228,3 +227,50 @@ def _check_options(cookie: object, development: object, save_if: object) -> None
         raise InvalidArgumentError("development= is True or False")
     if not callable(save_if):
         raise InvalidArgumentError("save_if= is a function of the status of an answer: lambda status: status < 500")
+
+
+# Seconds in which a store that is ready answers a probe.
+_TIMEOUT: Final = 2.0
+
+
+async def why_not_ready(client: NdbClient) -> str | None:
+    """Return why the store of a client gives no answer within two seconds; None if it gives one."""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await client.sh_session_exists([0])
+    except NdbError as exc:
+        return str(exc)
+    except TimeoutError:
+        return f"it was waited for {_TIMEOUT:g} s"
+    return None
+
+
+class CookieNotices:
+    """The notices of one application.
+
+    Args:
+        in_development: the cookie is sent over plain HTTP.
+    """
+
+    def __init__(self, *, in_development: bool) -> None:
+        self._is_to_announce = in_development
+        self._is_to_warn = True
+
+    def announce(self) -> None:
+        """Log that the cookie is not protected in development."""
+        if self._is_to_announce:
+            self._is_to_announce = False
+            _logger.warning(
+                "development=True: the session cookie is sent over plain http, without Secure and the prefix __Host-;"
+                " only requests to localhost are answered. Leave it out in production"
+            )
+
+    def warn_of_plain_http(self) -> None:
+        """Log that a browser will not keep a cookie that comes over plain HTTP."""
+        if self._is_to_warn:
+            self._is_to_warn = False
+            _logger.warning(
+                "a Secure cookie is sent over plain http, and some browsers drop it: say WebSessions(development=True)"
+                " on your own machine; behind a proxy with TLS, let the server trust its headers, such as"
+                " uvicorn --proxy-headers --forwarded-allow-ips=ADDRESS"
+            )

@@ -56,7 +56,7 @@ LEAVE: Final = CookieChange.NONE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitRules:
-    """How an application wants its sessions to be.
+    """The rules of an application for its sessions.
 
     `principal` are the marked fields, the user first. `renew_every` is in seconds. `short` is the expiry of a login
     without `remember=True`; None if all logins are alike.

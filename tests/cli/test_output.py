@@ -81,7 +81,10 @@ def test_control_characters_are_escaped(text: str, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "api_key", "apiKey", "userEmail", "session_token", "homeAddress", "CSRF", "csrf_secret", "last_ip"],
+    [
+        *("password", "api_key", "apiKey", "userEmail", "session_token", "homeAddress", "CSRF", "csrf_secret"),
+        *("last_ip", "recoveryCodes", "totp", "auth", "keys"),
+    ],
 )
 def test_a_name_that_says_secret_or_personal_masks_its_value(name: str) -> None:
     assert shown_value(name, "hunter2", full=False) == MASK
@@ -92,6 +95,13 @@ def test_a_name_that_says_secret_or_personal_masks_its_value(name: str) -> None:
 @pytest.mark.parametrize("name", ["user_id", "theme", "cart", "tokenised_text", "ship", "keyboard", "roles"])
 def test_other_names_do_not(name: str) -> None:
     assert shown_value(name, "value", full=False) == "value"
+
+
+def test_a_text_with_the_form_of_a_secret_is_masked_whatever_its_name() -> None:
+    signed = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
+    assert shown_value("note", signed, full=False) == MASK
+    assert shown_value("notes", [signed, "plain"], full=False) == [MASK, "plain"]
+    assert secrets_masked({"note": signed}) == {"note": MASK}
 
 
 def test_what_is_personal_stays_where_secrets_alone_are_masked() -> None:

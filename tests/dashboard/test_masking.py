@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from ndb_models.dashboard.masking import HIDDEN, MOST_CHARACTERS, is_secret, is_secret_name, shown
+from ndb_models.dashboard.masking import HIDDEN, MOST_CHARACTERS, is_secret, shown
 from ndb_models.schema.secret_fields import secret_fields_of
+from ndb_models.secret_names import is_secret_name
 from tests.dashboard.models import Ticket, Visitor
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"

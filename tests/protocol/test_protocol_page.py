@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from ndb_models.conformance.marks import Marks
+from ndb_models.conformance.placeholders import Placeholders
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.statuses import Status
 from ndb_models.server import NdbServer
@@ -29,16 +29,16 @@ def exchanges(block: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 async def test_the_server_answers_as_the_page_says(block: str, server: NdbServer) -> None:
-    marks = Marks("no prefix", "a_data_set", (secrets.randbits(64),))
+    placeholders = Placeholders("no prefix", "a_data_set", (secrets.randbits(64),))
     async with connect(server.uri, compression=None, proxy=None) as websocket:
         for request, expected in exchanges(block):
-            frame = marks.fill(request)
+            frame = placeholders.fill(request)
             assert frame is not None, request
             await websocket.send(frame)
             answer = json.loads(await websocket.recv())
-            marks.note(answer)
+            placeholders.note(answer)
             wanted = json.loads(_MARK.sub(lambda mark: f'"{mark[0]}"', expected))
-            assert marks.matches(wanted, answer), (request, answer)
+            assert placeholders.matches(wanted, answer), (request, answer)
 
 
 def test_there_are_examples_of_every_command() -> None:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from ndb_models.json_text import finished
 from ndb_models.stores.contract import NEVER, ExpirySettings, Store
 from ndb_models.stores.listing import TokenOrder
-from ndb_models.turns import finished
 from tests.conftest import VirtualClock
 
 ENDING = ExpirySettings(60, delete_session=True, extend_on_set_add=True, extend_on_get=True)

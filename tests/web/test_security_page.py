@@ -6,7 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from ndb_models.web.audit_rules import RULES
+from ndb_models.web.audit import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "web_security.md").read_text("utf-8")

@@ -1,18 +1,18 @@
 """The state of a session on a server, and the Lua that all scripts share.
 
-A session is one hash. Its keys are the hash's fields. One more field, which no key can have, since its name is no
-UTF-8, holds the session's state: its settings, and when its time comes. Every script reads it first: a session without
-it does not exist, so that no write can bring a session back to life. Expiry is arithmetic on it. The server's own
-expiry of keys only frees the room of ended sessions.
+A session is one hash. Its keys are the hash's fields. One more field holds the session's state: its settings, and the
+time at which it is due to expire. The name of that field is no UTF-8, so no key can have it. Every script reads the
+state first: a session without it does not exist, so that no write can bring a session back to life. Expiry is computed
+from the state. The server's own expiry of keys only frees the room of ended sessions.
 
 The first argument of a script tells the time: an empty text for the server's own clock, "-" for the shared map, which
-knows no time, or the seconds on the caller's clock. A script returns nil if there is no session.
+never expires, or the seconds on the caller's clock. A script returns nil if there is no session.
 
 A caller that lost the answer runs a script again. If the answer depends on the earlier state, the script gets a second
 key: it leaves its answer there for a while, and a second run returns it.
 
-A full server refuses the first write of a script that may need room, and no later one. So such a write comes first: a
-script changes all or nothing.
+A full server refuses a write that may need room, but only if it is the first write of a script. So a script that has
+such a write begins with it, and changes all or nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ local settings, flags, duration, touch_every, stored, due, emptied
 
 _FUNCTIONS: Final[Mapping[str, str]] = {
     "alive": """
--- Read a session's state. Return false if the session does not exist. One that has expired is removed, or it `stays`.
+-- Read a session's state. Return false if the session does not exist or has expired. It is then removed, or it `stays`.
 local function alive(state, stays)
   if not state then return false end
   settings = state
@@ -86,8 +86,8 @@ local function keep()
 end
 """,
     "remove_others": """
--- Remove all fields but the state and those that some arguments name. A hash is never removed to be written anew: while
--- its slot is on its way to another server, this server refuses to, halfway through a script.
+-- Remove all fields but the state and those that some arguments name. Removing the hash and writing it anew would fail:
+-- while its slot moves to another server, this server refuses to create it, halfway through a script.
 local function remove_others(first)
   local kept, gone = {[STATE] = true}, {}
   for i = first, #ARGV, 2 do kept[ARGV[i]] = true end
@@ -101,7 +101,7 @@ local function remove_others(first)
 end
 """,
     "use": """
--- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
+-- Extend a session by a use of this kind, if its settings say so. Write its state if that changed it.
 local function use(kind)
   if duration == 0 then return end
   if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
@@ -169,7 +169,7 @@ end
 
 
 def script(name: str, body: str, *, writes: bool = False) -> Script:
-    """Return a script of this body, behind the functions that it needs: a server makes them anew in each run.
+    """Return a script of this body, with only the functions that it calls: the server compiles them in each run.
 
     `writes` is False if it only reads. Expiry may write all the same.
     """
@@ -196,6 +196,6 @@ def settings_of(state: bytes) -> ExpirySettings:
 
 
 def times_of(info: bytes) -> tuple[float, float]:
-    """Return when the time of a session comes, and the time, from the answer of `INFO`."""
+    """Return when a session is due to expire, and the present time, from the answer of `INFO`."""
     *_, due, now = _INFO.unpack(info)
     return due, now

@@ -33,10 +33,10 @@ class RedisRequest(msgspec.Struct, eq=False):
         is_divisible: the script may as well be run for each of its keys alone.
         has_source: whether the frame has the script's source.
         server: the only server that can carry it out; None for the master of the key.
-        asked: the server that a redirection names for this once.
+        asked: the server to ask once, as named by a redirection.
         mark: a write that is sent along; None for none. See `written_along`.
         attempts: how many error replies there were.
-        maybe_done: whether it may have been carried out, and writes.
+        maybe_done: True if it writes, and may have been carried out.
         reason: why the last attempt failed.
     """
 

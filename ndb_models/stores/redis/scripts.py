@@ -214,7 +214,7 @@ END_EACH: Final = script(
 """Of several sessions. Arguments: the clock. Returns 1 for each that was ended."""
 
 CHECK: Final = script("check", "return redis.call('DEL', key)", writes=True)
-"""Of a key that does not exist. Arguments: the clock. Fails where writing does, but for want of room."""
+"""Of a key that does not exist. Arguments: the clock. Fails if writing would fail, except for lack of room."""
 
 KEYS_IN_SLOTS: Final = script(
     "keys in slots",

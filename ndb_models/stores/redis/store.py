@@ -1,7 +1,7 @@
 """The store on a Redis or Valkey.
 
-Each verb is one step. A visit to all sessions is not: it looks at each session in one step, at some moment between its
-begin and its end. It meets a session that lives all the time once.
+Each verb is one step. A visit to all sessions is not: it reads each session in one step, at some moment between its
+beginning and its end. A session that lives all the time is read once.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
         return self._order.all()
 
     async def most_sessions(self) -> int:
-        """Return a number that the sessions do not exceed: that of all keys that the servers have."""
+        """Return an upper bound on the number of sessions: the number of all keys on the servers."""
         return await self._order.keys_on_servers()
 
     async def page(self, name: str, after: SessionToken | None, count: int, most: int) -> SessionPage:

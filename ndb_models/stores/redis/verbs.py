@@ -31,13 +31,13 @@ from ndb_models.stores.contract import (
     TooLargeError,
     UnknownSessionError,
     Verbs,
-    draw_token,
 )
 from ndb_models.stores.redis import lua, scripts
 from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.key_names import KeyNames
 from ndb_models.stores.redis.lua import STATE
 from ndb_models.stores.redis.script import Script
+from ndb_models.tokens import draw_token
 from ndb_models.types import Clock, SessionToken
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from ndb_models.types import Clock
 
 _logger = logging.getLogger(__name__)
 
-# The longest time, in seconds, that a look at the files is good enough.
+# A look at the files is good enough for this many seconds.
 _GOOD_FOR: Final = 0.5
 # Suffixes of the files that SQLite keeps beside an open file.
 _BESIDE: Final = ("-wal", "-shm")

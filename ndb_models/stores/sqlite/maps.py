@@ -66,8 +66,8 @@ class Keys:
         """Return the keys with these names, in the order of the names. Missing keys are left out.
 
         Raises:
-            TooLargeError: several names and values are larger together than `most` bytes. Of those beyond, only a few
-                were read.
+            TooLargeError: there are several keys, and names and values are larger together than `most` bytes. Few of
+                the rows beyond were read.
         """
         found: dict[str, bytes] = {}
         size = 0

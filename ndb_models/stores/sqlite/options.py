@@ -22,10 +22,10 @@ class SqliteOptions:
 
     Args:
         synchronous: "full": acknowledged writes survive a power loss. "normal": they survive the process, killed or
-            not, but a power loss may take the last ones. The rest is whole all the same.
+            not, but a power loss may take the last ones. It never damages earlier ones.
         busy_timeout: the seconds that a batch of writes waits for other writing processes; then it raises
-            `StoreLockedError`. A write that comes meanwhile waits for that batch first, so up to twice as long.
-        extension_delay: the most seconds that an extension by a read waits to be stored. It waits at most a quarter of
+            `StoreLockedError`. A write that comes meanwhile waits for that batch first, so it may wait twice as long.
+        extension_delay: the most seconds until an extension by a read is stored. It is never more than a quarter of
             the session's remaining time, so that the session does not expire for other processes meanwhile.
 
     Raises:

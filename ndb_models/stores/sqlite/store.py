@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from ndb_models.clocks import defers, defers_no_more, wall_clock
 from ndb_models.errors import StoreError
+from ndb_models.json_text import finished
 from ndb_models.stores.contract import (
     Scope,
     SessionPage,
@@ -34,7 +35,6 @@ from ndb_models.stores.sqlite.options import SqliteOptions, resolved
 from ndb_models.stores.sqlite.sweeping import give_back
 from ndb_models.stores.sqlite.tables import ExpiryCount, Tables
 from ndb_models.stores.sqlite.worker import Worker, WorkerOptions
-from ndb_models.turns import finished
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 

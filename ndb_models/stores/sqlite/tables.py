@@ -19,7 +19,6 @@ from ndb_models.stores.contract import (
     Scope,
     Swaps,
     UnknownSessionError,
-    draw_token,
 )
 from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.sqlite.extensions import Extensions
@@ -27,6 +26,7 @@ from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
 from ndb_models.stores.sqlite.reading import ALIVE, DEADLINE, ReadTables
 from ndb_models.stores.sqlite.session_state import CurrentSession, current_session, use_columns
 from ndb_models.stores.sqlite.sweeping import TimersAhead
+from ndb_models.tokens import draw_token
 from ndb_models.types import Clock, SessionToken
 
 # After this many creations, up to twice as many expired sessions are freed, so that they cannot pile up.

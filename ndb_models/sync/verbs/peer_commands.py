@@ -24,7 +24,7 @@ class SyncPeerCommands(OfClient):
         return self._portal.call(lambda: self._asynchronous.server_version())
 
     def keeps_values(self) -> bool:
-        """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `wire.altered`.
+        """Tell whether the server returns every value as it was sent. A NemesisDB does not, see `protocol.altered`.
 
         An engine in this process is not asked. A server is asked as by `server_version`.
 

@@ -1,4 +1,4 @@
-"""Fill in the marks of a case, and compare answers. Parts that differ from run to run do not count. No I/O."""
+"""Fill in the placeholders of a case, and compare answers. Parts that differ from run to run do not count. No I/O."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TOKEN: Final = re.compile(r"\$([TN])(\d+)")
 _SHARED_NAME: Final = re.compile(r'"\$K(?:[^"\\]|\\.)*"')
 _WITH_DURATION: Final = frozenset({"KV_SAVE_RSP", "SH_SAVE_RSP", "KV_LOAD_RSP", "SH_LOAD_RSP"})
 # Members that each server chooses: messages, its version, and if it keeps data sets.
-_FREE: Final = frozenset({"m", "serverVersion", "persistEnabled"})
+_CHOSEN_BY_SERVERS: Final = frozenset({"m", "serverVersion", "persistEnabled"})
 _REMAINING: Final = "remaining"
 # Seconds that may pass between the creation of a session and the look at its timer.
-_SLOW: Final = 5
+_SECONDS_PASSED: Final = 5
 
 
-class Marks:
-    """The marks of one run of a case.
+class Placeholders:
+    """The placeholders of one run of a case.
 
     Args:
         prefix: the prefix of shared keys.
@@ -43,9 +43,9 @@ class Marks:
 
     def fill(self, text: str) -> str | None:
         """Return a frame with everything filled in; None if it needs a token that the server never gave out."""
-        if any(mark[0] not in self._tokens for mark in _TOKEN.finditer(text)):
+        if any(placeholder[0] not in self._tokens for placeholder in _TOKEN.finditer(text)):
             return None
-        filled = _TOKEN.sub(lambda mark: str(self._tokens[mark[0]]), text)
+        filled = _TOKEN.sub(lambda placeholder: str(self._tokens[placeholder[0]]), text)
         return filled.replace("$K", self._prefix).replace("$NAME", self._name)
 
     def note(self, answer: object) -> None:
@@ -65,21 +65,21 @@ class Marks:
         return self._same(self.normalised(expected, ""), self.normalised(answer, ""))
 
     def normalised(self, value: object, name: str) -> Any:
-        """Return a value, called `name`, with marks for tokens and names, and without members that servers choose."""
+        """Return the value of a member `name`: with placeholders, and without the members that each server chooses."""
         if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
-            kept = {key: member for key, member in members.items() if not _is_free(key, name)}
-            return {self._marked(key): self.normalised(member, key) for key, member in kept.items()}
+            kept = {key: member for key, member in members.items() if not _is_chosen_by_servers(key, name)}
+            return {self._with_placeholders(key): self.normalised(member, key) for key, member in kept.items()}
         if isinstance(value, list):
             items = [self.normalised(item, "") for item in cast("list[object]", value)]
             return sorted(items, key=repr) if name == "keys" else items
-        return self._marked(value)
+        return self._with_placeholders(value)
 
-    def _marked(self, value: Any) -> Any:
+    def _with_placeholders(self, value: Any) -> Any:
         if isinstance(value, str):
             return "$NAME" if value == self._name else value.replace(self._prefix, "$K")
         if type(value) is int:
-            return next((mark for mark, tkn in self._tokens.items() if tkn == value), value)
+            return next((placeholder for placeholder, tkn in self._tokens.items() if tkn == value), value)
         return value
 
     def _same(self, want: object, have: object) -> bool:
@@ -96,19 +96,19 @@ class Marks:
 
     def _same_member(self, key: str, want: object, have: object) -> bool:
         if key == _REMAINING and isinstance(want, int) and isinstance(have, int):
-            return -_SLOW <= have - want <= 1
+            return -_SECONDS_PASSED <= have - want <= 1
         return self._same(want, have)
 
 
-def _is_free(key: str, answer: str) -> bool:
-    return key in _FREE or (key == "duration" and answer in _WITH_DURATION)
+def _is_chosen_by_servers(key: str, answer: str) -> bool:
+    return key in _CHOSEN_BY_SERVERS or (key == "duration" and answer in _WITH_DURATION)
 
 
-def difference(marks: Marks, step: int, sent: str, expected: Answer, answer: object) -> Iterator[str]:
+def difference(placeholders: Placeholders, step: int, sent: str, expected: Answer, answer: object) -> Iterator[str]:
     """Yield lines that show how an answer differs: the step, the frame, the expected answer and the one that came."""
     yield f"step {step}: {_short(sent)}"
     yield f"expected {_short(json.dumps(expected))}"
-    yield f"answered {_short(answer if isinstance(answer, str) else json.dumps(marks.normalised(answer, '')))}"
+    yield f"answered {_short(answer if isinstance(answer, str) else json.dumps(placeholders.normalised(answer, '')))}"
 
 
 _SHOWN: Final = 300
