@@ -53,7 +53,7 @@ if by_server then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
 end
-local settings, flags, duration, touch_every, stored, due, emptied
+local settings, flags, duration, touch_every, stored, due, emptied, moved
 """
 
 _FUNCTIONS: Final[Mapping[str, str]] = {
@@ -77,11 +77,13 @@ local function alive(state, stays)
 end
 """,
     "keep": """
--- Write a session's state. Let the server free a session that ends, and return true for such a session.
-local function keep()
-  redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
+-- Write a session's state, and the names and values in some arguments, if any. Let the server free a session that ends,
+-- and return true for such a session.
+local function keep(first, last)
+  local state = string.sub(settings, 1, 17) .. struct.pack('>d', due)
+  redis.call('HSET', key, STATE, state, unpack(ARGV, first or 1, last or 0))
   local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
-  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
+  if is_freed then redis.call('PEXPIREAT', key, math.ceil(due * 1000)) end
   return is_freed
 end
 """,
@@ -100,21 +102,46 @@ local function remove_others(first)
   end
 end
 """,
-    "use": """
--- Extend a session by a use of this kind, if its settings say so. Write its state if it is another one by now.
-local function use(kind)
+    "extend": """
+-- Extend a session by a use of this kind, if its settings say so. `write` stores that.
+local function extend(kind)
   if duration == 0 then return end
   if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
-  if emptied or due ~= stored then keep() end
-  if emptied then remove_others(#ARGV + 1) end
+  moved = emptied or due ~= stored
+end
+""",
+    "write": """
+-- Write the names and values from this argument on, and the state of a session if it is another one by now: in the same
+-- command, since a command takes longer than a field. Return true if the server frees the session.
+local function write(first)
+  local last, is_freed = math.min(#ARGV, first + 3999), false
+  if moved then
+    is_freed = keep(first, last)
+    if emptied then remove_others(first) end
+    moved = false
+  elseif first <= last then
+    redis.call('HSET', key, unpack(ARGV, first, last))
+  end
+  for from = last + 1, #ARGV, 4000 do
+    redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
+  end
+  return is_freed
+end
+""",
+    "used": """
+-- Return true for the shared map, or a session that exists. It is used in this way, and `write` stores that.
+local function used(kind)
+  if shared then return true end
+  if not alive(redis.call('HGET', key, STATE)) then return false end
+  extend(kind)
+  return true
 end
 """,
     "reached": """
--- Return true for the shared map, or a session that exists. Arguments as those of `use`.
+-- Work as `used`, and store the use.
 local function reached(kind)
-  if shared then return true end
-  if not alive(redis.call('HGET', key, STATE)) then return false end
-  use(kind)
+  if not used(kind) then return false end
+  if moved then write(#ARGV + 1) end
   return true
 end
 """,
@@ -127,14 +154,6 @@ local function state_and_values(first, last)
     for i = 1, #more do found[#found + 1] = more[i] end
   end
   return found
-end
-""",
-    "write": """
--- Write the names and values from this argument on.
-local function write(first)
-  for from = first, #ARGV, 4000 do
-    redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
-  end
 end
 """,
     "remove": """

@@ -6,7 +6,7 @@ from typing import Final
 
 from ndb_models.stores.redis.lua import script
 
-SET: Final = script("set", "if not reached(2) then return false end write(2) return 1", writes=True)
+SET: Final = script("set", "if not used(2) then return false end write(2) return 1", writes=True)
 """Arguments: the clock; names and values."""
 
 ADD: Final = script(
@@ -23,22 +23,26 @@ return 1
 GET: Final = script(
     "get",
     """
-local found = state_and_values(4, #ARGV)
+local values = state_and_values(4, #ARGV)
 if not shared then
-  if not alive(found[1]) then return false end
-  pcall(use, tonumber(ARGV[2])) -- a full server still reads
+  if not alive(values[1]) then return false end
+  extend(tonumber(ARGV[2]))
+  if moved then pcall(write, #ARGV + 1) end -- a full server still reads
+end
+values[1] = ''
+if emptied then
+  for i = 2, #values do values[i] = false end
 end
 local most, size, number = tonumber(ARGV[3]), 0, 0
-for i = 2, #found do
-  if emptied then found[i] = false end
-  if found[i] then
-    size = size + #found[i] + #ARGV[i + 2]
+if not most then return values end
+for i = 2, #values do
+  if values[i] then
+    size = size + #values[i] + #ARGV[i + 2]
     number = number + 1
   end
 end
-if most and number > 1 and size > most then return 0 end
-found[1] = ''
-return found
+if number > 1 and size > most then return 0 end
+return values
 """,
 )
 """Arguments: the clock; the kind of use; the most bytes, or nothing; names. Returns an item and the values, or 0."""
@@ -54,12 +58,12 @@ CHANGE: Final = script(
     """
 if earlier() then return 1 end
 local compared, gone = tonumber(ARGV[2]), tonumber(ARGV[3])
-local found = state_and_values(4, 3 + compared)
-if not shared and not alive(found[1]) then return false end
+local values = state_and_values(4, 3 + compared)
+if not shared and not alive(values[1]) then return false end
 for i = 1, compared do
-  if (not emptied and found[i + 1] or '') ~= ARGV[3 + compared + i] then return 0 end
+  if (not emptied and values[i + 1] or '') ~= ARGV[3 + compared + i] then return 0 end
 end
-if not shared then use(2) end
+if not shared then extend(2) end
 write(4 + 2 * compared + gone)
 remove(4 + 2 * compared, 3 + 2 * compared + gone)
 return answered(1)
@@ -119,9 +123,8 @@ if alive(redis.call('HGET', key, STATE), true) then return 0 end
 settings = ARGV[2]
 flags, duration = struct.unpack('>BI8', settings)
 due = duration == 0 and math.huge or now + duration
-if not keep() then redis.call('PERSIST', key) end
-write(3)
-if is_there then remove_others(3) end
+moved, emptied = true, is_there
+if not write(3) then redis.call('PERSIST', key) end
 return answered(1)
 """,
     writes=True,
@@ -132,11 +135,11 @@ EXPIRE: Final = script(
     "expire",
     """
 local swapped = tonumber(ARGV[4])
-local found = state_and_values(5, 4 + swapped)
-if not alive(found[1]) then return false end
+local values = state_and_values(5, 4 + swapped)
+if not alive(values[1]) then return false end
 local changed = {}
 for i = 1, swapped do
-  local value, old, new = not emptied and found[i + 1], ARGV[4 + swapped + 2 * i - 1], ARGV[4 + swapped + 2 * i]
+  local value, old, new = not emptied and values[i + 1], ARGV[4 + swapped + 2 * i - 1], ARGV[4 + swapped + 2 * i]
   if value ~= old and value ~= new then return 0 end
   changed[#changed + 1] = ARGV[4 + i]
   changed[#changed + 1] = new
