@@ -132,8 +132,9 @@ class CredentialVerbs(CoreVerbs[M]):
         Args:
             text: the text of a credential.
             extend: count as a read. False leaves that to the caller, who calls the result's `use` later, if it has one.
-            to_change: a save is likely to follow, which extends the session as well. So the read itself extends nothing
-                while half of the idle time is left, as far as this program knows.
+            to_change: a save is likely to follow, which extends the session as well. On Redis, where a read that
+                extends nothing is much less work, the read is then one, while half of the idle time is left as far as
+                this program knows.
         """
         credential = Credential.parse(text)
         if credential is None:

@@ -19,7 +19,7 @@ from ndb_models.errors import InvalidArgumentError, StoreError, StoreFullError
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, LimitError, Store, UnknownSessionError
 from tests.conftest import VirtualClock
-from tests.redis_uris import redis_uri
+from tests.redis_uris import KINDS, redis_uri
 from tests.stores.conftest import TOKEN
 
 pytest.importorskip("hiredis")
@@ -203,6 +203,21 @@ async def test_a_look_reads_no_session_whose_time_has_come(uri: str, store: Redi
     await store.end(TOKEN)
     with pytest.raises(UnknownSessionError):
         await store.peek(TOKEN, ["a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_look_finds_what_is_stored_on_each_kind_of_server(kind: str) -> None:
+    names = [f"key{number}" for number in range(100)]
+    async with RedisStore(parse_redis_uri(redis_uri(kind))) as store:
+        for token in range(1, 20):
+            await store.create(token, HOUR, dict.fromkeys(names[:90], b'"%d"' % token))
+        for token in range(1, 20):
+            assert await store.peek(token, names) == dict.fromkeys(names[:90], b'"%d"' % token)
+            assert await store.peek(token, ["missing"]) == await store.peek(token, []) == {}
+        assert await store.end_all() == 19
+        for token in range(1, 20):
+            with pytest.raises(UnknownSessionError):
+                await store.peek(token, names)
 
 
 @pytest.mark.parametrize("expiry", [HOUR, NEVER, ExpirySettings(60, extend_on_set_add=True)])

@@ -131,7 +131,8 @@ class TestWhereLooksCostLess:
                 await asked(engine, watched)
                 engine.frames.clear()
                 assert (await browser.post("/turn")).status_code == 200
-                assert (await asked(engine, watched))[:2] == [read, "SH_SET"]  # a cookie of that age is replaced besides
+                commands = await asked(engine, watched)
+                assert commands[:2] == [read, "SH_SET"]  # besides, an old cookie is replaced
 
 
 async def test_a_request_that_fails_restarts_the_idle_time_too(engine: RecordingEngine, watched: NdbClient) -> None:

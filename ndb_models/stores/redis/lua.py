@@ -94,8 +94,8 @@ local function remove_others(first)
 end
 """,
     "used": """
--- Use a session: extend it if its settings say so for this kind of use. Return whether it exists; and what `write` takes
--- if its state is another one by now.
+-- Use a session: extend it if its settings say so for this kind of use. Return whether it exists, and what `write`
+-- takes if its state is another one by now.
 local function used(state, kind)
   local flags, duration, touch_every, due, emptied = alive(state)
   if not flags then return false end
@@ -197,12 +197,12 @@ def packed(expiry: ExpirySettings) -> bytes:
     return _SETTINGS.pack(expiry.delete_session | uses, expiry.duration, expiry.touch_every if uses else 0)
 
 
-def ends_by_server(state: bytes | None) -> bool:
+def ends_by_server(state: bytes) -> bool:
     """Return True for the state of a session on the servers' clock whose keys are there for as long as it lives.
 
     It never expires, or the server frees it when its time comes. So no arithmetic is needed to see that it lives.
     """
-    return state is not None and (state[0] & 1 == 1 or state.startswith(_NEVER, 1))
+    return state[0] & 1 == 1 or state.startswith(_NEVER, 1)
 
 
 def settings_of(state: bytes) -> ExpirySettings:

@@ -39,6 +39,7 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
     Args:
         uri: the servers and the options. See `parse_redis_uri`.
         clock: tells the time in seconds; None, the default, for the servers' own clocks, which all processes share.
+            All stores that share sessions must go by the same clock.
     """
 
     INSTEAD = "open a store where it is needed"

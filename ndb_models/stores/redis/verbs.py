@@ -1,4 +1,4 @@
-"""The verbs of the contract, each one script on one slot of the servers.
+"""The verbs of the contract, each one script or one plain command on one slot of the servers.
 
 Only the shared map may lie in several slots, if it has several buckets: then a verb is one step for each of them.
 """
@@ -142,7 +142,7 @@ class RedisVerbs(AwaitedVerbs):
 
     async def _found(
         self, scope: Scope, key: bytes, names: Sequence[bytes], most: int | None, use: bytes
-    ) -> Sequence[bytes | None]:
+    ) -> list[bytes | None]:
         """Return the values of some fields of a hash.
 
         A script decides whether the session lives, extends it, and measures the values. Where none of this is to do,
@@ -150,17 +150,20 @@ class RedisVerbs(AwaitedVerbs):
         """
         is_bounded = most is not None and most < UNBOUNDED
         is_decided = scope is None or (use == lua.NO_USE and self._clock is None)
+        found: list[bytes | None]
         if is_decided and not is_bounded and len(names) < _MOST_ARGUMENTS:
-            state, *values = await self._driver.command(b"HMGET", key, STATE, *names, slot_key=key, writes=False)
-            if scope is None or lua.ends_by_server(state):
-                return values
+            state, *found = await self._driver.command(b"HMGET", key, STATE, *names, slot_key=key, writes=False)
+            if scope is None:
+                return found
             if state is None:
                 raise UnknownSessionError
+            if lua.ends_by_server(state):
+                return found
         limit = b"%d" % most if most is not None and is_bounded else b""
         answer = await self._ask(scripts.GET, scope, key, (use, limit, *names))
         if answer == 0:
             raise TooLargeError(most or 0)
-        found: Sequence[bytes | None] = answer[1:]
+        _, *found = answer
         return found
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
