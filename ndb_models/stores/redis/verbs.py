@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
@@ -122,22 +122,20 @@ class RedisVerbs(AwaitedVerbs):
         for key, names in self._by_hash(scope, written):
             await self._ask(scripts.ADD, scope, key, _pairs(names, written))
 
-    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.GET_USE)
+    def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.GET_USE)
 
-    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.NO_USE)
+    def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
-        groups = self._by_hash(scope, names)
+        asked, hashes = asked_names(names), self._hashes(scope)
+        if len(hashes) == 1:
+            return asked.object_of(await self._found(scope, hashes[0], asked.encoded, most, use))
         found: dict[str, bytes | None] = {}
-        for key, group in groups:
-            asked = asked_names(tuple(group))
-            values = await self._found(scope, key, asked.encoded, most, use)
-            if len(groups) == 1:
-                return asked.object_of(values)
-            found.update(zip(asked.names, values, strict=True))
-        asked = asked_names(names)
+        for key, group in self._by_hash(scope, asked.names):
+            part = asked_names(tuple(group))
+            found.update(zip(part.names, await self._found(scope, key, part.encoded, most, use), strict=True))
         return asked.object_of([found[name] for name in asked.names])
 
     async def _found(
