@@ -10,7 +10,8 @@ from ndb_models.engine.paths import PathLimits
 from ndb_models.engine.requests import RefusedError, Request
 from ndb_models.protocol.prepared import Prepared
 from ndb_models.protocol.statuses import Status
-from ndb_models.stores.contract import UNBOUNDED, Store
+from ndb_models.stores.contract import Store
+from ndb_models.types import UNBOUNDED
 
 Body: TypeAlias = dict[str, Any]
 

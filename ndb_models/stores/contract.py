@@ -80,9 +80,6 @@ class TooLargeError(NdbError):
         super().__init__(f"the values are larger together than {most} bytes")
 
 
-UNBOUNDED: Final = 2**31
-"""The most bytes of an answer to a caller in this process, who harms only itself: as good as no limit."""
-
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 Swaps: TypeAlias = Mapping[str, tuple[bytes, bytes]]

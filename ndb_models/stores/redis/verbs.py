@@ -18,7 +18,6 @@ from ndb_models.raising import raise_without_context
 from ndb_models.stores.contract import (
     NO_KEYS,
     NO_SWAPS,
-    UNBOUNDED,
     AwaitedVerbs,
     ExpirySettings,
     Limit,
@@ -37,7 +36,7 @@ from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.key_names import KeyNames
 from ndb_models.stores.redis.lua import STATE
 from ndb_models.stores.redis.script import Script
-from ndb_models.types import Clock, SessionToken
+from ndb_models.types import UNBOUNDED, Clock, SessionToken
 
 T = TypeVar("T")
 
