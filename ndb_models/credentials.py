@@ -53,7 +53,7 @@ class Credential(Uncopyable):
         InvalidArgumentError: the token is no unsigned 64-bit integer, or the secret is not 32 bytes.
     """
 
-    __slots__ = ("_digest", "_secret", "opened_at", "tkn")
+    __slots__ = ("_digest", "_secret", "opened_at", "tkn", "used_until")
 
     INSTEAD = "pass on its text, str(credential), and parse that"
 
@@ -69,6 +69,8 @@ class Credential(Uncopyable):
         self._digest = ""
         self.opened_at: object = None
         """Where it opened its session, when it was tried last; None if it did not, or never was."""
+        self.used_until: float = 0
+        """Until when the last read of its session that counted as a use is fresh, in milliseconds since 1970."""
 
     @classmethod
     def parse(cls, text: str | None) -> Credential | None:

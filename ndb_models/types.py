@@ -45,6 +45,9 @@ shared_settings: Callable[[int, bool, bool, bool, int], ExpirySettings] = lru_ca
 """Makes settings. Equal settings are one object, since any number of sessions have the same few."""
 
 
+UNBOUNDED: Final = 2**31
+"""The most bytes of an answer to a caller in this process, who harms only itself: as good as no limit."""
+
 LONGEST_PAUSE: Final = 2**62
 """The longest `touch_every`, in seconds: a store keeps it as a signed 64-bit integer. It is as good as for ever."""
 

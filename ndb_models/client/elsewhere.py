@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class RedisTransport(WaitingTransport):
     """Hands requests to an engine of its own, with connections of its own. It belongs to one event loop."""
 
+    prefers_looks: bool = True
+
     def __init__(self, store: RedisStore, persist_path: str | None) -> None:
         path = None if persist_path is None else Path(persist_path)
         super().__init__(Engine(store, persist_path=path, raise_store_errors=True, limits=IN_PROCESS))

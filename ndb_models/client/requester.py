@@ -66,6 +66,8 @@ class Requester(Uncopyable):
         self._unknown_on = 0
         self.is_remote: bool = False
         """Whether the server may be another program than an engine of this package."""
+        self.prefers_looks: bool = False
+        """Whether a read that extends no expiry is much less work for the store than one that does."""
         # Work that goes on without a waiting caller.
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -74,6 +76,7 @@ class Requester(Uncopyable):
         self._transport = transport
         self._unknown = frozenset()
         self.is_remote = transport is not None and transport.is_remote
+        self.prefers_looks = transport is not None and transport.prefers_looks
         self._forks = forks.count
 
     def request(self, exchange: Exchange) -> Awaitable[bytes]:

@@ -19,6 +19,7 @@ class Transport(Protocol):
     Attributes:
         connections: the number of connections made so far. A new one may lead to another server.
         is_remote: whether the server may be another program than this package's engine.
+        prefers_looks: whether a read that extends no expiry is much less work for the store than one that does.
         perform: sends a prepared request. Returns the body of its answer; an awaitable for it if that takes waiting. A
             body is a dict, its values are texts. Otherwise as `request`.
     """
@@ -27,6 +28,7 @@ class Transport(Protocol):
 
     connections: int = 1
     is_remote: bool = False
+    prefers_looks: bool = False
 
     @property
     def is_connected(self) -> bool:

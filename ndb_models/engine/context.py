@@ -11,6 +11,7 @@ from ndb_models.engine.requests import RefusedError, Request
 from ndb_models.protocol.prepared import Prepared
 from ndb_models.protocol.statuses import Status
 from ndb_models.stores.contract import Store
+from ndb_models.types import UNBOUNDED
 
 Body: TypeAlias = dict[str, Any]
 
@@ -70,10 +71,9 @@ class EngineLimits:
         return cls(paths=paths, answer=max(_ANSWER, 2 * max_payload) if answer is None else answer)
 
 
-_LARGEST: Final = 2**31
 IN_PROCESS: Final = EngineLimits(
-    paths=PathLimits(nodes=_LARGEST, results=_LARGEST, size=_LARGEST, containers=_LARGEST, seconds=60.0),
-    answer=_LARGEST,
+    paths=PathLimits(nodes=UNBOUNDED, results=UNBOUNDED, size=UNBOUNDED, containers=UNBOUNDED, seconds=60.0),
+    answer=UNBOUNDED,
 )
 """For callers in this process: an expensive request harms only its own process."""
 

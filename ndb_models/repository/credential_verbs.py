@@ -124,12 +124,17 @@ class CredentialVerbs(CoreVerbs[M]):
         opened = await self.opened_by(text)
         return None if opened is None else opened.session
 
-    async def opened_by(self, text: str | None, *, extend: bool = True) -> OpenedSession[M] | None:
+    async def opened_by(
+        self, text: str | None, *, extend: bool = True, to_change: bool = False
+    ) -> OpenedSession[M] | None:
         """Do what `authenticate` does, and return facts about the credential and the expiry with the session.
 
         Args:
             text: the text of a credential.
             extend: count as a read. False leaves that to the caller, who calls the result's `use` later, if it has one.
+            to_change: a save is likely to follow, which extends the session as well. On Redis, where a read that
+                extends nothing is much less work, the read is then one, while half of the idle time is left as far as
+                this program knows.
         """
         credential = Credential.parse(text)
         if credential is None:
@@ -137,7 +142,9 @@ class CredentialVerbs(CoreVerbs[M]):
         codec, access = self._codec, self._access
         tkn, names = credential.tkn, codec.names
         at_once = not codec.open and access.is_one_read(names)
-        found = await self._credentials.opened_by(credential, names if at_once else (), as_use=at_once)
+        found = await self._credentials.opened_by(
+            credential, names if at_once else (), as_use=at_once, to_change=to_change
+        )
         if found is None:
             return None
         read, envelope, secrets, is_used = found

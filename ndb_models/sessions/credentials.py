@@ -45,6 +45,9 @@ _NO_SUCH: Final = (SessionGoneError, WrongSchemaError, IncompleteSessionError, F
 # Attempts to replace a secret. Each that fails means that another process has changed the reserved key.
 _TRIES: Final = 64
 
+# The part of the idle time after a use in which a read may leave the extension to a save.
+_FRESH: Final = 0.5
+
 _Change: TypeAlias = Callable[[SecretDigests | None, float], SecretDigests | None]
 
 
@@ -63,27 +66,33 @@ class SessionCredentials:
         self._here = object()
 
     async def opened_by(
-        self, credential: Credential, names: tuple[str, ...], *, as_use: bool
+        self, credential: Credential, names: tuple[str, ...], *, as_use: bool, to_change: bool = False
     ) -> tuple[Read, Envelope, Opens, bool] | None:
         """Return the keys with these names, of the session that a credential opens; None if it opens none.
 
         With them, the session's reserved key, the secret that the credential has, and whether the read was a use. This
         is one read. It extends the expiry only where the server cannot read otherwise, or if `as_use` allows it and the
         credential opened the session here before: it is wrong only if it was replaced since, and is then not believed
-        again.
+        again. If the store prefers looks, a read `to_change` the session is one, and leaves the extension to the save,
+        while half of the idle time is sure to be left.
         """
         is_use = as_use and credential.opened_at is self._here
+        if is_use and to_change and self._client.prefers_looks:
+            is_use = self._access.lifetimes.now() >= credential.used_until
         read = envelope = None
         try:
             read = await self._access.read(credential.tkn, names, USE if is_use else UPKEEP)
             envelope = read.envelope
         except _NO_SUCH:
             pass
-        found = opens(credential, None if envelope is None else envelope.secret, self._access.lifetimes.now())
+        now = self._access.lifetimes.now()
+        found = opens(credential, None if envelope is None else envelope.secret, now)
         if read is None or envelope is None or found is NOTHING:
             credential.opened_at = None
             return None
         credential.opened_at = self._here
+        if is_use and self._client.prefers_looks:
+            credential.used_until = now + _FRESH * 1000 * (envelope.idle or 0)
         return read, envelope, found, is_use
 
     async def renew(self, tkn: SessionToken, grace: int, *, logs_in: bool) -> Credential:

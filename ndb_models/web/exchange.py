@@ -11,7 +11,7 @@ from ndb_models.errors import SessionGoneError, UnavailableError
 from ndb_models.schema import SessionModel
 from ndb_models.web.answers import with_cookie_headers
 from ndb_models.web.cookies import shown_cookie
-from ndb_models.web.csrf import CsrfVerdict
+from ndb_models.web.csrf import SAFE_METHODS, CsrfVerdict
 from ndb_models.web.csrf_gate import refuse
 from ndb_models.web.dict_view import SessionView
 from ndb_models.web.errors import AnswerBegunError, ChangedTooLateError
@@ -121,6 +121,8 @@ class Exchange(Generic[M]):
         prepared: RunningVisit[M] = RunningVisit(shown, sessions.rules)
         if not self.has_begun:  # afterwards no cookie can be set: an old one stays as it is
             prepared.headers = headers
+        if sessions.client.prefers_looks:
+            prepared.may_change = self._scope.get("method", "GET") not in SAFE_METHODS
         self._prepared = prepared
         return prepared
 

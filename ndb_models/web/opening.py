@@ -109,7 +109,7 @@ class OpenedVisits(Uncopyable, Generic[M]):
             if visit.is_known:  # another task may have opened it meanwhile
                 return visit.session
             try:
-                opened = await self.repo.opened_by(visit.text, extend=False)
+                opened = await self.repo.opened_by(visit.text, extend=False, to_change=visit.may_change)
                 if opened is not None:
                     visit.count = opened.use
                 elif self.adoption is not None:

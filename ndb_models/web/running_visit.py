@@ -23,6 +23,8 @@ class RunningVisit(Visit[M]):
 
     headers: Iterable[tuple[bytes, bytes]] = ()
     """Those of the request, from which a session may be carried over."""
+    may_change: bool = False
+    """True if a save is likely, by the method of the request, and the store prefers to know."""
     removes_old: bool = False
     """True if the browser is told to remove the cookie of another middleware."""
     as_read: Stored | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import sys
 import threading
@@ -18,7 +19,7 @@ from ndb_models.errors import InvalidArgumentError, StoreError, StoreFullError
 from ndb_models.json_text import ObjectText
 from ndb_models.stores.contract import NEVER, SHARED, ExpirySettings, LimitError, Store, UnknownSessionError
 from tests.conftest import VirtualClock
-from tests.redis_uris import redis_uri
+from tests.redis_uris import KINDS, redis_uri
 from tests.stores.conftest import TOKEN
 
 pytest.importorskip("hiredis")
@@ -191,6 +192,42 @@ async def test_a_sweep_frees_the_keys_of_emptied_sessions(uri: str, clock: Virtu
         assert await store.info(TOKEN) == await store.info(TOKEN)
 
 
+async def test_a_look_reads_no_session_whose_time_has_come(uri: str, store: RedisStore) -> None:
+    """The server does not free a session that only loses its keys."""
+    async with RedisStore(parse_redis_uri(uri), clock=lambda: time.time() - 90) as late:
+        await late.create(TOKEN, ExpirySettings(60), {"a": b"1"})
+    assert await store.peek(TOKEN, ["a"]) == {}
+    assert await store.get_all(TOKEN) == {}
+    await store.set(TOKEN, {"a": b"2"})
+    assert await store.peek(TOKEN, ["b", "a"]) == {"a": b"2"}
+    await store.end(TOKEN)
+    with pytest.raises(UnknownSessionError):
+        await store.peek(TOKEN, ["a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_look_finds_what_is_stored_on_each_kind_of_server(kind: str) -> None:
+    names = [f"key{number}" for number in range(100)]
+    async with RedisStore(parse_redis_uri(redis_uri(kind))) as store:
+        for token in range(1, 20):
+            await store.create(token, HOUR, dict.fromkeys(names[:90], b'"%d"' % token))
+        for token in range(1, 20):
+            assert await store.peek(token, names) == dict.fromkeys(names[:90], b'"%d"' % token)
+            assert await store.peek(token, ["missing"]) == await store.peek(token, []) == {}
+        assert await store.end_all() == 19
+        for token in range(1, 20):
+            with pytest.raises(UnknownSessionError):
+                await store.peek(token, names)
+
+
+@pytest.mark.parametrize("expiry", [HOUR, NEVER, ExpirySettings(60, extend_on_set_add=True)])
+async def test_a_look_extends_nothing(store: RedisStore, raw: Any, expiry: ExpirySettings) -> None:
+    await store.create(TOKEN, expiry, {"a": b"1"})
+    before = await raw("HGETALL"), await raw("PEXPIRETIME")
+    assert await store.peek(TOKEN, ["a", "b"]) == {"a": b"1"}
+    assert (await raw("HGETALL"), await raw("PEXPIRETIME")) == before
+
+
 async def test_what_others_keep_at_its_key_is_no_session(store: RedisStore, raw: Any) -> None:
     await raw("HSET", b"a", b"1")
     for verb in (store.get_all, store.count, store.info):
@@ -304,6 +341,25 @@ async def on_own_server(*options: str, patience: float = 30) -> AsyncIterator[Re
         uri = f"{servers.start(program, *options).uri}?timeout={patience}"
         async with RedisStore(parse_redis_uri(uri)) as store:
             yield store
+
+
+async def test_a_look_runs_no_script_and_a_change_writes_by_one_command() -> None:
+    async with on_own_server() as store:
+        driver = store._driver  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # to ask what the server did
+
+        async def commands(doing: Awaitable[object]) -> set[tuple[str, str]]:
+            await driver.command(b"CONFIG", b"RESETSTAT", slot_key=None)
+            await doing
+            told: bytes = await driver.command(b"INFO", b"commandstats", slot_key=None)
+            counts = set(re.findall(r"cmdstat_(\w+):calls=(\d+)", told.decode()))
+            return {count for count in counts if count[0] not in ("config", "config|resetstat", "info")}
+
+        await store.create(TOKEN, HOUR, {"a": b"1", "b": b"2"})
+        await store.set(TOKEN, {"a": b"1"})
+        assert await commands(store.peek(TOKEN, ["a", "b"])) == {("hmget", "1")}
+        assert await commands(store.peek(SHARED, ["a"])) == await commands(store.get(SHARED, ["a"])) == {("hmget", "1")}
+        writing = await commands(store.set(TOKEN, {"a": b"3", "b": b"4"}))
+        assert writing == {(name, "1") for name in ("evalsha", "time", "hget", "hset", "pexpireat")}
 
 
 async def test_a_full_server_refuses_a_change_whole() -> None:

@@ -387,9 +387,9 @@ async def test_requests_without_a_cookie_cause_no_traffic_and_those_with_one_rea
     reads: list[str | None] = []
     real = sessions.repo.opened_by
 
-    async def counting(text: str | None, *, extend: bool) -> Any:
+    async def counting(text: str | None, **options: bool) -> Any:
         reads.append(text)
-        return await real(text, extend=extend)
+        return await real(text, **options)
 
     monkeypatch.setattr(sessions.repo, "opened_by", counting)
     async with Browser(application(sessions)) as browser:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from ndb_models import Expiry, NdbClient, SessionModel
 from ndb_models.errors import InvalidArgumentError
+from ndb_models.testing import MovableClock
 from ndb_models.web import SessionMiddleware, WebSessions
 from tests.repository.recording import RecordingEngine
 from tests.web.applications import Shopper, application, shop
@@ -20,6 +21,12 @@ from tests.web.browsers import Browser
 
 class Reader(SessionModel, schema="web.reader", expiry=Expiry(idle=1800, on="read")):
     """A session that writes do not extend."""
+
+    pages: int = 0
+
+
+class Idle(SessionModel, schema="web.idle", expiry=Expiry(idle=600)):
+    """A session that ends after ten minutes without use."""
 
     pages: int = 0
 
@@ -77,6 +84,55 @@ async def test_later_requests_with_the_cookie_read_and_restart_the_idle_time_at_
             engine.frames.clear()
             assert (await browser.request(method, path)).status_code == 200
             assert await asked(engine, watched) == expected
+
+
+class TestWhereLooksCostLess:
+    """A request that may change its session only looks at it: its save restarts the idle time."""
+
+    @pytest.fixture
+    def watched(self, watched: NdbClient) -> NdbClient:
+        watched.prefers_looks = True
+        return watched
+
+    async def test_a_request_that_saves_looks_and_one_that_reads_restarts_the_idle_time(
+        self, engine: RecordingEngine, watched: NdbClient
+    ) -> None:
+        async with Browser(shop(WebSessions(watched, Shopper))) as browser:
+            await browser.post("/login")
+            await browser.get("/cart")
+            await browser.get("/cart")
+            await asked(engine, watched)
+            for method, path, expected in (
+                ("POST", "/add?item=apple", ["SH_PEEK", "SH_CHANGE"]),
+                ("GET", "/cart", ["SH_GET"]),
+                ("POST", "/cart", ["SH_PEEK", "SH_GET"]),
+            ):
+                engine.frames.clear()
+                assert (await browser.request(method, path)).status_code == 200
+                assert await asked(engine, watched) == expected
+
+    async def test_it_does_so_only_while_half_of_the_idle_time_is_left(
+        self, time: MovableClock, engine: RecordingEngine, watched: NdbClient
+    ) -> None:
+        sessions = WebSessions(watched, Idle)
+
+        async def begin(request: Request) -> None:
+            await sessions.login(request, Idle())
+
+        async def turn(request: Request) -> None:
+            (await sessions.current(request)).pages += request.method == "POST"
+
+        async with Browser(application(sessions, begin, turn)) as browser:
+            await browser.post("/begin")
+            await browser.get("/turn")
+            await browser.get("/turn")
+            for seconds, read in ((299, "SH_PEEK"), (1, "SH_GET"), (299, "SH_PEEK"), (299, "SH_GET")):
+                time.advance(seconds)
+                await asked(engine, watched)
+                engine.frames.clear()
+                assert (await browser.post("/turn")).status_code == 200
+                commands = await asked(engine, watched)
+                assert commands[:2] == [read, "SH_SET"]  # besides, an old cookie is replaced
 
 
 async def test_a_request_that_fails_restarts_the_idle_time_too(engine: RecordingEngine, watched: NdbClient) -> None:

@@ -70,20 +70,20 @@ class Connection(asyncio.BufferedProtocol):
         The future raises `RequestLostError` if the connection is lost first, or if there is no reply by the deadline,
         which is a time of the event loop.
         """
-        loop = self._loop
-        future: asyncio.Future[Any] = loop.create_future()
-        if not self.usable:
-            future.set_exception(RequestLostError(self.reason, sent=False))
-            return future
-        waiting, outbox = self._waiting, self._outbox
-        if not waiting:
-            # Alone on the connection: it goes out at once.
-            self._silent_since = loop.time()
-            waiting.append((future, deadline))
+        loop, waiting, outbox = self._loop, self._waiting, self._outbox
+        is_alone = not waiting and self.usable
+        if is_alone:
+            # It goes out at once, and the rest is done while the server works.
             assert self._transport is not None
             self._transport.write(frame)
+        future: asyncio.Future[Any] = loop.create_future()
+        if not self.usable:
+            future.set_exception(RequestLostError(self.reason, sent=is_alone))
+            return future
+        waiting.append((future, deadline))
+        if is_alone:
+            self._silent_since = loop.time()
         else:
-            waiting.append((future, deadline))
             if not outbox:
                 loop.call_soon(self._send)
             outbox.append(frame)

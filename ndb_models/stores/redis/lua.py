@@ -53,36 +53,29 @@ if by_server then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
 end
-local settings, flags, duration, touch_every, stored, due, emptied
 """
 
 _FUNCTIONS: Final[Mapping[str, str]] = {
     "alive": """
--- Read a session's state. Return false if the session does not exist or has expired. It is then removed, or it `stays`.
+-- Return the settings of a session, when its time comes, and whether its keys are gone by now; nothing if it does not
+-- exist. One that has expired is removed, or it `stays`.
 local function alive(state, stays)
-  if not state then return false end
-  settings = state
-  flags, duration, touch_every, stored = struct.unpack('>BI8I8d', state)
-  due, emptied = stored, false
-  if duration == 0 then return true end
+  if not state then return nil end
+  local flags, duration, touch_every, due = struct.unpack('>BI8I8d', state)
+  if duration == 0 then return flags, duration, touch_every, due end
   if due > now + duration then due = now + duration end
-  if now < due then return true end
+  if now < due then return flags, duration, touch_every, due end
   if flags % 2 == 1 then
     if not stays then redis.call('UNLINK', key) end
-    return false
+    return nil
   end
-  due = due + duration * (math.floor((now - due) / duration) + 1)
-  emptied = true
-  return true
+  return flags, duration, touch_every, due + duration * (math.floor((now - due) / duration) + 1), true
 end
 """,
-    "keep": """
--- Write a session's state. Let the server free a session that ends, and return true for such a session.
-local function keep()
-  redis.call('HSET', key, STATE, string.sub(settings, 1, 17) .. struct.pack('>d', due))
-  local is_freed = by_server and flags % 2 == 1 and due < 9000000000000
-  if is_freed then redis.call('PEXPIREAT', key, string.format('%.0f', math.ceil(due * 1000))) end
-  return is_freed
+    "freed_at": """
+-- Return when the server is to free a session that ends, in milliseconds; false for any other session.
+local function freed_at(flags, due)
+  return by_server and flags % 2 == 1 and due < 9000000000000 and math.ceil(due * 1000)
 end
 """,
     "remove_others": """
@@ -100,22 +93,44 @@ local function remove_others(first)
   end
 end
 """,
-    "use": """
--- Extend a session by a use of this kind, if its settings say so. Write its state if that changed it.
-local function use(kind)
-  if duration == 0 then return end
+    "used": """
+-- Use a session: extend it if its settings say so for this kind of use. Return whether it exists, and what `write`
+-- takes if its state is another one by now.
+local function used(state, kind)
+  local flags, duration, touch_every, due, emptied = alive(state)
+  if not flags then return false end
+  if duration == 0 then return true end
   if bit.band(flags, kind) ~= 0 and now + duration >= due + touch_every then due = now + duration end
-  if emptied or due ~= stored then keep() end
-  if emptied then remove_others(#ARGV + 1) end
+  local moved = string.sub(state, 1, 17) .. struct.pack('>d', due)
+  if moved == state then return true end
+  return true, moved, freed_at(flags, due), emptied
+end
+""",
+    "write": """
+-- Write the names and values from this argument on. With them, write a new state of a session, if there is one; let the
+-- server free the session; and remove its other keys if they are gone. One command writes all, since a command takes
+-- longer than a field.
+local function write(first, state, freed, emptied)
+  local last = math.min(#ARGV, first + 3999)
+  if state then
+    redis.call('HSET', key, STATE, state, unpack(ARGV, first, last))
+    if freed then redis.call('PEXPIREAT', key, freed) end
+    if emptied then remove_others(first) end
+  elseif first <= last then
+    redis.call('HSET', key, unpack(ARGV, first, last))
+  end
+  for from = last + 1, #ARGV, 4000 do
+    redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
+  end
 end
 """,
     "reached": """
--- Return true for the shared map, or a session that exists. Arguments as those of `use`.
+-- Return true for the shared map, or a session that exists, after using it.
 local function reached(kind)
   if shared then return true end
-  if not alive(redis.call('HGET', key, STATE)) then return false end
-  use(kind)
-  return true
+  local exists, state, freed, emptied = used(redis.call('HGET', key, STATE), kind)
+  if state then write(#ARGV + 1, state, freed, emptied) end
+  return exists
 end
 """,
     "state_and_values": """
@@ -127,14 +142,6 @@ local function state_and_values(first, last)
     for i = 1, #more do found[#found + 1] = more[i] end
   end
   return found
-end
-""",
-    "write": """
--- Write the names and values from this argument on.
-local function write(first)
-  for from = first, #ARGV, 4000 do
-    redis.call('HSET', key, unpack(ARGV, from, math.min(#ARGV, from + 3999)))
-  end
 end
 """,
     "remove": """
@@ -180,6 +187,7 @@ def script(name: str, body: str, *, writes: bool = False) -> Script:
 
 
 _SETTINGS: Final = struct.Struct(">BQQ")
+_NEVER: Final = bytes(8)
 _INFO: Final = struct.Struct(">BQQdd")
 
 
@@ -187,6 +195,14 @@ def packed(expiry: ExpirySettings) -> bytes:
     """Return settings as scripts take them."""
     uses = 2 * expiry.extend_on_set_add | 4 * expiry.extend_on_get
     return _SETTINGS.pack(expiry.delete_session | uses, expiry.duration, expiry.touch_every if uses else 0)
+
+
+def ends_by_server(state: bytes) -> bool:
+    """Return True for the state of a session on the servers' clock whose keys are there for as long as it lives.
+
+    It never expires, or the server frees it when its time comes. So no arithmetic is needed to see that it lives.
+    """
+    return state[0] & 1 == 1 or state.startswith(_NEVER, 1)
 
 
 def settings_of(state: bytes) -> ExpirySettings:

@@ -6,7 +6,17 @@ from typing import Final
 
 from ndb_models.stores.redis.lua import script
 
-SET: Final = script("set", "if not reached(2) then return false end write(2) return 1", writes=True)
+SET: Final = script(
+    "set",
+    """
+local exists, state, freed, emptied = shared
+if not shared then exists, state, freed, emptied = used(redis.call('HGET', key, STATE), 2) end
+if not exists then return false end
+write(2, state, freed, emptied)
+return 1
+""",
+    writes=True,
+)
 """Arguments: the clock; names and values."""
 
 ADD: Final = script(
@@ -23,22 +33,24 @@ return 1
 GET: Final = script(
     "get",
     """
-local found = state_and_values(4, #ARGV)
+local values = state_and_values(4, #ARGV)
 if not shared then
-  if not alive(found[1]) then return false end
-  pcall(use, tonumber(ARGV[2])) -- a full server still reads
+  local exists, state, freed, emptied = used(values[1], tonumber(ARGV[2]))
+  if not exists then return false end
+  if state then pcall(write, #ARGV + 1, state, freed, emptied) end -- a full server still reads
+  for i = 2, emptied and #values or 0 do values[i] = false end
 end
+values[1] = ''
 local most, size, number = tonumber(ARGV[3]), 0, 0
-for i = 2, #found do
-  if emptied then found[i] = false end
-  if found[i] then
-    size = size + #found[i] + #ARGV[i + 2]
+if not most then return values end
+for i = 2, #values do
+  if values[i] then
+    size = size + #values[i] + #ARGV[i + 2]
     number = number + 1
   end
 end
-if most and number > 1 and size > most then return 0 end
-found[1] = ''
-return found
+if number > 1 and size > most then return 0 end
+return values
 """,
 )
 """Arguments: the clock; the kind of use; the most bytes, or nothing; names. Returns an item and the values, or 0."""
@@ -54,13 +66,14 @@ CHANGE: Final = script(
     """
 if earlier() then return 1 end
 local compared, gone = tonumber(ARGV[2]), tonumber(ARGV[3])
-local found = state_and_values(4, 3 + compared)
-if not shared and not alive(found[1]) then return false end
+local values = state_and_values(4, 3 + compared)
+local exists, state, freed, emptied = shared
+if not shared then exists, state, freed, emptied = used(values[1], 2) end
+if not exists then return false end
 for i = 1, compared do
-  if (not emptied and found[i + 1] or '') ~= ARGV[3 + compared + i] then return 0 end
+  if (not emptied and values[i + 1] or '') ~= ARGV[3 + compared + i] then return 0 end
 end
-if not shared then use(2) end
-write(4 + 2 * compared + gone)
+write(4 + 2 * compared + gone, state, freed, emptied)
 remove(4 + 2 * compared, 3 + 2 * compared + gone)
 return answered(1)
 """,
@@ -116,12 +129,11 @@ CREATE: Final = script(
 if earlier() then return 1 end
 local is_there = redis.call('EXISTS', key) == 1
 if alive(redis.call('HGET', key, STATE), true) then return 0 end
-settings = ARGV[2]
-flags, duration = struct.unpack('>BI8', settings)
-due = duration == 0 and math.huge or now + duration
-if not keep() then redis.call('PERSIST', key) end
-write(3)
-if is_there then remove_others(3) end
+local flags, duration = struct.unpack('>BI8', ARGV[2])
+local due = duration == 0 and math.huge or now + duration
+local freed = freed_at(flags, due)
+write(3, ARGV[2] .. struct.pack('>d', due), freed, is_there)
+if not freed then redis.call('PERSIST', key) end
 return answered(1)
 """,
     writes=True,
@@ -132,25 +144,26 @@ EXPIRE: Final = script(
     "expire",
     """
 local swapped = tonumber(ARGV[4])
-local found = state_and_values(5, 4 + swapped)
-if not alive(found[1]) then return false end
+local values = state_and_values(5, 4 + swapped)
+local exists, _, _, due, emptied = alive(values[1])
+if not exists then return false end
 local changed = {}
 for i = 1, swapped do
-  local value, old, new = not emptied and found[i + 1], ARGV[4 + swapped + 2 * i - 1], ARGV[4 + swapped + 2 * i]
+  local value, old, new = not emptied and values[i + 1], ARGV[4 + swapped + 2 * i - 1], ARGV[4 + swapped + 2 * i]
   if value ~= old and value ~= new then return 0 end
   changed[#changed + 1] = ARGV[4 + i]
   changed[#changed + 1] = new
 end
-settings = ARGV[2]
-flags, duration = struct.unpack('>BI8', settings)
+local flags, duration = struct.unpack('>BI8', ARGV[2])
 local latest = now + duration
 if duration == 0 then
   due = math.huge
 elseif ARGV[3] == '1' or latest < due then
   due = latest
 end
-if not keep() then redis.call('PERSIST', key) end
-if emptied then remove_others(#ARGV + 1) end
+local freed = freed_at(flags, due)
+write(#ARGV + 1, ARGV[2] .. struct.pack('>d', due), freed, emptied)
+if not freed then redis.call('PERSIST', key) end
 if swapped > 0 then redis.call('HSET', key, unpack(changed)) end
 return 1
 """,
@@ -174,8 +187,11 @@ return answered(1)
 INFO: Final = script(
     "info",
     """
-if not reached(0) then return false end
-return {string.sub(settings, 1, 17) .. struct.pack('>dd', due, now), number_of_keys()}
+local before = redis.call('HGET', key, STATE)
+local exists, state, freed, emptied = used(before, 0)
+if not exists then return false end
+if state then write(#ARGV + 1, state, freed, emptied) end
+return {(state or before) .. struct.pack('>d', now), number_of_keys()}
 """,
 )
 """Arguments: the clock. Returns the settings, when the time comes and the time, packed; and the number of keys."""

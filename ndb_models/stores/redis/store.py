@@ -14,11 +14,12 @@ from ndb_models.clocks import monotonic_clock
 from ndb_models.stores.contract import SessionPage, SessionRecord, Statistics, Store
 from ndb_models.stores.handing_over import hand_over
 from ndb_models.stores.redis import lua, scripts
+from ndb_models.stores.redis.asked_names import utf8
 from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.key_names import KeyNames
 from ndb_models.stores.redis.listing import SessionOrder
 from ndb_models.stores.redis.options import RedisUri
-from ndb_models.stores.redis.verbs import RedisVerbs, keys_in, utf8
+from ndb_models.stores.redis.verbs import RedisVerbs, keys_in
 from ndb_models.types import Clock, SessionToken
 from ndb_models.uncopyable import Uncopyable
 
@@ -38,6 +39,7 @@ class RedisStore(Uncopyable, RedisVerbs, Store):
     Args:
         uri: the servers and the options. See `parse_redis_uri`.
         clock: tells the time in seconds; None, the default, for the servers' own clocks, which all processes share.
+            All stores that share sessions must go by the same clock.
     """
 
     INSTEAD = "open a store where it is needed"

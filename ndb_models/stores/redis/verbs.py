@@ -1,4 +1,4 @@
-"""The verbs of the contract, each one script on one slot of the servers.
+"""The verbs of the contract, each one script or one plain command on one slot of the servers.
 
 Only the shared map may lie in several slots, if it has several buckets: then a verb is one step for each of them.
 """
@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
-
-import msgspec
 
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, TextDigest, are_as_expected
-from ndb_models.json_text import NO_MEMBERS, ObjectText, join_raw_members
+from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.raising import raise_without_context
 from ndb_models.stores.contract import (
     NO_KEYS,
@@ -33,12 +30,13 @@ from ndb_models.stores.contract import (
     Verbs,
 )
 from ndb_models.stores.redis import lua, scripts
+from ndb_models.stores.redis.asked_names import asked_names, no_utf8, utf8
 from ndb_models.stores.redis.driver import Driver
 from ndb_models.stores.redis.key_names import KeyNames
 from ndb_models.stores.redis.lua import STATE
 from ndb_models.stores.redis.script import Script
 from ndb_models.tokens import draw_token
-from ndb_models.types import Clock, SessionToken
+from ndb_models.types import UNBOUNDED, Clock, SessionToken
 
 T = TypeVar("T")
 
@@ -47,9 +45,6 @@ _MOST_ARGUMENTS: Final = 1_000_000
 # The sessions that one script looks at, and the scripts that run at a time for one verb.
 _SESSIONS_TOGETHER: Final = 256
 _SCRIPTS_TOGETHER: Final = 32
-# The names of one read that are kept encoded for the next such read, and how many such reads are.
-_FEW_NAMES: Final = 64
-_READS_KEPT: Final = 256
 
 
 class RedisVerbs(AwaitedVerbs):
@@ -126,28 +121,47 @@ class RedisVerbs(AwaitedVerbs):
         for key, names in self._by_hash(scope, written):
             await self._ask(scripts.ADD, scope, key, _pairs(names, written))
 
-    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.GET_USE)
+    def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.GET_USE)
 
-    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
-        return await self._values(scope, tuple(names), most, lua.NO_USE)
+    def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
+        return self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
-        limit = b"" if most is None else b"%d" % most
-        found: dict[str, msgspec.Raw] = {}
-        groups = self._by_hash(scope, names)
-        for key, group in groups:
-            asked, encoded = _once_each(tuple(group))
-            answer = await self._ask(scripts.GET, scope, key, (use, limit, *encoded))
-            if answer == 0:
-                assert most is not None
-                raise TooLargeError(most)
-            for name, value in zip(asked, answer[1:], strict=True):
-                if value is not None:
-                    found[name] = msgspec.Raw(value)
-        if len(groups) > 1:
-            found = {name: found[name] for name in names if name in found}
-        return ObjectText(join_raw_members(found), tuple(found))
+        asked, hashes = asked_names(names), self._hashes(scope)
+        if len(hashes) == 1:
+            return asked.object_of(await self._found(scope, hashes[0], asked.encoded, most, use))
+        found: dict[str, bytes | None] = {}
+        for key, group in self._by_hash(scope, asked.names):
+            part = asked_names(tuple(group))
+            found.update(zip(part.names, await self._found(scope, key, part.encoded, most, use), strict=True))
+        return asked.object_of([found[name] for name in asked.names])
+
+    async def _found(
+        self, scope: Scope, key: bytes, names: Sequence[bytes], most: int | None, use: bytes
+    ) -> list[bytes | None]:
+        """Return the values of some fields of a hash.
+
+        A script decides whether the session lives, extends it, and measures the values. Where none of this is to do,
+        the server is asked for the values alone, which takes it a fraction of the time.
+        """
+        is_bounded = most is not None and most < UNBOUNDED
+        is_decided = scope is None or (use == lua.NO_USE and self._clock is None)
+        found: list[bytes | None]
+        if is_decided and not is_bounded and len(names) < _MOST_ARGUMENTS:
+            state, *found = await self._driver.command(b"HMGET", key, STATE, *names, slot_key=key, writes=False)
+            if scope is None:
+                return found
+            if state is None:
+                raise UnknownSessionError
+            if lua.ends_by_server(state):
+                return found
+        limit = b"%d" % most if most is not None and is_bounded else b""
+        answer = await self._ask(scripts.GET, scope, key, (use, limit, *names))
+        if answer == 0:
+            raise TooLargeError(most or 0)
+        _, *found = answer
+        return found
 
     async def get_all(self, scope: Scope) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -294,36 +308,6 @@ def _parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return keys
 
 
-def utf8(names: Iterable[str]) -> list[bytes]:
-    """Return names as servers take them.
-
-    Raises:
-        InvalidArgumentError: one of them has no UTF-8.
-    """
-    try:
-        return [name.encode() for name in names]
-    except UnicodeEncodeError:  # not as the cause: it holds the text
-        raise_without_context(_no_utf8())
-
-
-def _once_each(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    """Return the different names, as they are and as servers take them. Raises as `utf8`."""
-    return _kept_once_each(names) if len(names) <= _FEW_NAMES else _found_once_each(names)
-
-
-def _found_once_each(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    different = tuple(dict.fromkeys(names))
-    return different, tuple(utf8(different))
-
-
-# The sessions of a class are read by the same names again and again.
-_kept_once_each: Final = lru_cache(_READS_KEPT)(_found_once_each)
-
-
-def _no_utf8() -> InvalidArgumentError:
-    return InvalidArgumentError("the name of a key holds half a surrogate pair, which UTF-8 has no bytes for")
-
-
 def _pairs(names: Iterable[str], keys: Mapping[str, bytes]) -> list[bytes]:
     """Return names and values, one after the other. Raises as `utf8`."""
     pairs: list[bytes] = []
@@ -331,5 +315,5 @@ def _pairs(names: Iterable[str], keys: Mapping[str, bytes]) -> list[bytes]:
         for name in names:
             pairs += (name.encode(), keys[name])
     except UnicodeEncodeError:
-        raise_without_context(_no_utf8())
+        raise_without_context(no_utf8())
     return pairs
