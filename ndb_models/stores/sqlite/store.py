@@ -121,8 +121,7 @@ class SqliteStore(Uncopyable, Store):
             await asyncio.shield(asyncio.wrap_future(worker.opened))
 
     def begin_deferred(self) -> None:
-        """Begin the reads that callers in this thread have asked for: they may extend sessions."""
-        self._reader.hand_over()
+        """Return: reads begin as soon as callers ask for them."""
 
     async def flush_deferred(self) -> None:
         """Store the noted extensions now. If that fails, they are tried again as usual."""
