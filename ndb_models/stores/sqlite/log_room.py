@@ -16,7 +16,7 @@ from ndb_models.stores.sqlite.opening import PAGES_PER_CHECKPOINT
 
 # Bytes of a log that may need room: a shorter one is of a process that writes little, a longer one starts over. The log
 # is doubled, by steps of at most so many bytes, since others cannot write meanwhile.
-_SHORTEST: Final = 256 * 1024
+_SHORTEST: Final = 64 * 1024
 _LONGEST: Final = PAGES_PER_CHECKPOINT * 4096
 _LARGEST_STEP: Final = 1024 * 1024
 # Pages in the cache beyond which SQLite writes changes into the log before the commit.
