@@ -2,7 +2,8 @@
 
 A commit that makes the log longer waits about twice as long for the disk, since the file's new length must be stored
 too. SQLite makes the log longer with each commit until it first starts over, after a checkpoint. So room is made in
-steps, between commits: a transaction fills the log with zeros, and is undone.
+steps, between commits: a transaction fills the log with zeros, and is undone. This pays for small commits: a commit of
+many requests writes so much that its wait for the length hardly counts.
 """
 
 from __future__ import annotations

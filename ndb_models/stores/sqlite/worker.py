@@ -1,13 +1,11 @@
 """A thread that owns a connection, and carries out the requests of event loops: all that wait, in one transaction.
 
-A request wakes the thread if it sleeps. The thread takes all requests that wait by then: usually those of one turn of a
-loop, which lets go of the interpreter at its end. Their answers come back together, after the commit. If a transaction
-fails, it is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
-fail. If others keep the file locked for too long, all of them fail at once. Work may therefore be carried out more than
-once, and only the last time counts.
+Their answers come back together, after the commit. If a transaction fails, it is rolled back. Then each request gets a
+transaction of its own, so that only the faulty ones fail. If others keep the file locked for too long, all of them fail
+at once. Work may therefore be carried out more than once, and only the last time counts.
 
 The worker that writes also stores noted extensions: along with requests, or by themselves when they are due. An
-extension that cannot be stored makes no request fail. After the answers, the log gets room for the next commits.
+extension that cannot be stored makes no request fail. After a request by itself, the log gets room for the next ones.
 """
 
 from __future__ import annotations
@@ -15,12 +13,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import Enum
-from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
@@ -30,26 +25,17 @@ from ndb_models.stores.sqlite.forking import Forkable, forks, register
 from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.lock_retries import retry_locked
 from ndb_models.stores.sqlite.log_room import LogRoom
+from ndb_models.stores.sqlite.request_queue import MOST_TOGETHER, RequestQueue, Signal
 from ndb_models.stores.sqlite.requests import Outcome, QueuedWork, Work, deliver, outcome_of
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
 
-# The most requests, or extensions by themselves, in one transaction: it must not keep other processes out for long.
-_MOST_TOGETHER: Final = 512
 # The most extensions that are stored along with requests.
 _MOST_ALONG: Final = 128
 # The seconds that extensions by themselves wait for others' locks. Requests wait behind them meanwhile.
 _LOCK_TIMEOUT_FOR_EXTENSIONS: Final = 0.1
-
-
-class _Signal(Enum):
-    """A signal to the thread."""
-
-    LOOK = "look for requests, and whether extensions are due"
-    PAUSE = "close the connection, for a fork"
-    END = "close the connection, and end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +86,7 @@ class Worker(Forkable):
         self._options = options
         self._forks = forks()
         self._taking = False
-        self._waiting: deque[QueuedWork] = deque()
-        # The thread waits for signals. False if a new request needs none: the thread will look for requests anyway.
-        self._signals: SimpleQueue[_Signal] = SimpleQueue()
-        self._may_sleep = False
+        self._queue = RequestQueue()
         # Held so that no request waits behind the end.
         self._ending = threading.Lock()
         self._ended = False
@@ -140,10 +123,7 @@ class Worker(Forkable):
         with self._ending:
             if self._ended:
                 raise self._not_open()
-            self._waiting.append(QueuedWork(loop, answer, work, durable))
-            if self._may_sleep:
-                self._may_sleep = False
-                self._signals.put(_Signal.LOOK)
+            self._queue.put(QueuedWork(loop, answer, work, durable))
         return answer
 
     def _not_open(self) -> StoreError:
@@ -155,7 +135,7 @@ class Worker(Forkable):
 
     def wake(self) -> None:
         """Have the thread look for due extensions. Any thread may call this."""
-        self._signals.put(_Signal.LOOK)
+        self._queue.signal(Signal.LOOK)
 
     def leave(self) -> None:
         """Take no more requests, carry out those that wait, and close the connection. Leaving twice does no harm."""
@@ -165,7 +145,7 @@ class Worker(Forkable):
         with self._ending:
             if not self._ended:
                 self._ended = True
-                self._signals.put(_Signal.END)
+                self._queue.signal(Signal.END)
 
     def pause(self) -> None:
         self._disconnected.clear()
@@ -173,7 +153,7 @@ class Worker(Forkable):
             self._disconnected.set()
         else:
             self._may_connect.clear()
-            self._signals.put(_Signal.PAUSE)
+            self._queue.signal(Signal.PAUSE)
 
     def wait_closed(self, seconds: float) -> bool:
         return self._disconnected.wait(seconds)
@@ -194,8 +174,8 @@ class Worker(Forkable):
         try:
             self._taking = not self._ended
             self.opened.set_result(None)
-            while (batch := self._next()) is not _Signal.END:
-                if batch is _Signal.PAUSE:
+            while (batch := self._queue.next(self._longest_sleep)) is not Signal.END:
+                if batch is Signal.PAUSE:
                     self._pause_for_fork(tables)
                     tables = None
                     continue
@@ -205,7 +185,7 @@ class Worker(Forkable):
                     deliver(batch, self._carry_out(tables, batch))
                 if tables is not None and self._options.writes:
                     self._store_extensions_due(tables)
-                    if batch and self._synchronous == "FULL":
+                    if len(batch) == 1 and self._synchronous == "FULL":
                         self._log_room.make(tables.connection)
         finally:
             for worker in self.closes_after:
@@ -218,34 +198,8 @@ class Worker(Forkable):
             self.closed.set_result(None)
             self._disconnected.set()
 
-    def _next(self) -> list[QueuedWork] | _Signal:
-        """Return the requests that go into one transaction, if any wait, or a signal to pause or to end."""
-        self._may_sleep = True  # before the look for requests: one that comes later sends a signal
-        signal = _Signal.LOOK
-        if not self._waiting or not self._signals.empty():
-            signal = self._signal()
-        self._may_sleep = False
-        if signal is _Signal.PAUSE or (signal is _Signal.END and not self._waiting):
-            return signal
-        if signal is _Signal.END:  # first the requests
-            self._signals.put(signal)
-        return self._taken()
-
-    def _signal(self) -> _Signal:
-        """Wait for a signal, or until extensions may be due."""
-        try:
-            return self._signals.get(timeout=self._extensions.seconds_until_look() if self._options.writes else None)
-        except Empty:
-            return _Signal.LOOK
-
-    def _taken(self) -> list[QueuedWork]:
-        """Take the requests that go into one transaction, without those that nobody waits for any more."""
-        taken: list[QueuedWork] = []
-        while self._waiting and len(taken) < _MOST_TOGETHER:
-            request = self._waiting.popleft()
-            if not request.answer.done():
-                taken.append(request)
-        return taken
+    def _longest_sleep(self) -> float | None:
+        return self._extensions.seconds_until_look() if self._options.writes else None
 
     def _pause_for_fork(self, tables: Tables | None) -> None:
         if tables is not None:
@@ -311,7 +265,7 @@ class Worker(Forkable):
         try:
             tables.begin(self._options.begin)
             if self._options.writes and (alone or not extensions.failing):
-                taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
+                taken = extensions.take(MOST_TOGETHER if alone else _MOST_ALONG)
             outcomes = [outcome_of(request, tables) for request in requests]
             done = True
             if taken:
