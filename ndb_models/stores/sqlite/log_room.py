@@ -20,6 +20,9 @@ from ndb_models.stores.sqlite.opening import PAGES_PER_CHECKPOINT
 _SHORTEST: Final = 64 * 1024
 _LONGEST: Final = PAGES_PER_CHECKPOINT * 4096
 _LARGEST_STEP: Final = 1024 * 1024
+# A look at the length lets go of the interpreter's lock, just as the loop wakes up with the answer: that takes longer
+# than the look.
+_COMMITS_PER_LOOK: Final = 4
 # Pages in the cache beyond which SQLite writes changes into the log before the commit.
 _SMALL_CACHE: Final = 16
 
@@ -30,12 +33,16 @@ class LogRoom:
     def __init__(self, path: str) -> None:
         self._log = path + "-wal"
         self._length = _SHORTEST
+        self._commits = 0
 
     def make(self, connection: sqlite3.Connection) -> None:
-        """Make room if the log has become longer since the last call. The connection must be in no transaction.
+        """Make room if commits make the log longer. Call this after each of them, in no transaction.
 
         If that fails, commits take their time as before.
         """
+        self._commits += 1
+        if self._length >= _LONGEST or self._commits % _COMMITS_PER_LOOK:
+            return
         length = self._length_now()
         if self._length < length < _LONGEST:
             with contextlib.suppress(sqlite3.Error, MemoryError):  # a full disk, or a lock that others hold

@@ -214,6 +214,7 @@ class Worker(Forkable):
     def _connect_again(self, requests: Sequence[QueuedWork]) -> Tables | None:
         """Open the connection again after a fork. If that fails, so do the requests, and None is returned."""
         self._synchronous = ""
+        self._log_room = LogRoom(self.path)
         try:
             return self._open_tables()
         except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
