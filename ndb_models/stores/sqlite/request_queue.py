@@ -1,6 +1,6 @@
 """The way of requests from event loops to a thread, and of signals to it.
 
-A request wakes the thread if it sleeps: at once, or at the end of the loop's turn if requests came together before. The
+A request wakes the thread if it sleeps: at once, or at the end of the loop's turn if requests came together lately. The
 thread takes all that wait by then. Waking it at once saves a turn of the loop; at the end of the turn, none of the
 requests of that turn is left behind.
 """
@@ -18,6 +18,10 @@ from ndb_models.stores.sqlite.requests import QueuedWork
 
 # The most requests that are taken together: a transaction must not keep other processes out for long.
 MOST_TOGETHER: Final = 512
+
+
+# After so many requests by themselves, the next one is expected to be by itself too.
+_MANY_ALONE: Final = 16
 
 
 class Signal(Enum):
@@ -40,8 +44,8 @@ class RequestQueue:
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         # False if the thread will look for requests anyway.
         self._may_sleep = False
-        # True if several requests waited when the thread looked last.
-        self._come_together = False
+        # How many requests were taken by themselves since several were taken together.
+        self._alone = _MANY_ALONE
         self._wakes_later: set[asyncio.AbstractEventLoop] = set()
 
     def put(self, request: QueuedWork) -> None:
@@ -49,7 +53,7 @@ class RequestQueue:
         self._waiting.append(request)
         if not self._may_sleep:
             return
-        if not self._come_together:
+        if self._alone >= _MANY_ALONE:
             self._may_sleep = False
             self.signal(Signal.LOOK)
         elif request.loop not in self._wakes_later:
@@ -95,5 +99,5 @@ class RequestQueue:
             if not request.answer.done():
                 taken.append(request)
         if taken:
-            self._come_together = len(taken) > 1
+            self._alone = self._alone + 1 if len(taken) == 1 else 0
         return taken

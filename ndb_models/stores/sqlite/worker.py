@@ -116,12 +116,12 @@ class Worker(Forkable):
         Raises:
             StoreError: the worker is not open, or belongs to the process that this one was forked from.
         """
-        if not self._taking or self._forks != forks():
+        if self._forks != forks():  # `_ending` may be locked for ever here
             raise self._not_open()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         with self._ending:
-            if self._ended:
+            if not self._taking:
                 raise self._not_open()
             self._queue.put(QueuedWork(loop, answer, work, durable))
         return answer
@@ -139,10 +139,10 @@ class Worker(Forkable):
 
     def leave(self) -> None:
         """Take no more requests, carry out those that wait, and close the connection. Leaving twice does no harm."""
-        self._taking = False
-        if self.is_inherited:  # `_ending` may be locked for ever here
+        if self.is_inherited:
             return
         with self._ending:
+            self._taking = False
             if not self._ended:
                 self._ended = True
                 self._queue.signal(Signal.END)
@@ -172,7 +172,8 @@ class Worker(Forkable):
             self._disconnected.set()
             return
         try:
-            self._taking = not self._ended
+            with self._ending:
+                self._taking = not self._ended
             self.opened.set_result(None)
             while (batch := self._queue.next(self._longest_sleep)) is not Signal.END:
                 if batch is Signal.PAUSE:
