@@ -48,9 +48,6 @@ _deferring: Final[dict[int, ReferenceType[Deferring]]] = {}
 class Deferring(Protocol):
     """Defers work by a short real time. A clock that is moved in between would miss it."""
 
-    def begin_deferred(self) -> None:
-        """Begin the work that callers in this thread have asked for, whose event loop stands still meanwhile."""
-
     async def flush_deferred(self) -> None:
         """Do the deferred work now. Called in another thread."""
 
@@ -68,12 +65,6 @@ def defers_no_more(each: Deferring) -> None:
 def may_be_deferred() -> bool:
     """Return True if `flush_deferred` may have something to do."""
     return bool(_deferring)
-
-
-def begin_deferred() -> None:
-    """Begin all work of this process that callers in this thread have asked for, before a clock is moved."""
-    for each in _alive():
-        each.begin_deferred()
 
 
 async def flush_deferred() -> None:

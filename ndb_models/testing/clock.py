@@ -105,7 +105,6 @@ class MovableClock:
             raise InvalidArgumentError(_NOT_ENTERED)
         moved = _nanoseconds(by)
         if clocks.may_be_deferred():
-            clocks.begin_deferred()
             with LoopThread() as thread:
                 thread.run(clocks.flush_deferred())
         with self._lock:

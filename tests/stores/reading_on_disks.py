@@ -34,6 +34,8 @@ async def read_while_it_fails(path: str, failing: str) -> None:
             done += await store.exist([1]) == [1]
             done += await store.contains(1, ["a"]) == ["a"]
         sys.stdout.write(f"{done} of 300 reads\n")
+        await asyncio.sleep(0.1)  # by now they are stored, or refused by the disk
+        await store.get(1, ["a"])  # so this one waits to be stored when the write begins
         try:
             await store.set(None, {"a": b"1" * 10_000})
         except StoreError:

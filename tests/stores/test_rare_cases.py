@@ -66,8 +66,9 @@ async def test_sessions_with_settings_of_their_own_each_keep_them(store: Store) 
     }
 
 
-async def test_work_that_was_handed_over_in_the_turn_in_which_another_thread_left_is_refused(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "sessions.db") as store:
+async def test_work_that_was_asked_for_before_another_thread_left_is_carried_out(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    async with SqliteStore(path) as store:
         setting = asyncio.ensure_future(store.set(SHARED, {"a": b"1"}))
         await asyncio.sleep(0)
         late = store.write(lambda verbs: verbs.set(SHARED, {"b": b"1"}))
@@ -75,8 +76,10 @@ async def test_work_that_was_handed_over_in_the_turn_in_which_another_thread_lef
         leaving.start()
         leaving.join()
         with pytest.raises(StoreError, match="not open"):
-            await late
-        await asyncio.wait([setting])
+            await store.write(lambda verbs: verbs.set(SHARED, {"c": b"1"}))
+        await asyncio.gather(setting, late)
+    async with SqliteStore(path) as store:
+        assert await store.get_all(SHARED) == {"a": b"1", "b": b"1"}
 
 
 async def test_closing_does_not_wait_longer_than_the_store_may_for_extensions_that_others_keep_from_being_stored(

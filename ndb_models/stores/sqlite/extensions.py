@@ -15,7 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from ndb_models.stores.sqlite.failures import is_locked
 from ndb_models.types import Clock, SessionToken
@@ -31,7 +33,7 @@ _SECONDS_BETWEEN_WARNINGS: Final = 60.0
 _LONGEST_MOMENT: Final = 1.0
 
 
-class Extension(NamedTuple):
+class Extension(msgspec.Struct, frozen=True, gc=False):
     """A read that extended a session: the time of the read, and the seconds that the session lasts from then."""
 
     read_at: float

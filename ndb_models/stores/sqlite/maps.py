@@ -18,8 +18,8 @@ T = TypeVar("T")
 _TOGETHER: Final = 16
 # Longer lists of names are padded to one of a few lengths, so that SQLite knows the statements already.
 _LONGEST_LIST: Final = 512
-# Rows that are read before their size is looked at.
-_ROWS: Final = 64
+VALUES_TOGETHER: Final = 64
+"""The most values that one statement reads, before their size is looked at."""
 
 
 def signed(number: int) -> int:
@@ -62,8 +62,12 @@ class Keys:
             cells = [cell for item in part for cell in (*self._of, *item)]
             self._connection.execute(_insert(self._is_session, len(part), over), cells)
 
-    def read(self, names: Sequence[str], most: int | None = None) -> dict[str, bytes]:
+    def read(
+        self, names: Sequence[str], most: int | None = None, first: Sequence[bytes | None] = ()
+    ) -> dict[str, bytes]:
         """Return the keys with these names, in the order of the names. Missing keys are left out.
+
+        `first` are the values of the first `VALUES_TOGETHER` names, if they were read already.
 
         Raises:
             TooLargeError: there are several keys, and names and values are larger together than `most` bytes. Few of
@@ -71,19 +75,22 @@ class Keys:
         """
         found: dict[str, bytes] = {}
         size = 0
-        for part in _parts(names, _LONGEST_LIST):
-            select = _select(self._is_session, "key, value", _length(part))
-            rows = self._connection.execute(select, self._list(part))
-            if most is None:
-                found.update(rows)
-                continue
-            while some := dict(rows.fetchmany(_ROWS)):
-                found.update(some)
-                size += sum(map(len, some)) + sum(map(len, some.values()))
+        for part in _parts(names, VALUES_TOGETHER):
+            values = first or self._values(part)
+            first = ()
+            pairs = [(name, value) for name, value in zip(part, values, strict=True) if value is not None]
+            found.update(pairs)
+            if most is not None:
+                size += sum([len(name) + len(value) for name, value in pairs])
                 if size > most and len(found) > 1:
-                    rows.close()
                     raise TooLargeError(most)
-        return {name: found[name] for name in names if name in found}
+        return found
+
+    def _values(self, names: Sequence[str]) -> Sequence[bytes | None]:
+        values: tuple[bytes | None, ...] = self._connection.execute(
+            _select_values(self._is_session, len(names)), (*names, *self._of)
+        ).fetchone()
+        return values
 
     def read_all(self) -> dict[str, bytes]:
         """Return all keys."""
@@ -129,6 +136,21 @@ def _insert(is_session: bool, rows: int, over: bool) -> str:
     row = "(?, ?, ?)" if is_session else "(?, ?)"
     conflict = "UPDATE SET value = excluded.value" if over else "NOTHING"
     return f"INSERT INTO {table} VALUES {', '.join([row] * rows)} ON CONFLICT DO {conflict}"
+
+
+def value_columns(names: int) -> Sequence[str]:
+    """Return columns with the values of so many keys of a row's session, NULL for a missing key.
+
+    One row with all values takes less time than a row for each: after each row, the interpreter's lock is taken again.
+    """
+    return ["(SELECT value FROM session_key WHERE tkn = session.tkn AND key = ?)"] * names
+
+
+@cache
+def _select_values(is_session: bool, names: int) -> str:
+    if is_session:
+        return f"SELECT {', '.join(value_columns(names))} FROM (SELECT ? AS tkn) AS session"
+    return f"SELECT {', '.join(['(SELECT value FROM kv WHERE key = ?)'] * names)}"
 
 
 @cache

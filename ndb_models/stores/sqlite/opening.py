@@ -15,8 +15,8 @@ from ndb_models.stores.sqlite.schema import prepare
 
 # If the log is larger than this many bytes after a checkpoint, it is cut back.
 _LOG_KEPT: Final = 64 * 1024 * 1024
-# After this many pages, the log is written back into the file.
-_PAGES_PER_CHECKPOINT: Final = 4000
+PAGES_PER_CHECKPOINT: Final = 4000
+"""After this many pages, the log is written back into the file."""
 _KIBIBYTES_OF_CACHE: Final = 16 * 1024
 _STATEMENTS_KEPT: Final = 256
 
@@ -39,7 +39,7 @@ def open_for_writing(path: str, lock_timeout: float) -> sqlite3.Connection:
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         prepare(connection, path)
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}").fetchone()
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES_PER_CHECKPOINT}").fetchone()
 
     connection = retry_locked(lambda: _connect(path, set_up), lock_timeout)
     # The files beside it have its mode, unless that was changed since.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 from ndb_models.json_text import NO_MEMBERS, ObjectText
@@ -19,7 +20,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.sqlite.extensions import Extension, Extensions
-from ndb_models.stores.sqlite.maps import Keys, signed, unsigned
+from ndb_models.stores.sqlite.maps import VALUES_TOGETHER, Keys, signed, unsigned, value_columns
 from ndb_models.stores.sqlite.session_state import COLUMNS, CurrentSession, SessionRow, current_session
 from ndb_models.types import Clock, SessionToken
 
@@ -27,9 +28,14 @@ from ndb_models.types import Clock, SessionToken
 _TOKENS_TOGETHER: Final = 1024
 
 DEADLINE: Final = COLUMNS.split(", ").index("deadline")
-_SELECT_SESSION: Final = f"SELECT {COLUMNS} FROM session WHERE tkn = ?"
 _IS_EXTENDED: Final = "(extend_on_get AND is_extended(tkn, deadline, duration))"
 ALIVE: Final = f"(deadline IS NULL OR deadline > ? OR NOT delete_session OR {_IS_EXTENDED})"
+
+
+@cache
+def _select_session(values: int) -> str:
+    """Return the statement for a session's row with so many values of its keys."""
+    return f"SELECT {', '.join([COLUMNS, *value_columns(values)])} FROM session WHERE tkn = ?"
 
 
 class ReadTables:
@@ -47,10 +53,10 @@ class ReadTables:
         self._extensions = extensions
         connection.create_function("is_extended", 3, self._is_extended)
 
-    def _look(self, token: SessionToken) -> CurrentSession | None:
-        """Return a session as it is now, and leave the tables unchanged."""
+    def _look(self, token: SessionToken, names: Sequence[str] = ()) -> CurrentSession | None:
+        """Return a session as it is now, with the first values of these keys, and leave the tables unchanged."""
         noted = self._extensions.of(token)  # before the row: a note goes only once the row has it
-        row = self._row(token)
+        row = self._row(token, names)
         if row is None:
             return None
         now = self._clock()
@@ -78,38 +84,55 @@ class ReadTables:
         extension = self._extension(unsigned(token), stored, now)
         return extension is not None and min(extension.read_at, now) + min(unsigned(duration), extension.lasts) > now
 
-    def _row(self, token: SessionToken) -> SessionRow | None:
-        row: SessionRow | None = self.connection.execute(_SELECT_SESSION, (signed(token),)).fetchone()
+    def _row(self, token: SessionToken, names: Sequence[str] = ()) -> SessionRow | None:
+        """Return a session's row, with the values of the first `VALUES_TOGETHER` keys with these names."""
+        first = names[:VALUES_TOGETHER]
+        row: SessionRow | None = self.connection.execute(
+            _select_session(len(first)), (*first, signed(token))
+        ).fetchone()
         return row
+
+    def _session(self, scope: Scope, names: Sequence[str] = ()) -> CurrentSession | None:
+        """Work as `_look` for the session of a map; return None for the shared map."""
+        if scope is None:
+            return None
+        session = self._look(scope, names)
+        if session is None:
+            raise UnknownSessionError
+        return session
 
     def _visible(self, scope: Scope) -> Keys | None:
         """Return a map for reading; None if expiry has emptied its session."""
-        if scope is not None:
-            session = self._look(scope)
-            if session is None:
-                raise UnknownSessionError
-            if session.emptied:
-                return None
-        return Keys(self.connection, scope)
+        session = self._session(scope)
+        return None if session is not None and session.emptied else Keys(self.connection, scope)
+
+    def _chosen(
+        self, scope: Scope, session: CurrentSession | None, names: tuple[str, ...], most: int | None
+    ) -> ObjectText:
+        """Return the keys with these names. `session` is the map's, looked at with them."""
+        if session is None:
+            return ObjectText.joined(Keys(self.connection, scope).read(names, most))
+        if session.emptied:
+            return ObjectText(NO_MEMBERS, ())
+        return ObjectText.joined(Keys(self.connection, scope).read(names, most, session.values))
 
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         """See `Verbs.get`. If it restarts a timer, the extension is noted."""
-        session = None if scope is None else self._look(scope)
-        if scope is not None:
-            if session is None:
-                raise UnknownSessionError
-            if session.expiry.extend_on_get and session.deadline is not None and session.stored is not None:
-                now = self._clock()
-                if deadline_after_use(session.expiry, True, session.deadline, now) > session.deadline:
-                    self._extensions.note(scope, Extension(now, session.expiry.duration), session.stored - now)
-            if session.emptied:
-                return ObjectText(NO_MEMBERS, ())
-        return ObjectText.joined(Keys(self.connection, scope).read(names, most))
+        session = self._session(scope, names)
+        if session is not None and session.expiry.extend_on_get:
+            self._note_use(session)
+        return self._chosen(scope, session, names, most)
+
+    def _note_use(self, session: CurrentSession) -> None:
+        """Note that a session was read, if that restarts its timer."""
+        if session.deadline is not None and session.stored is not None:
+            now = self._clock()
+            if deadline_after_use(session.expiry, True, session.deadline, now) > session.deadline:
+                self._extensions.note(session.token, Extension(now, session.expiry.duration), session.stored - now)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         """See `Verbs.peek`."""
-        keys = self._visible(scope)
-        return ObjectText(NO_MEMBERS, ()) if keys is None else ObjectText.joined(keys.read(names, most))
+        return self._chosen(scope, self._session(scope, names), names, most)
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
         """See `Verbs.get_all`."""

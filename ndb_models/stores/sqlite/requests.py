@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -47,12 +46,16 @@ def outcome_of(request: QueuedWork, tables: Tables) -> Outcome:
 
 def deliver(requests: Sequence[QueuedWork], outcomes: Sequence[Outcome]) -> None:
     """Hand each loop its answers, all at once. Any thread may call this."""
-    answers: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
-    for request, outcome in zip(requests, outcomes, strict=True):
-        answers.setdefault(request.loop, []).append((request.answer, *outcome))
-    for loop, its_own in answers.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: no task waits
-            loop.call_soon_threadsafe(_set, its_own)
+    for loop in {request.loop for request in requests}:
+        answers = [
+            (request.answer, *outcome)
+            for request, outcome in zip(requests, outcomes, strict=True)
+            if request.loop is loop
+        ]
+        try:
+            loop.call_soon_threadsafe(_set, answers)
+        except RuntimeError:  # the loop was closed: no task waits
+            continue
 
 
 def _set(answers: Sequence[_Answer]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -17,8 +19,8 @@ COLUMNS: Final = "duration, delete_session, extend_on_set_add, extend_on_get, de
 
 _MOST_STORED: Final = 2**63 - 1
 
-SessionRow: TypeAlias = tuple[int, int, int, int, float | None, float | None]
-"""A row of the table `session`, without its token: the `COLUMNS`."""
+SessionRow: TypeAlias = Sequence[Any]
+"""A row of the table `session`, without its token: the `COLUMNS`, and behind them the values of keys."""
 
 
 class CurrentSession(msgspec.Struct, gc=False):
@@ -31,6 +33,7 @@ class CurrentSession(msgspec.Struct, gc=False):
         stored: the deadline in its row.
         due: when a sweep looks at its row for expiry.
         emptied: True if its time has come since its row was written: its stored keys count as gone.
+        values: the stored values of keys that were read along with the row, None for a missing key.
     """
 
     token: SessionToken
@@ -39,6 +42,7 @@ class CurrentSession(msgspec.Struct, gc=False):
     stored: float | None
     due: float | None
     emptied: bool = False
+    values: Sequence[bytes | None] = ()
 
     @property
     def is_ahead(self) -> bool:
@@ -55,6 +59,14 @@ def use_columns(expiry: ExpirySettings) -> tuple[int, int]:
     return extends * expiry.extend_on_set_add, extends * expiry.extend_on_get
 
 
+# There may be many sessions, but of a few kinds.
+@lru_cache(maxsize=256)
+def _settings(duration: int, delete_session: int, on_set_add: int, on_get: int) -> ExpirySettings:
+    """Return the settings in the columns of a row."""
+    touch_every = max(on_set_add, on_get, 1) - 1
+    return shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get), touch_every)
+
+
 def current_session(
     token: SessionToken, row: SessionRow, now: float, extension: Extension | None
 ) -> CurrentSession | None:
@@ -62,14 +74,13 @@ def current_session(
 
     Args:
         token: the session's token.
-        row: its stored row.
+        row: its stored row, and values of its keys.
         now: the time in seconds since 1970.
         extension: the last extension by a read, if it is not stored yet.
     """
-    duration, delete_session, on_set_add, on_get, stored, due = row
-    touch_every = max(on_set_add, on_get, 1) - 1
-    expiry = shared_settings(unsigned(duration), bool(delete_session), bool(on_set_add), bool(on_get), touch_every)
-    session = CurrentSession(token, expiry, stored, stored, due)
+    duration, delete_session, on_set_add, on_get, stored, due, *values = row
+    expiry = _settings(duration, delete_session, on_set_add, on_get)
+    session = CurrentSession(token, expiry, stored, stored, due, False, values)
     if stored is None:
         return session
     if extension is not None and expiry.extend_on_get:

@@ -120,10 +120,6 @@ class SqliteStore(Uncopyable, Store):
         for worker in self._workers:
             await asyncio.shield(asyncio.wrap_future(worker.opened))
 
-    def begin_deferred(self) -> None:
-        """Begin the reads that callers in this thread have asked for: they may extend sessions."""
-        self._reader.hand_over()
-
     async def flush_deferred(self) -> None:
         """Store the noted extensions now. If that fails, they are tried again as usual."""
         with contextlib.suppress(StoreError):

@@ -7,7 +7,7 @@ the tables it only notes extensions, and noting one twice does no harm.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,11 +73,14 @@ class Tables(ReadTables):
         expected: Expected = NO_EXPECTATIONS,
     ) -> bool:
         """See `Verbs.change`."""
-        session = None if scope is None else self._current(scope)
+        names = tuple(expected)
+        session = None if scope is None else self._current(scope, names)
         if scope is not None and session is None:
             raise UnknownSessionError
         there = Keys(self.connection, scope)
-        is_made = not expected or are_as_expected(there.read(tuple(expected)), expected)
+        is_made = not names or are_as_expected(
+            there.read(names, None, () if session is None else session.values), expected
+        )
         if session is not None:
             self._store(session, by_set_add=is_made)
         if is_made:
@@ -191,9 +194,12 @@ class Tables(ReadTables):
             self._store(session, by_set_add=by_set_add)
         return session
 
-    def _current(self, token: SessionToken) -> CurrentSession | None:
-        """Return a session as it is now, for `_store`; None if it does not exist. Data that has expired is removed."""
-        row = self._row(token)
+    def _current(self, token: SessionToken, names: Sequence[str] = ()) -> CurrentSession | None:
+        """Return a session as it is now, with the first values of these keys, for `_store`.
+
+        Return None if it does not exist. Data that has expired is removed.
+        """
+        row = self._row(token, names)
         if row is None:
             return None
         now = self._clock()
@@ -207,7 +213,7 @@ class Tables(ReadTables):
         if session.emptied:
             self._expired.number += 1
             Keys(self.connection, token).clear()
-            session.emptied = False
+            session.emptied, session.values = False, ()
         return session
 
     def _store(self, session: CurrentSession, *, by_set_add: bool) -> None:

@@ -1,25 +1,21 @@
 """A thread that owns a connection, and carries out the requests of event loops: all that wait, in one transaction.
 
-The requests of one turn of a loop go over together. Their answers come back together, after the commit. If a
-transaction fails, it is rolled back. Then each request gets a transaction of its own, so that only the faulty ones
-fail. If others keep the file locked for too long, all of them fail at once. Work may therefore be carried out more than
-once, and only the last time counts.
+Their answers come back together, after the commit. If a transaction fails, it is rolled back. Then each request gets a
+transaction of its own, so that only the faulty ones fail. If others keep the file locked for too long, all of them fail
+at once. Work may therefore be carried out more than once, and only the last time counts.
 
 The worker that writes also stores noted extensions: along with requests, or by themselves when they are due. An
-extension that cannot be stored makes no request fail.
+extension that cannot be stored makes no request fail. After a request by itself, the log gets room for the next ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import Enum
-from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from ndb_models.errors import StoreError
@@ -28,26 +24,18 @@ from ndb_models.stores.sqlite.failures import is_locked, translated
 from ndb_models.stores.sqlite.forking import Forkable, forks, register
 from ndb_models.stores.sqlite.identity import FileIdentity
 from ndb_models.stores.sqlite.lock_retries import retry_locked
+from ndb_models.stores.sqlite.log_room import LogRoom
+from ndb_models.stores.sqlite.request_queue import MOST_TOGETHER, RequestQueue, Signal
 from ndb_models.stores.sqlite.requests import Outcome, QueuedWork, Work, deliver, outcome_of
 from ndb_models.stores.sqlite.tables import Tables
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
 
-# The most requests, or extensions by themselves, in one transaction: it must not keep other processes out for long.
-_MOST_TOGETHER: Final = 512
 # The most extensions that are stored along with requests.
 _MOST_ALONG: Final = 128
 # The seconds that extensions by themselves wait for others' locks. Requests wait behind them meanwhile.
 _LOCK_TIMEOUT_FOR_EXTENSIONS: Final = 0.1
-
-
-class _Signal(Enum):
-    """A signal to the thread, in its queue of requests."""
-
-    LOOK = "look whether extensions are due"
-    PAUSE = "close the connection, for a fork"
-    END = "close the connection, and end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +86,12 @@ class Worker(Forkable):
         self._options = options
         self._forks = forks()
         self._taking = False
-        # The requests of each loop in its current turn.
-        self._outboxes: dict[asyncio.AbstractEventLoop, list[QueuedWork]] = {}
-        self._queue: SimpleQueue[list[QueuedWork] | _Signal] = SimpleQueue()
-        self._read_already: _Signal | None = None
-        # Held so that no request is queued behind the end.
+        self._queue = RequestQueue()
+        # Held so that no request waits behind the end.
         self._ending = threading.Lock()
         self._ended = False
         self._synchronous = ""
+        self._log_room = LogRoom(identity.path)
         self._disconnected = threading.Event()
         self._may_connect = threading.Event()
         self._may_connect.set()
@@ -130,15 +116,14 @@ class Worker(Forkable):
         Raises:
             StoreError: the worker is not open, or belongs to the process that this one was forked from.
         """
-        if not self._taking or self._forks != forks():
+        if self._forks != forks():  # `_ending` may be locked for ever here
             raise self._not_open()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        outbox = self._outboxes.get(loop)
-        if outbox is None:
-            outbox = self._outboxes[loop] = []
-            loop.call_soon(self._hand_over, loop)
-        outbox.append(QueuedWork(loop, answer, work, durable))
+        with self._ending:
+            if not self._taking:
+                raise self._not_open()
+            self._queue.put(QueuedWork(loop, answer, work, durable))
         return answer
 
     def _not_open(self) -> StoreError:
@@ -148,34 +133,19 @@ class Worker(Forkable):
             reason = "the store is not open: it was closed, or never opened"
         return StoreError(self._options.store, reason)
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        requests = [request for request in self._outboxes.pop(loop, ()) if not request.answer.done()]
-        with self._ending:
-            if requests and not self._ended:
-                self._queue.put(requests)
-                return
-        for request in requests:
-            request.answer.set_exception(self._not_open())
-
-    def hand_over(self) -> None:
-        """Hand over the requests of the loop that runs in this thread, without waiting for the end of its turn."""
-        with contextlib.suppress(RuntimeError):  # no loop runs here, so it has no requests
-            self._hand_over(asyncio.get_running_loop())
-
     def wake(self) -> None:
         """Have the thread look for due extensions. Any thread may call this."""
-        self._queue.put(_Signal.LOOK)
+        self._queue.signal(Signal.LOOK)
 
     def leave(self) -> None:
-        """Take no more requests, carry out those of this loop, and close the connection. Leaving twice does no harm."""
-        self._taking = False
-        if self.is_inherited:  # `_ending` may be locked for ever here
+        """Take no more requests, carry out those that wait, and close the connection. Leaving twice does no harm."""
+        if self.is_inherited:
             return
-        self.hand_over()
         with self._ending:
+            self._taking = False
             if not self._ended:
                 self._ended = True
-                self._queue.put(_Signal.END)
+                self._queue.signal(Signal.END)
 
     def pause(self) -> None:
         self._disconnected.clear()
@@ -183,7 +153,7 @@ class Worker(Forkable):
             self._disconnected.set()
         else:
             self._may_connect.clear()
-            self._queue.put(_Signal.PAUSE)
+            self._queue.signal(Signal.PAUSE)
 
     def wait_closed(self, seconds: float) -> bool:
         return self._disconnected.wait(seconds)
@@ -202,48 +172,35 @@ class Worker(Forkable):
             self._disconnected.set()
             return
         try:
-            self._taking = not self._ended
+            with self._ending:
+                self._taking = not self._ended
             self.opened.set_result(None)
-            while (batch := self._next()) is not _Signal.END:
-                if batch is _Signal.PAUSE:
+            while (batch := self._queue.next(self._longest_sleep)) is not Signal.END:
+                if batch is Signal.PAUSE:
                     self._pause_for_fork(tables)
                     tables = None
-                elif tables is None:
+                    continue
+                if tables is None:
                     tables = self._connect_again(batch)
-                if tables is not None and not isinstance(batch, _Signal):
+                if tables is not None and batch:
                     deliver(batch, self._carry_out(tables, batch))
                 if tables is not None and self._options.writes:
                     self._store_extensions_due(tables)
+                    if len(batch) == 1 and self._synchronous == "FULL":
+                        self._log_room.make(tables.connection)
         finally:
             for worker in self.closes_after:
                 worker.closed.result()
             if tables is None and self._options.writes and not self._extensions.is_empty:
-                tables = self._connect_again(_Signal.END)
+                tables = self._connect_again(())
             if tables is not None:
                 self._store_all_extensions(tables)
                 self._close(tables)
             self.closed.set_result(None)
             self._disconnected.set()
 
-    def _next(self) -> list[QueuedWork] | _Signal:
-        """Return the waiting requests that go into one transaction, or a signal."""
-        signal, self._read_already = self._read_already, None
-        if signal is not None:
-            return signal
-        try:
-            batch = self._queue.get(timeout=self._extensions.seconds_until_look() if self._options.writes else None)
-        except Empty:
-            return _Signal.LOOK
-        if not isinstance(batch, _Signal):
-            while len(batch) < _MOST_TOGETHER and not self._queue.empty():
-                more = self._queue.get()
-                if more is _Signal.LOOK:
-                    continue
-                if isinstance(more, _Signal):
-                    self._read_already = more
-                    break
-                batch += more
-        return batch
+    def _longest_sleep(self) -> float | None:
+        return self._extensions.seconds_until_look() if self._options.writes else None
 
     def _pause_for_fork(self, tables: Tables | None) -> None:
         if tables is not None:
@@ -255,17 +212,17 @@ class Worker(Forkable):
         self._identity.forget_beside()  # the last connection removes them
         tables.connection.close()
 
-    def _connect_again(self, batch: list[QueuedWork] | _Signal) -> Tables | None:
+    def _connect_again(self, requests: Sequence[QueuedWork]) -> Tables | None:
         """Open the connection again after a fork. If that fails, so do the requests, and None is returned."""
         self._synchronous = ""
+        self._log_room = LogRoom(self.path)
         try:
             return self._open_tables()
         except Exception as exc:  # noqa: BLE001 - every failure goes to the callers
             failure = translated(self._options.store, exc)
             if self._options.writes:
                 self._extensions.not_stored(exc)
-            if not isinstance(batch, _Signal):
-                deliver(batch, [(None, failure)] * len(batch))
+            deliver(requests, [(None, failure)] * len(requests))
             return None
 
     def _store_extensions_due(self, tables: Tables) -> None:
@@ -310,7 +267,7 @@ class Worker(Forkable):
         try:
             tables.begin(self._options.begin)
             if self._options.writes and (alone or not extensions.failing):
-                taken = extensions.take(_MOST_TOGETHER if alone else _MOST_ALONG)
+                taken = extensions.take(MOST_TOGETHER if alone else _MOST_ALONG)
             outcomes = [outcome_of(request, tables) for request in requests]
             done = True
             if taken:
