@@ -1,4 +1,4 @@
-"""A client of an engine in this process, between which a test steps: it refuses requests, or acts before one of them."""
+"""A client of an engine in this process. A test refuses some of its requests, or acts before one is carried out."""
 
 from __future__ import annotations
 

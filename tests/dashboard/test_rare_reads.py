@@ -15,7 +15,7 @@ from ndb_models.dashboard.session_ids import SessionIds
 from ndb_models.dashboard.sessions_view import SessionsView
 from ndb_models.dashboard.sources import MOST_BYTES, MOST_NAMES, parsed
 from ndb_models.dashboard.store_figures import StoreFigures
-from ndb_models.errors import NotConnectedError, ResponseError
+from ndb_models.errors import ResponseError
 from ndb_models.protocol.statuses import Status
 from ndb_models.schema.lookup import digest, index_prefix
 from tests.conftest import VirtualClock
@@ -207,11 +207,3 @@ async def test_an_answer_that_makes_no_sense_is_a_store_that_is_away(client: Int
     async with person(Dashboard(client, allow=by_header)) as browser:
         answer = await attempt(browser, "schemas", at="")
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-
-
-async def test_a_client_that_the_application_has_closed_is_its_own_error() -> None:
-    async with NdbClient.connect("memory://") as closed:
-        pass
-    async with person(Dashboard(closed, allow=by_header)) as browser:
-        with pytest.raises(NotConnectedError):
-            await attempt(browser, "schemas", at="")
