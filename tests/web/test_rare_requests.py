@@ -12,9 +12,10 @@ from starlette.types import Message, Receive, Scope, Send
 from ndb_models import Expiry, InvalidArgumentError, NdbClient, Repository, SessionModel
 from ndb_models.protocol.statuses import Status
 from ndb_models.web import SessionMiddleware, WebSessions
+from ndb_models.web.cookies import ShownCookie
 from ndb_models.web.exchange import is_from
 from ndb_models.web.viewed_class import REFUSED
-from ndb_models.web.visit import ShownCookie, Visit, VisitRules
+from ndb_models.web.visit import Visit, VisitRules
 from tests.interposed import InterposedClient
 from tests.web.applications import Shopper, shop
 from tests.web.browsers import Browser
