@@ -85,3 +85,29 @@ async def test_a_change_that_took_so_long_that_another_has_the_value_is_taken_ba
     found = await logins.find_one(email="b")
     assert found is not None
     assert found.tkn == others[0].tkn
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_a_creation_that_others_overtake_fails_only_while_they_have_the_value(
+    client: InterposedClient, stays: bool
+) -> None:
+    logins = Repository(client, Login)
+    await logins.delete((await logins.save(Login(email="a"))).tkn)  # the value was claimed before, and is free
+    others: list[Login] = []
+
+    async def another_is_quicker() -> None:
+        others.append(await Repository(client, Login).save(Login(email="a", note="quicker")))
+        if not stays:
+            await logins.delete(others[0].tkn)
+
+    client.before("SH_ADD", another_is_quicker, skipped=1)  # after the claim, before the session is whole
+    mine = Login(email="a", note="mine")
+    if stays:
+        with pytest.raises(DuplicateError):
+            await logins.save(mine)
+    else:
+        await logins.save(mine)
+    assert others
+    found = await logins.find_one(email="a")
+    assert found is not None
+    assert found.note == ("quicker" if stays else "mine")
