@@ -26,11 +26,11 @@ demo: $(READY)  ## run the quickstart on the embedded engine
 shop: $(READY)  ## run the shop of examples/shop on http://localhost:8000/, with its sessions in shop.db
 	@SHOP_DEVELOPMENT=1 $(BIN)/uvicorn --app-dir examples shop.app:app $(ARGS)
 
-test: $(READY)  ## run the fast tests, warnings as errors; with NDB_TESTS=all, as in `make check`, the slow ones too
-	@$(PYTEST) $(if $(filter all,$(NDB_TESTS)),--ignore=tests/fuzz --ignore=$(HELD),-m "not slow") $(IN_PARALLEL) $(ARGS)
+test: $(READY)  ## run the fast tests, warnings as errors; `coverage` and `rest` run the slow ones too
+	@$(PYTEST) -m "not slow" $(IN_PARALLEL) $(ARGS)
 
-coverage: $(READY)  ## run all tests but those of `rest`, and fail unless they take 97 % of all branches; no part of `check`
-	@$(BIN)/python .ci/coverage.py $(ARGS)
+coverage: $(READY)  ## run all tests but those of `rest` and `fuzz`, and fail unless they take 97 % of all branches
+	@.ci/in-memory $(BIN)/python .ci/coverage.py $(IN_PARALLEL) -o faulthandler_timeout=300 $(ARGS)
 
 rest: $(READY)  ## run the tests that `coverage` and `fuzz` leave out: they judge time or memory, or repeat what others do
 	@$(PYTEST) --ignore=tests/fuzz --ignore=$(HELD) -m unmeasured $(IN_PARALLEL) $(ARGS)

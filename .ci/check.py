@@ -24,18 +24,19 @@ from verdicts import counted, why_failed
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 # Stages of one step run beside each other, two at a time, in this order. A step begins when the one before it is done:
-# while environments are made, the metadata that tests look at is written. `test` takes about as long as all the others.
+# while environments are made, the metadata that tests look at is written. `coverage` runs the tests and measures which
+# branches they take, `rest` runs those that it leaves out, and each takes part of the time of all the others.
 STEPS: Final = (
     ("demo", "environments"),
-    ("test", "versions", "types", "docs", "fuzz", "package", "debug", "lint"),
+    ("coverage", "versions", "types", "docs", "fuzz", "rest", "package", "debug", "lint"),
 )
 
 # Their tests wait for a peer for so long, or judge times. The other stages take what these leave of the processors.
-FIRST_SERVED: Final = ("test", "fuzz")
+FIRST_SERVED: Final = ("coverage", "fuzz", "rest")
 NICE: Final = ("nice", "-n", "5")
 
 # How often the process dies that writes to a file; `make test` kills less.
-ENVIRONMENT: Final = {"NDB_CRASHES": "100", "NDB_TESTS": "all", "NDB_FAST_ON": "OTHERS"} | os.environ
+ENVIRONMENT: Final = {"NDB_CRASHES": "100", "NDB_FAST_ON": "OTHERS"} | os.environ
 
 LONGEST_LAST_WORDS: Final = 10.0
 """Seconds to wait for the output of a stage that is done: a process that it left behind may never close it."""

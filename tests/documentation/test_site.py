@@ -18,7 +18,7 @@ from tests.documentation.pages import DOCS, ROOT
 from tests.documentation.test_reference import SHOWN
 
 pytest.importorskip("mkdocs", reason="the site is built with the extra `docs`")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 CONFIGURATION = (ROOT / "mkdocs.yml").read_text("utf-8")
 NAV = re.findall(r"^ +- (?:[^:\n]+: )?([\w/]+\.md)$", CONFIGURATION[CONFIGURATION.index("\nnav:") :], re.MULTILINE)

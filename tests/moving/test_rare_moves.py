@@ -50,6 +50,22 @@ async def test_a_backup_onto_a_file_system_without_links_is_renamed(
         await backup(f"sqlite:///{store}", target)
 
 
+async def test_a_file_that_appears_while_a_backup_is_written_is_left_alone(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system without links, too, where a rename would replace it."""
+    target = tmp_path / "backup.db"
+
+    def appear(*_: object) -> None:
+        target.write_text("of another program")
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", appear)
+    with pytest.raises(InvalidArgumentError):
+        await backup(f"sqlite:///{store}", target)
+    assert target.read_text() == "of another program"
+
+
 async def test_options_of_a_connection_are_for_a_server(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="for a server"):
         await copy(

@@ -131,6 +131,7 @@ async def test_a_write_that_no_replica_has_is_lost_with_the_master_and_was_repor
     assert {type(failure) for failure in failures.values()} <= {StoreNotReplicatedError}
 
 
+@pytest.mark.unmeasured
 async def test_slots_that_move_and_nodes_that_come_and_go_are_not_noticed(cluster: Cluster) -> None:
     program = valkey()
     assert program is not None

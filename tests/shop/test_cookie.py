@@ -82,6 +82,7 @@ async def test_closing_the_browser_ends_a_login_unless_it_is_remembered(
                     await page.fill("[name=password]", "apple")
                     await page.set_checked("[name=remember]", url == remembered)
                     await page.click("form[action='/login'] button")
+                    await page.locator("nav a[href='/account']").wait_for()
                 is_known = bool(await page.locator("nav a[href='/account']").count())
                 assert is_known == (is_first or url == remembered)
 

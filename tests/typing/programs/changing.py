@@ -14,6 +14,7 @@ from tests.typing.programs.models import (
     OpenByBase,
     OpenByConfig,
     OpenByDict,
+    OpenByInnerClass,
     Page,
     PerhapsOpen,
     Secretive,
@@ -64,6 +65,7 @@ async def open_models_take_any_name(
     allowed: Repository[Open],
     configured: Repository[OpenByConfig],
     by_dict: Repository[OpenByDict],
+    by_inner_class: Repository[OpenByInnerClass],
     inherited: Repository[OpenByBase],
     closed: Repository[ClosedAgain],
     perhaps: Repository[PerhapsOpen],
@@ -71,6 +73,7 @@ async def open_models_take_any_name(
     await allowed.update(5, anything=1, name=1)  # E: Field "name" of "Open" is "str", not "int"  [ndb-value]
     await configured.update(5, anything=1, name=1)  # E: is "str", not "int"  [ndb-value]
     await by_dict.update(5, anything=1, name=1)  # E: is "str", not "int"  [ndb-value]
+    await by_inner_class.update(5, anything=1, name=1)  # E: is "str", not "int"  [ndb-value]
     await inherited.update(5, anything=1, number="1")  # E: is "int", not "str"  [ndb-value]
     await closed.update(5, anything=1)  # E: no field "anything"; it has "name" and "number"  [ndb-field]
     await perhaps.update(5, anything=1, name=1)  # E: is "str", not "int"  [ndb-value]

@@ -56,6 +56,7 @@ async def an_inherited_field_is_looked_up_as_it_is_declared_last(repo: Repositor
 async def marks_are_found_wherever_they_stand(repo: Repository[Marked]) -> None:
     await repo.find(by_alias=1, quoted=1, nested=1, of_generic=1)
     await repo.find(dotted=1, final=1, described=1, conditional=1, tried=1)
+    await repo.find(by_number=1, by_function=1, computed="a")
     await repo.find(strict=1)  # E: Field "strict" of "Marked" is not looked up  [ndb-field]
     await repo.find(dotted="1", final="1")  # E: "dotted" of "Marked" [ndb-value] // "final" of "Marked" [ndb-value]
     await repo.find_one(conditional=1)  # E: needs a field with Lookup(unique=True)  [ndb-field]

@@ -19,6 +19,7 @@ Dotted = typing.Annotated[int, ndb_models.Lookup()]
 IS_UNIQUE = bool(1)
 UNIQUE: Final = Lookup(unique=True)
 CONFIG = ConfigDict(title="t")
+MARKS = (Lookup(), "a number")
 
 
 def mark() -> Lookup:

@@ -60,6 +60,8 @@ class Marked(SessionModel):
     described: Annotated[int, "a number", Strict, Lookup()]
     strict: Annotated[int, Strict, Merge.max] = 0
     computed: Annotated[str, Lookup(unique=marks.IS_UNIQUE)]
+    by_number: Annotated[int, marks.MARKS[0]]
+    by_function: Annotated[int, marks.mark]
     if marks.IS_UNIQUE:
         conditional: Annotated[int, Lookup()] = 0
     else:
@@ -98,6 +100,13 @@ class ClosedAgain(OpenByConfig, extra="forbid"):
 class PerhapsOpen(SessionModel):
     model_config = marks.CONFIG
     name: str = ""
+
+
+class OpenByInnerClass(SessionModel):
+    name: str = ""
+
+    class Config:
+        extra = "allow"
 
 
 class Frozen(SessionModel, frozen=True):
