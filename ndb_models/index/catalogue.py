@@ -27,7 +27,7 @@ from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
 from ndb_models.json_text import UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, is_token
-from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, unreadable
+from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Prepared, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
 from ndb_models.sessions.creation import create_together, draw_token
@@ -48,6 +48,7 @@ _KV_ADD: Final = COMMANDS["KV_ADD"]
 _KV_GET: Final = COMMANDS["KV_GET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_GET: Final = COMMANDS["SH_GET"]
+_SH_KEYS: Final = COMMANDS["SH_KEYS"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
@@ -72,7 +73,7 @@ class EntrySet:
         """
         found: dict[str, JsonValue] = {}
         for _ in range(_ATTEMPTS):
-            names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
+            names, found = (await self._perform(NamesRequest(_SH_KEYS, self.tkn)))["keys"], {}
             for part in self._parts(names):
                 found |= _values(await self._perform(keys_read(_SH_GET, tuple(part), self.tkn)))
             if len(found) == len(names):  # a missing one may have come back under another key
@@ -105,10 +106,11 @@ class EntrySet:
             raise
 
     async def _perform(self, request: Prepared) -> Mapping[str, Any]:
-        answer = await self._client.perform(request)
-        if answer["st"] == Status.SESSION_NOT_EXIST:
-            raise MissingSetError
-        return _succeeded(request, answer)
+        begun = self._client.begin(request)
+        answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] != OK_STATUS:
+            raise MissingSetError if answer["st"] == Status.SESSION_NOT_EXIST else failure(request.command, answer)
+        return answer
 
     def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
         """Divide keys among as many frames as needed."""
@@ -162,7 +164,9 @@ class Catalogue:
         found: dict[str, SessionToken] = {}
         for part in split_names(_KV_GET, tuple(names), None, self._client.max_payload):
             request = keys_read(_KV_GET, part)
-            for name, tkn in _values(_succeeded(request, await self._client.perform(request))).items():
+            begun = self._client.begin(request)
+            answer = begun if isinstance(begun, dict) else await begun
+            for name, tkn in _values(_succeeded(request, answer)).items():
                 found[name] = tkn if is_token(tkn) else VACANT
         return found
 

@@ -269,7 +269,7 @@ class Index:
     async def drop(self, value: LookupValue, entries: Set[tuple[str, SessionToken]]) -> None:
         """Remove entries of a value, given by their keys and tokens."""
         if self.is_unique(value):
-            await self._claims.give_up(value, lambda claim: claim[:2] in entries)
+            await self._claims.give_up(value, lambda claim: claim.identity in entries)
         else:
             keys = [key for key, _ in entries]
             await self.catalogue.use(value.name, lambda listed: listed.remove(keys))

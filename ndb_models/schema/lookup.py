@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Never, get_args, get_origin
 
+from msgspec import Raw
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
@@ -212,10 +213,13 @@ class LookupValue:
         self.digest: str = digest
         self._text = text
 
-    def is_in(self, keys: Mapping[str, bytes]) -> bool:
+    def is_in(self, keys: Mapping[str, bytes] | Mapping[str, Raw]) -> bool:
         """Return True if these keys have this value."""
-        text = keys.get(self.field)
-        return text is not None and (text == self._text or digest(text) == self.digest)
+        found = keys.get(self.field)
+        if found is None:
+            return False
+        text = bytes(found)
+        return text == self._text or digest(text) == self.digest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LookupValue) and self.name == other.name

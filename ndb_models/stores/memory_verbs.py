@@ -106,12 +106,17 @@ class MemoryVerbs(SessionTable, Verbs):
         if type(keys) is ObjectText:
             if keys.known_names == names:
                 return keys
-            if len(names) == 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
+            if len(names) <= 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
                 return keys.chosen(names)
         return self._chosen(keys, names, most)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
-        keys = self._kept(scope)
+        now = self._clock()
+        session = None if scope is None else self._sessions.get(scope)
+        if session is None or not 0 < session.deadline - now <= (session.expiry.duration or math.inf):
+            keys = self._kept(scope)
+        else:
+            keys = session.keys  # as `_live`, without calls
         if type(keys) is ObjectText and keys.known_names == names and (most is None or len(keys.text) <= most):
             return keys
         return self._chosen(keys, names, most)
