@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -52,6 +52,7 @@ _SH_KEYS: Final = COMMANDS["SH_KEYS"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
+_encode = msgspec.json.Encoder().encode
 _decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -119,13 +120,6 @@ class EntrySet:
         return (keys[start : start + size] for start in range(0, len(keys), size or 1))
 
 
-def _succeeded(request: Prepared, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an answer. A failure status raises its error."""
-    if answer["st"] != OK_STATUS:
-        raise failure(request.command, answer)
-    return answer
-
-
 def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of an answer with their values."""
     try:
@@ -134,7 +128,7 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
         raise_without_context(unreadable("a read of the index"))
 
 
-class NewSet(NamedTuple):
+class NewSet(msgspec.Struct, frozen=True, gc=False):
     """A set to be made, and its first entry, which is in it before it has a name.
 
     If naming it is cut short, the entry `withdrawn` replaces the first one.
@@ -149,6 +143,9 @@ class NewSet(NamedTuple):
         """The request that creates its session."""
         return Prepared(_SH_NEW_SET, self.tkn, NO_PARAMETERS, self.first.as_keys)
 
+    def __repr__(self) -> str:
+        return f"NewSet({self.first!r})"
+
 
 class Catalogue:
     """Finds the entry sets of names, and makes missing ones."""
@@ -162,11 +159,13 @@ class Catalogue:
         A value that is not a token counts as that of a set that is gone.
         """
         found: dict[str, SessionToken] = {}
-        for part in split_names(_KV_GET, tuple(names), None, self._client.max_payload):
-            request = keys_read(_KV_GET, part)
-            begun = self._client.begin(request)
+        limit, names = self._client.max_payload, tuple(names)
+        for part in [names] if limit is None else split_names(_KV_GET, names, None, limit):
+            begun = self._client.begin(keys_read(_KV_GET, part))
             answer = begun if isinstance(begun, dict) else await begun
-            for name, tkn in _values(_succeeded(request, answer)).items():
+            if answer["st"] != OK_STATUS:
+                raise failure(_KV_GET, answer)
+            for name, tkn in _values(answer).items():
                 found[name] = tkn if is_token(tkn) else VACANT
         return found
 
@@ -216,28 +215,33 @@ class Catalogue:
         except BaseException:
             self._client.end_soon(tkn)
             raise
-        return new._replace(tkn=tkn)
+        return NewSet(tkn, new.first, new.withdrawn)
 
     async def name(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
         """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others."""
+        tokens = {key: new.tkn for key, new in sets.items()}
         try:
-            named = await self._named(sets)
+            named = await self._named(tokens)
         except BaseException:
             self._client.in_background(self._name_or_end(sets))
             raise
-        for key, new in sets.items():
-            if named[key] != new.tkn:
-                self._client.end_soon(new.tkn)
+        if named != tokens:
+            for key, tkn in tokens.items():
+                if named[key] != tkn:
+                    self._client.end_soon(tkn)
         return named
 
-    async def _named(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
+    async def _named(self, tokens: Mapping[str, SessionToken]) -> dict[str, SessionToken]:
+        """Add names of sets. Return the sets that have the names: the first set that was given a name keeps it."""
         limit = self._client.max_payload
-        texts = {key: b"%d" % new.tkn for key, new in sets.items()}
-        for part in (texts,) if limit is None else split_by_size("index", _KV_ADD, texts.items(), limit):
-            request = Prepared(_KV_ADD, values=ObjectText.joined(part))
-            _succeeded(request, await self._client.perform(request))
-        named = await self.tokens([*sets])
-        if len(named) < len(sets):
+        keys = ObjectText(_encode(tokens), tuple(tokens))
+        for part in [keys] if limit is None else split_by_size("index", _KV_ADD, keys.items(), limit):
+            begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, ObjectText.joined(part)))
+            answer = begun if isinstance(begun, dict) else await begun
+            if answer["st"] != OK_STATUS:
+                raise failure(_KV_ADD, answer)
+        named = await self.tokens(tuple(tokens))
+        if len(named) < len(tokens):
             raise ProtocolError("a shared key of the index was removed as soon as it was added")
         return named
 
@@ -247,10 +251,11 @@ class Catalogue:
             if new.withdrawn is not None:
                 with contextlib.suppress(MissingSetError):
                     await EntrySet(self._client, new.tkn).put(new.withdrawn)
-        named = await self._named(sets)
-        for key, new in sets.items():
-            if named[key] != new.tkn:
-                await self._client.end_surely(new.tkn)
+        tokens = {key: new.tkn for key, new in sets.items()}
+        named = await self._named(tokens)
+        for key, tkn in tokens.items():
+            if named[key] != tkn:
+                await self._client.end_surely(tkn)
 
 
 def name_of(key: str) -> str:

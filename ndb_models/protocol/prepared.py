@@ -98,7 +98,7 @@ class Parameters(dict[str, Any]):
     __slots__ = ("asks_for_keys", "known_text")
 
     def __init__(self, **body: Any) -> None:
-        super().__init__(body)
+        self.update(body)
         self.asks_for_keys: bool = "keys" in body
         """True if the answer holds keys."""
         self.known_text: bytes | None = None

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Never, get_args, get_origin
 
-from msgspec import Raw
+import msgspec
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
@@ -193,7 +193,7 @@ def digest(text: bytes) -> str:
     return hashlib.sha256(form).hexdigest()[:_DIGITS]
 
 
-class LookupValue:
+class LookupValue(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A value of a lookup field.
 
     Two are equal if they have one name.
@@ -205,21 +205,18 @@ class LookupValue:
         text: a JSON text of the value, if known. It saves hashing equal texts.
     """
 
-    __slots__ = ("_text", "digest", "field", "name")
+    field: str
+    name: str
+    digest: str
+    text: bytes | None = None
 
-    def __init__(self, field: str, name: str, digest: str, text: bytes | None = None) -> None:
-        self.field: str = field
-        self.name: str = name
-        self.digest: str = digest
-        self._text = text
-
-    def is_in(self, keys: Mapping[str, bytes] | Mapping[str, Raw]) -> bool:
+    def is_in(self, keys: Mapping[str, bytes | msgspec.Raw]) -> bool:
         """Return True if these keys have this value."""
         found = keys.get(self.field)
         if found is None:
             return False
         text = bytes(found)
-        return text == self._text or digest(text) == self.digest
+        return text == self.text or digest(text) == self.digest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LookupValue) and self.name == other.name

@@ -79,15 +79,26 @@ async def in_bulk(
 _PENDING: Final = NdbError("not done")
 
 
-async def perform_together(client: NdbClient, requests: Iterable[Prepared]) -> list[dict[str, Any]]:
+def perform_together(
+    client: NdbClient, requests: Iterable[Prepared]
+) -> list[dict[str, Any]] | Awaitable[list[dict[str, Any]]]:
     """Send requests at once. Return the bodies of their answers in order, also on a failure status.
 
-    If a request fails, or this is cancelled, the others may still be carried out. Raises as `NdbClient.begin`.
+    If the answers take waiting, an awaitable for them is returned. If a request fails, or this is cancelled, the others
+    may still be carried out. Raises as `NdbClient.begin`.
     """
     begun = [client.begin(request) for request in requests]
-    bodies = [each for each in begun if isinstance(each, dict)]
-    return bodies if len(bodies) == len(begun) else await asyncio.gather(*map(_body, begun))
+    bodies: list[dict[str, Any]] = []
+    for each in begun:
+        if not isinstance(each, dict):
+            return _gathered(begun)
+        bodies.append(each)
+    return bodies
 
 
-async def _body(begun: dict[str, Any] | Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    return begun if isinstance(begun, dict) else await begun
+async def _gathered(begun: list[dict[str, Any] | Awaitable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return await asyncio.gather(*[_known(each) if isinstance(each, dict) else each for each in begun])
+
+
+async def _known(body: dict[str, Any]) -> dict[str, Any]:
+    return body
