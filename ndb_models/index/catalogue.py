@@ -26,8 +26,8 @@ from ndb_models.client.requester import failure
 from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
 from ndb_models.json_text import UNREADABLE, ObjectText
-from ndb_models.protocol.commands import COMMANDS, is_token
-from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Prepared, unreadable
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
+from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Parameters, Prepared, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
 from ndb_models.sessions.creation import create_together, draw_token
@@ -50,6 +50,7 @@ _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_GET: Final = COMMANDS["SH_GET"]
 _SH_KEYS: Final = COMMANDS["SH_KEYS"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_RMV: Final = COMMANDS["SH_RMV"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
 _encode = msgspec.json.Encoder().encode
@@ -96,7 +97,7 @@ class EntrySet:
     async def remove(self, keys: Iterable[str]) -> None:
         """Remove the entries with these keys. Missing entries do no harm."""
         for part in self._parts([*keys]):
-            await self._ask(self._client.sh_rmv(part, self.tkn))
+            await self._perform(Prepared(_SH_RMV, self.tkn, Parameters(keys=tuple(part))))
 
     async def _ask(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
@@ -166,7 +167,7 @@ class Catalogue:
             if answer["st"] != OK_STATUS:
                 raise failure(_KV_GET, answer)
             for name, tkn in _values(answer).items():
-                found[name] = tkn if is_token(tkn) else VACANT
+                found[name] = tkn if type(tkn) is int and 0 <= tkn <= MAX_TOKEN else VACANT
         return found
 
     async def use(
@@ -217,13 +218,20 @@ class Catalogue:
             raise
         return NewSet(tkn, new.first, new.withdrawn)
 
-    async def name(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
-        """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others."""
+    async def name(self, sets: Mapping[str, NewSet], *, is_last: bool = False) -> dict[str, SessionToken]:
+        """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others.
+
+        If this is cut short, it is done once more in the background, unless `is_last`.
+        """
         tokens = {key: new.tkn for key, new in sets.items()}
         try:
-            named = await self._named(tokens)
+            await self._add_names(ObjectText(_encode(tokens), tuple(tokens)))
+            named = await self.tokens(tuple(tokens))
+            if len(named) < len(tokens):
+                raise ProtocolError("a shared key of the index was removed as soon as it was added")
         except BaseException:
-            self._client.in_background(self._name_or_end(sets))
+            if not is_last:
+                self._client.in_background(self._name_or_end(sets))
             raise
         if named != tokens:
             for key, tkn in tokens.items():
@@ -231,19 +239,16 @@ class Catalogue:
                     self._client.end_soon(tkn)
         return named
 
-    async def _named(self, tokens: Mapping[str, SessionToken]) -> dict[str, SessionToken]:
-        """Add names of sets. Return the sets that have the names: the first set that was given a name keeps it."""
-        limit = self._client.max_payload
-        keys = ObjectText(_encode(tokens), tuple(tokens))
-        for part in [keys] if limit is None else split_by_size("index", _KV_ADD, keys.items(), limit):
-            begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, ObjectText.joined(part)))
+    async def _add_names(self, names: ObjectText) -> None:
+        """Add names, with the tokens of their sets. A name that there is already keeps its set."""
+        limit, parts = self._client.max_payload, [names]
+        if limit is not None:
+            parts = [ObjectText.joined(part) for part in split_by_size("index", _KV_ADD, names.items(), limit)]
+        for part in parts:
+            begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, part))
             answer = begun if isinstance(begun, dict) else await begun
             if answer["st"] != OK_STATUS:
                 raise failure(_KV_ADD, answer)
-        named = await self.tokens(tuple(tokens))
-        if len(named) < len(tokens):
-            raise ProtocolError("a shared key of the index was removed as soon as it was added")
-        return named
 
     async def _name_or_end(self, sets: Mapping[str, NewSet]) -> None:
         """Name sets after all, for the next search for the names. End the sets whose names others have."""
@@ -251,11 +256,7 @@ class Catalogue:
             if new.withdrawn is not None:
                 with contextlib.suppress(MissingSetError):
                     await EntrySet(self._client, new.tkn).put(new.withdrawn)
-        tokens = {key: new.tkn for key, new in sets.items()}
-        named = await self._named(tokens)
-        for key, tkn in tokens.items():
-            if named[key] != tkn:
-                await self._client.end_surely(tkn)
+        await self.name(sets, is_last=True)
 
 
 def name_of(key: str) -> str:

@@ -163,7 +163,7 @@ class Index:
             SessionGoneError: the session was ended while it was created.
         """
         values = [*self.values(keys.raw).values()] if heir_of is None else self.values_of(heir_of)
-        names = [value.name for value in values]
+        names = tuple([value.name for value in values])
         refused: list[LookupValue] = []
         for _ in range(_CREATIONS):
             sets = await self.catalogue.tokens(names) if names else {}
@@ -228,7 +228,9 @@ class Index:
 
     def first_entry(self, value: LookupValue, tkn: SessionToken) -> IndexEntry:
         """Return the entry of a session that is the first one under a value."""
-        return self._claims.first(tkn) if self.lookups[value.field].unique else self._entry(tkn)
+        if self.contested and self.lookups[value.field].unique:
+            return self._claims.first(tkn)
+        return self._entry(tkn)
 
     async def restore(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session again, if it was given the value while its entry was removed."""

@@ -175,7 +175,7 @@ def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
 
 
 # Texts that are in that form already: short integers, and ASCII strings without escapes. Most values are such.
-_IN_FORM: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"')
+_in_form: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"').fullmatch
 _decode: Final = json.JSONDecoder().decode
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -187,7 +187,7 @@ def digest(text: bytes) -> str:
     too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
     form = text
-    if not _IN_FORM.fullmatch(text):
+    if not _in_form(text):
         with contextlib.suppress(ValueError, RecursionError):
             form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
     return hashlib.sha256(form).hexdigest()[:_DIGITS]

@@ -12,7 +12,7 @@ from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
 from ndb_models.expectations import Expected, TextDigest, are_as_expected
-from ndb_models.json_text import NO_MEMBERS, ObjectText, raw_members
+from ndb_models.json_text import NO_KEYS, NO_MEMBERS, ObjectText, raw_members
 from ndb_models.stores.contract import Swaps
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
@@ -40,6 +40,8 @@ def updated(keys: Kept, written: Mapping[str, bytes], texts: dict[str, Raw] | No
     """Return keys with these written over them. `texts` are the members of a kept text, if it was split already."""
     if type(written) is not ObjectText and not written:  # `isinstance` would ask the abstract base classes
         return keys
+    if keys is NO_KEYS:
+        return kept(written)
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
     names = keys.known_names
