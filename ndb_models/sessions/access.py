@@ -22,7 +22,7 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, Command
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import (
     RESERVED_KEY,
@@ -152,7 +152,8 @@ class SessionAccess(SessionTimers):
                 keys = await self._ask_again(command, answer, tkn, parts[0], reading, asked_on)
         read = self.common_envelope.read_from(keys.text, tkn)
         if not names and (read is None or read.text != NO_MEMBERS):
-            keys.split()  # no caller parses them later: check that they are an object
+            with reading_answer(_SH_GET):
+                keys.split()  # no caller parses them later: check that they are an object
         if read is not None:
             deadline = read.envelope.deadline if read.envelope is not None else None  # without a call
             if deadline is not None and not self.lifetimes.is_timely(deadline):
@@ -248,7 +249,8 @@ class SessionAccess(SessionTimers):
         reserved: set[bytes | None] = set()
         for part in parts:
             read = await self._ask(tkn, part, reading)
-            keys.update(read)
+            with reading_answer(_SH_GET):
+                keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:
             if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile

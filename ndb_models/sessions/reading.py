@@ -10,7 +10,7 @@ import msgspec
 
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, join_members, raw_members
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import unreadable
+from ndb_models.protocol.prepared import reading_answer, unreadable
 from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import NOT_OURS, Envelope, split_envelope
 from ndb_models.types import SessionToken
@@ -60,7 +60,7 @@ class Read(msgspec.Struct, frozen=True, gc=False):
         Raises:
             ProtocolError: the server's reply has no object for them.
         """
-        try:
+        try:  # as `reading_answer`, which takes longer than splitting
             return raw_members(self.text)
         except UNREADABLE:
             raise_without_context(unreadable(_SH_GET.name))
@@ -112,8 +112,12 @@ def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -
         tkn: the session's token.
         schema: the name of its schema.
         foreign: True to take sessions without a reserved key, which other clients wrote.
+
+    Raises:
+        ProtocolError: the keys are not one JSON object.
     """
-    text, envelope, reserved = split_envelope(keys)
+    with reading_answer(_SH_GET):
+        text, envelope, reserved = split_envelope(keys)
     if envelope is None:
         if text == NO_MEMBERS:
             return Mismatch.EMPTY
