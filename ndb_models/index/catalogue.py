@@ -27,7 +27,7 @@ from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
 from ndb_models.json_text import UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
-from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Parameters, Prepared, unreadable
+from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Prepared, naming, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
 from ndb_models.sessions.creation import create_together, draw_token
@@ -97,7 +97,7 @@ class EntrySet:
     async def remove(self, keys: Iterable[str]) -> None:
         """Remove the entries with these keys. Missing entries do no harm."""
         for part in self._parts([*keys]):
-            await self._perform(Prepared(_SH_RMV, self.tkn, Parameters(keys=tuple(part))))
+            await self._perform(Prepared(_SH_RMV, self.tkn, naming(tuple(part))))
 
     async def _ask(self, asking: Coroutine[Any, Any, T]) -> T:
         try:

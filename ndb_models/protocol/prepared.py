@@ -104,6 +104,13 @@ def expiring(settings: ExpirySettings) -> Parameters:
     return Parameters(expiry=settings)
 
 
+def naming(keys: tuple[str, ...]) -> Parameters:
+    """Return the parameters of a request that names keys, and is answered without them: `SH_RMV`."""
+    parameters = Parameters(keys=keys)
+    parameters.asks_for_keys = False
+    return parameters
+
+
 class Conditions(msgspec.Struct, gc=False):
     """The parameters of an `SH_CHANGE`: the values that keys must have, and the keys to remove.
 

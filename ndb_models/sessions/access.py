@@ -219,7 +219,7 @@ class SessionAccess(SessionTimers):
         if not (written and seen.is_extended_by_all_use) and self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
-                self._client.in_background(_answered(begun))
+                self._client.leave_running(begun)
 
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
@@ -342,7 +342,3 @@ class SessionAccess(SessionTimers):
         except BaseException:
             self._client.end_soon(new)  # its token never reaches the caller
             raise
-
-
-async def _answered(begun: Awaitable[object]) -> None:
-    await begun

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from typing import Annotated
 
 import pytest
 from pydantic import BeforeValidator, field_validator
 
 from ndb_models import Expiry, InvalidArgumentError, Lookup, NdbClient, Repository, SessionModel
+from ndb_models.server import NdbServer
+from ndb_models.server.server import ServerOptions
 from tests.lookup.models import Visit
 from tests.lookup.truth import Scene
 from tests.lookup.turns import SteppedTransport, TransportClient, Turns
@@ -110,3 +114,36 @@ async def test_a_session_past_its_deadline_is_ended_and_not_found(scene: Scene) 
     scene.clock.move(30)
     assert await repo.find(user_id=7) == []
     assert await scene.client.sh_session_exists([session.tkn]) == []
+
+
+async def test_the_extension_of_what_was_found_reaches_the_server_if_the_client_is_closed_at_once(scene: Scene) -> None:
+    session = await Repository(scene.client, Timed, clock=scene.clock).save(Timed(user_id=7))
+    async with NdbServer(scene.engine, ServerOptions(port=0)) as server:
+        scene.clock.move(30)
+        async with NdbClient.connect(server.uri) as client:
+            assert len(await Repository(client, Timed, clock=scene.clock).find(user_id=7)) == 1
+    assert await Repository(scene.client, Timed, clock=scene.clock).ttl(session.tkn) == 60
+
+
+async def test_an_extension_that_fails_is_no_matter_of_the_reader(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server goes away between a read and the extension that it causes."""
+    await Repository(scene.client, Timed, clock=scene.clock).save(Timed(user_id=7))
+    async with NdbServer(scene.engine, ServerOptions(port=0)) as server:
+        client = await NdbClient.connect(server.uri, reconnect=False)
+        repo = Repository(client, Timed, clock=scene.clock)
+        found = await repo.find(user_id=7)
+    await client.close()
+    gc.collect()
+    assert len(found) == 1
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+async def test_requests_for_names_are_logged_by_name_and_sizes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "ndb_models.client")
+    async with NdbClient.connect("memory://") as client:
+        repo = Repository(client, Visit)
+        await repo.save(Visit(user_id=7))
+        await repo.find(user_id=7)
+    assert "SH_KEYS: 0 bytes of values sent, 0 received" in caplog.messages

@@ -1,4 +1,4 @@
-"""The answer to a request for the names of keys."""
+"""Requests that are answered with the names of keys, and requests that name keys and get none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from ndb_models.errors import ProtocolError
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import NamesRequest
+from ndb_models.protocol.prepared import NamesRequest, Prepared, naming
 
 REQUEST = NamesRequest(COMMANDS["SH_KEYS"], 7)
 
@@ -46,3 +46,10 @@ def test_a_refusal_needs_no_names() -> None:
 def test_an_answer_of_another_form_is_refused(answer: bytes) -> None:
     with pytest.raises(ProtocolError, match="SH_KEYS"):
         REQUEST.read(answer)
+
+
+def test_a_request_that_only_names_keys_is_answered_without_them() -> None:
+    request = Prepared(COMMANDS["SH_RMV"], 7, naming(("a", "b")))
+    assert request.to_frame().frame == b'{"SH_RMV":{"tkn":7,"keys":["a","b"]}}'
+    assert request.read(b'{"SH_RMV_RSP":{"st":1}}')["st"] == 1
+    assert request.read(b'{"SH_RMV_RSP":{"m":"","st":100,"tkn":null}}')["st"] == 100
