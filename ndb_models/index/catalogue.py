@@ -224,9 +224,14 @@ class Catalogue:
         If this is cut short, it is done once more in the background, unless `is_last`.
         """
         tokens = {key: new.tkn for key, new in sets.items()}
+        names = tuple(tokens)
         try:
-            await self._add_names(ObjectText(_encode(tokens), tuple(tokens)))
-            named = await self.tokens(tuple(tokens))
+            for part in self._name_parts(ObjectText(_encode(tokens), names)):
+                begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, part))
+                answer = begun if isinstance(begun, dict) else await begun
+                if answer["st"] != OK_STATUS:
+                    raise failure(_KV_ADD, answer)
+            named = await self.tokens(names)
             if len(named) < len(tokens):
                 raise ProtocolError("a shared key of the index was removed as soon as it was added")
         except BaseException:
@@ -239,16 +244,12 @@ class Catalogue:
                     self._client.end_soon(tkn)
         return named
 
-    async def _add_names(self, names: ObjectText) -> None:
-        """Add names, with the tokens of their sets. A name that there is already keeps its set."""
-        limit, parts = self._client.max_payload, [names]
-        if limit is not None:
-            parts = [ObjectText.joined(part) for part in split_by_size("index", _KV_ADD, names.items(), limit)]
-        for part in parts:
-            begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, part))
-            answer = begun if isinstance(begun, dict) else await begun
-            if answer["st"] != OK_STATUS:
-                raise failure(_KV_ADD, answer)
+    def _name_parts(self, names: ObjectText) -> Sequence[ObjectText]:
+        """Divide new names among as many frames as needed."""
+        limit = self._client.max_payload
+        if limit is None:
+            return [names]
+        return [ObjectText.joined(part) for part in split_by_size("index", _KV_ADD, names.items(), limit)]
 
     async def _name_or_end(self, sets: Mapping[str, NewSet]) -> None:
         """Name sets after all, for the next search for the names. End the sets whose names others have."""

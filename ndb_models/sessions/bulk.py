@@ -87,7 +87,7 @@ def perform_together(
     If the answers take waiting, an awaitable for them is returned. If a request fails, or this is cancelled, the others
     may still be carried out. Raises as `NdbClient.begin`.
     """
-    begun = [client.begin(request) for request in requests]
+    begun = [*map(client.begin, requests)]
     bodies: list[dict[str, Any]] = []
     for each in begun:
         if not isinstance(each, dict):
