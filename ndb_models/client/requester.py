@@ -69,7 +69,7 @@ class Requester(Uncopyable):
         self.prefers_looks: bool = False
         """Whether a read that extends no expiry is much less work for the store than one that does."""
         # Work that goes on without a waiting caller.
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Future[Any]] = set()
 
     def _use(self, transport: Transport | None) -> None:
         """Use this transport from now on; None for no transport."""
@@ -207,6 +207,19 @@ class Requester(Uncopyable):
 
         return self._in_task(quietly())
 
+    def leave_running(self, begun: Awaitable[object]) -> None:
+        """Let a request that was begun go on without a waiting caller. If it fails, the error is dropped."""
+        if isinstance(begun, asyncio.Future):  # which takes no task
+            self._background.add(begun)
+            begun.add_done_callback(self._forget)
+        else:
+            self.in_background(_done(begun))
+
+    def _forget(self, begun: asyncio.Future[Any]) -> None:
+        self._background.discard(begun)
+        if not begun.cancelled():
+            begun.exception()  # so asyncio does not complain that no one looked at it
+
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that must not stop halfway, and return its result.
 
@@ -221,6 +234,10 @@ class Requester(Uncopyable):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+async def _done(begun: Awaitable[object]) -> None:
+    await begun
 
 
 async def _logged_frames(exchange: Exchange, requesting: Awaitable[bytes]) -> bytes:
@@ -253,8 +270,8 @@ async def _logged_values(prepared: Prepared, performing: Awaitable[dict[str, Any
     return answer
 
 
-def _log_values(command: Command, sent: ObjectText | None, received: ObjectText | None) -> None:
-    sizes = [0 if keys is None else len(keys.text) for keys in (sent, received)]
+def _log_values(command: Command, sent: ObjectText | None, received: object) -> None:
+    sizes = [len(keys.text) if isinstance(keys, ObjectText) else 0 for keys in (sent, received)]
     _logger.debug("%s: %d bytes of values sent, %d received", command.name, *sizes)
 
 

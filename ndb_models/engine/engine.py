@@ -9,9 +9,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ndb_models.beginning import begun
 from ndb_models.command_purposes import described_request
 from ndb_models.engine.answer_counts import AnswerCounts
-from ndb_models.engine.beginning import begun
 from ndb_models.engine.context import DONE, OK, AnyRequest, Body, Context, EngineLimits, too_large
 from ndb_models.engine.datasets import DataSets
 from ndb_models.engine.handlers import ACTIONS, HANDLERS, Action, unknown_session

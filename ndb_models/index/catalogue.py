@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -26,8 +26,8 @@ from ndb_models.client.requester import failure
 from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
 from ndb_models.json_text import UNREADABLE, ObjectText
-from ndb_models.protocol.commands import COMMANDS, is_token
-from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, unreadable
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
+from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Prepared, naming, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.raising import raise_without_context
 from ndb_models.sessions.creation import create_together
@@ -49,9 +49,12 @@ _KV_ADD: Final = COMMANDS["KV_ADD"]
 _KV_GET: Final = COMMANDS["KV_GET"]
 _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_GET: Final = COMMANDS["SH_GET"]
+_SH_KEYS: Final = COMMANDS["SH_KEYS"]
 _SH_NEW_SET: Final = COMMANDS["SH_NEW_SET"]
+_SH_RMV: Final = COMMANDS["SH_RMV"]
 _SH_SET: Final = COMMANDS["SH_SET"]
 
+_encode = msgspec.json.Encoder().encode
 _decode_keys = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -73,7 +76,7 @@ class EntrySet:
         """
         found: dict[str, JsonValue] = {}
         for _ in range(_ATTEMPTS):
-            names, found = await self._ask(self._client.sh_keys(self.tkn)), {}
+            names, found = (await self._perform(NamesRequest(_SH_KEYS, self.tkn)))["keys"], {}
             for part in self._parts(names):
                 found |= _values(await self._perform(keys_read(_SH_GET, tuple(part), self.tkn)))
             if len(found) == len(names):  # a missing one may have come back under another key
@@ -95,7 +98,7 @@ class EntrySet:
     async def remove(self, keys: Iterable[str]) -> None:
         """Remove the entries with these keys. Missing entries do no harm."""
         for part in self._parts([*keys]):
-            await self._ask(self._client.sh_rmv(part, self.tkn))
+            await self._perform(Prepared(_SH_RMV, self.tkn, naming(tuple(part))))
 
     async def _ask(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
@@ -106,23 +109,17 @@ class EntrySet:
             raise
 
     async def _perform(self, request: Prepared) -> Mapping[str, Any]:
-        answer = await self._client.perform(request)
-        if answer["st"] == Status.SESSION_NOT_EXIST:
-            raise MissingSetError
-        return _succeeded(request, answer)
+        begun = self._client.begin(request)
+        answer = begun if isinstance(begun, dict) else await begun
+        if answer["st"] != OK_STATUS:
+            raise MissingSetError if answer["st"] == Status.SESSION_NOT_EXIST else failure(request.command, answer)
+        return answer
 
     def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
         """Divide keys among as many frames as needed."""
         limit = self._client.max_payload
         size = len(keys) if limit is None else max(1, (limit - _FRAME) // _ENTRY)
         return (keys[start : start + size] for start in range(0, len(keys), size or 1))
-
-
-def _succeeded(request: Prepared, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an answer. A failure status raises its error."""
-    if answer["st"] != OK_STATUS:
-        raise failure(request.command, answer)
-    return answer
 
 
 def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +130,7 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
         raise_without_context(unreadable("a read of the index"))
 
 
-class NewSet(NamedTuple):
+class NewSet(msgspec.Struct, frozen=True, gc=False):
     """A set to be made, and its first entry, which is in it before it has a name.
 
     If naming it is cut short, the entry `withdrawn` replaces the first one.
@@ -148,6 +145,9 @@ class NewSet(NamedTuple):
         """The request that creates its session."""
         return Prepared(_SH_NEW_SET, self.tkn, NO_PARAMETERS, self.first.as_keys)
 
+    def __repr__(self) -> str:
+        return f"NewSet({self.first!r})"
+
 
 class Catalogue:
     """Finds the entry sets of names, and makes missing ones."""
@@ -161,10 +161,14 @@ class Catalogue:
         A value that is not a token counts as that of a set that is gone.
         """
         found: dict[str, SessionToken] = {}
-        for part in split_names(_KV_GET, tuple(names), None, self._client.max_payload):
-            request = keys_read(_KV_GET, part)
-            for name, tkn in _values(_succeeded(request, await self._client.perform(request))).items():
-                found[name] = tkn if is_token(tkn) else VACANT
+        limit, names = self._client.max_payload, tuple(names)
+        for part in [names] if limit is None else split_names(_KV_GET, names, None, limit):
+            begun = self._client.begin(keys_read(_KV_GET, part))
+            answer = begun if isinstance(begun, dict) else await begun
+            if answer["st"] != OK_STATUS:
+                raise failure(_KV_GET, answer)
+            for name, tkn in _values(answer).items():
+                found[name] = tkn if type(tkn) is int and 0 <= tkn <= MAX_TOKEN else VACANT
         return found
 
     async def use(
@@ -213,30 +217,40 @@ class Catalogue:
         except BaseException:
             self._client.end_soon(tkn)
             raise
-        return new._replace(tkn=tkn)
+        return NewSet(tkn, new.first, new.withdrawn)
 
-    async def name(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
-        """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others."""
+    async def name(self, sets: Mapping[str, NewSet], *, is_last: bool = False) -> dict[str, SessionToken]:
+        """Name new sets, unless other sets have the names. Return the sets that have the names, and end the others.
+
+        If this is cut short, it is done once more in the background, unless `is_last`.
+        """
+        tokens = {key: new.tkn for key, new in sets.items()}
+        names = tuple(tokens)
         try:
-            named = await self._named(sets)
+            for part in self._name_parts(ObjectText(_encode(tokens), names)):
+                begun = self._client.begin(Prepared(_KV_ADD, None, NO_PARAMETERS, part))
+                answer = begun if isinstance(begun, dict) else await begun
+                if answer["st"] != OK_STATUS:
+                    raise failure(_KV_ADD, answer)
+            named = await self.tokens(names)
+            if len(named) < len(tokens):
+                raise ProtocolError("a shared key of the index was removed as soon as it was added")
         except BaseException:
-            self._client.in_background(self._name_or_end(sets))
+            if not is_last:
+                self._client.in_background(self._name_or_end(sets))
             raise
-        for key, new in sets.items():
-            if named[key] != new.tkn:
-                self._client.end_soon(new.tkn)
+        if named != tokens:
+            for key, tkn in tokens.items():
+                if named[key] != tkn:
+                    self._client.end_soon(tkn)
         return named
 
-    async def _named(self, sets: Mapping[str, NewSet]) -> dict[str, SessionToken]:
+    def _name_parts(self, names: ObjectText) -> Sequence[ObjectText]:
+        """Divide new names among as many frames as needed."""
         limit = self._client.max_payload
-        texts = {key: b"%d" % new.tkn for key, new in sets.items()}
-        for part in (texts,) if limit is None else split_by_size("index", _KV_ADD, texts.items(), limit):
-            request = Prepared(_KV_ADD, values=ObjectText.joined(part))
-            _succeeded(request, await self._client.perform(request))
-        named = await self.tokens([*sets])
-        if len(named) < len(sets):
-            raise ProtocolError("a shared key of the index was removed as soon as it was added")
-        return named
+        if limit is None:
+            return [names]
+        return [ObjectText.joined(part) for part in split_by_size("index", _KV_ADD, names.items(), limit)]
 
     async def _name_or_end(self, sets: Mapping[str, NewSet]) -> None:
         """Name sets after all, for the next search for the names. End the sets whose names others have."""
@@ -244,10 +258,7 @@ class Catalogue:
             if new.withdrawn is not None:
                 with contextlib.suppress(MissingSetError):
                     await EntrySet(self._client, new.tkn).put(new.withdrawn)
-        named = await self._named(sets)
-        for key, new in sets.items():
-            if named[key] != new.tkn:
-                await self._client.end_surely(new.tkn)
+        await self.name(sets, is_last=True)
 
 
 def name_of(key: str) -> str:

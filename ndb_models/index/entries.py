@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ndb_models.index.session_state import GONE, UNFINISHED, SeenSession
@@ -55,6 +56,9 @@ def fate_of(entry: IndexEntry, seen: SeenSession, value: LookupValue, now: int, 
     return Fate.END_CREATION if seen.state is UNFINISHED else Fate.REMOVE
 
 
+_by_age: Final = attrgetter("made_at", "tkn")
+
+
 def sessions_in_all(listings: Sequence[Sequence[IndexEntry]], *, claims: bool) -> list[SessionToken]:
     """Return the sessions that are in all lists of entries, each once.
 
@@ -63,8 +67,8 @@ def sessions_in_all(listings: Sequence[Sequence[IndexEntry]], *, claims: bool) -
     if not listings:
         return []
     first, *others = listings
-    ordered = reversed(first) if claims else sorted(first, key=lambda entry: (entry.made_at, entry.tkn))
-    tokens = dict.fromkeys(entry.tkn for entry in ordered if entry.tkn != VACANT)
+    ordered = reversed(first) if claims else sorted(first, key=_by_age)
+    tokens = dict.fromkeys([entry.tkn for entry in ordered if entry.tkn != VACANT])
     for other in others:
         listed = {entry.tkn for entry in other}
         tokens = {tkn: None for tkn in tokens if tkn in listed}

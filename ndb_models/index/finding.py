@@ -10,19 +10,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Generic, NamedTuple, TypeVar
 
-from ndb_models.errors import InvalidArgumentError, NdbError, SessionGoneError
+from ndb_models.errors import InvalidArgumentError, NdbError, SessionGoneError, UnusableSessionError
 from ndb_models.index.catalogue import EntrySet
 from ndb_models.index.entries import Fate, IndexEntry, fate_of, sessions_in_all
 from ndb_models.index.index import Index
 from ndb_models.index.session_state import GONE, LIVING, UNFINISHED, SeenSession
-from ndb_models.schema.codec import ModelCodec
 from ndb_models.schema.lookup import LookupValue
 from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.bulk import in_bulk
-from ndb_models.sessions.reading import LOOK, UPKEEP, USE, ReadEffect
+from ndb_models.sessions.common_reads import CommonReads
+from ndb_models.sessions.reading import LOOK, UPKEEP, USE, Read, ReadEffect
 from ndb_models.types import SessionToken
 
 M = TypeVar("M", bound=SessionModel)
@@ -44,7 +45,7 @@ class Finder(Generic[M]):
 
     Args:
         name: the name of the class, for errors.
-        codec: the codec of the class.
+        common: makes the models of most reads.
         access: the access to the sessions of the schema.
         index: the index of the schema, or None if the class has no lookup field.
         get: returns the session of a token, as `Repository.get`.
@@ -55,7 +56,7 @@ class Finder(Generic[M]):
     def __init__(
         self,
         name: str,
-        codec: ModelCodec[M],
+        common: CommonReads[M],
         access: SessionAccess,
         index: Index | None,
         get: Callable[..., Awaitable[M]],
@@ -63,9 +64,10 @@ class Finder(Generic[M]):
         end: Callable[[SeenSession], Awaitable[bool]],
     ) -> None:
         self._name = name
-        self._codec = codec
+        self._codec = common.codec
         self._access = access
         self._index = index
+        self._common = common.model
         self._get = get
         self._take = take
         self._end_seen = end
@@ -90,20 +92,24 @@ class Finder(Generic[M]):
             InvalidArgumentError: a name is not that of a lookup field, or a value does not fit its field.
         """
         index = self.index
-        known = ", ".join(index.fields)
-        for name in given:
-            if name not in index.lookups:
-                raise InvalidArgumentError(f"{self._name} has no Lookup field {name!r}; it has {known}")
-        if not given:
-            raise InvalidArgumentError(f"name at least one field to look for; {self._name} has {known}")
+        if not given or not index.lookups.keys() >= given.keys():
+            raise InvalidArgumentError(self._misnamed(given))
         values: list[LookupValue] = []
         for name in index.fields:
             if name in given:
-                value = index.value(name, self._codec.fields.text(name, given[name]))
+                value = index.value(name, self._codec.text_of_value(name, given[name]))
                 if value is None:
                     raise InvalidArgumentError(f"{self._name}.{name}: None is not looked up")
                 values.append(value)
         return values
+
+    def _misnamed(self, given: Mapping[str, object]) -> str:
+        """Return why values with these names cannot be looked for."""
+        known = ", ".join(self.index.fields)
+        for name in given:
+            if name not in self.index.lookups:
+                return f"{self._name} has no Lookup field {name!r}; it has {known}"
+        return f"name at least one field to look for; {self._name} has {known}"
 
     async def find(
         self, values: Sequence[LookupValue], reading: ReadEffect, limit: int | None = None, *, newest: bool = False
@@ -123,9 +129,26 @@ class Finder(Generic[M]):
         self, values: Sequence[LookupValue], reading: ReadEffect, tkn: SessionToken
     ) -> tuple[SeenSession | None, M | None]:
         """Return the session of an entry if it has the values, or else how it was seen."""
-        seen, read = await self.index.examiner.read(tkn, LOOK if reading is LOOK else UPKEEP)
-        if read is None or not all(map(seen.has, values)):
-            return seen, None
+        examiner = self.index.examiner
+        try:
+            read = await self._access.read(tkn, self._codec.names, LOOK if reading is LOOK else UPKEEP)
+        except UnusableSessionError as exc:
+            return examiner.unusable(tkn, exc), None
+        if read.is_common and self._codec.reads_as_stored:
+            are_stored = all(map(LookupValue.is_in, values, repeat(read.members)))
+            session = self._common(tkn, read) if are_stored else None
+            if session is not None:
+                if reading is USE:
+                    self._access.use(tkn, read)
+                return None, session
+        seen = await examiner.living(tkn, read)
+        return await self._read_closely(values, reading, seen, read) if all(map(seen.has, values)) else (seen, None)
+
+    async def _read_closely(
+        self, values: Sequence[LookupValue], reading: ReadEffect, seen: SeenSession, read: Read
+    ) -> tuple[SeenSession | None, M | None]:
+        """Work as `_read` for a session that has the values as it is stored, or else as its class reads it."""
+        tkn = seen.tkn
         try:
             if self._codec.open:
                 session = await self._get(tkn, extend=reading is USE)

@@ -16,6 +16,8 @@ import contextlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
+from msgspec import Raw
+
 from ndb_models.client import NdbClient
 from ndb_models.errors import (
     DuplicateError,
@@ -23,12 +25,12 @@ from ndb_models.errors import (
     NdbError,
     SessionGoneError,
 )
-from ndb_models.index.catalogue import Catalogue, EntrySet, NewSet
+from ndb_models.index.catalogue import Catalogue, EntrySet
+from ndb_models.index.creation_entries import CreationEntries
 from ndb_models.index.entries import VACANT, IndexEntry, later_claim, leads
 from ndb_models.index.session_state import SeenSession, SessionExaminer
 from ndb_models.index.unique_claims import UniqueClaims
 from ndb_models.json_text import ObjectText
-from ndb_models.protocol.prepared import Prepared
 from ndb_models.schema.lifetime import Lifetime
 from ndb_models.schema.lookup import Lookup, LookupValue, digest, index_prefix, lookups_of
 from ndb_models.schema.model import SessionModel
@@ -117,18 +119,21 @@ class Index:
 
     def value(self, field: str, text: bytes) -> LookupValue | None:
         """Return the value of a field that is given as JSON, or None for null, which is not looked up."""
-        return None if text.strip() == _NULL else self.hashed(field, digest(text), text)
-
-    def hashed(self, field: str, hashed: str, text: bytes | None = None) -> LookupValue:
-        """Return a value that is given by its hash."""
+        if text.strip() == _NULL:
+            return None
+        hashed = digest(text)
         return LookupValue(field, self._prefixes[field] + hashed, hashed, text)
 
-    def values(self, keys: Mapping[str, bytes]) -> dict[str, LookupValue]:
+    def hashed(self, field: str, hashed: str) -> LookupValue:
+        """Return a value that is given by its hash."""
+        return LookupValue(field, self._prefixes[field] + hashed, hashed)
+
+    def values(self, keys: Mapping[str, bytes | Raw]) -> dict[str, LookupValue]:
         """Return the values that a session with these keys is listed under, by field."""
         values: dict[str, LookupValue] = {}
         for field in self.fields:
             if field in keys:
-                value = self.value(field, keys[field])
+                value = self.value(field, bytes(keys[field]))
                 if value is not None:
                     values[field] = value
         return values
@@ -158,13 +163,14 @@ class Index:
             DuplicateError: a unique value is taken.
             SessionGoneError: the session was ended while it was created.
         """
-        values = [*self.values(keys.split()).values()] if heir_of is None else self.values_of(heir_of)
-        names = [value.name for value in values]
+        values = [*self.values(keys.raw).values()] if heir_of is None else self.values_of(heir_of)
+        names = tuple([value.name for value in values])
         refused: list[LookupValue] = []
         for _ in range(_CREATIONS):
-            entries = CreationEntries(self, values, heir_of, await self.catalogue.tokens(names) if names else {})
+            sets = await self.catalogue.tokens(names) if names else {}
+            entries = CreationEntries(self, values, None if heir_of is None else heir_of.tkn, sets)
             try:
-                return await self._creation.create(keys, lifetime, version, entries, by)
+                return await self._creation.create_in_parts(keys, lifetime, version, by, entries)
             except SessionGoneError as exc:
                 gone = exc
             refused = await self._refused(entries.claims)
@@ -219,11 +225,13 @@ class Index:
         await self.catalogue.use(value.name, lambda entries: entries.put(entry), entry, at=at)
 
     def _entry(self, tkn: SessionToken) -> IndexEntry:
-        return IndexEntry(str(tkn), tkn, self.now())
+        return IndexEntry(str(tkn), tkn, int(self._clock() * 1000))
 
     def first_entry(self, value: LookupValue, tkn: SessionToken) -> IndexEntry:
         """Return the entry of a session that is the first one under a value."""
-        return self._claims.first(tkn) if self.is_unique(value) else self._entry(tkn)
+        if self.contested and self.lookups[value.field].unique:
+            return self._claims.first(tkn)
+        return self._entry(tkn)
 
     async def restore(self, value: LookupValue, tkn: SessionToken) -> None:
         """List a session again, if it was given the value while its entry was removed."""
@@ -270,7 +278,7 @@ class Index:
     async def drop(self, value: LookupValue, entries: Set[tuple[str, SessionToken]]) -> None:
         """Remove entries of a value, given by their keys and tokens."""
         if self.is_unique(value):
-            await self._claims.give_up(value, lambda claim: claim[:2] in entries)
+            await self._claims.give_up(value, lambda claim: claim.identity in entries)
         else:
             keys = [key for key, _ in entries]
             await self.catalogue.use(value.name, lambda listed: listed.remove(keys))
@@ -290,59 +298,3 @@ class Index:
         with contextlib.suppress(NdbError):  # the session has ended, as requested
             for value in self.values_of(ended):
                 await self.leave(value, ended.tkn)
-
-
-class CreationEntries:
-    """The entries of a session that is being created.
-
-    Args:
-        index: the index.
-        values: the values that the session will have.
-        heir_of: the session that it replaces, if any.
-        sets: the entry sets of the values, by their names, where there are any.
-
-    Attributes:
-        contested: see `sessions.creation.Entries`.
-        claims: the numbers of its claims to unique values.
-    """
-
-    def __init__(
-        self,
-        index: Index,
-        values: Sequence[LookupValue],
-        heir_of: SeenSession | None,
-        sets: Mapping[str, SessionToken],
-    ) -> None:
-        self._index = index
-        self._values = values
-        self._heir_of = None if heir_of is None else heir_of.tkn
-        self._sets = sets
-        self._new: dict[str, NewSet] = {}
-        self.contested: bool = index.contested
-        self.claims: dict[LookupValue, str] = {}
-
-    def along(self, tkn: SessionToken) -> Sequence[Prepared]:
-        """Return the requests that make the missing sets.
-
-        None is made if a unique value may be taken: the set would stay, and stand for nothing.
-        """
-        if self.contested and any(value.name in self._sets and self._index.is_unique(value) for value in self._values):
-            return ()
-        for value in self._values:
-            if value.name not in self._sets:
-                self._new[value.name] = NewSet(draw_token(), self._index.first_entry(value, tkn))
-        return [new.request for new in self._new.values()]
-
-    async def enter(self, tkn: SessionToken, *, along: bool) -> None:
-        """List the session under its values."""
-        new = self._new if along else {}
-        named = await self._index.catalogue.name(new) if new else {}
-        for value in self._values:
-            name = value.name
-            if name in named and named[name] == new[name].tkn:
-                key: str | None = new[name].first.key
-            else:
-                at = named.get(name) or self._sets.get(name)
-                key = await self._index.enter(value, tkn, self._heir_of, at)
-            if self.contested and key is not None and self._index.is_unique(value):
-                self.claims[value] = key

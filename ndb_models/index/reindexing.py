@@ -91,8 +91,7 @@ class Reindexing:
         self._done.removed += await self._finder.prune(listing, seen, at_once=self._exclusive)
 
     async def _take_up(self, tkn: SessionToken) -> None:
-        seen, _ = await self._index.examiner.read_living(tkn)
-        await self._add_missing(seen)
+        await self._add_missing(await self._index.examiner.examine_living(tkn))
 
     async def _add_missing(self, session: SeenSession) -> None:
         if session.tkn in self._seen:

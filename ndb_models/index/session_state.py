@@ -13,10 +13,16 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple
 
-from ndb_models.errors import ForeignSessionError, IncompleteSessionError, SessionGoneError, WrongSchemaError
+from ndb_models.errors import (
+    ForeignSessionError,
+    IncompleteSessionError,
+    SessionGoneError,
+    UnusableSessionError,
+    WrongSchemaError,
+)
 from ndb_models.schema.lookup import LookupValue
 from ndb_models.sessions.access import SessionAccess
-from ndb_models.sessions.reading import Read, ReadEffect
+from ndb_models.sessions.reading import UPKEEP, Read
 from ndb_models.sessions.upgrading import Upgrading
 from ndb_models.types import SessionToken
 
@@ -84,26 +90,33 @@ class SessionExaminer:
 
     async def examine(self, tkn: SessionToken) -> SeenSession:
         """Return a session as it is."""
-        return (await self.read(tkn))[0]
-
-    async def read(self, tkn: SessionToken, reading: ReadEffect = ReadEffect.UPKEEP) -> tuple[SeenSession, Read | None]:
-        """Return a session as it is, and the read if it lives."""
         try:
-            return await self.read_living(tkn, reading)
-        except SessionGoneError:
-            return SeenSession(tkn, GONE, {}), None
-        except IncompleteSessionError:
-            return SeenSession(tkn, UNFINISHED, {}), None
-        except ForeignSessionError:  # keys without a reserved one: a contested creation writes those first
-            return SeenSession(tkn, UNFINISHED if self._contested else OTHER, {}), None
-        except WrongSchemaError:
-            return SeenSession(tkn, OTHER, {}), None
+            return await self.examine_living(tkn)
+        except UnusableSessionError as exc:
+            return self.unusable(tkn, exc)
 
-    async def read_living(self, tkn: SessionToken, reading: ReadEffect = ReadEffect.UPKEEP) -> tuple[SeenSession, Read]:
-        """Return a living session as it is, and the read. Raises as `SessionAccess.read`."""
-        read = await self._access.read(tkn, self._upgrading.names, reading)
-        counted = read if read.is_common else await self._upgrading.counted(tkn, read)
-        return self.seen(tkn, counted), read
+    def unusable(self, tkn: SessionToken, error: UnusableSessionError) -> SeenSession:
+        """Return a session that does not live, given the error of reading it. Other errors are raised again."""
+        match error:
+            case SessionGoneError():
+                state = GONE
+            case IncompleteSessionError():
+                state = UNFINISHED
+            case ForeignSessionError():  # keys without a reserved one: a contested creation writes those first
+                state = UNFINISHED if self._contested else OTHER
+            case WrongSchemaError():
+                state = OTHER
+            case _:
+                raise error
+        return SeenSession(tkn, state, {})
+
+    async def examine_living(self, tkn: SessionToken) -> SeenSession:
+        """Return a living session as it is. Raises as `SessionAccess.read`."""
+        return await self.living(tkn, await self._access.read(tkn, self._upgrading.names, UPKEEP))
+
+    async def living(self, tkn: SessionToken, read: Read) -> SeenSession:
+        """Return a living session as it is, given a read of its fields."""
+        return self.seen(tkn, read if read.is_common else await self._upgrading.counted(tkn, read))
 
     def seen(self, tkn: SessionToken, counted: Read) -> SeenSession:
         """Return a living session, given a read of the keys that count."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from ndb_models.json_text import ObjectText
-from ndb_models.protocol.commands import is_token
+from ndb_models.protocol.commands import MAX_TOKEN
 from ndb_models.types import JsonValue, SessionToken, redact
 
 VACANT: Final = 0
 """The token of an entry that stands for no session. No server gives it out."""
 
 
-class IndexEntry(NamedTuple):
+class IndexEntry(msgspec.Struct, frozen=True, gc=False):
     """An index entry: its key, the session that it stands for, and the time it was made, in ms since 1970."""
 
     key: str
@@ -26,9 +28,14 @@ class IndexEntry(NamedTuple):
         """The entry as it is stored."""
         return ObjectText(b'{"%b":[%d,%d]}' % (self.key.encode(), self.tkn, self.made_at), (self.key,))
 
+    @property
+    def identity(self) -> tuple[str, SessionToken]:
+        """Its key and its session. The time may differ when the same entry is written again."""
+        return self.key, self.tkn
+
     def vacated(self) -> IndexEntry:
         """Return the entry without its session."""
-        return self._replace(tkn=VACANT)
+        return IndexEntry(self.key, VACANT, self.made_at)
 
     def __repr__(self) -> str:
         return f"IndexEntry({redact(self.tkn)})"
@@ -37,12 +44,13 @@ class IndexEntry(NamedTuple):
 def entries_in(keys: Mapping[str, JsonValue]) -> list[IndexEntry]:
     """Return the entries in the keys of a set, in the numeric order of the keys. Other keys are skipped."""
     entries: list[IndexEntry] = []
-    for key, value in keys.items():
-        if isinstance(value, list) and len(value) == 2 and key.isdecimal() and key.isascii():
+    for key in sorted([key for key in keys if key.isdecimal() and key.isascii()], key=int):
+        value = keys[key]
+        if type(value) is list and len(value) == 2:
             tkn, made_at = value
-            if isinstance(tkn, int) and isinstance(made_at, int) and is_token(tkn):
+            if type(made_at) is int and type(tkn) is int and 0 <= tkn <= MAX_TOKEN:
                 entries.append(IndexEntry(key, tkn, made_at))
-    return sorted(entries, key=lambda entry: int(entry.key))
+    return entries
 
 
 def numbered(name: str) -> Iterator[str]:

@@ -152,7 +152,7 @@ class UniqueClaims:
         """
         entries = await claims.entries()
         if not leads(entries, mine.tkn, mine.key):
-            if any(entry[:2] == mine[:2] for entry in entries):
+            if any(entry.identity == mine.identity for entry in entries):
                 await claims.remove([mine.key])
             raise DuplicateError(self._model, value.field)
         for claim in unfinished:  # only now: a refused creation looks for the claim that beat it
@@ -174,4 +174,4 @@ async def _release(claims: EntrySet, chosen: Callable[[IndexEntry], bool]) -> No
 
 async def _give_up_one(claims: EntrySet, mine: IndexEntry) -> None:
     with contextlib.suppress(MissingSetError):  # the claim is gone with the set
-        await _release(claims, lambda claim: claim[:2] == mine[:2])
+        await _release(claims, lambda claim: claim.identity == mine.identity)

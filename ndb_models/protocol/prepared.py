@@ -31,7 +31,14 @@ class _Answer(msgspec.Struct):
     maybe_done: bool = msgspec.field(default=False, name=MAYBE_DONE)
 
 
+class _AnswerOfNames(msgspec.Struct):
+    st: int
+    keys: tuple[str, ...] | None = None
+    m: str = ""
+
+
 _decode = msgspec.json.Decoder(dict[str, _Answer]).decode
+_decode_names = msgspec.json.Decoder(dict[str, _AnswerOfNames]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -69,7 +76,7 @@ class Parameters(dict[str, Any]):
     __slots__ = ("asks_for_keys", "known_text")
 
     def __init__(self, **body: Any) -> None:
-        super().__init__(body)
+        self.update(body)
         self.asks_for_keys: bool = "keys" in body
         """True if the answer holds keys."""
         self.known_text: bytes | None = None
@@ -95,6 +102,13 @@ NO_PARAMETERS: Final = Parameters()
 def expiring(settings: ExpirySettings) -> Parameters:
     """Return the parameters of a request that creates a session with these settings."""
     return Parameters(expiry=settings)
+
+
+def naming(keys: tuple[str, ...]) -> Parameters:
+    """Return the parameters of a request that names keys, and is answered without them: `SH_RMV`."""
+    parameters = Parameters(keys=keys)
+    parameters.asks_for_keys = False
+    return parameters
 
 
 class Conditions(msgspec.Struct, gc=False):
@@ -199,6 +213,20 @@ class Prepared(msgspec.Struct):
             "done": body.done,
             MAYBE_DONE: body.maybe_done,
         }
+
+
+class NamesRequest(Prepared):
+    """A request that is answered with the names of keys, which are the `keys` of the body: `SH_KEYS`."""
+
+    def read(self, answer: bytes) -> dict[str, Any]:
+        """Return the body of an answer's frame. Raises as `Prepared.read`."""
+        try:
+            ((_, body),) = _decode_names(answer).items()
+        except (*UNREADABLE, ValueError):
+            raise_without_context(unreadable(self.command.name))
+        if body.keys is None and body.st == OK_STATUS:
+            raise ProtocolError(f"the server's answer to {self.command.name} has no names")
+        return {"st": body.st, "keys": body.keys, "m": body.m}
 
 
 def key_size(name: str, text: bytes) -> int:

@@ -37,6 +37,7 @@ from ndb_models.schema.model import SessionModel, Stored, check_definition, set_
 from ndb_models.schema.registry import claim_schema, stored_schema_name
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.altered import AlterationCheck
+from ndb_models.sessions.common_reads import CommonReads
 from ndb_models.sessions.creation import SessionCreation
 from ndb_models.sessions.credentials import SessionCredentials
 from ndb_models.sessions.lifetimes import Lifetimes
@@ -107,6 +108,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         self._upgrading = Upgrading(client, self._access, self._codec, self._name, self._options.upgrades)
         # True if a read takes more than loading the model, even in the class's version.
         self._examines_reads = self._ends_invalid or self._upgrading.reads_whole
+        self._common = CommonReads(self._codec, self._lifetimes, are_examined=self._examines_reads)
         self._rewrites = rewrite
         self._verifies_version = verify_version
         self._views: dict[type, Projection[Any]] = {}
@@ -128,7 +130,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             self.save,
             verifies_version=verify_version,
         )
-        self._finder = Finder(self._name, self._codec, self._access, self._index, self.get, self._take, self._end)
+        self._finder = Finder(self._name, self._common, self._access, self._index, self.get, self._take, self._end)
 
     async def create(self, session: M, *, expiry: Expiry | None = None) -> M:
         """Store a model as a new session, and return it with its token.

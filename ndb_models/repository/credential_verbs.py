@@ -11,9 +11,7 @@ from ndb_models.errors import InvalidArgumentError, SessionGoneError
 from ndb_models.repository.core_verbs import CoreVerbs
 from ndb_models.repository.opened import OpenedSession
 from ndb_models.repository.stored_state import known
-from ndb_models.schema.envelope import Envelope
-from ndb_models.schema.model import SessionModel, Stored, set_stored
-from ndb_models.sessions.reading import Read
+from ndb_models.schema.model import SessionModel
 
 M = TypeVar("M", bound=SessionModel)
 
@@ -149,15 +147,11 @@ class CredentialVerbs(CoreVerbs[M]):
             return None
         read, envelope, secrets, is_used = found
         try:
-            if at_once and self._is_usual(read, envelope):
-                session = codec.load(read.text, tkn)
-                by_field = codec.by_field
-                values = None if by_field is None else by_field.values_read(session)
-                set_stored(session, Stored(tkn, read.text, envelope.deadline, values))
-            elif at_once:
+            session = self._common.model(tkn, read) if at_once else None
+            if session is None and at_once:
                 read = await access.admitted(tkn, read)
                 session = await self._take(tkn, read)
-            else:
+            elif session is None:
                 session = await self.get(tkn)
                 is_used = True
         except SessionGoneError:  # it ended meanwhile, or because it does not fit
@@ -177,12 +171,6 @@ class CredentialVerbs(CoreVerbs[M]):
             envelope.own,
             None if is_used or extend else partial(access.use, tkn, read),
         )
-
-    def _is_usual(self, read: Read, envelope: Envelope) -> bool:
-        """Return True if a read needs no upgrade, and its session lives no longer than its class allows."""
-        if self._examines_reads or not read.is_common:
-            return False
-        return envelope.deadline is None or self._lifetimes.is_timely(envelope.deadline)
 
 
 def checked_grace(grace: timedelta | float) -> timedelta | float:

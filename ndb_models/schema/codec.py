@@ -90,6 +90,8 @@ class ModelCodec(Generic[B]):
         """True if sessions may have keys beyond the fields."""
         self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._fields = LosslessFields(model) if self._comes_back is not None else None
+        self.reads_as_stored: bool = self._comes_back is not None and not self.open
+        """True if a field that is stored as the text of a value is read as that value."""
         self.by_field: FieldChanges | None = None
         """Finds the changes of most models by their fields; None if that cannot be done, or would take longer."""
         if self._fields is not None and not self.open and len(self._fields.mutable) <= len(self._fields.immutable):
@@ -228,6 +230,17 @@ class ModelCodec(Generic[B]):
             return split_members(self._write(model, include={*names}))
         except NOT_JSON as exc:
             raise_without_context(UnstorableError(self._name, [(name, NO_JSON) for name in names]), without_value(exc))
+
+    def text_of_value(self, name: str, value: object) -> bytes:
+        """Return the JSON that a value given for a field would be stored as. Raises as `FieldValues.text`."""
+        if self._fields is not None:
+            field = self._fields[name]
+            try:
+                validated = field.validate(value)
+                return field.to_json(validated, by_alias=False, round_trip=True, warnings=False)
+            except (*UNFIT, *NOT_JSON):  # the errors of the whole name the field
+                pass
+        return self.fields.text(name, value)
 
     def changes_since(self, model: B, stored: Stored, keys: ObjectText | None = None) -> Changes:
         """Return the changes of a model since it was read or saved.

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Never, get_args, get_origin
 
+import msgspec
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from ndb_models.errors import InvalidArgumentError, SchemaError
@@ -174,7 +175,7 @@ def _inside(types: Iterable[Any], seen: list[Any]) -> Iterator[Any]:
 
 
 # Texts that are in that form already: short integers, and ASCII strings without escapes. Most values are such.
-_IN_FORM: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"')
+_in_form: Final = re.compile(rb'-?[1-9][0-9]{0,99}|0|"[ !#-\[\]-~]*"').fullmatch
 _decode: Final = json.JSONDecoder().decode
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -186,13 +187,13 @@ def digest(text: bytes) -> str:
     too deep or with a number of too many digits, is hashed as it stands. No model holds such a value.
     """
     form = text
-    if not _IN_FORM.fullmatch(text):
+    if not _in_form(text):
         with contextlib.suppress(ValueError, RecursionError):
             form = _encode(_decode(text.decode("utf-8", "surrogatepass"))).encode()
     return hashlib.sha256(form).hexdigest()[:_DIGITS]
 
 
-class LookupValue:
+class LookupValue(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A value of a lookup field.
 
     Two are equal if they have one name.
@@ -204,18 +205,18 @@ class LookupValue:
         text: a JSON text of the value, if known. It saves hashing equal texts.
     """
 
-    __slots__ = ("_text", "digest", "field", "name")
+    field: str
+    name: str
+    digest: str
+    text: bytes | None = None
 
-    def __init__(self, field: str, name: str, digest: str, text: bytes | None = None) -> None:
-        self.field: str = field
-        self.name: str = name
-        self.digest: str = digest
-        self._text = text
-
-    def is_in(self, keys: Mapping[str, bytes]) -> bool:
+    def is_in(self, keys: Mapping[str, bytes | msgspec.Raw]) -> bool:
         """Return True if these keys have this value."""
-        text = keys.get(self.field)
-        return text is not None and (text == self._text or digest(text) == self.digest)
+        found = keys.get(self.field)
+        if found is None:
+            return False
+        text = bytes(found)
+        return text == self.text or digest(text) == self.digest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LookupValue) and self.name == other.name

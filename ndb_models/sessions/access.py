@@ -6,9 +6,8 @@ The verbs are built on it. It knows keys and the reserved key; of a model it kno
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ndb_models.client import NdbClient
 from ndb_models.client.requester import unsupported
@@ -22,7 +21,7 @@ from ndb_models.errors import (
     WrongSchemaError,
 )
 from ndb_models.json_text import NO_MEMBERS, ObjectText
-from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, Command
 from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import (
@@ -33,13 +32,14 @@ from ndb_models.schema.envelope import (
     split_envelope,
     write_envelope,
 )
-from ndb_models.schema.lifetime import Timer, envelope_of, extends_on_read
+from ndb_models.schema.lifetime import envelope_of, extends_on_read
 from ndb_models.sessions.common_envelope import CommonEnvelope
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
 from ndb_models.sessions.read_requests import ReadRequests
-from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
+from ndb_models.sessions.reading import LOOK, USE, Mismatch, Read, ReadEffect, judged
+from ndb_models.sessions.timers import SessionTimers
 from ndb_models.sessions.use_recording import UseRecording
-from ndb_models.sessions.writing import SessionWriting, check_token, not_a_token
+from ndb_models.sessions.writing import check_token, not_a_token
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ _READS: Final = 2
 _PARTED_READS: Final = 3
 
 
-class SessionAccess(SessionWriting):
+class SessionAccess(SessionTimers):
     """Reads and writes the sessions of one schema.
 
     Args:
@@ -83,7 +83,7 @@ class SessionAccess(SessionWriting):
         foreign: bool = False,
         track: int | None = None,
     ) -> None:
-        super().__init__(client, model)
+        super().__init__(client, model, lifetimes)
         self.schema: str = schema
         self.by: str = by
         """The form of the class that writes them."""
@@ -98,7 +98,6 @@ class SessionAccess(SessionWriting):
         self.uses: UseRecording = UseRecording(client, lifetimes, track)
         self._read_requests = ReadRequests(client.max_payload)
         self._foreign = foreign
-        self.lifetimes: Lifetimes = lifetimes
 
     async def refuse(self, tkn: SessionToken) -> bool:
         """End a session whose contested creation is unfinished, so that it can never be finished.
@@ -142,14 +141,15 @@ class SessionAccess(SessionWriting):
         parts = requests[names] if client.max_payload == requests.limit else self._requests_for(names)
         if len(parts) > 1:
             keys = await self._read_parts(tkn, parts, reading)
-        elif reading is USE:
-            begun = client.begin(Prepared(_SH_GET, tkn, parts[0]))
+        else:  # as `_ask`, without a call
+            command = _SH_GET if reading is USE else self._command_of(reading)
+            asked_on = client.connection_number if client.is_remote and reading is not USE else None
+            begun = client.begin(Prepared(command, tkn, parts[0]))
             answer = begun if isinstance(begun, dict) else await begun
-            if answer["st"] != OK_STATUS:
-                raise await client.identified(self.refusal(_SH_GET, tkn, answer))
-            keys = answer["keys"]
-        else:
-            keys = await self._ask(tkn, parts[0], reading)
+            if answer["st"] == OK_STATUS:
+                keys = answer["keys"]
+            else:
+                keys = await self._ask_again(command, answer, tkn, parts[0], reading, asked_on)
         read = self.common_envelope.read_from(keys.text, tkn)
         if not names and (read is None or read.text != NO_MEMBERS):
             with reading_answer(_SH_GET):
@@ -219,7 +219,7 @@ class SessionAccess(SessionWriting):
         if not (written and seen.is_extended_by_all_use) and self.is_to_extend(seen):
             begun = self._client.begin(Prepared(_SH_GET, tkn, _NO_KEYS))
             if not isinstance(begun, dict):
-                self._client.in_background(_answered(begun))
+                self._client.leave_running(begun)
 
     def is_one_read(self, names: tuple[str, ...]) -> bool:
         """Return True if one request can ask for all these keys."""
@@ -261,22 +261,42 @@ class SessionAccess(SessionWriting):
 
     async def _ask(self, tkn: SessionToken, part: Parameters, reading: ReadEffect) -> ObjectText:
         """Return the keys that one frame asks for."""
-        client, command = self._client, _SH_GET
-        if reading is not USE:
-            if client.may_know(SH_PEEK):
-                command = SH_PEEK
-            elif reading is ReadEffect.LOOK:
-                raise unsupported("extend=False", SH_PEEK)
+        client, command = self._client, self._command_of(reading)
         asked_on = client.connection_number if client.is_remote else None
-        begun = client.begin(Prepared(command, tkn, part))
-        answer = begun if isinstance(begun, dict) else await begun
+        answer = await client.perform(Prepared(command, tkn, part))
         if answer["st"] == OK_STATUS:
             keys: ObjectText = answer["keys"]
             return keys
+        return await self._ask_again(command, answer, tkn, part, reading, asked_on)
+
+    def _command_of(self, reading: ReadEffect) -> Command:
+        """Return the command of a read.
+
+        Raises:
+            UnsupportedError: the read must not extend the expiry, and the server has no such read.
+        """
+        if reading is USE:
+            return _SH_GET
+        if self._client.may_know(SH_PEEK):
+            return SH_PEEK
+        if reading is LOOK:
+            raise unsupported("extend=False", SH_PEEK)
+        return _SH_GET
+
+    async def _ask_again(
+        self,
+        command: Command,
+        answer: Mapping[str, Any],
+        tkn: SessionToken,
+        part: Parameters,
+        reading: ReadEffect,
+        asked_on: int | None,
+    ) -> ObjectText:
+        """Ask by the other command if the server does not know this one. Raise the error for other refusals."""
         if answer["st"] == Status.COMMAND_NOT_EXIST and command is SH_PEEK:
-            client.note_unknown(SH_PEEK, asked_on)
+            self._client.note_unknown(SH_PEEK, asked_on)
             return await self._ask(tkn, part, reading)
-        raise await client.identified(self.refusal(_SH_GET, tkn, answer))
+        raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""
@@ -322,28 +342,3 @@ class SessionAccess(SessionWriting):
         except BaseException:
             self._client.end_soon(new)  # its token never reaches the caller
             raise
-
-    async def timer(self, tkn: SessionToken) -> Timer:
-        """Return the server's timer of a session."""
-        return Timer.told(await self.of_session(tkn, self._client.sh_info(tkn)))
-
-    async def remaining(self, tkn: SessionToken, deadline: int | None) -> float | None:
-        """Return the seconds that a session has left if it is not used, or None if it never ends.
-
-        Raises:
-            SessionExpiredError: the session is past its expiry, and the server has not swept it yet.
-        """
-        check_token(tkn)
-        info = await self.of_session(tkn, self._client.sh_info(tkn))
-        expiry = info.get("expiry")
-        left = expiry.get("remaining") if isinstance(expiry, dict) else None
-        seconds = float(left) if isinstance(left, int) else math.inf
-        if seconds < 0:
-            raise SessionExpiredError(self._name, tkn)
-        if deadline is not None:
-            seconds = min(seconds, max(0.0, (deadline - self.lifetimes.now()) / 1000))
-        return None if seconds == math.inf else seconds
-
-
-async def _answered(begun: Awaitable[object]) -> None:
-    await begun

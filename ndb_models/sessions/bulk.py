@@ -9,9 +9,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from ndb_models.beginning import begun
 from ndb_models.client import NdbClient
 from ndb_models.errors import InvalidArgumentError, NdbError
 from ndb_models.protocol.prepared import Prepared
+from ndb_models.raising import raise_without_context
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,6 +23,8 @@ Progress: TypeAlias = Callable[[int], None]
 
 _AT_ONCE: Final = 64
 _TOLD_EVERY: Final = 1000
+
+_FAILED: Final = "work on one of many sessions failed"
 
 
 async def in_bulk(
@@ -56,19 +60,17 @@ async def in_bulk(
             if done % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # an in-process store never waits: let other tasks run
 
-    def start_others() -> None:
-        for _ in range(workers - 1):
-            group.create_task(worker())
-
-    # At least one worker: the length is only a hint, and each worker goes on until no item remains. The others start
-    # when the first one waits. A store in memory never waits, and needs no others.
-    workers = min(_AT_ONCE, max(1, length_hint(items, _AT_ONCE)))
-    async with asyncio.TaskGroup() as group:
-        starting = asyncio.get_running_loop().call_soon(start_others)
-        try:
-            await worker()
-        finally:
-            starting.cancel()
+    # The other workers start when the first one waits. A store in memory never waits, and needs no others.
+    try:
+        first = begun(worker())
+    except Exception as exc:  # noqa: BLE001 - raised as a group of workers raises it
+        raise_without_context(ExceptionGroup(_FAILED, [exc]))
+    if first is not None:
+        async with asyncio.TaskGroup() as group:
+            # The length is only a hint: each worker goes on until no item remains.
+            for _ in range(min(_AT_ONCE, length_hint(items, _AT_ONCE)) - 1):
+                group.create_task(worker())
+            await first
     if progress is not None and (done % _TOLD_EVERY or not done):
         progress(done)
     return results
@@ -77,15 +79,26 @@ async def in_bulk(
 _PENDING: Final = NdbError("not done")
 
 
-async def perform_together(client: NdbClient, requests: Iterable[Prepared]) -> list[dict[str, Any]]:
+def perform_together(
+    client: NdbClient, requests: Iterable[Prepared]
+) -> list[dict[str, Any]] | Awaitable[list[dict[str, Any]]]:
     """Send requests at once. Return the bodies of their answers in order, also on a failure status.
 
-    If a request fails, or this is cancelled, the others may still be carried out. Raises as `NdbClient.begin`.
+    If the answers take waiting, an awaitable for them is returned. If a request fails, or this is cancelled, the others
+    may still be carried out. Raises as `NdbClient.begin`.
     """
-    begun = [client.begin(request) for request in requests]
-    bodies = [each for each in begun if isinstance(each, dict)]
-    return bodies if len(bodies) == len(begun) else await asyncio.gather(*map(_body, begun))
+    begun = [*map(client.begin, requests)]
+    bodies: list[dict[str, Any]] = []
+    for each in begun:
+        if not isinstance(each, dict):
+            return _gathered(begun)
+        bodies.append(each)
+    return bodies
 
 
-async def _body(begun: dict[str, Any] | Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    return begun if isinstance(begun, dict) else await begun
+async def _gathered(begun: list[dict[str, Any] | Awaitable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return await asyncio.gather(*[_known(each) if isinstance(each, dict) else each for each in begun])
+
+
+async def _known(body: dict[str, Any]) -> dict[str, Any]:
+    return body

@@ -89,7 +89,6 @@ class SessionCreation:
         keys: ObjectText,
         lifetime: Lifetime,
         version: int | None = None,
-        entries: Entries | None = None,
         by: str | None = None,
     ) -> SessionToken:
         """Create a session with these keys, and return its token.
@@ -104,7 +103,7 @@ class SessionCreation:
         version, by = version or self._version, by or self._access.by
         client = self._client
         in_one_frame = client.max_payload is None or fits(keys, client.max_payload)
-        if in_one_frame and entries is None and client.may_know(_SH_NEW_SET):
+        if in_one_frame and client.may_know(_SH_NEW_SET):
             tkn = draw_token()
             parameters = expiring(lifetime.expiry.settings) if lifetime.expiry is not None else NO_PARAMETERS
             whole = self._with_envelope(keys, tkn, lifetime, version, by)
@@ -123,7 +122,7 @@ class SessionCreation:
                 client.note_unknown(_SH_NEW_SET, connection)
             elif answer["st"] != Status.SESSION_NEW_FAIL:  # another session has this token
                 raise self._access.refusal(_SH_NEW_SET, tkn, answer)
-        return await self._create_in_parts(keys, lifetime, version, by, entries)
+        return await self.create_in_parts(keys, lifetime, version, by)
 
     def _with_envelope(
         self, keys: ObjectText, tkn: SessionToken, lifetime: Lifetime, version: int, by: str
@@ -132,10 +131,16 @@ class SessionCreation:
             return self._access.common_envelope.append_to(keys, tkn, lifetime.deadline)
         return with_envelope(keys, envelope_of(self._schema, version, tkn, lifetime, by))
 
-    async def _create_in_parts(
-        self, keys: ObjectText, lifetime: Lifetime, version: int, by: str, entries: Entries | None
+    async def create_in_parts(
+        self,
+        keys: ObjectText,
+        lifetime: Lifetime,
+        version: int | None = None,
+        by: str | None = None,
+        entries: Entries | None = None,
     ) -> SessionToken:
-        """Create a session first, and then write its keys, the reserved key last. If that fails, end the session."""
+        """Work as `create`: create a session first, enter it, and then write its keys, the reserved key last."""
+        version, by = version or self._version, by or self._access.by
         limit = self._client.max_payload
         parts: list[dict[str, bytes]] = []
         if limit is not None and not fits(keys, limit):
@@ -146,7 +151,12 @@ class SessionCreation:
             *parts, last = split_by_size(self._name, _SH_SET, (*marked, *keys.items(), (RESERVED_KEY, widest)), limit)
             del last[RESERVED_KEY]
             keys = ObjectText.joined(last)
-        tkn, along = await self._new(lifetime.expiry, entries)
+        expiry, tkn = lifetime.expiry, draw_token()
+        parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
+        new = Prepared(_SH_NEW_SET, tkn, parameters, NO_KEYS)
+        along = await create_together(self._client, [new] if entries is None else [new, *entries.along(tkn)])
+        if not along:
+            tkn = await self._created_alone(expiry)
         whole = self._with_envelope(keys, tkn, lifetime, version, by)
         try:
             if entries is not None:
@@ -166,13 +176,9 @@ class SessionCreation:
             raise
         return tkn
 
-    async def _new(self, expiry: Expiry | None, entries: Entries | None) -> tuple[SessionToken, bool]:
-        """Create a session without keys, and those along with it. Return its token, and whether they were created."""
+    async def _created_alone(self, expiry: Expiry | None) -> SessionToken:
+        """Create a session without keys, on any server, and return its token."""
         parameters = expiring(expiry.settings) if expiry is not None else NO_PARAMETERS
-        tkn = draw_token()
-        along = () if entries is None else entries.along(tkn)
-        if await create_together(self._client, [Prepared(_SH_NEW_SET, tkn, parameters, NO_KEYS), *along]):
-            return tkn, True
         if expiry is not None and (expiry.duration > LONGEST_DURATION or expiry.touch_every is not None):
             settings = expiry.settings._replace(duration=await self._client.duration_there(expiry.duration))
             if not await self._client.keeps_values():  # a NemesisDB, which extends at every use
@@ -184,7 +190,7 @@ class SessionCreation:
         new = answer.get(TOKEN)
         if type(new) is not int or not is_token(new):
             raise ProtocolError("the server's answer to SH_NEW has no token")
-        return new, False
+        return new
 
 
 async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bool:
@@ -198,21 +204,25 @@ async def create_together(client: NdbClient, requests: Sequence[Prepared]) -> bo
     """
     if not client.may_know(_SH_NEW_SET):
         return False
-    tokens = [request.tkn or 0 for request in requests]
     connection = client.connection_number if client.is_remote else None
     try:
-        answers = await perform_together(client, requests)
+        begun = perform_together(client, requests)
+        answers = begun if isinstance(begun, list) else await begun
     except BaseException:
-        for tkn in tokens:
-            client.end_soon(tkn)
+        for request in requests:
+            client.end_soon(request.tkn or 0)
         raise
-    failed = [answer for answer in answers if answer["st"] != OK_STATUS]
-    if not failed:
+    for answer in answers:
+        if answer["st"] != OK_STATUS:
+            break
+    else:
         return True
-    for tkn, answer in zip(tokens, answers, strict=True):
+    for request, answer in zip(requests, answers, strict=True):
         if answer["st"] == OK_STATUS or answer.get(MAYBE_DONE):
-            client.end_soon(tkn)
-    for answer in failed:
+            client.end_soon(request.tkn or 0)
+    for answer in answers:
+        if answer["st"] == OK_STATUS:
+            continue
         if answer["st"] == Status.COMMAND_NOT_EXIST:
             client.note_unknown(_SH_NEW_SET, connection)
         elif answer["st"] != Status.SESSION_NEW_FAIL:

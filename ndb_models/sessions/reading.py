@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from ndb_models.json_text import NO_MEMBERS, ObjectText, join_members, split_members
+from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, join_members, raw_members
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import reading_answer
+from ndb_models.protocol.prepared import reading_answer, unreadable
+from ndb_models.raising import raise_without_context
 from ndb_models.schema.envelope import NOT_OURS, Envelope, split_envelope
 from ndb_models.types import SessionToken
 
@@ -49,13 +50,20 @@ class Read(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def keys(self) -> dict[str, bytes]:
-        """The keys one by one, in a new dict.
+        """The keys one by one, in a new dict. Raises as `members`."""
+        return {name: bytes(text) for name, text in self.members.items()}
+
+    @property
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The keys one by one, as views of the text.
 
         Raises:
             ProtocolError: the server's reply has no object for them.
         """
-        with reading_answer(_SH_GET):
-            return split_members(self.text)
+        try:  # as `reading_answer`, which takes longer than splitting
+            return raw_members(self.text)
+        except UNREADABLE:
+            raise_without_context(unreadable(_SH_GET.name))
 
     def with_reserved(self, envelope: Envelope, reserved: bytes) -> Read:
         """Return the same with another reserved key."""

@@ -121,8 +121,10 @@ class Upgrading:
         A field that is not stored has its default, unless the default differs each time.
         """
         try:
-            self._refuse(tkn, counted)
-            read, _ = self._run(tkn, counted)
+            read = counted
+            if self._codec.open or not counted.is_common:
+                self._refuse(tkn, counted)
+                read, _ = self._run(tkn, counted)
             texts = self._codec.texts(self._codec.load(read.text, tkn), names)
             if not read.keys.keys() >= {*names}:
                 again = self._codec.texts(self._codec.load(read.text, tkn), names)

@@ -145,9 +145,9 @@ class SessionWriting:
         if not answer["done"]:
             raise ContestedError
 
-    async def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> None:
+    def set(self, tkn: SessionToken, keys: Mapping[str, bytes]) -> Coroutine[Any, Any, None]:
         """Write keys of a session in one frame, and so atomically."""
-        await self._write(_SH_SET, tkn, ObjectText.joined(keys))
+        return self._write(_SH_SET, tkn, ObjectText.joined(keys))
 
     async def remove(self, tkn: SessionToken, names: Sequence[str]) -> None:
         """Remove keys of a session, in as many frames as needed. At least one must be named."""
@@ -155,7 +155,8 @@ class SessionWriting:
             await self.of_session(tkn, self._client.sh_rmv(part, tkn))
 
     async def _write(self, command: Command, tkn: SessionToken, keys: ObjectText) -> None:
-        answer = await self._client.perform(Prepared(command, tkn, values=keys))
+        begun = self._client.begin(Prepared(command, tkn, NO_PARAMETERS, keys))
+        answer = begun if isinstance(begun, dict) else await begun
         if answer["st"] != OK_STATUS:
             raise await self._client.identified(self.refusal(command, tkn, answer))
 

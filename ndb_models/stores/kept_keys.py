@@ -5,14 +5,14 @@ One text takes half the memory, and is read at once. A large text would take lon
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Final, TypeAlias
 
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
 from ndb_models.expectations import Expected, TextDigest, are_as_expected
-from ndb_models.json_text import NO_MEMBERS, ObjectText, raw_members
+from ndb_models.json_text import NO_KEYS, NO_MEMBERS, ObjectText, raw_members
 from ndb_models.stores.contract import Swaps
 
 Kept: TypeAlias = dict[str, bytes] | ObjectText
@@ -40,9 +40,13 @@ def updated(keys: Kept, written: Mapping[str, bytes], texts: dict[str, Raw] | No
     """Return keys with these written over them. `texts` are the members of a kept text, if it was split already."""
     if type(written) is not ObjectText and not written:  # `isinstance` would ask the abstract base classes
         return keys
+    if keys is NO_KEYS:
+        return kept(written)
     if type(keys) is not ObjectText:
         return {**keys, **parted(written)} if keys else kept(written)
-    names = keys.known_names or keys.names
+    names = keys.known_names
+    if names is None:
+        names = keys.names
     if type(written) is ObjectText and written.known_names == names:
         return written
     if not names:
@@ -102,11 +106,6 @@ def without(keys: Kept, names: Set[str]) -> Kept:
         return keys
     rest = {name: value for name, value in parted(keys).items() if name not in names}
     return ObjectText.to_keep(rest) if rest and type(keys) is ObjectText else rest
-
-
-def chosen(keys: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
-    """Return the keys with these names. Missing keys are left out."""
-    return {name: keys[name] for name in names if name in keys}
 
 
 def parted(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:

@@ -9,9 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from msgspec import Raw
+
 from ndb_models.expectations import NO_EXPECTATIONS, Expected, are_as_expected
-from ndb_models.json_text import ObjectText
+from ndb_models.json_text import NO_MEMBERS, ObjectText, join_raw_members, raw_members
 from ndb_models.stores.contract import (
+    NEVER,
     NO_KEYS,
     NO_SWAPS,
     ExpirySettings,
@@ -23,7 +26,7 @@ from ndb_models.stores.contract import (
 )
 from ndb_models.stores.expiry import deadline_after_use
 from ndb_models.stores.freeing import free_later
-from ndb_models.stores.kept_keys import Kept, changed, chosen, kept, parted, swapped, updated, without
+from ndb_models.stores.kept_keys import Kept, changed, kept, parted, swapped, updated, without
 from ndb_models.stores.member_picking import MemberPicker
 from ndb_models.stores.occupancy import StoreLimits
 from ndb_models.stores.session_table import SessionTable, StoredSession
@@ -83,15 +86,19 @@ class MemoryVerbs(SessionTable, Verbs):
             session.deadline = deadline
 
     def add(self, scope: Scope, keys: Mapping[str, bytes]) -> None:
-        added = parted(keys)
-        if added:
-            there = self._kept(scope)
-            added = {name: value for name, value in added.items() if name not in there}
-        self.set(scope, added)
+        added: dict[str, bytes] = {}
+        if type(keys) is not ObjectText or keys.text != NO_MEMBERS:
+            members = raw_members(keys.text) if type(keys) is ObjectText else keys
+            there = self._shared if scope is None else self._require(scope).keys
+            added = {name: bytes(value) for name, value in members.items() if name not in there}
+        if scope is None:
+            self._write_shared(added)
+        else:
+            self.set(scope, added)
 
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         if scope is None:
-            return self._chosen(self._shared, names, most)
+            return _joined(self._shared, names, most)
         now = self._clock()
         session = self._sessions.get(scope)
         if session is None or now >= session.deadline:
@@ -106,12 +113,17 @@ class MemoryVerbs(SessionTable, Verbs):
         if type(keys) is ObjectText:
             if keys.known_names == names:
                 return keys
-            if len(names) == 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
+            if len(names) <= 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
                 return keys.chosen(names)
         return self._chosen(keys, names, most)
 
     def peek(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
-        keys = self._kept(scope)
+        now = self._clock()
+        session = None if scope is None else self._sessions.get(scope)
+        if session is None or not 0 < session.deadline - now <= (session.expiry.duration or math.inf):
+            keys = self._kept(scope)
+        else:
+            keys = session.keys  # as `_live`, without calls
         if type(keys) is ObjectText and keys.known_names == names and (most is None or len(keys.text) <= most):
             return keys
         return self._chosen(keys, names, most)
@@ -124,10 +136,7 @@ class MemoryVerbs(SessionTable, Verbs):
         """
         if type(keys) is ObjectText and (most is None or len(keys.text) <= most):
             return self._picker.pick(keys, names)
-        found = chosen(parted(keys), names)
-        if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
-            raise TooLargeError(most)
-        return ObjectText.joined(found)
+        return _joined(parted(keys), names, most)
 
     def get_all(self, scope: Scope) -> dict[str, bytes]:
         return dict(parted(self._kept(scope)))
@@ -227,7 +236,7 @@ class MemoryVerbs(SessionTable, Verbs):
         kept_keys = keys if type(keys) is ObjectText else kept(keys)
         if self._occupancy is not None:
             self._occupancy.begin(kept_keys, self._make_room)
-        if expiry is not self._latest_settings:
+        if expiry is not self._latest_settings and expiry is not NEVER:
             expiry = self._shared_settings(expiry)
         deadline = math.inf
         if expiry.duration:
@@ -274,3 +283,15 @@ class MemoryVerbs(SessionTable, Verbs):
         session = self._require(token)
         remaining = session.deadline - self._clock() if session.expiry.duration else None
         return SessionInfo(len(session.keys), session.expiry, remaining)
+
+
+def _joined(keys: Mapping[str, bytes], names: tuple[str, ...], most: int | None) -> ObjectText:
+    """Return the keys with these names as one text. Missing keys are left out.
+
+    Raises:
+        TooLargeError: they are several, and larger together than `most` bytes.
+    """
+    found = {name: Raw(keys[name]) for name in names if name in keys}
+    if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
+        raise TooLargeError(most)
+    return ObjectText(join_raw_members(found), tuple(found))

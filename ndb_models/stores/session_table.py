@@ -77,7 +77,7 @@ class SessionTable:
             return None
         if now is None:
             now = self._clock()
-        if 0 < session.deadline - now <= session.expiry.duration:  # as `expiry_state`, without a call
+        if 0 < session.deadline - now <= (session.expiry.duration or math.inf):  # as `expiry_state`, without a call
             return session
         state = expiry_state(session.expiry, session.deadline, now)
         if state is not None and not state.emptied:

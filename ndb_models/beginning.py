@@ -1,4 +1,7 @@
-"""Begin a coroutine in the call: one that never waits is done at once, without a task and a turn of the loop."""
+"""Begin a coroutine in the call: one that never waits is done at once, without a task and a turn of the loop.
+
+A leaf: it does not import from this package.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ T = TypeVar("T")
 def begun(coroutine: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
     """Return the outcome of a coroutine if it never waits, otherwise a coroutine that goes on with it.
 
-    Up to its first wait it has no task of its own: it must not use `asyncio.timeout` or `asyncio.current_task` there.
+    If another task goes on with it, it must not use `asyncio.timeout` or `asyncio.current_task` before its first wait.
     """
     try:
         waits_for = coroutine.send(None)
