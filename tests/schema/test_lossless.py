@@ -35,7 +35,7 @@ from pydantic import (
 
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.lossless import extras_come_back, lossless_check
+from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from tests.sameness import described
 from tests.zoo import ZOO
 
@@ -574,6 +574,14 @@ def test_extras_that_are_plain_are_claimed() -> None:
     assert not extras_come_back({"a": 1.5})
     assert not extras_come_back({"a": []})
     assert not extras_come_back({"\ud800": 1})
+
+
+@pytest.mark.parametrize("before", [*range(0, 101, 7), 99, 100, 4000])
+def test_a_long_number_is_found_wherever_it_stands(before: int) -> None:
+    digits = b"1234567890" * (MOST_DIGITS // 10)
+    assert has_long_number(b"x" * before + digits + b"x" * 50)
+    assert not has_long_number(b"x" * before + digits[1:] + b"x" * 50)
+    assert not has_long_number(b"x" * before + digits[:2000] + b"," + digits[:2000] + b"x" * 50)
 
 
 async def test_a_reserved_extra_is_refused() -> None:
