@@ -23,6 +23,8 @@ DONE: Final[Body] = {"done": True, "st": Status.OK}
 
 _PATHS: Final = PathLimits()
 _ANSWER: Final = 8 * 1024 * 1024
+# No limit in practice.
+_LARGEST: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,11 @@ class EngineLimits:
 
     paths: PathLimits = field(default_factory=PathLimits)
     answer: int = _ANSWER
+
+    @property
+    def most(self) -> int | None:
+        """`answer`, or None if that is no limit in practice: then the size of no answer is worked out."""
+        return self.answer if self.answer < _LARGEST else None
 
     @classmethod
     def for_payload(
@@ -70,7 +77,6 @@ class EngineLimits:
         return cls(paths=paths, answer=max(_ANSWER, 2 * max_payload) if answer is None else answer)
 
 
-_LARGEST: Final = 2**31
 IN_PROCESS: Final = EngineLimits(
     paths=PathLimits(nodes=_LARGEST, results=_LARGEST, size=_LARGEST, containers=_LARGEST, seconds=60.0),
     answer=_LARGEST,
