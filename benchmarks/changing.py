@@ -5,6 +5,8 @@
 - six fields: the same with a change of every field. One is a list, so the save compares its stored text.
 - bare: the two frames of that, ready-made, over websockets, without parsing and validation. As many are in flight.
 - bare, uncompared: the same with an `SH_SET` in the place of the `SH_CHANGE` that compares the list.
+- Pydantic alone: the same two frames over our client, and Pydantic reads and writes the model. Nothing is checked, and
+  no change is looked for: a repository cannot take less time than this.
 
 Run `python -m benchmarks.changing` for these tables alone.
 """
@@ -19,9 +21,12 @@ from datetime import timedelta
 from typing import Final
 
 from benchmarks.harness import Side, compare, seconds_bare
-from benchmarks.repository import SINCE, Measured, measured
+from benchmarks.repository import SINCE, Measured, Plain, measured
 from benchmarks.servers import MeasuredServer, measured_server
 from ndb_models import NdbClient, Repository
+from ndb_models.json_text import ObjectText
+from ndb_models.protocol.commands import COMMANDS
+from ndb_models.protocol.prepared import Conditions, Parameters, Prepared
 
 DEPTH: Final = 64
 KEYS: Final[Mapping[str, object]] = {"a": 1, "b": "xyz", "c": [1, 2, 3], "d": True, "e": 1.5}
@@ -37,7 +42,7 @@ def _frame(command: str, **body: object) -> str:
     return json.dumps({command: body}, separators=(",", ":"))
 
 
-def change_all(session: Measured, number: int) -> None:
+def change_all(session: Measured | Plain, number: int) -> None:
     """Give all six fields new values."""
     session.username = f"billy{number}"
     session.email = f"billy{number}@example.org"
@@ -93,7 +98,7 @@ def one_field(client: NdbClient) -> Work:
 
     async def work(number: int, tkn: int) -> None:
         session = await repo.get(tkn)
-        session.visits = number
+        change_visits(session, number)
         await repo.save(session)
 
     return work
@@ -109,6 +114,33 @@ def six_fields(client: NdbClient) -> Work:
         await repo.save(session)
 
     return work
+
+
+def pydantic_alone(change: Callable[[Plain, int], object], names: set[str]) -> Callable[[NdbClient], Work]:
+    """Get, change, write what changed, with ready-made requests and nothing else."""
+
+    def work_of(client: NdbClient) -> Work:
+        reading = Parameters(keys=NAMES)
+
+        async def work(number: int, tkn: int) -> None:
+            read = (await client.perform(Prepared(COMMANDS["SH_GET"], tkn, reading)))["keys"].text
+            model = Plain.model_validate_json(read)
+            former = b"[%b]" % read.partition(b'"roles":[')[2].partition(b"]")[0]
+            change(model, number)
+            values = ObjectText(model.__pydantic_serializer__.to_json(model, include=names))
+            request = Prepared(COMMANDS["SH_SET"], tkn, values=values)
+            if "roles" in names:
+                request = Prepared(COMMANDS["SH_CHANGE"], tkn, Conditions({"roles": former}), values)
+            await client.perform(request)
+
+        return work
+
+    return work_of
+
+
+def change_visits(session: Measured | Plain, number: int) -> None:
+    """Give one field a new value."""
+    session.visits = number
 
 
 async def _tokens(client: NdbClient, count: int) -> list[int]:
@@ -166,19 +198,24 @@ async def _require_changed(uri: str, tkn: int, number: int) -> None:
 def bench(server: MeasuredServer, *, scale: float, rounds: int) -> None:
     """Run all comparisons."""
     few, many = max(DEPTH, int(1_500 * scale)), max(DEPTH, int(6_400 * scale))
-    works: tuple[tuple[str, Callable[[NdbClient], Work], dict[str, Frames]], ...] = (
-        ("sh_set and sh_get", raw, {"bare": raw_frames}),
-        ("Get, change one field, save", one_field, {"bare": one_field_frames}),
+    alone_one, alone_six = pydantic_alone(change_visits, {"visits"}), pydantic_alone(change_all, {*Plain.model_fields})
+    works: tuple[tuple[str, dict[str, Callable[[NdbClient], Work]], dict[str, Frames]], ...] = (
+        ("sh_set and sh_get", {"ours": raw}, {"bare": raw_frames}),
+        (
+            "Get, change one field, save",
+            {"Pydantic alone": alone_one, "ours": one_field},
+            {"bare": one_field_frames},
+        ),
         (
             "Get, change six fields, save",
-            six_fields,
+            {"Pydantic alone": alone_six, "ours": six_fields},
             {"bare": six_fields_frames, "bare, uncompared": uncompared_frames},
         ),
     )
-    for title, work_of, frames in works:
+    for title, works_of, frames in works:
         for manner, operations, depth in (("one at a time", few, 1), ("64 in flight", many, DEPTH)):
             sides = [Side(name, bare(frames_of, operations, depth)) for name, frames_of in frames.items()]
-            sides.append(Side("ours", ours(work_of, operations, depth)))
+            sides += [Side(name, ours(work_of, operations, depth)) for name, work_of in works_of.items()]
             compare(f"{title}, {manner}", sides, server.uri, 3 * rounds)
 
 

@@ -54,7 +54,8 @@ _LONG: Final = 64
 
 def told_by(expected: Expected) -> dict[str, Any]:
     """Return the parameters of a request that tell these values. A long text becomes a digest."""
-    told: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    told: dict[str, Any] = {"texts": texts}
     for name, text in expected.items():
         if text is None:
             told.setdefault("absent", []).append(name)
@@ -63,7 +64,9 @@ def told_by(expected: Expected) -> dict[str, Any]:
         elif len(text) > _LONG:
             told.setdefault("digests", {})[name] = TextDigest.of(text).hex()
         else:
-            told.setdefault("texts", {})[name] = text.decode()
+            texts[name] = text.decode()
+    if not texts:
+        del told["texts"]
     return told
 
 

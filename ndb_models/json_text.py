@@ -211,7 +211,7 @@ def members_as_decoded(text: bytes, decoded: Mapping[str, object]) -> Mapping[st
 
 def has_constants(text: bytes) -> bool:
     """Tell whether a text may hold a NaN or an infinity. They are no JSON, but some libraries write and read them."""
-    if b"N" not in text and b"I" not in text:  # takes a tenth of the time of a search for words
+    if 0x4E not in text and 0x49 not in text:  # no N and no I; a byte given as a number is found fastest
         return False
     return b"NaN" in text or b"Infinity" in text
 

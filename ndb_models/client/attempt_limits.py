@@ -48,7 +48,7 @@ class AttemptLimits:
         if head is None:
             return self.attempt_timeout
         limit = self.of(head.exchange.command, now)
-        return math.inf if limit is None else limit * head.patience
+        return math.inf if limit is None else limit * head.silence_factor
 
     def _slowest_of(self, command: Command, now: float) -> float:
         took, at = self._slowest.get(command.name, (0.0, now))

@@ -35,7 +35,7 @@ class Attempt(Request, eq=False, kw_only=True):
     def again(self, failed: Attempts) -> Attempt:
         """Return the next attempt for the same caller."""
         again = Attempt(self.exchange, self.deadline, self.is_cancelled, future=self.future, read=self.read)
-        again.failed, again.patience = failed, failed.patience
+        again.failed, again.silence_factor = failed, failed.silence_factor
         return again
 
     def fail(self, error: Exception) -> None:
@@ -50,15 +50,15 @@ class Attempts:
 
     Attributes:
         maybe_done: whether the server may have carried the request out.
-        patience: multiplies the limit for the next answer. It doubles after each frozen connection to which the request
-            was sent.
+        silence_factor: multiplies the limit for the next answer. It doubles after each frozen connection to which the
+            request was sent.
     """
 
-    __slots__ = ("_anomalies", "_cuts", "_hopeless", "_reason", "maybe_done", "patience")
+    __slots__ = ("_anomalies", "_cuts", "_hopeless", "_reason", "maybe_done", "silence_factor")
 
     def __init__(self) -> None:
         self.maybe_done: bool = False
-        self.patience: int = 1
+        self.silence_factor: int = 1
         self._reason: str | None = None
         self._anomalies = 0
         self._cuts = 0
@@ -78,7 +78,7 @@ class Attempts:
         self._anomalies += isinstance(cause, ProtocolError)
         if isinstance(cause, TimeoutError):
             self._reason = f"the connection is frozen: {cause}"
-            self.patience *= 2 if lost.maybe_done else 1
+            self.silence_factor *= 2 if lost.maybe_done else 1
         elif isinstance(cause, ConnectionClosed):
             closes = [close.code for close in (cause.rcvd, cause.sent) if close is not None]
             self._hopeless = CloseCode.MESSAGE_TOO_BIG in closes  # the same would happen again

@@ -51,6 +51,8 @@ class WebSocketTransport(Uncopyable, Transport):
     def __init__(self, uri: WebSocketUri, options: Options) -> None:
         self._uri = uri
         self._options = options
+        self._max_payload = options.max_payload
+        self._request_timeout = options.request_timeout
         # Without reconnecting, waiting for the old connection is the only way.
         self._limits = AttemptLimits(options.attempt_timeout if options.reconnect else math.inf)
         self._connection: NdbConnection | None = None
@@ -106,11 +108,11 @@ class WebSocketTransport(Uncopyable, Transport):
         # To ask asyncio for the running loop takes a system call on Python 3.11, and this is 5 % faster.
         if get_ident() != self._thread or not loop.is_running() or forks.count != self._forks:
             self._require_own_loop()
-        if len(exchange.frame) > self._options.max_payload:
-            raise too_large(exchange.command, exchange.frame, self._options.max_payload)
+        if len(exchange.frame) > self._max_payload:
+            raise too_large(exchange.command, exchange.frame, self._max_payload)
         future: asyncio.Future[Any] = loop.create_future()
         may_be_orphan = exchange.on_orphan is not None
-        deadline = loop.time() + self._options.request_timeout
+        deadline = loop.time() + self._request_timeout
         attempt = Attempt(exchange, deadline, future.cancelled, future=future, read=bytes if may_be_orphan else read)
         connection = self._connection
         if connection is not None and connection.usable:

@@ -15,7 +15,7 @@ from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError, SchemaError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import Prepared
+from ndb_models.protocol.prepared import Prepared, reading_answer
 from ndb_models.protocol.statuses import Status
 from ndb_models.sessions.keys_read import keys_read
 from ndb_models.sessions.splitting import fits, split_by_size, split_names
@@ -71,7 +71,8 @@ class KeySpace:
             answer = await self._client.perform(keys_read(_KV_GET, part))
             if answer["st"] != Status.OK:
                 raise failure(_KV_GET, answer)
-            texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())
+            with reading_answer(_KV_GET):
+                texts.update((self._names[key], bytes(text)) for key, text in answer["keys"].items())
         return texts
 
     async def write(self, texts: Mapping[str, bytes]) -> None:

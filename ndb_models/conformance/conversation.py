@@ -26,7 +26,7 @@ class Target:
     Args:
         uri: `ws://HOST:PORT/`, or `wss://HOST:PORT/` with a certificate that the system trusts.
         token: its bearer token; None for none. Never shown.
-        patience: seconds to wait for an answer.
+        answer_timeout: seconds to wait for an answer.
 
     Raises:
         InvalidArgumentError: the URI names no server.
@@ -34,7 +34,7 @@ class Target:
 
     uri: str
     token: str | None = field(default=None, repr=False)
-    patience: float = 10.0
+    answer_timeout: float = 10.0
 
     def __post_init__(self) -> None:
         if not isinstance(parse_uri(self.uri), WebSocketUri):
@@ -44,9 +44,9 @@ class Target:
 class Conversation:
     """One connection. `closed` is the close code once the connection has ended; 1006 if it was cut."""
 
-    def __init__(self, connection: ClientConnection, patience: float) -> None:
+    def __init__(self, connection: ClientConnection, answer_timeout: float) -> None:
         self._connection = connection
-        self._patience = patience
+        self._answer_timeout = answer_timeout
 
     async def send(self, *fragments: str) -> None:
         """Send a text message, in one frame or in fragments. An ended connection shows at the next answer."""
@@ -61,7 +61,7 @@ class Conversation:
     async def answer(self) -> Any:
         """Return the next answer, parsed; the text if it is not JSON; `{"closed": code}`, or `NO_ANSWER`."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._answer_timeout):
                 text = await self._connection.recv()
         except ConnectionClosed as exc:
             return {"closed": exc.rcvd.code if exc.rcvd is not None else _UNCLEAN}
@@ -80,7 +80,7 @@ class Conversation:
     async def ping(self) -> bool:
         """Return True if the server answers a ping."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._answer_timeout):
                 await (await self._connection.ping(b"conformance"))
         except (ConnectionClosed, TimeoutError):
             return False
@@ -107,12 +107,12 @@ async def conversation(target: Target) -> AsyncGenerator[Conversation]:
             compression=None,
             proxy=None,
             max_size=None,
-            open_timeout=target.patience,
-            close_timeout=target.patience,
+            open_timeout=target.answer_timeout,
+            close_timeout=target.answer_timeout,
         )
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         raise ConnectError(parse_uri(target.uri).shown, str(exc) or type(exc).__name__) from None
     try:
-        yield Conversation(connection, target.patience)
+        yield Conversation(connection, target.answer_timeout)
     finally:
         await connection.close()

@@ -49,10 +49,10 @@ def _handshake(serving: ssl.SSLContext, trusting: ssl.SSLContext) -> dict[str, A
     return client.getpeercert() or {}
 
 
-async def certificate_of(host: str, port: int, patience: float) -> CertificateFacts:
+async def certificate_of(host: str, port: int, seconds: float) -> CertificateFacts:
     """Return the facts about the certificate of a server, as a client with the system's certificates sees it."""
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(
                 host, port, ssl=ssl.create_default_context(), server_hostname=host
             )

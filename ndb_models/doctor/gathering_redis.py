@@ -14,7 +14,7 @@ from ndb_models.stores.redis.health import settings_of
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.slot_map import info_fields
 
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 _SECTIONS: Final = (b"server", b"memory")
 
 
@@ -50,7 +50,7 @@ async def _server(node: Any) -> RedisServerFacts:
     settings: dict[str, str] = {}
     skew = latency = None
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             skew, latency = await _clock(node)
             settings = await settings_of(node)
             for section in _SECTIONS:

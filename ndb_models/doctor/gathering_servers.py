@@ -17,15 +17,15 @@ from ndb_models.doctor.facts import ServerFacts
 from ndb_models.errors import ConnectError, NdbError
 from ndb_models.web.audited import most_bits
 
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 _TRIES: Final = 5
 _LONGEST_HEAD: Final = 16 * 1024
 
 
 async def server_facts(uri: WebSocketUri, token: str | None) -> ServerFacts:
     """Return the facts about a server. Unknown facts are None."""
-    certificate = await certificate_of(uri.host, uri.port, _PATIENCE) if uri.secure else None
-    options: OptionArguments = {"token": token, "open_timeout": _PATIENCE, "reconnect": False}
+    certificate = await certificate_of(uri.host, uri.port, _TIMEOUT) if uri.secure else None
+    options: OptionArguments = {"token": token, "open_timeout": _TIMEOUT, "reconnect": False}
     unreachable, version, persists, latency = await _asked(uri.text, options)
     return ServerFacts(
         shown=uri.shown,
@@ -63,7 +63,7 @@ async def _timed(client: NdbClient) -> float:
 async def _lets_in(uri: str) -> bool:
     """Return True if a server lets a client in that has no token."""
     try:
-        async with NdbClient.connect(uri, open_timeout=_PATIENCE, reconnect=False):
+        async with NdbClient.connect(uri, open_timeout=_TIMEOUT, reconnect=False):
             return True
     except ConnectError:
         return False
@@ -76,7 +76,7 @@ async def _skew(uri: WebSocketUri) -> float | None:
     """
     before = time.time()
     with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.LimitOverrunError):
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             head = await _head(uri)
         after = time.time()
         lines = [line.partition(":") for line in head.decode("latin-1").split("\r\n")]

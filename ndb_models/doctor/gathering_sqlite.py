@@ -19,7 +19,7 @@ from ndb_models.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 _FILES: Final = ("", "-wal", "-shm")
 _MOUNTS: Final = Path("/proc/self/mounts")
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 _HEADER: Final = 100
 _WRITE_VERSION: Final = 18
 _WAL: Final = b"\x02\x02"
@@ -54,7 +54,7 @@ def _looked_into(path: Path) -> tuple[str | None, str, str | None]:
     # Without a log no process has the file open. A connection that only reads would leave an empty log behind.
     how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_PATIENCE)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_TIMEOUT)) as connection:
             (owner,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if owner != APPLICATION_ID:

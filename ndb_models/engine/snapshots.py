@@ -21,7 +21,7 @@ import msgspec
 
 from ndb_models.engine.pieces import Pieces
 from ndb_models.engine.requests import RefusedError, parse_json
-from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
+from ndb_models.engine.temporary_folders import remove_abandoned, temporary_folder
 from ndb_models.errors import NdbError
 from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText, is_nested_deeper, members_of
 from ndb_models.private_files import make_private_file, make_private_folder, open_to, warn_of_folders
@@ -108,7 +108,7 @@ class Snapshots:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        remove_leftovers(directory)
+        remove_abandoned(directory)
         with contextlib.suppress(OSError):  # the commands on data sets will meet and report it
             warn_of_folders(directory, list(_within_reach(directory)))
 

@@ -1,7 +1,7 @@
-"""Folders that are filled under a temporary name, and the leftovers of processes that died meanwhile.
+"""Folders that are filled under a temporary name, and those that processes abandoned when they died.
 
-A process locks the folder that it fills, so an unlocked folder is a leftover. The lock ends with the process, even in a
-crash. If the system cannot lock folders, leftovers stay. No data set can have their names.
+A process locks the folder that it fills, so an unlocked folder is abandoned. The lock ends with the process, even in a
+crash. If the system cannot lock folders, abandoned ones stay. No data set can have their names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def temporary_folder(parent: Path) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_leftovers(parent: Path) -> int:
+def remove_abandoned(parent: Path) -> int:
     """Remove the temporary folders that no process fills any more; return how many there were."""
     removed = 0
     for folder in parent.glob(f"{_TEMPORARY}*"):

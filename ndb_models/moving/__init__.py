@@ -3,6 +3,6 @@
 from ndb_models.client.options import OptionArguments
 from ndb_models.moving.backups import backup
 from ndb_models.moving.copying import Copied, copy, is_server
-from ndb_models.moving.places import Kinds
+from ndb_models.moving.endpoints import Kinds
 
 __all__ = ["Copied", "Kinds", "OptionArguments", "backup", "copy", "is_server"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
+from ndb_models.engine.temporary_folders import remove_abandoned, temporary_folder
 from ndb_models.errors import InvalidArgumentError, NdbError, StoreError
 from ndb_models.moving.copying import Copied, copy
 from ndb_models.private_files import make_private_file
@@ -156,7 +156,7 @@ def _back_up(
     source: SqliteUri, target: Path, overwrite: bool, report: Callable[[int, int], None], stopped: Callable[[], bool]
 ) -> int:
     try:
-        remove_leftovers(target.parent)
+        remove_abandoned(target.parent)
         with temporary_folder(target.parent) as folder:
             whole = folder / "backup.db"
             os.close(make_private_file(whole))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ndb_models.client import NdbClient
 from ndb_models.client.options import OptionArguments
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.moving.places import Kinds, Source, Target
+from ndb_models.moving.endpoints import Kinds, Source, Target
 from ndb_models.moving.servers import ServerPlace
 from ndb_models.moving.snapshots import SnapshotPlace, open_snapshots
 from ndb_models.moving.stores import StorePlace, open_redis, open_sqlite

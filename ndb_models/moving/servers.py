@@ -12,7 +12,7 @@ from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.json_text import ObjectText
-from ndb_models.moving.places import Keys, Kinds, Target
+from ndb_models.moving.endpoints import Keys, Kinds, Target
 from ndb_models.protocol.altered import why_altered
 from ndb_models.protocol.commands import COMMANDS
 from ndb_models.protocol.prepared import Prepared, key_size

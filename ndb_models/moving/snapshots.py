@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ndb_models.engine.snapshots import Kind, SnapshotError, Snapshots, keys_texts, sessions_texts
 from ndb_models.errors import InvalidArgumentError, StoreError
-from ndb_models.moving.places import Keys, Kinds, Lacking, Source, Target
+from ndb_models.moving.endpoints import Keys, Kinds, Lacking, Source, Target
 from ndb_models.protocol.data_sets import why_not_a_data_set
 from ndb_models.stores.contract import SessionRecord
 from ndb_models.types import SessionToken

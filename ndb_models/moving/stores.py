@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ndb_models.errors import InvalidArgumentError
-from ndb_models.moving.places import Keys, Kinds, Lacking, Source, Target
+from ndb_models.moving.endpoints import Keys, Kinds, Lacking, Source, Target
 from ndb_models.stores.contract import SHARED, SessionRecord, Store
 from ndb_models.stores.redis import redis_store
 from ndb_models.stores.redis.options import parse_redis_uri

@@ -32,7 +32,9 @@ def may_be_altered(text: bytes) -> bool:
 
     Only integers and `-0.0` are looked for, since Pydantic writes no float beyond a double.
     """
-    return _LONG in text.translate(_TO_ZEROS) or _NEGATIVE_ZERO in text
+    if _NEGATIVE_ZERO in text:
+        return True
+    return len(text) > _SURELY_FITS and _LONG in text.translate(_TO_ZEROS)
 
 
 def why_altered(text: bytes) -> str | None:

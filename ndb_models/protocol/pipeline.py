@@ -61,7 +61,7 @@ class Request(msgspec.Struct, eq=False):
             request now. An abandoned or cancelled request keeps its place if it was sent, so that its answer cannot
             become another's.
         alone: it must be in flight with no other, since the server may cut the connection over it.
-        patience: multiplies the time that its answer may take before the connection counts as frozen.
+        silence_factor: multiplies the time that its answer may take before the connection counts as frozen.
     """
 
     exchange: Exchange
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, eq=False):
     answer: bytes = b""
     is_abandoned: bool = False
     alone: bool = False
-    patience: int = 1
+    silence_factor: int = 1
 
 
 R = TypeVar("R", bound=Request)
@@ -79,7 +79,7 @@ R = TypeVar("R", bound=Request)
 class Window:
     """The number of requests that may be in flight, learnt from the sizes of answers."""
 
-    __slots__ = ("_answers", "_largest_before", "_limit", "largest", "size")
+    __slots__ = ("_answers", "_largest_before", "_limit", "_may_grow", "largest", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -87,6 +87,8 @@ class Window:
         # The largest answer of the last few hundred, and of as many before: large answers are forgotten late.
         self.largest: int = 0
         self._largest_before = 0
+        # False while the size is as large as the limit and the largest answer allow.
+        self._may_grow = True
         self.size: int = 1
 
     def note_size(self, answer_size: int) -> None:
@@ -95,7 +97,7 @@ class Window:
         `largest` returns to 0 after some hundred answers, so that the largest of the next ones is found anew.
         """
         self.largest = max(self.largest, answer_size)
-        self.note_answers(0)
+        self._resize(0)
 
     def note_answers(self, count: int) -> None:
         """Note that `count` answers were handed over; the window may grow by as many."""
@@ -103,8 +105,15 @@ class Window:
         if self._answers >= _REMEMBERED:
             self._answers = 0
             self.largest, self._largest_before = 0, self.largest
+            self._may_grow = True
+        if self._may_grow:
+            self._resize(count)
+
+    def _resize(self, count: int) -> None:
         fitting = _UNREAD_LIMIT // (max(self.largest, self._largest_before) + _WITH_AN_ANSWER)
-        self.size = max(1, min(self.size + count, self._limit, fitting))
+        most = max(1, min(self._limit, fitting))
+        self.size = min(self.size + count, most)
+        self._may_grow = self.size < most
 
 
 class Pipeline(Generic[R]):

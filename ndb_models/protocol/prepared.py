@@ -5,7 +5,8 @@ Without a wire they need no frame: an engine in the same process takes them as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Generator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
@@ -41,45 +42,22 @@ _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
 
 
-class ReceivedKeys(ObjectText, gc=False, eq=False):
-    """The keys of an answer, as they came: the text between the usual start and the usual end of the answer.
-
-    The text is not validated yet. `names` and `split` validate that it is one JSON object, and so do all methods of a
-    mapping. Code that takes the `text` must validate it itself.
-
-    Args:
-        command: the name of the command that was answered.
-
-    Raises:
-        ProtocolError: the text is not one JSON object.
-    """
-
-    command: str = ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the keys, in order."""
-        try:
-            return super().names
-        except UNREADABLE:
-            raise_without_context(unreadable(self.command))
-
-    @property
-    def raw(self) -> dict[str, msgspec.Raw]:
-        """Views of the texts of the keys, made once."""
-        try:
-            return super().raw
-        except UNREADABLE:
-            raise_without_context(unreadable(self.command))
-
-    def split(self) -> dict[str, bytes]:
-        """Return the texts of the keys, as a new dict."""
-        return {name: bytes(value) for name, value in self.raw.items()}
-
-
 def unreadable(command: str) -> ProtocolError:
     """Return the error for an answer that is not JSON of the expected form."""
     return ProtocolError(f"the server's answer to {command} cannot be read")
+
+
+@contextlib.contextmanager
+def reading_answer(command: Command) -> Generator[None]:
+    """Take apart the keys of an answer, which are not validated before.
+
+    Raises:
+        ProtocolError: the keys are not one JSON object.
+    """
+    try:
+        yield
+    except UNREADABLE:
+        raise_without_context(unreadable(command.name))
 
 
 class Parameters(dict[str, Any]):
@@ -136,7 +114,9 @@ class Conditions(msgspec.Struct, gc=False):
         """As `Parameters.text`."""
         if self.known_text is None:
             told = told_by(self.expected)
-            self.known_text = _members({**told, "remove": [*self.removed]} if self.removed else told)
+            if self.removed:
+                told["remove"] = [*self.removed]
+            self.known_text = b"," + _encode(told)[1:-1] if told else b""
         return self.known_text
 
 
@@ -179,7 +159,9 @@ class Prepared(msgspec.Struct):
         return self
 
     def read(self, answer: bytes) -> dict[str, Any]:
-        """Return the body of an answer's frame, with its `keys` as text.
+        """Return the body of an answer's frame, with its `keys` as an `ObjectText` that is not validated yet.
+
+        Take them apart in a `reading_answer`. Code that takes their text must validate it itself.
 
         Raises:
             ProtocolError: the frame cannot be read as an answer, is nested too deep, or has keys that are not an
@@ -199,7 +181,7 @@ class Prepared(msgspec.Struct):
         if answer.startswith(start) and answer.endswith(_KEYS_END):
             text = answer[len(start) - 1 : -_AFTER_KEYS]
             if not has_constants(text):  # NaN and the like are not JSON, but a later reader may accept them
-                return {"st": OK_STATUS, "keys": ReceivedKeys(text, command=self.command.name)}
+                return {"st": OK_STATUS, "keys": ObjectText(text)}
         try:
             ((_, body),) = _decode(answer).items()
         except (*UNREADABLE, ValueError):

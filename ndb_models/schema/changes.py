@@ -26,7 +26,7 @@ from ndb_models.json_text import (
     split_members,
 )
 from ndb_models.raising import raise_without_context
-from ndb_models.schema.lossless_fields import field_reader
+from ndb_models.schema.lossless_fields import LosslessFields, field_reader
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference, lost_names
 from ndb_models.schema.value_kinds import ABSENT, UNDECIDED
@@ -57,16 +57,26 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     values: tuple[object, ...] | None = None
 
 
-class FieldReaders(dict[str, Callable[[bytes], object] | None]):
-    """The function that reads a field of a class from its own JSON; None if the field is read with the others alone."""
+Differs = Callable[[object, bytes], bool]
+"""Tells whether the value of a field differs from the value that a stored text of it reads as."""
 
-    def __init__(self, model: type[BaseModel]) -> None:
+
+class FieldComparisons(dict[str, Differs | None]):
+    """How the fields of a class are compared; None for a field that is read with the others alone."""
+
+    def __init__(self, model: type[BaseModel], fields: LosslessFields | None) -> None:
         self._model = model
+        self._fields = fields
 
-    def __missing__(self, name: str) -> Callable[[bytes], object] | None:
+    def __missing__(self, name: str) -> Differs | None:
         if name not in self._model.__pydantic_fields__:  # an extra key: there is no end of their names
             return None
-        return self.setdefault(name, field_reader(self._model, name))
+        if self._fields is not None:
+            return self.setdefault(name, self._fields[name].differs)
+        read = field_reader(self._model, name)
+        if read is None:
+            return self.setdefault(name, None)
+        return self.setdefault(name, lambda value, text: difference(value, read(text), OF_CHANGES) is not None)
 
 
 class TextChanges(Generic[B]):
@@ -78,6 +88,7 @@ class TextChanges(Generic[B]):
             stored, even at its default.
         read: reads a model of the class.
         write: writes a model of the class.
+        fields: the fields of the class, if `lossless_check` makes a claim of it.
     """
 
     def __init__(
@@ -86,8 +97,9 @@ class TextChanges(Generic[B]):
         looked_up: Collection[str],
         read: Callable[[bytes], B],
         write: Callable[..., bytes],
+        fields: LosslessFields | None,
     ) -> None:
-        self._field_readers = FieldReaders(model)
+        self._comparisons = FieldComparisons(model, fields)
         self._looked_up = frozenset(looked_up)
         self._read = read
         self._write = write
@@ -122,12 +134,12 @@ class TextChanges(Generic[B]):
             was = stored.get(name)
             if was == text:
                 continue
-            read = self._field_readers[name]
+            differs = self._comparisons[name]
             if was is None and (name in unsure or name in self._looked_up):
                 changed[name] = text
-            elif was is None or read is None:
+            elif was is None or differs is None:
                 undecided.append(name)
-            elif difference(model.__dict__[name], read(bytes(was)), OF_CHANGES) is not None:
+            elif differs(model.__dict__[name], bytes(was)):
                 changed[name] = text
             else:
                 is_all = False

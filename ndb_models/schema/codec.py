@@ -94,7 +94,7 @@ class ModelCodec(Generic[B]):
         """Finds the changes of most models by their fields; None if that cannot be done, or would take longer."""
         if self._fields is not None and not self.open and len(self._fields.mutable) <= len(self._fields.immutable):
             self.by_field = FieldChanges(self._fields)
-        self.changes: Final = TextChanges(model, looked_up, self.read, self._write).since
+        self.changes: Final = TextChanges(model, looked_up, self.read, self._write, self._fields).since
         """Finds changes by the whole text; see `TextChanges.since`."""
         self._rules = Rules(drops_private=drops_private(model))
 

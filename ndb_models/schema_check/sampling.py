@@ -12,7 +12,7 @@ from ndb_models.clocks import wall_clock
 from ndb_models.errors import InvalidArgumentError, NdbError, ResponseError, UnsupportedError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope
 from ndb_models.schema.lifetime import Timer, exceeds
@@ -220,7 +220,8 @@ class _Sampling:
         answer: Any = await self._client.perform(Prepared(_SH_PEEK, tkn, Parameters(keys=names)))
         if answer["st"] != OK_STATUS:
             raise failure(_SH_PEEK, answer)
-        keys: Mapping[str, bytes] = answer["keys"].split()
+        with reading_answer(_SH_PEEK):
+            keys: Mapping[str, bytes] = answer["keys"].split()
         return keys
 
     async def _is_shortened(self, tkn: SessionToken, envelope: Envelope, sampled: _Sampled) -> bool:

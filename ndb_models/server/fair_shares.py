@@ -19,7 +19,7 @@ import heapq
 import math
 from typing import Final, Generic, Protocol, TypeVar
 
-PATIENCE: Final = 0.0003
+LONGEST_WAIT: Final = 0.0003
 """How many seconds the loop waits for one request, at most."""
 
 # The most seconds of its share that an account keeps for later, while it has nothing to do.
@@ -192,7 +192,7 @@ class FairShares(Generic[T]):
 
     def _left_of(self, seconds: float, worked: float) -> float:
         """Return the seconds in which nobody worked since `worked`; a stall of the machine is nobody's fault."""
-        return min(PATIENCE, max(0.0, seconds - (self.worked - worked)))
+        return min(LONGEST_WAIT, max(0.0, seconds - (self.worked - worked)))
 
     def _calm(self, account: Account) -> None:
         """Note that an account has caught up, or has ended."""
@@ -226,7 +226,7 @@ class FairShares(Generic[T]):
     def _awaited_before(self, account: Account) -> Account | None:
         """Return an expected account that this one should wait for."""
         for awaited, waited in [*self._expected.items()]:
-            if self._waited - waited > PATIENCE:
+            if self._waited - waited > LONGEST_WAIT:
                 self._miss(awaited)
             elif awaited.time_used < account.time_used and awaited.turn * _MUCH_LONGER <= account.turn:
                 return awaited

@@ -21,7 +21,7 @@ from ndb_models.errors import (
 )
 from ndb_models.json_text import NO_MEMBERS, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS
 from ndb_models.schema.envelope import (
     RESERVED_KEY,
@@ -169,7 +169,8 @@ class SessionAccess(KeyReading):
         keys: ObjectText = answer["keys"]
         read = self.common_envelope.read_from(keys.text, tkn)
         if not names and (read is None or read.text != NO_MEMBERS):
-            keys.split()  # no caller parses them later: check that they are an object
+            with reading_answer(_SH_GET):
+                keys.split()  # no caller parses them later: check that they are an object
         if read is not None:
             deadline = read.envelope.deadline if read.envelope is not None else None  # without a call
             if deadline is not None and not self.lifetimes.is_timely(deadline):

@@ -10,7 +10,7 @@ from ndb_models.client.requester import unsupported
 from ndb_models.errors import ProtocolError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import RESERVED_KEY, is_reserved, of_one_session
 from ndb_models.sessions.lifetimes import SH_PEEK
@@ -71,7 +71,8 @@ class KeyReading(SessionWriting):
         reserved: set[bytes | None] = set()
         for part in parts:
             read = (await self._ask(tkn, part, reading))["keys"]
-            keys.update(read)
+            with reading_answer(_SH_GET):
+                keys.update(read)
             reserved.add(read.get(RESERVED_KEY))
         if len(reserved) > 1:
             if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile

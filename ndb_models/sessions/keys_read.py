@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ndb_models.errors import ProtocolError
 from ndb_models.protocol.commands import Command
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS
 from ndb_models.types import SessionToken
 
@@ -20,7 +20,8 @@ class _KeysRead(Prepared):
         """Return True if an answer holds only keys that were asked for."""
         try:
             body = self.read(answer)
-            return body["st"] != OK_STATUS or frozenset(self.body["keys"]).issuperset(body["keys"])
+            with reading_answer(self.command):
+                return body["st"] != OK_STATUS or frozenset(self.body["keys"]).issuperset(body["keys"])
         except ProtocolError:
             return True  # reading the answer raises the error
 

@@ -17,7 +17,7 @@ from ndb_models.client.requester import failure
 from ndb_models.errors import InvalidArgumentError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS, Command
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS
 from ndb_models.schema.envelope import RESERVED_KEY, Envelope, read_envelope, rewritten
 from ndb_models.schema.expiry import Expiry
@@ -44,7 +44,7 @@ _SH_SET: Final = COMMANDS["SH_SET"]
 _RESERVED: Final = Parameters(keys=(RESERVED_KEY,))
 
 # Seconds that a read waits for its session to be limited. The work then goes on in the background.
-_PATIENCE: Final = 1.0
+_TIMEOUT: Final = 1.0
 
 
 class Lifetimes:
@@ -121,7 +121,7 @@ class Lifetimes:
         if not self._client.may_know(SH_EXPIRE) and self._under_class(envelope).deadline == envelope.deadline:
             return envelope, reserved
         task = self._client.in_background(self._bring_under(tkn, envelope, reserved))
-        await asyncio.wait([task], timeout=_PATIENCE)
+        await asyncio.wait([task], timeout=_TIMEOUT)
         return (task.result() if task.done() else None) or (envelope, reserved)
 
     async def _bring_under(
@@ -213,7 +213,11 @@ class Lifetimes:
 
     async def _reserved(self, command: Command, tkn: SessionToken) -> bytes:
         answer: Any = await self._client.perform(Prepared(command, tkn, _RESERVED))
-        return answer["keys"].split().get(RESERVED_KEY, b"") if answer["st"] == OK_STATUS else b""
+        if answer["st"] != OK_STATUS:
+            return b""
+        with reading_answer(command):
+            reserved: bytes = answer["keys"].get(RESERVED_KEY, b"")
+        return reserved
 
     @staticmethod
     def _same_but_lifetime(seen: Envelope, text: bytes) -> tuple[Envelope, bytes] | None:

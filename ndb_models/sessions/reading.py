@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from ndb_models.json_text import NO_MEMBERS, ObjectText, join_members
+from ndb_models.json_text import NO_MEMBERS, ObjectText, join_members, split_members
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import ReceivedKeys
+from ndb_models.protocol.prepared import reading_answer
 from ndb_models.schema.envelope import NOT_OURS, Envelope, split_envelope
 from ndb_models.types import SessionToken
 
@@ -54,7 +54,8 @@ class Read(msgspec.Struct, frozen=True, gc=False):
         Raises:
             ProtocolError: the server's reply has no object for them.
         """
-        return ReceivedKeys(self.text, command=_SH_GET.name).split()
+        with reading_answer(_SH_GET):
+            return split_members(self.text)
 
     def with_reserved(self, envelope: Envelope, reserved: bytes) -> Read:
         """Return the same with another reserved key."""
@@ -103,8 +104,12 @@ def judged(keys: ObjectText, tkn: SessionToken, schema: str, *, foreign: bool) -
         tkn: the session's token.
         schema: the name of its schema.
         foreign: True to take sessions without a reserved key, which other clients wrote.
+
+    Raises:
+        ProtocolError: the keys are not one JSON object.
     """
-    text, envelope, reserved = split_envelope(keys)
+    with reading_answer(_SH_GET):
+        text, envelope, reserved = split_envelope(keys)
     if envelope is None:
         if text == NO_MEMBERS:
             return Mismatch.EMPTY

@@ -14,7 +14,7 @@ from ndb_models.client.requester import failure, unsupported
 from ndb_models.errors import NdbError, ResponseError
 from ndb_models.json_text import ObjectText
 from ndb_models.protocol.commands import COMMANDS, Command
-from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, expiring
+from ndb_models.protocol.prepared import NO_PARAMETERS, Prepared, expiring, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import RESERVED_KEY
 from ndb_models.sessions.keys_read import keys_read
@@ -82,7 +82,8 @@ async def peek(
             return None
         if answer["st"] != OK_STATUS:
             raise failure(_SH_PEEK, answer)
-        keys |= ObjectText(answer["keys"].text).split()
+        with reading_answer(_SH_PEEK):
+            keys |= answer["keys"].split()
     return keys
 
 

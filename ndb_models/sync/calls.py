@@ -23,7 +23,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 # Seconds that an interrupted call waits for its task to end.
-_PATIENCE: Final = 1.0
+_TIMEOUT: Final = 1.0
 
 _MISSING: Final = object()
 
@@ -41,7 +41,7 @@ class Entrance(Protocol):
         """Have a thread run the loop, if none does yet."""
 
 
-class Call(Generic[T]):
+class LoopCall(Generic[T]):
     """A coroutine on an event loop, in the context of the thread that made the call and waits for it.
 
     Functions that the caller gave, such as the one of `mutate`, are called in the waiting thread: they have its
@@ -125,7 +125,7 @@ class Call(Generic[T]):
             return
         with contextlib.suppress(NotConnectedError, Empty):
             self._enter(self._cancel_task)
-            ends = monotonic() + _PATIENCE
+            ends = monotonic() + _TIMEOUT
             while self._for_caller.get(timeout=max(0, ends - monotonic())) is not None:
                 pass
 
@@ -199,7 +199,7 @@ class Call(Generic[T]):
                 variable.reset(token)
 
 
-_present: ContextVar[Call[Any]] = ContextVar("ndb_models.sync.call")
+_present: ContextVar[LoopCall[Any]] = ContextVar("ndb_models.sync.call")
 
 
 async def in_caller(function: Callable[[], A]) -> A:

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from ndb_models import forks
 from ndb_models.client import NdbClient
 from ndb_models.errors import NotConnectedError, UnsupportedError
-from ndb_models.sync.calls import Call
+from ndb_models.sync.calls import LoopCall
 from ndb_models.sync.interrupts import without_ctrl_c
 from ndb_models.sync.turn_loop import TurnLoop
 from ndb_models.uncopyable import Uncopyable
@@ -95,7 +95,7 @@ class Portal(Uncopyable):
                 self._is_closing = closing
                 self._calls += 1
                 counted_in = forks.count
-            call: Call[T] = Call(loop, self)
+            call: LoopCall[T] = LoopCall(loop, self)
             return call.outcome(work)
         finally:
             if counted_in == forks.count:

@@ -44,7 +44,7 @@ async def reported(server: NdbServer, clock: VirtualClock | None = None, **optio
             clock.move(seconds)
 
     token = options.pop("token", None)
-    target = Target(server.uri, token=token, patience=20.0)
+    target = Target(server.uri, token=token, answer_timeout=20.0)
     return await run_conformance(target, sleep=sleep, max_payload=8192, **options)
 
 
@@ -213,7 +213,7 @@ async def test_a_server_that_does_not_answer_is_not_waited_for_without_end(clock
         async def sleep(seconds: float) -> None:
             clock.move(seconds)
 
-        report = await run_conformance(Target(server.uri, patience=0.1), sleep=sleep)
+        report = await run_conformance(Target(server.uri, answer_timeout=0.1), sleep=sleep)
     assert not report.is_conforming
     assert "no answer" in lines_of(report, "sh set then get")
     assert "no answer" in lines_of(report, "128 requests that are sent together")

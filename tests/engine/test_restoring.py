@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ndb_models.engine import Engine
-from ndb_models.engine.temporary_folders import remove_leftovers, temporary_folder
+from ndb_models.engine.temporary_folders import remove_abandoned, temporary_folder
 from ndb_models.errors import DataSetError
 from ndb_models.stores.memory import MemoryStore
 from ndb_models.stores.occupancy import StoreLimits
@@ -127,9 +127,9 @@ async def test_a_save_that_dies_at_any_step_leaves_the_old_data_set_or_the_new(p
     assert loaded == [1, 1, 1, 1, 1, 1, 2, 2, 2]
 
 
-def test_a_folder_that_somebody_fills_is_no_leftover(persist_path: Path) -> None:
+def test_a_folder_that_somebody_fills_is_not_abandoned(persist_path: Path) -> None:
     with temporary_folder(persist_path) as folder:
-        assert remove_leftovers(persist_path) == 0
+        assert remove_abandoned(persist_path) == 0
         assert folder.is_dir()
     assert tree(persist_path) == {}
 
@@ -138,5 +138,5 @@ def test_a_folder_that_nobody_fills_any_more_is_removed_and_others_stay(persist_
     (persist_path / ".ndb-models-0123" / "data").mkdir(parents=True)
     (persist_path / ".other").mkdir()
     (persist_path / "set").mkdir()
-    assert remove_leftovers(persist_path) == 1
+    assert remove_abandoned(persist_path) == 1
     assert sorted(tree(persist_path)) == [".other", "set"]

@@ -251,7 +251,7 @@ async def test_what_another_was_told_meanwhile_is_not_undone(
 async def test_a_read_does_not_wait_long_for_it(
     timed: NdbClient, engine: RecordingEngine, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ndb_models.sessions.lifetimes._PATIENCE", 0.01)
+    monkeypatch.setattr("ndb_models.sessions.lifetimes._TIMEOUT", 0.01)
     tkn = await saved(timed, clock, None, note="n")
     engine.hold("SH_EXPIRE")
     assert (await Repository(timed, Strict, clock=clock).get(tkn)).note == "n"

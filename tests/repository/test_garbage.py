@@ -17,7 +17,7 @@ from ndb_models import NdbClient, Repository, SessionModel
 from ndb_models.errors import ConnectionLostError, ProtocolError
 from ndb_models.json_text import UNREADABLE, ObjectText, names_in
 from ndb_models.protocol.commands import COMMANDS
-from ndb_models.protocol.prepared import Parameters, Prepared
+from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.strict_json import MAX_NESTING
 from tests.client.scripted_server import answering, scripted
 
@@ -180,7 +180,7 @@ def test_a_prepared_request_reads_the_same_keys_however_the_answer_is_formatted(
 def test_keys_that_are_no_object_are_refused_when_they_are_looked_at(keys: str) -> None:
     request = Prepared(COMMANDS["SH_GET"], TKN, Parameters(keys=()))
     for read in (lambda keys: keys.names, lambda keys: keys.split(), dict, len):
-        with pytest.raises(ProtocolError):
+        with pytest.raises(ProtocolError), reading_answer(COMMANDS["SH_GET"]):
             read(request.read(f'{{"SH_GET_RSP":{{"keys":{{{keys}}},"st":1}}}}'.encode())["keys"])
     with pytest.raises(UNREADABLE):
         names_in(f"{{{keys}}}".encode())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ndb_models.server.fair_shares import PATIENCE, Account, FairShares
+from ndb_models.server.fair_shares import LONGEST_WAIT, Account, FairShares
 
 SHORT = 0.00001
 LONG = 0.001
@@ -94,7 +94,7 @@ def test_without_waiting_the_client_would_have_one_answer_for_each_long_turn() -
 
 
 @pytest.mark.parametrize("floods", [1, 2, 4, 16])
-@pytest.mark.parametrize("thinks", [SHORT, PATIENCE / 2, PATIENCE * 0.9])
+@pytest.mark.parametrize("thinks", [SHORT, LONGEST_WAIT / 2, LONGEST_WAIT * 0.9])
 def test_clients_that_keep_the_loop_waiting_take_no_more_than_their_share(floods: int, thinks: float) -> None:
     """One that floods alone has a fair share. Of several each has at least three fifths of it."""
     attackers = [Client(SHORT, thinks=thinks) for _ in range(3)]
@@ -107,7 +107,7 @@ def test_clients_that_keep_the_loop_waiting_take_no_more_than_their_share(floods
 
 
 def test_a_client_that_does_not_ask_soon_is_hardly_waited_for() -> None:
-    slow = Client(SHORT, thinks=3 * PATIENCE)
+    slow = Client(SHORT, thinks=3 * LONGEST_WAIT)
     flood = Client(LONG)
     simulation = Simulation(slow, flood)
     simulation.run(0.4)
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_costs_one_wait() -> None:
     small.asks_at = math.inf
     before = flood.worked
     simulation.run(0.2)
-    assert flood.worked - before > 0.2 - 2 * PATIENCE - 2 * LONG
+    assert flood.worked - before > 0.2 - 2 * LONGEST_WAIT - 2 * LONG
 
 
 def test_nobody_waits_for_a_client_whose_turns_are_as_long() -> None:
@@ -198,7 +198,7 @@ def test_a_stall_of_the_machine_is_not_charged_to_the_one_that_was_waited_for() 
     shares.ask(flood)
     assert shares.next(0.0) is None
     shares.next(60.0)
-    assert small.account.time_used <= SHORT + PATIENCE
+    assert small.account.time_used <= SHORT + LONGEST_WAIT
 
 
 def test_a_closed_account_is_not_waited_for() -> None:

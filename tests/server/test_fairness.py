@@ -40,12 +40,12 @@ FLOODS = {
 }
 BYTES = 400_000
 # Seconds. A flood keeps this process busy, and what else the machine does comes on top.
-PATIENCE = 2 * GUARD
+LONGEST = 2 * GUARD
 
 
 @contextlib.asynccontextmanager
 async def serving() -> AsyncIterator[NdbServer]:
-    async with asyncio.timeout(PATIENCE), NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
+    async with asyncio.timeout(LONGEST), NdbServer(Engine(MemoryStore()), ServerOptions(port=0)) as server:
         yield server
 
 
@@ -123,7 +123,7 @@ async def test_what_was_read_is_answered_before_the_server_stops() -> None:
 async def test_a_server_stops_in_time_whatever_floods_it(kind: str) -> None:
     options = ServerOptions(port=0, stop_timeout=0.1)
     async with (
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(LONGEST),
         NdbServer(Engine(MemoryStore()), options) as server,
         raw(server.port) as client,
     ):

@@ -1,4 +1,4 @@
-"""Places to copy from and to.
+"""The interfaces of what is copied: sources and targets.
 
 Sessions and keys come and go in parts, so that their number does not matter. Copying twice does no harm: a store or a
 server keeps the entries that it already has, and a data set is written anew.
@@ -29,7 +29,7 @@ class Kinds(Flag):
 
 
 class Source(Protocol):
-    """A place to copy from. `kinds` are the kinds that it can give."""
+    """A source of copied data. `kinds` are the kinds that it can give."""
 
     kinds: Kinds
 
@@ -50,7 +50,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """A place to copy to. `kinds` are the kinds that it can take; `refusal` says why it takes no others."""
+    """A target of copied data. `kinds` are the kinds that it can take; `refusal` says why it takes no others."""
 
     kinds: Kinds
     refusal: str
