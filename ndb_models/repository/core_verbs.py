@@ -146,6 +146,9 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             DuplicateError: another session has the value of a unique field.
         """
         self._checked(session)
+        return await self._create(session, expiry)
+
+    async def _create(self, session: M, expiry: Expiry | None) -> M:
         if expiry is not None:
             check_expiry(expiry)
         keys = self._codec.dump(session)
@@ -185,7 +188,7 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
             raise self._misplaced(session)
         stored = stored_of(session)
         if stored is None:
-            return await CoreVerbs.create(self, session, expiry=expiry)
+            return await self._create(session, expiry)
         if expiry is not None:
             raise InvalidArgumentError("expire() changes the expiry of a session that exists; create() makes a new one")
         if stored.unsure:

@@ -76,7 +76,7 @@ def extras_come_back(extras: Mapping[str, Any]) -> bool:
 
 def _is_plain(value: Any) -> bool:
     """Tell whether a value is a scalar that comes back, or a list of such."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     return kind in _SCALARS or (kind is list and _SCALARS.issuperset(map(type, value)))
 
 
@@ -237,7 +237,7 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
 def _plain_kind(choice: Any) -> str:
     """Return the type of a choice of a union, if it takes all values of one of the types in `APART`; else nothing."""
     is_plain = type(choice) is dict and choice["type"] in APART and choice.keys() <= {"type", "metadata"}
-    return choice["type"] if is_plain else ""
+    return str(choice["type"]) if is_plain else ""
 
 
 def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
