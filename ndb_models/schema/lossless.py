@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -74,10 +74,10 @@ def extras_come_back(extras: Mapping[str, Any]) -> bool:
     return "".join(extras).isascii() and all(map(_is_plain, extras.values()))
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Tell whether a value is a scalar that comes back, or a list of such."""
-    kind: type[Any] = type(value)
-    return kind in _SCALARS or (kind is list and _SCALARS.issuperset(map(type, value)))
+    items = cast("list[object]", value) if type(value) is list else (value,)
+    return _SCALARS.issuperset(map(type, items))
 
 
 def has_long_number(text: bytes) -> bool:
@@ -236,8 +236,9 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
 
 def _plain_kind(choice: Any) -> str:
     """Return the type of a choice of a union, if it takes all values of one of the types in `APART`; else nothing."""
-    is_plain = type(choice) is dict and choice["type"] in APART and choice.keys() <= {"type", "metadata"}
-    return str(choice["type"]) if is_plain else ""
+    if isinstance(choice, tuple):  # a label for errors is with it
+        return ""
+    return str(choice["type"]) if choice["type"] in APART and choice.keys() <= {"type", "metadata"} else ""
 
 
 def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:

@@ -35,7 +35,7 @@ from ndb_models.sessions.key_reading import KeyReading
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
 from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
 from ndb_models.sessions.use_recording import UseRecording
-from ndb_models.sessions.writing import NO_SESSION, check_token, not_a_token
+from ndb_models.sessions.writing import check_token, not_a_token
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
@@ -89,8 +89,7 @@ class SessionAccess(KeyReading):
         """True if a write does all that a use of a session does."""
         self._tracks = track is not None
         self.uses: UseRecording = UseRecording(client, lifetimes, track)
-        # True if a session with the common reserved key needs no further check.
-        self._takes_common = track is None and (expiry is None or expiry.absolute is None)
+        self._has_deadlines = expiry is not None and expiry.absolute is not None
         self._foreign = foreign
         self.lifetimes: Lifetimes = lifetimes
 
@@ -133,7 +132,10 @@ class SessionAccess(KeyReading):
     def begin_read(
         self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE, tries: int = _READS
     ) -> Read | Awaitable[Read]:
-        """Work as `read`, but return the read itself if it is known at once, otherwise an awaitable for it."""
+        """Work as `read`, but return the read itself if it is known at once, otherwise an awaitable for it.
+
+        An engine in this process answers at once, if its store does not wait. Then errors are raised at once, too.
+        """
         if type(tkn) is not int or not 0 <= tkn <= MAX_TOKEN:  # as `is_token`, without a call
             raise not_a_token(tkn)
         client, requests = self._client, self._read_requests
@@ -146,9 +148,15 @@ class SessionAccess(KeyReading):
             answering = self._ask(tkn, parts[0], reading)
         else:
             answering = client.begin(Prepared(_SH_GET, tkn, parts[0]))
-            if isinstance(answering, dict) and self._takes_common and answering["st"] == OK_STATUS:
+            if isinstance(answering, dict):
+                if answering["st"] != OK_STATUS:
+                    raise self.refusal(_SH_GET, tkn, answering)
                 read = self.common_envelope.read_from(answering["keys"].text, tkn)
-                if read is not None:
+                if (
+                    read is not None
+                    and not self._tracks
+                    and (not self._has_deadlines or self.lifetimes.is_timely(read.deadline or 0))
+                ):
                     return read
         return self._examined(tkn, names, reading, tries, answering)
 
@@ -163,8 +171,6 @@ class SessionAccess(KeyReading):
         """Return the keys in an answer, after every check."""
         answer = answering if isinstance(answering, dict) else await answering
         if answer["st"] != OK_STATUS:
-            if answer["st"] == NO_SESSION:  # the version of the server does not matter
-                raise self.refusal(_SH_GET, tkn, answer)
             raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
         keys: ObjectText = answer["keys"]
         read = self.common_envelope.read_from(keys.text, tkn)
