@@ -18,7 +18,6 @@ from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
 from ndb_models.errors import InvalidArgumentError, SchemaError, StoredDataError, UnstorableError
 from ndb_models.json_text import (
     ObjectText,
-    has_constants,
     names_in,
     split_members,
 )
@@ -89,8 +88,7 @@ class ModelCodec(Generic[B]):
         self._excluded = frozenset(model.__pydantic_fields__).difference(self.names)
         self.open: bool = model.model_config.get("extra") == "allow"
         """True if sessions may have keys beyond the fields."""
-        self._writes_fields = writes_fields(model.__pydantic_core_schema__)
-        self._comes_back = lossless_check(model) if self._writes_fields else None
+        self._comes_back = lossless_check(model) if writes_fields(model.__pydantic_core_schema__) else None
         self._fields = LosslessFields(model) if self._comes_back is not None else None
         self.by_field: FieldChanges | None = None
         """Finds the changes of most models by their fields; None if that cannot be done, or would take longer."""
@@ -128,7 +126,7 @@ class ModelCodec(Generic[B]):
         """Return a model's keys, without a check that they come back. `text` is what it is written as, if known."""
         try:
             text = text or self._write(model)
-            names = self._names_in(model, text)
+            names = names_in(text)
         except NOT_JSON as exc:
             raise_without_context(self._not_json(model), without_value(exc))
         if names == self.names:  # share one tuple: there may be millions of texts
@@ -136,11 +134,6 @@ class ModelCodec(Generic[B]):
         keys = ObjectText(text, names)
         self._refuse_misnamed(keys)
         return keys
-
-    def _names_in(self, model: B, text: bytes) -> tuple[str, ...]:
-        """Return the names of a model's keys, given the text that it is written as."""
-        is_known = self._writes_fields and (*model.__dict__,) == self.names and not model.__pydantic_extra__
-        return self.names if is_known and not has_constants(text) else names_in(text)
 
     def text_of(self, model: B) -> bytes | None:
         """Return what a model is written as, without any check; None if that fails."""
