@@ -11,10 +11,14 @@ from ndb_models.types import NAMESPACE_END, SessionToken, redact
 class SessionError(NdbError):
     """A session cannot be used like that. Attributes: `model`, the class name; `tkn`, or None."""
 
-    def __init__(self, model: str, tkn: SessionToken | None, problem: str) -> None:
+    _PROBLEM = "it cannot be used like that"
+
+    def __init__(self, model: str, tkn: SessionToken | None, problem: str | None = None) -> None:
         self.model = model
         self.tkn = tkn
-        super().__init__(f"{model} {redact(tkn)}: {problem}" if tkn is not None else f"{model}: {problem}")
+        problem = problem or self._PROBLEM
+        message = f"{model}: {problem}" if tkn is None else f"{model} {redact(tkn)}: {problem}"
+        self.args = (message,)  # as `super().__init__`, without a call
 
 
 class NotSavedError(SessionError):
@@ -35,9 +39,6 @@ class UnusableSessionError(SessionError):
     """This code cannot use the session. Its user logs in again; other users are not affected."""
 
     _PROBLEM = "it cannot be used"
-
-    def __init__(self, model: str, tkn: SessionToken, problem: str | None = None) -> None:
-        super().__init__(model, tkn, problem or self._PROBLEM)
 
 
 class SessionGoneError(UnusableSessionError):

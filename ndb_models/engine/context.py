@@ -24,6 +24,8 @@ DONE: Final[Body] = {"done": True, "st": Status.OK}
 
 _PATHS: Final = PathLimits()
 _ANSWER: Final = 8 * 1024 * 1024
+# No limit in practice.
+_LARGEST: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,11 @@ class EngineLimits:
 
     paths: PathLimits = field(default_factory=PathLimits)
     answer: int = _ANSWER
+
+    @property
+    def most(self) -> int | None:
+        """`answer`, or None if that is no limit in practice: then the size of no answer is worked out."""
+        return self.answer if self.answer < _LARGEST else None
 
     @classmethod
     def for_payload(

@@ -74,6 +74,10 @@ def _refusal(status: Status, message: str = "") -> RefusedBody:
     return RefusedBody(m=message, st=status)
 
 
+_UNKNOWN_SESSION: Final = _refusal(_NO_SESSION)
+"""The answer to most requests about a session that does not exist. Like `OK`, it is not to be changed."""
+
+
 def _misses(request: Request, body: Body) -> int:
     """Return the number of unknown tokens: among the integers of `SH_EXISTS`, else 1 if the session is unknown."""
     if request.command is _SH_EXISTS and "exist" in body:
@@ -113,7 +117,7 @@ class Engine(Uncopyable):
         folder = None if persist_path is None else persist_path.absolute()
         self._context = Context(store, DataSets(store, folder), limits or EngineLimits())
         self._verbs = store.verbs
-        self._most = self._context.limits.answer
+        self._most = self._context.limits.most
 
     @property
     def store(self) -> Store:
@@ -170,7 +174,7 @@ class Engine(Uncopyable):
         if command.for_admins and not admin:
             return self._refuse(command.name, Status.COMMAND_DISABLED, "this command is for admins")
         if command.of_session and request.tkn is None:
-            return self._answer(request, _refusal(_NO_SESSION), on_miss)
+            return self._answer(request, _UNKNOWN_SESSION, on_miss)
         body = self.perform(request)
         if isinstance(body, dict):
             return self._answer(request, body, on_miss)
@@ -255,7 +259,7 @@ class Engine(Uncopyable):
         name = request.command.name
         match failure:
             case UnknownSessionError():
-                return unknown_session(request) if name == "SH_INFO" else _refusal(_NO_SESSION)
+                return unknown_session(request) if name == "SH_INFO" else _UNKNOWN_SESSION
             case RefusedError():
                 return _refusal(failure.status, failure.message)
             case TooLargeError():

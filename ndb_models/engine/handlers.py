@@ -36,19 +36,20 @@ class Action:
     """A command that is one verb of the store.
 
     Args:
-        verb: takes the verbs, the request and the most bytes that an answer may hold; returns the verb's result.
+        verb: takes the verbs, the request and the most bytes that an answer may hold, None for no
+            limit; returns the verb's result.
         member: the name of the result in the answer. A result of True is "done".
         answer: takes the request, the result and the most bytes, and returns the answer's body. Without it and
             `member`, the answer holds the status alone.
         writes: True if the verb may change keys.
     """
 
-    verb: Callable[[Verbs, Any, int], Any]
+    verb: Callable[[Verbs, Any, int | None], Any]
     member: str = ""
-    answer: Callable[[Any, Any, int], Body] | None = None
+    answer: Callable[[Any, Any, int | None], Body] | None = None
     writes: bool = False
 
-    def body(self, request: AnyRequest, result: Any, most: int) -> Body:
+    def body(self, request: AnyRequest, result: Any, most: int | None) -> Body:
         """Return the body of the answer."""
         if self.answer is not None:
             return self.answer(request, result, most)
@@ -57,10 +58,14 @@ class Action:
         return {self.member: result, "st": OK_STATUS} if self.member else OK
 
 
-def _names(request: AnyRequest, names: list[str], most: int) -> Body:
-    if max(sum(map(len, names)), _SHORTEST_NAME * len(names)) > most:
+def _names(request: AnyRequest, names: list[str], most: int | None) -> Body:
+    if most is not None and max(sum(map(len, names)), _SHORTEST_NAME * len(names)) > most:
         raise too_large(request.command.name, most)
     return {"keys": names, "st": OK_STATUS}
+
+
+def _most_names(most: int | None) -> int | None:
+    return None if most is None else most // _SHORTEST_NAME + 1
 
 
 _MAP_ACTIONS: Final[Mapping[str, Action]] = {
@@ -73,19 +78,19 @@ _MAP_ACTIONS: Final[Mapping[str, Action]] = {
     "COUNT": Action(lambda verbs, request, _: verbs.count(request.tkn), "cnt"),
     "CONTAINS": Action(lambda verbs, request, _: verbs.contains(request.tkn, request.body["keys"]), "contains"),
     # Asks for one name more than an answer has room for: if the store has it, the answer would be too large.
-    "KEYS": Action(lambda verbs, request, most: verbs.names(request.tkn, most // _SHORTEST_NAME + 1), answer=_names),
+    "KEYS": Action(lambda verbs, request, most: verbs.names(request.tkn, _most_names(most)), answer=_names),
 }
 
 
-def _created(_request: AnyRequest, created: bool, _most: int) -> Body:
+def _created(_request: AnyRequest, created: bool, _most: int | None) -> Body:
     return OK if created else {"m": "there is a session of this token", "st": Status.SESSION_NEW_FAIL}
 
 
-def _ended(request: AnyRequest, ended: bool, _most: int) -> Body:
+def _ended(request: AnyRequest, ended: bool, _most: int | None) -> Body:
     return {"st": OK_STATUS if ended else Status.SESSION_NOT_EXIST, TOKEN: request.tkn}
 
 
-def _expire(verbs: Verbs, request: AnyRequest, _most: int) -> bool:
+def _expire(verbs: Verbs, request: AnyRequest, _most: int | None) -> bool:
     assert request.tkn is not None
     pairs: Mapping[str, bytes] = request.values or {}
     restart = request.body.get("restart")
@@ -102,14 +107,14 @@ def _swap(pair: bytes) -> tuple[bytes, bytes]:
     return bytes(old), bytes(new)
 
 
-def _change(verbs: Verbs, request: AnyRequest, _most: int) -> bool:
+def _change(verbs: Verbs, request: AnyRequest, _most: int | None) -> bool:
     body, keys = request.body, request.values
     if type(body) is Conditions:
         return verbs.change(request.tkn, keys, body.removed, body.expected)
     return verbs.change(request.tkn, keys, body.get("remove") or (), expected_by(body))
 
 
-def _info(request: AnyRequest, info: SessionInfo, _most: int) -> Body:
+def _info(request: AnyRequest, info: SessionInfo, _most: int | None) -> Body:
     answer: dict[str, Any] = {"expires": info.remaining is not None, "keyCnt": info.key_count, "shared": False}
     if info.remaining is not None:
         answer["expiry"] = {

@@ -12,7 +12,7 @@ from ndb_models.index.catalogue import Catalogue, NewSet
 from ndb_models.index.stored_entries import IndexEntry
 from ndb_models.protocol.prepared import Prepared
 from ndb_models.schema.lookup import LookupValue
-from ndb_models.sessions.creation import draw_token
+from ndb_models.tokens import draw_token
 from ndb_models.types import SessionToken
 
 

@@ -37,7 +37,6 @@ from ndb_models.schema.model import SessionModel
 from ndb_models.sessions.access import SessionAccess
 from ndb_models.sessions.creation import SessionCreation
 from ndb_models.sessions.upgrading import Upgrading
-from ndb_models.tokens import draw_token
 from ndb_models.types import Clock, SessionToken
 
 _NULL: Final = b"null"

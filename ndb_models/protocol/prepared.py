@@ -5,8 +5,7 @@ Without a wire they need no frame: an engine in the same process takes them as t
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
@@ -54,17 +53,24 @@ def unreadable(command: str) -> ProtocolError:
     return ProtocolError(f"the server's answer to {command} cannot be read")
 
 
-@contextlib.contextmanager
-def reading_answer(command: Command) -> Generator[None]:
+class reading_answer:  # noqa: N801 - used as a function; a generator would take several times as long
     """Take apart the keys of an answer, which are not validated before.
 
     Raises:
         ProtocolError: the keys are not one JSON object.
     """
-    try:
-        yield
-    except UNREADABLE:
-        raise_without_context(unreadable(command.name))
+
+    __slots__ = ("_command",)
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UNREADABLE):
+            raise_without_context(unreadable(self._command.name))
 
 
 class Parameters(dict[str, Any]):

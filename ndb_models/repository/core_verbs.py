@@ -278,7 +278,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
         """
         codec = self._codec
         names = await self._names(tkn) if codec.open else codec.names
-        read = await self._access.read(tkn, names, USE if extend else LOOK)
+        begun = self._access.begin_read(tkn, names, USE if extend else LOOK)
+        read = begun if isinstance(begun, Read) else await begun
         if self._examines_reads or (not read.is_common and self._upgrading.is_due(read)):
             return await self._take(tkn, read, rewrites=extend)
         session: M | None
@@ -334,8 +335,8 @@ class CoreVerbs(Uncopyable, NotEntered, Generic[M]):
 
     async def _end(self, seen: SeenSession) -> bool:
         ended = await self._access.end(seen.tkn)
-        if ended:
-            await self._telling.tell_ended(seen.tkn, "deleted")
+        if ended and (begun := self._telling.begin_ended(seen.tkn, "deleted")) is not None:
+            await self._telling.wait(begun)
         if self._index is not None:
             await self._index.forget(seen)
         return ended

@@ -107,7 +107,9 @@ class Repository(
         A session of another model, a foreign one and an incomplete one do not count.
         """
         try:
-            await self._access.read(tkn, (), USE if extend else LOOK)
+            begun = self._access.begin_read(tkn, (), USE if extend else LOOK)
+            if not isinstance(begun, Read):
+                await begun
         except (SessionGoneError, WrongSchemaError, IncompleteSessionError, ForeignSessionError):
             return False
         return True
@@ -119,7 +121,8 @@ class Repository(
         """
         keys: Mapping[str, bytes] = {}
         try:
-            keys = (await self._access.read(tkn, self._codec.names, ReadEffect.UPKEEP)).keys
+            read = await self._access.read(tkn, self._codec.names, ReadEffect.UPKEEP)
+            keys = {} if self._index is None else read.keys
         except SessionGoneError:
             return False
         except IncompleteSessionError:

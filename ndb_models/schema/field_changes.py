@@ -6,7 +6,7 @@ written, and compared with their stored text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from operator import is_not, itemgetter
 from typing import Any
@@ -76,10 +76,10 @@ class FieldChanges:
             text = fields.to_json(looked_at, by_alias=False, round_trip=True, warnings=False)
             if len(text) > MOST_DIGITS and has_long_number(text):
                 return None
-            split = self._split
-            if split[0] is not before:
-                split = self._split = (before, raw_members(before))
-            stored, changed = split[1], raw_members(text)
+            stored = self._split[1] if self._split[0] is before else self._members_of(before)
+            if len(looked_at) == len(self._mutable) and text == _joined(stored, looked_at):
+                return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
+            changed = raw_members(text)
             for name in undecided:
                 was = stored[name]
                 if changed[name] == was or not fields[name].differs(looked_at[name], bytes(was)):
@@ -94,6 +94,16 @@ class FieldChanges:
         after = join_raw_members(members)
         self._split = (after, members)
         return Changes(ObjectText(text, tuple(changed)), (), frozenset(changed), after, stored, now)
+
+    def _members_of(self, text: bytes) -> Mapping[str, msgspec.Raw]:
+        """Return the members of a stored text."""
+        self._split = (text, raw_members(text))
+        return self._split[1]
+
+
+def _joined(members: Mapping[str, msgspec.Raw], names: Iterable[str]) -> bytes:
+    """Return the object of some of the members."""
+    return join_raw_members({name: members[name] for name in names})
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:

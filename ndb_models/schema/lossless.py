@@ -13,13 +13,25 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic_core import SchemaValidator, TzInfo
 
 from ndb_models.schema.core_schemas import has_aliases
+from ndb_models.schema.lossless_schemas import (
+    ALWAYS,
+    ANY_EXTRAS,
+    APART,
+    CONFIG,
+    DEFAULT,
+    FIELD,
+    FIELDS,
+    LOSSLESS,
+    MODEL,
+    NOT_NARROWING,
+)
 
 Check = Callable[[Mapping[str, Any]], bool]
 """Tells whether a model's fields come back equal. False leaves the question open."""
@@ -34,53 +46,13 @@ MOST_DIGITS: Final = 4000
 """Numbers of at most so many digits are surely read."""
 
 _DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-
-_ALWAYS: Final = frozenset({"type", "ref", "metadata", "strict"})
-_BOUNDS: Final = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
-_LENGTHS: Final = frozenset({"min_length", "max_length"})
-# The types that come back as they are, except a few values; and the keys of their schemas that change no value.
-_LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
-    "str": _LENGTHS | {"pattern"},
-    "int": _BOUNDS,
-    "bool": frozenset(),
-    "uuid": frozenset({"version"}),
-    "list": _LENGTHS | {"items_schema"},
-    "set": _LENGTHS | {"items_schema"},
-    "frozenset": _LENGTHS | {"items_schema"},
-    "tuple": _LENGTHS | {"items_schema", "variadic_item_index"},
-    "dict": _LENGTHS | {"keys_schema", "values_schema"},
-    "nullable": frozenset({"schema"}),
-    "literal": frozenset({"expected"}),
-    "enum": frozenset({"cls", "members", "sub_type"}),
-    "float": _BOUNDS,
-    "decimal": _BOUNDS | {"max_digits", "decimal_places", "allow_inf_nan"},
-    "date": frozenset(),
-    "datetime": frozenset({"microseconds_precision", "tz_constraint"}),
-}
-# All other keys narrow a type, and so does a literal.
-_NOT_NARROWING: Final = frozenset(
-    {
-        "items_schema",
-        "variadic_item_index",
-        "keys_schema",
-        "values_schema",
-        "microseconds_precision",
-        "cls",
-        "members",
-        "sub_type",
-    }
-)
-_FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
-_DEFAULT: Final = frozenset({"type", "schema", "metadata", "default", "default_factory", "default_factory_takes_data"})
-_MODEL: Final = frozenset({"type", "ref", "metadata", "cls", "schema", "custom_init", "root_model", "config"})
-_FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
-EXTRAS: Final = frozenset({"extras_schema", "extras_keys_schema", "extra_behavior"})
-_ANY_EXTRAS: Final = frozenset({"extra_behavior"})
-_CONFIG: Final = frozenset({"title", "hide_input_in_errors", "strict", "extra_fields_behavior"})
+# Every so many bytes of a text are looked at first: a longest number has this many digits among them.
+_SAMPLED: Final = 100
+_SAMPLED_DIGITS: Final = b"0" * (MOST_DIGITS // _SAMPLED)
 
 _UTC_AS_READ: Final = TzInfo(0)
 
-IMMUTABLE: Final = frozenset[type]({str, int, bool, float, Decimal, UUID, date, datetime, type(None)})
+IMMUTABLE: Final = frozenset[type]({str, bytes, int, bool, float, Decimal, UUID, date, datetime, type(None)})
 """Types of values that cannot change."""
 
 
@@ -93,18 +65,25 @@ def lossless_check(model: type[BaseModel]) -> Check | None:
     if has_aliases(core_schema):
         return None
     if core_schema["type"] != "definitions":
-        return _check_of(core_schema, {}, _ANY_EXTRAS)
-    return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]}, _ANY_EXTRAS)
+        return _check_of(core_schema, {}, ANY_EXTRAS)
+    return _check_of(core_schema["schema"], {each["ref"]: each for each in core_schema["definitions"]}, ANY_EXTRAS)
 
 
 def extras_come_back(extras: Mapping[str, Any]) -> bool:
     """Tell whether the extra keys of an open model come back equal. False leaves the question open."""
-    return _SCALARS.issuperset(map(type, extras.values())) and "".join(extras).isascii()
+    return "".join(extras).isascii() and all(map(_is_plain, extras.values()))
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is a scalar that comes back, or a list of such."""
+    items = cast("list[object]", value) if type(value) is list else (value,)
+    return _SCALARS.issuperset(map(type, items))
 
 
 def has_long_number(text: bytes) -> bool:
     """Tell whether a JSON text longer than `MOST_DIGITS` may hold a number of more digits than Pydantic reads."""
-    return b"0" * MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
+    some = text[::_SAMPLED].translate(_DIGITS_AS_ZEROS)
+    return _SAMPLED_DIGITS in some and b"0" * MOST_DIGITS in text.translate(_DIGITS_AS_ZEROS)
 
 
 def _check_of(model: Any, definitions: Definitions, extras: frozenset[str] = frozenset()) -> Check | None:
@@ -167,12 +146,12 @@ def fields_of(model: Any, extras: frozenset[str] = frozenset()) -> Mapping[str, 
         model: its core schema.
         extras: the keys of a core schema that may tell of extras. If it is empty, the model may not take extras.
     """
-    if model["type"] != "model" or not _MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
+    if model["type"] != "model" or not MODEL.issuperset(model) or model.get("custom_init") or model.get("root_model"):
         return None
     config, inner = model.get("config", {}), model["schema"]
-    if not _CONFIG.issuperset(config) or inner["type"] != "model-fields":
+    if not CONFIG.issuperset(config) or inner["type"] != "model-fields":
         return None
-    if model["cls"] is BaseModel or not (_FIELDS | extras).issuperset(inner):
+    if model["cls"] is BaseModel or not (FIELDS | extras).issuperset(inner):
         return None
     if config.get("extra_fields_behavior") == "allow" and not extras:
         return None
@@ -201,17 +180,17 @@ class Declared(NamedTuple):
 def declared_type(field: Any, definitions: Definitions) -> Declared | None:
     """Return the type of a field, without its default; None if no claim is made."""
     inner = field["schema"]
-    if not _FIELD.issuperset(field):
+    if not FIELD.issuperset(field):
         return None
     if inner["type"] == "default":
-        if not _DEFAULT.issuperset(inner):
+        if not DEFAULT.issuperset(inner):
             return None
         inner = inner["schema"]
     return _type(inner, definitions)
 
 
 def _type(node: Any, definitions: Definitions) -> Declared | None:
-    if node["type"] == "definition-ref" and _ALWAYS.issuperset(node.keys() - {"schema_ref"}):
+    if node["type"] == "definition-ref" and ALWAYS.issuperset(node.keys() - {"schema_ref"}):
         # Inside its own definition a type is not defined, so recursive types get no claim.
         others = {ref: each for ref, each in definitions.items() if ref != node["schema_ref"]}
         return _type(definitions[node["schema_ref"]], others) if len(others) < len(definitions) else None
@@ -221,13 +200,16 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
         if check is None:
             return None
         return Declared(frozenset({node["cls"]}), _look_inside(check), differs_if_unequal=False)
-    if kind not in _LOSSLESS or not (_ALWAYS | _LOSSLESS[kind]).issuperset(node):
+    if kind not in LOSSLESS or not (ALWAYS | LOSSLESS[kind]).issuperset(node):
         return None
-    is_narrowed = not (_ALWAYS | _NOT_NARROWING).issuperset(node)
+    is_narrowed = not (ALWAYS | NOT_NARROWING).issuperset(node)
     match kind:
         case "nullable":
             inner = _type(node["schema"], definitions)
             return None if inner is None else inner._replace(kinds=inner.kinds | {type(None)})
+        case "union":
+            read_as = frozenset({_READ_AS.get(_plain_kind(choice), object) for choice in node["choices"]})
+            return Declared(read_as) if read_as <= _SCALARS else None
         case "literal":
             are_texts = all(type(value) is str for value in node["expected"])
             return Declared(_TEXT, is_narrowed=True) if are_texts else None
@@ -250,6 +232,13 @@ def _type(node: Any, definitions: Definitions) -> Declared | None:
         case _:
             read_as = frozenset({_READ_AS[kind]})
             return Declared(read_as, _LOOKS.get(kind), is_narrowed, differs_if_unequal=kind != "decimal")
+
+
+def _plain_kind(choice: Any) -> str:
+    """Return the type of a choice of a union, if it takes all values of one of the types in `APART`; else nothing."""
+    if isinstance(choice, tuple):  # a label for errors is with it
+        return ""
+    return str(choice["type"]) if choice["type"] in APART and choice.keys() <= {"type", "metadata"} else ""
 
 
 def _collection(kind: type, item: Declared, is_narrowed: bool) -> Declared:
@@ -318,6 +307,7 @@ _READ_AS: Final[Mapping[str, type]] = {
     "str": str,
     "int": int,
     "bool": bool,
+    "bytes": bytes,
     "float": float,
     "decimal": Decimal,
     "uuid": UUID,

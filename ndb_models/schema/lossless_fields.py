@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from ndb_models.schema.lossless import EXTRAS, IMMUTABLE, Declared, Definitions, Look, declared_type, fields_of
+from ndb_models.schema.lossless import IMMUTABLE, Declared, Definitions, Look, declared_type, fields_of
+from ndb_models.schema.lossless_schemas import EXTRAS
 from ndb_models.schema.problems import NOT_JSON
 from ndb_models.schema.value_equality import OF_CHANGES, difference
 

@@ -43,18 +43,19 @@ from ndb_models.schema.value_kinds import (
     LOST,
     MAXLEN_LOST,
     UNDECIDED,
+    are_one_moment,
     attributes,
     by_base,
     by_text,
     datetimes,
     decimals,
     drops_private,
+    field_values,
     finder_by_value,
     floats,
     is_equal,
     not_stored,
     objects,
-    stored_names,
     times,
     with_defaults_as_read,
 )
@@ -130,7 +131,7 @@ def _sequences(one: Sequence[Any], other: Sequence[Any], pairs: _Pairs, rules: R
     return _items([*one], [*other], pairs)
 
 
-def _items(ours: list[Any], theirs: list[Any], pairs: _Pairs) -> str | None:
+def _items(ours: Sequence[Any], theirs: Sequence[Any], pairs: _Pairs) -> str | None:
     kinds = [*map(type, ours)]
     if kinds != [*map(type, theirs)]:
         return LOST
@@ -139,10 +140,11 @@ def _items(ours: list[Any], theirs: list[Any], pairs: _Pairs) -> str | None:
     if _FLAT.issuperset(kinds) and ours == theirs and 0.0 not in ours:
         return None
     for kind, one, other in zip(kinds, ours, theirs, strict=True):
-        if kind not in EXACT:
+        if kind in EXACT:
+            if one != other:
+                return LOST
+        elif not ((kind is float and one == other and one) or (kind is datetime and are_one_moment(one, other))):
             pairs.append((one, other))
-        elif one != other:
-            return LOST
     return None
 
 
@@ -210,10 +212,7 @@ def _matched(ours: Collection[Any], theirs: Collection[Any], rules: Rules) -> _P
 
 def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> str | None:
     kind = type(one)
-    names: Collection[str] = kind.__pydantic_fields__
-    if rules.changes:
-        names = stored_names(kind)
-    elif one.__pydantic_private__ or other.__pydantic_private__:
+    if not rules.changes and (one.__pydantic_private__ or other.__pydantic_private__):
         reason = _private(one, other, rules)
         if reason is not None:
             return reason
@@ -223,12 +222,12 @@ def _models(one: BaseModel, other: BaseModel, pairs: _Pairs, rules: Rules) -> st
             return reason
     # Not as attributes: reading a deprecated field would warn of its use.
     ours, theirs = one.__dict__, other.__dict__
-    if [*ours] == [*theirs] == [*names]:
-        reason = _items([*ours.values()], [*theirs.values()], pairs)
-        if reason is None:
-            return None
+    values_of = field_values(kind, rules.changes)
+    reason = _items(values_of(ours), values_of(theirs), pairs)
+    if reason is None:
+        return None
     as_read = with_defaults_as_read(kind, ours, theirs)
-    return _items([as_read.get(name, ABSENT) for name in names], [theirs.get(name, ABSENT) for name in names], pairs)
+    return reason if as_read is ours else _items(values_of(as_read), values_of(theirs), pairs)
 
 
 def _private(one: BaseModel, other: BaseModel, rules: Rules) -> str | None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from math import copysign, isnan
+from operator import itemgetter
 from pathlib import PurePath
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
@@ -71,6 +72,26 @@ def stored_names(model: type[BaseModel]) -> Collection[str]:
     return [name for name, field in model.__pydantic_fields__.items() if field.exclude is not True]
 
 
+@lru_cache(maxsize=1024)
+def field_values(model: type[BaseModel], stored: bool) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Return a function that returns the values of all fields of a class, or of those that are `stored`.
+
+    It takes all values by their names. `ABSENT` stands for a missing value.
+    """
+    names = tuple(stored_names(model) if stored else model.__pydantic_fields__)
+    all_there: Callable[[Mapping[str, Any]], Sequence[Any]] | None = itemgetter(*names) if len(names) > 1 else None
+
+    def values_of(values: Mapping[str, Any]) -> Sequence[Any]:
+        if all_there is not None:
+            try:
+                return all_there(values)
+            except KeyError:  # an attribute was deleted
+                pass
+        return [values.get(name, ABSENT) for name in names]
+
+    return values_of
+
+
 def finder_by_value(values: Collection[Any]) -> Callable[[Any], Any]:
     """Return a lookup by hash, which takes a value and returns the equal one among these, or ABSENT."""
     try:
@@ -112,9 +133,12 @@ def with_defaults_as_read(kind: type, ours: Mapping[str, Any], theirs: Mapping[s
         ours: the fields of the object that was given.
         theirs: the fields that were read.
     """
+    whole_numbers = _whole_numbers(kind)
+    if not whole_numbers:
+        return ours
     read = {
         name: theirs[name]
-        for name, default in _whole_numbers(kind).items()
+        for name, default in whole_numbers.items()
         if ours.get(name) is default and is_whole_number_of(default, theirs.get(name))
     }
     return {**ours, **read} if read else ours
@@ -152,6 +176,8 @@ def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:
         other: one of the same type.
         zones: true if the zones must be the same too. A zone that Pydantic reads (`TzInfo`) is exempt.
     """
+    if type(one) is datetime and are_one_moment(one, other):
+        return None
     ours, theirs = _offset(one), _offset(other)
     if ours is None or theirs is None or one.tzinfo is None:
         return _without_offset(one, other)
@@ -160,6 +186,15 @@ def datetimes(one: datetime, other: datetime, *, zones: bool) -> str | None:
     if zones and TzInfo not in (type(one.tzinfo), type(other.tzinfo)) and _zone(one) != _zone(other):
         return LOST
     return LOST if type(one) is not datetime and is_equal(one, other) is False else None
+
+
+_FIXED: Final = frozenset({timezone, TzInfo})
+"""Types of zones with one offset, always."""
+
+
+def are_one_moment(one: datetime, other: datetime) -> bool:
+    """Tell whether two times are surely the same, of which the second is as Pydantic reads it. Never raises."""
+    return type(other.tzinfo) is TzInfo and type(one.tzinfo) in _FIXED and one == other
 
 
 def times(one: time, other: time) -> str | None:

@@ -6,40 +6,35 @@ The verbs are built on it. It knows keys and the reserved key; of a model it kno
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from ndb_models.client import NdbClient
-from ndb_models.client.requester import unsupported
 from ndb_models.errors import (
     ForeignSessionError,
     IncompleteSessionError,
     NdbError,
-    ProtocolError,
     SessionExpiredError,
     SessionGoneError,
     WrongSchemaError,
 )
 from ndb_models.json_text import NO_MEMBERS, ObjectText
-from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN, Command
+from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
 from ndb_models.protocol.prepared import Parameters, Prepared, reading_answer
 from ndb_models.protocol.statuses import OK_STATUS, Status
 from ndb_models.schema.envelope import (
     RESERVED_KEY,
     Envelope,
-    is_reserved,
-    of_one_session,
     split_envelope,
     write_envelope,
 )
 from ndb_models.schema.lifetime import envelope_of, extends_on_read
 from ndb_models.sessions.common_envelope import CommonEnvelope
 from ndb_models.sessions.lifetimes import SH_PEEK, Lifetimes
-from ndb_models.sessions.read_requests import ReadRequests
-from ndb_models.sessions.reading import LOOK, USE, Mismatch, Read, ReadEffect, judged
+from ndb_models.sessions.reading import USE, Mismatch, Read, ReadEffect, judged
 from ndb_models.sessions.timers import SessionTimers
 from ndb_models.sessions.use_recording import UseRecording
-from ndb_models.sessions.writing import check_token, not_a_token
+from ndb_models.sessions.writing import not_a_token
 from ndb_models.types import SessionToken
 
 T = TypeVar("T")
@@ -52,9 +47,6 @@ _NO_KEYS: Final = Parameters(keys=())
 # Reads of a session whose reserved key holds another token. An answer that went astray does not come twice, but keys
 # that were copied by hand do.
 _READS: Final = 2
-
-# Others may upgrade a session while it is read in parts. An upgrade writes the reserved key twice at most.
-_PARTED_READS: Final = 3
 
 
 class SessionAccess(SessionTimers):
@@ -96,7 +88,7 @@ class SessionAccess(SessionTimers):
         """True if a write does all that a use of a session does."""
         self._tracks = track is not None
         self.uses: UseRecording = UseRecording(client, lifetimes, track)
-        self._read_requests = ReadRequests(client.max_payload)
+        self._has_deadlines = expiry is not None and expiry.absolute is not None
         self._foreign = foreign
 
     async def refuse(self, tkn: SessionToken) -> bool:
@@ -120,12 +112,10 @@ class SessionAccess(SessionTimers):
         """
         await self._write(_SH_ADD, tkn, ObjectText.joined(part))
         parts = self._requests_for(())
-        _, envelope, _ = split_envelope(await self._read_parts(tkn, parts, ReadEffect.UPKEEP))
+        _, envelope, _ = split_envelope((await self._read_parts(tkn, parts, ReadEffect.UPKEEP))["keys"])
         return envelope is not None and envelope.tkn == tkn
 
-    async def read(
-        self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE, tries: int = _READS
-    ) -> Read:
+    async def read(self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE) -> Read:
         """Return the keys with these names, of a session that must be of this schema.
 
         Raises:
@@ -134,22 +124,54 @@ class SessionAccess(SessionTimers):
             SessionGoneError, SessionExpiredError, WrongSchemaError, IncompleteSessionError, ForeignSessionError: as
                 each of them documents.
         """
+        begun = self.begin_read(tkn, names, reading)
+        return begun if isinstance(begun, Read) else await begun
+
+    def begin_read(
+        self, tkn: SessionToken, names: tuple[str, ...], reading: ReadEffect = USE, tries: int = _READS
+    ) -> Read | Awaitable[Read]:
+        """Work as `read`, but return the read itself if it is known at once, otherwise an awaitable for it.
+
+        An engine in this process answers at once, if its store does not wait. Then errors are raised at once, too.
+        """
         if type(tkn) is not int or not 0 <= tkn <= MAX_TOKEN:  # as `is_token`, without a call
             raise not_a_token(tkn)
-        client = self._client
-        requests = self._read_requests
-        parts = requests[names] if client.max_payload == requests.limit else self._requests_for(names)
+        client, requests = self._client, self._read_requests
+        is_latest = names is requests.latest_names and client.max_payload == requests.limit
+        parts = requests.latest if is_latest else self._requests_for(names)
+        answering: dict[str, Any] | Awaitable[dict[str, Any]]
         if len(parts) > 1:
-            keys = await self._read_parts(tkn, parts, reading)
+            answering = self._read_parts(tkn, parts, reading)
+        elif reading is not USE and client.is_remote:
+            answering = self._ask(tkn, parts[0], reading)
         else:  # as `_ask`, without a call
             command = _SH_GET if reading is USE else self._command_of(reading)
-            asked_on = client.connection_number if client.is_remote and reading is not USE else None
-            begun = client.begin(Prepared(command, tkn, parts[0]))
-            answer = begun if isinstance(begun, dict) else await begun
-            if answer["st"] == OK_STATUS:
-                keys = answer["keys"]
-            else:
-                keys = await self._ask_again(command, answer, tkn, parts[0], reading, asked_on)
+            answering = client.begin(Prepared(command, tkn, parts[0]))
+            if isinstance(answering, dict) and answering["st"] == OK_STATUS:
+                read = self.common_envelope.read_from(answering["keys"].text, tkn)
+                if (
+                    read is not None
+                    and not self._tracks
+                    and (not self._has_deadlines or self.lifetimes.is_timely(read.deadline or 0))
+                ):
+                    return read
+        return self._examined(tkn, names, reading, tries, answering)
+
+    async def _examined(
+        self,
+        tkn: SessionToken,
+        names: tuple[str, ...],
+        reading: ReadEffect,
+        tries: int,
+        answering: dict[str, Any] | Awaitable[dict[str, Any]],
+    ) -> Read:
+        """Return the keys in an answer, after every check."""
+        answer = answering if isinstance(answering, dict) else await answering
+        if answer["st"] == Status.COMMAND_NOT_EXIST and reading is not USE:
+            answer = await self._ask(tkn, self._requests_for(names)[0], reading)
+        if answer["st"] != OK_STATUS:
+            raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
+        keys: ObjectText = answer["keys"]
         read = self.common_envelope.read_from(keys.text, tkn)
         if not names and (read is None or read.text != NO_MEMBERS):
             with reading_answer(_SH_GET):
@@ -171,7 +193,8 @@ class SessionAccess(SessionTimers):
         if found is not Mismatch.OF_ANOTHER_TOKEN:
             return await self._refuse(tkn, found, keys)
         if tries > 1:
-            return await self.read(tkn, names, reading, tries - 1)
+            again = self.begin_read(tkn, names, reading, tries - 1)
+            return again if isinstance(again, Read) else await again
         raise ForeignSessionError(self._name, tkn)
 
     async def _refuse(self, tkn: SessionToken, verdict: Mismatch, keys: ObjectText) -> Read:
@@ -221,82 +244,9 @@ class SessionAccess(SessionTimers):
             if not isinstance(begun, dict):
                 self._client.leave_running(begun)
 
-    def is_one_read(self, names: tuple[str, ...]) -> bool:
-        """Return True if one request can ask for all these keys."""
-        return self._client.max_payload is None or len(self._requests_for(names)) == 1
-
     async def read_all(self, tkn: SessionToken) -> Read:
         """Return all keys of a session, with those that an upgrade has staged. Does not count as a read."""
         return await self.read(tkn, await self._all_names(tkn), ReadEffect.UPKEEP)
-
-    async def _all_names(self, tkn: SessionToken) -> tuple[str, ...]:
-        check_token(tkn)
-        names = await self.of_session(tkn, self._client.sh_keys(tkn))
-        return tuple([name for name in names if name != RESERVED_KEY])
-
-    def _requests_for(self, names: tuple[str, ...]) -> Sequence[Parameters]:
-        """Return the parameters of the requests that read these keys, in frames of the client's size."""
-        limit = self._client.max_payload
-        if limit != self._read_requests.limit:
-            self._read_requests = ReadRequests(limit)
-        return self._read_requests[names]
-
-    async def _read_parts(
-        self, tkn: SessionToken, parts: Sequence[Parameters], reading: ReadEffect, tries: int = _PARTED_READS
-    ) -> ObjectText:
-        """Return the keys of several reads as one object. Each read includes the reserved key."""
-        keys: dict[str, bytes] = {}
-        reserved: set[bytes | None] = set()
-        for part in parts:
-            read = await self._ask(tkn, part, reading)
-            with reading_answer(_SH_GET):
-                keys.update(read)
-            reserved.add(read.get(RESERVED_KEY))
-        if len(reserved) > 1:
-            if tries > 1 and of_one_session(reserved):  # it was upgraded meanwhile
-                return await self._read_parts(tkn, parts, reading, tries - 1)
-            # The parts are of several sessions, and no part proves which session another one is of.
-            raise ProtocolError("the server's answers are about several sessions")
-        return ObjectText.joined(keys)
-
-    async def _ask(self, tkn: SessionToken, part: Parameters, reading: ReadEffect) -> ObjectText:
-        """Return the keys that one frame asks for."""
-        client, command = self._client, self._command_of(reading)
-        asked_on = client.connection_number if client.is_remote else None
-        answer = await client.perform(Prepared(command, tkn, part))
-        if answer["st"] == OK_STATUS:
-            keys: ObjectText = answer["keys"]
-            return keys
-        return await self._ask_again(command, answer, tkn, part, reading, asked_on)
-
-    def _command_of(self, reading: ReadEffect) -> Command:
-        """Return the command of a read.
-
-        Raises:
-            UnsupportedError: the read must not extend the expiry, and the server has no such read.
-        """
-        if reading is USE:
-            return _SH_GET
-        if self._client.may_know(SH_PEEK):
-            return SH_PEEK
-        if reading is LOOK:
-            raise unsupported("extend=False", SH_PEEK)
-        return _SH_GET
-
-    async def _ask_again(
-        self,
-        command: Command,
-        answer: Mapping[str, Any],
-        tkn: SessionToken,
-        part: Parameters,
-        reading: ReadEffect,
-        asked_on: int | None,
-    ) -> ObjectText:
-        """Ask by the other command if the server does not know this one. Raise the error for other refusals."""
-        if answer["st"] == Status.COMMAND_NOT_EXIST and command is SH_PEEK:
-            self._client.note_unknown(SH_PEEK, asked_on)
-            return await self._ask(tkn, part, reading)
-        raise await self._client.identified(self.refusal(_SH_GET, tkn, answer))
 
     async def _refuse_empty(self, tkn: SessionToken) -> None:
         """Refuse a session without any keys. A session that lacks only our keys may hold another client's."""
@@ -313,15 +263,6 @@ class SessionAccess(SessionTimers):
             with contextlib.suppress(NdbError):  # it is over for us, even if the server cannot be told
                 await self.end_overdue(tkn)
             raise SessionExpiredError(self._name, tkn)
-
-    async def names(self, tkn: SessionToken) -> tuple[str, ...]:
-        """Return the names of all keys of a session, except reserved ones."""
-        return tuple([name for name in await self._all_names(tkn) if not is_reserved(name)])
-
-    async def raw(self, tkn: SessionToken, reading: ReadEffect) -> dict[str, bytes]:
-        """Return all keys of a session of any kind, as their JSON text."""
-        parts = self._requests_for(await self._all_names(tkn))
-        return (await self._read_parts(tkn, parts, reading)).split()
 
     async def replace(
         self, old: SessionToken, new: SessionToken, forget: Callable[[], Awaitable[None]] | None = None

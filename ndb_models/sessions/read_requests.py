@@ -25,11 +25,20 @@ class ReadRequests(dict[tuple[str, ...], Sequence[Parameters]]):
         limit: bytes of the largest frame; None for no limit.
     """
 
-    __slots__ = ("limit",)
+    __slots__ = ("latest", "latest_names", "limit")
 
     def __init__(self, limit: int | None) -> None:
         super().__init__()
         self.limit: int | None = limit
+        self.latest_names: tuple[str, ...] | None = None
+        """The names that were asked for last: mostly the same tuple again and again."""
+        self.latest: Sequence[Parameters] = ()
+        """The parameters of the requests for these."""
+
+    def asking_for(self, names: tuple[str, ...]) -> Sequence[Parameters]:
+        """Return the parameters of the requests that read keys with these names."""
+        self.latest_names, self.latest = names, self[names]
+        return self.latest
 
     def __missing__(self, names: tuple[str, ...]) -> Sequence[Parameters]:
         if len(self) >= _KEPT:  # sessions of an open class may have any names

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from ndb_models.errors import PayloadTooLargeError
-from ndb_models.json_text import NO_MEMBERS, ObjectText
+from ndb_models.json_text import NO_MEMBERS, ObjectText, and_last
 from ndb_models.protocol.commands import MAX_TOKEN, Command
 from ndb_models.protocol.prepared import Conditions, Parameters, Prepared, key_size
 
@@ -38,7 +38,7 @@ def split_names(
     """Return names in order, in as many parts as needed for each frame to fit. Each part has `always` too."""
     also = () if always is None else (always,)
     if max_payload is None or _most_bytes(names) <= max_payload:
-        return ((*names, *also),)
+        return (names if always is None else and_last(names, always),)
     fixed = len(Prepared(command, MAX_TOKEN, Parameters(keys=also)).to_frame().frame)
     parts: list[list[str]] = [[]]
     size = fixed

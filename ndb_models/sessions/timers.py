@@ -7,12 +7,13 @@ import math
 from ndb_models.client import NdbClient
 from ndb_models.errors import SessionExpiredError
 from ndb_models.schema.lifetime import Timer
+from ndb_models.sessions.key_reading import KeyReading
 from ndb_models.sessions.lifetimes import Lifetimes
-from ndb_models.sessions.writing import SessionWriting, check_token
+from ndb_models.sessions.writing import check_token
 from ndb_models.types import SessionToken
 
 
-class SessionTimers(SessionWriting):
+class SessionTimers(KeyReading):
     """Reads the timers of sessions.
 
     Args:

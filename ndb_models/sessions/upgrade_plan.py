@@ -34,16 +34,18 @@ class Plan(NamedTuple):
 
 def own_keys(whole: Read) -> dict[str, bytes]:
     """Return the effective keys of a session that was read whole. Staged keys replace others of the same name."""
-    staged = _staged(whole)
-    keys = {name: text for name, text in whole.keys.items() if not is_reserved(name)}
-    return {name: text for name, text in {**keys, **staged}.items() if text != REMOVED}
-
-
-def _staged(whole: Read) -> dict[str, bytes]:
+    stored = whole.keys
+    keys = {name: text for name, text in stored.items() if text != REMOVED and not is_reserved(name)}
     prefix = whole.envelope.staged if whole.envelope is not None else None
     if prefix is None:
-        return {}
-    return {name[len(prefix) :]: text for name, text in whole.keys.items() if name.startswith(prefix)}
+        return keys
+    keys.update(_staged(stored, prefix))
+    return {name: text for name, text in keys.items() if text != REMOVED}
+
+
+def _staged(stored: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
+    """Return the keys that an upgrade has staged, under their own names."""
+    return {name[len(prefix) :]: text for name, text in stored.items() if name.startswith(prefix)}
 
 
 def plan_upgrade(
@@ -91,7 +93,7 @@ class _Planning(NamedTuple):
             return
         assert whole.envelope is not None
         if whole.envelope.staged is not None:
-            yield from self._after_moving(whole, stored)
+            yield from self._after_moving(whole, stored, whole.envelope.staged)
             return
         if whole.envelope.version != self.version:
             prefix = f"{RESERVED_KEY}:{secrets.token_hex(4)}:"
@@ -100,10 +102,10 @@ class _Planning(NamedTuple):
         yield from self._parts(changed)
         yield done
 
-    def _after_moving(self, whole: Read, stored: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    def _after_moving(self, whole: Read, stored: Mapping[str, bytes], prefix: str) -> Iterator[dict[str, bytes]]:
         """Finish an upgrade that was cut short, in the version that it committed, and go on from there."""
         assert whole.envelope is not None
-        staged = _staged(whole)
+        staged = _staged(whole.keys, prefix)
         yield from self._parts(staged)
         moved = restamped(whole.reserved, whole.envelope.version)
         yield {RESERVED_KEY: moved}

@@ -30,6 +30,9 @@ _SH_ADD: Final = COMMANDS["SH_ADD"]
 _SH_RMV: Final = COMMANDS["SH_RMV"]
 SH_CHANGE: Final = COMMANDS["SH_CHANGE"]
 
+# Looked up once, because finding a member of an enum is slow.
+NO_SESSION: Final = Status.SESSION_NOT_EXIST
+
 
 class ContestedError(NdbError):
     """A session's keys are not as expected: others have changed them. Never reaches a user.
@@ -162,7 +165,7 @@ class SessionWriting:
 
     def refusal(self, command: Command, tkn: SessionToken, answer: Mapping[str, Any]) -> NdbError:
         """Return the error for a failure status in a reply about a session."""
-        if answer["st"] == Status.SESSION_NOT_EXIST:
+        if answer["st"] == NO_SESSION:
             return SessionGoneError(self._name, tkn)
         return failure(command, {name: answer[name] for name in ("st", "m", MAYBE_DONE) if name in answer})
 
@@ -171,7 +174,7 @@ class SessionWriting:
         try:
             return await self._client.sh_end(tkn)
         except ResponseError as exc:
-            if exc.status == Status.SESSION_NOT_EXIST:
+            if exc.status == NO_SESSION:
                 return False
             raise
 
@@ -185,7 +188,7 @@ class SessionWriting:
         try:
             return await asking
         except ResponseError as exc:
-            if exc.status == Status.SESSION_NOT_EXIST:
+            if exc.status == NO_SESSION:
                 raise SessionGoneError(self._name, tkn) from exc
             raise
 

@@ -22,6 +22,7 @@ from ndb_models.stores.contract import (
     SessionInfo,
     Swaps,
     TooLargeError,
+    UnknownSessionError,
     Verbs,
 )
 from ndb_models.stores.expiry import deadline_after_use
@@ -99,10 +100,12 @@ class MemoryVerbs(SessionTable, Verbs):
     def get(self, scope: Scope, names: tuple[str, ...], most: int | None = None) -> ObjectText:
         if scope is None:
             return _joined(self._shared, names, most)
-        now = self._clock()
         session = self._sessions.get(scope)
-        if session is None or now >= session.deadline:
-            session = self._require(scope)
+        if session is None:
+            raise UnknownSessionError  # as `_require`, without calls
+        now = self._clock()
+        if now >= session.deadline:
+            session = self._require(scope, now)
         expiry = session.expiry
         if expiry.duration:
             deadline = deadline_after_use(expiry, expiry.extend_on_get, session.deadline, now)
@@ -111,7 +114,8 @@ class MemoryVerbs(SessionTable, Verbs):
             session.deadline = deadline
         keys = session.keys
         if type(keys) is ObjectText:
-            if keys.known_names == names:
+            known = keys.known_names
+            if known is names or known == names:  # comparing takes long for many names
                 return keys
             if len(names) <= 1 and (most is None or len(keys.text) <= most):  # as `_chosen`, without calls
                 return keys.chosen(names)

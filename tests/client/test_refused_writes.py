@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from ndb_models import ConfigRepository, InvalidArgumentError, NdbClient
 from ndb_models.bench import measure
-from ndb_models.conformance.marks import Marks
+from ndb_models.conformance.placeholders import Placeholders
 from ndb_models.errors import ResponseError
 from ndb_models.moving.servers import ServerPlace
 from ndb_models.protocol.statuses import Status
@@ -65,9 +65,9 @@ async def test_sessions_that_a_measurement_cannot_end_are_told() -> None:
 
 
 def test_a_step_of_a_conversation_needs_the_tokens_that_it_names() -> None:
-    marks = Marks("prefix:", "name", (7,))
-    assert marks.fill('{"SH_GET":{"tkn":$N1,"keys":["$Ka"]}}') == '{"SH_GET":{"tkn":7,"keys":["prefix:a"]}}'
-    assert marks.fill('{"SH_GET":{"tkn":$T1,"keys":["a"]}}') is None
+    placeholders = Placeholders("prefix:", "name", (7,))
+    assert placeholders.fill('{"SH_GET":{"tkn":$N1,"keys":["$Ka"]}}') == '{"SH_GET":{"tkn":7,"keys":["prefix:a"]}}'
+    assert placeholders.fill('{"SH_GET":{"tkn":$T1,"keys":["a"]}}') is None
 
 
 @pytest.mark.parametrize("uri", ["http://a.example.org/", "redis:a", "sqlite:///s.db", ""])

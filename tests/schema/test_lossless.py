@@ -35,7 +35,7 @@ from pydantic import (
 
 from ndb_models import NdbClient, Repository, SessionModel, UnstorableError
 from ndb_models.schema.codec import ModelCodec
-from ndb_models.schema.lossless import extras_come_back, lossless_check
+from ndb_models.schema.lossless import MOST_DIGITS, extras_come_back, has_long_number, lossless_check
 from tests.sameness import described
 from tests.zoo import ZOO
 
@@ -69,6 +69,9 @@ class Plain(SessionModel, schema="lossless-plain"):
     kind: Literal["a", "b"]
     colour: Colour
     mood: Mood | None = None
+    seal: bytes = b""
+    either: int | str = 0
+    any_of: bool | int | str | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -103,6 +106,9 @@ GOOD: dict[str, Any] = {
     "kind": "b",
     "colour": Colour.RED,
     "mood": Mood.GLAD,
+    "seal": "ü".encode(),
+    "either": "5",
+    "any_of": True,
 }
 
 VALUES: Final = st.one_of(
@@ -434,7 +440,15 @@ class WithAny(SessionModel):
 
 
 class WithUnion(SessionModel):
-    either: int | str
+    either: int | float
+
+
+class WithUnionFromTheLeft(SessionModel):
+    either: Annotated[int | str, Field(union_mode="left_to_right")]
+
+
+class WithNarrowedChoice(SessionModel):
+    either: Annotated[int, Field(gt=0)] | str
 
 
 class WithNumberedChoice(SessionModel):
@@ -572,8 +586,26 @@ def test_extras_of_which_it_is_claimed_come_back(extras: dict[str, Any]) -> None
 def test_extras_that_are_plain_are_claimed() -> None:
     assert extras_come_back({"a": 1, "b": "x", "c": None, "d": True})
     assert not extras_come_back({"a": 1.5})
-    assert not extras_come_back({"a": []})
+    assert extras_come_back({"a": [], "b": ["x", 1, None, True]})
+    assert not extras_come_back({"a": [1.5]})
+    assert not extras_come_back({"a": [[1]]})
+    assert not extras_come_back({"a": (1,)})
+    assert not extras_come_back({"a": {"b": 1}})
     assert not extras_come_back({"\ud800": 1})
+
+
+@pytest.mark.parametrize("before", [*range(0, 101, 7), 99, 100, 4000])
+def test_a_long_number_is_found_wherever_it_stands(before: int) -> None:
+    digits = b"1234567890" * (MOST_DIGITS // 10)
+    assert has_long_number(b"x" * before + digits + b"x" * 50)
+    assert not has_long_number(b"x" * before + digits[1:] + b"x" * 50)
+    assert not has_long_number(b"x" * before + digits[:2000] + b"," + digits[:2000] + b"x" * 50)
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], [10**4300], [Text("text")]])
+def test_an_extra_that_would_not_come_back_is_refused(value: object) -> None:
+    with pytest.raises(UnstorableError):
+        ModelCodec(Open).dump(Open.model_validate({"a": value, "b": 1}))
 
 
 async def test_a_reserved_extra_is_refused() -> None:

@@ -129,6 +129,18 @@ def test_another_zone_is_a_change_where_the_field_keeps_zones() -> None:
     assert difference(moment, elsewhere, Rules()) is None
 
 
+def test_a_time_as_it_is_read_is_the_same_at_the_same_moment_alone() -> None:
+    read = TypeAdapter(datetime).validate_json('"2026-10-25T00:30:00Z"')
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)
+    for rules in (Rules(), OF_CHANGES):
+        for zone in (UTC, timezone(timedelta(hours=2)), read.tzinfo):
+            assert difference([read.astimezone(zone), 0.5], [read, 0.5], rules) is None
+        assert difference([first, ""], [read, ""], rules) is None
+        assert difference([first.replace(fold=1), ""], [read, ""], rules) is not None
+        assert difference([read + timedelta(seconds=1), ""], [read, ""], rules) is not None
+        assert difference([read.replace(tzinfo=None), ""], [read, ""], rules) is not None
+
+
 def test_what_holds_itself_is_compared_in_the_end() -> None:
     ours, theirs, others = ([1], [1], [2])
     circles: list[list[Any]] = [ours, theirs, others]
