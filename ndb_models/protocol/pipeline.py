@@ -79,7 +79,7 @@ R = TypeVar("R", bound=Request)
 class Window:
     """The number of requests that may be in flight, learnt from the sizes of answers."""
 
-    __slots__ = ("_answers", "_largest_before", "_limit", "_may_grow", "largest", "size")
+    __slots__ = ("_answers", "_largest_before", "_limit", "_most", "largest", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -87,8 +87,7 @@ class Window:
         # The largest answer of the last few hundred, and of as many before: large answers are forgotten late.
         self.largest: int = 0
         self._largest_before = 0
-        # False while the size is as large as the limit and the largest answer allow.
-        self._may_grow = True
+        self._most = limit
         self.size: int = 1
 
     def note_size(self, answer_size: int) -> None:
@@ -97,7 +96,7 @@ class Window:
         `largest` returns to 0 after some hundred answers, so that the largest of the next ones is found anew.
         """
         self.largest = max(self.largest, answer_size)
-        self._resize(0)
+        self._note_largest()
 
     def note_answers(self, count: int) -> None:
         """Note that `count` answers were handed over; the window may grow by as many."""
@@ -105,15 +104,14 @@ class Window:
         if self._answers >= _REMEMBERED:
             self._answers = 0
             self.largest, self._largest_before = 0, self.largest
-            self._may_grow = True
-        if self._may_grow:
-            self._resize(count)
+            self._note_largest()
+        if self.size < self._most:
+            self.size = min(self.size + count, self._most)
 
-    def _resize(self, count: int) -> None:
+    def _note_largest(self) -> None:
         fitting = _UNREAD_LIMIT // (max(self.largest, self._largest_before) + _WITH_AN_ANSWER)
-        most = max(1, min(self._limit, fitting))
-        self.size = min(self.size + count, most)
-        self._may_grow = self.size < most
+        self._most = max(1, min(self._limit, fitting))
+        self.size = min(self.size, self._most)
 
 
 class Pipeline(Generic[R]):
