@@ -266,7 +266,7 @@ class Finder(Generic[M]):
         return results
 
     async def _prune(self, listings: Iterable[Listing], seen: Mapping[SessionToken, SeenSession]) -> None:
-        with contextlib.suppress(NdbError):  # the next reader finds out about leftover entries
+        with contextlib.suppress(NdbError):  # the next reader finds out about stale entries
             for listing in listings:
                 await self.prune(listing, seen)
 

@@ -2,7 +2,7 @@
 
 One rule holds at every moment, even if a process dies between two commands: a session that can be read is listed under
 its values. So an entry is added before the write that makes it true, and removed after the write that makes it false. A
-leftover entry lists a session that is gone, or has another value. The next reader of the entry finds that out (see
+stale entry lists a session that is gone, or has another value. The next reader of the entry finds that out (see
 `finding`).
 
 Two processes may change a field of one session at once, one away from a value and the other back to it. The last step

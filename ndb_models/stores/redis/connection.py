@@ -158,13 +158,13 @@ class Connection(asyncio.BufferedProtocol):
         if was_usable:
             self._on_lost(self)
 
-    async def close(self, patience: float) -> None:
-        """Take no more requests, wait up to `patience` seconds for the replies that are due, and close."""
+    async def close(self, seconds: float) -> None:
+        """Take no more requests, wait up to so many seconds for the replies that are due, and close."""
         waiting = [future for future, _ in self._waiting if not future.done()]
         self._send()
         self.usable, self.reason = False, "the store was closed"
         if waiting:
-            await asyncio.wait(waiting, timeout=patience)
+            await asyncio.wait(waiting, timeout=seconds)
         self.drop(self.reason)
 
     # The watch: one timer a connection, not one a request.

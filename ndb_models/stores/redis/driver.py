@@ -20,13 +20,13 @@ from ndb_models.stores.redis.confirmed_writes import NotReplicatedError, written
 from ndb_models.stores.redis.connection import RequestLostError
 from ndb_models.stores.redis.discovery import discovered
 from ndb_models.stores.redis.health import warn_of_losses
-from ndb_models.stores.redis.lanes import Lane, Link, pause_before
 from ndb_models.stores.redis.opening import forgotten
 from ndb_models.stores.redis.options import RedisUri
 from ndb_models.stores.redis.packing import packed
 from ndb_models.stores.redis.replies import ErrorReply, Reaction, understood
 from ndb_models.stores.redis.requests import DividedSlotError, RedisRequest, run_of
 from ndb_models.stores.redis.script import Script
+from ndb_models.stores.redis.server_connections import Link, ServerConnection, pause_before
 from ndb_models.stores.redis.slot_map import Address, moved_to
 from ndb_models.stores.redis.topology import Server, Topology
 from ndb_models.uncopyable import Uncopyable
@@ -213,12 +213,12 @@ class Driver(Uncopyable):
 
     async def _carry(self, request: RedisRequest) -> Any:
         """Bring a request to its end: the one road of all requests."""
-        lane = self._lane(request)
+        connection = self._connection_for(request)
         if self._marks and request.writes and request.slot_key:
             request.mark = written_along(request.slot_key)
         request.deadline = request.deadline or self._loop.time() + self._timeout
         while True:
-            link = None if lane is None else lane.link
+            link = None if connection is None else connection.link
             if link is None:
                 link = await self._link(request)
             if request.mark is not None:
@@ -233,7 +233,7 @@ class Driver(Uncopyable):
                 if type(reply) is not hiredis.ReplyError:
                     return reply
                 await self._react(request, understood(str(reply)))
-            lane = self._lane(request)
+            connection = self._connection_for(request)
 
     @staticmethod
     def _send_along(link: Link, request: RedisRequest, frame: bytes) -> None:
@@ -242,7 +242,7 @@ class Driver(Uncopyable):
         for each in frames:
             link.request(each, request.deadline).add_done_callback(forgotten)
 
-    def _lane(self, request: RedisRequest) -> Lane | None:
+    def _connection_for(self, request: RedisRequest) -> ServerConnection | None:
         topology = self._topology
         if topology is None or self._forks != forks.count:
             topology = self._require_open()
@@ -252,29 +252,29 @@ class Driver(Uncopyable):
     async def _link(self, request: RedisRequest) -> Link:
         """Wait for a connection to the master of the key, whichever server that is by then."""
         while True:
-            lane = self._lane(request)
-            if lane is not None and lane.link is not None:
-                return lane.link
-            if lane is None or lane.failed_at is not None:
+            connection = self._connection_for(request)
+            if connection is not None and connection.link is not None:
+                return connection.link
+            if connection is None or connection.failed_at is not None:
                 self._require_open().look_soon()
-            if lane is None:
+            if connection is None:
                 request.reason = "no server has this slot"
-            elif lane.is_closed:
+            elif connection.is_closed:
                 request.reason = "the server has left the cluster"
                 raise self._unreachable(request)
             else:
-                lane.want()
-                request.reason = lane.reason or request.reason
+                connection.want()
+                request.reason = connection.reason or request.reason
             try:
-                async with asyncio.timeout_at(self._waits_until(request, lane)):
+                async with asyncio.timeout_at(self._waits_until(request, connection)):
                     await self._require_open().changes.next()
             except TimeoutError:
                 raise self._unreachable(request) from None
 
-    def _waits_until(self, request: RedisRequest, lane: Lane | None) -> float:
-        if lane is None or lane.failed_at is None:
+    def _waits_until(self, request: RedisRequest, connection: ServerConnection | None) -> float:
+        if connection is None or connection.failed_at is None:
             return request.deadline
-        return min(request.deadline, lane.failed_at + self._timeout)
+        return min(request.deadline, connection.failed_at + self._timeout)
 
     def _note_lost(self, request: RedisRequest, lost: RequestLostError) -> None:
         """Return if the request may be repeated."""
@@ -323,8 +323,8 @@ class Driver(Uncopyable):
         await asyncio.sleep(pause)
 
     def _redirected(self, request: RedisRequest, reply: ErrorReply) -> Address | None:
-        lane = self._lane(request)
-        return None if lane is None or request.server is not None else moved_to(reply.target, lane.address)
+        connection = self._connection_for(request)
+        return None if connection is None or request.server is not None else moved_to(reply.target, connection.address)
 
     def _unreachable(self, request: RedisRequest) -> StoreUnreachableError:
         timeout = self._timeout

@@ -25,13 +25,13 @@ class Asked(Protocol):
         ...
 
 
-async def warn_of_losses(place: str, servers: Sequence[Asked], patience: float) -> None:
+async def warn_of_losses(place: str, servers: Sequence[Asked], seconds: float) -> None:
     """Log a warning for each kind of loss, with the servers that it threatens.
 
-    A server that does not answer within `patience` seconds, or does not tell its settings, is passed over.
+    A server that does not answer within so many seconds, or does not tell its settings, is passed over.
     """
     found: dict[str, list[str]] = {}
-    asking = (_threats(server, patience) for server in servers)
+    asking = (_threats(server, seconds) for server in servers)
     for server, threats in zip(servers, await asyncio.gather(*asking), strict=True):
         for threat in threats:
             found.setdefault(threat, []).append(server.name)
@@ -39,9 +39,9 @@ async def warn_of_losses(place: str, servers: Sequence[Asked], patience: float) 
         _logger.warning("%s: %s (%s)", place, threat, ", ".join(names))
 
 
-async def _threats(server: Asked, patience: float) -> list[str]:
+async def _threats(server: Asked, seconds: float) -> list[str]:
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(seconds):
             info = await settings_of(server)
     except (StoreError, TimeoutError):
         return []

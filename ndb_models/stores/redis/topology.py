@@ -1,4 +1,4 @@
-"""Which lane leads to the master of a key: always the same one, or one of a cluster's."""
+"""Which connection leads to the master of a key: always the same one, or one of a cluster's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Final
 
 import hiredis
 
-from ndb_models.stores.redis.lanes import Changes, Lane, pause_before
 from ndb_models.stores.redis.opening import LOST, Opener, forgotten, ignored, reason_of
 from ndb_models.stores.redis.packing import packed
+from ndb_models.stores.redis.server_connections import Changes, ServerConnection, pause_before
 from ndb_models.stores.redis.slot_map import SLOTS, Address, SlotMap, parse_slot_map, slot_of
 
 _CLUSTER_SLOTS: Final = packed("CLUSTER", "SLOTS")
@@ -23,18 +23,20 @@ _ASKED_AT_ONCE: Final = 3
 
 
 class Server:
-    """A server with its lanes. `writes` is the same lane as `reads`, unless replicas must confirm writes."""
+    """A server with its connections. `writes` is the same one as `reads`, unless replicas must confirm writes."""
 
     def __init__(self, address: Address, opener: Opener, changes: Changes, on_lost: Callable[[], None]) -> None:
         self.address: Address = address
-        self.reads: Lane = Lane(address, opener, changes, on_lost)
-        self.writes: Lane = (
-            Lane(address, opener, changes, on_lost, confirms=True) if opener.uri.options.wait_replicas else self.reads
+        self.reads: ServerConnection = ServerConnection(address, opener, changes, on_lost)
+        self.writes: ServerConnection = (
+            ServerConnection(address, opener, changes, on_lost, confirms=True)
+            if opener.uri.options.wait_replicas
+            else self.reads
         )
 
     @property
-    def lanes(self) -> set[Lane]:
-        """All its lanes."""
+    def connections(self) -> set[ServerConnection]:
+        """All its connections."""
         return {self.reads, self.writes}
 
 
@@ -86,10 +88,10 @@ class Topology(ABC):
     def demoted(self) -> None:
         """Take a server's word that it is no master, or that its cluster is down."""
 
-    async def close(self, patience: float) -> None:
+    async def close(self, seconds: float) -> None:
         """Close all connections after the replies that are due."""
-        lanes = [lane for server in self._servers.values() for lane in server.lanes]
-        await asyncio.gather(*(lane.close(patience) for lane in lanes))
+        connections = [connection for server in self._servers.values() for connection in server.connections]
+        await asyncio.gather(*(connection.close(seconds) for connection in connections))
         self.changes.tell()
 
 
@@ -107,14 +109,14 @@ class SingleServer(Topology):
         return {self._server: [(0, SLOTS - 1)]}
 
     def look_soon(self) -> None:
-        pass  # its lanes connect again by themselves
+        pass  # its connections connect again by themselves
 
     def moved(self, key: bytes, address: Address) -> None:
         self.demoted()
 
     def demoted(self) -> None:
-        for lane in self._server.lanes:
-            lane.drop()  # its name may lead to the new master
+        for connection in self._server.connections:
+            connection.drop()  # its name may lead to the new master
 
 
 class Cluster(Topology):
@@ -168,7 +170,7 @@ class Cluster(Topology):
 
     @staticmethod
     def _is_failing(server: Server) -> bool:
-        return any(lane.failed_at is not None for lane in server.lanes)
+        return any(connection.failed_at is not None for connection in server.connections)
 
     async def look(self) -> list[str]:
         reasons: list[str] = []
@@ -231,21 +233,23 @@ class Cluster(Topology):
         gone = self._servers.keys() - set(slot_map.masters.values())
         for address in gone:
             server = self._servers.pop(address)
-            for lane in server.lanes:
-                lane.retire()
-                retiring = asyncio.get_running_loop().create_task(lane.close(self._opener.uri.options.attempt_timeout))
+            for connection in server.connections:
+                connection.retire()
+                retiring = asyncio.get_running_loop().create_task(
+                    connection.close(self._opener.uri.options.attempt_timeout)
+                )
                 self._retiring.add(retiring)
                 retiring.add_done_callback(self._retiring.discard)
         self.changes.tell()
 
-    async def close(self, patience: float) -> None:
+    async def close(self, seconds: float) -> None:
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         if self._retiring:
             await asyncio.wait(self._retiring)
-        await super().close(patience)
+        await super().close(seconds)
 
 
 def _shuffled(addresses: Iterable[Address]) -> list[Address]:

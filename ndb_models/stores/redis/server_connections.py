@@ -1,4 +1,4 @@
-"""Connections that are replaced when they are lost."""
+"""Connections to servers. A lost connection is replaced."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Changes:
                 future.set_result(None)
 
 
-class Lane:
+class ServerConnection:
     """One connection to a server, made when it is wanted, and made anew when it is lost.
 
     Args:
@@ -147,11 +147,11 @@ class Lane:
         self.is_closed = True
         self.link = None
 
-    async def close(self, patience: float = 0.0) -> None:
+    async def close(self, seconds: float = 0.0) -> None:
         """Close the connection after the replies that are due, and make no other."""
         self.retire()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         if self._connection is not None:
-            await self._connection.close(patience)
+            await self._connection.close(seconds)
