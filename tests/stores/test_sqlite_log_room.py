@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from ndb_models.stores.contract import SHARED
 from ndb_models.stores.sqlite import SqliteOptions, SqliteStore
 from ndb_models.stores.sqlite.log_room import LogRoom
 from ndb_models.stores.sqlite.opening import open_for_writing
+from tests.disk import build
+
+LIVES = int(os.environ.get("NDB_CRASHES", "20")) // 2
 
 
 @pytest.fixture
@@ -97,3 +103,26 @@ def test_a_file_without_a_log_needs_no_room(path: Path) -> None:
     make_room(LogRoom(str(path)), connection)
     assert not log_of(path).exists()
     connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("loses_power", [False, True])
+async def test_what_one_task_wrote_survives_a_death_while_room_is_made(tmp_path: Path, loses_power: bool) -> None:
+    directory, shadow, library = tmp_path / "files", tmp_path / "shadow", build(tmp_path)
+    directory.mkdir()
+    shadow.mkdir()
+    if library is None and loses_power:
+        pytest.skip("there is no compiler for a disk that loses its power")
+    # With several tasks, requests come together, and no room is made.
+    program = (
+        "import pathlib; from tests.stores import crashes; crashes.TASKS = 1;"
+        f"crashes.main(pathlib.Path({str(directory)!r}), {LIVES})"
+    )
+    disk = {"LD_PRELOAD": str(library), "DISK_SHADOW": str(shadow)} if loses_power else {}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), env={**os.environ, **disk}, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 30 + 5 * LIVES)
+    assert process.returncode == 0
+    assert int(output) > LIVES
