@@ -16,7 +16,7 @@ empty set behind.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -115,11 +115,13 @@ class EntrySet:
             raise MissingSetError if answer["st"] == Status.SESSION_NOT_EXIST else failure(request.command, answer)
         return answer
 
-    def _parts(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    def _parts(self, keys: Sequence[str]) -> Sequence[Sequence[str]]:
         """Divide keys among as many frames as needed."""
         limit = self._client.max_payload
-        size = len(keys) if limit is None else max(1, (limit - _FRAME) // _ENTRY)
-        return (keys[start : start + size] for start in range(0, len(keys), size or 1))
+        if limit is None:
+            return (keys,) if keys else ()
+        size = max(1, (limit - _FRAME) // _ENTRY)
+        return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _values(answer: Mapping[str, Any]) -> dict[str, Any]:

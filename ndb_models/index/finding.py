@@ -231,10 +231,10 @@ class Finder(Generic[M]):
             latest = await self._each(tokens, work)
             results += [result for _, result in latest]
             doubtful = {seen.tkn: seen for seen, _ in latest if seen is not None}
+            gone = is_cut and any(result is None for _, result in latest)
             if doubtful:
                 await self._prune(listings, doubtful)
-            gone = any(seen is not None and seen.state is GONE and result is not True for seen, result in latest)
-            gone = gone or (is_cut and any(result is None for _, result in latest))
+                gone |= any(seen is not None and seen.state is GONE and result is not True for seen, result in latest)
         return results
 
     async def _listings(self, values: Sequence[LookupValue]) -> list[Listing]:

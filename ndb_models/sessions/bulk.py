@@ -48,8 +48,7 @@ async def in_bulk(
     async def worker() -> None:
         nonlocal done
         for index, item in remaining:
-            while len(results) <= index:
-                results.append(_PENDING)
+            results.append(_PENDING)  # at this index: items are taken one after the other
             try:
                 results[index] = await work(item)
             except NdbError as exc:

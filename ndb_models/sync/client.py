@@ -158,6 +158,11 @@ class SyncClient(SyncKeyCommands, SyncSessionCommands, SyncPeerCommands, SyncReq
         """Whether the server may be another program than an engine of this package."""
         return self._asynchronous.is_remote
 
+    @property
+    def prefers_looks(self) -> bool:
+        """Whether a read that extends no expiry is much less work for the store than one that does."""
+        return self._asynchronous.prefers_looks
+
     def __enter__(self) -> Self:
         if not self._is_opened:
             raise InvalidArgumentError(

@@ -35,8 +35,8 @@ PAIRS: Final = (
 
 # For layers that are written with an event loop: they start work on it, or return what is still going on.
 OF_THE_LOOP: Final = {
-    "begin", "connection_number", "end_soon", "ending_orphans", "in_background", "leave_running", "may_know", "note_unknown",
-    "request", "to_the_end",
+    "begin", "connection_number", "end_soon", "ending_orphans", "in_background", "leave_running", "may_know",
+    "note_unknown", "request", "to_the_end",
 }  # fmt: skip
 
 RENAMED: Final = {"aclose": "close", "__anext__": "__next__"}
