@@ -46,6 +46,8 @@ _DONE: Final[dict[str, Any]] = {"done": True, "st": OK_STATUS}
 # The usual end of an answer with an object of keys; the first brace ends the object.
 _KEYS_END: Final = b'},"st":%d}}' % OK_STATUS
 _AFTER_KEYS: Final = len(_KEYS_END) - 1
+# Most answers are too short to be nested too deep: each level has two brackets.
+_SURELY_FLAT: Final = 2 * MAX_NESTING
 
 
 def unreadable(command: str) -> ProtocolError:
@@ -193,7 +195,7 @@ class Prepared(msgspec.Struct):
                 return _SUCCESS
             if answer == self.command.done_success:
                 return _DONE
-        if is_nested_deeper(answer, MAX_NESTING):
+        if len(answer) > _SURELY_FLAT and is_nested_deeper(answer, MAX_NESTING):
             raise ProtocolError(
                 f"the server's answer to {self.command.name} is nested deeper than {MAX_NESTING} levels"
             )

@@ -79,15 +79,19 @@ def field_values(model: type[BaseModel], stored: bool) -> Callable[[Mapping[str,
     It takes all values by their names. `ABSENT` stands for a missing value.
     """
     names = tuple(stored_names(model) if stored else model.__pydantic_fields__)
-    all_there: Callable[[Mapping[str, Any]], Sequence[Any]] | None = itemgetter(*names) if len(names) > 1 else None
+
+    def one_by_one(values: Mapping[str, Any]) -> Sequence[Any]:
+        return [values.get(name, ABSENT) for name in names]
+
+    if len(names) < 2:  # of one name, `itemgetter` returns no tuple
+        return one_by_one
+    together: Callable[[Mapping[str, Any]], Sequence[Any]] = itemgetter(*names)
 
     def values_of(values: Mapping[str, Any]) -> Sequence[Any]:
-        if all_there is not None:
-            try:
-                return all_there(values)
-            except KeyError:  # an attribute was deleted
-                pass
-        return [values.get(name, ABSENT) for name in names]
+        try:
+            return together(values)
+        except KeyError:  # an attribute was deleted
+            return one_by_one(values)
 
     return values_of
 
