@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping, Set
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
@@ -44,8 +44,8 @@ def _content(value: Any, private: bool) -> Any:
             return [mapped(part or {}) for part in (fields, value.__pydantic_extra__, hidden)]
         case SecretStr() | SecretBytes() | Secret():
             return inside(value.get_secret_value())
-        case datetime() if value.tzinfo is not None:
-            return (value.astimezone(UTC).replace(tzinfo=None), "aware")
+        case datetime() if (offset := value.utcoffset()) is not None:
+            return (value.replace(tzinfo=None) - datetime.min - offset, "aware")  # in UTC it may be before year 1
         case datetime() | time():
             return (value.replace(tzinfo=None).isoformat(), value.fold, value.utcoffset(), value.tzinfo is None)
         case float() | Decimal() | complex() | PurePath():

@@ -131,7 +131,8 @@ class Finder(Generic[M]):
         """Return the session of an entry if it has the values, or else how it was seen."""
         examiner = self.index.examiner
         try:
-            read = await self._access.read(tkn, self._codec.names, LOOK if reading is LOOK else UPKEEP)
+            begun = self._access.begin_read(tkn, self._codec.names, LOOK if reading is LOOK else UPKEEP)
+            read = begun if isinstance(begun, Read) else await begun
         except UnusableSessionError as exc:
             return examiner.unusable(tkn, exc), None
         if read.is_common and self._codec.reads_as_stored:

@@ -144,9 +144,8 @@ class SessionAccess(SessionTimers):
             answering = self._read_parts(tkn, parts, reading)
         elif reading is not USE and client.is_remote:
             answering = self._ask(tkn, parts[0], reading)
-        else:  # as `_ask`, without a call
-            command = _SH_GET if reading is USE else self._command_of(reading)
-            answering = client.begin(Prepared(command, tkn, parts[0]))
+        else:  # as `_ask`, without a call: an engine of ours has both commands
+            answering = client.begin(Prepared(_SH_GET if reading is USE else SH_PEEK, tkn, parts[0]))
             if isinstance(answering, dict) and answering["st"] == OK_STATUS:
                 read = self.common_envelope.read_from(answering["keys"].text, tkn)
                 if (

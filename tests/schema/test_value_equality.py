@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
@@ -176,6 +176,8 @@ VALUES: Any = st.recursive(
 
 
 @given(VALUES, VALUES)
+@example(datetime(1, 1, 1, tzinfo=BERLIN), datetime(1, 1, 1, tzinfo=UTC))
+@example(datetime(9999, 12, 31, 23, 59, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, tzinfo=BERLIN))
 def test_values_are_the_same_as_they_are_described(one: Any, other: Any) -> None:
     assert (difference(one, other, Rules()) is None) == (described(one) == described(other))
     assert difference(one, one, Rules()) is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ndb_models.errors import InvalidArgumentError
@@ -121,11 +121,11 @@ class RedisVerbs(AwaitedVerbs):
         for key, names in self._by_hash(scope, written):
             await self._ask(scripts.ADD, scope, key, _pairs(names, written))
 
-    def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
-        return self._values(scope, tuple(names), most, lua.GET_USE)
+    async def get(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        return await self._values(scope, tuple(names), most, lua.GET_USE)
 
-    def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> Coroutine[Any, Any, ObjectText]:
-        return self._values(scope, tuple(names), most, lua.NO_USE)
+    async def peek(self, scope: Scope, names: Iterable[str], most: int | None = None) -> ObjectText:
+        return await self._values(scope, tuple(names), most, lua.NO_USE)
 
     async def _values(self, scope: Scope, names: tuple[str, ...], most: int | None, use: bytes) -> ObjectText:
         asked, hashes = asked_names(names), self._hashes(scope)
