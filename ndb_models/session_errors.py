@@ -18,7 +18,7 @@ class SessionError(NdbError):
         self.tkn = tkn
         problem = problem or self._PROBLEM
         message = f"{model}: {problem}" if tkn is None else f"{model} {redact(tkn)}: {problem}"
-        self.args = (message,)  # as `super().__init__`, without a call
+        super().__init__(message)
 
 
 class NotSavedError(SessionError):
