@@ -25,7 +25,7 @@ from ndb_models.client import NdbClient
 from ndb_models.client.requester import failure
 from ndb_models.errors import NdbError, ProtocolError, ResponseError
 from ndb_models.index.stored_entries import VACANT, IndexEntry, entries_in, numbered
-from ndb_models.json_text import UNREADABLE, ObjectText
+from ndb_models.json_text import NO_MEMBERS, UNREADABLE, ObjectText
 from ndb_models.protocol.commands import COMMANDS, MAX_TOKEN
 from ndb_models.protocol.prepared import NO_PARAMETERS, NamesRequest, Prepared, naming, unreadable
 from ndb_models.protocol.statuses import OK_STATUS, Status
@@ -169,6 +169,8 @@ class Catalogue:
             answer = begun if isinstance(begun, dict) else await begun
             if answer["st"] != OK_STATUS:
                 raise failure(_KV_GET, answer)
+            if answer["keys"].text == NO_MEMBERS:  # as for every new value
+                continue
             for name, tkn in _values(answer).items():
                 found[name] = tkn if type(tkn) is int and 0 <= tkn <= MAX_TOKEN else VACANT
         return found

@@ -295,6 +295,8 @@ def _joined(keys: Mapping[str, bytes], names: tuple[str, ...], most: int | None)
     Raises:
         TooLargeError: they are several, and larger together than `most` bytes.
     """
+    if keys.keys().isdisjoint(names):
+        return ObjectText(NO_MEMBERS, ())
     found = {name: Raw(keys[name]) for name in names if name in keys}
     if most is not None and len(found) > 1 and sum(map(len, found)) + sum(map(len, found.values())) > most:
         raise TooLargeError(most)
