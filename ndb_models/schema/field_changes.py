@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from operator import is_not, itemgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel
@@ -19,6 +19,9 @@ from ndb_models.schema.changes import NO_NAMES, NOTHING_BEFORE, Changes
 from ndb_models.schema.lossless import MOST_DIGITS, has_long_number
 from ndb_models.schema.lossless_fields import LosslessFields
 from ndb_models.schema.problems import NOT_JSON
+
+# Bytes of a text that takes longer to split than an equal one takes to join.
+_LONG: Final = 1024
 
 
 class FieldChanges:
@@ -35,6 +38,8 @@ class FieldChanges:
         self._place_of = {name: place for place, name in enumerate(fields.immutable)}
         # The text that was split last, and its members: a model is often looked at again, as after a save.
         self._split: tuple[bytes, Mapping[str, msgspec.Raw]] = (b"", {})
+        # A stored text, and the latest text of fields that were found unchanged against it.
+        self._same: tuple[bytes, bytes] = (b"", b"")
         self.count: int = len(fields.immutable) + len(fields.mutable)
         """The number of fields."""
         self.values_of: Callable[[Mapping[str, Any]], tuple[object, ...]] = _getter(fields.immutable)
@@ -76,8 +81,13 @@ class FieldChanges:
             text = fields.to_json(looked_at, by_alias=False, round_trip=True, warnings=False)
             if len(text) > MOST_DIGITS and has_long_number(text):
                 return None
-            stored = self._split[1] if self._split[0] is before else self._members_of(before)
-            if len(looked_at) == len(self._mutable) and text == _joined(stored, looked_at):
+            same, split = self._same, self._split
+            if text == same[1] and before is same[0]:
+                return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
+            if split[0] is not before:
+                split = self._split = (before, raw_members(before))
+            stored = split[1]
+            if len(text) > _LONG and len(looked_at) == len(self._mutable) and text == _joined(stored, looked_at):
                 return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
             changed = raw_members(text)
             for name in undecided:
@@ -87,18 +97,33 @@ class FieldChanges:
         except (KeyError, *NOT_JSON):  # an attribute was deleted, a field is not stored
             return None
         if not changed:
+            self._same = (before, text)
             return Changes(NO_KEYS, (), NO_NAMES, before, NOTHING_BEFORE, now)
-        if len(changed) < len(looked_at):
+        return self._changes(stored, changed, text, len(looked_at), now)
+
+    def _changes(
+        self,
+        stored: Mapping[str, msgspec.Raw],
+        changed: Mapping[str, msgspec.Raw],
+        text: bytes,
+        written: int,
+        values: tuple[object, ...],
+    ) -> Changes:
+        """Return the changes that replace some stored members.
+
+        Args:
+            stored: the members that are stored.
+            changed: those that replace some of them.
+            text: an object that has them, among others.
+            written: the number of its members.
+            values: as `values_of`.
+        """
+        if len(changed) < written:
             text = join_raw_members(changed)
         members = {**stored, **changed}
         after = join_raw_members(members)
         self._split = (after, members)
-        return Changes(ObjectText(text, tuple(changed)), (), frozenset(changed), after, stored, now)
-
-    def _members_of(self, text: bytes) -> Mapping[str, msgspec.Raw]:
-        """Return the members of a stored text."""
-        self._split = (text, raw_members(text))
-        return self._split[1]
+        return Changes(ObjectText(text, tuple(changed)), (), frozenset(changed), after, stored, values)
 
 
 def _joined(members: Mapping[str, msgspec.Raw], names: Iterable[str]) -> bytes:

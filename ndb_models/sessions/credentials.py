@@ -81,7 +81,8 @@ class SessionCredentials:
             is_use = self._access.lifetimes.now() >= credential.used_until
         read = envelope = None
         try:
-            read = await self._access.read(credential.tkn, names, USE if is_use else UPKEEP)
+            begun = self._access.begin_read(credential.tkn, names, USE if is_use else UPKEEP)
+            read = begun if isinstance(begun, Read) else await begun
             envelope = read.envelope
         except _NO_SUCH:
             pass
